@@ -1,0 +1,120 @@
+//! The one error type: what kind of failure, what happened, and what would mend it.
+//!
+//! Deep code makes an error, each layer prefixes what it was doing (`context`), and two places turn it into
+//! something else: `message::error_line` into a JSON-RPC error, `main` into a line on stderr and an exit code.
+
+use std::fmt;
+
+/// What a failure is, named by who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The server answered with something that is not an answer.
+    BadAnswer,
+    /// The client took its request back, or the process is ending.
+    Cancelled,
+    /// There are no usable AWS credentials.
+    Credentials,
+    /// A bug of ours.
+    Internal,
+    /// The server, or AWS in front of it, refused the request with this HTTP status.
+    Refused(u16),
+    /// A message or a queue is larger than its bound.
+    TooLarge,
+    /// A time limit passed.
+    TimedOut,
+    /// No connection to the server: DNS, TCP, TLS, or a connection that broke.
+    Unreachable,
+    /// The command line or the environment is wrong.
+    Usage,
+}
+
+impl Kind {
+    /// The word that stands for the kind in a JSON-RPC error's `data.kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::BadAnswer => "bad_answer",
+            Kind::Cancelled => "cancelled",
+            Kind::Credentials => "credentials",
+            Kind::Internal => "internal",
+            Kind::Refused(_) => "refused",
+            Kind::TooLarge => "too_large",
+            Kind::TimedOut => "timed_out",
+            Kind::Unreachable => "unreachable",
+            Kind::Usage => "usage",
+        }
+    }
+}
+
+/// A failure in words: lower case, one line, no full stop, the outermost context first. Never holds a secret.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    aws: Option<Box<AwsError>>,
+}
+
+/// What AWS said of a refusal, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsError {
+    /// `x-amzn-ErrorType`, `__type` or `<Code>`, cut at the first `:`.
+    pub error_type: Option<String>,
+    pub request_id: Option<String>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), hint: None, aws: None }
+    }
+
+    /// Says what the reader can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prefixes what was being done: `context("reading x")` makes `reading x: …`.
+    #[must_use]
+    pub fn context(mut self, doing: impl fmt::Display) -> Error {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    /// Keeps AWS's own name for the failure and its request id.
+    #[must_use]
+    pub fn aws(mut self, aws: AwsError) -> Error {
+        self.aws = Some(Box::new(aws));
+        self
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What happened, without the hint.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub fn what_to_do(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    pub fn aws_error(&self) -> Option<&AwsError> {
+        self.aws.as_deref()
+    }
+}
+
+/// The message, and the hint in brackets behind it.
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(out, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

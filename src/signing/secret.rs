@@ -1,0 +1,61 @@
+//! `Secret` and `AccessKey`: what must never be printed, and is wiped when dropped.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A secret text. It prints as `…` and its memory is wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself: for signing and for sending, never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("…")
+    }
+}
+
+/// What AWS signs with. The session token is sent as `x-amz-security-token` and signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: Secret,
+    pub token: Option<Secret>,
+}
+
+impl AccessKey {
+    /// The key id as it may be shown: `AKIA****MPLE`.
+    pub fn masked_id(&self) -> String {
+        match (self.id.get(..4), self.id.len().checked_sub(4).and_then(|at| self.id.get(at..))) {
+            (Some(head), Some(tail)) if self.id.len() >= 12 => format!("{head}****{tail}"),
+            _ => "****".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let key = AccessKey {
+            id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret: Secret::new("wJalrXUtnFEMI"),
+            token: Some(Secret::new("IQoJb3Jp")),
+        };
+        let printed = format!("{key:?} {key:#?} {}", key.masked_id());
+        assert!(!printed.contains("wJalr") && !printed.contains("IQoJ"), "{printed}");
+        assert_eq!(key.masked_id(), "AKIA****MPLE");
+        assert_eq!(AccessKey { id: "short".into(), ..key }.masked_id(), "****");
+    }
+}
