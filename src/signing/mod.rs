@@ -1,5 +1,290 @@
-//! AWS Signature Version 4 and 4A: pure functions of request, key, scope and time.
+//! AWS Signature Version 4 and 4A: functions of request, key, scope and time. No clock, no IO, no errors:
+//! whatever is given can be signed.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
+pub mod canonical;
 mod secret;
+pub mod v4;
+pub mod v4a;
 
 pub use secret::{AccessKey, Secret};
+
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use time::OffsetDateTime;
+
+/// A header's name and value.
+pub type Header<'a> = (&'a str, &'a str);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SigV4: HMAC-SHA256, valid in one region.
+    V4,
+    /// SigV4a: ECDSA over P-256, valid in a set of regions.
+    V4a,
+}
+
+/// How the path of the URL becomes the path of the canonical request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// The S3 family signs the path as it is sent.
+    AsSent,
+    /// Everyone else normalises it and percent-encodes the result once more.
+    NormalizedAndEncodedAgain,
+}
+
+/// What the signature says of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadRule {
+    /// Its hash.
+    Hashed,
+    /// Its hash, also sent as `x-amz-content-sha256`.
+    HashedInHeader,
+    /// Nothing: `UNSIGNED-PAYLOAD`, sent as `x-amz-content-sha256`. The service must ask for it.
+    Unsigned,
+}
+
+impl PathRule {
+    /// The rule of a service, by its signing name.
+    pub fn of_service(service: &str) -> PathRule {
+        match service {
+            "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" => PathRule::AsSent,
+            _ => PathRule::NormalizedAndEncodedAgain,
+        }
+    }
+}
+
+impl PayloadRule {
+    /// The rule of a service, by its signing name.
+    pub fn of_service(service: &str) -> PayloadRule {
+        match service {
+            "vpc-lattice-svcs" => PayloadRule::Unsigned,
+            "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" | "glacier" | "aoss" => {
+                PayloadRule::HashedInHeader
+            }
+            _ => PayloadRule::Hashed,
+        }
+    }
+}
+
+/// Where a request goes, in canonical form. Made once for a URL.
+#[derive(Clone, Debug)]
+pub struct Target {
+    host: String,
+    path: String,
+    query: String,
+}
+
+impl Target {
+    /// `host` as the header of that name carries it; `path` and `query` exactly as they are sent.
+    pub fn new(host: &str, path: &str, query: &str, rule: PathRule) -> Target {
+        Target {
+            host: host.to_owned(),
+            path: canonical::path(path, rule),
+            query: canonical::query(query),
+        }
+    }
+}
+
+/// What is signed of a body. Made once for a body, and good for every attempt to send it.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    hash: String,
+    in_header: bool,
+}
+
+impl Payload {
+    pub fn of(body: &[u8], rule: PayloadRule) -> Payload {
+        match rule {
+            PayloadRule::Hashed => Payload { hash: sha256_hex(body), in_header: false },
+            PayloadRule::HashedInHeader => Payload { hash: sha256_hex(body), in_header: true },
+            PayloadRule::Unsigned => {
+                Payload { hash: "UNSIGNED-PAYLOAD".to_owned(), in_header: true }
+            }
+        }
+    }
+
+    /// For a body whose SHA-256 (lower-case hex) is known already.
+    pub fn with_hash(hash: &str, in_header: bool) -> Payload {
+        Payload { hash: hash.to_owned(), in_header }
+    }
+}
+
+/// A request before it is signed. Of `headers` all are signed but those that hops may change
+/// (`canonical::headers`), and those that signing sets itself are left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    pub target: &'a Target,
+    pub headers: &'a [Header<'a>],
+    pub payload: &'a Payload,
+}
+
+/// The headers to add to the request, and the steps that led to them.
+pub struct Signed {
+    /// Lower-case names; `authorization` is the last.
+    pub headers: Vec<(&'static str, String)>,
+    /// Holds the session token: mask it before showing it to anyone.
+    pub canonical_request: String,
+    pub string_to_sign: String,
+    /// Lower-case hex; for SigV4a of the DER form.
+    pub signature: String,
+}
+
+/// Without values: headers and the canonical request hold the session token.
+impl fmt::Debug for Signed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.headers.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Signs requests of one algorithm, region and service. Remembers the last derived key.
+pub struct Signer {
+    algorithm: Algorithm,
+    region: String,
+    service: String,
+    last_key: Mutex<Option<DerivedKey>>,
+}
+
+/// A derived key and what it was derived from.
+struct DerivedKey {
+    access_key: AccessKey,
+    /// `YYYYMMDD`; empty for SigV4a, whose key does not depend on it.
+    day: String,
+    signing_key: SigningKey,
+}
+
+#[derive(Clone)]
+enum SigningKey {
+    V4(v4::SigningKey),
+    V4a(v4a::SigningKey),
+}
+
+impl Signer {
+    /// `region` is a region for SigV4 and a region set (`us-east-1,eu-west-1`, `*`) for SigV4a.
+    pub fn new(algorithm: Algorithm, region: &str, service: &str) -> Signer {
+        Signer {
+            algorithm,
+            region: region.to_owned(),
+            service: service.to_owned(),
+            last_key: Mutex::new(None),
+        }
+    }
+
+    /// Signs `request` as sent at `at`, to the second. The request itself is left alone, so that each attempt
+    /// signs afresh.
+    ///
+    /// ```
+    /// use sigv4_proxy::signing::{AccessKey, Algorithm, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target};
+    /// let key = AccessKey { id: "AKIDEXAMPLE".into(), secret: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), token: None };
+    /// let signed = Signer::new(Algorithm::V4, "us-east-1", "service").sign(
+    ///     &Request {
+    ///         method: "GET",
+    ///         target: &Target::new("example.amazonaws.com", "/", "", PathRule::of_service("service")),
+    ///         headers: &[],
+    ///         payload: &Payload::of(b"", PayloadRule::Hashed),
+    ///     },
+    ///     &key,
+    ///     time::macros::datetime!(2015-08-30 12:36:00 UTC),
+    /// );
+    /// assert_eq!(signed.signature, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+    /// ```
+    pub fn sign(&self, request: &Request<'_>, key: &AccessKey, at: OffsetDateTime) -> Signed {
+        let date = amz_date(at);
+        let day = &date[..8];
+        let (algorithm, scope) = match self.algorithm {
+            Algorithm::V4 => {
+                (v4::ALGORITHM, format!("{day}/{}/{}/aws4_request", self.region, self.service))
+            }
+            Algorithm::V4a => (v4a::ALGORITHM, format!("{day}/{}/aws4_request", self.service)),
+        };
+
+        let mut headers: Vec<(&'static str, String)> = Vec::with_capacity(5);
+        if request.payload.in_header {
+            headers.push(("x-amz-content-sha256", request.payload.hash.clone()));
+        }
+        headers.push(("x-amz-date", date.clone()));
+        if self.algorithm == Algorithm::V4a {
+            headers.push(("x-amz-region-set", self.region.clone()));
+        }
+        if let Some(token) = &key.token {
+            headers.push(("x-amz-security-token", token.expose().to_owned()));
+        }
+
+        let mut owned: Vec<Header<'_>> = Vec::with_capacity(headers.len() + 1);
+        owned.push(("host", &request.target.host));
+        owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let (lines, names) = canonical::headers(request.headers, &owned);
+
+        let Target { path, query, .. } = request.target;
+        let canonical_request =
+            [request.method, path, query, &lines, &names, &request.payload.hash].join("\n");
+        let string_to_sign =
+            canonical::string_to_sign(algorithm, &date, &scope, &canonical_request);
+        let signature = match self.signing_key(key, day) {
+            SigningKey::V4(key) => key.sign(&string_to_sign),
+            SigningKey::V4a(key) => key.sign(&string_to_sign),
+        };
+        headers.push((
+            "authorization",
+            format!(
+                "{algorithm} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+                key.id
+            ),
+        ));
+        Signed { headers, canonical_request, string_to_sign, signature }
+    }
+
+    fn signing_key(&self, access_key: &AccessKey, day: &str) -> SigningKey {
+        let day = if self.algorithm == Algorithm::V4a { "" } else { day };
+        let mut last = self.last_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*last
+            && known.access_key.id == access_key.id
+            && known.access_key.secret == access_key.secret
+            && known.day == day
+        {
+            return known.signing_key.clone();
+        }
+        let signing_key = match self.algorithm {
+            Algorithm::V4 => SigningKey::V4(v4::SigningKey::derive(
+                &access_key.secret,
+                day,
+                &self.region,
+                &self.service,
+            )),
+            Algorithm::V4a => SigningKey::V4a(v4a::SigningKey::derive(access_key)),
+        };
+        *last = Some(DerivedKey {
+            access_key: AccessKey { token: None, ..access_key.clone() },
+            day: day.to_owned(),
+            signing_key: signing_key.clone(),
+        });
+        signing_key
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Signer({:?} {} {})", self.algorithm, self.region, self.service)
+    }
+}
+
+/// `YYYYMMDDTHHMMSSZ` in UTC.
+fn amz_date(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

@@ -1,0 +1,450 @@
+//! `Http` and `Cancel`: connections, TLS roots, time limits, interrupting. The only file that names ureq.
+//!
+//! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes it is given.
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Kind};
+use crate::signing::Header;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::config::Config;
+use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, BodyReader, Timeout};
+
+/// The head of an answer may not be larger.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Time limits of every request; `None` is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// DNS, TCP and TLS.
+    pub connect: Option<Duration>,
+    /// Silence while waiting for or reading an answer.
+    pub read: Option<Duration>,
+    /// Sending.
+    pub write: Option<Duration>,
+}
+
+/// A request as it goes on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// In wire form.
+    pub url: &'a str,
+    pub headers: &'a [Header<'a>],
+    /// Sent with POST; other methods have none.
+    pub body: &'a [u8],
+    /// When the whole exchange, the reading of the answer included, must be over.
+    pub deadline: Option<Instant>,
+}
+
+/// Sends requests to one server, each call on a connection of its own, kept for the next.
+pub struct Http {
+    config: Config,
+    limits: Limits,
+    host: String,
+    /// One agent a connection: shutting an agent down interrupts one call and no other.
+    idle: Mutex<Vec<Agent>>,
+}
+
+impl Http {
+    /// `extra_roots` are trusted beside Mozilla's certificate authorities.
+    pub fn new(endpoint: &Endpoint, limits: Limits, extra_roots: &[Certificate<'static>]) -> Http {
+        let roots = if extra_roots.is_empty() {
+            RootCerts::WebPki
+        } else {
+            let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+                .iter()
+                .map(|der| Certificate::from_der(der));
+            RootCerts::from(mozilla.chain(extra_roots.iter().cloned()))
+        };
+        let mut config = Config::builder()
+            .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
+            .accept("")
+            .accept_encoding("")
+            // A signature is for one host and path, and its token would leak to another.
+            .max_redirects(0)
+            // AWS explains itself in the bodies of its errors.
+            .http_status_as_error(false)
+            .https_only(endpoint.is_https())
+            .no_delay(true)
+            .max_response_header_size(MAX_HEAD_BYTES)
+            .input_buffer_size(32 * 1024)
+            .output_buffer_size(16 * 1024)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            .timeout_resolve(limits.connect)
+            .timeout_connect(limits.connect)
+            .timeout_per_read(limits.read)
+            .timeout_per_write(limits.write)
+            .tls_config(TlsConfig::builder().root_certs(roots).build());
+        if endpoint.is_loopback() {
+            config = config.proxy(None);
+        }
+        Http {
+            config: config.build(),
+            limits,
+            host: endpoint.host().to_owned(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Sends the request and reads the head of the answer. `cancel` interrupts this and the reading of the body.
+    pub fn send<'a>(
+        &'a self,
+        request: &Request<'_>,
+        cancel: &'a Cancel,
+    ) -> Result<Answer<'a>, Error> {
+        let pooled = locked(&self.idle).pop();
+        let agent = pooled.unwrap_or_else(|| self.config.new_agent());
+        cancel.lend(&agent)?;
+        let answer = run(&agent, request);
+        let lease = Lease { http: self, cancel, agent: Some(agent) };
+        match answer {
+            Ok(answer) => {
+                let (parts, body) = answer.into_parts();
+                Ok(Answer {
+                    status: parts.status.as_u16(),
+                    headers: parts.headers,
+                    length: body.content_length(),
+                    body: body.into_reader(),
+                    _lease: lease,
+                })
+            }
+            Err(_) if cancel.is_cancelled() => Err(cancelled()),
+            Err(error) => Err(self.in_words(&error)),
+        }
+    }
+
+    /// What went wrong before there was an answer.
+    fn in_words(&self, error: &ureq::Error) -> Error {
+        let host = &self.host;
+        let seconds = |limit: Option<Duration>| limit.map_or(0.0, |limit| limit.as_secs_f64());
+        match error {
+            ureq::Error::HostNotFound => Error::new(Kind::Unreachable, format!("lookup {host}: no such host"))
+                .hint("check the URL, DNS, and HTTPS_PROXY"),
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Error::new(
+                Kind::TimedOut,
+                format!(
+                    "connecting to {host} took longer than {} s (DNS, TCP or TLS handshake timeout)",
+                    seconds(self.limits.connect)
+                ),
+            )
+            .hint("check firewall and HTTPS_PROXY, or raise --connect-timeout"),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Error::new(Kind::Unreachable, format!("connect to {host}: connection refused"))
+                    .hint("is the server running and the port right?")
+            }
+            ureq::Error::ConnectionFailed => {
+                Error::new(Kind::Unreachable, format!("connect to {host}: no address of it can be reached"))
+                    .hint("check network, firewall and HTTPS_PROXY")
+            }
+            ureq::Error::Rustls(error) => self.tls_in_words(error),
+            // rustls tells its errors to ureq's reader as invalid data.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => self.tls_in_words(error),
+            ureq::Error::Io(error) => broken(error).context(format!("connection to {host}")),
+            other => during_exchange(other).context(format!("request to {host}")),
+        }
+    }
+
+    fn tls_in_words(&self, error: &dyn fmt::Display) -> Error {
+        Error::new(Kind::Unreachable, format!("TLS with {}: {error}", self.host))
+            .hint("if the network inspects TLS, name its CA certificate with --ca-bundle FILE")
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Http({})", self.host)
+    }
+}
+
+fn run(
+    agent: &Agent,
+    request: &Request<'_>,
+) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    let mut head = ureq::http::Request::builder().method(request.method).uri(request.url);
+    for (name, value) in request.headers {
+        head = head.header(*name, *value);
+    }
+    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if request.method == "POST" {
+        let request = head.body(request.body)?;
+        agent.run(agent.configure_request(request).timeout_global(left).build())
+    } else {
+        let request = head.body(())?;
+        agent.run(agent.configure_request(request).timeout_global(left).build())
+    }
+}
+
+/// An answer whose body is read from it as it arrives.
+pub struct Answer<'a> {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    length: Option<u64>,
+    // Before the lease: the connection must be back in the agent's pool when the agent is lent again.
+    body: BodyReader<'static>,
+    _lease: Lease<'a>,
+}
+
+impl Answer<'_> {
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first header of this name, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The whole body, if it has no more than `max_bytes`.
+    pub fn read_whole(&mut self, max_bytes: usize) -> Result<Vec<u8>, Error> {
+        let too_large = || {
+            Error::new(
+                Kind::TooLarge,
+                format!("the server's answer is larger than {max_bytes} bytes"),
+            )
+            .hint("raise --max-message-bytes")
+        };
+        let announced = usize::try_from(self.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > max_bytes {
+            return Err(too_large());
+        }
+        // What is announced is not yet there: it is not allocated beforehand without bound.
+        let mut body = Vec::with_capacity(announced.min(1024 * 1024));
+        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
+        (&mut self.body).take(limit).read_to_end(&mut body).map_err(read_error)?;
+        if body.len() > max_bytes { Err(too_large()) } else { Ok(body) }
+    }
+
+    /// The beginning of the body, `max_bytes` at most; errors end it.
+    pub fn read_beginning(&mut self, max_bytes: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+        // What was read before an error stays in `body`, and is all that can be told.
+        let _ = (&mut self.body).take(limit).read_to_end(&mut body);
+        body
+    }
+}
+
+impl Read for Answer<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.body.read(into)
+    }
+}
+
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Answer({})", self.status)
+    }
+}
+
+/// An agent on loan; it goes back when the call is over, unless the call was cancelled.
+struct Lease<'a> {
+    http: &'a Http,
+    cancel: &'a Cancel,
+    agent: Option<Agent>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some(agent) = self.agent.take()
+            && self.cancel.take_back()
+        {
+            locked(&self.http.idle).push(agent);
+        }
+    }
+}
+
+/// Takes one call back, from any thread: what it waits for ends at once.
+#[derive(Default)]
+pub struct Cancel {
+    state: Mutex<CancelState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct CancelState {
+    cancelled: bool,
+    lent: Option<Agent>,
+}
+
+impl Cancel {
+    pub fn new() -> Arc<Cancel> {
+        Arc::default()
+    }
+
+    /// Shuts the connection the call is using, wakes it if it sleeps, and lets it begin nothing more.
+    pub fn cancel(&self) {
+        let mut state = locked(&self.state);
+        state.cancelled = true;
+        let lent = state.lent.take();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(agent) = lent {
+            agent.shutdown();
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        locked(&self.state).cancelled
+    }
+
+    /// True when it was cut short.
+    pub fn sleep(&self, time: Duration) -> bool {
+        let state = locked(&self.state);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, time, |state| !state.cancelled)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.cancelled
+    }
+
+    fn lend(&self, agent: &Agent) -> Result<(), Error> {
+        let mut state = locked(&self.state);
+        if state.cancelled {
+            return Err(cancelled());
+        }
+        state.lent = Some(agent.clone());
+        Ok(())
+    }
+
+    /// False when the agent was shut down meanwhile.
+    fn take_back(&self) -> bool {
+        let mut state = locked(&self.state);
+        state.lent = None;
+        !state.cancelled
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Cancel({})", self.is_cancelled())
+    }
+}
+
+/// The certificates of a PEM file.
+pub fn read_ca_bundle(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
+    let wrong =
+        |why: String| Error::new(Kind::Usage, format!("CA bundle {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(wrong(error.to_string())),
+        }
+    }
+    if certificates.is_empty() {
+        Err(wrong("holds no certificate".to_owned()))
+    } else {
+        Ok(certificates)
+    }
+}
+
+/// Whether a header may be sent at all: a token for a name, and a value without control characters.
+pub fn check_header(name: &str, value: &str) -> Result<(), Error> {
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(Error::new(Kind::Usage, format!("header name {name:?} is not a token")));
+    }
+    // The value may be a secret, so it is not shown.
+    if HeaderValue::from_str(value).is_err() && HeaderValue::from_bytes(value.as_bytes()).is_err() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("the value of header {name} has a control character"),
+        ));
+    }
+    Ok(())
+}
+
+/// A failure while an answer's body was read.
+pub(crate) fn read_error(error: io::Error) -> Error {
+    during_exchange(&ureq::Error::from(error))
+}
+
+fn during_exchange(error: &ureq::Error) -> Error {
+    match error {
+        ureq::Error::Timeout(Timeout::Global) => {
+            Error::new(Kind::TimedOut, "the time limit of the request passed")
+                .hint("raise --timeout, or --tool-timeout for tools/call")
+        }
+        ureq::Error::Timeout(Timeout::PerRead) => {
+            Error::new(Kind::TimedOut, "the server was silent for too long")
+                .hint("raise --read-timeout")
+        }
+        ureq::Error::Timeout(Timeout::PerWrite) => {
+            Error::new(Kind::TimedOut, "the server did not take the request in time")
+                .hint("raise --write-timeout")
+        }
+        ureq::Error::LargeResponseHeader(..) => Error::new(
+            Kind::BadAnswer,
+            format!("the head of the server's answer is larger than {MAX_HEAD_BYTES} bytes"),
+        ),
+        ureq::Error::Io(error) => broken(error),
+        ureq::Error::Protocol(error) => {
+            Error::new(Kind::BadAnswer, format!("the server's answer is not proper HTTP: {error}"))
+        }
+        other => Error::new(Kind::Unreachable, other.to_string()),
+    }
+}
+
+fn broken(error: &io::Error) -> Error {
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the connection ended before the answer was whole".to_owned()
+        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::new(Kind::Unreachable, what).hint("the request may have reached the server")
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the call was cancelled")
+}
+
+/// No lock here is held while its value is between two states, so a poisoned one is as good as new.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_call_begins_nothing() {
+        let cancel = Cancel::new();
+        cancel.cancel();
+        assert!(cancel.sleep(Duration::from_secs(60)));
+        let endpoint = Endpoint::parse("http://127.0.0.1:9/").expect("a URL");
+        let limits = Limits { connect: None, read: None, write: None };
+        let http = Http::new(&endpoint, limits, &[]);
+        let request = Request {
+            method: "GET",
+            url: "http://127.0.0.1:9/",
+            headers: &[],
+            body: b"",
+            deadline: None,
+        };
+        let error = http.send(&request, &cancel).expect_err("nothing is sent");
+        assert_eq!(error.kind(), Kind::Cancelled);
+    }
+
+    #[test]
+    fn headers() {
+        assert!(check_header("X-Team", "a b, c=d é").is_ok());
+        for (name, value) in
+            [("a b", "c"), ("", "c"), ("a", "b\r\nc: d"), ("a", "b\u{b}"), ("a:", "b")]
+        {
+            assert!(check_header(name, value).is_err(), "{name:?}: {value:?}");
+        }
+    }
+}

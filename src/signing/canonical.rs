@@ -1,0 +1,256 @@
+//! The canonical forms of AWS's signature: path, query, headers, canonical request, string to sign.
+//!
+//! Knows nothing of keys. Works on bytes, since what is percent-encoded need not be UTF-8.
+
+use super::{Header, PathRule};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Headers that never enter a signature: those that hops between us and AWS take away or rewrite, and those
+/// that signing itself sets. (IAM guide, "Elements of a SigV4 request"; botocore's and smithy's lists.)
+const UNSIGNED: [&str; 22] = [
+    "authorization",
+    "baggage",
+    "connection",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-region-set",
+    "x-amz-security-token",
+    "x-amzn-trace-id",
+];
+
+/// The canonical path of `wire`, a path as it stands in the request line (without the query).
+pub fn path(wire: &str, rule: PathRule) -> String {
+    match rule {
+        PathRule::AsSent if wire.is_empty() => "/".to_owned(),
+        PathRule::AsSent => wire.to_owned(),
+        PathRule::NormalizedAndEncodedAgain => percent_encode(normalized(wire).as_bytes(), b"/"),
+    }
+}
+
+/// Empty and `.` segments go, `..` takes its predecessor away, a closing `/` stays.
+fn normalized(wire: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in wire.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            other => kept.push(other),
+        }
+    }
+    let mut path = String::with_capacity(wire.len() + 1);
+    for segment in &kept {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if path.is_empty() || wire.ends_with('/') {
+        path.push('/');
+    }
+    path
+}
+
+/// The canonical query of `wire`, the part of the request line after `?`.
+///
+/// Every name and value is decoded and encoded again, and the encoded pairs are sorted: AWS sorts encoded
+/// text (`|` follows `z`, but `%7C` comes before it), and pairs, not joined strings (`a=1` before `a-b=2`).
+pub fn query(wire: &str) -> String {
+    let mut pairs: Vec<(String, String)> = wire
+        .split('&')
+        .filter(|item| !item.is_empty())
+        .map(|item| {
+            let (name, value) = item.split_once('=').unwrap_or((item, ""));
+            (
+                percent_encode(&percent_decode(name), b""),
+                percent_encode(&percent_decode(value), b""),
+            )
+        })
+        .collect();
+    pairs.sort_unstable();
+    let mut query = String::with_capacity(wire.len() + pairs.len());
+    for (name, value) in &pairs {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(name);
+        query.push('=');
+        query.push_str(value);
+    }
+    query
+}
+
+/// The header lines of a canonical request, each ended by a newline, and the list of their names.
+///
+/// `owned` are the headers that signing sets itself, lower case.
+pub fn headers(of_request: &[Header<'_>], owned: &[Header<'_>]) -> (String, String) {
+    let mut lines: Vec<(Cow<'_, str>, &str)> = of_request
+        .iter()
+        .map(|(name, value)| (lower_case(name), *value))
+        .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err())
+        .chain(owned.iter().map(|(name, value)| (Cow::Borrowed(*name), *value)))
+        .collect();
+    // Stable: values of a repeated name keep the order in which they are sent.
+    lines.sort_by(|(a, _), (b, _)| a.cmp(b));
+
+    let mut text =
+        String::with_capacity(64 + lines.iter().map(|(n, v)| n.len() + v.len() + 2).sum::<usize>());
+    let mut names = String::with_capacity(16 * lines.len());
+    for (at, (name, value)) in lines.iter().enumerate() {
+        if at > 0 && lines[at - 1].0 == *name {
+            text.pop();
+            text.push(',');
+        } else {
+            if at > 0 {
+                names.push(';');
+            }
+            names.push_str(name);
+            text.push_str(name);
+            text.push(':');
+        }
+        push_collapsed(&mut text, value);
+        text.push('\n');
+    }
+    (text, names)
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Space and tab alone are white space; every run of them becomes one space, those at the ends go.
+fn push_collapsed(text: &mut String, value: &str) {
+    let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
+    if let Some(first) = words.next() {
+        text.push_str(first);
+        for word in words {
+            text.push(' ');
+            text.push_str(word);
+        }
+    }
+}
+
+/// The string to sign of a canonical request. `date` is `YYYYMMDDTHHMMSSZ`.
+pub fn string_to_sign(algorithm: &str, date: &str, scope: &str, canonical_request: &str) -> String {
+    let mut text = String::with_capacity(algorithm.len() + date.len() + scope.len() + 67);
+    let hash = hex::encode(Sha256::digest(canonical_request));
+    let _ = write!(text, "{algorithm}\n{date}\n{scope}\n{hash}");
+    text
+}
+
+/// Percent-encodes every byte outside RFC 3986's unreserved set and `also`, in upper-case hex.
+pub fn percent_encode(bytes: &[u8], also: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Decodes `%XX`; a `%` that begins no such triple stands for itself, and `+` is a plus.
+pub fn percent_decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(byte) = escaped_byte(&bytes[at..]) {
+            decoded.push(byte);
+            at += 3;
+        } else {
+            decoded.push(bytes[at]);
+            at += 1;
+        }
+    }
+    decoded
+}
+
+/// The byte that `%XX` at the head of `bytes` stands for.
+pub fn escaped_byte(bytes: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = bytes else { return None };
+    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsigned_names_are_sorted_for_the_search() {
+        assert!(UNSIGNED.is_sorted());
+    }
+
+    #[test]
+    fn paths() {
+        for (wire, canonical) in [
+            ("", "/"),
+            ("/", "/"),
+            ("/a//b/./c/../", "/a/b/"),
+            ("/a/", "/a/"),
+            ("/a%2Fb", "/a%252Fb"),
+            ("/a%2fb", "/a%252fb"),
+            ("/a+b*c@d:e(f)$g~h", "/a%2Bb%2Ac%40d%3Ae%28f%29%24g~h"),
+            ("/../..", "/"),
+        ] {
+            assert_eq!(path(wire, PathRule::NormalizedAndEncodedAgain), canonical, "{wire}");
+        }
+        assert_eq!(path("/a//b%2Fc/../d", PathRule::AsSent), "/a//b%2Fc/../d");
+        assert_eq!(path("", PathRule::AsSent), "/");
+    }
+
+    #[test]
+    fn queries() {
+        for (wire, canonical) in [
+            ("", ""),
+            ("a", "a="),
+            ("a-b=2&a=1", "a=1&a-b=2"),
+            ("z=1&%C3%A9=2", "%C3%A9=2&z=1"),
+            ("a=%2f&a=%41&A=~%7E", "A=~~&a=%2F&a=A"),
+            ("&&a=b=c&", "a=b%3Dc"),
+            ("a=%E1%88", "a=%E1%88"),
+            ("a=1+2", "a=1%2B2"),
+            ("a=%zz", "a=%25zz"),
+        ] {
+            assert_eq!(query(wire), canonical, "{wire}");
+        }
+    }
+
+    #[test]
+    fn header_lines() {
+        let (lines, names) = headers(
+            &[
+                ("X-B", " 1 \t 2 "),
+                ("x-a", ""),
+                ("x-b", "3"),
+                ("User-Agent", "x"),
+                ("Host", "evil"),
+            ],
+            &[("host", "h")],
+        );
+        assert_eq!(lines, "host:h\nx-a:\nx-b:1 2,3\n");
+        assert_eq!(names, "host;x-a;x-b");
+    }
+}

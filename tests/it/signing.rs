@@ -1,0 +1,157 @@
+//! The signer against figures of others: AWS's published suite, vectors computed by botocore, awscrt and
+//! aws-sigv4, and random requests signed by the `aws-sigv4` crate.
+
+use crate::vectors;
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use serde_json::Value;
+use sigv4_proxy::signing::{
+    AccessKey, Algorithm, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target, v4, v4a,
+};
+use time::macros::datetime;
+
+fn lines(file: &str) -> Vec<Value> {
+    let path = format!("{}/test-vectors/signing/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{path}: {e}")))
+        .collect()
+}
+
+/// Every step of every vector of the file.
+fn check(file: &str) {
+    let vectors = lines(file);
+    assert!(vectors.len() > 20, "{file} holds {} vectors", vectors.len());
+    for vector in &vectors {
+        check_vector(vector);
+    }
+}
+
+fn check_vector(vector: &Value) {
+    let id = &vector["id"];
+    let expect = &vector["expect"];
+    let signed = vectors::sign(vector).unwrap_or_else(|why| panic!("{id} is refused: {why}"));
+    assert_eq!(signed.canonical_request, expect["canonical_request"], "{id}: canonical request");
+    assert_eq!(signed.string_to_sign, expect["string_to_sign"], "{id}: string to sign");
+    if vectors::algorithm(vector) == Algorithm::V4a {
+        // Others choose their nonces at random, so all signatures are verified, theirs and ours.
+        let key = public_key(vector);
+        for (whose, signature) in [
+            ("ours", signed.signature.as_str()),
+            ("theirs", expect["signature"].as_str().expect("text")),
+        ] {
+            let der = hex::decode(signature).unwrap_or_else(|e| panic!("{id}: {whose}: {e}"));
+            let signature =
+                Signature::from_der(&der).unwrap_or_else(|e| panic!("{id}: {whose}: {e}"));
+            key.verify(signed.string_to_sign.as_bytes(), &signature)
+                .unwrap_or_else(|e| panic!("{id}: {whose}: {e}"));
+        }
+    } else {
+        assert_eq!(signed.signature, expect["signature"], "{id}: signature");
+        if let Some(expected) = expect["signing_key"].as_str() {
+            let (day, text) = (&vector["time"].as_str().expect("text")[..8], |name: &str| {
+                vector[name].as_str().expect("text")
+            });
+            let key = v4::key_bytes(
+                &Secret::new(text("secret_key")),
+                day,
+                text("region"),
+                text("service"),
+            );
+            assert_eq!(hex::encode(&key[..]), expected, "{id}: signing key");
+        }
+    }
+}
+
+fn public_key(vector: &Value) -> VerifyingKey {
+    let coordinate = |name: &str| hex::decode(vector[name].as_str().expect("hex")).expect("hex");
+    let point = [vec![4], coordinate("public_x"), coordinate("public_y")].concat();
+    VerifyingKey::from_sec1_bytes(&point).expect("a point of the curve")
+}
+
+#[test]
+fn aws_published_suite_v4() {
+    check("aws-suite-v4.jsonl");
+}
+
+#[test]
+fn aws_published_suite_v4a() {
+    check("aws-suite-v4a.jsonl");
+}
+
+#[test]
+fn vectors_on_which_all_signers_agree() {
+    check("v4.jsonl");
+}
+
+#[test]
+fn v4a_vectors() {
+    check("v4a.jsonl");
+}
+
+#[test]
+fn v4a_keys_also_where_the_first_candidate_is_out_of_range() {
+    let mut second_counter = 0;
+    for vector in lines("v4a-keys.jsonl") {
+        let key = v4a::SigningKey::derive(&vectors::access_key(&vector).expect("a key"));
+        let (x, y) = key.public_point();
+        let id = &vector["access_key"];
+        assert_eq!(hex::encode(&key.private_key()[..]), vector["private_key"], "{id}");
+        assert_eq!(
+            (hex::encode(x), hex::encode(y)),
+            (text(&vector, "public_x"), text(&vector, "public_y")),
+            "{id}"
+        );
+        second_counter += usize::from(vector["counter"] == 2);
+    }
+    assert!(second_counter >= 1, "the rare branch is exercised");
+}
+
+fn text(vector: &Value, name: &str) -> String {
+    vector[name].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn requests_on_which_signers_disagree_are_signed_as_decided() {
+    for vector in lines("decisions.jsonl") {
+        let id = &vector["id"];
+        if vector["expect_refused"] == true {
+            assert!(vectors::sign(&vector).is_err(), "{id} is refused");
+        } else if let Some(owned) = vector["expect_like_without"].as_array() {
+            // Headers that signing sets itself: whatever the caller gives is as if it were not there.
+            let mut without = vector.clone();
+            let headers = without["headers"].as_array_mut().expect("a list");
+            headers.retain(|header| !owned.contains(&header[0]));
+            assert_eq!(vectors::answer(&vector), vectors::answer(&without), "{id}");
+        } else {
+            check_vector(&vector);
+            if let Some(wire) = vector["wire_url"].as_str() {
+                let endpoint =
+                    sigv4_proxy::endpoint::Endpoint::parse(vector["url"].as_str().expect("text"));
+                assert_eq!(endpoint.expect("a URL").to_string(), wire, "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cached_key_follows_secret_and_day() {
+    // One signer for two secrets and two days, each asked twice, must answer as four fresh signers do.
+    let target = Target::new("h", "/", "", PathRule::of_service("execute-api"));
+    let payload = Payload::of(b"", PayloadRule::Hashed);
+    let request = Request { method: "GET", target: &target, headers: &[], payload: &payload };
+    let key =
+        |secret: &str| AccessKey { id: "AKID".into(), secret: Secret::new(secret), token: None };
+    for algorithm in [Algorithm::V4, Algorithm::V4a] {
+        let shared = Signer::new(algorithm, "us-east-1", "execute-api");
+        for _ in 0..2 {
+            for secret in ["one", "two"] {
+                for at in [datetime!(2026-03-01 23:59:59 UTC), datetime!(2026-03-02 0:00 UTC)] {
+                    let fresh = Signer::new(algorithm, "us-east-1", "execute-api");
+                    let expected = fresh.sign(&request, &key(secret), at).signature;
+                    assert_eq!(shared.sign(&request, &key(secret), at).signature, expected);
+                }
+            }
+        }
+    }
+}
