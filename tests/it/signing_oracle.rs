@@ -26,11 +26,12 @@ struct Case {
 }
 
 fn case() -> impl Strategy<Value = Case> {
+    // Escapes in the query are ASCII: aws-sigv4 puts U+FFFD for bytes that are not UTF-8.
     let piece = "[a-zA-Z0-9._~!$&'()*+,;=:@ %é/-]{0,12}";
     let url = (
         piece,
         piece,
-        proptest::option::of("([a-z%A-F0-9]{1,4}(=[a-zA-Z0-9/+ é%~-]{0,6})?&?){0,5}"),
+        proptest::option::of("(([a-zA-Z0-9]|%[2-7][0-9A-Fa-f]){1,4}(=([a-zA-Z0-9/+ é~-]|%[2-7][0-9A-F]|% ){0,6})?&?){0,5}"),
     )
         .prop_map(|(a, b, query)| {
             let query = query.map_or(String::new(), |q| format!("?{q}"));
