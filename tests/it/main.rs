@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod server_answers;
 mod server_checks;
 #[path = "../support/mod.rs"]
 mod support;

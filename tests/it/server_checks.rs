@@ -1,8 +1,5 @@
-//! The verifying server itself: what AWS's signer signs passes, what was altered since does not.
+//! The test server's verdicts: what AWS's signer signs passes, what was altered since does not.
 
-use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -16,7 +13,7 @@ use time::macros::datetime;
 use crate::support::canonical::{canonical_request, sha256_hex, string_to_sign};
 use crate::support::http::Request;
 use crate::support::verify::{Expected, verify};
-use crate::support::{Algorithm, Key, Mode, Reply, Server, ServerOptions, Verdict};
+use crate::support::{Algorithm, Key};
 
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -98,7 +95,7 @@ fn canonical_forms_are_those_of_aws() {
             request.target = target.to_owned();
             request.headers.push(("X-Twice".into(), "  two   blanks ".into()));
             request.headers.push(("x-twice".into(), "b".into()));
-            let theirs = aws_signature(&mut request, algorithm);
+            let theirs = Signing { algorithm, ..Signing::default() }.sign(&mut request);
             let authorization = request.header("authorization").unwrap();
             let (_, names) = authorization.split_once("SignedHeaders=").unwrap();
             let names = names.split(',').next().unwrap();
@@ -123,44 +120,48 @@ fn canonical_forms_are_those_of_aws() {
 }
 
 #[test]
-fn it_serves_what_is_signed_and_says_why_it_refuses() {
-    let server = Server::start(ServerOptions { mode: Mode::Sse, ..ServerOptions::default() });
-    server.reply_next("ping", Reply::aws_error(429, "ThrottlingException", "Rate exceeded"));
-    let mut client = TcpStream::connect(server.url("").trim_start_matches("http://")).unwrap();
-    let stale = signed(Algorithm::V4);
-    let throttled = signed_at(Algorithm::V4a, now());
-    for (request, status) in [(&stale, "403"), (&throttled, "429"), (&throttled, "200")] {
-        assert_eq!(exchange(&mut client, request), status);
+fn a_token_belongs_to_its_key() {
+    let with_token = Key::new(ID, SECRET).with_token("IQoJb3JpZ2lu");
+    let signing = Signing { token: Some("IQoJb3JpZ2lu"), ..Signing::default() };
+    let expected = expected("execute-api");
+    let check = |request: &Request, key: &Key| {
+        verify(request, std::slice::from_ref(key), &expected, NOW).map_err(|refusal| refusal.code)
+    };
+    assert_eq!(check(&signing.request(), &with_token), Ok(()));
+    let unknown = Err("UnrecognizedClientException");
+    assert_eq!(check(&signing.request(), &Key::new(ID, SECRET)), unknown);
+    assert_eq!(check(&Signing::default().request(), &with_token), unknown);
+}
+
+#[test]
+fn only_vpc_lattice_takes_an_unsigned_payload() {
+    for algorithm in [Algorithm::V4, Algorithm::V4a] {
+        let check = |service, unsigned| {
+            let request = Signing { algorithm, service, unsigned, ..Signing::default() }.request();
+            let keys = [Key::new(ID, SECRET)];
+            verify(&request, &keys, &expected(service), NOW).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(check("vpc-lattice-svcs", true), Ok(()));
+        assert_eq!(check("vpc-lattice-svcs", false), Err("InvalidSignatureException"));
+        assert_eq!(check("execute-api", true), Err("InvalidSignatureException"));
     }
-    let verdicts: Vec<Verdict> = server.requests().iter().map(|r| r.verdict).collect();
-    let refused = Verdict::Refused("InvalidSignatureException");
-    assert_eq!(verdicts, [refused, Verdict::Verified, Verdict::Verified]);
-    assert_eq!(server.requests()[2].label(), "ping");
-    assert_eq!(server.requests()[2].request.body, BODY.as_bytes());
 }
 
 fn check(request: &Request, now: OffsetDateTime) -> Result<(), &'static str> {
     let keys = [Key::new(ID, SECRET)];
-    let expected = Expected {
-        service: "execute-api".into(),
+    verify(request, &keys, &expected("execute-api"), now).map_err(|refusal| refusal.code)
+}
+
+fn expected(service: &str) -> Expected {
+    Expected {
+        service: service.into(),
         region: "us-east-1".into(),
         algorithms: vec![Algorithm::V4, Algorithm::V4a],
-    };
-    verify(request, &keys, &expected, now).map_err(|refusal| refusal.code)
+    }
 }
 
 fn signed(algorithm: Algorithm) -> Request {
-    signed_at(algorithm, NOW)
-}
-
-fn signed_at(algorithm: Algorithm, time: OffsetDateTime) -> Request {
-    let mut request = unsigned_request();
-    sign_with_aws(&mut request, algorithm, time);
-    request
-}
-
-fn aws_signature(request: &mut Request, algorithm: Algorithm) -> String {
-    sign_with_aws(request, algorithm, NOW)
+    Signing { algorithm, ..Signing::default() }.request()
 }
 
 fn unsigned_request() -> Request {
@@ -177,68 +178,78 @@ fn unsigned_request() -> Request {
     }
 }
 
-fn sign_with_aws(request: &mut Request, algorithm: Algorithm, time: OffsetDateTime) -> String {
-    let mut settings = SigningSettings::default();
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    let identity = Credentials::new(ID, SECRET, None, None, "test").into();
-    let time = SystemTime::from(time);
-    let params: SigningParams<'_> = match algorithm {
-        Algorithm::V4 => v4::SigningParams::builder()
-            .identity(&identity)
-            .region("us-east-1")
-            .name("execute-api")
-            .time(time)
-            .settings(settings)
-            .build()
-            .unwrap()
-            .into(),
-        Algorithm::V4a => v4a::SigningParams::builder()
-            .identity(&identity)
-            .region_set("us-*,eu-west-1")
-            .name("execute-api")
-            .time(time)
-            .settings(settings)
-            .build()
-            .unwrap()
-            .into(),
-    };
-    let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let url = format!("http://127.0.0.1:8000{}", request.target);
-    let body = SignableBody::Bytes(&request.body);
-    let signable = SignableRequest::new(&request.method, url, headers, body).unwrap();
-    let (instructions, signature) = sign(signable, &params).unwrap().into_parts();
-    for (name, value) in instructions.headers() {
-        request.headers.push((name.to_owned(), value.to_owned()));
+/// How AWS's signer is to sign.
+pub(crate) struct Signing {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) service: &'static str,
+    pub(crate) token: Option<&'static str>,
+    pub(crate) unsigned: bool,
+    pub(crate) time: OffsetDateTime,
+}
+
+impl Default for Signing {
+    fn default() -> Signing {
+        Signing {
+            algorithm: Algorithm::V4,
+            service: "execute-api",
+            token: None,
+            unsigned: false,
+            time: NOW,
+        }
     }
-    signature
+}
+
+impl Signing {
+    pub(crate) fn request(&self) -> Request {
+        let mut request = unsigned_request();
+        self.sign(&mut request);
+        request
+    }
+
+    /// Adds the headers; gives the signature.
+    fn sign(&self, request: &mut Request) -> String {
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let token = self.token.map(str::to_owned);
+        let identity = Credentials::new(ID, SECRET, token, None, "test").into();
+        let time = SystemTime::from(self.time);
+        let params: SigningParams<'_> = match self.algorithm {
+            Algorithm::V4 => v4::SigningParams::builder()
+                .identity(&identity)
+                .region("us-east-1")
+                .name(self.service)
+                .time(time)
+                .settings(settings)
+                .build()
+                .unwrap()
+                .into(),
+            Algorithm::V4a => v4a::SigningParams::builder()
+                .identity(&identity)
+                .region_set("us-*,eu-west-1")
+                .name(self.service)
+                .time(time)
+                .settings(settings)
+                .build()
+                .unwrap()
+                .into(),
+        };
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let url = format!("http://127.0.0.1:8000{}", request.target);
+        let body = if self.unsigned {
+            SignableBody::UnsignedPayload
+        } else {
+            SignableBody::Bytes(&request.body)
+        };
+        let signable = SignableRequest::new(&request.method, url, headers, body).unwrap();
+        let (instructions, signature) = sign(signable, &params).unwrap().into_parts();
+        for (name, value) in instructions.headers() {
+            request.headers.push((name.to_owned(), value.to_owned()));
+        }
+        signature
+    }
 }
 
 fn header_mut<'a>(request: &'a mut Request, name: &str) -> &'a mut String {
     let found = request.headers.iter_mut().find(|(given, _)| given.eq_ignore_ascii_case(name));
     &mut found.unwrap().1
-}
-
-/// Sends the request on the connection and reads its answer to the end; gives the status.
-fn exchange(client: &mut TcpStream, request: &Request) -> String {
-    let mut text = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
-    for (name, value) in &request.headers {
-        let _ = write!(text, "{name}: {value}\r\n");
-    }
-    let _ = write!(text, "content-length: {}\r\n\r\n", request.body.len());
-    client.write_all(text.as_bytes()).unwrap();
-    client.write_all(&request.body).unwrap();
-    let mut answer = Vec::new();
-    // Both forms of an answer end in a brace or in the last chunk, and nothing follows until the next request.
-    while !(answer.ends_with(b"}") || answer.ends_with(b"\r\n0\r\n\r\n")) {
-        let mut piece = [0; 4096];
-        let read = client.read(&mut piece).unwrap();
-        assert_ne!(read, 0, "the server closed the connection");
-        answer.extend_from_slice(&piece[..read]);
-    }
-    String::from_utf8(answer).unwrap()[9..12].to_owned()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the server compares with the true time")]
-fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
 }

@@ -136,9 +136,10 @@ impl Mcp {
         let mut state = self.state();
         state.ids_given += 1;
         let id = format!("ask-{}", state.ids_given);
-        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         state.waiting.insert(format!("\"{id}\""), sender);
-        (message.to_string(), receiver)
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"{method}","params":{params}}}"#);
+        (message, receiver)
     }
 
     fn post(&self, request: &Request, connection: &mut Connection) -> io::Result<()> {
