@@ -9,6 +9,7 @@
     reason = "one module for two programs, each of which uses its part"
 )]
 
+mod authorization;
 pub mod canonical;
 pub mod http;
 mod mcp;
@@ -16,6 +17,7 @@ mod server;
 mod tools;
 pub mod verify;
 
+pub use authorization::Algorithm;
 pub use mcp::Mode;
 pub use server::{Recorded, Reply, Server, ServerOptions, Verdict};
-pub use verify::{Algorithm, Key};
+pub use verify::Key;

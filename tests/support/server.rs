@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::authorization::Algorithm;
 use super::http::{Connection, Request, Response};
 use super::mcp::{Mcp, Message, Mode};
-use super::verify::{Algorithm, Expected, Key, Refusal, verify};
+use super::verify::{Expected, Key, Refusal, verify};
 
 #[derive(Clone, Debug)]
 pub struct ServerOptions {

@@ -14,8 +14,9 @@ use aws_sigv4::sign::{v4, v4a};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{DerSignature, SigningKey};
 use time::macros::format_description;
-use time::{Duration, OffsetDateTime, PrimitiveDateTime};
+use time::{Duration, OffsetDateTime};
 
+use super::authorization::{Algorithm, Authorization};
 use super::canonical::{canonical_request, sha256_hex, string_to_sign};
 use super::http::Request;
 
@@ -24,21 +25,6 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const VPC_LATTICE: &str = "vpc-lattice-svcs";
 /// How far the clocks may be apart.
 const WINDOW: Duration = Duration::minutes(5);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    V4,
-    V4a,
-}
-
-impl Algorithm {
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::V4 => "AWS4-HMAC-SHA256",
-            Algorithm::V4a => "AWS4-ECDSA-P256-SHA256",
-        }
-    }
-}
 
 /// An access key the server knows.
 #[derive(Clone, Debug)]
@@ -81,130 +67,12 @@ pub fn verify(
     expected: &Expected,
     now: OffsetDateTime,
 ) -> Result<(), Refusal> {
-    let authorization = Authorization::parse(request, expected)?;
+    let authorization = Authorization::parse(request, &expected.algorithms)?;
     let key = who(request, &authorization, keys)?;
     check_scope(request, &authorization, expected)?;
     check_time(&authorization, now)?;
     check_body(request, &authorization)?;
     check_signature(request, &authorization, key)
-}
-
-/// `Authorization` taken apart, with the date it belongs to.
-struct Authorization<'a> {
-    algorithm: Algorithm,
-    key_id: &'a str,
-    /// All of `Credential` that follows the key id.
-    scope: &'a str,
-    scope_date: &'a str,
-    /// None in `SigV4a`: `x-amz-region-set` says it.
-    region: Option<&'a str>,
-    service: &'a str,
-    signed: Vec<String>,
-    signature: &'a str,
-    date: &'a str,
-    time: OffsetDateTime,
-}
-
-impl<'a> Authorization<'a> {
-    fn parse(request: &'a Request, expected: &Expected) -> Result<Authorization<'a>, Refusal> {
-        let missing =
-            || refusal("MissingAuthenticationTokenException", "Missing Authentication Token");
-        let header = request.header("authorization").ok_or_else(missing)?;
-        let (name, fields) = header.split_once(' ').ok_or_else(missing)?;
-        if !name.starts_with("AWS4-") {
-            return Err(missing());
-        }
-        let algorithm = *expected
-            .algorithms
-            .iter()
-            .find(|algorithm| algorithm.name() == name)
-            .ok_or_else(|| incomplete(format!("Unsupported AWS 'algorithm': '{name}'.")))?;
-        let field = |wanted: &str| {
-            fields
-                .split(',')
-                .filter_map(|field| field.trim().split_once('='))
-                .find(|(name, value)| *name == wanted && !value.is_empty())
-                .map(|(_, value)| value)
-                .ok_or_else(|| {
-                    incomplete(format!("Authorization header requires '{wanted}' parameter."))
-                })
-        };
-        let (key_id, scope) = field("Credential")?
-            .split_once('/')
-            .ok_or_else(|| incomplete("Credential must be slash-delimited."))?;
-        let parts: Vec<&str> = scope.split('/').collect();
-        let (scope_date, region, service) = match (algorithm, parts.as_slice()) {
-            (Algorithm::V4, [date, region, service, "aws4_request"]) => {
-                (date, Some(*region), service)
-            }
-            (Algorithm::V4a, [date, service, "aws4_request"]) => (date, None, service),
-            _ => return Err(incomplete("Credential is not scoped as this algorithm asks.")),
-        };
-        let signed: Vec<String> = field("SignedHeaders")?.split(';').map(str::to_owned).collect();
-        check_signed_headers(request, &signed, algorithm)?;
-        let (date, time) = date_of(request)?;
-        let signature = field("Signature")?;
-        Ok(Authorization {
-            algorithm,
-            key_id,
-            scope,
-            scope_date,
-            region,
-            service,
-            signed,
-            signature,
-            date,
-            time,
-        })
-    }
-}
-
-fn check_signed_headers(
-    request: &Request,
-    signed: &[String],
-    algorithm: Algorithm,
-) -> Result<(), Refusal> {
-    if !signed.is_sorted_by(|a, b| a < b) || signed.iter().any(|name| *name != name.to_lowercase())
-    {
-        return Err(incomplete("SignedHeaders must be lower case, unique and sorted."));
-    }
-    let region_set = (algorithm == Algorithm::V4a).then_some("x-amz-region-set");
-    for needed in ["host", "x-amz-date"].into_iter().chain(region_set) {
-        if !signed.iter().any(|name| name == needed) {
-            return Err(incomplete(format!(
-                "'{needed}' must be a 'SignedHeader' in the AWS Authorization."
-            )));
-        }
-    }
-    if let Some(name) = signed.iter().find(|name| request.header(name).is_none()) {
-        return Err(incomplete(format!(
-            "'{name}' is named as a SignedHeader, but it does not exist in the HTTP request."
-        )));
-    }
-    let loose = request
-        .headers
-        .iter()
-        .map(|(name, _)| name.to_lowercase())
-        .find(|name| name.starts_with("x-amz-") && !signed.contains(name));
-    match loose {
-        Some(name) => Err(refusal(
-            "AccessDeniedException",
-            format!("There were headers present in the request which were not signed: {name}"),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn date_of(request: &Request) -> Result<(&str, OffsetDateTime), Refusal> {
-    let mut dates = request.all("x-amz-date");
-    let (Some(date), None) = (dates.next(), dates.next()) else {
-        return Err(incomplete("'X-Amz-Date' must appear once."));
-    };
-    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    let time = PrimitiveDateTime::parse(date, format).map_err(|_| {
-        incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'."))
-    })?;
-    Ok((date, time.assume_utc()))
 }
 
 fn who<'a>(
@@ -384,12 +252,8 @@ fn basic(time: OffsetDateTime) -> String {
         .expect("all its parts are there")
 }
 
-fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
+pub fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal { code, message: message.into() }
-}
-
-fn incomplete(message: impl Into<String>) -> Refusal {
-    refusal("IncompleteSignatureException", message)
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {
