@@ -1,7 +1,13 @@
 //! Everything that is tested from outside: the library through its interface, the program as a process.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod server_answers;
+mod server_checks;
 mod signing;
 mod signing_oracle;

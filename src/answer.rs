@@ -1,0 +1,321 @@
+//! An HTTP error answer in, what happened and what would mend it out. Pure.
+//!
+//! AWS's front ends explain a refusal in four shapes: a header (`x-amzn-ErrorType`), JSON with `message` or
+//! `Message`, JSON with `__type`, and XML with `<Code>` and `<Message>`. Anyone can stand behind a URL, so none
+//! of them need be there.
+
+use crate::error::{AwsError, Error, Kind};
+use serde_json::Value;
+
+/// So much of a body may enter a message.
+const MAX_QUOTED_CHARS: usize = 500;
+
+/// An answer that is no success, as far as it explains itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    pub status: u16,
+    /// `x-amzn-ErrorType`.
+    pub error_type: Option<&'a str>,
+    /// `x-amzn-RequestId`, or another header of that purpose.
+    pub request_id: Option<&'a str>,
+    /// `Location`.
+    pub location: Option<&'a str>,
+    /// The beginning of the body.
+    pub body: &'a [u8],
+}
+
+/// What the request was signed with, for the advice.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedWith<'a> {
+    pub service: &'a str,
+    pub region: &'a str,
+    /// `key AKIA****MPLE from profile dev`.
+    pub identity: &'a str,
+}
+
+impl Refusal<'_> {
+    /// The refusal in words: whose words they are, and the command that mends it where one is known.
+    pub fn in_words(&self, signed: &SignedWith<'_>) -> Error {
+        let explanation = Explanation::of(self.error_type, self.body);
+        let status = self.status;
+        if (300..400).contains(&status) {
+            let target = self.location.unwrap_or("an unnamed place");
+            return Error::new(
+                Kind::Refused(status),
+                format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),
+            )
+            .hint("set --target-url to the final URL");
+        }
+        let who = if explanation.error_type.is_some() || self.request_id.is_some() {
+            "AWS"
+        } else {
+            "the server"
+        };
+        let mut message = format!("{who} refused the request with HTTP {status}");
+        if let Some(error_type) = &explanation.error_type {
+            message.push(' ');
+            message.push_str(error_type);
+        }
+        if let Some(text) = &explanation.message {
+            message.push_str(": ");
+            message.push_str(text);
+        }
+        if matches!(status, 401 | 403) {
+            message.push_str(&format!(" [{}]", signed.identity));
+        }
+        if let Some(request_id) = self.request_id {
+            message.push_str(&format!(" [request id {request_id}]"));
+        }
+        let hint = explanation.hint(status, signed);
+        let aws = AwsError {
+            error_type: explanation.error_type,
+            request_id: self.request_id.map(str::to_owned),
+        };
+        let error = Error::new(Kind::Refused(status), message).aws(aws);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// The two things an error answer can say.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Explanation {
+    error_type: Option<String>,
+    message: Option<String>,
+}
+
+impl Explanation {
+    fn of(header: Option<&str>, body: &[u8]) -> Explanation {
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim();
+        let mut explanation = if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+            let first = |names: &[&str]| {
+                names.iter().find_map(|name| members.get(*name)?.as_str()).map(str::to_owned)
+            };
+            Explanation {
+                error_type: first(&["__type", "code", "Code"]),
+                message: first(&["message", "Message", "errorMessage", "error_description"]),
+            }
+        } else if text.starts_with('<') {
+            Explanation { error_type: element(text, "Code"), message: element(text, "Message") }
+        } else {
+            Explanation { error_type: None, message: (!text.is_empty()).then(|| text.to_owned()) }
+        };
+        if let Some(header) = header {
+            explanation.error_type = Some(header.to_owned());
+        }
+        // `InvalidSignatureException:http://internal.amazon.com/coral/…` and `com.amazon.coral#Name`
+        explanation.error_type = explanation.error_type.and_then(|name| {
+            let name = name.split(':').next()?.rsplit('#').next()?.trim();
+            (!name.is_empty() && name.len() <= 100).then(|| name.to_owned())
+        });
+        explanation.message = explanation.message.map(|text| presentable(&text));
+        explanation
+    }
+
+    /// The command or setting that mends it.
+    fn hint(&self, status: u16, signed: &SignedWith<'_>) -> Option<String> {
+        let error_type = self.error_type.as_deref().unwrap_or_default();
+        let text = self.message.as_deref().unwrap_or_default();
+        let lower = text.to_lowercase();
+        let SignedWith { service, region, .. } = signed;
+        let hint = if let Some(right) = between(text, "scoped to correct service: '", "'") {
+            format!("signed for service {service}; set --service-name {right}")
+        } else if lower.contains("scoped to a valid region") {
+            format!("signed for region {region}; set --region to the region of the server")
+        } else if lower.contains("signature expired")
+            || lower.contains("not yet current")
+            || error_type == "RequestExpired"
+        {
+            "the clock of this machine is off: set it by NTP".to_owned()
+        } else if error_type.starts_with("ExpiredToken")
+            || lower.contains("token included in the request is expired")
+        {
+            "the session token has expired: renew it, e.g. with aws sso login or aws login"
+                .to_owned()
+        } else if ["UnrecognizedClientException", "InvalidClientTokenId"].contains(&error_type)
+            || lower.contains("token included in the request is invalid")
+        {
+            "AWS does not know this key: compare with aws sts get-caller-identity".to_owned()
+        } else if ["InvalidSignatureException", "SignatureDoesNotMatch"].contains(&error_type) {
+            format!(
+                "signed for service {service} in {region}: check the secret key, --service-name, --region, and that nothing between changes the request"
+            )
+        } else if error_type == "MissingAuthenticationTokenException" {
+            "the request was signed, so the path, stage or method of the URL is wrong".to_owned()
+        } else if lower.contains("authorization method mismatch") {
+            "this server wants OAuth, not SigV4: connect to it without sigv4-proxy".to_owned()
+        } else if error_type.starts_with("AccessDenied")
+            || lower.contains("not authorized to perform")
+        {
+            "allow the action in the identity's policy and in the resource's; aws sts get-caller-identity shows the identity"
+                .to_owned()
+        } else {
+            match status {
+                401 | 403 => format!(
+                    "signed for service {service} in {region}; check policy, path, --service-name and --region"
+                ),
+                402 => "an AWS quota is used up".to_owned(),
+                404 => "check the path of the URL, or the ARN and its qualifier".to_owned(),
+                405 | 406 => "is this the URL of an MCP endpoint?".to_owned(),
+                413 => "the message is larger than the service takes".to_owned(),
+                424 => "the runtime is still starting: try again in some seconds".to_owned(),
+                429 | 503 => "too many requests at once: try again later".to_owned(),
+                504 => "the time limit is the gateway's, not this proxy's".to_owned(),
+                _ => return None,
+            }
+        };
+        Some(hint)
+    }
+}
+
+/// Cut before the canonical request that API Gateway appends: it holds the session token. One line, bounded.
+fn presentable(text: &str) -> String {
+    let text = text.split("The Canonical String for this request").next().unwrap_or_default();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut text = words.join(" ");
+    if let Some((end, _)) = text.char_indices().nth(MAX_QUOTED_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The text of the first XML element of this name.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let text = between(xml, &format!("<{name}>"), &format!("</{name}>"))?;
+    Some(
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&apos;", "'")
+            .replace("&amp;", "&"),
+    )
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNED: SignedWith<'_> = SignedWith {
+        service: "execute-api",
+        region: "us-east-1",
+        identity: "key AKIA****MPLE from environment",
+    };
+
+    fn refused(status: u16, error_type: Option<&str>, body: &str) -> Error {
+        Refusal {
+            status,
+            error_type,
+            request_id: Some("r-1"),
+            location: None,
+            body: body.as_bytes(),
+        }
+        .in_words(&SIGNED)
+    }
+
+    #[test]
+    fn every_shape_is_read() {
+        for (error_type, body, expected) in [
+            (
+                Some("InvalidSignatureException:http://internal.amazon.com/"),
+                r#"{"message":"no match"}"#,
+                ("InvalidSignatureException", "no match"),
+            ),
+            (
+                None,
+                r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException","message":"bad token"}"#,
+                ("UnrecognizedClientException", "bad token"),
+            ),
+            (
+                Some("AccessDeniedException"),
+                r#"{"Message":"User: x is not authorized"}"#,
+                ("AccessDeniedException", "User: x is not authorized"),
+            ),
+            (
+                None,
+                "<ErrorResponse><Error><Type>Sender</Type><Code>SignatureDoesNotMatch</Code><Message>a &amp; b</Message></Error></ErrorResponse>",
+                ("SignatureDoesNotMatch", "a & b"),
+            ),
+        ] {
+            let error = refused(403, error_type, body);
+            let (name, text) = expected;
+            assert_eq!(
+                error.message(),
+                format!(
+                    "AWS refused the request with HTTP 403 {name}: {text} [key AKIA****MPLE from environment] [request id r-1]"
+                )
+            );
+            assert_eq!(error.aws_error().and_then(|aws| aws.error_type.as_deref()), Some(name));
+            assert_eq!(error.kind(), Kind::Refused(403));
+        }
+    }
+
+    #[test]
+    fn advice() {
+        for (status, error_type, body, advice) in [
+            (
+                403,
+                None,
+                r#"{"message":"Credential should be scoped to correct service: 'lambda'."}"#,
+                "set --service-name lambda",
+            ),
+            (
+                403,
+                None,
+                r#"{"message":"Credential should be scoped to a valid region."}"#,
+                "set --region",
+            ),
+            (403, None, r#"{"message":"Signature expired: 1 is now earlier than 2"}"#, "clock"),
+            (403, Some("ExpiredTokenException"), "{}", "has expired"),
+            (403, Some("UnrecognizedClientException"), "{}", "aws sts get-caller-identity"),
+            (403, Some("MissingAuthenticationTokenException"), "{}", "path"),
+            (403, Some("AccessDeniedException"), "{}", "policy"),
+            (403, None, r#"{"message":"Forbidden"}"#, "--service-name"),
+            (404, None, "<html>", "path of the URL"),
+            (424, Some("RuntimeClientError"), "{}", "still starting"),
+            (429, None, "", "too many"),
+        ] {
+            let hint =
+                refused(status, error_type, body).what_to_do().unwrap_or_default().to_owned();
+            assert!(hint.contains(advice), "{body}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_an_error_that_names_its_target() {
+        let error = Refusal {
+            status: 307,
+            error_type: None,
+            request_id: None,
+            location: Some("https://evil/"),
+            body: b"",
+        }
+        .in_words(&SIGNED);
+        assert!(error.message().contains("https://evil/"), "{error}");
+    }
+
+    #[test]
+    fn the_canonical_request_that_aws_echoes_is_not_repeated() {
+        let body = r#"{"message":"no match\n\nThe Canonical String for this request should have been\n'POST\nx-amz-security-token:SECRET'"}"#;
+        let error = refused(403, None, body);
+        assert!(
+            error.message().contains("no match") && !error.to_string().contains("SECRET"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn html_is_not_quoted_and_plain_text_is() {
+        assert!(!refused(502, None, "<html><body>Bad</body></html>").message().contains("html"));
+        assert!(refused(500, None, "it\n broke\u{1b}[0m").message().contains(": it broke[0m"));
+        assert!(refused(500, None, &"x".repeat(5000)).message().len() < 700);
+    }
+}

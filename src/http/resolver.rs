@@ -1,0 +1,93 @@
+//! Name resolution that does not happen again for every request.
+//!
+//! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
+//! limit. Addresses are remembered for a short time instead, and forgotten when they do not lead anywhere.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// How long an answer of DNS is taken for granted.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// Clones share what they know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RememberingResolver {
+    last: Arc<Mutex<Option<Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    uri_authority: String,
+    addresses: Vec<SocketAddr>,
+    at: Instant,
+}
+
+impl RememberingResolver {
+    pub(super) fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn remembered(&self, authority: &str) -> Option<Vec<SocketAddr>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref()?;
+        (known.uri_authority == authority && known.at.elapsed() < MEMORY)
+            .then(|| known.addresses.clone())
+    }
+}
+
+impl Resolver for RememberingResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let known =
+            literal(uri).map(|address| vec![address]).or_else(|| self.remembered(authority));
+        if let Some(addresses) = known {
+            let mut resolved = self.empty();
+            addresses.into_iter().for_each(|address| resolved.push(address));
+            return Ok(resolved);
+        }
+        let resolved = DefaultResolver::default().resolve(uri, config, timeout)?;
+        let known = Known {
+            uri_authority: authority.to_owned(),
+            addresses: resolved.to_vec(),
+            at: Instant::now(),
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Ok(resolved)
+    }
+}
+
+/// The address of a URL that names one.
+fn literal(uri: &Uri) -> Option<SocketAddr> {
+    let host = uri.host()?;
+    let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(default_port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_need_no_lookup() {
+        for (url, address) in [
+            ("http://127.0.0.1/", Some("127.0.0.1:80")),
+            ("https://127.0.0.1/x", Some("127.0.0.1:443")),
+            ("https://[::1]:8443/", Some("[::1]:8443")),
+            ("https://example.com/", None),
+        ] {
+            let uri: Uri = url.parse().expect("a URL");
+            assert_eq!(literal(&uri).map(|a| a.to_string()).as_deref(), address, "{url}");
+        }
+    }
+}

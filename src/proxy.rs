@@ -1,0 +1,615 @@
+//! stdin line → call → stdout line: what waits for what, taking calls back, the end.
+//!
+//! The reader never waits for the network. Each message is handed to the lane, which keeps the order that
+//! matters: `initialize` and notifications are barriers, and what was read after them is sent after they are
+//! answered; requests run side by side; the client's answers to the server and its cancellations never wait.
+
+use crate::error::{Error, Kind};
+use crate::http::Cancel;
+use crate::listen;
+use crate::log::Log;
+use crate::message::{self, Id, Message, Sort};
+use crate::options::{GetStream, Options};
+use crate::upstream::{Line, Upstream};
+use crate::workers::{Job, Workers};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Requests beyond this number are refused rather than kept waiting.
+const MAX_WAITING: usize = 10_000;
+
+/// A cancelled call may end in order for so long: the server may have to finish a request it nested in it.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// A cancellation is sent so much later than the request it names, lest it overtake it.
+const CANCEL_DELAY: Duration = Duration::from_millis(100);
+
+/// What is left of the calls is told to the client within this time when the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Why the proxy ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// stdin is at its end.
+    InputClosed,
+    /// stdout cannot be written: the client is gone.
+    OutputClosed,
+    /// SIGTERM, SIGINT or SIGHUP.
+    Signal,
+    /// After `InputClosed`: nothing is in flight any more.
+    Idle,
+}
+
+/// Relays until the input ends, the output breaks, or a signal arrives through `ends`.
+///
+/// Threads that are blocked on the input are left behind; the process is expected to end.
+pub fn run(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    upstream: Arc<Upstream>,
+    options: &Options,
+    log: Log,
+    (end, ends): (Sender<End>, &Receiver<End>),
+) {
+    let proxy = Arc::new(Proxy {
+        upstream,
+        log,
+        max_in_flight: options.max_in_flight,
+        max_message_bytes: options.max_message_bytes,
+        get_stream: options.get_stream,
+        output: Mutex::new(Box::new(output)),
+        lane: Mutex::default(),
+        workers: Workers::default(),
+        listen_cancel: Mutex::default(),
+        end,
+    });
+    let reader = Arc::clone(&proxy);
+    thread::spawn(move || reader.read(input));
+
+    let mut why = ends.recv().unwrap_or(End::InputClosed);
+    if why == End::InputClosed {
+        why = proxy.drain(options.drain_timeout, ends);
+    }
+    proxy.log.debug(format_args!("ending: {why:?}"));
+    proxy.close(why, ends);
+}
+
+struct Proxy {
+    upstream: Arc<Upstream>,
+    log: Log,
+    max_in_flight: usize,
+    max_message_bytes: usize,
+    get_stream: GetStream,
+    /// Held while a whole line is written, and across nothing else.
+    output: Mutex<Box<dyn Write + Send>>,
+    lane: Mutex<Lane>,
+    workers: Workers,
+    /// The standing GET stream of the session.
+    listen_cancel: Mutex<Option<Arc<Cancel>>>,
+    end: Sender<End>,
+}
+
+/// What waits and what runs.
+#[derive(Default)]
+struct Lane {
+    /// Requests and notifications in the order in which they were read.
+    waiting: VecDeque<Message>,
+    /// `initialize` or a notification is on its way; nothing is started.
+    barrier: bool,
+    /// Requests on their way and not yet answered.
+    unanswered: usize,
+    /// Threads that have written the last line of their call and take the next message in a moment.
+    finishing: usize,
+    /// Every call whose exchange is not over, answered or not.
+    calls: BTreeMap<u64, Arc<Call>>,
+    next_serial: u64,
+    /// The input is at its end.
+    draining: bool,
+    /// Nothing new is started.
+    closed: bool,
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.barrier && self.unanswered == 0
+    }
+}
+
+/// A request on its way.
+struct Call {
+    serial: u64,
+    id: Id,
+    is_initialize: bool,
+    started: Instant,
+    cancel: Arc<Cancel>,
+    /// The client took it back: nothing more of it is written. Changed under the output lock only.
+    taken_back: AtomicBool,
+    /// It no longer counts as in flight. Changed under the lane lock only.
+    settled: AtomicBool,
+    /// Its thread counts as `finishing`. Changed under the lane lock only.
+    finishing: AtomicBool,
+}
+
+impl Proxy {
+    // ---- in
+
+    fn read(self: &Arc<Self>, input: impl Read) {
+        let mut input = BufReader::with_capacity(64 * 1024, input);
+        loop {
+            match read_line(&mut input, self.max_message_bytes) {
+                Ok(Read1::Line(line)) => self.accept(line),
+                Ok(Read1::TooLong) => {
+                    let _ = self.write(message::too_long_line(self.max_message_bytes).into_bytes());
+                }
+                Ok(Read1::End) => break,
+                Err(error) => {
+                    self.log.error(format_args!("stdin cannot be read: {error}"));
+                    break;
+                }
+            }
+        }
+        let _ = self.end.send(End::InputClosed);
+    }
+
+    fn accept(self: &Arc<Self>, line: Vec<u8>) {
+        let message = match Message::parse(line) {
+            Ok(message) => message,
+            Err(answer) => {
+                let _ = self.write(answer.into_bytes());
+                return;
+            }
+        };
+        match message.sort() {
+            Sort::Response => self.send_aside(message),
+            Sort::Notification { cancels: Some(id), .. } => {
+                let id = id.clone();
+                self.take_back(&id, message);
+            }
+            Sort::Request { .. } | Sort::Notification { .. } => self.enter(message),
+        }
+    }
+
+    // ---- the lane
+
+    fn enter(self: &Arc<Self>, message: Message) {
+        let mut lane = self.lane();
+        if lane.waiting.len() >= MAX_WAITING {
+            drop(lane);
+            if let Some(id) = message.id() {
+                let error = Error::new(
+                    Kind::TooLarge,
+                    format!("{MAX_WAITING} requests are waiting already"),
+                )
+                .hint("wait for answers, or raise --max-in-flight");
+                let _ = self.write(message::error_line(id, &error).into_bytes());
+            }
+            return;
+        }
+        lane.waiting.push_back(message);
+        drop(lane);
+        self.pump();
+    }
+
+    /// Starts what may start now, but for what a finishing thread is about to take.
+    fn pump(self: &Arc<Self>) {
+        loop {
+            let mut lane = self.lane();
+            if lane.waiting.len() <= lane.finishing {
+                return;
+            }
+            let Some(job) = self.next_job(&mut lane) else { return };
+            drop(lane);
+            self.workers.run(job);
+        }
+    }
+
+    /// The next message's job, if it may start now.
+    fn next_job(self: &Arc<Self>, lane: &mut Lane) -> Option<Job> {
+        let next = lane.waiting.front()?;
+        let is_request = next.id().is_some();
+        let is_initialize = is_request && next.method() == Some("initialize");
+        let has_room = !is_request || is_initialize || lane.unanswered < self.max_in_flight;
+        if lane.barrier || lane.closed || !has_room {
+            return None;
+        }
+        let message = lane.waiting.pop_front()?;
+        lane.barrier = !is_request || is_initialize;
+        let proxy = Arc::clone(self);
+        let Some(id) = message.id() else {
+            return Some(Job::new(move || {
+                proxy.notify(&message);
+                proxy.next_after(None)
+            }));
+        };
+        let call = Arc::new(Call {
+            serial: lane.next_serial,
+            id: id.clone(),
+            is_initialize,
+            started: Instant::now(),
+            cancel: Cancel::new(),
+            taken_back: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+            finishing: AtomicBool::new(false),
+        });
+        lane.next_serial += 1;
+        lane.unanswered += 1;
+        lane.calls.insert(call.serial, Arc::clone(&call));
+        Some(Job::new(move || {
+            proxy.call(&call, &message);
+            proxy.next_after(Some(&call))
+        }))
+    }
+
+    /// What the thread that ran this call, or a notification, does next.
+    fn next_after(self: &Arc<Self>, call: Option<&Call>) -> Option<Job> {
+        let mut lane = self.lane();
+        if let Some(call) = call {
+            lane.calls.remove(&call.serial);
+            if call.finishing.swap(false, Ordering::Relaxed) {
+                lane.finishing -= 1;
+            }
+        }
+        let next = self.next_job(&mut lane);
+        let more_may_start = lane.waiting.len() > lane.finishing;
+        drop(lane);
+        if more_may_start {
+            self.pump();
+        }
+        next
+    }
+
+    /// A request's whole way. It is answered when this is over, whatever happens.
+    fn call(self: &Arc<Self>, call: &Arc<Call>, message: &Message) {
+        let mut answered = false;
+        let exchange = catch_unwind(AssertUnwindSafe(|| {
+            self.upstream.exchange(message, &call.cancel, &mut |line| {
+                answered |= line.is_answer;
+                self.deliver(call, line)
+            })
+        }));
+        let result = exchange.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
+                .hint("please report it"))
+        });
+        match result {
+            Ok(()) => self.log.recovered(),
+            Err(_) if answered => {}
+            Err(error) => {
+                let is_taken_back = call.taken_back.load(Ordering::Relaxed);
+                if !is_taken_back {
+                    self.report(&error);
+                }
+                let error = match error.kind() {
+                    Kind::Cancelled => {
+                        Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
+                    }
+                    _ => error,
+                };
+                let bytes = message::error_line(&call.id, &error).into_bytes();
+                let _ = self.deliver(call, Line { bytes, is_answer: true, is_last: true });
+            }
+        }
+        self.settle(call, true);
+    }
+
+    /// A notification's whole way. It never has an answer, not even when it fails.
+    fn notify(self: &Arc<Self>, message: &Message) {
+        let cancel = Cancel::default();
+        let sent = catch_unwind(AssertUnwindSafe(|| {
+            self.upstream.exchange(message, &cancel, &mut |_| Ok(()))
+        }));
+        match sent {
+            Ok(Ok(())) if message.method() == Some("notifications/initialized") => self.listen(),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.report(&error),
+            Err(_) => self.log.error("a bug in sigv4-proxy ended a notification"),
+        }
+        let mut lane = self.lane();
+        lane.barrier = false;
+        self.tell_if_idle(&lane);
+    }
+
+    /// What waits for nothing and holds up nothing.
+    fn send_aside(self: &Arc<Self>, message: Message) {
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            let cancel = Cancel::default();
+            let sent = catch_unwind(AssertUnwindSafe(|| {
+                proxy.upstream.exchange(&message, &cancel, &mut |_| Ok(()))
+            }));
+            if let Ok(Err(error)) = sent {
+                proxy.report(&error);
+            }
+            None
+        }));
+    }
+
+    /// The call no longer counts as in flight; what waited for it may start, here if this was its last line.
+    fn settle(self: &Arc<Self>, call: &Call, is_last: bool) {
+        let mut lane = self.lane();
+        if call.settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        lane.unanswered -= 1;
+        if is_last {
+            call.finishing.store(true, Ordering::Relaxed);
+            lane.finishing += 1;
+        }
+        if call.is_initialize {
+            lane.barrier = false;
+        }
+        self.tell_if_idle(&lane);
+        let has_more = lane.waiting.len() > lane.finishing;
+        drop(lane);
+        if has_more {
+            self.pump();
+        }
+    }
+
+    // ---- taking back
+
+    /// `notifications/cancelled`: the call's answer is not written any more, and the server is told.
+    fn take_back(self: &Arc<Self>, id: &Id, message: Message) {
+        let mut lane = self.lane();
+        if let Some(at) = lane.waiting.iter().position(|waiting| waiting.id() == Some(id)) {
+            // Neither has left yet, so the server need not know of either.
+            lane.waiting.remove(at);
+            self.tell_if_idle(&lane);
+            return;
+        }
+        let is_it = |call: &&Arc<Call>| call.id == *id && !call.settled.load(Ordering::Relaxed);
+        let call = lane.calls.values().rev().find(is_it).cloned();
+        drop(lane);
+        let Some(call) = call.filter(|call| !call.is_initialize) else {
+            self.send_aside(message);
+            return;
+        };
+        {
+            let _output = self.output();
+            call.taken_back.store(true, Ordering::Relaxed);
+        }
+        self.settle(&call, false);
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            let young = CANCEL_DELAY.saturating_sub(call.started.elapsed());
+            if !young.is_zero() {
+                call.cancel.sleep(young);
+            }
+            proxy.send_aside(message);
+            call.cancel.sleep(CANCEL_GRACE);
+            // Many servers never end the stream of a cancelled call: left open, it would stay for ever.
+            call.cancel.cancel();
+            None
+        }));
+    }
+
+    // ---- the standing stream
+
+    fn listen(self: &Arc<Self>) {
+        if self.get_stream == GetStream::Off {
+            return;
+        }
+        let cancel = Cancel::new();
+        let old = self
+            .listen_cancel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(Arc::clone(&cancel));
+        if let Some(old) = old {
+            old.cancel();
+        }
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            let log = proxy.log.clone();
+            let listened = catch_unwind(AssertUnwindSafe(|| {
+                listen::run(&proxy.upstream, &cancel, &log, &mut |line| proxy.write(line.bytes));
+            }));
+            if listened.is_err() {
+                log.error("a bug in sigv4-proxy ended the GET stream");
+            }
+            None
+        }));
+    }
+
+    // ---- out
+
+    fn deliver(self: &Arc<Self>, call: &Arc<Call>, line: Line) -> Result<(), Error> {
+        let mut output = self.output();
+        // Decided under the lock: once the reader has marked the call, nothing of it is written.
+        if call.taken_back.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.write_to(&mut **output, line.bytes)?;
+        drop(output);
+        if line.is_answer {
+            self.settle(call, line.is_last);
+        }
+        Ok(())
+    }
+
+    fn write(&self, line: Vec<u8>) -> Result<(), Error> {
+        self.write_to(&mut **self.output(), line)
+    }
+
+    fn write_to(&self, output: &mut dyn Write, mut line: Vec<u8>) -> Result<(), Error> {
+        line.push(b'\n');
+        output.write_all(&line).and_then(|()| output.flush()).map_err(|error| {
+            let _ = self.end.send(End::OutputClosed);
+            Error::new(Kind::Cancelled, format!("stdout: {error}"))
+        })
+    }
+
+    /// Tells people, once for each cause until something succeeds again.
+    fn report(&self, error: &Error) {
+        match error.kind() {
+            Kind::Cancelled => self.log.debug(error),
+            Kind::Unreachable | Kind::TimedOut => {
+                self.log.error_once(format_args!("proxy server error: {error}"))
+            }
+            _ => self.log.error_once(error),
+        }
+    }
+
+    // ---- the end
+
+    /// Waits until every request that was read is answered, `patience` at most.
+    fn drain(&self, patience: Option<Duration>, ends: &Receiver<End>) -> End {
+        let mut lane = self.lane();
+        lane.draining = true;
+        self.tell_if_idle(&lane);
+        drop(lane);
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        loop {
+            let end = match deadline {
+                Some(deadline) => {
+                    ends.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+                }
+                None => ends.recv().ok(),
+            };
+            match end {
+                Some(End::InputClosed) => {}
+                Some(end) => return end,
+                None => return End::InputClosed,
+            }
+        }
+    }
+
+    fn close(&self, why: End, ends: &Receiver<End>) {
+        let mut lane = self.lane();
+        lane.closed = true;
+        lane.draining = true;
+        let waiting = std::mem::take(&mut lane.waiting);
+        let calls: Vec<Arc<Call>> = lane.calls.values().cloned().collect();
+        let unanswered = lane.unanswered;
+        drop(lane);
+        if let Some(listening) =
+            self.listen_cancel.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            listening.cancel();
+        }
+        for call in calls {
+            call.cancel.cancel();
+        }
+        if why == End::OutputClosed {
+            self.upstream.end_session();
+            return;
+        }
+        // The cancelled calls answer for themselves; stdout may be blocked, so this has a limit.
+        let deadline = Instant::now() + LAST_WORDS;
+        let ended = Error::new(Kind::Cancelled, "sigv4-proxy ended before the request was sent");
+        if why == End::InputClosed {
+            for id in waiting.iter().filter_map(Message::id) {
+                let _ = self.write(message::error_line(id, &ended).into_bytes());
+            }
+        }
+        while unanswered > 0 {
+            match ends.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(End::Idle) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        self.upstream.end_session();
+    }
+
+    fn tell_if_idle(&self, lane: &Lane) {
+        if lane.draining && lane.is_idle() {
+            let _ = self.end.send(End::Idle);
+        }
+    }
+
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Read1 {
+    Line(Vec<u8>),
+    /// The line was longer than allowed; it was skipped to its end.
+    TooLong,
+    End,
+}
+
+/// The next line that is not blank, its end removed; a last line without an end counts.
+fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Result<Read1> {
+    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(2);
+    loop {
+        let mut line = Vec::new();
+        if input.take(limit).read_until(b'\n', &mut line)? == 0 {
+            return Ok(Read1::End);
+        }
+        let is_whole = line.ends_with(b"\n");
+        if is_whole {
+            line.pop();
+        }
+        if line.ends_with(b"\r") {
+            line.pop();
+        }
+        if line.len() > max_bytes {
+            if !is_whole {
+                skip_line(input)?;
+            }
+            return Ok(Read1::TooLong);
+        }
+        let is_first_with_mark = line.starts_with(b"\xef\xbb\xbf");
+        if is_first_with_mark {
+            line.drain(..3);
+        }
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Read1::Line(line));
+        }
+    }
+}
+
+fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let chunk = input.fill_buf()?;
+        let Some(last) = chunk.len().checked_sub(1) else { return Ok(()) };
+        let end = chunk.iter().position(|b| *b == b'\n');
+        input.consume(end.unwrap_or(last) + 1);
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8], max_bytes: usize) -> Vec<String> {
+        let mut input = BufReader::with_capacity(3, text);
+        let mut lines = Vec::new();
+        loop {
+            match read_line(&mut input, max_bytes).expect("a slice can be read") {
+                Read1::Line(line) => lines.push(String::from_utf8(line).expect("UTF-8")),
+                Read1::TooLong => lines.push("(too long)".to_owned()),
+                Read1::End => return lines,
+            }
+        }
+    }
+
+    #[test]
+    fn lines_end_in_lf_or_crlf_or_not_at_all() {
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\r\n \t\nb\r\nc", 10), ["a", "b", "c"]);
+        assert_eq!(lines(b"", 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
+        assert_eq!(
+            lines(b"12345\n123456\n1234567890\nok\n", 5),
+            ["12345", "(too long)", "(too long)", "ok"]
+        );
+        assert_eq!(lines(b"12345\r\n12345678", 5), ["12345", "(too long)"]);
+    }
+}

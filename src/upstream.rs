@@ -1,0 +1,516 @@
+//! `Upstream::exchange`: one message out, signed; its messages back, in order, as they arrive.
+
+use crate::answer::{Refusal, SignedWith};
+use crate::clock;
+use crate::credentials::{CredentialCache, Credentials};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Kind};
+use crate::event_stream::EventStream;
+use crate::http::{Answer, Cancel, Http, Request};
+use crate::log::Log;
+use crate::message::{Id, Incoming, Message, Sort, one_line, split_batch};
+use crate::options::Options;
+use crate::session::Session;
+use crate::signing::{self, Header, PathRule, Payload, PayloadRule, Signer, Target};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// An error body is read up to this size.
+const MAX_ERROR_BYTES: usize = 1024 * 1024;
+
+/// A notification holds up what follows it, so it may not take forever.
+const NOTIFICATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the end of the session may cost when the process ends.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
+/// The user's headers with these names are sent but not signed: hops between us and AWS may change them.
+const CHANGED_ON_THE_WAY: [&str; 7] =
+    ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "via"];
+
+/// One line for the client.
+#[derive(Debug)]
+pub struct Line {
+    /// Without its newline.
+    pub bytes: Vec<u8>,
+    /// Whether it answers the request that was sent.
+    pub is_answer: bool,
+    /// Whether nothing can follow it.
+    pub is_last: bool,
+}
+
+/// Where lines go as they arrive. Its error ends the exchange.
+pub type Deliver<'a> = dyn FnMut(Line) -> Result<(), Error> + 'a;
+
+/// How a standing stream ended.
+#[derive(Debug)]
+pub enum Listened {
+    /// The server has no such stream (any 4xx, 501).
+    NotOffered,
+    /// The stream ended; what it asked for.
+    Ended { last_id: Option<String>, retry: Option<Duration>, any_event: bool },
+}
+
+/// The server, and everything that is needed to talk to it.
+#[derive(Debug)]
+pub struct Upstream {
+    http: Http,
+    credentials: CredentialCache,
+    signer: Signer,
+    url: String,
+    target: Target,
+    payload_rule: PayloadRule,
+    /// The user's own headers: first those that are signed, then those that are not.
+    signed_headers: Vec<(String, String)>,
+    unsigned_headers: Vec<(String, String)>,
+    service: String,
+    region: String,
+    timeout: Option<Duration>,
+    tool_timeout: Option<Duration>,
+    max_message_bytes: usize,
+    session: RwLock<Session>,
+    log: Log,
+}
+
+impl Upstream {
+    pub fn new(options: &Options, http: Http, credentials: CredentialCache, log: Log) -> Upstream {
+        let endpoint: &Endpoint = &options.endpoint;
+        let (unsigned_headers, signed_headers) =
+            options.headers.iter().cloned().partition(|(name, _)| {
+                let name = name.to_ascii_lowercase();
+                CHANGED_ON_THE_WAY.contains(&name.as_str())
+                    || name.starts_with("x-forwarded-")
+                    || name.starts_with("sec-")
+            });
+        let path_rule = PathRule::of_service(&options.service);
+        let payload_rule = if options.unsigned_payload {
+            PayloadRule::Unsigned
+        } else {
+            PayloadRule::of_service(&options.service)
+        };
+        Upstream {
+            http,
+            credentials,
+            signer: Signer::new(options.algorithm, &options.region, &options.service),
+            url: endpoint.to_string(),
+            target: Target::new(
+                &endpoint.authority(),
+                endpoint.path(),
+                endpoint.query(),
+                path_rule,
+            ),
+            payload_rule,
+            signed_headers,
+            unsigned_headers,
+            service: options.service.clone(),
+            region: options.region.clone(),
+            timeout: options.timeout,
+            tool_timeout: options.tool_timeout,
+            max_message_bytes: options.max_message_bytes,
+            session: RwLock::default(),
+            log,
+        }
+    }
+
+    /// Sends the message and hands out what comes back. For a request `Ok` means that its answer was among it.
+    pub fn exchange(
+        &self,
+        message: &Message,
+        cancel: &Cancel,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        let payload = Payload::of(message.body(), self.payload_rule);
+        let is_initialize = message.id().is_some() && message.method() == Some("initialize");
+        let session = if is_initialize { Session::default() } else { self.session() };
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        headers.extend(session_headers(&session));
+
+        let credentials = self.credentials()?;
+        let outgoing = Outgoing {
+            method: "POST",
+            headers: &headers,
+            body: message.body(),
+            payload: &payload,
+            deadline: self.limit(message).and_then(|limit| started.checked_add(limit)),
+            is_stream: false,
+        };
+        let answer = self.send(&outgoing, &credentials, cancel)?;
+        self.log.debug(format_args!(
+            "{} {}: HTTP {} after {} ms",
+            message.method().unwrap_or("response"),
+            message.id().map_or("", Id::as_json),
+            answer.status(),
+            started.elapsed().as_millis()
+        ));
+        if !(200..300).contains(&answer.status()) {
+            return self.refused(message, answer, &credentials, deliver);
+        }
+        self.session_mut(|session| {
+            session.learn_id(answer.header("mcp-session-id"), is_initialize)
+        });
+        match message.sort() {
+            Sort::Request { id, .. } => {
+                let mut relay = Relay {
+                    upstream: self,
+                    id: Some(id),
+                    is_initialize,
+                    answered: false,
+                    is_single: false,
+                    deliver,
+                };
+                relay.take_answer(answer)
+            }
+            Sort::Notification { .. } | Sort::Response => {
+                // What a server sends here says nothing; read, so that the connection can serve again.
+                let mut answer = answer;
+                answer.read_beginning(4096);
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens the standing stream of servers before 2026-07-28 and hands out its messages until it ends.
+    pub fn listen(
+        &self,
+        last_id: Option<&str>,
+        cancel: &Cancel,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<Listened, Error> {
+        let session = self.session();
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(session_headers(&session));
+        headers.extend(last_id.map(|id| ("last-event-id", id)));
+        let credentials = self.credentials()?;
+        let payload = Payload::of(b"", self.payload_rule);
+        let outgoing = Outgoing {
+            method: "GET",
+            headers: &headers,
+            body: b"",
+            payload: &payload,
+            deadline: None,
+            is_stream: true,
+        };
+        let answer = self.send(&outgoing, &credentials, cancel)?;
+        let status = answer.status();
+        self.log.debug(format_args!("GET stream: HTTP {status}"));
+        if (400..500).contains(&status) || status == 501 {
+            return Ok(Listened::NotOffered);
+        }
+        if status != 200 || !is_event_stream(&answer) {
+            return Err(Error::new(
+                Kind::Refused(status),
+                format!("the GET stream was answered with HTTP {status}"),
+            ));
+        }
+        let mut relay = Relay {
+            upstream: self,
+            id: None,
+            is_initialize: false,
+            answered: false,
+            is_single: false,
+            deliver,
+        };
+        let mut events = EventStream::new(answer, self.max_message_bytes);
+        let mut any_event = false;
+        // A stream that breaks has ended: what it asked for still counts.
+        while let Ok(Some(event)) = events.next_event() {
+            any_event = true;
+            if event.name.is_empty() || event.name == "message" {
+                relay.take_event(event.data)?;
+            }
+        }
+        if cancel.is_cancelled() {
+            return Err(Error::new(Kind::Cancelled, "the stream was closed"));
+        }
+        let last_id = events.last_id().or(last_id).map(str::to_owned);
+        Ok(Listened::Ended { last_id, retry: events.retry(), any_event })
+    }
+
+    /// Tells the server that the session is over, if there is one. Best effort.
+    pub fn end_session(&self) {
+        let session = self.session();
+        if session.id().is_none() {
+            return;
+        }
+        let Ok(credentials) = self.credentials() else { return };
+        let headers: Vec<Header<'_>> = session_headers(&session).collect();
+        let payload = Payload::of(b"", self.payload_rule);
+        let outgoing = Outgoing {
+            method: "DELETE",
+            headers: &headers,
+            body: b"",
+            payload: &payload,
+            deadline: Instant::now().checked_add(FAREWELL_LIMIT),
+            is_stream: false,
+        };
+        match self.send(&outgoing, &credentials, &Cancel::default()) {
+            Ok(answer) => self.log.debug(format_args!("DELETE session: HTTP {}", answer.status())),
+            Err(error) => self.log.debug(format_args!("DELETE session: {error}")),
+        }
+    }
+
+    /// The credentials to sign with now, or why there are none.
+    pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
+        let credentials = self.credentials.get(clock::now());
+        for warning in self.credentials.take_warnings() {
+            self.log.warn(warning);
+        }
+        credentials.map_err(|error| {
+            Error::new(Kind::Credentials, format!("failed to load AWS credentials: {error}")).hint(
+                "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
+            )
+        })
+    }
+
+    fn send<'a>(
+        &'a self,
+        outgoing: &Outgoing<'_>,
+        credentials: &Credentials,
+        cancel: &'a Cancel,
+    ) -> Result<Answer<'a>, Error> {
+        let mut headers = outgoing.headers.to_vec();
+        headers.extend(
+            self.signed_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        let request = signing::Request {
+            method: outgoing.method,
+            target: &self.target,
+            headers: &headers,
+            payload: outgoing.payload,
+        };
+        // The clock is read once, at the last moment: date and scope must agree also around midnight.
+        let signed = self.signer.sign(&request, &credentials.key, clock::now());
+        headers.extend(
+            self.unsigned_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let request = Request {
+            method: outgoing.method,
+            url: &self.url,
+            headers: &headers,
+            body: outgoing.body,
+            deadline: outgoing.deadline,
+            is_stream: outgoing.is_stream,
+        };
+        self.http.send(&request, cancel)
+    }
+
+    /// A JSON-RPC error body is the server's answer; anything else is put into words.
+    fn refused(
+        &self,
+        message: &Message,
+        mut answer: Answer<'_>,
+        credentials: &Credentials,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let body = answer.read_beginning(MAX_ERROR_BYTES);
+        let body = without_secrets(&String::from_utf8_lossy(&body), credentials);
+        if let Some(id) = message.id()
+            && let Some(line) = Incoming::error_body(&body, id)
+        {
+            return deliver(Line {
+                bytes: one_line(line.into_bytes()),
+                is_answer: true,
+                is_last: true,
+            });
+        }
+        let request_id =
+            ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
+                .iter()
+                .find_map(|name| answer.header(name));
+        let refusal = Refusal {
+            status: answer.status(),
+            error_type: answer.header("x-amzn-errortype"),
+            request_id,
+            location: answer.header("location"),
+            body: body.as_bytes(),
+        };
+        let identity = format!("key {} from {}", credentials.key.masked_id(), credentials.source);
+        let signed =
+            SignedWith { service: &self.service, region: &self.region, identity: &identity };
+        Err(refusal.in_words(&signed))
+    }
+
+    fn limit(&self, message: &Message) -> Option<Duration> {
+        match message.sort() {
+            Sort::Request { method, .. } if method == "tools/call" => {
+                [self.timeout, self.tool_timeout].into_iter().flatten().min()
+            }
+            Sort::Request { .. } => self.timeout,
+            Sort::Notification { .. } | Sort::Response => Some(NOTIFICATION_LIMIT),
+        }
+    }
+
+    fn session(&self) -> Session {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn session_mut(&self, change: impl FnOnce(&mut Session)) {
+        change(&mut self.session.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A request before it is signed.
+struct Outgoing<'a> {
+    method: &'a str,
+    headers: &'a [Header<'a>],
+    body: &'a [u8],
+    payload: &'a Payload,
+    deadline: Option<Instant>,
+    is_stream: bool,
+}
+
+fn session_headers(session: &Session) -> impl Iterator<Item = Header<'_>> {
+    let id = session.id().map(|id| ("mcp-session-id", id));
+    let version = session.version().map(|version| ("mcp-protocol-version", version));
+    id.into_iter().chain(version)
+}
+
+fn is_event_stream(answer: &Answer<'_>) -> bool {
+    media_type(answer) == "text/event-stream"
+}
+
+/// `Content-Type` without its parameters, lower case.
+fn media_type(answer: &Answer<'_>) -> String {
+    let value = answer.header("content-type").unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// AWS echoes what it was sent in some of its errors.
+fn without_secrets(text: &str, credentials: &Credentials) -> String {
+    let mut text = text.to_owned();
+    let key = &credentials.key;
+    for secret in std::iter::once(&key.secret).chain(&key.token) {
+        if text.contains(secret.expose()) {
+            text = text.replace(secret.expose(), "…");
+        }
+    }
+    text
+}
+
+/// The messages that come back for one request, or on one standing stream.
+struct Relay<'a, 'd> {
+    upstream: &'a Upstream,
+    id: Option<&'a Id>,
+    is_initialize: bool,
+    answered: bool,
+    /// What is read is the only message.
+    is_single: bool,
+    deliver: &'a mut Deliver<'d>,
+}
+
+impl Relay<'_, '_> {
+    fn take_answer(&mut self, mut answer: Answer<'_>) -> Result<(), Error> {
+        let status = answer.status();
+        match media_type(&answer).as_str() {
+            "text/event-stream" => self.take_stream(answer),
+            "application/json" => {
+                let body = answer.read_whole(self.upstream.max_message_bytes)?;
+                // The connection is free before the client can send its next request.
+                drop(answer);
+                if body.iter().all(u8::is_ascii_whitespace) {
+                    return Err(no_answer(format_args!("HTTP {status} with an empty body")));
+                }
+                self.is_single = !body.starts_with(b"[");
+                self.take_document(body)?;
+                if self.answered {
+                    return Ok(());
+                }
+                Err(no_answer("a message that does not answer this request"))
+            }
+            other => {
+                let beginning = answer.read_beginning(1024);
+                if beginning.is_empty() {
+                    return Err(no_answer(format_args!("HTTP {status} with an empty body")));
+                }
+                let what = if other.is_empty() { "a body of no type" } else { other };
+                Err(no_answer(format_args!("HTTP {status} with {what}"))
+                    .hint("is this the URL of an MCP endpoint?"))
+            }
+        }
+    }
+
+    fn take_stream(&mut self, answer: Answer<'_>) -> Result<(), Error> {
+        let mut events = EventStream::new(answer, self.upstream.max_message_bytes);
+        loop {
+            match events.next_event() {
+                Ok(Some(event)) if event.name.is_empty() || event.name == "message" => {
+                    self.take_event(event.data)?;
+                }
+                Ok(Some(_)) => {}
+                // Messages may follow the answer, so a stream is read to its end, however it ends.
+                Ok(None) | Err(_) if self.answered => return Ok(()),
+                Ok(None) => return Err(no_answer("an event stream that ended without the answer")),
+                Err(error) => return Err(error.context("event stream of the server")),
+            }
+        }
+    }
+
+    /// After the answer, and on a standing stream, what cannot be read is left out and told in the log.
+    fn take_event(&mut self, data: Vec<u8>) -> Result<(), Error> {
+        let needed = self.id.is_some() && !self.answered;
+        match self.take_document(data) {
+            Err(error) if error.kind() == Kind::BadAnswer && !needed => {
+                self.upstream.log.debug(format_args!("an event is left out: {error}"));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// One JSON document: a message, or a batch of them, which goes out one message a line.
+    fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
+        let text = String::from_utf8(document)
+            .map_err(|_| Error::new(Kind::BadAnswer, "the server's answer is not UTF-8"))?;
+        match split_batch(&text) {
+            Some(messages) => {
+                messages.iter().try_for_each(|message| self.take_message((*message).to_owned()))
+            }
+            None => self.take_message(text),
+        }
+    }
+
+    fn take_message(&mut self, text: String) -> Result<(), Error> {
+        let text = if text.starts_with('\u{feff}') {
+            text.trim_start_matches('\u{feff}').to_owned()
+        } else {
+            text
+        };
+        match Incoming::parse(&text, self.id)? {
+            Incoming::Other => self.hand_out(text, false),
+            Incoming::Answer { protocol_version } => {
+                if self.is_initialize
+                    && let Some(version) = protocol_version
+                {
+                    self.upstream.session_mut(|session| session.learn_version(version));
+                }
+                self.hand_out(text, true)
+            }
+            Incoming::Mended(line) => self.hand_out(line, true),
+            Incoming::Stray => {
+                self.upstream.log.debug("an answer to another request is left out");
+                Ok(())
+            }
+        }
+    }
+
+    fn hand_out(&mut self, text: String, is_answer: bool) -> Result<(), Error> {
+        if is_answer && std::mem::replace(&mut self.answered, true) {
+            self.upstream.log.debug("a second answer is left out");
+            return Ok(());
+        }
+        (self.deliver)(Line {
+            bytes: one_line(text.into_bytes()),
+            is_answer,
+            is_last: is_answer && self.is_single,
+        })
+    }
+}
+
+fn no_answer(instead: impl std::fmt::Display) -> Error {
+    Error::new(Kind::BadAnswer, format!("the server gave no answer to this request but {instead}"))
+}
