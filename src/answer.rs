@@ -6,6 +6,7 @@
 
 use crate::error::{AwsError, Error, Kind};
 use serde_json::Value;
+use std::fmt::Write;
 
 /// So much of a body may enter a message.
 const MAX_QUOTED_CHARS: usize = 500;
@@ -61,10 +62,10 @@ impl Refusal<'_> {
             message.push_str(text);
         }
         if matches!(status, 401 | 403) {
-            message.push_str(&format!(" [{}]", signed.identity));
+            let _ = write!(message, " [{}]", signed.identity);
         }
         if let Some(request_id) = self.request_id {
-            message.push_str(&format!(" [request id {request_id}]"));
+            let _ = write!(message, " [request id {request_id}]");
         }
         let hint = explanation.hint(status, signed);
         let aws = AwsError {

@@ -57,6 +57,18 @@ impl Endpoint {
         })
     }
 
+    /// What stands for a URL that could not be read. Leads nowhere.
+    pub(crate) fn unknown() -> Endpoint {
+        Endpoint {
+            secure: true,
+            host: "unknown.invalid".to_owned(),
+            port: None,
+            path: "/".to_owned(),
+            query: String::new(),
+            user_info: false,
+        }
+    }
+
     pub fn is_https(&self) -> bool {
         self.secure
     }

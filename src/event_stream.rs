@@ -4,7 +4,7 @@
 //! counts when the stream ends in order, since servers forget that line and the message would be lost.
 
 use crate::error::{Error, Kind};
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 /// One event. `data` has its lines joined by `\n`.
@@ -18,6 +18,8 @@ pub struct Event {
 #[derive(Debug)]
 pub struct EventStream<R> {
     reader: R,
+    /// Puts a failed read into words.
+    in_words: fn(io::Error) -> Error,
     /// No event's data, and no line, may be longer.
     max_bytes: usize,
     chunk: Vec<u8>,
@@ -34,9 +36,10 @@ pub struct EventStream<R> {
 }
 
 impl<R: Read> EventStream<R> {
-    pub fn new(reader: R, max_bytes: usize) -> EventStream<R> {
+    pub fn new(reader: R, max_bytes: usize, in_words: fn(io::Error) -> Error) -> EventStream<R> {
         EventStream {
             reader,
+            in_words,
             max_bytes,
             chunk: vec![0; 16 * 1024],
             unread: 0..0,
@@ -84,8 +87,8 @@ impl<R: Read> EventStream<R> {
                     self.unread = 0..count;
                     return Ok(count > 0);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(crate::http::read_error(error)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((self.in_words)(error)),
             }
         }
     }
@@ -201,8 +204,13 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is the stream's")]
+    fn broken(error: io::Error) -> Error {
+        Error::new(Kind::Unreachable, error.to_string())
+    }
+
     fn events(text: &[u8], piece: usize) -> Vec<(String, String)> {
-        let mut stream = EventStream::new(Pieces(text, piece), 1000);
+        let mut stream = EventStream::new(Pieces(text, piece), 1000, broken);
         let mut events = Vec::new();
         while let Some(event) = stream.next_event().expect("the stream is whole") {
             events.push((event.name, String::from_utf8(event.data).expect("UTF-8")));
@@ -240,7 +248,7 @@ mod tests {
     fn id_and_retry_are_kept() {
         let text =
             b"id: 7\nretry: 250\ndata: a\n\nid: b\0d\nretry: 99999999999999999999\nretry: x\n\n";
-        let mut stream = EventStream::new(&text[..], 1000);
+        let mut stream = EventStream::new(&text[..], 1000, broken);
         while stream.next_event().expect("the stream is whole").is_some() {}
         assert_eq!(
             (stream.last_id(), stream.retry()),
@@ -252,10 +260,11 @@ mod tests {
     fn lines_and_events_are_bounded() {
         let line = format!("data: {}", "x".repeat(2000));
         let event = "data: xxxxxxxxx\n".repeat(200);
-        let comment = format!(":{}\n\n", "x".repeat(2000));
+        let comment = format!(":{}", "x".repeat(20_000));
         for text in [line, event, comment] {
-            let error =
-                EventStream::new(text.as_bytes(), 1000).next_event().expect_err("too large");
+            let error = EventStream::new(text.as_bytes(), 1000, broken)
+                .next_event()
+                .expect_err("too large");
             assert_eq!(error.kind(), Kind::TooLarge);
         }
     }

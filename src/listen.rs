@@ -3,7 +3,8 @@
 use crate::error::Kind;
 use crate::http::Cancel;
 use crate::log::Log;
-use crate::upstream::{Deliver, Listened, Upstream};
+use crate::relay::Deliver;
+use crate::upstream::{Listened, Upstream};
 use std::time::Duration;
 
 /// The wait before the stream is opened again, unless the server asks for another; it doubles up to the limit.

@@ -1,3 +1,157 @@
-//! The program.
+//! Start here: options and environment, the parts, the exit code.
 
-fn main() {}
+use sigv4_proxy::credentials::{self, CredentialCache};
+use sigv4_proxy::environment::Environment;
+use sigv4_proxy::error::{Error, Kind};
+use sigv4_proxy::http::{self, Http, Limits};
+use sigv4_proxy::log::{Format, Level, Log};
+use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
+use sigv4_proxy::proxy::{self, End};
+use sigv4_proxy::upstream::Upstream;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+fn main() -> ExitCode {
+    let environment = Environment::of_process();
+
+    let arguments = std::env::args_os().skip(1);
+    let profile = |flag: Option<&str>| {
+        let setting = |name| credentials::profile_setting(&environment, flag, name);
+        Ok(ProfileSettings { region: setting("region")?, ca_bundle: setting("ca_bundle")? })
+    };
+    match options::parse(arguments, &environment, profile) {
+        Ok(Command::Help(text)) => print(&text),
+        Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Run(options)) => match run(&options, environment) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&[error]),
+        },
+        Err(errors) => fail(&errors),
+    }
+}
+
+fn run(options: &Options, environment: Environment) -> Result<(), Error> {
+    let log = Log::new(options.log_level, options.log_format, options.log_file.as_deref())
+        .map_err(|error| {
+            Error::new(Kind::Usage, format!("configuration error: log file: {error}"))
+        })?;
+    for note in &options.notes {
+        log.debug(note);
+    }
+    let extra_roots = match &options.ca_bundle {
+        Some(path) => http::read_ca_bundle(path).map_err(|e| e.context("configuration error"))?,
+        None => Vec::new(),
+    };
+    let limits = Limits {
+        connect: options.connect_timeout,
+        read: options.read_timeout,
+        write: options.write_timeout,
+    };
+    let http = Http::new(&options.endpoint, limits, &extra_roots);
+    let credentials = CredentialCache::new(environment, options.profile().map(str::to_owned));
+    let upstream = Arc::new(Upstream::new(options, http, credentials, log.clone()));
+
+    let panic_log = log.clone();
+    // The place is told and not the payload, which might quote what is secret.
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        panic_log.error(format_args!("bug in sigv4-proxy at {place}; please report it"));
+    }));
+
+    let (end, ends) = channel();
+    watch_signals(end.clone());
+    log.info(format_args!(
+        "signing for {} in {} with {}, relaying to {}",
+        options.service,
+        options.region,
+        options.algorithm.name(),
+        options.endpoint
+    ));
+    // The first request finds the credentials warm, and who tests a configuration sees at once if they are missing.
+    let warming = thread::spawn({
+        let (upstream, log) = (Arc::clone(&upstream), log.clone());
+        move || match upstream.credentials() {
+            Ok(credentials) => log.info(format_args!(
+                "credentials: key {} from {}",
+                credentials.key.masked_id(),
+                credentials.source
+            )),
+            Err(error) => log.error_once(error),
+        }
+    });
+    log.info("Proxy is ready to accept MCP protocol messages");
+    proxy::run(stdin(), stdout(), upstream, options, log, (end, &ends));
+    // What is still being found out about the credentials is told before the end.
+    let _ = warming.join();
+    Ok(())
+}
+
+fn watch_signals(end: Sender<End>) {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        // Without handlers signals end the process at once, which is the next best thing.
+        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]) else {
+            return;
+        };
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                let _ = end.send(End::Signal);
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    drop(end);
+}
+
+/// The descriptor itself: the standard library's buffers would copy every message once more.
+#[cfg(unix)]
+fn stdin() -> impl io::Read + Send {
+    use std::os::fd::AsFd;
+    let descriptor = io::stdin().as_fd().try_clone_to_owned();
+    descriptor.map_or_else(
+        |_| Box::new(io::stdin()) as Box<dyn io::Read + Send>,
+        |fd| Box::new(std::fs::File::from(fd)),
+    )
+}
+
+#[cfg(unix)]
+fn stdout() -> impl Write + Send {
+    use std::os::fd::AsFd;
+    let descriptor = io::stdout().as_fd().try_clone_to_owned();
+    descriptor.map_or_else(
+        |_| Box::new(io::stdout()) as Box<dyn Write + Send>,
+        |fd| Box::new(std::fs::File::from(fd)),
+    )
+}
+
+#[cfg(not(unix))]
+fn stdin() -> impl io::Read + Send {
+    io::stdin()
+}
+
+#[cfg(not(unix))]
+fn stdout() -> impl Write + Send {
+    io::stdout()
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Each problem on a line of its own: all of them at once, so that they can be mended at once.
+fn fail(errors: &[Error]) -> ExitCode {
+    if let Ok(log) = Log::new(Level::Error, Format::Text, None) {
+        for error in errors {
+            log.error(error);
+        }
+    }
+    let is_usage = errors.iter().any(|error| error.kind() == Kind::Usage);
+    ExitCode::from(if is_usage { 2 } else { 1 })
+}

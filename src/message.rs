@@ -232,8 +232,6 @@ impl Incoming {
     /// The error of a JSON-RPC error body that came with an HTTP error status, under the id of the request it
     /// answers. `None` when the body is no such thing.
     pub fn error_body(text: &str, id: &Id) -> Option<String> {
-        let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
-        let error = envelope.error.filter(|_| envelope.method.is_none())?;
         #[derive(Deserialize)]
         struct Shape<'a> {
             #[serde(rename = "code")]
@@ -241,6 +239,9 @@ impl Incoming {
             #[serde(borrow, rename = "message")]
             _message: Cow<'a, str>,
         }
+
+        let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
+        let error = envelope.error.filter(|_| envelope.method.is_none())?;
         serde_json::from_str::<Shape<'_>>(error.get()).ok()?;
         Some(with_id(id, error))
     }
@@ -308,12 +309,13 @@ pub fn error_line(id: &Id, error: &Error) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
 
-/// The answer to a line that is longer than allowed; it was not read, so it has no id.
-pub fn too_long_line(max_bytes: usize) -> String {
+/// The answer to a line that is longer than allowed. `id` is what stood for its id, if that was found.
+pub fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
     let why = format!(
-        "invalid request: the line is longer than {max_bytes} bytes (raise --max-message-bytes)"
+        "invalid request: the message is longer than {max_bytes} bytes (raise --max-message-bytes)"
     );
-    raw_error_line("null", INVALID_REQUEST, &why)
+    let id = id.and_then(|raw| Id::from_raw(serde_json::from_str(raw).ok()?));
+    raw_error_line(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)
 }
 
 fn raw_error_line(id: &str, code: i32, message: &str) -> String {

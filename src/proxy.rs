@@ -6,14 +6,16 @@
 
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
+use crate::input::{Input, read_line};
 use crate::listen;
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
-use crate::upstream::{Line, Upstream};
+use crate::relay::Line;
+use crate::upstream::Upstream;
 use crate::workers::{Job, Workers};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -62,7 +64,7 @@ pub fn run(
         log,
         max_in_flight: options.max_in_flight,
         max_message_bytes: options.max_message_bytes,
-        get_stream: options.get_stream,
+        get_stream: options.sse,
         output: Mutex::new(Box::new(output)),
         lane: Mutex::default(),
         workers: Workers::default(),
@@ -143,11 +145,12 @@ impl Proxy {
         let mut input = BufReader::with_capacity(64 * 1024, input);
         loop {
             match read_line(&mut input, self.max_message_bytes) {
-                Ok(Read1::Line(line)) => self.accept(line),
-                Ok(Read1::TooLong) => {
-                    let _ = self.write(message::too_long_line(self.max_message_bytes).into_bytes());
+                Ok(Input::Line(line)) => self.accept(line),
+                Ok(Input::TooLong { id }) => {
+                    let answer = message::too_long_line(id.as_deref(), self.max_message_bytes);
+                    let _ = self.write(answer.into_bytes());
                 }
-                Ok(Read1::End) => break,
+                Ok(Input::End) => break,
                 Err(error) => {
                     self.log.error(format_args!("stdin cannot be read: {error}"));
                     break;
@@ -438,6 +441,8 @@ impl Proxy {
     }
 
     fn write_to(&self, output: &mut dyn Write, mut line: Vec<u8>) -> Result<(), Error> {
+        // One write a line, and no copy of a large one for the sake of a byte.
+        line.reserve_exact(1);
         line.push(b'\n');
         output.write_all(&line).and_then(|()| output.flush()).map_err(|error| {
             let _ = self.end.send(End::OutputClosed);
@@ -450,7 +455,7 @@ impl Proxy {
         match error.kind() {
             Kind::Cancelled => self.log.debug(error),
             Kind::Unreachable | Kind::TimedOut => {
-                self.log.error_once(format_args!("proxy server error: {error}"))
+                self.log.error_once(format_args!("proxy server error: {error}"));
             }
             _ => self.log.error_once(error),
         }
@@ -459,23 +464,17 @@ impl Proxy {
     // ---- the end
 
     /// Waits until every request that was read is answered, `patience` at most.
-    fn drain(&self, patience: Option<Duration>, ends: &Receiver<End>) -> End {
+    fn drain(&self, patience: Duration, ends: &Receiver<End>) -> End {
         let mut lane = self.lane();
         lane.draining = true;
         self.tell_if_idle(&lane);
         drop(lane);
-        let deadline = patience.map(|patience| Instant::now() + patience);
+        let deadline = Instant::now() + patience;
         loop {
-            let end = match deadline {
-                Some(deadline) => {
-                    ends.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-                }
-                None => ends.recv().ok(),
-            };
-            match end {
-                Some(End::InputClosed) => {}
-                Some(end) => return end,
-                None => return End::InputClosed,
+            match ends.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(End::InputClosed) => {}
+                Ok(end) => return end,
+                Err(_) => return End::InputClosed,
             }
         }
     }
@@ -508,10 +507,13 @@ impl Proxy {
                 let _ = self.write(message::error_line(id, &ended).into_bytes());
             }
         }
-        while unanswered > 0 {
-            match ends.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(End::Idle) | Err(_) => break,
-                Ok(_) => {}
+        if unanswered > 0 {
+            while let Ok(end) =
+                ends.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                if end == End::Idle {
+                    break;
+                }
             }
         }
         self.upstream.end_session();
@@ -529,87 +531,5 @@ impl Proxy {
 
     fn output(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-enum Read1 {
-    Line(Vec<u8>),
-    /// The line was longer than allowed; it was skipped to its end.
-    TooLong,
-    End,
-}
-
-/// The next line that is not blank, its end removed; a last line without an end counts.
-fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Result<Read1> {
-    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(2);
-    loop {
-        let mut line = Vec::new();
-        if input.take(limit).read_until(b'\n', &mut line)? == 0 {
-            return Ok(Read1::End);
-        }
-        let is_whole = line.ends_with(b"\n");
-        if is_whole {
-            line.pop();
-        }
-        if line.ends_with(b"\r") {
-            line.pop();
-        }
-        if line.len() > max_bytes {
-            if !is_whole {
-                skip_line(input)?;
-            }
-            return Ok(Read1::TooLong);
-        }
-        let is_first_with_mark = line.starts_with(b"\xef\xbb\xbf");
-        if is_first_with_mark {
-            line.drain(..3);
-        }
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Read1::Line(line));
-        }
-    }
-}
-
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let chunk = input.fill_buf()?;
-        let Some(last) = chunk.len().checked_sub(1) else { return Ok(()) };
-        let end = chunk.iter().position(|b| *b == b'\n');
-        input.consume(end.unwrap_or(last) + 1);
-        if end.is_some() {
-            return Ok(());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &[u8], max_bytes: usize) -> Vec<String> {
-        let mut input = BufReader::with_capacity(3, text);
-        let mut lines = Vec::new();
-        loop {
-            match read_line(&mut input, max_bytes).expect("a slice can be read") {
-                Read1::Line(line) => lines.push(String::from_utf8(line).expect("UTF-8")),
-                Read1::TooLong => lines.push("(too long)".to_owned()),
-                Read1::End => return lines,
-            }
-        }
-    }
-
-    #[test]
-    fn lines_end_in_lf_or_crlf_or_not_at_all() {
-        assert_eq!(lines(b"\xef\xbb\xbfa\n\r\n \t\nb\r\nc", 10), ["a", "b", "c"]);
-        assert_eq!(lines(b"", 10), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
-        assert_eq!(
-            lines(b"12345\n123456\n1234567890\nok\n", 5),
-            ["12345", "(too long)", "(too long)", "ok"]
-        );
-        assert_eq!(lines(b"12345\r\n12345678", 5), ["12345", "(too long)"]);
     }
 }

@@ -6,10 +6,11 @@ use crate::credentials::{CredentialCache, Credentials};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::event_stream::EventStream;
-use crate::http::{Answer, Cancel, Http, Request};
+use crate::http::{Answer, Cancel, Http, Request, read_error};
 use crate::log::Log;
-use crate::message::{Id, Incoming, Message, Sort, one_line, split_batch};
-use crate::options::Options;
+use crate::message::{Id, Incoming, Message, Sort, one_line};
+use crate::options::{self, Options};
+use crate::relay::{Deliver, Line, Progress, Relay, is_event_stream};
 use crate::session::Session;
 use crate::signing::{self, Header, PathRule, Payload, PayloadRule, Signer, Target};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,20 +28,6 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 /// The user's headers with these names are sent but not signed: hops between us and AWS may change them.
 const CHANGED_ON_THE_WAY: [&str; 7] =
     ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "via"];
-
-/// One line for the client.
-#[derive(Debug)]
-pub struct Line {
-    /// Without its newline.
-    pub bytes: Vec<u8>,
-    /// Whether it answers the request that was sent.
-    pub is_answer: bool,
-    /// Whether nothing can follow it.
-    pub is_last: bool,
-}
-
-/// Where lines go as they arrive. Its error ends the exchange.
-pub type Deliver<'a> = dyn FnMut(Line) -> Result<(), Error> + 'a;
 
 /// How a standing stream ended.
 #[derive(Debug)]
@@ -61,8 +48,8 @@ pub struct Upstream {
     target: Target,
     payload_rule: PayloadRule,
     /// The user's own headers: first those that are signed, then those that are not.
-    signed_headers: Vec<(String, String)>,
-    unsigned_headers: Vec<(String, String)>,
+    signed_headers: Vec<options::Header>,
+    unsigned_headers: Vec<options::Header>,
     service: String,
     region: String,
     timeout: Option<Duration>,
@@ -76,17 +63,12 @@ impl Upstream {
     pub fn new(options: &Options, http: Http, credentials: CredentialCache, log: Log) -> Upstream {
         let endpoint: &Endpoint = &options.endpoint;
         let (unsigned_headers, signed_headers) =
-            options.headers.iter().cloned().partition(|(name, _)| {
-                let name = name.to_ascii_lowercase();
-                CHANGED_ON_THE_WAY.contains(&name.as_str())
-                    || name.starts_with("x-forwarded-")
-                    || name.starts_with("sec-")
-            });
+            options.headers.iter().cloned().partition(|header| is_changed_on_the_way(&header.name));
         let path_rule = PathRule::of_service(&options.service);
-        let payload_rule = if options.unsigned_payload {
-            PayloadRule::Unsigned
-        } else {
-            PayloadRule::of_service(&options.service)
+        let payload_rule = match PayloadRule::of_service(&options.service) {
+            _ if options.unsigned_payload => PayloadRule::Unsigned,
+            PayloadRule::Unsigned => PayloadRule::HashedInHeader,
+            rule => rule,
         };
         Upstream {
             http,
@@ -150,18 +132,12 @@ impl Upstream {
             return self.refused(message, answer, &credentials, deliver);
         }
         self.session_mut(|session| {
-            session.learn_id(answer.header("mcp-session-id"), is_initialize)
+            session.learn_id(answer.header("mcp-session-id"), is_initialize);
         });
         match message.sort() {
             Sort::Request { id, .. } => {
-                let mut relay = Relay {
-                    upstream: self,
-                    id: Some(id),
-                    is_initialize,
-                    answered: false,
-                    is_single: false,
-                    deliver,
-                };
+                let new_session = is_initialize.then_some(&self.session);
+                let mut relay = self.relay(Some(id), new_session, deliver);
                 relay.take_answer(answer)
             }
             Sort::Notification { .. } | Sort::Response => {
@@ -206,15 +182,8 @@ impl Upstream {
                 format!("the GET stream was answered with HTTP {status}"),
             ));
         }
-        let mut relay = Relay {
-            upstream: self,
-            id: None,
-            is_initialize: false,
-            answered: false,
-            is_single: false,
-            deliver,
-        };
-        let mut events = EventStream::new(answer, self.max_message_bytes);
+        let mut relay = self.relay(None, None, deliver);
+        let mut events = EventStream::new(answer, self.max_message_bytes, read_error);
         let mut any_event = false;
         // A stream that breaks has ended: what it asked for still counts.
         while let Ok(Some(event)) = events.next_event() {
@@ -273,9 +242,7 @@ impl Upstream {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, Error> {
         let mut headers = outgoing.headers.to_vec();
-        headers.extend(
-            self.signed_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-        );
+        headers.extend(self.signed_headers.iter().map(as_header));
         let request = signing::Request {
             method: outgoing.method,
             target: &self.target,
@@ -284,9 +251,7 @@ impl Upstream {
         };
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let signed = self.signer.sign(&request, &credentials.key, clock::now());
-        headers.extend(
-            self.unsigned_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-        );
+        headers.extend(self.unsigned_headers.iter().map(as_header));
         headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let request = Request {
             method: outgoing.method,
@@ -335,6 +300,16 @@ impl Upstream {
         Err(refusal.in_words(&signed))
     }
 
+    fn relay<'a, 'd>(
+        &'a self,
+        id: Option<&'a Id>,
+        new_session: Option<&'a RwLock<Session>>,
+        deliver: &'a mut Deliver<'d>,
+    ) -> Relay<'a, 'd> {
+        let (max_message_bytes, log) = (self.max_message_bytes, &self.log);
+        Relay { id, new_session, max_message_bytes, log, deliver, progress: Progress::default() }
+    }
+
     fn limit(&self, message: &Message) -> Option<Duration> {
         match message.sort() {
             Sort::Request { method, .. } if method == "tools/call" => {
@@ -364,20 +339,21 @@ struct Outgoing<'a> {
     is_stream: bool,
 }
 
+fn as_header(header: &options::Header) -> Header<'_> {
+    (&header.name, header.value.expose())
+}
+
+fn is_changed_on_the_way(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CHANGED_ON_THE_WAY.contains(&name.as_str())
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("sec-")
+}
+
 fn session_headers(session: &Session) -> impl Iterator<Item = Header<'_>> {
     let id = session.id().map(|id| ("mcp-session-id", id));
     let version = session.version().map(|version| ("mcp-protocol-version", version));
     id.into_iter().chain(version)
-}
-
-fn is_event_stream(answer: &Answer<'_>) -> bool {
-    media_type(answer) == "text/event-stream"
-}
-
-/// `Content-Type` without its parameters, lower case.
-fn media_type(answer: &Answer<'_>) -> String {
-    let value = answer.header("content-type").unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// AWS echoes what it was sent in some of its errors.
@@ -390,127 +366,4 @@ fn without_secrets(text: &str, credentials: &Credentials) -> String {
         }
     }
     text
-}
-
-/// The messages that come back for one request, or on one standing stream.
-struct Relay<'a, 'd> {
-    upstream: &'a Upstream,
-    id: Option<&'a Id>,
-    is_initialize: bool,
-    answered: bool,
-    /// What is read is the only message.
-    is_single: bool,
-    deliver: &'a mut Deliver<'d>,
-}
-
-impl Relay<'_, '_> {
-    fn take_answer(&mut self, mut answer: Answer<'_>) -> Result<(), Error> {
-        let status = answer.status();
-        match media_type(&answer).as_str() {
-            "text/event-stream" => self.take_stream(answer),
-            "application/json" => {
-                let body = answer.read_whole(self.upstream.max_message_bytes)?;
-                // The connection is free before the client can send its next request.
-                drop(answer);
-                if body.iter().all(u8::is_ascii_whitespace) {
-                    return Err(no_answer(format_args!("HTTP {status} with an empty body")));
-                }
-                self.is_single = !body.starts_with(b"[");
-                self.take_document(body)?;
-                if self.answered {
-                    return Ok(());
-                }
-                Err(no_answer("a message that does not answer this request"))
-            }
-            other => {
-                let beginning = answer.read_beginning(1024);
-                if beginning.is_empty() {
-                    return Err(no_answer(format_args!("HTTP {status} with an empty body")));
-                }
-                let what = if other.is_empty() { "a body of no type" } else { other };
-                Err(no_answer(format_args!("HTTP {status} with {what}"))
-                    .hint("is this the URL of an MCP endpoint?"))
-            }
-        }
-    }
-
-    fn take_stream(&mut self, answer: Answer<'_>) -> Result<(), Error> {
-        let mut events = EventStream::new(answer, self.upstream.max_message_bytes);
-        loop {
-            match events.next_event() {
-                Ok(Some(event)) if event.name.is_empty() || event.name == "message" => {
-                    self.take_event(event.data)?;
-                }
-                Ok(Some(_)) => {}
-                // Messages may follow the answer, so a stream is read to its end, however it ends.
-                Ok(None) | Err(_) if self.answered => return Ok(()),
-                Ok(None) => return Err(no_answer("an event stream that ended without the answer")),
-                Err(error) => return Err(error.context("event stream of the server")),
-            }
-        }
-    }
-
-    /// After the answer, and on a standing stream, what cannot be read is left out and told in the log.
-    fn take_event(&mut self, data: Vec<u8>) -> Result<(), Error> {
-        let needed = self.id.is_some() && !self.answered;
-        match self.take_document(data) {
-            Err(error) if error.kind() == Kind::BadAnswer && !needed => {
-                self.upstream.log.debug(format_args!("an event is left out: {error}"));
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// One JSON document: a message, or a batch of them, which goes out one message a line.
-    fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
-        let text = String::from_utf8(document)
-            .map_err(|_| Error::new(Kind::BadAnswer, "the server's answer is not UTF-8"))?;
-        match split_batch(&text) {
-            Some(messages) => {
-                messages.iter().try_for_each(|message| self.take_message((*message).to_owned()))
-            }
-            None => self.take_message(text),
-        }
-    }
-
-    fn take_message(&mut self, text: String) -> Result<(), Error> {
-        let text = if text.starts_with('\u{feff}') {
-            text.trim_start_matches('\u{feff}').to_owned()
-        } else {
-            text
-        };
-        match Incoming::parse(&text, self.id)? {
-            Incoming::Other => self.hand_out(text, false),
-            Incoming::Answer { protocol_version } => {
-                if self.is_initialize
-                    && let Some(version) = protocol_version
-                {
-                    self.upstream.session_mut(|session| session.learn_version(version));
-                }
-                self.hand_out(text, true)
-            }
-            Incoming::Mended(line) => self.hand_out(line, true),
-            Incoming::Stray => {
-                self.upstream.log.debug("an answer to another request is left out");
-                Ok(())
-            }
-        }
-    }
-
-    fn hand_out(&mut self, text: String, is_answer: bool) -> Result<(), Error> {
-        if is_answer && std::mem::replace(&mut self.answered, true) {
-            self.upstream.log.debug("a second answer is left out");
-            return Ok(());
-        }
-        (self.deliver)(Line {
-            bytes: one_line(text.into_bytes()),
-            is_answer,
-            is_last: is_answer && self.is_single,
-        })
-    }
-}
-
-fn no_answer(instead: impl std::fmt::Display) -> Error {
-    Error::new(Kind::BadAnswer, format!("the server gave no answer to this request but {instead}"))
 }

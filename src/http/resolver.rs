@@ -52,7 +52,9 @@ impl Resolver for RememberingResolver {
             literal(uri).map(|address| vec![address]).or_else(|| self.remembered(authority));
         if let Some(addresses) = known {
             let mut resolved = self.empty();
-            addresses.into_iter().for_each(|address| resolved.push(address));
+            for address in addresses {
+                resolved.push(address);
+            }
             return Ok(resolved);
         }
         let resolved = DefaultResolver::default().resolve(uri, config, timeout)?;

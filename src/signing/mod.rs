@@ -26,6 +26,16 @@ pub enum Algorithm {
     V4a,
 }
 
+impl Algorithm {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::V4 => "SigV4",
+            Algorithm::V4a => "SigV4a",
+        }
+    }
+}
+
 /// How the path of the URL becomes the path of the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathRule {

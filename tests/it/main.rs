@@ -7,7 +7,10 @@ mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod program;
+mod relay;
 mod server_answers;
 mod server_checks;
 mod signing;
 mod signing_oracle;
+mod tidy;

@@ -15,7 +15,7 @@ use time::PrimitiveDateTime;
 use time::macros::format_description;
 
 /// Signs a vector through the entry points the proxy uses. The error says why it is refused.
-pub fn sign(vector: &Value) -> Result<Signed, String> {
+pub(crate) fn sign(vector: &Value) -> Result<Signed, String> {
     let method = text(vector, "method")?;
     if !method.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(format!("method {method:?} is not upper case"));
@@ -38,7 +38,7 @@ pub fn sign(vector: &Value) -> Result<Signed, String> {
 }
 
 /// The answer of the line protocol.
-pub fn answer(vector: &Value) -> Value {
+pub(crate) fn answer(vector: &Value) -> Value {
     let id = &vector["id"];
     let signed = match sign(vector) {
         Ok(signed) => signed,
@@ -62,7 +62,7 @@ pub fn answer(vector: &Value) -> Value {
     answer
 }
 
-pub fn access_key(vector: &Value) -> Result<AccessKey, String> {
+pub(crate) fn access_key(vector: &Value) -> Result<AccessKey, String> {
     Ok(AccessKey {
         id: text(vector, "access_key")?.to_owned(),
         secret: Secret::new(text(vector, "secret_key")?),
@@ -70,7 +70,7 @@ pub fn access_key(vector: &Value) -> Result<AccessKey, String> {
     })
 }
 
-pub fn algorithm(vector: &Value) -> Algorithm {
+pub(crate) fn algorithm(vector: &Value) -> Algorithm {
     if vector["algorithm"] == "v4a" || vector["regions"].is_array() {
         Algorithm::V4a
     } else {

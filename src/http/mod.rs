@@ -2,21 +2,32 @@
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes it is given.
 
+mod cancel;
+mod resolver;
+
+pub use cancel::Cancel;
+
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::signing::Header;
+use cancel::cancelled;
+use resolver::RememberingResolver;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, BodyReader, Timeout};
 
 /// The head of an answer may not be larger.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// A body that announces more than this grows as it comes.
+const MOST_RESERVED: usize = 256 * 1024 * 1024;
 
 /// Time limits of every request; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +51,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// When the whole exchange, the reading of the answer included, must be over.
     pub deadline: Option<Instant>,
+    /// A standing stream, on which silence is normal.
+    pub is_stream: bool,
 }
 
 /// Sends requests to one server, each call on a connection of its own, kept for the next.
@@ -47,6 +60,7 @@ pub struct Http {
     config: Config,
     limits: Limits,
     host: String,
+    resolver: RememberingResolver,
     /// One agent a connection: shutting an agent down interrupts one call and no other.
     idle: Mutex<Vec<Agent>>,
 }
@@ -89,6 +103,7 @@ impl Http {
             config: config.build(),
             limits,
             host: endpoint.host().to_owned(),
+            resolver: RememberingResolver::default(),
             idle: Mutex::default(),
         }
     }
@@ -100,7 +115,13 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, Error> {
         let pooled = locked(&self.idle).pop();
-        let agent = pooled.unwrap_or_else(|| self.config.new_agent());
+        let agent = pooled.unwrap_or_else(|| {
+            Agent::with_parts(
+                self.config.clone(),
+                DefaultConnector::default(),
+                self.resolver.clone(),
+            )
+        });
         cancel.lend(&agent)?;
         let answer = run(&agent, request);
         let lease = Lease { http: self, cancel, agent: Some(agent) };
@@ -116,7 +137,11 @@ impl Http {
                 })
             }
             Err(_) if cancel.is_cancelled() => Err(cancelled()),
-            Err(error) => Err(self.in_words(&error)),
+            Err(error) => {
+                // Whatever it was: the next attempt may find the host elsewhere.
+                self.resolver.forget();
+                Err(self.in_words(&error))
+            }
         }
     }
 
@@ -171,14 +196,24 @@ fn run(
     for (name, value) in request.headers {
         head = head.header(*name, *value);
     }
-    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if request.method == "POST" {
-        let request = head.body(request.body)?;
-        agent.run(agent.configure_request(request).timeout_global(left).build())
+        send_on(agent, head.body(request.body)?, request)
     } else {
-        let request = head.body(())?;
-        agent.run(agent.configure_request(request).timeout_global(left).build())
+        send_on(agent, head.body(())?, request)
     }
+}
+
+fn send_on(
+    agent: &Agent,
+    message: ureq::http::Request<impl ureq::AsSendBody>,
+    request: &Request<'_>,
+) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let mut limited = agent.configure_request(message).timeout_global(left);
+    if request.is_stream {
+        limited = limited.timeout_per_read(None);
+    }
+    agent.run(limited.build())
 }
 
 /// An answer whose body is read from it as it arrives.
@@ -214,8 +249,8 @@ impl Answer<'_> {
         if announced > max_bytes {
             return Err(too_large());
         }
-        // What is announced is not yet there: it is not allocated beforehand without bound.
-        let mut body = Vec::with_capacity(announced.min(1024 * 1024));
+        // Room for a newline behind it; pages that the server only announced are never touched.
+        let mut body = Vec::with_capacity(announced.min(MOST_RESERVED) + 1);
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
         (&mut self.body).take(limit).read_to_end(&mut body).map_err(read_error)?;
         if body.len() > max_bytes { Err(too_large()) } else { Ok(body) }
@@ -257,73 +292,6 @@ impl Drop for Lease<'_> {
         {
             locked(&self.http.idle).push(agent);
         }
-    }
-}
-
-/// Takes one call back, from any thread: what it waits for ends at once.
-#[derive(Default)]
-pub struct Cancel {
-    state: Mutex<CancelState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct CancelState {
-    cancelled: bool,
-    lent: Option<Agent>,
-}
-
-impl Cancel {
-    pub fn new() -> Arc<Cancel> {
-        Arc::default()
-    }
-
-    /// Shuts the connection the call is using, wakes it if it sleeps, and lets it begin nothing more.
-    pub fn cancel(&self) {
-        let mut state = locked(&self.state);
-        state.cancelled = true;
-        let lent = state.lent.take();
-        drop(state);
-        self.changed.notify_all();
-        if let Some(agent) = lent {
-            agent.shutdown();
-        }
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        locked(&self.state).cancelled
-    }
-
-    /// True when it was cut short.
-    pub fn sleep(&self, time: Duration) -> bool {
-        let state = locked(&self.state);
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(state, time, |state| !state.cancelled)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.cancelled
-    }
-
-    fn lend(&self, agent: &Agent) -> Result<(), Error> {
-        let mut state = locked(&self.state);
-        if state.cancelled {
-            return Err(cancelled());
-        }
-        state.lent = Some(agent.clone());
-        Ok(())
-    }
-
-    /// False when the agent was shut down meanwhile.
-    fn take_back(&self) -> bool {
-        let mut state = locked(&self.state);
-        state.lent = None;
-        !state.cancelled
-    }
-}
-
-impl fmt::Debug for Cancel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Cancel({})", self.is_cancelled())
     }
 }
 
@@ -406,10 +374,6 @@ fn broken(error: &io::Error) -> Error {
     Error::new(Kind::Unreachable, what).hint("the request may have reached the server")
 }
 
-fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, "the call was cancelled")
-}
-
 /// No lock here is held while its value is between two states, so a poisoned one is as good as new.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -433,6 +397,7 @@ mod tests {
             headers: &[],
             body: b"",
             deadline: None,
+            is_stream: false,
         };
         let error = http.send(&request, &cancel).expect_err("nothing is sent");
         assert_eq!(error.kind(), Kind::Cancelled);

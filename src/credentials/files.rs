@@ -1,0 +1,127 @@
+//! The config and the credentials file on disk: where they are, their bytes, and whether they changed.
+//! Knows nothing of what they hold.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use time::{Duration, OffsetDateTime};
+
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+
+/// The largest file that is read.
+const LIMIT: u64 = 1024 * 1024;
+
+/// Where a file should be.
+#[derive(Clone, Debug)]
+pub(super) struct Location {
+    /// As a person writes it: `~/.aws/config`, or what the variable says.
+    pub(super) shown: PathBuf,
+    /// `None` when it is below a home folder that nobody names.
+    path: Option<PathBuf>,
+    /// The variable that says so.
+    variable: Option<&'static str>,
+}
+
+impl Location {
+    pub(super) fn config(environment: &Environment) -> Location {
+        Location::new(environment, "AWS_CONFIG_FILE", "~/.aws/config")
+    }
+
+    pub(super) fn credentials(environment: &Environment) -> Location {
+        Location::new(environment, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
+    }
+
+    fn new(environment: &Environment, variable: &'static str, default: &str) -> Location {
+        let named = environment.get(variable);
+        let shown = named.unwrap_or(default);
+        let path = environment.path(shown);
+        Location {
+            shown: shown.into(),
+            // A `~` without a home must not become a folder of that name in the working directory.
+            path: (!path.starts_with("~")).then_some(path),
+            variable: named.map(|_| variable),
+        }
+    }
+
+    /// The bytes. A file that is absent or cannot be read counts as empty, with a warning where that may
+    /// surprise.
+    pub(super) fn read(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, Error> {
+        let read = match &self.path {
+            Some(path) => read(path),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the home folder is not known")),
+        };
+        let shown = self.shown.display();
+        match read {
+            Ok(bytes) if bytes.len() as u64 > LIMIT => {
+                let message = format!("{shown}: larger than {LIMIT} bytes");
+                Err(Error::new(Kind::Credentials, message))
+            }
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
+                let named =
+                    self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
+                if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
+                    warnings.push(format!("{named}{shown}: {error}; it counts as empty"));
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let metadata = self.path.as_ref().and_then(|path| fs::metadata(path).ok());
+        Stamp(metadata.map(|metadata| Mark {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode: inode(&metadata),
+        }))
+    }
+}
+
+/// Two equal stamps mean the same content, once the file is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(Option<Mark>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// Whether a change from now on is sure to change the stamp. Clocks of file systems tick as slowly as
+    /// every two seconds (FAT): of two writes within a tick the second may look like the first.
+    pub(super) fn is_settled(&self, now: OffsetDateTime) -> bool {
+        let Some(modified) = self.0.as_ref().and_then(|mark| mark.modified) else { return true };
+        let age = now - OffsetDateTime::from(modified);
+        age.is_negative() || age > Duration::seconds(2)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // `/dev/null` is how people say "none".
+    if path == Path::new("/dev/null") {
+        return Ok(Vec::new());
+    }
+    // A pipe would block, and `/dev/stdin` is the client's.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
+}

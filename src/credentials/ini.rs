@@ -1,0 +1,250 @@
+//! AWS's dialect of INI: the bytes of a config or credentials file → its sections. Pure.
+//!
+//! Two passes. `plain` judges each line by AWS's rules and writes it down again with nothing left to
+//! interpretation; rust-ini then reads the sections and settings from that. Errors name the line and never
+//! quote it: it may hold a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ini::{Ini, ParseOption};
+
+use crate::error::{Error, Kind};
+
+/// The two files name their sections differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `[default]`, `[profile NAME]`, `[sso-session NAME]`, `[services NAME]`.
+    Config,
+    /// `[NAME]`: every section is a profile.
+    Credentials,
+}
+
+/// What a file holds. Sections that are none of these are left out with their lines.
+#[derive(Debug, Default)]
+pub struct Sections {
+    pub profiles: BTreeMap<String, Section>,
+    pub sso_sessions: BTreeMap<String, Section>,
+    pub services: BTreeMap<String, Section>,
+    /// Sections left out that would be this profile if they were written as the other file writes it.
+    pub misnamed: BTreeSet<String>,
+}
+
+/// The settings of a section; names are in lower case.
+#[derive(Default)]
+pub struct Section {
+    settings: BTreeMap<String, Setting>,
+}
+
+impl Section {
+    /// The value as it stands there, quotes too; an empty one is unset. The lines of a continued value are
+    /// joined with `\n`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|setting| setting.value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// A setting in the indented block below `block =`.
+    pub fn nested(&self, block: &str, name: &str) -> Option<&str> {
+        let value = self.settings.get(block)?.nested.get(name)?;
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+/// Names only: a value may be a secret.
+impl fmt::Debug for Section {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.settings.keys()).finish()
+    }
+}
+
+#[derive(Default)]
+struct Setting {
+    value: String,
+    nested: BTreeMap<String, String>,
+}
+
+/// A section named twice is one section, and the last of two equal settings counts.
+pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
+    let plain = plain(text(bytes)?, dialect)?;
+    // Escapes are ours, made by `escaped`; quotes mean nothing to AWS.
+    let option = ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
+    let file = Ini::load_from_str_opt(&plain, option)
+        .map_err(|error| at_line(error.line, "not understood"))?;
+
+    let mut sections = Sections::default();
+    let mut bare_default = Section::default();
+    for (header, settings) in &file {
+        let Some((word, name)) = header.and_then(|header| header.split_once(' ')) else { continue };
+        let section = match word {
+            "bare" => &mut bare_default,
+            "profile" => sections.profiles.entry(name.to_owned()).or_default(),
+            "services" => sections.services.entry(name.to_owned()).or_default(),
+            "sso-session" => sections.sso_sessions.entry(name.to_owned()).or_default(),
+            _ => {
+                sections.misnamed.insert(name.to_owned());
+                continue;
+            }
+        };
+        for (name, value) in settings {
+            let value = value.to_owned();
+            if let Some((block, name)) = name.split_once('=') {
+                let block = section.settings.entry(block.to_owned()).or_default();
+                block.nested.insert(name.to_owned(), value);
+            } else {
+                section.settings.insert(name.to_owned(), Setting { value, ..Default::default() });
+            }
+        }
+    }
+    // `[profile default]` takes the place of all `[default]`, wherever they stand.
+    if file.section(Some("bare default")).is_some() {
+        sections.profiles.entry("default".to_owned()).or_insert(bare_default);
+    }
+    Ok(sections)
+}
+
+/// UTF-8, a byte order mark skipped: Notepad writes one.
+fn text(bytes: &[u8]) -> Result<&str, Error> {
+    let error = || Error::new(Kind::Credentials, "not UTF-8");
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(error().hint("UTF-16? Save the file as UTF-8"));
+    }
+    str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|_| error())
+}
+
+/// The same text, line for line, for rust-ini: comments gone, section headers as `[word name]`, continued
+/// values in the line of their setting, nested settings as `block=name`, which no other setting can be called.
+fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut place = Place::BeforeSections;
+    for line in text.split('\n') {
+        let here = lines.len();
+        let fault = |message| at_line(here + 1, message);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let content = line.trim();
+        let mut written = String::new();
+
+        if content.is_empty() || content.starts_with(['#', ';']) {
+            // An indented comment too is a comment, never more of the value above it.
+        } else if content.starts_with('[') {
+            match header(content, dialect).map_err(fault)? {
+                Some((word, name)) => {
+                    written = format!("[{word} {}]", escaped(name));
+                    let known = word != MISNAMED;
+                    place = if known { Place::Section(None) } else { Place::Skipped };
+                }
+                None => place = Place::Skipped,
+            }
+        } else {
+            match &mut place {
+                Place::BeforeSections => return Err(fault("a setting before any section")),
+                Place::Skipped => {}
+                Place::Section(Some(above)) if indentation(line) > above.indentation => {
+                    if above.is_block {
+                        let (name, value) = setting(content).map_err(fault)?;
+                        let name = format!("{}={name}", above.name);
+                        written = format!("{}={}", escaped(&name), escaped(value));
+                    } else {
+                        let continued = &mut lines[above.line];
+                        continued.push_str("\\n");
+                        continued.push_str(&escaped(content));
+                    }
+                }
+                Place::Section(above) => {
+                    let (name, value) = setting(content).map_err(fault)?;
+                    written = format!("{}={}", escaped(&name), escaped(value));
+                    let is_block = value.is_empty();
+                    let indentation = indentation(line);
+                    *above = Some(Above { name, is_block, indentation, line: here });
+                }
+            }
+        }
+        lines.push(written);
+    }
+    Ok(lines.join("\n"))
+}
+
+/// Where a line stands.
+enum Place {
+    BeforeSections,
+    /// In a section that does not concern us; its lines are not even looked at.
+    Skipped,
+    /// In a section, below this setting.
+    Section(Option<Above>),
+}
+
+/// The setting that a deeper line belongs to.
+struct Above {
+    name: String,
+    /// It has no value of its own, so that what follows is `name = value`, one a line.
+    is_block: bool,
+    indentation: usize,
+    line: usize,
+}
+
+/// Stands for a section that would be a profile in the other file.
+const MISNAMED: &str = "misnamed";
+
+/// What a header opens, as a word and a name; `None` for a section that does not concern us.
+fn header(content: &str, dialect: Dialect) -> Result<Option<(&'static str, &str)>, &'static str> {
+    let uncommented = content.split(['#', ';']).next().unwrap_or_default().trim_end();
+    let inside = uncommented
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .ok_or("a section header does not end with ]")?
+        .trim();
+    let (word, name) = match inside.split_once(BLANK) {
+        Some((word, name)) => (word, unquoted(name.trim_start())),
+        None => (inside, ""),
+    };
+    let opened = match (dialect, word, name) {
+        (Dialect::Config, "default", "") => ("bare", "default"),
+        (Dialect::Config, "profile", _) => ("profile", name),
+        (Dialect::Config, "services", _) => ("services", name),
+        (Dialect::Config, "sso-session", _) => ("sso-session", name),
+        (Dialect::Credentials, "profile", name) if !name.is_empty() => (MISNAMED, name),
+        (Dialect::Config, ..) => (MISNAMED, inside),
+        (Dialect::Credentials, ..) => ("profile", inside),
+    };
+    Ok((!opened.1.is_empty()).then_some(opened))
+}
+
+/// `aws configure` writes `[profile 'my team']`.
+fn unquoted(name: &str) -> &str {
+    let inside = |quote| name.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
+    inside('\'').or_else(|| inside('"')).unwrap_or(name)
+}
+
+/// `name = value` or `name: value`, without a comment that follows a blank.
+fn setting(content: &str) -> Result<(String, &str), &'static str> {
+    let comment = content.match_indices(['#', ';']).find(|(at, _)| content[..*at].ends_with(BLANK));
+    let uncommented = comment.map_or(content, |(at, _)| &content[..at]);
+    let (name, value) =
+        uncommented.split_once(['=', ':']).ok_or("neither a setting nor a section")?;
+    let name = name.trim().to_lowercase();
+    if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
+}
+
+/// Text that rust-ini reads back unchanged, whatever it is: each character that could mean something to it
+/// stands behind a backslash.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(2 * text.len());
+    for c in text.chars() {
+        match c {
+            // As it is the end of a line to rust-ini.
+            '\r' => escaped.push_str("\\r"),
+            c if c.is_alphanumeric() => escaped.push(c),
+            c => escaped.extend(['\\', c]),
+        }
+    }
+    escaped
+}
+
+const BLANK: [char; 2] = [' ', '\t'];
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start_matches(BLANK).len()
+}
+
+fn at_line(line: usize, message: &str) -> Error {
+    Error::new(Kind::Credentials, format!("line {line}: {message}"))
+}

@@ -1,0 +1,379 @@
+//! What was typed: flags and variables by their row of the table, not yet understood.
+
+use super::table::{Key, Row, TABLE, Takes};
+use super::wrong;
+use crate::environment::Environment;
+use crate::error::Error;
+use std::ffi::{OsStr, OsString};
+
+/// The command line, or the request it makes instead of running.
+pub(super) enum Line {
+    Given(Vec<(Key, Value)>),
+    Help,
+    Version,
+}
+
+/// A value and where it stands, for messages: `--region`, `AWS_REGION`.
+#[derive(Clone)]
+pub(super) struct Value {
+    pub(super) text: String,
+    pub(super) from: String,
+}
+
+/// Flags and environment. Blank values do not count.
+pub(super) struct Given<'a> {
+    flags: Vec<(Key, Value)>,
+    environment: &'a Environment,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(flags: Vec<(Key, Value)>, environment: &'a Environment) -> Given<'a> {
+        Given { flags, environment }
+    }
+
+    /// The last flag, else the first variable.
+    pub(super) fn value(&self, key: Key) -> Option<Value> {
+        self.flag(key).or_else(|| self.variable(key))
+    }
+
+    pub(super) fn flag(&self, key: Key) -> Option<Value> {
+        self.flags(key).last().cloned()
+    }
+
+    pub(super) fn flags(&self, key: Key) -> impl Iterator<Item = &Value> {
+        self.flags.iter().filter(move |(of, _)| *of == key).map(|(_, value)| value)
+    }
+
+    pub(super) fn variable(&self, key: Key) -> Option<Value> {
+        let (name, text) = self.environment.first(key.row().environment)?;
+        Some(Value { text: text.to_owned(), from: name.to_owned() })
+    }
+}
+
+/// Sorts the arguments (without the program's name) by their rows. Asking for help wins over every mistake.
+pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
+    let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
+    let mut given = Vec::new();
+    let mut problems = Vec::new();
+    let mut targets = 0;
+    let mut after_unknown_flag = false;
+    loop {
+        let argument = match arguments.next() {
+            Ok(Some(argument)) => argument,
+            Ok(None) => break,
+            Err(error) => {
+                problems.push(error);
+                continue;
+            }
+        };
+        let (name, inline) = match argument {
+            Argument::Flag(name, inline) => (name, inline),
+            // Whether the unknown flag takes a value is unknown too, so what follows it is not judged.
+            Argument::Plain(_) if after_unknown_flag => {
+                after_unknown_flag = false;
+                continue;
+            }
+            Argument::Plain(text) => {
+                targets += 1;
+                if !text.trim().is_empty() {
+                    let from = "the URL".to_owned();
+                    given.push((Key::TargetUrl, Value { text: text.trim().to_owned(), from }));
+                }
+                continue;
+            }
+        };
+        let Some((row, opposite)) = find(&name) else {
+            after_unknown_flag = inline.is_none();
+            problems.push(unknown_flag(&name));
+            continue;
+        };
+        after_unknown_flag = false;
+        match row.key {
+            Key::Help => return Ok(Line::Help),
+            Key::Version => return Ok(Line::Version),
+            _ => {}
+        }
+        match arguments.values(row, &name, opposite, inline) {
+            Ok(texts) => given.extend(
+                texts
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .map(|text| (row.key, Value { text, from: format!("--{name}") })),
+            ),
+            Err(error) => problems.push(error),
+        }
+    }
+    if targets > 1 {
+        // The words are not repeated: they may be the rest of an unquoted header.
+        problems.push(wrong("more than one URL or ARN is given", "quote values that hold blanks"));
+    }
+    if problems.is_empty() { Ok(Line::Given(given)) } else { Err(problems) }
+}
+
+enum Argument {
+    Plain(String),
+    /// The name without dashes, and the value behind `=`.
+    Flag(String, Option<OsString>),
+}
+
+/// lexopt, and Go's single dash.
+struct Arguments {
+    parser: lexopt::Parser,
+    no_more_flags: bool,
+}
+
+impl Arguments {
+    fn next(&mut self) -> Result<Option<Argument>, Error> {
+        if !self.no_more_flags
+            && let Some(mut raw) = self.parser.try_raw_args()
+        {
+            self.no_more_flags = raw.peek().is_some_and(|argument| argument == "--");
+            if let Some(argument) = raw.next_if(|argument| single_dash(argument).is_some()) {
+                let argument = text(argument, "a flag")?;
+                let (name, inline) = match argument[1..].split_once('=') {
+                    Some((name, value)) => (name, Some(value.into())),
+                    None => (&argument[1..], None),
+                };
+                return Ok(Some(Argument::Flag(name.to_owned(), inline)));
+            }
+        }
+        let name = match self.parser.next() {
+            Ok(Some(lexopt::Arg::Long(name))) => name.to_owned(),
+            Ok(Some(lexopt::Arg::Short(letter))) => letter.to_string(),
+            Ok(Some(lexopt::Arg::Value(value))) => {
+                return text(value, "an argument").map(|text| Some(Argument::Plain(text)));
+            }
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(wrong(&error.to_string(), "see --help")),
+        };
+        Ok(Some(Argument::Flag(name, self.parser.optional_value())))
+    }
+
+    /// The values of the flag just read, trimmed.
+    fn values(
+        &mut self,
+        row: &Row,
+        name: &str,
+        opposite: bool,
+        inline: Option<OsString>,
+    ) -> Result<Vec<String>, Error> {
+        let flag = format!("--{name}");
+        let trimmed = |value| text(value, &flag).map(|text| text.trim().to_owned());
+        if row.takes == Takes::Switch {
+            return match (inline, opposite) {
+                (None, _) => Ok(vec![(!opposite).to_string()]),
+                (Some(value), false) => trimmed(value).map(|text| vec![text]),
+                (Some(_), true) => Err(wrong(&format!("{flag} takes no value"), "leave it out")),
+            };
+        }
+        if let Some(value) = inline {
+            return trimmed(value).map(|text| vec![text]);
+        }
+        let mut values = Vec::new();
+        if let Some(mut raw) = self.parser.try_raw_args() {
+            values.extend(raw.next_if(|next| !is_flag(next)));
+            if let Takes::Words(_) = row.takes {
+                while let Some(word) = raw.next_if(|next| !is_flag(next) && !is_target(next)) {
+                    values.push(word);
+                }
+            }
+        }
+        if values.is_empty() {
+            let example = match row.takes {
+                Takes::Value(name) | Takes::Values(name) | Takes::Words(name) => name,
+                Takes::Switch => "",
+            };
+            return Err(wrong(
+                &format!("{flag} needs a value"),
+                &format!("write {flag} {example}"),
+            ));
+        }
+        values.into_iter().map(trimmed).collect()
+    }
+}
+
+/// `-region` and `-region=x`, but not `-h`, `--region` or a negative number.
+fn single_dash(argument: &OsStr) -> Option<&str> {
+    let name = argument.to_str()?.strip_prefix('-')?.split('=').next()?;
+    (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
+}
+
+/// Whether this is the next flag where a value should stand.
+fn is_flag(argument: &OsStr) -> bool {
+    let known = |name: &str| find(name).is_some();
+    argument.to_str().is_some_and(|text| text.starts_with("--"))
+        || single_dash(argument).is_some_and(known)
+        || argument == "-h"
+        || argument == "-V"
+}
+
+/// Whether this is the URL behind `--profile a b`, not one more profile.
+fn is_target(argument: &OsStr) -> bool {
+    argument.to_str().is_some_and(|text| text.contains("://") || text.starts_with("arn:"))
+}
+
+/// The row of a flag, and whether the flag is its `--no-` form.
+fn find(name: &str) -> Option<(&'static Row, bool)> {
+    let row_of = |name: &str| TABLE.iter().find(|row| row.flags.contains(&name));
+    let switch = |row: &&Row| row.takes == Takes::Switch && row.flags[0].len() > 1;
+    match name.strip_prefix("no-").and_then(row_of).filter(switch) {
+        Some(row) => Some((row, true)),
+        None => row_of(name).map(|row| (row, false)),
+    }
+}
+
+fn unknown_flag(name: &str) -> Error {
+    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    let flags = TABLE.iter().flat_map(|row| row.flags).filter(|flag| flag.len() > 1);
+    let near = flags
+        .map(|flag| (distance(name, flag), *flag))
+        .filter(|(distance, flag)| {
+            *distance <= 1 + flag.len() / 4 || (name.len() > 2 && flag.starts_with(name))
+        })
+        .min();
+    let hint = match near {
+        Some((_, flag)) => format!("did you mean --{flag}?"),
+        None => "see --help".to_owned(),
+    };
+    wrong(&format!("unknown flag {dashes}{name}"), &hint)
+}
+
+/// How many letters must be put in, taken out or exchanged to turn one word into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in to.iter().enumerate() {
+            let exchanged = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+fn text(argument: OsString, what: &str) -> Result<String, Error> {
+    argument.into_string().map_err(|_| wrong(&format!("{what} is not UTF-8"), "write it in UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_words(line: &[&str]) -> Result<Line, Vec<Error>> {
+        read(line.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn every_way_of_writing_a_flag() {
+        let check = |line: &[&str], expected: &[(Key, &str)]| {
+            let Ok(Line::Given(given)) = read_words(line) else { panic!("{line:?}") };
+            let given: Vec<_> = given.iter().map(|(key, value)| (*key, &value.text[..])).collect();
+            assert_eq!(given, expected, "{line:?}");
+        };
+        let region = &[(Key::Region, "us-east-1")];
+        check(&["--region", "us-east-1"], region);
+        check(&["--region=us-east-1"], region);
+        check(&["-region", "us-east-1"], region);
+        check(&["-region=us-east-1"], region);
+        check(&["--region", " us-east-1 "], region);
+        check(&["--region", ""], &[]);
+        check(&["--region="], &[]);
+        check(&[""], &[]);
+        check(&[], &[]);
+        check(&["--header", "A=b=c"], &[(Key::Header, "A=b=c")]);
+        check(&["--header=A=b=c"], &[(Key::Header, "A=b=c")]);
+        check(&["-header=A=b=c"], &[(Key::Header, "A=b=c")]);
+        check(&["--timeout", "-5s"], &[(Key::Timeout, "-5s")]);
+        check(&["--header", "-x: y"], &[(Key::Header, "-x: y")]);
+        check(
+            &["https://a", "--qualifier", "q"],
+            &[(Key::TargetUrl, "https://a"), (Key::Qualifier, "q")],
+        );
+        check(&["--", "https://a"], &[(Key::TargetUrl, "https://a")]);
+        check(&["--service", "s3"], &[(Key::ServiceName, "s3")]);
+
+        check(&["--sse"], &[(Key::Sse, "true")]);
+        check(&["--sse", "https://a"], &[(Key::Sse, "true"), (Key::TargetUrl, "https://a")]);
+        check(&["-sse=false"], &[(Key::Sse, "false")]);
+        check(&["--no-sse"], &[(Key::Sse, "false")]);
+        check(&["--no-allow-http"], &[(Key::AllowHttp, "false")]);
+
+        let profiles = &[(Key::Profile, "a"), (Key::Profile, "b")];
+        check(&["--profile", "a", "b"], profiles);
+        check(&["--profile", "a", "--profile=b"], profiles);
+        let then = |key, text| [profiles[0], profiles[1], (key, text)];
+        check(&["--profile", "a", "b", "https://x"], &then(Key::TargetUrl, "https://x"));
+        check(&["--profile", "a", "b", "arn:aws:x"], &then(Key::TargetUrl, "arn:aws:x"));
+        check(&["--profile", "a", "b", "-region", "r"], &then(Key::Region, "r"));
+        check(&["--profile=a", "x"], &[(Key::Profile, "a"), (Key::TargetUrl, "x")]);
+    }
+
+    #[test]
+    fn asking_for_help_wins_over_every_mistake() {
+        for line in [
+            &["-h"][..],
+            &["--help"],
+            &["-help"],
+            &["--nonsense", "--help"],
+            &["--region", "-h"],
+            &["a", "b", "-h"],
+        ] {
+            assert!(matches!(read_words(line), Ok(Line::Help)), "{line:?}");
+        }
+        for line in [&["-V"][..], &["--version"], &["-version"], &["--region", "--version"]] {
+            assert!(matches!(read_words(line), Ok(Line::Version)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_listed_all_at_once() {
+        let check = |line: &[&str], expected: &[&str]| {
+            let problems = read_words(line).err().unwrap_or_default();
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let expected: Vec<String> =
+                expected.iter().map(|text| format!("configuration error: {text}")).collect();
+            assert_eq!(problems, expected, "{line:?}");
+        };
+        check(&["--regoin", "x"], &["unknown flag --regoin (did you mean --region?)"]);
+        check(&["-target-ur=x"], &["unknown flag --target-ur (did you mean --target-url?)"]);
+        check(
+            &["--max-mess", "1"],
+            &["unknown flag --max-mess (did you mean --max-message-bytes?)"],
+        );
+        check(&["--frobnicate"], &["unknown flag --frobnicate (see --help)"]);
+        check(&["-x"], &["unknown flag -x (see --help)"]);
+        check(&["--no-region"], &["unknown flag --no-region (did you mean --region?)"]);
+        check(
+            &["--frob", "https://a", "--regoin=x"],
+            &["unknown flag --frob (see --help)", "unknown flag --regoin (did you mean --region?)"],
+        );
+        check(&["--region"], &["--region needs a value (write --region REGION)"]);
+        check(&["--region", "--sse"], &["--region needs a value (write --region REGION)"]);
+        check(
+            &["--region", "-target-url", "x"],
+            &["--region needs a value (write --region REGION)"],
+        );
+        check(&["--profile", "https://a"], &[]);
+        check(&["--no-sse=true"], &["--no-sse takes no value (leave it out)"]);
+        check(
+            &["a", "hush", "b"],
+            &["more than one URL or ARN is given (quote values that hold blanks)"],
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_utf_8_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let check = |line: &[&[u8]]| {
+            let line = line.iter().map(|word| OsString::from_vec(word.to_vec()));
+            assert!(read(line).is_err_and(|problems| problems[0].message().contains("UTF-8")));
+        };
+        check(&[b"--region", b"\xff"]);
+        check(&[b"--region=\xff"]);
+        check(&[b"\xff"]);
+    }
+}

@@ -1,0 +1,193 @@
+//! The real program as a client launches it: stdin, stdout, stderr, exit code.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// How the program is started. Its environment is empty but for what is given here.
+pub(crate) struct Launch {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// With the example key, for a server of execute-api in us-east-1.
+    pub(crate) fn to(url: &str) -> Launch {
+        Launch::bare(&[
+            "--target-url",
+            url,
+            "--region",
+            "us-east-1",
+            "--service-name",
+            "execute-api",
+        ])
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+    }
+
+    /// With these arguments and nothing else. There is no home folder and no metadata service.
+    pub(crate) fn bare(arguments: &[&str]) -> Launch {
+        Launch {
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            environment: Vec::new(),
+        }
+        .env("HOME", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+    }
+
+    pub(crate) fn arg(mut self, argument: &str) -> Launch {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Launch {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn start(&self) -> Program {
+        #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sigv4-proxy"));
+        command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let log = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Program { child, stdin, lines: Some(lines), log: Some(log) }
+    }
+
+    /// Runs it with this input to its end.
+    pub(crate) fn run(&self, input: &str) -> Ended {
+        let mut program = self.start();
+        program.write_raw(input.as_bytes());
+        program.close()
+    }
+}
+
+pub(crate) struct Program {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Option<Receiver<String>>,
+    log: Option<JoinHandle<String>>,
+}
+
+/// What is left when it has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote after the last line that was read.
+    pub lines: Vec<String>,
+    pub log: String,
+    pub took: Duration,
+}
+
+impl Program {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn write(&mut self, line: &str) {
+        self.write_raw(format!("{line}\n").as_bytes());
+    }
+
+    pub(crate) fn write_raw(&mut self, bytes: &[u8]) {
+        // A program that has ended already is seen by what it leaves behind.
+        let _ = self.stdin.as_mut().expect("stdin is open").write_all(bytes);
+    }
+
+    /// The next line, which must be JSON.
+    pub(crate) fn read(&mut self) -> Value {
+        let line = self.read_line();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+    }
+
+    pub(crate) fn read_line(&mut self) -> String {
+        self.lines
+            .as_ref()
+            .expect("stdout is open")
+            .recv_timeout(PATIENCE)
+            .expect("a line on stdout")
+    }
+
+    /// No line comes for so long.
+    pub(crate) fn silent_for(&mut self, time: Duration) {
+        match self.lines.as_ref().expect("stdout is open").recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => {}
+            other => panic!("expected silence, got {other:?}"),
+        }
+    }
+
+    /// Writes a request and reads the next line.
+    pub(crate) fn ask(&mut self, line: &str) -> Value {
+        self.write(line);
+        self.read()
+    }
+
+    /// The handshake of a 2025-11-25 client, so that what follows is ordinary.
+    pub(crate) fn shake_hands(&mut self) -> Value {
+        let answer = self.ask(
+            r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1"}}}"#,
+        );
+        assert!(answer["result"].is_object(), "{answer}");
+        self.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        answer
+    }
+
+    pub(crate) fn close_stdout(&mut self) {
+        // The thread that reads stdout goes with its receiver at the next line.
+        self.lines = None;
+    }
+
+    /// Closes stdin and waits for the end.
+    pub(crate) fn close(mut self) -> Ended {
+        self.stdin = None;
+        self.wait()
+    }
+
+    /// Waits for the end without closing stdin.
+    pub(crate) fn wait(mut self) -> Ended {
+        let started = Instant::now();
+        let code = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status.code();
+            }
+            assert!(started.elapsed() < PATIENCE, "the program does not end");
+            std::thread::park_timeout(Duration::from_millis(2));
+        };
+        let took = started.elapsed();
+        let lines = self.lines.take().map(|lines| lines.iter().collect()).unwrap_or_default();
+        let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        Ended { code, lines, log, took }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
