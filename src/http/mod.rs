@@ -59,6 +59,7 @@ pub struct Request<'a> {
 pub struct Http {
     config: Config,
     limits: Limits,
+    /// With its port, as messages name it.
     host: String,
     resolver: RememberingResolver,
     /// One agent a connection: shutting an agent down interrupts one call and no other.
@@ -102,7 +103,7 @@ impl Http {
         Http {
             config: config.build(),
             limits,
-            host: endpoint.host().to_owned(),
+            host: endpoint.authority(),
             resolver: RememberingResolver::default(),
             idle: Mutex::default(),
         }

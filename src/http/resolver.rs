@@ -57,7 +57,13 @@ impl Resolver for RememberingResolver {
             }
             return Ok(resolved);
         }
-        let resolved = DefaultResolver::default().resolve(uri, config, timeout)?;
+        let resolved = DefaultResolver::default().resolve(uri, config, timeout).map_err(
+            |error| match error {
+                // What the system's resolver says of an unknown host comes as an error of IO.
+                ureq::Error::Io(_) => ureq::Error::HostNotFound,
+                other => other,
+            },
+        )?;
         let known = Known {
             uri_authority: authority.to_owned(),
             addresses: resolved.to_vec(),

@@ -598,8 +598,12 @@ fn missing_credentials_and_a_missing_server_do_not_end_it() {
         assert_error(&answer, &json!(id), &["connection refused"]);
     }
     let ended = program.close();
-    assert_eq!(ended.log.matches("ERROR: proxy server error: ").count(), 1, "{}", ended.log);
-    assert!(ended.log.contains("connection refused"), "{}", ended.log);
+    let told = format!("ERROR: proxy server error: connect to {closed}: connection refused");
+    assert_eq!(ended.log.matches(&told).count(), 1, "{}", ended.log);
+
+    let mut program = Launch::to("https://no-such-host.invalid/mcp").start();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#);
+    assert_error(&answer, &json!(1), &["no-such-host.invalid: no such host"]);
 }
 
 #[test]
@@ -661,4 +665,113 @@ fn time_limits() {
     assert_eq!(program.read()["id"], 3);
     let answer = program.ask(&call("4", "slow", &json!({"ms": 5000})));
     assert_error(&answer, &json!(4), &["silent", "--read-timeout"]);
+}
+
+#[test]
+fn a_changed_credentials_file_counts_from_the_next_request() {
+    let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("changed-credentials");
+    let file = home.join(".aws/credentials");
+    std::fs::create_dir_all(home.join(".aws")).unwrap();
+    let write = |id: &str, secret: &str| {
+        let text = format!(
+            "# keys\n[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret} ; mine\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write("AKIAFIRSTEXAMPLEKEY1", SECRET);
+    let server = server();
+    server.set_keys(vec![Key::new("AKIAFIRSTEXAMPLEKEY1", SECRET)]);
+    let url = server.url("/mcp");
+    let mut program = Launch::bare(&[&url, "--region=us-east-1", "--service-name=execute-api"])
+        .env("HOME", home.to_str().unwrap())
+        .start();
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert!(program.ask(ping)["result"].is_object());
+    write("AKIASECONDEXAMPLEKEY", "another/secret/of/the/same/length/EXAMPLE");
+    server.set_keys(vec![Key::new(
+        "AKIASECONDEXAMPLEKEY",
+        "another/secret/of/the/same/length/EXAMPLE",
+    )]);
+    assert!(program.ask(ping)["result"].is_object());
+    let ended = program.close();
+    assert_all_verified(&server.requests());
+    assert!(
+        ended.log.contains("key AKIA****KEY1 from profile default (~/.aws/credentials)"),
+        "{}",
+        ended.log
+    );
+}
+
+#[test]
+fn headers_of_the_user_are_sent_and_signed() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--header=X-Team: a=b,  c")
+        .arg("--header=X-Key=${TEAM_KEY}")
+        .arg("--header=Cookie: not signed")
+        .env("TEAM_KEY", "hush-hush")
+        .env("MCP_LOG_LEVEL", "DEBUG")
+        .start();
+    program.shake_hands();
+    let ended = program.close();
+    let request = &server.requests()[0];
+    assert_eq!(
+        (request.header("x-team"), request.header("x-key")),
+        (Some("a=b,  c"), Some("hush-hush"))
+    );
+    assert_eq!(request.header("cookie"), Some("not signed"));
+    let authorization = request.header("authorization").unwrap();
+    assert!(
+        authorization.contains(";x-key;x-team,") && !authorization.contains("cookie"),
+        "{authorization}"
+    );
+    assert_all_verified(&server.requests());
+    assert!(ended.log.contains("DEBUG: ") && !ended.log.contains("hush"), "{}", ended.log);
+}
+
+#[test]
+fn vpc_lattice_gets_an_unsigned_payload_and_says_so() {
+    let server = Server::start(ServerOptions {
+        service: "vpc-lattice-svcs".into(),
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&server.url("/mcp")).arg("--service=vpc-lattice-svcs").start();
+    program.shake_hands();
+    drop(program);
+    let requests = server.requests();
+    assert_eq!(requests[0].header("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
+    assert_all_verified(&requests);
+}
+
+#[test]
+fn usage_errors_are_listed_together_and_nothing_starts() {
+    let ended = Launch::bare(&["--sig-version", "v5", "ftp://x", "--frobnicate"]).run("");
+    assert_eq!((ended.code, ended.lines.len()), (Some(2), 0));
+    let ended = Launch::bare(&[]).run("");
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n\
+         ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
+         ERROR: configuration error: service name is required (set AWS_SERVICE_NAME or --service-name)\n"
+    );
+    let ended = Launch::bare(&[
+        "--target-url",
+        "ftp://abc.execute-api.us-east-1.amazonaws.com",
+        "--region=us-east-1",
+        "--service-name=execute-api",
+    ])
+    .run("");
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: target URL must use http or https scheme, got: ftp\n"
+    );
+    let ended =
+        Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com", "--sig-version", "v5"])
+            .run("");
+    assert_eq!(ended.log, "ERROR: unsupported signature version: v5 (must be 'v4' or 'v4a')\n");
+    let ended = Launch::bare(&["--version"]).run("");
+    assert_eq!(
+        (ended.code, &ended.lines[..]),
+        (Some(0), &[format!("sigv4-proxy {}", env!("CARGO_PKG_VERSION"))][..])
+    );
 }
