@@ -290,15 +290,14 @@ const PAIRS: &[(&str, &str, &str)] = &[
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_host_form_of_aws_is_read() {
-        let check = |host: &str, service: &str, region: &str| {
-            let expected = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-            let inferred = Inferred { service: expected(service), region: expected(region) };
-            assert_eq!(of_host(host), inferred, "{host}");
-        };
+    fn check(host: &str, service: &str, region: &str) {
+        let expected = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let inferred = Inferred { service: expected(service), region: expected(region) };
+        assert_eq!(of_host(host), inferred, "{host}");
+    }
 
-        // MCP servers of AWS.
+    #[test]
+    fn mcp_servers_of_aws() {
         check("bedrock-agentcore.us-east-1.amazonaws.com", "bedrock-agentcore", "us-east-1");
         check(
             "gw-1.gateway.bedrock-agentcore.eu-west-1.amazonaws.com",
@@ -318,8 +317,10 @@ mod tests {
         check("aws-mcp.us-east-1.api.aws", "aws-mcp", "us-east-1");
         check("eks-mcp.ap-southeast-2.api.aws", "eks-mcp", "ap-southeast-2");
         check("knowledge-mcp.global.api.aws", "knowledge-mcp", "");
+    }
 
-        // What customers put in front of theirs.
+    #[test]
+    fn what_customers_put_in_front_of_theirs() {
         check("abc123.execute-api.us-east-1.amazonaws.com", "execute-api", "us-east-1");
         check("abc123-vpce-0a1b.execute-api.us-east-1.amazonaws.com", "execute-api", "us-east-1");
         check("vpce-0a-1b.execute-api.us-east-1.vpce.amazonaws.com", "execute-api", "us-east-1");
@@ -338,8 +339,10 @@ mod tests {
         );
         check("internal-my-alb-1.eu-west-3.elb.amazonaws.com", "elasticloadbalancing", "eu-west-3");
         check("my-nlb-1234.elb.us-east-1.amazonaws.com", "elasticloadbalancing", "us-east-1");
+    }
 
-        // Services.
+    #[test]
+    fn services() {
         check("dynamodb.us-east-1.amazonaws.com", "dynamodb", "us-east-1");
         check("lambda.us-east-1.amazonaws.com", "lambda", "us-east-1");
         check("monitoring.us-east-1.amazonaws.com", "monitoring", "us-east-1");
@@ -363,8 +366,10 @@ mod tests {
         check("search-x.aos.us-east-1.on.aws", "es", "us-east-1");
         check("abc.us-east-1.aoss.amazonaws.com", "aoss", "us-east-1");
         check("sts.amazonaws.com", "sts", "");
+    }
 
-        // S3.
+    #[test]
+    fn buckets() {
         check("s3.us-east-1.amazonaws.com", "s3", "us-east-1");
         check("my.dotted.bucket.s3.us-east-1.amazonaws.com", "s3", "us-east-1");
         check("bucket.s3.dualstack.us-east-1.amazonaws.com", "s3", "us-east-1");
@@ -378,8 +383,10 @@ mod tests {
             "s3express",
             "us-east-1",
         );
+    }
 
-        // Partitions, FIPS, private endpoints.
+    #[test]
+    fn partitions_fips_and_private_endpoints() {
         check("execute-api.cn-north-1.amazonaws.com.cn", "execute-api", "cn-north-1");
         check("abc.execute-api.cn-northwest-1.amazonaws.com.cn", "execute-api", "cn-northwest-1");
         check("abc.execute-api.us-gov-west-1.amazonaws.com", "execute-api", "us-gov-west-1");
@@ -404,8 +411,10 @@ mod tests {
             "bedrock-agentcore",
             "us-east-1",
         );
+    }
 
-        // Spelling.
+    #[test]
+    fn spelling_does_not_matter() {
         check("AWS-MCP.US-East-1.API.AWS", "aws-mcp", "us-east-1");
         check("aws-mcp.us-east-1.api.aws.", "aws-mcp", "us-east-1");
     }

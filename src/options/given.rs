@@ -345,7 +345,7 @@ mod tests {
         );
         check(&["--frobnicate"], &["unknown flag --frobnicate (see --help)"]);
         check(&["-x"], &["unknown flag -x (see --help)"]);
-        check(&["--no-region"], &["unknown flag --no-region (did you mean --region?)"]);
+        check(&["--no-region"], &["unknown flag --no-region (see --help)"]);
         check(
             &["--frob", "https://a", "--regoin=x"],
             &["unknown flag --frob (see --help)", "unknown flag --regoin (did you mean --region?)"],

@@ -5,6 +5,7 @@
 mod given;
 mod headers;
 mod table;
+mod target;
 mod values;
 
 pub use headers::Header;
@@ -132,22 +133,8 @@ impl Reading<'_> {
         let allow_http = self.switch(Key::AllowHttp).unwrap_or(false);
         let algorithm = self.algorithm();
         let profiles = self.profiles();
-        let endpoint = self.endpoint();
-        let inferred = endpoint
-            .as_ref()
-            .map(|endpoint| inference::of_host(endpoint.host()))
-            .unwrap_or_default();
-        if let Some(endpoint) = &endpoint
-            && !is_guarded(endpoint)
-            && !allow_http
-        {
-            let mend = "use https, or allow http with --allow-http";
-            self.report(
-                Key::TargetUrl,
-                wrong("target URL must use https, since its host is not this one", mend),
-            );
-        }
-
+        let endpoint = self.endpoint(allow_http);
+        let inferred = inference::of_host(endpoint.host());
         let told_region = self.told_region(inferred.region.as_deref());
         let told_bundle = self.given.value(Key::CaBundle).map(|value| value.text);
         let settings = if told_region.is_none() || told_bundle.is_none() {
@@ -162,13 +149,11 @@ impl Reading<'_> {
         });
         let region = self.region(region, algorithm);
         let service = self.service(inferred.service.as_deref());
-        let unsigned_payload = self.unsigned_payload(endpoint.as_ref(), &service);
+        let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
         let (headers, problems) = headers::read(&self.given, self.environment);
         self.problems.extend(problems);
 
-        // A broken URL has been reported, so nothing is sent to what stands here for it.
-        let endpoint = endpoint.unwrap_or_else(Endpoint::unknown);
         let options = Options {
             endpoint,
             region,
@@ -211,42 +196,24 @@ impl Reading<'_> {
         self.problems.push((key, error));
     }
 
-    fn endpoint(&mut self) -> Option<Endpoint> {
+    fn endpoint(&mut self, allow_http: bool) -> Endpoint {
         let qualifier = self.given.value(Key::Qualifier);
-        let Some(value) = self.given.value(Key::TargetUrl) else {
+        let Some(Value { text, .. }) = self.given.value(Key::TargetUrl) else {
             let mend = "set MCP_TARGET_URL or --target-url";
             self.report(Key::TargetUrl, wrong("target URL is required", mend));
-            return None;
+            return Endpoint::unknown();
         };
-        if qualifier.is_some() && !is_arn(&value.text) {
+        if qualifier.is_some() && !target::is_arn(&text) {
+            let what = "--qualifier goes only with the ARN of a runtime";
             let mend = "leave it out, or write ?qualifier=NAME into the URL";
-            self.report(
-                Key::Qualifier,
-                wrong("--qualifier goes only with the ARN of a runtime", mend),
-            );
+            self.report(Key::Qualifier, wrong(what, mend));
         }
         let qualifier =
-            qualifier.map_or(Key::Qualifier.row().default.to_owned(), |value| value.text);
-        let endpoint = if is_arn(&value.text) {
-            inference::agentcore_url(&value.text, &qualifier)
-                .map_err(|error| error.context("target"))
-                .and_then(|url| Endpoint::parse(&url))
-        } else {
-            Endpoint::parse(&value.text)
-        };
-        match endpoint {
-            Ok(endpoint) => {
-                if endpoint.had_user_info() {
-                    let what = "target URL holds a user name or a password";
-                    self.report(Key::TargetUrl, wrong(what, "take out what stands before the @"));
-                }
-                Some(endpoint)
-            }
-            Err(error) => {
-                self.report(Key::TargetUrl, error.context("configuration error"));
-                None
-            }
-        }
+            qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
+        target::read(&text, &qualifier, allow_http).unwrap_or_else(|error| {
+            self.report(Key::TargetUrl, error);
+            target::stand_in(&text)
+        })
     }
 
     /// The region by flag, URL or environment, in this order.
@@ -321,8 +288,8 @@ impl Reading<'_> {
     }
 
     /// VPC Lattice verifies no other kind of signature. Without TLS nothing would guard the body.
-    fn unsigned_payload(&mut self, endpoint: Option<&Endpoint>, service: &str) -> bool {
-        let guarded = endpoint.is_none_or(is_guarded);
+    fn unsigned_payload(&mut self, endpoint: &Endpoint, service: &str) -> bool {
+        let guarded = target::is_guarded(endpoint);
         match self.switch(Key::UnsignedPayload) {
             Some(true) if !guarded => {
                 let mend = "use an https URL, or leave it out";
@@ -375,11 +342,310 @@ impl Reading<'_> {
     }
 }
 
-fn is_arn(text: &str) -> bool {
-    text.starts_with("arn:")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What is sent there is read by nobody on the way.
-fn is_guarded(endpoint: &Endpoint) -> bool {
-    endpoint.is_https() || endpoint.is_loopback()
+    const API: &str = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
+
+    /// Splits `line` at blanks and reads it with the variables `pairs`; there is no profile.
+    fn parse_line(line: &str, pairs: &[(&str, &str)]) -> Result<Command, Vec<Error>> {
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        parse(line.split_whitespace().map(OsString::from), &environment, |_| {
+            Err(Error::new(Kind::Credentials, "no such profile"))
+        })
+    }
+
+    fn options(line: &str, pairs: &[(&str, &str)]) -> Options {
+        match parse_line(line, pairs) {
+            Ok(Command::Run(options)) => *options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn problems(line: &str, pairs: &[(&str, &str)]) -> Vec<String> {
+        let problems = parse_line(line, pairs).expect_err(line);
+        assert!(problems.iter().all(|error| error.kind() == Kind::Usage), "{line}");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_texts_users_know() {
+        let check =
+            |line: &str, expected: &[&str]| assert_eq!(problems(line, &[]), expected, "{line}");
+        let url =
+            "configuration error: target URL is required (set MCP_TARGET_URL or --target-url)";
+        let region = "configuration error: region is required (set AWS_REGION or --region)";
+        let service = "configuration error: service name is required \
+                       (set AWS_SERVICE_NAME or --service-name)";
+        check("", &[url, region, service]);
+        check("--region us-east-1", &[url, service]);
+        check("--region us-east-1 --service-name s3", &[url]);
+        check("https://mcp.example.com", &[region, service]);
+        check("https://mcp.example.com --service s3", &[region]);
+        check("https://mcp.example.com --region us-east-1", &[service]);
+
+        let ftp = "configuration error: target URL must use http or https scheme, got: ftp";
+        check("ftp://abc.execute-api.us-east-1.amazonaws.com", &[ftp]);
+        check("ftp://mcp.example.com --region us-east-1 --service s3", &[ftp]);
+        check("ftp://mcp.example.com", &[ftp, region, service]);
+
+        let version = "unsupported signature version: v5 (must be 'v4' or 'v4a')";
+        check(&format!("{API} --sig-version v5"), &[version]);
+        check(&format!("{API} --sig-version v5 --region a,b"), &[version]);
+        check("--sig-version v5 --service-name s3", &[url, region, version]);
+    }
+
+    #[test]
+    fn every_problem_is_listed_in_the_order_of_the_table() {
+        let shown = problems(
+            "--log-format xml --max-in-flight 0 --timeout x --header a --service-name S3 \
+             --region US-EAST-1",
+            &[
+                ("MCP_TARGET_URL", "gopher://x"),
+                ("MCP_ENABLE_SSE", "maybe"),
+                ("MCP_TIMEOUT", "ignored"),
+            ],
+        );
+        let expected = [
+            "target URL must use http or https scheme, got: gopher",
+            "--region: not a region: US-EAST-1 (did you mean us-east-1?)",
+            "--service-name: not a service name: S3 (did you mean s3?)",
+            "--header holds a header without a value \
+             (write --header 'NAME: VALUE' or --header NAME=VALUE)",
+            "MCP_ENABLE_SSE: neither on nor off: maybe \
+             (write true, yes, on, 1 or false, no, off, 0)",
+            "--max-in-flight: not a number from 1 to 1024: 0 (64 is usual)",
+            "--timeout: not a length of time: x \
+             (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit)",
+            "--log-format: unknown log format: xml (text or json)",
+        ];
+        assert_eq!(shown, expected.map(|text| format!("configuration error: {text}")));
+    }
+
+    #[test]
+    fn help_and_version_come_before_everything() {
+        let unread =
+            |_: Option<&str>| -> Result<ProfileSettings, Error> { panic!("not to be read") };
+        let environment = Environment::from_pairs([("MCP_TIMEOUT", "nonsense")]);
+        let ask = |flag: &str| parse([OsString::from(flag)], &environment, unread);
+        let help = ask("--help");
+        assert!(matches!(help, Ok(Command::Help(text)) if text.starts_with("Usage: sigv4-proxy")));
+        assert!(matches!(ask("-V"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn defaults() {
+        let options = options(API, &[]);
+        assert_eq!(options.endpoint.to_string(), API);
+        assert_eq!(options.region, "us-east-1");
+        assert_eq!(options.service, "execute-api");
+        assert_eq!(options.algorithm, Algorithm::V4);
+        assert!(!options.unsigned_payload && !options.allow_http);
+        assert_eq!(options.profile(), None);
+        assert_eq!(options.headers, []);
+        assert_eq!(options.sse, GetStream::Auto);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(options.timeout, seconds(3600));
+        assert_eq!(options.tool_timeout, None);
+        assert_eq!(options.connect_timeout, seconds(20));
+        assert_eq!(options.read_timeout, seconds(300));
+        assert_eq!(options.write_timeout, seconds(60));
+        assert_eq!(options.drain_timeout, Duration::from_secs(5));
+        assert_eq!(options.max_message_bytes, 128 << 20);
+        assert_eq!(options.max_in_flight, 64);
+        assert_eq!((options.ca_bundle, options.log_file), (None, None));
+        assert_eq!((options.log_level, options.log_format), (log::Level::Info, log::Format::Text));
+        assert_eq!(options.notes, [""; 0]);
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_blank_ones_do_not_count() {
+        let target = |options: &Options| {
+            [&options.endpoint.to_string(), &options.region, &options.service].map(String::clone)
+        };
+        let line = "-target-url=https://a.example -region r1 --service s1 --timeout 90 --no-sse \
+                    --max-message-bytes 64K --log-level WARNING --log-file /f --log-format json \
+                    --drain-timeout 0 --read-timeout 0 --max-in-flight 8";
+        let pairs = [
+            ("MCP_TARGET_URL", "https://b.example"),
+            ("AWS_REGION", "r2"),
+            ("AWS_SERVICE_NAME", "s2"),
+            ("MCP_TIMEOUT", "1m"),
+            ("MCP_ENABLE_SSE", "yes"),
+            ("MCP_MAX_MESSAGE_BYTES", "1MB"),
+            ("MCP_LOG_LEVEL", "silent"),
+            ("MCP_LOG_FILE", "~/g"),
+            ("MCP_LOG_FORMAT", "text"),
+            ("HOME", "/home/ann"),
+        ];
+        let flags = options(line, &pairs);
+        assert_eq!(target(&flags), ["https://a.example/", "r1", "s1"]);
+        assert_eq!((flags.timeout, flags.sse), (Some(Duration::from_secs(90)), GetStream::Off));
+        assert_eq!((flags.max_message_bytes, flags.max_in_flight), (65_536, 8));
+        assert_eq!((flags.log_level, flags.log_format), (log::Level::Warn, log::Format::Json));
+        assert_eq!(flags.log_file, Some(PathBuf::from("/f")));
+        assert_eq!((flags.drain_timeout, flags.read_timeout), (Duration::ZERO, None));
+
+        let set = options("", &pairs);
+        assert_eq!(target(&set), ["https://b.example/", "r2", "s2"]);
+        assert_eq!((set.timeout, set.sse), (Some(Duration::from_secs(60)), GetStream::On));
+        assert_eq!(set.max_message_bytes, 1_000_000);
+        assert_eq!((set.log_level, set.log_format), (log::Level::Silent, log::Format::Text));
+        assert_eq!(set.log_file, Some(PathBuf::from("/home/ann/g")));
+
+        let pairs = [
+            ("MCP_TARGET_URL", " "),
+            ("MCP_SERVER_URL", "https://c.example"),
+            ("AWS_REGION", ""),
+            ("AWS_DEFAULT_REGION", "r3"),
+            ("AWS_SERVICE_NAME", "\t"),
+            ("AWS_SERVICE", "s3"),
+            ("MCP_TIMEOUT", " "),
+        ];
+        let second = options("--region= --timeout=", &pairs);
+        assert_eq!(target(&second), ["https://c.example/", "r3", "s3"]);
+        assert_eq!(second.timeout, Some(Duration::from_secs(3600)));
+
+        let last = options(&format!("{API} --timeout 1 --timeout 2 --sse --no-sse"), &[]);
+        assert_eq!((last.timeout, last.sse), (Some(Duration::from_secs(2)), GetStream::Off));
+    }
+
+    #[test]
+    fn region_by_flag_then_url_then_environment_then_profile() {
+        let check = |line: &str, [variable, profile]: [&str; 2], expected: &str, note: &str| {
+            let environment = Environment::from_pairs([("AWS_REGION", variable)]);
+            let words = line.split_whitespace().map(OsString::from);
+            let settings = ProfileSettings { region: Some(profile.to_owned()), ca_bundle: None };
+            match parse(words, &environment, |_| Ok(settings)) {
+                Ok(Command::Run(options)) => {
+                    assert_eq!(options.region, expected, "{line}");
+                    assert_eq!(options.notes.join("\n"), note, "{line}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        let custom = "https://mcp.example.com --service execute-api";
+        let flag = "--region r1 is used; the URL names us-east-1";
+        check(&format!("{API} --region r1"), ["r2", "r3"], "r1", flag);
+        let differs = "the URL's region us-east-1 is used; AWS_REGION is r2";
+        check(API, ["r2", "r3"], "us-east-1", differs);
+        let unread = "the URL's region us-east-1 is used; AWS_REGION is US-EAST-1";
+        check(API, ["US-EAST-1", ""], "us-east-1", unread);
+        check(API, ["us-east-1", "r3"], "us-east-1", "");
+        check(custom, ["r2", "r3"], "r2", "");
+        check(custom, ["", "r3"], "r3", "");
+        check("https://knowledge-mcp.global.api.aws", ["r2", ""], "r2", "");
+        check(&format!("{API} --sig-version v4a"), ["", ""], "us-east-1", "");
+        check(&format!("{custom} --sig-version V4A --region a,b"), ["", ""], "a,b", "");
+        check(&format!("{custom} --sig-version v4a"), ["*", ""], "*", "");
+    }
+
+    #[test]
+    fn the_profile_is_asked_once_for_what_nothing_else_tells() {
+        let check = |line: &str, pairs: &[(&str, &str)], expected: Option<Option<&str>>| {
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let mut asked = None;
+            let _ = parse(line.split_whitespace().map(OsString::from), &environment, |profile| {
+                asked = Some(profile.map(str::to_owned));
+                Ok(ProfileSettings::default())
+            });
+            assert_eq!(asked, expected.map(|name| name.map(str::to_owned)), "{line}");
+        };
+        check("https://a.example", &[], Some(None));
+        check("https://a.example", &[("AWS_PROFILE", "p")], Some(None));
+        check("https://a.example --profile p q", &[], Some(Some("p")));
+        check(API, &[], Some(None));
+        check(&format!("{API} --ca-bundle f"), &[], None);
+        check("https://a.example --region r --ca-bundle f", &[], None);
+    }
+
+    #[test]
+    fn a_ca_bundle_by_flag_then_environment_then_profile() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let settings = ProfileSettings { region: None, ca_bundle: Some("~/p.pem".to_owned()) };
+            match parse([OsString::from(API)], &environment, |_| Ok(settings)) {
+                Ok(Command::Run(options)) => {
+                    assert_eq!(options.ca_bundle, Some(PathBuf::from(expected)));
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        check(&[("HOME", "/home/ann")], "/home/ann/p.pem");
+        check(&[("SSL_CERT_FILE", "/b")], "/b");
+        check(&[("SSL_CERT_FILE", "/b"), ("AWS_CA_BUNDLE", "/c")], "/c");
+    }
+
+    #[test]
+    fn profiles_named_outright() {
+        let check = |line: &str, pairs: &[(&str, &str)], expected: &[&str]| {
+            let options = options(&format!("{line} --target-url {API}"), pairs);
+            assert_eq!(options.profiles, expected, "{line}");
+            assert_eq!(options.profile(), expected.first().copied(), "{line}");
+        };
+        check("--profile a b", &[], &["a", "b"]);
+        check("--profile a --profile b a", &[], &["a", "b"]);
+        check("--profile a", &[("AWS_MCP_PROXY_PROFILES", "b c")], &["a"]);
+        check("", &[("AWS_MCP_PROXY_PROFILES", "b  c"), ("AWS_PROFILE", "d")], &["b", "c"]);
+        check("", &[("AWS_PROFILE", "d"), ("AWS_DEFAULT_PROFILE", "e")], &[]);
+    }
+
+    #[test]
+    fn service_by_flag_then_environment_then_url() {
+        let check = |line: &str, variable: &str, expected: &str, note: &str| {
+            let options = options(&format!("{line} {API}"), &[("AWS_SERVICE_NAME", variable)]);
+            assert_eq!(options.service, expected, "{line}");
+            assert!(options.notes.concat().contains(note), "{:?}", options.notes);
+        };
+        let flag = "--service-name s1 is used; the URL names the service execute-api";
+        check("--service-name s1", "s2", "s1", flag);
+        check("", "s2", "s2", "AWS_SERVICE_NAME s2 is used");
+        check("", "", "execute-api", "");
+        check("--service iam", "", "iam", "API Gateway's is execute-api");
+    }
+
+    #[test]
+    fn an_arn_needs_nothing_else() {
+        let arn = "arn:aws-cn:bedrock-agentcore:cn-north-1:123456789012:runtime/a-1";
+        let options = options(&format!("{arn} --qualifier b"), &[("AWS_REGION", "us-east-1")]);
+        let url = options.endpoint.to_string();
+        assert!(url.starts_with("https://bedrock-agentcore.cn-north-1.amazonaws.com.cn/"), "{url}");
+        assert!(url.ends_with("?qualifier=b"), "{url}");
+        assert_eq!([options.region, options.service], ["cn-north-1", "bedrock-agentcore"]);
+    }
+
+    #[test]
+    fn what_a_mended_target_will_tell_is_not_missed() {
+        assert_eq!(problems("arn:aws:s3:::bucket", &[]).len(), 1);
+        assert_eq!(problems("abc.execute-api.us-east-1.amazonaws.com/mcp", &[]).len(), 1);
+        let expected = "configuration error: --qualifier goes only with the ARN of a runtime \
+                        (leave it out, or write ?qualifier=NAME into the URL)";
+        assert_eq!(problems(&format!("{API} --qualifier beta"), &[]), [expected]);
+    }
+
+    #[test]
+    fn an_unsigned_body_needs_tls() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(options(line, &[]).unsigned_payload, expected, "{line}");
+        };
+        let lattice = "https://a.7d6.vpc-lattice-svcs.us-west-2.on.aws/mcp";
+        check(API, false);
+        check(&format!("{API} --unsigned-payload"), true);
+        check(lattice, true);
+        check(&format!("{lattice} --no-unsigned-payload"), false);
+        let custom = "--region r --service s3 --unsigned-payload --allow-http";
+        check(&format!("http://127.0.0.1:9 {custom}"), true);
+        let expected = "configuration error: --unsigned-payload needs https \
+                        (use an https URL, or leave it out)";
+        assert_eq!(problems(&format!("http://mcp.example.com {custom}"), &[]), [expected]);
+    }
+
+    #[test]
+    fn header_values_are_not_printed() {
+        let pairs = [("MCP_HEADERS", "a=hush,b=${B}"), ("B", "hush")];
+        let options = options(&format!("{API} --header X-Key=hush"), &pairs);
+        assert_eq!(options.headers.len(), 3);
+        assert!(!format!("{options:?} {options:#?}").contains("hush"));
+    }
 }

@@ -89,11 +89,6 @@ impl Key {
     pub(super) fn row(self) -> &'static Row {
         TABLE.iter().find(|row| row.key == self).expect("every key has its row; a test sees to it")
     }
-
-    /// The flag as it is called in messages: `--region`.
-    pub(super) fn flag(self) -> String {
-        format!("--{}", self.row().flags[0])
-    }
 }
 
 /// The text of `--help`, at most 80 columns wide.
@@ -132,12 +127,12 @@ pub(super) fn markdown() -> String {
                 Takes::Words(name) => format!(" *{name}*…, repeatable"),
             };
             let environment = code(row.environment.iter().copied());
-            let line = format!(
-                "| {flags}{placeholder} | {environment} | {} | {} |",
-                row.default.replace('|', "\\|"),
-                row.help.replace('|', "\\|")
-            );
-            let _ = writeln!(text, "{}", line.replace("|  |", "| |").replace("|  |", "| |"));
+            for cell in [&(flags + &placeholder), &environment, row.default, row.help] {
+                let cell = cell.replace('|', "\\|");
+                let gap = if cell.is_empty() { "" } else { " " };
+                let _ = write!(text, "|{gap}{cell} ");
+            }
+            text.push_str("|\n");
         }
         text.push('\n');
     }

@@ -60,14 +60,12 @@ pub(super) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
         }
         return label(text.trim(), false).map(str::to_owned);
     }
-    let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-    if items.is_empty() {
-        return Err(bad(
-            "the region set is empty".to_owned(),
-            "write us-east-1,eu-west-1 or * for all",
-        ));
-    }
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
     for item in &items {
+        if item.is_empty() {
+            let mend = "write us-east-1,eu-west-1 or * for all";
+            return Err(bad("the region set has an empty place".to_owned(), mend));
+        }
         label(item, true)?;
     }
     Ok(items.join(","))
@@ -222,10 +220,12 @@ mod tests {
         };
         check("us-east-1", "us-east-1");
         check("us-east-1,eu-west-1", "us-east-1,eu-west-1");
-        check(" us-east-1 , eu-west-1, ", "us-east-1,eu-west-1");
+        check(" us-east-1 , eu-west-1 ", "us-east-1,eu-west-1");
         check("*", "*");
         check("eu-*,us-*-1", "eu-*,us-*-1");
-        refused(",", region(" , ", Algorithm::V4a), "empty");
+        for text in ["", ",", " , ", "a,,b", "a,"] {
+            refused(text, region(text, Algorithm::V4a), "empty place");
+        }
         refused("a,B", region("a,B", Algorithm::V4a), "did you mean b?");
         refused("a,b c", region("a,b c", Algorithm::V4a), "not a region: b c");
         refused("a,12", region("a,12", Algorithm::V4a), "not a region: 12");

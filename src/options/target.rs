@@ -1,0 +1,113 @@
+//! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
+
+use super::wrong;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::inference;
+
+/// The endpoint to send to, out of a URL or an ARN.
+pub(super) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
+    let in_context = |error: Error| error.context("configuration error");
+    if is_arn(text) {
+        return inference::agentcore_url(text, qualifier)
+            .and_then(|url| Endpoint::parse(&url))
+            .map_err(in_context);
+    }
+    let endpoint = Endpoint::parse(text).map_err(in_context)?;
+    if endpoint.had_user_info() {
+        let what = "target URL holds a user name or a password";
+        return Err(wrong(what, "take out what stands before the @"));
+    }
+    if !is_guarded(&endpoint) && !allow_http {
+        let what = "target URL must use https, since its host is not this machine";
+        return Err(wrong(what, "use https, or allow http with --allow-http"));
+    }
+    Ok(endpoint)
+}
+
+/// In place of a target that is no good, one that tells the same region and service: what will be there once
+/// the target is mended is not reported missing. The ARN of a runtime always tells both.
+pub(super) fn stand_in(text: &str) -> Endpoint {
+    let (_, rest) = text.split_once("://").unwrap_or(("", text));
+    let url = if is_arn(text) {
+        "https://bedrock-agentcore.us-east-1.amazonaws.com".to_owned()
+    } else {
+        format!("https://{rest}")
+    };
+    Endpoint::parse(&url).unwrap_or_else(|_| Endpoint::unknown())
+}
+
+pub(super) fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:")
+}
+
+/// What is sent there is read by nobody on the way.
+pub(super) fn is_guarded(endpoint: &Endpoint) -> bool {
+    endpoint.is_https() || endpoint.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let check = |text: &str, expected: &str| {
+            let endpoint = read(text, "DEFAULT", false).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(endpoint.to_string(), expected, "{text}");
+        };
+        let api = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
+        check(api, api);
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.9.9.9:81", "[::1]", "[0::1]:8080"]
+        {
+            let url = format!("http://{}/mcp", host.to_lowercase().replace("[0::1]", "[::1]"));
+            check(&format!("http://{host}/mcp"), &url);
+        }
+        check(
+            "arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/a-1",
+            "https://bedrock-agentcore.us-west-2.amazonaws.com/runtimes/arn%3Aaws%3A\
+             bedrock-agentcore%3Aus-west-2%3A123456789012%3Aruntime%2Fa-1/invocations\
+             ?qualifier=DEFAULT",
+        );
+    }
+
+    #[test]
+    fn bad_targets() {
+        let check = |text: &str, expected: &str| {
+            let error = read(text, "DEFAULT", false).unwrap_err().to_string();
+            assert!(error.starts_with("configuration error: "), "{error}");
+            assert!(error.contains(expected) && !error.contains("hush"), "{text}: {error}");
+        };
+        check("mcp.example.com/mcp", "has no scheme");
+        check("ws://mcp.example.com", "must use http or https scheme, got: ws");
+        check("https://ann:hush@mcp.example.com", "user name or a password");
+        check("http://localhost@evil.example/", "user name or a password");
+        check("http://localhost:80@evil.example/", "user name or a password");
+        check("arn:aws:lambda:us-east-1:123456789012:function:f", "an ARN of lambda");
+    }
+
+    #[test]
+    fn http_is_for_this_machine_only() {
+        for host in [
+            "mcp.example.com",
+            "localhost.evil.example",
+            "x.localhost",
+            "localhost.",
+            "127.0.0.1.evil.example",
+            "0.0.0.0",
+            "128.0.0.1",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "10.0.0.1",
+            "169.254.169.254",
+        ] {
+            let error = read(&format!("http://{host}/"), "", false).unwrap_err().to_string();
+            assert!(error.ends_with("(use https, or allow http with --allow-http)"), "{error}");
+            assert!(read(&format!("http://{host}/"), "", true).is_ok(), "{host}");
+        }
+        for host in ["127.1", "0177.0.0.1", "127.0.0.01", "2130706433", "0x7f.1", "%6cocalhost"] {
+            assert!(read(&format!("http://{host}/"), "", true).is_err(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! docs/configuration.md says what the program does: its tables are generated or checked here.
+
+use sigv4_proxy::environment::Environment;
+use sigv4_proxy::{inference, options};
+use std::path::{Path, PathBuf};
+
+const BEGIN: &str = "<!-- generated from the table of options; renew with: UPDATE_DOCS=1 cargo test --test it docs -->\n";
+const END: &str = "<!-- end of the generated part -->\n";
+
+#[test]
+fn the_options_are_those_of_the_table() {
+    let text = std::fs::read_to_string(page()).expect("docs/configuration.md is there");
+    let (before, rest) = text.split_once(BEGIN).expect("the first marker is there");
+    let (_, after) = rest.split_once(END).expect("the second marker is there");
+    let renewed = format!("{before}{BEGIN}\n{}\n{END}{after}", options::markdown());
+    if Environment::of_process().get("UPDATE_DOCS").is_some() {
+        std::fs::write(page(), &renewed).expect("docs/configuration.md can be written");
+        return;
+    }
+    assert!(
+        text == renewed,
+        "docs/configuration.md lags behind; renew it: UPDATE_DOCS=1 cargo test --test it docs"
+    );
+}
+
+/// Rows whose first cell is a host: `| API Gateway | `host` | `service` | `region` |`.
+#[test]
+fn the_hosts_are_read_as_the_page_says() {
+    let text = std::fs::read_to_string(page()).expect("docs/configuration.md is there");
+    let (_, section) = text.split_once("## What the URL tells").expect("the section is there");
+    let mut rows = 0;
+    for line in section.lines().skip(1).take_while(|line| !line.starts_with("## ")) {
+        let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, _, host, service, region, _] = cells[..] else { continue };
+        if !host.contains('.') {
+            continue;
+        }
+        let told = inference::of_host(host);
+        assert_eq!(told.service.as_deref().unwrap_or("nothing"), service, "{host}");
+        assert_eq!(told.region.as_deref().unwrap_or("nothing"), region, "{host}");
+        rows += 1;
+    }
+    assert!(rows > 10, "only {rows} hosts were found");
+}
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")
+}
