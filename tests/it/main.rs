@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod credentials;
 mod docs;
 mod program;
 mod relay;
