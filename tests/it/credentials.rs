@@ -313,13 +313,11 @@ fn content_of(value: &Value) -> Vec<u8> {
         Value::Array(_) => {
             texts(value).flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
         }
-        _ => match value["hex"].as_str() {
-            Some(digits) => hex::decode(digits).unwrap(),
-            None => {
-                let times = usize::try_from(value["times"].as_u64().unwrap()).unwrap();
-                value["repeat"].as_str().unwrap().repeat(times).into_bytes()
-            }
-        },
+        _ if value["hex"].is_string() => hex::decode(value["hex"].as_str().unwrap()).unwrap(),
+        _ => {
+            let times = usize::try_from(value["times"].as_u64().unwrap()).unwrap();
+            value["repeat"].as_str().unwrap().repeat(times).into_bytes()
+        }
     }
 }
 
