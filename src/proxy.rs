@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// Requests beyond this number are refused rather than kept waiting.
 const MAX_WAITING: usize = 10_000;
 
+/// And what waits may be as large as so many of the largest messages.
+const MAX_WAITING_MESSAGES_WORTH: usize = 2;
+
 /// A cancelled call may end in order for so long: the server may have to finish a request it nested in it.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
@@ -102,12 +105,15 @@ struct Proxy {
 struct Lane {
     /// Requests and notifications in the order in which they were read.
     waiting: VecDeque<Message>,
+    waiting_bytes: usize,
     /// `initialize` or a notification is on its way; nothing is started.
     barrier: bool,
     /// Requests on their way and not yet answered.
     unanswered: usize,
     /// Threads that have written the last line of their call and take the next message in a moment.
     finishing: usize,
+    /// Messages on their way that wait for nothing and hold up nothing.
+    aside: usize,
     /// Every call whose exchange is not over, answered or not.
     calls: BTreeMap<u64, Arc<Call>>,
     next_serial: u64,
@@ -119,7 +125,17 @@ struct Lane {
 
 impl Lane {
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.barrier && self.unanswered == 0
+        self.waiting.is_empty() && !self.barrier && self.unanswered == 0 && self.aside == 0
+    }
+
+    fn take_first(&mut self) -> Option<Message> {
+        self.take_at(0)
+    }
+
+    fn take_at(&mut self, at: usize) -> Option<Message> {
+        let message = self.waiting.remove(at)?;
+        self.waiting_bytes -= message.body().len();
+        Some(message)
     }
 }
 
@@ -182,18 +198,22 @@ impl Proxy {
 
     fn enter(self: &Arc<Self>, message: Message) {
         let mut lane = self.lane();
-        if lane.waiting.len() >= MAX_WAITING {
+        let bytes = lane.waiting_bytes.saturating_add(message.body().len());
+        let most = self.max_message_bytes.saturating_mul(MAX_WAITING_MESSAGES_WORTH);
+        if lane.waiting.len() >= MAX_WAITING || bytes > most {
+            let error = Error::new(
+                Kind::TooLarge,
+                format!("{} messages are waiting already", lane.waiting.len()),
+            )
+            .hint("wait for answers, or raise --max-in-flight");
             drop(lane);
+            self.report(&error);
             if let Some(id) = message.id() {
-                let error = Error::new(
-                    Kind::TooLarge,
-                    format!("{MAX_WAITING} requests are waiting already"),
-                )
-                .hint("wait for answers, or raise --max-in-flight");
                 let _ = self.write(message::error_line(id, &error).into_bytes());
             }
             return;
         }
+        lane.waiting_bytes = bytes;
         lane.waiting.push_back(message);
         drop(lane);
         self.pump();
@@ -221,7 +241,7 @@ impl Proxy {
         if lane.barrier || lane.closed || !has_room {
             return None;
         }
-        let message = lane.waiting.pop_front()?;
+        let message = lane.take_first()?;
         lane.barrier = !is_request || is_initialize;
         let proxy = Arc::clone(self);
         let Some(id) = message.id() else {
@@ -320,6 +340,7 @@ impl Proxy {
 
     /// What waits for nothing and holds up nothing.
     fn send_aside(self: &Arc<Self>, message: Message) {
+        self.lane().aside += 1;
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
             let cancel = Cancel::default();
@@ -329,6 +350,9 @@ impl Proxy {
             if let Ok(Err(error)) = sent {
                 proxy.report(&error);
             }
+            let mut lane = proxy.lane();
+            lane.aside -= 1;
+            proxy.tell_if_idle(&lane);
             None
         }));
     }
@@ -362,7 +386,7 @@ impl Proxy {
         let mut lane = self.lane();
         if let Some(at) = lane.waiting.iter().position(|waiting| waiting.id() == Some(id)) {
             // Neither has left yet, so the server need not know of either.
-            lane.waiting.remove(at);
+            lane.take_at(at);
             self.tell_if_idle(&lane);
             return;
         }

@@ -498,6 +498,39 @@ fn end_of_input_lets_calls_answer() {
 }
 
 #[test]
+fn what_the_client_said_last_is_still_sent() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    program.write(r#"{"jsonrpc":"2.0","id":"ask-9","result":{}}"#);
+    program.write(r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
+    assert_eq!(program.close().code, Some(0));
+    let labels: Vec<String> = server.requests().iter().map(Recorded::label).collect();
+    assert!(labels.contains(&"response".to_owned()), "{labels:?}");
+    assert!(labels.contains(&"notifications/roots/list_changed".to_owned()), "{labels:?}");
+}
+
+#[test]
+fn more_than_may_wait_is_refused_and_answered() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--max-in-flight=1")
+        .arg("--max-message-bytes=1000")
+        .start();
+    program.write(&call("0", "slow", &json!({"ms": 300})));
+    // Two of these fill what may wait.
+    for id in 1..=4 {
+        program.write(&call(&id.to_string(), "echo", &json!({"text": "x".repeat(700)})));
+    }
+    let answers: Vec<Value> = (0..5).map(|_| program.read()).collect();
+    let (refused, served): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a["error"].is_object());
+    assert_eq!((refused.len(), served.len()), (2, 3), "{refused:?}");
+    for answer in refused {
+        assert_error(answer, &answer["id"], &["waiting already", "--max-in-flight"]);
+    }
+}
+
+#[test]
 fn end_of_input_does_not_wait_for_ever() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--drain-timeout=200ms").start();
