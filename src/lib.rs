@@ -12,6 +12,7 @@ pub mod http;
 mod id_scan;
 pub mod inference;
 mod input;
+mod lane;
 mod listen;
 pub mod log;
 pub mod message;

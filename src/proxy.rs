@@ -1,12 +1,12 @@
-//! stdin line → call → stdout line: what waits for what, taking calls back, the end.
+//! stdin line → call → stdout line: threads, taking calls back, the end.
 //!
-//! The reader never waits for the network. Each message is handed to the lane, which keeps the order that
-//! matters: `initialize` and notifications are barriers, and what was read after them is sent after they are
-//! answered; requests run side by side; the client's answers to the server and its cancellations never wait.
+//! The reader never waits for the network: it hands each message to the lane, which keeps the order that
+//! matters. The client's answers to the server and its cancellations never wait.
 
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
+use crate::lane::{Call, Lane, Start};
 use crate::listen;
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
@@ -14,7 +14,6 @@ use crate::options::{GetStream, Options};
 use crate::relay::Line;
 use crate::upstream::Upstream;
 use crate::workers::{Job, Workers};
-use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +21,6 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Requests beyond this number are refused rather than kept waiting.
-const MAX_WAITING: usize = 10_000;
-
-/// And what waits may be as large as so many of the largest messages.
-const MAX_WAITING_MESSAGES_WORTH: usize = 2;
 
 /// A cancelled call may end in order for so long: the server may have to finish a request it nested in it.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -65,14 +58,14 @@ pub fn run(
     let proxy = Arc::new(Proxy {
         upstream,
         log,
-        max_in_flight: options.max_in_flight,
         max_message_bytes: options.max_message_bytes,
         get_stream: options.sse,
         output: Mutex::new(Box::new(output)),
-        lane: Mutex::default(),
+        lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
         workers: Workers::default(),
         listen_cancel: Mutex::default(),
         end,
+        draining: AtomicBool::new(false),
     });
     let reader = Arc::clone(&proxy);
     thread::spawn(move || reader.read(input));
@@ -88,7 +81,6 @@ pub fn run(
 struct Proxy {
     upstream: Arc<Upstream>,
     log: Log,
-    max_in_flight: usize,
     max_message_bytes: usize,
     get_stream: GetStream,
     /// Held while a whole line is written, and across nothing else.
@@ -98,60 +90,8 @@ struct Proxy {
     /// The standing GET stream of the session.
     listen_cancel: Mutex<Option<Arc<Cancel>>>,
     end: Sender<End>,
-}
-
-/// What waits and what runs.
-#[derive(Default)]
-struct Lane {
-    /// Requests and notifications in the order in which they were read.
-    waiting: VecDeque<Message>,
-    waiting_bytes: usize,
-    /// `initialize` or a notification is on its way; nothing is started.
-    barrier: bool,
-    /// Requests on their way and not yet answered.
-    unanswered: usize,
-    /// Threads that have written the last line of their call and take the next message in a moment.
-    finishing: usize,
-    /// Messages on their way that wait for nothing and hold up nothing.
-    aside: usize,
-    /// Every call whose exchange is not over, answered or not.
-    calls: BTreeMap<u64, Arc<Call>>,
-    next_serial: u64,
-    /// The input is at its end.
-    draining: bool,
-    /// Nothing new is started.
-    closed: bool,
-}
-
-impl Lane {
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.barrier && self.unanswered == 0 && self.aside == 0
-    }
-
-    fn take_first(&mut self) -> Option<Message> {
-        self.take_at(0)
-    }
-
-    fn take_at(&mut self, at: usize) -> Option<Message> {
-        let message = self.waiting.remove(at)?;
-        self.waiting_bytes -= message.body().len();
-        Some(message)
-    }
-}
-
-/// A request on its way.
-struct Call {
-    serial: u64,
-    id: Id,
-    is_initialize: bool,
-    started: Instant,
-    cancel: Arc<Cancel>,
-    /// The client took it back: nothing more of it is written. Changed under the output lock only.
-    taken_back: AtomicBool,
-    /// It no longer counts as in flight. Changed under the lane lock only.
-    settled: AtomicBool,
-    /// Its thread counts as `finishing`. Changed under the lane lock only.
-    finishing: AtomicBool,
+    /// The input is at its end: `Idle` is told.
+    draining: AtomicBool,
 }
 
 impl Proxy {
@@ -198,93 +138,50 @@ impl Proxy {
 
     fn enter(self: &Arc<Self>, message: Message) {
         let mut lane = self.lane();
-        let bytes = lane.waiting_bytes.saturating_add(message.body().len());
-        let most = self.max_message_bytes.saturating_mul(MAX_WAITING_MESSAGES_WORTH);
-        if lane.waiting.len() >= MAX_WAITING || bytes > most {
-            let error = Error::new(
-                Kind::TooLarge,
-                format!("{} messages are waiting already", lane.waiting.len()),
-            )
-            .hint("wait for answers, or raise --max-in-flight");
+        let room = lane.room_for(&message);
+        let Err(error) = room else {
+            lane.enter(message);
             drop(lane);
-            self.report(&error);
-            if let Some(id) = message.id() {
-                let _ = self.write(message::error_line(id, &error).into_bytes());
-            }
+            self.pump();
             return;
-        }
-        lane.waiting_bytes = bytes;
-        lane.waiting.push_back(message);
+        };
         drop(lane);
-        self.pump();
+        self.report(&error);
+        if let Some(id) = message.id() {
+            let _ = self.write(message::error_line(id, &error).into_bytes());
+        }
     }
 
     /// Starts what may start now, but for what a finishing thread is about to take.
     fn pump(self: &Arc<Self>) {
         loop {
             let mut lane = self.lane();
-            if lane.waiting.len() <= lane.finishing {
+            if !lane.wants_a_thread() {
                 return;
             }
-            let Some(job) = self.next_job(&mut lane) else { return };
+            let Some(start) = lane.start_next() else { return };
             drop(lane);
-            self.workers.run(job);
+            self.workers.run(self.job(start));
         }
     }
 
-    /// The next message's job, if it may start now.
-    fn next_job(self: &Arc<Self>, lane: &mut Lane) -> Option<Job> {
-        let next = lane.waiting.front()?;
-        let is_request = next.id().is_some();
-        let is_initialize = is_request && next.method() == Some("initialize");
-        let has_room = !is_request || is_initialize || lane.unanswered < self.max_in_flight;
-        if lane.barrier || lane.closed || !has_room {
-            return None;
-        }
-        let message = lane.take_first()?;
-        lane.barrier = !is_request || is_initialize;
+    /// A message's way, and after it whatever waits next.
+    fn job(self: &Arc<Self>, start: Start) -> Job {
         let proxy = Arc::clone(self);
-        let Some(id) = message.id() else {
-            return Some(Job::new(move || {
-                proxy.notify(&message);
-                proxy.next_after(None)
-            }));
-        };
-        let call = Arc::new(Call {
-            serial: lane.next_serial,
-            id: id.clone(),
-            is_initialize,
-            started: Instant::now(),
-            cancel: Cancel::new(),
-            taken_back: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
-            finishing: AtomicBool::new(false),
-        });
-        lane.next_serial += 1;
-        lane.unanswered += 1;
-        lane.calls.insert(call.serial, Arc::clone(&call));
-        Some(Job::new(move || {
-            proxy.call(&call, &message);
-            proxy.next_after(Some(&call))
-        }))
-    }
-
-    /// What the thread that ran this call, or a notification, does next.
-    fn next_after(self: &Arc<Self>, call: Option<&Call>) -> Option<Job> {
-        let mut lane = self.lane();
-        if let Some(call) = call {
-            lane.calls.remove(&call.serial);
-            if call.finishing.swap(false, Ordering::Relaxed) {
-                lane.finishing -= 1;
+        Job::new(move || {
+            match start {
+                Start::Call(call, message) => proxy.call(&call, &message),
+                Start::Notification(message) => proxy.notify(&message),
             }
-        }
-        let next = self.next_job(&mut lane);
-        let more_may_start = lane.waiting.len() > lane.finishing;
-        drop(lane);
-        if more_may_start {
-            self.pump();
-        }
-        next
+            let mut lane = proxy.lane();
+            let next = lane.start_next();
+            let more_may_start = lane.wants_a_thread();
+            drop(lane);
+            if more_may_start {
+                proxy.pump();
+            }
+            next.map(|next| proxy.job(next))
+        })
     }
 
     /// A request's whole way. It is answered when this is over, whatever happens.
@@ -318,7 +215,9 @@ impl Proxy {
                 let _ = self.deliver(call, Line { bytes, is_answer: true, is_last: true });
             }
         }
-        self.settle(call, true);
+        let mut lane = self.lane();
+        lane.end_call(call);
+        self.tell_if_idle(&lane);
     }
 
     /// A notification's whole way. It never has an answer, not even when it fails.
@@ -334,13 +233,13 @@ impl Proxy {
             Err(_) => self.log.error("a bug in sigv4-proxy ended a notification"),
         }
         let mut lane = self.lane();
-        lane.barrier = false;
+        lane.end_notification();
         self.tell_if_idle(&lane);
     }
 
     /// What waits for nothing and holds up nothing.
     fn send_aside(self: &Arc<Self>, message: Message) {
-        self.lane().aside += 1;
+        self.lane().begin_aside();
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
             let cancel = Cancel::default();
@@ -351,7 +250,7 @@ impl Proxy {
                 proxy.report(&error);
             }
             let mut lane = proxy.lane();
-            lane.aside -= 1;
+            lane.end_aside();
             proxy.tell_if_idle(&lane);
             None
         }));
@@ -360,19 +259,9 @@ impl Proxy {
     /// The call no longer counts as in flight; what waited for it may start, here if this was its last line.
     fn settle(self: &Arc<Self>, call: &Call, is_last: bool) {
         let mut lane = self.lane();
-        if call.settled.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        lane.unanswered -= 1;
-        if is_last {
-            call.finishing.store(true, Ordering::Relaxed);
-            lane.finishing += 1;
-        }
-        if call.is_initialize {
-            lane.barrier = false;
-        }
+        lane.settle(call, is_last);
         self.tell_if_idle(&lane);
-        let has_more = lane.waiting.len() > lane.finishing;
+        let has_more = lane.wants_a_thread();
         drop(lane);
         if has_more {
             self.pump();
@@ -384,14 +273,12 @@ impl Proxy {
     /// `notifications/cancelled`: the call's answer is not written any more, and the server is told.
     fn take_back(self: &Arc<Self>, id: &Id, message: Message) {
         let mut lane = self.lane();
-        if let Some(at) = lane.waiting.iter().position(|waiting| waiting.id() == Some(id)) {
+        if lane.take_waiting(id).is_some() {
             // Neither has left yet, so the server need not know of either.
-            lane.take_at(at);
             self.tell_if_idle(&lane);
             return;
         }
-        let is_it = |call: &&Arc<Call>| call.id == *id && !call.settled.load(Ordering::Relaxed);
-        let call = lane.calls.values().rev().find(is_it).cloned();
+        let call = lane.running(id);
         drop(lane);
         let Some(call) = call.filter(|call| !call.is_initialize) else {
             self.send_aside(message);
@@ -489,10 +376,8 @@ impl Proxy {
 
     /// Waits until every request that was read is answered, `patience` at most.
     fn drain(&self, patience: Duration, ends: &Receiver<End>) -> End {
-        let mut lane = self.lane();
-        lane.draining = true;
-        self.tell_if_idle(&lane);
-        drop(lane);
+        self.draining.store(true, Ordering::SeqCst);
+        self.tell_if_idle(&self.lane());
         let deadline = Instant::now() + patience;
         loop {
             match ends.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -504,12 +389,10 @@ impl Proxy {
     }
 
     fn close(&self, why: End, ends: &Receiver<End>) {
+        self.draining.store(true, Ordering::SeqCst);
         let mut lane = self.lane();
-        lane.closed = true;
-        lane.draining = true;
-        let waiting = std::mem::take(&mut lane.waiting);
-        let calls: Vec<Arc<Call>> = lane.calls.values().cloned().collect();
-        let unanswered = lane.unanswered;
+        let (waiting, calls) = lane.close();
+        let was_idle = lane.is_idle();
         drop(lane);
         if let Some(listening) =
             self.listen_cancel.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -531,7 +414,7 @@ impl Proxy {
                 let _ = self.write(message::error_line(id, &ended).into_bytes());
             }
         }
-        if unanswered > 0 {
+        if !was_idle {
             while let Ok(end) =
                 ends.recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
@@ -544,7 +427,7 @@ impl Proxy {
     }
 
     fn tell_if_idle(&self, lane: &Lane) {
-        if lane.draining && lane.is_idle() {
+        if self.draining.load(Ordering::SeqCst) && lane.is_idle() {
             let _ = self.end.send(End::Idle);
         }
     }

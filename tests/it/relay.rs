@@ -523,8 +523,9 @@ fn more_than_may_wait_is_refused_and_answered() {
         program.write(&call(&id.to_string(), "echo", &json!({"text": "x".repeat(700)})));
     }
     let answers: Vec<Value> = (0..5).map(|_| program.read()).collect();
-    let (refused, served): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a["error"].is_object());
-    assert_eq!((refused.len(), served.len()), (2, 3), "{refused:?}");
+    let (refused, answered): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|a| a["error"].is_object());
+    assert_eq!((refused.len(), answered.len()), (2, 3), "{refused:?}");
     for answer in refused {
         assert_error(answer, &answer["id"], &["waiting already", "--max-in-flight"]);
     }

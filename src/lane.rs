@@ -1,0 +1,309 @@
+//! `Lane`: what waits for what. Values and decisions only; threads and locks are the proxy's.
+//!
+//! `initialize` and notifications are barriers: what was read after them starts when they are answered.
+//! Requests run side by side, up to a number. What never waits is only counted.
+
+use crate::error::{Error, Kind};
+use crate::http::Cancel;
+use crate::message::{Id, Message};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// So many messages may wait.
+const MAX_WAITING: usize = 10_000;
+
+/// And they may be as large as so many of the largest messages.
+const MAX_WAITING_MESSAGES_WORTH: usize = 2;
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    max_in_flight: usize,
+    max_waiting_bytes: usize,
+    /// Requests and notifications in the order in which they were read.
+    waiting: VecDeque<Message>,
+    waiting_bytes: usize,
+    /// `initialize` or a notification is on its way; nothing is started.
+    barrier: bool,
+    /// Requests on their way and not yet answered.
+    unanswered: usize,
+    /// Threads that have written the last line of their call and take the next message in a moment.
+    finishing: usize,
+    /// Messages on their way that wait for nothing and hold up nothing.
+    aside: usize,
+    /// Every call whose exchange is not over, answered or not.
+    calls: BTreeMap<u64, Arc<Call>>,
+    next_serial: u64,
+    /// Nothing new is started.
+    closed: bool,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(crate) struct Call {
+    serial: u64,
+    pub(crate) id: Id,
+    pub(crate) is_initialize: bool,
+    pub(crate) started: Instant,
+    pub(crate) cancel: Cancel,
+    /// The client took it back: nothing more of it is written. Changed under the output lock only.
+    pub(crate) taken_back: AtomicBool,
+    /// It no longer counts as in flight. Changed by the lane alone, as the next one.
+    settled: AtomicBool,
+    /// Its thread counts as `finishing`.
+    finishing: AtomicBool,
+}
+
+/// What may start.
+#[derive(Debug)]
+pub(crate) enum Start {
+    Call(Arc<Call>, Message),
+    Notification(Message),
+}
+
+impl Lane {
+    pub(crate) fn new(max_in_flight: usize, max_message_bytes: usize) -> Lane {
+        Lane {
+            max_in_flight,
+            max_waiting_bytes: max_message_bytes.saturating_mul(MAX_WAITING_MESSAGES_WORTH),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            barrier: false,
+            unanswered: 0,
+            finishing: 0,
+            aside: 0,
+            calls: BTreeMap::new(),
+            next_serial: 0,
+            closed: false,
+        }
+    }
+
+    /// Whether one more message may wait.
+    pub(crate) fn room_for(&self, message: &Message) -> Result<(), Error> {
+        let bytes = self.waiting_bytes.saturating_add(message.body().len());
+        if self.waiting.len() < MAX_WAITING && bytes <= self.max_waiting_bytes {
+            return Ok(());
+        }
+        let what = format!("{} messages are waiting already", self.waiting.len());
+        Err(Error::new(Kind::TooLarge, what).hint("wait for answers, or raise --max-in-flight"))
+    }
+
+    /// Puts the message at the end of what waits.
+    pub(crate) fn enter(&mut self, message: Message) {
+        self.waiting_bytes += message.body().len();
+        self.waiting.push_back(message);
+    }
+
+    /// Whether something waits that no finishing thread is about to take.
+    pub(crate) fn wants_a_thread(&self) -> bool {
+        self.waiting.len() > self.finishing
+    }
+
+    /// Takes the first that waits, if it may start now.
+    pub(crate) fn start_next(&mut self) -> Option<Start> {
+        let next = self.waiting.front()?;
+        let is_request = next.id().is_some();
+        let is_initialize = is_request && next.method() == Some("initialize");
+        let has_room = !is_request || is_initialize || self.unanswered < self.max_in_flight;
+        if self.barrier || self.closed || !has_room {
+            return None;
+        }
+        let message = self.take_waiting_at(0)?;
+        self.barrier = !is_request || is_initialize;
+        let Some(id) = message.id() else { return Some(Start::Notification(message)) };
+        let call = Arc::new(Call {
+            serial: self.next_serial,
+            id: id.clone(),
+            is_initialize,
+            started: Instant::now(),
+            cancel: Cancel::default(),
+            taken_back: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+            finishing: AtomicBool::new(false),
+        });
+        self.next_serial += 1;
+        self.unanswered += 1;
+        self.calls.insert(call.serial, Arc::clone(&call));
+        Some(Start::Call(call, message))
+    }
+
+    /// The call is answered, or needs no answer any more. `is_last`: its thread will come for more at once.
+    pub(crate) fn settle(&mut self, call: &Call, is_last: bool) {
+        if call.settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.unanswered -= 1;
+        if is_last {
+            call.finishing.store(true, Ordering::Relaxed);
+            self.finishing += 1;
+        }
+        if call.is_initialize {
+            self.barrier = false;
+        }
+    }
+
+    /// The call's exchange is over.
+    pub(crate) fn end_call(&mut self, call: &Call) {
+        self.settle(call, false);
+        self.calls.remove(&call.serial);
+        if call.finishing.swap(false, Ordering::Relaxed) {
+            self.finishing -= 1;
+        }
+    }
+
+    pub(crate) fn end_notification(&mut self) {
+        self.barrier = false;
+    }
+
+    pub(crate) fn begin_aside(&mut self) {
+        self.aside += 1;
+    }
+
+    pub(crate) fn end_aside(&mut self) {
+        self.aside -= 1;
+    }
+
+    /// Takes a request out that has not left yet.
+    pub(crate) fn take_waiting(&mut self, id: &Id) -> Option<Message> {
+        let at = self.waiting.iter().position(|waiting| waiting.id() == Some(id))?;
+        self.take_waiting_at(at)
+    }
+
+    /// The unanswered call of this id; of two the later.
+    pub(crate) fn running(&self, id: &Id) -> Option<Arc<Call>> {
+        let is_it = |call: &&Arc<Call>| call.id == *id && !call.settled.load(Ordering::Relaxed);
+        self.calls.values().rev().find(is_it).cloned()
+    }
+
+    /// Whether nothing waits and nothing is owed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.barrier && self.unanswered == 0 && self.aside == 0
+    }
+
+    /// Starts nothing more. What waited, and what is still on its way.
+    pub(crate) fn close(&mut self) -> (VecDeque<Message>, Vec<Arc<Call>>) {
+        self.closed = true;
+        self.waiting_bytes = 0;
+        (std::mem::take(&mut self.waiting), self.calls.values().cloned().collect())
+    }
+
+    fn take_waiting_at(&mut self, at: usize) -> Option<Message> {
+        let message = self.waiting.remove(at)?;
+        self.waiting_bytes -= message.body().len();
+        Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INITIALIZE: &str = r#"{"id":0,"method":"initialize"}"#;
+    const INITIALIZED: &str = r#"{"method":"notifications/initialized"}"#;
+
+    fn message(line: &str) -> Message {
+        Message::parse(line.as_bytes().to_vec()).expect("a message")
+    }
+
+    fn ping(id: u32) -> String {
+        format!(r#"{{"id":{id},"method":"ping"}}"#)
+    }
+
+    fn lane(max_in_flight: usize, lines: &[&str]) -> Lane {
+        let mut lane = Lane::new(max_in_flight, 1000);
+        for line in lines {
+            lane.enter(message(line));
+        }
+        lane
+    }
+
+    fn start_call(lane: &mut Lane) -> Arc<Call> {
+        match lane.start_next() {
+            Some(Start::Call(call, _)) => call,
+            other => panic!("a call should start, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_overtakes_a_barrier() {
+        let mut lane =
+            lane(9, &[INITIALIZE, INITIALIZED, &ping(1), &ping(2), INITIALIZED, &ping(3)]);
+        let initialize = start_call(&mut lane);
+        assert!(lane.start_next().is_none(), "initialize holds up everything");
+        lane.settle(&initialize, true);
+        lane.end_call(&initialize);
+        assert!(matches!(lane.start_next(), Some(Start::Notification(_))));
+        assert!(lane.start_next().is_none(), "a notification holds up what follows");
+        lane.end_notification();
+        let (_one, _two) = (start_call(&mut lane), start_call(&mut lane));
+        assert!(
+            matches!(lane.start_next(), Some(Start::Notification(_))),
+            "but waits for no request"
+        );
+        lane.end_notification();
+        start_call(&mut lane);
+    }
+
+    #[test]
+    fn an_answer_makes_room_and_the_end_of_its_stream_does_not_make_more() {
+        let mut lane = lane(1, &[&ping(1), &ping(2), &ping(3)]);
+        let one = start_call(&mut lane);
+        assert!(lane.start_next().is_none());
+        lane.settle(&one, false);
+        let two = start_call(&mut lane);
+        lane.end_call(&one);
+        assert!(lane.start_next().is_none(), "two is still on its way");
+        lane.end_call(&two);
+        let three = start_call(&mut lane);
+        lane.end_call(&three);
+        assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn a_finishing_thread_takes_the_next_itself() {
+        let mut lane = lane(2, &[&ping(1), &ping(2), &ping(3)]);
+        let one = start_call(&mut lane);
+        lane.settle(&one, true);
+        assert!(lane.wants_a_thread(), "two wait, and one thread comes for one of them");
+        start_call(&mut lane);
+        assert!(!lane.wants_a_thread());
+        lane.end_call(&one);
+        assert!(lane.wants_a_thread());
+    }
+
+    #[test]
+    fn what_is_taken_back_while_it_waits_never_starts() {
+        let mut lane = lane(1, &[&ping(1), &ping(2), &ping(3)]);
+        let one = start_call(&mut lane);
+        let two = message(&ping(2));
+        let two = two.id().expect("a request");
+        assert!(lane.running(two).is_none());
+        assert!(lane.take_waiting(two).is_some() && lane.take_waiting(two).is_none());
+        assert!(lane.running(&one.id).is_some());
+        lane.end_call(&one);
+        assert!(lane.running(&one.id).is_none());
+        assert_eq!(start_call(&mut lane).id.as_json(), "3");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_size() {
+        let mut lane = Lane::new(1, 60);
+        let large = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(70));
+        lane.enter(message(&large));
+        let large = message(&large);
+        lane.room_for(&large).expect_err("two do not fit");
+        start_call(&mut lane);
+        lane.room_for(&large).expect("there is room again");
+    }
+
+    #[test]
+    fn a_closed_lane_starts_nothing() {
+        let mut lane = lane(2, &[&ping(1), &ping(2)]);
+        start_call(&mut lane);
+        let (waiting, calls) = lane.close();
+        assert_eq!((waiting.len(), calls.len()), (1, 1));
+        lane.enter(message(&ping(3)));
+        assert!(lane.start_next().is_none());
+    }
+}
