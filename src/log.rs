@@ -30,6 +30,7 @@ pub enum Format {
 pub struct Log {
     level: Level,
     format: Format,
+    in_file: bool,
     sink: Arc<Mutex<Sink>>,
 }
 
@@ -45,7 +46,8 @@ impl Log {
     pub fn new(level: Level, format: Format, file: Option<&Path>) -> io::Result<Log> {
         let file =
             file.map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose()?;
-        Ok(Log { level, format, sink: Arc::new(Mutex::new(Sink { file, last: None })) })
+        let in_file = file.is_some();
+        Ok(Log { level, format, in_file, sink: Arc::new(Mutex::new(Sink { file, last: None })) })
     }
 
     pub fn is_debug(&self) -> bool {
@@ -87,8 +89,9 @@ impl Log {
         if level < self.level {
             return;
         }
+        // Before the lock: what prints itself here might fail, and that is logged too.
+        let line = line(self.format, level, text, self.in_file);
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = line(self.format, level, text, sink.file.is_some());
         // A log that cannot be written must not stop the work.
         let _ = match &mut sink.file {
             Some(file) => file.write_all(line.as_bytes()),

@@ -16,7 +16,6 @@ use std::thread;
 
 fn main() -> ExitCode {
     let environment = Environment::of_process();
-
     let arguments = std::env::args_os().skip(1);
     let profile = |flag: Option<&str>| {
         let setting = |name| credentials::profile_setting(&environment, flag, name);

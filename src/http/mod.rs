@@ -149,29 +149,35 @@ impl Http {
     /// What went wrong before there was an answer.
     fn in_words(&self, error: &ureq::Error) -> Error {
         let host = &self.host;
-        let seconds = |limit: Option<Duration>| limit.map_or(0.0, |limit| limit.as_secs_f64());
+        let unreachable = |what: String, hint: &str| Error::new(Kind::Unreachable, what).hint(hint);
         match error {
-            ureq::Error::HostNotFound => Error::new(Kind::Unreachable, format!("lookup {host}: no such host"))
-                .hint("check the URL, DNS, and HTTPS_PROXY"),
-            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Error::new(
-                Kind::TimedOut,
-                format!(
-                    "connecting to {host} took longer than {} s (DNS, TCP or TLS handshake timeout)",
-                    seconds(self.limits.connect)
-                ),
-            )
-            .hint("check firewall and HTTPS_PROXY, or raise --connect-timeout"),
+            ureq::Error::HostNotFound => unreachable(
+                format!("lookup {host}: no such host"),
+                "check the URL, DNS, and HTTPS_PROXY",
+            ),
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                let limit = self.limits.connect.unwrap_or_default().as_secs_f64();
+                let what = format!(
+                    "connecting to {host} took longer than {limit} s (DNS, TCP or TLS handshake timeout)"
+                );
+                Error::new(Kind::TimedOut, what)
+                    .hint("check firewall and HTTPS_PROXY, or raise --connect-timeout")
+            }
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Error::new(Kind::Unreachable, format!("connect to {host}: connection refused"))
-                    .hint("is the server running and the port right?")
+                unreachable(
+                    format!("connect to {host}: connection refused"),
+                    "is the server running and the port right?",
+                )
             }
-            ureq::Error::ConnectionFailed => {
-                Error::new(Kind::Unreachable, format!("connect to {host}: no address of it can be reached"))
-                    .hint("check network, firewall and HTTPS_PROXY")
-            }
+            ureq::Error::ConnectionFailed => unreachable(
+                format!("connect to {host}: none of its addresses can be reached"),
+                "check network, firewall and HTTPS_PROXY",
+            ),
             ureq::Error::Rustls(error) => self.tls_in_words(error),
             // rustls tells its errors to ureq's reader as invalid data.
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => self.tls_in_words(error),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.tls_in_words(error)
+            }
             ureq::Error::Io(error) => broken(error).context(format!("connection to {host}")),
             other => during_exchange(other).context(format!("request to {host}")),
         }
