@@ -388,33 +388,30 @@ impl Proxy {
         }
     }
 
-    fn close(&self, why: End, ends: &Receiver<End>) {
+    fn close(self: &Arc<Self>, why: End, ends: &Receiver<End>) {
         self.draining.store(true, Ordering::SeqCst);
         let mut lane = self.lane();
         let (waiting, calls) = lane.close();
-        let was_idle = lane.is_idle();
+        lane.begin_aside();
         drop(lane);
-        if let Some(listening) =
-            self.listen_cancel.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
+        let listening = self.listen_cancel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listening) = listening {
             listening.cancel();
         }
         for call in calls {
             call.cancel.cancel();
         }
-        if why == End::OutputClosed {
-            self.upstream.end_session();
-            return;
-        }
-        // The cancelled calls answer for themselves; stdout may be blocked, so this has a limit.
-        let deadline = Instant::now() + LAST_WORDS;
-        let ended = Error::new(Kind::Cancelled, "sigv4-proxy ended before the request was sent");
-        if why == End::InputClosed {
-            for id in waiting.iter().filter_map(Message::id) {
-                let _ = self.write(message::error_line(id, &ended).into_bytes());
-            }
-        }
-        if !was_idle {
+        if why != End::OutputClosed {
+            // The cancelled calls answer for themselves. Not here: stdout may be blocked for ever.
+            let proxy = Arc::clone(self);
+            self.workers.run(Job::new(move || {
+                proxy.refuse(waiting.iter().filter_map(Message::id));
+                let mut lane = proxy.lane();
+                lane.end_aside();
+                proxy.tell_if_idle(&lane);
+                None
+            }));
+            let deadline = Instant::now() + LAST_WORDS;
             while let Ok(end) =
                 ends.recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
@@ -424,6 +421,13 @@ impl Proxy {
             }
         }
         self.upstream.end_session();
+    }
+
+    fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {
+        let error = Error::new(Kind::Cancelled, "sigv4-proxy ended before the request was sent");
+        for id in waiting {
+            let _ = self.write(message::error_line(id, &error).into_bytes());
+        }
     }
 
     fn tell_if_idle(&self, lane: &Lane) {

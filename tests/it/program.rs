@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,14 +55,8 @@ impl Launch {
     }
 
     pub(crate) fn start(&self) -> Program {
-        #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sigv4-proxy"));
-        command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("it is piped");
-        let mut stderr = child.stderr.take().expect("it is piped");
+        let mut program = self.start_unread();
+        let stdout = program.unread.take().expect("it is piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -71,12 +65,26 @@ impl Launch {
                 }
             }
         });
+        program.lines = Some(lines);
+        program
+    }
+
+    /// As a client that does not read.
+    pub(crate) fn start_unread(&self) -> Program {
+        #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sigv4-proxy"));
+        command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stdin = child.stdin.take();
+        let unread = child.stdout.take();
+        let mut stderr = child.stderr.take().expect("it is piped");
         let log = std::thread::spawn(move || {
             let mut text = Vec::new();
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Program { child, stdin, lines: Some(lines), log: Some(log) }
+        Program { child, stdin, unread, lines: None, log: Some(log) }
     }
 
     /// Runs it with this input to its end.
@@ -90,6 +98,7 @@ impl Launch {
 pub(crate) struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
+    unread: Option<ChildStdout>,
     lines: Option<Receiver<String>>,
     log: Option<JoinHandle<String>>,
 }

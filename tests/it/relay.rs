@@ -590,6 +590,31 @@ fn signals_end_it_in_order() {
     }
 }
 
+/// Nobody reads stdout, and more is written to it than its pipe holds.
+#[cfg(unix)]
+#[test]
+fn a_full_stdout_does_not_keep_it_alive() {
+    for signal in [Some("-TERM"), None] {
+        let server = server();
+        let mut program =
+            Launch::to(&server.url("/mcp")).arg("--drain-timeout=100ms").start_unread();
+        program.write(&call("1", "big", &json!({"bytes": 4_000_000})));
+        program.write(&call("2", "slow", &json!({"ms": 10_000})));
+        server.wait_for(PATIENCE, |all| all.len() == 2);
+        let ended = match signal {
+            Some(signal) => {
+                send_signal(program.pid(), signal);
+                program.wait()
+            }
+            None => program.close(),
+        };
+        assert!(
+            ended.code == Some(0) && ended.took < Duration::from_secs(2),
+            "{signal:?}: {ended:?}"
+        );
+    }
+}
+
 #[test]
 fn a_client_that_closed_stdout_is_gone() {
     let server = server();
