@@ -45,6 +45,8 @@ pub(crate) struct Call {
     serial: u64,
     pub(crate) id: Id,
     pub(crate) is_initialize: bool,
+    /// It needs no session, and the end of its connection takes it back (2026-07-28).
+    pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
     pub(crate) cancel: Cancel,
     /// The client took it back: nothing more of it is written. Changed under the output lock only.
@@ -116,6 +118,7 @@ impl Lane {
             serial: self.next_serial,
             id: id.clone(),
             is_initialize,
+            is_sessionless: message.envelope().is_some(),
             started: Instant::now(),
             cancel: Cancel::default(),
             taken_back: AtomicBool::new(false),

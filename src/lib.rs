@@ -5,6 +5,7 @@ mod clock;
 pub mod credentials;
 pub mod duration;
 pub mod endpoint;
+pub mod envelope;
 pub mod environment;
 pub mod error;
 pub mod event_stream;

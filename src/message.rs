@@ -2,6 +2,7 @@
 //!
 //! Parses only to route: the bytes of a message are relayed as they came, never re-serialised.
 
+use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -54,6 +55,8 @@ pub enum Sort {
     Request {
         id: Id,
         method: String,
+        /// What a request of 2026-07-28 or later says of itself; older ones say nothing.
+        envelope: Option<Box<Envelope>>,
     },
     Notification {
         method: String,
@@ -100,6 +103,14 @@ impl Message {
         }
     }
 
+    /// What a request of 2026-07-28 or later says of itself.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match &self.sort {
+            Sort::Request { envelope, .. } => envelope.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The method of a request or notification.
     pub fn method(&self) -> Option<&str> {
         match &self.sort {
@@ -110,8 +121,8 @@ impl Message {
 }
 
 fn classify(text: &str) -> Result<Sort, String> {
-    let envelope: Envelope<'_> = match serde_json::from_str(text) {
-        Ok(envelope) => envelope,
+    let members: Members<'_> = match serde_json::from_str(text) {
+        Ok(members) => members,
         Err(error) if error.is_data() => {
             let why = if text.trim_start().starts_with('[') {
                 "invalid request: batches are not part of this protocol revision; send one message a line"
@@ -124,12 +135,15 @@ fn classify(text: &str) -> Result<Sort, String> {
             return Err(raw_error_line("null", PARSE_ERROR, &format!("parse error: {error}")));
         }
     };
-    let id = envelope.id.and_then(Id::from_raw);
+    let id = members.id.and_then(Id::from_raw);
     let answer_to = id.as_ref().map_or("null", Id::as_json);
-    match (envelope.method, envelope.id, id.clone()) {
-        (Some(method), Some(_), Some(id)) => Ok(Sort::Request { id, method: method.into_owned() }),
+    match (members.method, members.id, id.clone()) {
+        (Some(method), Some(_), Some(id)) => {
+            let envelope = members.params.and_then(|params| Envelope::of(&method, params.get()));
+            Ok(Sort::Request { id, method: method.into_owned(), envelope: envelope.map(Box::new) })
+        }
         (Some(method), None, _) => {
-            let cancels = match (method.as_ref(), envelope.params) {
+            let cancels = match (method.as_ref(), members.params) {
                 ("notifications/cancelled", Some(params)) => cancelled_request(params),
                 _ => None,
             };
@@ -140,7 +154,7 @@ fn classify(text: &str) -> Result<Sort, String> {
             INVALID_REQUEST,
             "invalid request: the id must be a string or a number",
         )),
-        (None, Some(_), _) if envelope.result.is_some() || envelope.error.is_some() => {
+        (None, Some(_), _) if members.result.is_some() || members.error.is_some() => {
             Ok(Sort::Response)
         }
         (None, ..) => Err(raw_error_line(
@@ -163,7 +177,7 @@ fn cancelled_request(params: &RawValue) -> Option<Id> {
 
 /// The members of a message that routing needs.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -200,16 +214,16 @@ impl Incoming {
     /// An error without a usable id is taken for this request's, and `"result":null` beside an error is
     /// dropped: AWS's front ends send both, and strict clients refuse them.
     pub fn parse(text: &str, id: Option<&Id>) -> Result<Incoming, Error> {
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+        let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
             let what = if error.is_data() { "no JSON-RPC message" } else { "no JSON" };
             Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
         })?;
-        if envelope.method.is_some() {
+        if members.method.is_some() {
             return Ok(Incoming::Other);
         }
-        let its_id = envelope.id.and_then(Id::from_raw);
+        let its_id = members.id.and_then(Id::from_raw);
         let is_ours = id.is_some() && its_id.as_ref() == id;
-        match (envelope.result, envelope.error, id) {
+        match (members.result, members.error, id) {
             (None, None, _) => Err(Error::new(
                 Kind::BadAnswer,
                 "the server's answer has neither a result nor an error",
@@ -219,7 +233,7 @@ impl Incoming {
                 "the server's answer has both a result and an error",
             )),
             (None, Some(_), _) if is_ours => Ok(Incoming::Answer { protocol_version: None }),
-            (_, Some(error), Some(id)) if is_ours || has_no_say(envelope.id) => {
+            (_, Some(error), Some(id)) if is_ours || has_no_say(members.id) => {
                 Ok(Incoming::Mended(with_id(id, error)))
             }
             (Some(result), None, _) if is_ours => {
@@ -240,8 +254,8 @@ impl Incoming {
             _message: Cow<'a, str>,
         }
 
-        let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
-        let error = envelope.error.filter(|_| envelope.method.is_none())?;
+        let members: Members<'_> = serde_json::from_str(text).ok()?;
+        let error = members.error.filter(|_| members.method.is_none())?;
         serde_json::from_str::<Shape<'_>>(error.get()).ok()?;
         Some(with_id(id, error))
     }
@@ -337,8 +351,11 @@ mod tests {
 
     #[test]
     fn lines_of_the_client() {
-        let request =
-            |id_json: &str, method: &str| Sort::Request { id: id(id_json), method: method.into() };
+        let request = |id_json: &str, method: &str| Sort::Request {
+            id: id(id_json),
+            method: method.into(),
+            envelope: None,
+        };
         assert_eq!(sort(r#"{"id":1,"method":"a"}"#), request("1", "a"));
         assert_eq!(
             sort(r#" {"method":"a\u002fb","params":[[[]]],"id":"1\/2"} "#),

@@ -281,7 +281,10 @@ impl Proxy {
         let call = lane.running(id);
         drop(lane);
         let Some(call) = call.filter(|call| !call.is_initialize) else {
-            self.send_aside(message);
+            // It was answered a moment ago, or never was. Only a server with a session can know more of it.
+            if self.upstream.has_session() {
+                self.send_aside(message);
+            }
             return;
         };
         {
@@ -289,6 +292,11 @@ impl Proxy {
             call.taken_back.store(true, Ordering::Relaxed);
         }
         self.settle(&call, false);
+        if call.is_sessionless {
+            // The closed connection is the message; there is none to forward.
+            call.cancel.cancel();
+            return;
+        }
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
             let young = CANCEL_DELAY.saturating_sub(call.started.elapsed());

@@ -4,6 +4,7 @@ use crate::answer::{Refusal, SignedWith};
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::endpoint::Endpoint;
+use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
 use crate::event_stream::EventStream;
 use crate::http::{Answer, Cancel, Http, Request, read_error};
@@ -104,12 +105,15 @@ impl Upstream {
         let started = Instant::now();
         let payload = Payload::of(message.body(), self.payload_rule);
         let is_initialize = message.id().is_some() && message.method() == Some("initialize");
-        let session = if is_initialize { Session::default() } else { self.session() };
+        // A request that speaks for itself has no session; nor has the one that begins it.
+        let has_session = !is_initialize && message.envelope().is_none();
+        let session = if has_session { self.session() } else { Session::default() };
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
         ];
         headers.extend(session_headers(&session));
+        headers.extend(message.envelope().into_iter().flat_map(Envelope::headers));
 
         let credentials = self.credentials()?;
         let outgoing = Outgoing {
@@ -131,9 +135,11 @@ impl Upstream {
         if !(200..300).contains(&answer.status()) {
             return self.refused(message, answer, &credentials, deliver);
         }
-        self.session_mut(|session| {
-            session.learn_id(answer.header("mcp-session-id"), is_initialize);
-        });
+        if message.envelope().is_none() {
+            self.session_mut(|session| {
+                session.learn_id(answer.header("mcp-session-id"), is_initialize);
+            });
+        }
         match message.sort() {
             Sort::Request { id, .. } => {
                 let new_session = is_initialize.then_some(&self.session);
@@ -220,6 +226,11 @@ impl Upstream {
             Ok(answer) => self.log.debug(format_args!("DELETE session: HTTP {}", answer.status())),
             Err(error) => self.log.debug(format_args!("DELETE session: {error}")),
         }
+    }
+
+    /// Whether a server before 2026-07-28 has answered `initialize`.
+    pub fn has_session(&self) -> bool {
+        self.session().version().is_some()
     }
 
     /// The credentials to sign with now, or why there are none.

@@ -834,3 +834,53 @@ fn usage_errors_are_listed_together_and_nothing_starts() {
         (Some(0), &[format!("sigv4-proxy {}", env!("CARGO_PKG_VERSION"))][..])
     );
 }
+
+/// A request of MCP 2026-07-28: its version stands in the message.
+fn modern(id: u32, method: &str, params: &str) -> String {
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
+}
+
+#[test]
+fn requests_that_speak_for_themselves_have_headers_of_their_own_and_no_session() {
+    let server = server_with(Mode::Json, true);
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    // Two eras in one process: the session of the first leaves no trace on the second.
+    for _ in 0..2 {
+        server.reply_next("tools/call", json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+        program.write(&modern(1, "tools/call", r#""name":"größe","#));
+        assert_eq!(program.read()["id"], 1);
+    }
+    let requests = server.requests();
+    let call = requests.iter().find(|r| r.label() == "tools/call").unwrap();
+    assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"));
+    assert_eq!(call.header("mcp-method"), Some("tools/call"));
+    assert_eq!(call.header("mcp-name"), Some("=?base64?Z3LDtsOfZQ==?="));
+    assert_eq!(call.header("mcp-session-id"), None);
+    assert!(
+        call.header("authorization")
+            .unwrap()
+            .contains(";mcp-method;mcp-name;mcp-protocol-version;")
+    );
+    assert_all_verified(&requests);
+}
+
+#[test]
+fn a_request_that_speaks_for_itself_is_taken_back_by_closing_its_connection() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.write(&modern(1, "tools/call", r#""name":"slow","arguments":{"ms":5000},"#));
+    server.wait_for(PATIENCE, |all| all.len() == 1);
+    let open = server.connections();
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    let started = Instant::now();
+    while server.connections() >= open {
+        assert!(started.elapsed() < Duration::from_secs(2), "the connection stays open");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    program.silent_for(Duration::from_millis(200));
+    assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#)["id"], 2);
+    assert!(server.requests().iter().all(|r| r.label() != "notifications/cancelled"));
+}

@@ -1,0 +1,124 @@
+//! `Envelope`: what a request of MCP 2026-07-28 or later says of itself, and the headers that repeat it.
+//!
+//! Such a request needs no session: everything that its HTTP headers must say stands in the message.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The mark of such a request, in its `params._meta`.
+const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The headers, their values encoded.
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Envelope {
+    /// `None` for a request of an older revision. `params` is JSON.
+    pub fn of(method: &str, params: &str) -> Option<Envelope> {
+        // Most requests are older: they are not parsed once more.
+        if !params.contains(VERSION) {
+            return None;
+        }
+        let params: Params<'_> = serde_json::from_str(params).ok()?;
+        // Which member names the thing that a method is about.
+        let name = match method {
+            "tools/call" | "prompts/get" => params.name,
+            "resources/read" => params.uri,
+            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
+            _ => None,
+        };
+        let name: Option<String> = name.and_then(|name| serde_json::from_str(name.get()).ok());
+        let mut headers = vec![
+            ("mcp-protocol-version", encoded(params.meta.protocol_version)),
+            ("mcp-method", encoded(method.to_owned())),
+        ];
+        headers.extend(name.map(|name| ("mcp-name", encoded(name))));
+        Some(Envelope { headers })
+    }
+
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(rename = "_meta")]
+    meta: Meta,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow, rename = "taskId")]
+    task_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+    protocol_version: String,
+}
+
+/// As it is where that is safe in a header; else base64 between markers, also for what looks so encoded.
+fn encoded(value: String) -> String {
+    let is_plain = !value.is_empty()
+        && value.bytes().all(|b| matches!(b, 0x20..=0x7e))
+        && value.trim() == value
+        && !(value.starts_with("=?base64?") && value.ends_with("?="));
+    if is_plain { value } else { format!("=?base64?{}?=", STANDARD.encode(value)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, params: &str, expected: Option<&[(&str, &str)]>) {
+        let envelope = Envelope::of(method, params);
+        let headers = envelope.as_ref().map(|envelope| envelope.headers().collect::<Vec<_>>());
+        assert_eq!(headers.as_deref(), expected, "{method} {params}");
+    }
+
+    #[test]
+    fn headers_come_from_the_message() {
+        let meta = r#""_meta":{"x":1,"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let version = ("mcp-protocol-version", "2026-07-28");
+        let of = |rest: &str| format!("{{{rest}{meta}}}");
+        check("tools/list", &of(""), Some(&[version, ("mcp-method", "tools/list")]));
+        check(
+            "tools/call",
+            &of(r#""uri":"u","name":"a b","arguments":{"name":"no"},"#),
+            Some(&[version, ("mcp-method", "tools/call"), ("mcp-name", "a b")]),
+        );
+        check(
+            "resources/read",
+            &of(r#""uri":"file:///x","#),
+            Some(&[version, ("mcp-method", "resources/read"), ("mcp-name", "file:///x")]),
+        );
+        check(
+            "tasks/get",
+            &of(r#""taskId":"t","#),
+            Some(&[version, ("mcp-method", "tasks/get"), ("mcp-name", "t")]),
+        );
+        check("tools/call", r#"{"name":"a","_meta":{"progressToken":1}}"#, None);
+        check("tools/call", r#"{"name":"io.modelcontextprotocol/protocolVersion"}"#, None);
+        check("tools/call", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}"#, None);
+    }
+
+    #[test]
+    fn names_that_no_header_can_carry_are_encoded() {
+        for (name, header) in [
+            ("plain-name", "plain-name"),
+            ("größe", "=?base64?Z3LDtsOfZQ==?="),
+            (" x", "=?base64?IHg=?="),
+            ("a\r\nb: c", "=?base64?YQ0KYjogYw==?="),
+            ("", "=?base64??="),
+            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ] {
+            assert_eq!(encoded(name.to_owned()), header, "{name:?}");
+        }
+    }
+}
