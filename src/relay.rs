@@ -7,6 +7,7 @@ use crate::log::Log;
 use crate::message::{Id, Incoming, one_line, split_batch};
 use crate::session::Session;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 /// One line for the client.
 #[derive(Debug)]
@@ -40,6 +41,20 @@ pub(crate) struct Progress {
     answered: bool,
     /// What is read is the only message.
     is_single: bool,
+    /// The last event id on the stream of this request.
+    last_id: Option<String>,
+    /// Where a stream that ended too early can be taken up.
+    interruption: Option<Interruption>,
+}
+
+/// An event stream that ended before the answer came, and could go on.
+#[derive(Debug)]
+pub(crate) struct Interruption {
+    pub(crate) last_id: String,
+    /// How long the server asks to wait.
+    pub(crate) retry: Option<Duration>,
+    /// Whether it brought anything.
+    pub(crate) any_event: bool,
 }
 
 impl Relay<'_, '_> {
@@ -76,18 +91,34 @@ impl Relay<'_, '_> {
 
     fn take_stream(&mut self, answer: Answer<'_>) -> Result<(), Error> {
         let mut events = EventStream::new(answer, self.max_message_bytes, read_error);
-        loop {
+        let mut any_event = false;
+        let error = loop {
             match events.next_event() {
-                Ok(Some(event)) if event.name.is_empty() || event.name == "message" => {
-                    self.take_event(event.data)?;
+                Ok(Some(event)) => {
+                    any_event = true;
+                    if event.name.is_empty() || event.name == "message" {
+                        self.take_event(event.data)?;
+                    }
                 }
-                Ok(Some(_)) => {}
                 // Messages may follow the answer, so a stream is read to its end, however it ends.
                 Ok(None) | Err(_) if self.progress.answered => return Ok(()),
-                Ok(None) => return Err(no_answer("an event stream that ended without the answer")),
-                Err(error) => return Err(error.context("event stream of the server")),
+                Ok(None) => break no_answer("an event stream that ended without the answer"),
+                Err(error) => break error.context("event stream of the server"),
             }
-        }
+        };
+        let progress = &mut self.progress;
+        progress.last_id = events.last_id().map(str::to_owned).or(progress.last_id.take());
+        progress.interruption = progress.last_id.clone().map(|last_id| Interruption {
+            last_id,
+            retry: events.retry(),
+            any_event,
+        });
+        Err(error)
+    }
+
+    /// Where to go on, if the last stream ended too early and can be taken up.
+    pub(crate) fn interruption(&mut self) -> Option<Interruption> {
+        self.progress.interruption.take()
     }
 
     /// An event of a stream. After the answer, and on a standing stream, what cannot be read is left out and told in the log.

@@ -11,7 +11,7 @@ use crate::http::{Answer, Cancel, Http, Request, read_error};
 use crate::log::Log;
 use crate::message::{Id, Incoming, Message, Sort, one_line};
 use crate::options::{self, Options};
-use crate::relay::{Deliver, Line, Progress, Relay, is_event_stream};
+use crate::relay::{Deliver, Interruption, Line, Progress, Relay, is_event_stream};
 use crate::session::Session;
 use crate::signing::{self, Header, PathRule, Payload, PayloadRule, Signer, Target};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,6 +22,13 @@ const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// A notification holds up what follows it, so it may not take forever.
 const NOTIFICATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// A stream that was interrupted is taken up after this time, unless the server asks for another.
+const RESUME_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_RESUME_WAIT: Duration = Duration::from_secs(60);
+
+/// After so many attempts in a row that brought nothing, the answer is given up.
+const RESUME_PATIENCE: u32 = 5;
 
 /// What the end of the session may cost when the process ends.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
@@ -144,7 +151,12 @@ impl Upstream {
             Sort::Request { id, .. } => {
                 let new_session = is_initialize.then_some(&self.session);
                 let mut relay = self.relay(Some(id), new_session, deliver);
-                relay.take_answer(answer)
+                let result = relay.take_answer(answer);
+                // Since 2026-07-28 a broken stream has lost its request.
+                if message.envelope().is_some() {
+                    return result;
+                }
+                self.resume(result, &mut relay, outgoing.deadline, cancel)
             }
             Sort::Notification { .. } | Sort::Response => {
                 // What a server sends here says nothing; read, so that the connection can serve again.
@@ -155,6 +167,38 @@ impl Upstream {
         }
     }
 
+    /// Takes up a stream that ended before the answer came, as often as it takes and is of use.
+    fn resume(
+        &self,
+        mut result: Result<(), Error>,
+        relay: &mut Relay<'_, '_>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let mut in_vain = 0;
+        let mut waiting = relay.interruption();
+        while let Some(interruption) = waiting.take() {
+            in_vain = if interruption.any_event { 0 } else { in_vain + 1 };
+            let wait = interruption.retry.unwrap_or(RESUME_WAIT).min(LONGEST_RESUME_WAIT);
+            let is_too_late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+            if in_vain > RESUME_PATIENCE || is_too_late {
+                break;
+            }
+            if cancel.sleep(wait) {
+                return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+            }
+            match self.get_stream(Some(&interruption.last_id), deadline, false, cancel) {
+                Ok(answer) if answer.status() == 200 && is_event_stream(&answer) => {
+                    result = relay.take_answer(answer);
+                    waiting = relay.interruption();
+                }
+                Ok(answer) if answer.status() < 500 => break,
+                Ok(_) | Err(_) => waiting = Some(Interruption { any_event: false, ..interruption }),
+            }
+        }
+        result
+    }
+
     /// Opens the standing stream of servers before 2026-07-28 and hands out its messages until it ends.
     pub fn listen(
         &self,
@@ -162,21 +206,7 @@ impl Upstream {
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<Listened, Error> {
-        let session = self.session();
-        let mut headers = vec![("accept", "text/event-stream")];
-        headers.extend(session_headers(&session));
-        headers.extend(last_id.map(|id| ("last-event-id", id)));
-        let credentials = self.credentials()?;
-        let payload = Payload::of(b"", self.payload_rule);
-        let outgoing = Outgoing {
-            method: "GET",
-            headers: &headers,
-            body: b"",
-            payload: &payload,
-            deadline: None,
-            is_stream: true,
-        };
-        let answer = self.send(&outgoing, &credentials, cancel)?;
+        let answer = self.get_stream(last_id, None, true, cancel)?;
         let status = answer.status();
         self.log.debug(format_args!("GET stream: HTTP {status}"));
         if (400..500).contains(&status) || status == 501 {
@@ -203,6 +233,29 @@ impl Upstream {
         }
         let last_id = events.last_id().or(last_id).map(str::to_owned);
         Ok(Listened::Ended { last_id, retry: events.retry(), any_event })
+    }
+
+    fn get_stream<'a>(
+        &'a self,
+        last_id: Option<&str>,
+        deadline: Option<Instant>,
+        is_stream: bool,
+        cancel: &'a Cancel,
+    ) -> Result<Answer<'a>, Error> {
+        let session = self.session();
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(session_headers(&session));
+        headers.extend(last_id.map(|id| ("last-event-id", id)));
+        let payload = Payload::of(b"", self.payload_rule);
+        let outgoing = Outgoing {
+            method: "GET",
+            headers: &headers,
+            body: b"",
+            payload: &payload,
+            deadline,
+            is_stream,
+        };
+        self.send(&outgoing, &*self.credentials()?, cancel)
     }
 
     /// Tells the server that the session is over, if there is one. Best effort.
