@@ -125,3 +125,50 @@ fn inode(metadata: &fs::Metadata) -> u64 {
 fn inode(_: &fs::Metadata) -> u64 {
     0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(pairs: &[(&str, &str)]) -> Location {
+        Location::config(&Environment::from_pairs(pairs.iter().copied()))
+    }
+
+    #[test]
+    fn the_variable_moves_the_file() {
+        let home = ("HOME", "/home/ann");
+        for (pairs, shown, path) in [
+            (&[home][..], "~/.aws/config", Some("/home/ann/.aws/config")),
+            (&[], "~/.aws/config", None),
+            (&[home, ("AWS_CONFIG_FILE", " ")], "~/.aws/config", Some("/home/ann/.aws/config")),
+            (&[home, ("AWS_CONFIG_FILE", "~/c")], "~/c", Some("/home/ann/c")),
+            (&[("AWS_CONFIG_FILE", "/etc/c")], "/etc/c", Some("/etc/c")),
+        ] {
+            let location = location(pairs);
+            assert_eq!(location.shown, Path::new(shown), "{pairs:?}");
+            assert_eq!(location.path.as_deref(), path.map(Path::new), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_named_file_that_is_absent_is_worth_a_warning() {
+        let mut warnings = Vec::new();
+        assert_eq!(location(&[]).read(&mut warnings).unwrap(), b"");
+        assert_eq!(location(&[("HOME", "/nowhere")]).read(&mut warnings).unwrap(), b"");
+        let null = location(&[("AWS_CONFIG_FILE", "/dev/null")]);
+        assert_eq!(null.read(&mut warnings).unwrap(), b"");
+        assert_eq!(warnings, [""; 0]);
+        let named = location(&[("AWS_CONFIG_FILE", "/nowhere/config")]);
+        assert_eq!(named.read(&mut warnings).unwrap(), b"");
+        assert!(warnings[0].starts_with("AWS_CONFIG_FILE: /nowhere/config: "), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_file_settles_two_seconds_after_it_was_written() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let stamp = Stamp(Some(Mark { modified: Some(at(100)), length: 1, inode: 1 }));
+        let settled = |seconds| stamp.is_settled(OffsetDateTime::from(at(seconds)));
+        assert_eq!([99, 100, 102, 103].map(settled), [true, false, false, true]);
+        assert!(Stamp(None).is_settled(OffsetDateTime::UNIX_EPOCH));
+    }
+}

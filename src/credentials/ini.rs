@@ -248,3 +248,121 @@ fn indentation(line: &str) -> usize {
 fn at_line(line: usize, message: &str) -> Error {
     Error::new(Kind::Credentials, format!("line {line}: {message}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sections in a line each: `[profile dev] a=1 s3/region=2`, left-out sections as `(dev)`.
+    fn read(text: &str, dialect: Dialect) -> String {
+        let sections = match parse(text.as_bytes(), dialect) {
+            Ok(sections) => sections,
+            Err(error) => return error.message().to_owned(),
+        };
+        let kinds = [
+            ("profile", &sections.profiles),
+            ("sso-session", &sections.sso_sessions),
+            ("services", &sections.services),
+        ];
+        let mut lines = Vec::new();
+        for (kind, of_kind) in kinds {
+            for (name, section) in of_kind {
+                let mut line = format!("[{kind} {name}]");
+                for (name, Setting { value, nested }) in &section.settings {
+                    line = format!("{line} {name}={value}");
+                    for (inner, value) in nested {
+                        line = format!("{line} {name}/{inner}={value}");
+                    }
+                }
+                lines.push(line);
+            }
+        }
+        lines.extend(sections.misnamed.iter().map(|name| format!("({name})")));
+        lines.join("; ")
+    }
+
+    #[test]
+    fn config_files() {
+        for (text, expected) in [
+            ("", ""),
+            ("[default]\nA = 1 ", "[profile default] a=1"),
+            ("\u{feff}[default]\r\na=1\r\n", "[profile default] a=1"),
+            (
+                "[profile a]\nx=1\n[profile b]\ny=2\n[profile a]\nx=3\nz=4",
+                "[profile a] x=3 z=4; [profile b] y=2",
+            ),
+            ("[profile default]\na=1\n[default]\nb=2", "[profile default] a=1"),
+            ("[default]\nb=2\n[profile default]\na=1", "[profile default] a=1"),
+            ("[default]\nb=2\n[profile default]", "[profile default]"),
+            (
+                "[sso-session s]\na=1\n[services 'x y']\nb=2",
+                "[sso-session s] a=1; [services x y] b=2",
+            ),
+            ("[dev]\nnonsense\n= 1\n[profile]\n[ ]\n[]\nmore\n[default x]", "(default x); (dev)"),
+            ("[profile 'a b' ] ; c", "[profile a b]"),
+            ("[profile a'b]\n[profile 'c]", "[profile 'c]; [profile a'b]"),
+            (
+                "[default]\na = 1 # c\nb = 1#2\nc = 1\t;d\nd = #e",
+                "[profile default] a=1 b=1#2 c=1 d=",
+            ),
+            ("[default]\na = 'b' \"c\" \\n \\", "[profile default] a='b' \"c\" \\n \\"),
+            ("[default]\na : b=c\nd = e:f", "[profile default] a=b=c d=e:f"),
+            ("[default]\n # c\na = 1\n  ; c\n\n  2 # d\n   3", "[profile default] a=1\n2 # d\n3"),
+            (
+                "[default]\ns3 =\n  A = 1 # c\n      b = 2\nc = 3",
+                "[profile default] c=3 s3= s3/a=1 s3/b=2",
+            ),
+            ("[default]\ns3 = # c\n  a = 1\ns3 =\n  b = 2", "[profile default] s3= s3/b=2"),
+            (
+                "[default]\n  s3 =\n    a = 1\n  b = 2\n c = 3",
+                "[profile default] b=2 c=3 s3= s3/a=1",
+            ),
+            ("[default]\ns3 =\n  [profile b]\n  a = 1", "[profile b] a=1; [profile default] s3="),
+        ] {
+            assert_eq!(read(text, Dialect::Config), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_files() {
+        for (text, expected) in [
+            ("[default]\na=1\n[my team]\nb=2", "[profile default] a=1; [profile my team] b=2"),
+            ("[sso-session x]\na=1\n['q']", "[profile 'q']; [profile sso-session x] a=1"),
+            ("[profile dev]\na=1\n[profile]", "[profile profile]; (dev)"),
+        ] {
+            assert_eq!(read(text, Dialect::Credentials), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line_and_never_quote_it() {
+        for (text, expected) in [
+            ("\n# c\nhush = 1", "line 3: a setting before any section"),
+            ("[default]\r\n[hush", "line 2: a section header does not end with ]"),
+            ("[default] hush", "line 1: a section header does not end with ]"),
+            ("[hush # ]", "line 1: a section header does not end with ]"),
+            ("[default]\nhush", "line 2: neither a setting nor a section"),
+            ("[default]\na = 1\n b\n= hush", "line 4: a value without a name"),
+            ("[default]\ns3 =\n  hush", "line 3: neither a setting nor a section"),
+        ] {
+            assert_eq!(read(text, Dialect::Config), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        let error = |bytes| parse(bytes, Dialect::Config).unwrap_err().to_string();
+        assert_eq!(error(b"[a\xff]"), "not UTF-8");
+        assert_eq!(error(b"\xff\xfe[\0"), "not UTF-8 (UTF-16? Save the file as UTF-8)");
+        assert_eq!(error(b"\xfe\xff\0["), "not UTF-8 (UTF-16? Save the file as UTF-8)");
+    }
+
+    #[test]
+    fn empty_is_unset() {
+        let sections =
+            parse(b"[default]\na =\nb = 1\ns3 =\n c =\n d = 2", Dialect::Config).unwrap();
+        let section = &sections.profiles["default"];
+        assert_eq!((section.get("a"), section.get("b"), section.get("z")), (None, Some("1"), None));
+        assert_eq!((section.nested("s3", "c"), section.nested("s3", "d")), (None, Some("2")));
+    }
+}

@@ -363,3 +363,78 @@ fn nothing_found(
          or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
+
+    fn keys(pairs: &[(&str, &str)]) -> Result<Option<Credentials>, Error> {
+        environment_keys(&Environment::from_pairs(pairs.iter().copied()), NOW, &mut Vec::new())
+    }
+
+    #[test]
+    fn keys_of_the_environment() {
+        const ID: (&str, &str) = ("AWS_ACCESS_KEY_ID", "A");
+        const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "S");
+        for (pairs, expected) in [
+            (&[][..], None),
+            (&[SECRET, ("AWS_SESSION_TOKEN", "T")], None),
+            (&[ID, SECRET], Some(("A", None))),
+            (&[ID, SECRET, ("AWS_SECURITY_TOKEN", "O")], Some(("A", Some("O")))),
+            (
+                &[ID, SECRET, ("AWS_SECURITY_TOKEN", "O"), ("AWS_SESSION_TOKEN", "T")],
+                Some(("A", Some("T"))),
+            ),
+        ] {
+            let found = keys(pairs).unwrap();
+            let key = found.as_ref().map(|found| &found.key);
+            let found = key.map(|key| (key.id.as_str(), key.token.as_ref().map(Secret::expose)));
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+        assert!(keys(&[ID]).unwrap_err().message().ends_with("AWS_SECRET_ACCESS_KEY is not"));
+        let expiry = |time| keys(&[ID, SECRET, ("AWS_CREDENTIAL_EXPIRATION", time)]);
+        assert!(expiry("2030-01-01T00:00:00Z").is_err());
+        let found = expiry("2030-01-01T01:00:00+00:30").unwrap().unwrap();
+        assert_eq!(found.expires, Some(datetime!(2030-01-01 00:30 UTC)));
+    }
+
+    #[test]
+    fn what_can_be_sent_in_a_header() {
+        assert!(sendable("AKIA/+=-_. x"));
+        assert!(!sendable("a\r\nb") && !sendable("a\tb") && !sendable("ä") && !sendable("\u{7f}"));
+    }
+
+    #[test]
+    fn names_in_commands_are_single_words() {
+        for (name, word) in [
+            ("dev-1_a.b/c@d", "dev-1_a.b/c@d"),
+            ("my team", "'my team'"),
+            ("$(rm)", "'$(rm)'"),
+            ("a'b", r"'a'\''b'"),
+        ] {
+            assert_eq!(shell_word(name), word);
+        }
+    }
+
+    #[test]
+    fn warnings_are_said_once_while_they_last() {
+        let mut state = State::default();
+        let stamps = || {
+            [Location::config(&Environment::default()), Location::config(&Environment::default())]
+                .map(|location| location.stamp())
+        };
+        let mut settle = |warnings: &[&str]| {
+            let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
+            let error = Error::new(Kind::Credentials, "none");
+            state.settle(Err(error), stamps(), warnings, NOW).unwrap_err();
+            std::mem::take(&mut state.warnings)
+        };
+        assert_eq!(settle(&["a"]), ["a"]);
+        assert_eq!(settle(&["a", "b"]), ["b"]);
+        assert_eq!(settle(&["b"]), [""; 0]);
+        assert_eq!(settle(&["a"]), ["a"]);
+    }
+}

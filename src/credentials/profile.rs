@@ -202,3 +202,142 @@ impl<'a> Profile<'a> {
         Ok(Some(Plan::Keys { key, file: file.path.clone() }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(config: &str, credentials: &str) -> Files {
+        let (config, credentials) = (config.as_bytes(), credentials.as_bytes());
+        Files::parse((Path::new("config"), config), (Path::new("credentials"), credentials))
+            .unwrap()
+    }
+
+    fn named(name: &str) -> Selection {
+        Selection { name: name.into(), named_by: Some("--profile") }
+    }
+
+    /// The plan of `default` in a few words.
+    fn plan(config: &str, credentials: &str) -> String {
+        let files = files(&format!("[default]\n{config}"), &format!("[default]\n{credentials}"));
+        match files.profile(&named("default")).unwrap().unwrap().plan() {
+            Ok(Some(Plan::Keys { key, file })) => {
+                let token = key.token.as_ref().map_or("", Secret::expose);
+                format!("{} {} {token}@{}", key.id, key.secret.expose(), file.display())
+            }
+            Ok(plan) => format!("{plan:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn sources_in_order() {
+        const KEYS: &str = "aws_access_key_id=A\naws_secret_access_key=S\n";
+        const TOKEN: &str = "aws_session_token=T\n";
+        const ROLE: &str = "role_arn=r\nsource_profile=default\n";
+        const WEB: &str = "web_identity_token_file=/t\n";
+        const SSO: &str = "sso_account_id=1\n";
+        const LOGIN: &str = "login_session=l\n";
+        const PROCESS: &str = "credential_process=p\n";
+        for (config, credentials, expected) in [
+            (vec![], vec![], "None"),
+            (vec!["sso_session=s\nregion=x\nsource_profile=y"], vec![], "None"),
+            (vec![ROLE, SSO, KEYS], vec![KEYS], "Some(AssumeRole)"),
+            (vec![ROLE, WEB, SSO], vec![KEYS], "Some(WebIdentity)"),
+            (vec![WEB], vec![], "Some(WebIdentity)"),
+            (vec![SSO, LOGIN, KEYS], vec![KEYS], "Some(Sso)"),
+            (vec!["sso_role_name=R"], vec![], "Some(Sso)"),
+            (vec![LOGIN, PROCESS, KEYS], vec![KEYS], "A S @credentials"),
+            (vec![LOGIN, PROCESS, KEYS], vec![], "Some(Login)"),
+            (vec![PROCESS, KEYS], vec![], "Some(Process)"),
+            (vec![KEYS, TOKEN], vec![], "A S T@config"),
+            (vec![KEYS, TOKEN], vec![KEYS], "A S @credentials"),
+            (vec![KEYS], vec![TOKEN], "A S @config"),
+        ] {
+            assert_eq!(plan(&config.concat(), &credentials.concat()), expected, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn half_a_pair_is_an_error_and_is_not_completed() {
+        let both = "aws_access_key_id=A\naws_secret_access_key=S";
+        let no_secret =
+            "profile \"default\": aws_secret_access_key is missing beside aws_access_key_id";
+        let no_id =
+            "profile \"default\": aws_access_key_id is missing beside aws_secret_access_key";
+        assert_eq!(plan("", "aws_access_key_id=A"), no_secret);
+        assert_eq!(plan("", "aws_access_key_id=A\naws_secret_access_key="), no_secret);
+        assert_eq!(plan("aws_secret_access_key=S", ""), no_id);
+        assert_eq!(plan(both, "aws_secret_access_key=S"), no_id);
+    }
+
+    #[test]
+    fn credentials_overlay_config_setting_by_setting() {
+        let files = files("[default]\na=1\nb=1\nc=1", "[default]\nb=2\nc=");
+        let selected = named("default");
+        let profile = files.profile(&selected).unwrap().unwrap();
+        let values = ["a", "b", "c", "d"].map(|setting| profile.get(setting));
+        assert_eq!(values, [Some("1"), Some("2"), Some("1"), None]);
+    }
+
+    #[test]
+    fn selection() {
+        for (pairs, flag, expected) in [
+            (&[][..], None, ("default", None)),
+            (&[("AWS_DEFAULT_PROFILE", "b")], None, ("b", Some("AWS_DEFAULT_PROFILE"))),
+            (
+                &[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")],
+                None,
+                ("a", Some("AWS_PROFILE")),
+            ),
+            (&[("AWS_PROFILE", "")], None, ("default", None)),
+            (&[("AWS_PROFILE", "a")], Some("c"), ("c", Some("--profile"))),
+        ] {
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let selection = Selection::new(&environment, flag);
+            assert_eq!((selection.name.as_str(), selection.named_by), expected);
+        }
+    }
+
+    #[test]
+    fn a_missing_profile() {
+        let nobody = Selection { named_by: None, ..named("default") };
+        assert!(files("", "").profile(&nobody).unwrap().is_none());
+
+        let missing = |config, credentials| {
+            let files = files(config, credentials);
+            let error = files.profile(&named("x")).unwrap_err().to_string();
+            let rest =
+                error.strip_prefix("profile \"x\" could not be found in config or credentials (");
+            rest.unwrap_or(&error).to_owned()
+        };
+        assert_eq!(missing("", ""), "no profiles there)");
+        assert_eq!(missing("[profile b]\n[default]", "[a]\n[b]"), "profiles there: a, b, default)");
+        assert_eq!(
+            missing("[x]", ""),
+            "no profiles there); write [profile x] instead of [x] in config"
+        );
+        assert_eq!(
+            missing("", "[profile x]"),
+            "no profiles there); write [x] instead of [profile x] in credentials"
+        );
+        let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
+        let many = many.concat();
+        assert!(missing("", &many).ends_with("p18, p19 and 5 more)"));
+    }
+
+    #[test]
+    fn quotes_are_warned_of() {
+        let files =
+            files("[default]\nregion='eu'\nrole_arn=x", "[default]\naws_access_key_id=\"A\"");
+        let selected = named("default");
+        let warnings: Vec<_> = files.profile(&selected).unwrap().unwrap().warnings().collect();
+        assert_eq!(
+            warnings,
+            [
+                "profile \"default\": aws_access_key_id begins with a quote, which is part of its value",
+                "profile \"default\": region begins with a quote, which is part of its value"
+            ]
+        );
+    }
+}
