@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-pub(crate) fn now() -> OffsetDateTime {
+pub fn now() -> OffsetDateTime {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     OffsetDateTime::now_utc()
 }

@@ -101,6 +101,16 @@ impl Endpoint {
         self.user_info
     }
 
+    /// Whether no proxy could lead there: this machine, or link-local as the metadata addresses of AWS are.
+    pub fn is_local(&self) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.is_loopback()
+            || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_link_local())
+            || bare.parse::<Ipv6Addr>().is_ok_and(|address| {
+                address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0xec2]
+            })
+    }
+
     /// Whether the host is this machine by its very spelling; names are not resolved.
     pub fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');

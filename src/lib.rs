@@ -1,7 +1,7 @@
 //! The parts of `sigv4-proxy`. No promise of a stable interface is made for them yet.
 
 pub mod answer;
-mod clock;
+pub mod clock;
 pub mod credentials;
 pub mod duration;
 pub mod endpoint;
@@ -20,6 +20,7 @@ pub mod message;
 pub mod options;
 pub mod proxy;
 mod punycode;
+mod random;
 pub mod relay;
 pub mod session;
 pub mod signing;

@@ -1,9 +1,11 @@
 //! Start here: options and environment, the parts, the exit code.
 
-use sigv4_proxy::credentials::{self, CredentialCache};
+use sigv4_proxy::clock;
+use sigv4_proxy::credentials::profile::Role;
+use sigv4_proxy::credentials::{self, CredentialCache, Settings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind};
-use sigv4_proxy::http::{self, Http, Limits};
+use sigv4_proxy::http::{CaBundle, Http, Limits};
 use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
 use sigv4_proxy::proxy::{self, End};
@@ -40,18 +42,20 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     for note in &options.notes {
         log.debug(note);
     }
-    let extra_roots = match &options.ca_bundle {
-        Some(path) => http::read_ca_bundle(path).map_err(|e| e.context("configuration error"))?,
-        None => Vec::new(),
+    let ca_bundle = match &options.ca_bundle {
+        Some((path, named_by)) => {
+            CaBundle::read(path, named_by).map_err(|e| e.context("configuration error"))?
+        }
+        None => CaBundle::default(),
     };
     let limits = Limits {
         connect: options.connect_timeout,
         read: options.read_timeout,
         write: options.write_timeout,
     };
-    let http = Http::new(&options.endpoint, limits, &extra_roots);
-    let credentials = CredentialCache::new(environment, options.profile().map(str::to_owned));
-    let upstream = Arc::new(Upstream::new(options, http, credentials, log.clone()));
+    let http = Http::new(&options.endpoint, limits, &ca_bundle);
+    let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
+    let upstream = Arc::new(Upstream::new(options, http, credentials.clone(), log.clone()));
 
     let panic_log = log.clone();
     // The place is told and not the payload, which might quote what is secret.
@@ -70,22 +74,44 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
         options.endpoint
     ));
     // The first request finds the credentials warm, and who tests a configuration sees at once if they are missing.
-    let warming = thread::spawn({
+    let (told, telling) = channel();
+    thread::spawn({
         let (upstream, log) = (Arc::clone(&upstream), log.clone());
-        move || match upstream.credentials() {
-            Ok(credentials) => log.info(format_args!(
-                "credentials: key {} from {}",
-                credentials.key.masked_id(),
-                credentials.source
-            )),
-            Err(error) => log.error_once(error),
+        move || {
+            match upstream.credentials() {
+                Ok(found) => log.info(format_args!("credentials: {}", found.summary())),
+                Err(error) if error.kind() == Kind::Cancelled => {}
+                Err(error) => log.error_once(error),
+            }
+            let _ = told.send(());
         }
     });
     log.info("Proxy is ready to accept MCP protocol messages");
-    proxy::run(stdin(), stdout(), upstream, options, log, (end, &ends));
-    // What is still being found out about the credentials is told before the end.
-    let _ = warming.join();
+    let why = proxy::run(stdin(), stdout(), upstream, options, log, (end, &ends));
+    if matches!(why, End::InputClosed | End::Idle) {
+        // Who tests a configuration with an empty stdin wants to read what comes of it.
+        let _ = telling.recv_timeout(options.drain_timeout);
+    }
+    credentials.end();
     Ok(())
+}
+
+fn settings(options: &Options, ca_bundle: CaBundle) -> Settings {
+    let role = options.role.clone().map(|role| Role {
+        arn: role.arn,
+        profile: None,
+        external_id: role.external_id,
+        session_name: role.session_name,
+        duration_seconds: None,
+    });
+    Settings {
+        profile: options.profile().map(str::to_owned),
+        region: options.named_region.clone(),
+        target_region: Some(options.region.clone()),
+        role,
+        ca_bundle,
+        allow_http: options.allow_http,
+    }
 }
 
 fn watch_signals(end: Sender<End>) {

@@ -54,7 +54,7 @@ pub fn run(
     options: &Options,
     log: Log,
     (end, ends): (Sender<End>, &Receiver<End>),
-) {
+) -> End {
     let proxy = Arc::new(Proxy {
         upstream,
         log,
@@ -76,6 +76,7 @@ pub fn run(
     }
     proxy.log.debug(format_args!("ending: {why:?}"));
     proxy.close(why, ends);
+    why
 }
 
 struct Proxy {

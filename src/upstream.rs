@@ -293,6 +293,9 @@ impl Upstream {
             self.log.warn(warning);
         }
         credentials.map_err(|error| {
+            if error.kind() == Kind::Cancelled {
+                return error;
+            }
             Error::new(Kind::Credentials, format!("failed to load AWS credentials: {error}")).hint(
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
             )

@@ -1,4 +1,4 @@
-//! The config and the credentials file on disk: where they are, their bytes, and whether they changed.
+//! The files that credentials come from: where they are, their bytes, and whether they changed.
 //! Knows nothing of what they hold.
 
 use std::fs;
@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use crate::environment::Environment;
@@ -14,7 +15,7 @@ use crate::error::{Error, Kind};
 /// The largest file that is read.
 const LIMIT: u64 = 1024 * 1024;
 
-/// Where a file should be.
+/// Where the config or the credentials file should be.
 #[derive(Clone, Debug)]
 pub(super) struct Location {
     /// As a person writes it: `~/.aws/config`, or what the variable says.
@@ -48,18 +49,21 @@ impl Location {
 
     /// The bytes. A file that is absent or cannot be read counts as empty, with a warning where that may
     /// surprise.
-    pub(super) fn read(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, Error> {
+    pub(super) fn read(
+        &self,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<u8>, Error> {
         let read = match &self.path {
-            Some(path) => read(path),
+            Some(path) => watch.read(path),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "the home folder is not known")),
         };
         let shown = self.shown.display();
         match read {
-            Ok(bytes) if bytes.len() as u64 > LIMIT => {
-                let message = format!("{shown}: larger than {LIMIT} bytes");
-                Err(Error::new(Kind::Credentials, message))
-            }
             Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(Error::new(Kind::Credentials, format!("{shown}: {error}")))
+            }
             Err(error) => {
                 let named =
                     self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
@@ -70,20 +74,57 @@ impl Location {
             }
         }
     }
+}
 
-    pub(super) fn stamp(&self) -> Stamp {
-        let metadata = self.path.as_ref().and_then(|path| fs::metadata(path).ok());
-        Stamp(metadata.map(|metadata| Mark {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            inode: inode(&metadata),
-        }))
+/// The files that the credentials depend on, as they were when they were read.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Vec<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    path: PathBuf,
+    stamp: Stamp,
+    /// SHA-256 of the content; `None` when there is none.
+    digest: Option<[u8; 32]>,
+}
+
+impl Watch {
+    /// The bytes, at most 1 MiB of them. From now on a change of the file is a change.
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        // Before reading: what changes in between shows at the next look.
+        let stamp = Stamp::of(path);
+        let content = read(path);
+        let digest = content.as_ref().ok().map(|bytes| Sha256::digest(bytes).into());
+        self.seen.retain(|seen| seen.path != path);
+        self.seen.push(Seen { path: path.to_owned(), stamp, digest });
+        content
+    }
+
+    /// After writing the file ourselves: its new content is no news.
+    pub(super) fn wrote(&mut self, path: &Path) {
+        let _ = self.read(path);
+    }
+
+    /// Whether each file holds what it held. Most often their metadata tell.
+    pub(super) fn is_unchanged(&mut self, now: OffsetDateTime) -> bool {
+        self.seen.iter_mut().all(|seen| {
+            let stamp = Stamp::of(&seen.path);
+            if stamp == seen.stamp && stamp.is_settled(now) {
+                return true;
+            }
+            let digest: Option<[u8; 32]> =
+                read(&seen.path).ok().map(|bytes| Sha256::digest(bytes).into());
+            seen.stamp = stamp;
+            digest == seen.digest
+        })
     }
 }
 
 /// Two equal stamps mean the same content, once the file is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp(Option<Mark>);
+struct Stamp(Option<Mark>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
@@ -93,9 +134,17 @@ struct Mark {
 }
 
 impl Stamp {
+    fn of(path: &Path) -> Stamp {
+        Stamp(fs::metadata(path).ok().map(|metadata| Mark {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode: inode(&metadata),
+        }))
+    }
+
     /// Whether a change from now on is sure to change the stamp. Clocks of file systems tick as slowly as
     /// every two seconds (FAT): of two writes within a tick the second may look like the first.
-    pub(super) fn is_settled(&self, now: OffsetDateTime) -> bool {
+    fn is_settled(&self, now: OffsetDateTime) -> bool {
         let Some(modified) = self.0.as_ref().and_then(|mark| mark.modified) else { return true };
         let age = now - OffsetDateTime::from(modified);
         age.is_negative() || age > Duration::seconds(2)
@@ -113,6 +162,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        let message = format!("larger than {LIMIT} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     Ok(bytes)
 }
 
@@ -152,14 +205,14 @@ mod tests {
 
     #[test]
     fn only_a_named_file_that_is_absent_is_worth_a_warning() {
-        let mut warnings = Vec::new();
-        assert_eq!(location(&[]).read(&mut warnings).unwrap(), b"");
-        assert_eq!(location(&[("HOME", "/nowhere")]).read(&mut warnings).unwrap(), b"");
+        let (mut watch, mut warnings) = (Watch::default(), Vec::new());
         let null = location(&[("AWS_CONFIG_FILE", "/dev/null")]);
-        assert_eq!(null.read(&mut warnings).unwrap(), b"");
+        for silent in [location(&[]), location(&[("HOME", "/nowhere")]), null] {
+            assert_eq!(silent.read(&mut watch, &mut warnings).unwrap(), b"");
+        }
         assert_eq!(warnings, [""; 0]);
         let named = location(&[("AWS_CONFIG_FILE", "/nowhere/config")]);
-        assert_eq!(named.read(&mut warnings).unwrap(), b"");
+        assert_eq!(named.read(&mut watch, &mut warnings).unwrap(), b"");
         assert!(warnings[0].starts_with("AWS_CONFIG_FILE: /nowhere/config: "), "{warnings:?}");
     }
 

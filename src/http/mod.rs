@@ -15,7 +15,7 @@ use resolver::RememberingResolver;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::header::{HeaderName, HeaderValue};
@@ -67,15 +67,15 @@ pub struct Http {
 }
 
 impl Http {
-    /// `extra_roots` are trusted beside Mozilla's certificate authorities.
-    pub fn new(endpoint: &Endpoint, limits: Limits, extra_roots: &[Certificate<'static>]) -> Http {
-        let roots = if extra_roots.is_empty() {
+    /// The certificates of `ca_bundle` are trusted beside Mozilla's.
+    pub fn new(endpoint: &Endpoint, limits: Limits, ca_bundle: &CaBundle) -> Http {
+        let roots = if ca_bundle.0.is_empty() {
             RootCerts::WebPki
         } else {
             let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS
                 .iter()
                 .map(|der| Certificate::from_der(der));
-            RootCerts::from(mozilla.chain(extra_roots.iter().cloned()))
+            RootCerts::from(mozilla.chain(ca_bundle.0.iter().cloned()))
         };
         let mut config = Config::builder()
             .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
@@ -97,7 +97,7 @@ impl Http {
             .timeout_per_read(limits.read)
             .timeout_per_write(limits.write)
             .tls_config(TlsConfig::builder().root_certs(roots).build());
-        if endpoint.is_loopback() {
+        if endpoint.is_local() {
             config = config.proxy(None);
         }
         Http {
@@ -302,23 +302,29 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// The certificates of a PEM file.
-pub fn read_ca_bundle(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
-    let wrong =
-        |why: String| Error::new(Kind::Usage, format!("CA bundle {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(error) => return Err(wrong(error.to_string())),
+/// Certificate authorities that the user trusts. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct CaBundle(Arc<[Certificate<'static>]>);
+
+impl CaBundle {
+    /// Reads a PEM file. `named_by` is the flag or variable that names it.
+    pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
+        let wrong = |why: String| {
+            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
+        };
+        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let mut certificates = Vec::new();
+        for item in ureq::tls::parse_pem(&pem) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                Ok(_) => {}
+                Err(error) => return Err(wrong(error.to_string())),
+            }
         }
-    }
-    if certificates.is_empty() {
-        Err(wrong("holds no certificate".to_owned()))
-    } else {
-        Ok(certificates)
+        if certificates.is_empty() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
+        Ok(CaBundle(certificates.into()))
     }
 }
 
@@ -397,7 +403,7 @@ mod tests {
         assert!(cancel.sleep(Duration::from_secs(60)));
         let endpoint = Endpoint::parse("http://127.0.0.1:9/").expect("a URL");
         let limits = Limits { connect: None, read: None, write: None };
-        let http = Http::new(&endpoint, limits, &[]);
+        let http = Http::new(&endpoint, limits, &CaBundle::default());
         let request = Request {
             method: "GET",
             url: "http://127.0.0.1:9/",

@@ -43,6 +43,9 @@ pub struct Options {
     pub unsigned_payload: bool,
     /// Those named outright. Empty leaves the choice to the credential chain and its variables.
     pub profiles: Vec<String>,
+    /// `--region` as it was given.
+    pub named_region: Option<String>,
+    pub role: Option<RoleToAssume>,
     pub headers: Vec<Header>,
     pub sse: GetStream,
     pub timeout: Option<Duration>,
@@ -54,7 +57,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     pub max_message_bytes: usize,
     pub max_in_flight: usize,
-    pub ca_bundle: Option<PathBuf>,
+    /// The file, and the flag, variable or setting that names it.
+    pub ca_bundle: Option<(PathBuf, String)>,
     pub allow_http: bool,
     pub log_level: log::Level,
     /// `None` is stderr.
@@ -69,6 +73,14 @@ impl Options {
     pub fn profile(&self) -> Option<&str> {
         self.profiles.first().map(String::as_str)
     }
+}
+
+/// A role to assume on top of the credentials that were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleToAssume {
+    pub arn: String,
+    pub external_id: Option<String>,
+    pub session_name: Option<String>,
 }
 
 /// Whether to hold a GET stream open. `Auto` tries once and takes no for an answer.
@@ -136,13 +148,16 @@ impl Reading<'_> {
         let endpoint = self.endpoint(allow_http);
         let inferred = inference::of_host(endpoint.host());
         let told_region = self.told_region(inferred.region.as_deref());
-        let told_bundle = self.given.value(Key::CaBundle).map(|value| value.text);
+        let told_bundle = self.given.value(Key::CaBundle).map(|value| (value.text, value.from));
         let settings = if told_region.is_none() || told_bundle.is_none() {
             profile(profiles.first().map(String::as_str)).unwrap_or_default()
         } else {
             ProfileSettings::default()
         };
-        let ca_bundle = told_bundle.or(settings.ca_bundle).map(|path| self.environment.path(&path));
+        let of_profile =
+            settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
+        let ca_bundle =
+            told_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
         let region = told_region.or_else(|| {
             let text = settings.region.filter(|region| !region.trim().is_empty())?;
             Some(Value { text, from: "the profile's region".to_owned() })
@@ -161,6 +176,8 @@ impl Reading<'_> {
             algorithm,
             unsigned_payload,
             profiles,
+            named_region: self.given.flag(Key::Region).map(|value| value.text),
+            role: self.role(),
             headers,
             sse: match self.switch(Key::Sse) {
                 None => GetStream::Auto,
@@ -285,6 +302,26 @@ impl Reading<'_> {
                 Algorithm::V4a
             }
         }
+    }
+
+    fn role(&mut self) -> Option<RoleToAssume> {
+        let arn = self.understood(Key::RoleArn, values::role_arn);
+        let external_id = self.understood(Key::ExternalId, values::external_id);
+        // The variable is also for web identities, so it is not amiss without a role here.
+        let needs_role = self.given.value(Key::RoleArn).is_none();
+        for (key, flag) in
+            [(Key::ExternalId, "--external-id"), (Key::RoleSessionName, "--role-session-name")]
+        {
+            if needs_role && self.given.flag(key).is_some() {
+                let what = format!("{flag} goes only with --role-arn");
+                self.report(key, wrong(&what, "add --role-arn, or set it in the profile"));
+            }
+        }
+        if needs_role {
+            return None;
+        }
+        let session_name = self.understood(Key::RoleSessionName, values::session_name);
+        Some(RoleToAssume { arn: arn?, external_id, session_name })
     }
 
     /// VPC Lattice verifies no other kind of signature. Without TLS nothing would guard the body.
@@ -424,6 +461,48 @@ mod tests {
     }
 
     #[test]
+    fn a_role_to_assume() {
+        const ROLE: &str = "arn:aws-cn:iam::123456789012:role/path/Name";
+        let role =
+            |line: &str, pairs: &[(&str, &str)]| options(&format!("{API} {line}"), pairs).role;
+        let session = ("AWS_ROLE_SESSION_NAME", "me@here");
+        assert_eq!(role("", &[session]), None);
+        let expected = RoleToAssume {
+            arn: ROLE.into(),
+            external_id: Some("a:b/c".into()),
+            session_name: Some("me@here".into()),
+        };
+        assert_eq!(
+            role(&format!("--role-arn {ROLE} --external-id a:b/c"), &[session]),
+            Some(expected)
+        );
+        for (line, problem) in [
+            (
+                "--role-arn Admin",
+                "--role-arn: not the ARN of a role: Admin (write arn:aws:iam::ACCOUNT:role/NAME)",
+            ),
+            (
+                "--external-id ab",
+                "--external-id goes only with --role-arn (add --role-arn, or set it in the profile)",
+            ),
+            (
+                "--role-session-name ab",
+                "--role-session-name goes only with --role-arn (add --role-arn, or set it in the profile)",
+            ),
+        ] {
+            let line = format!("{API} {line}");
+            assert_eq!(problems(&line, &[]), [format!("configuration error: {problem}")]);
+        }
+        let line = format!("{API} --role-arn {ROLE} --role-session-name a/b --external-id a;b");
+        let shown = problems(&line, &[]);
+        assert!(
+            shown[0].contains("--external-id: not an external ID") && shown.len() == 2,
+            "{shown:?}"
+        );
+        assert!(shown[1].contains("--role-session-name: not a session name: a/b"), "{shown:?}");
+    }
+
+    #[test]
     fn help_and_version_come_before_everything() {
         let unread =
             |_: Option<&str>| -> Result<ProfileSettings, Error> { panic!("not to be read") };
@@ -454,6 +533,7 @@ mod tests {
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.max_message_bytes, 128 << 20);
         assert_eq!(options.max_in_flight, 64);
+        assert_eq!((options.named_region, options.role), (None, None));
         assert_eq!((options.ca_bundle, options.log_file), (None, None));
         assert_eq!((options.log_level, options.log_format), (log::Level::Info, log::Format::Text));
         assert_eq!(options.notes, [""; 0]);
@@ -567,7 +647,8 @@ mod tests {
             let settings = ProfileSettings { region: None, ca_bundle: Some("~/p.pem".to_owned()) };
             match parse([OsString::from(API)], &environment, |_| Ok(settings)) {
                 Ok(Command::Run(options)) => {
-                    assert_eq!(options.ca_bundle, Some(PathBuf::from(expected)));
+                    let path = options.ca_bundle.map(|(path, _)| path);
+                    assert_eq!(path, Some(PathBuf::from(expected)));
                 }
                 other => panic!("{other:?}"),
             }

@@ -108,6 +108,45 @@ pub(super) fn service(text: &str) -> Result<String, Error> {
     Err(bad(format!("not a service name: {}", text.escape_debug()), &mend))
 }
 
+/// `arn:PARTITION:iam::ACCOUNT:role/NAME`.
+pub(super) fn role_arn(text: &str) -> Result<String, Error> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", partition, "iam", "", account, role]
+            if !partition.is_empty()
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && role.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+                && role.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(Error::new(Kind::Usage, format!("not the ARN of a role: {text}"))
+            .hint("write arn:aws:iam::ACCOUNT:role/NAME")),
+    }
+}
+
+/// What STS takes. It may be meant to stay unknown, so it is not shown.
+pub(super) fn external_id(text: &str) -> Result<String, Error> {
+    named(text, 2..=1224, b"_+=,.@:/-").ok_or_else(|| {
+        Error::new(Kind::Usage, "not an external ID")
+            .hint("2 to 1224 letters, digits and _+=,.@:/-")
+    })
+}
+
+/// What STS takes.
+pub(super) fn session_name(text: &str) -> Result<String, Error> {
+    named(text, 2..=64, b"_+=,.@-").ok_or_else(|| {
+        Error::new(Kind::Usage, format!("not a session name: {text}"))
+            .hint("2 to 64 letters, digits and _+=,.@-")
+    })
+}
+
+fn named(text: &str, lengths: std::ops::RangeInclusive<usize>, signs: &[u8]) -> Option<String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || signs.contains(&b);
+    (lengths.contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
+}
+
 /// Python's names too. Nothing of ours is worse than an error, so `CRITICAL` is one.
 pub(super) fn log_level(text: &str) -> Result<Level, Error> {
     match text.to_ascii_lowercase().as_str() {

@@ -1,7 +1,6 @@
 //! The credential chain: the cases under `test-vectors/credentials`, and what happens when files change.
 //!
-//! A case is a machine (`profile` as in `--profile`, `env`, the two files, others below the home folder) and
-//! what must be found there. A file is a text, its lines, `hex`, or a text repeated. All warnings must be listed, in order.
+//! `test-vectors/README.md` lists the members of a case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,80 +9,230 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::Value;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 use sigv4_proxy::credentials::ini::{self, Dialect};
-use sigv4_proxy::credentials::profile::{Files, Selection};
-use sigv4_proxy::credentials::{CredentialCache, Credentials, profile_setting};
+use sigv4_proxy::credentials::profile::{Files, Role, Selection};
+use sigv4_proxy::credentials::{CredentialCache, Credentials, Settings, profile_setting};
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::error::Kind;
 use sigv4_proxy::signing::Secret;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
+
+use crate::support::aws::Aws;
 
 const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 
 #[test]
 fn the_chain_finds_what_the_cases_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-vectors/credentials");
-    let mut count = 0;
+    let mut cases = Vec::new();
     for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let area = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        let cases: Vec<Value> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        for case in cases {
-            let name = format!("{area}-{}", case["name"].as_str().unwrap());
-            check(&Home::new(&name), &name, &case);
-            count += 1;
-        }
+        let of_file: Vec<Value> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        cases.extend(
+            of_file
+                .into_iter()
+                .map(|case| (format!("{area}-{}", case["name"].as_str().unwrap()), case)),
+        );
     }
-    assert!(count > 100, "{count} cases");
+    assert!(cases.len() > 200, "{} cases", cases.len());
+    // Several at a time: some wait for a limit to pass.
+    let next = std::sync::Mutex::new(cases.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, case)) = next.lock().unwrap().next() else { return };
+                    Case::new(name, case).check();
+                }
+            });
+        }
+    });
 }
 
-fn check(home: &Home, name: &str, case: &Value) {
-    for (key, path) in [("config", ".aws/config"), ("credentials", ".aws/credentials")] {
-        if let Some(content) = case.get(key) {
-            home.write(path, content_of(content));
-        }
-    }
-    for (path, content) in case["files"].as_object().into_iter().flatten() {
-        home.write(path, content_of(content));
-    }
-    let variables = case["env"].as_object().into_iter().flatten();
-    let variables = variables.map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
-    let environment = home.environment(variables);
-    let profile = case["profile"].as_str();
-    let expect = &case["expect"];
+/// A case on its machine.
+struct Case<'a> {
+    name: &'a str,
+    members: &'a Value,
+    home: Home,
+    aws: Option<Aws>,
+}
 
-    let cache = CredentialCache::new(environment.clone(), profile.map(str::to_owned));
-    let found = cache.get(NOW);
-    if let Some(key) = expect.get("key") {
-        let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let strings: [Option<&str>; 3] = std::array::from_fn(|at| key[at].as_str());
-        assert_eq!(parts(&found), strings, "{name}");
-        if let Some(source) = expect["source"].as_str() {
-            assert_eq!(found.source.to_string(), source, "{name}");
+impl<'a> Case<'a> {
+    fn new(name: &'a str, case: &'a Value) -> Case<'a> {
+        let home = Home::new(name);
+        let aws = case.get("network").map(|_| Aws::start(Vec::new(), NOW));
+        let case = Case { name, members: case, home, aws };
+        if let (Some(aws), Some(entries)) = (&case.aws, case.members.get("network")) {
+            let entries = case.filled(&entries.to_string());
+            aws.expect(serde_json::from_str(&entries).unwrap());
         }
-        let expires =
-            expect["expires"].as_str().map(|t| OffsetDateTime::parse(t, &Rfc3339).unwrap());
-        assert_eq!(found.expires.map(|t| t.replace_nanosecond(0).unwrap()), expires, "{name}");
-    } else {
-        let error = found.map(|found| found.source.to_string()).expect_err(name);
-        assert_eq!(error.kind(), Kind::Credentials, "{name}");
-        let message = error.to_string();
-        for words in texts(&expect["error"]) {
-            assert!(message.contains(words), "{name}: {words:?} is not in {message:?}");
+        case
+    }
+
+    fn check(&self) {
+        let Case { name, members: case, home, .. } = self;
+        for (key, path) in [("config", ".aws/config"), ("credentials", ".aws/credentials")] {
+            if let Some(content) = case.get(key) {
+                home.write(path, self.content_of(content));
+            }
         }
-        for words in texts(&expect["error_without"]) {
-            assert!(!message.contains(words), "{name}: {words:?} is in {message:?}");
+        self.write(&case["files"]);
+        for (path, script) in case["commands"].as_object().into_iter().flatten() {
+            home.write(path, self.content_of(script));
+            home.make_executable(path);
+        }
+        let of_aws = self.aws.iter().map(|aws| ("AWS_ENDPOINT_URL".to_owned(), aws.url.clone()));
+        let variables = case["env"].as_object().into_iter().flatten();
+        let variables = variables
+            .map(|(name, value)| (name.clone(), self.filled(value.as_str().unwrap())))
+            .chain(of_aws.filter(|_| case["env"]["AWS_ENDPOINT_URL"].is_null()));
+        let variables: Vec<(String, String)> = variables.collect();
+        let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let environment = home.environment(variables);
+        let profile = case["profile"].as_str();
+        let settings = Settings {
+            profile: profile.map(str::to_owned),
+            region: case["region"].as_str().map(str::to_owned),
+            target_region: case["target_region"].as_str().map(str::to_owned),
+            role: case["role"].as_str().map(|arn| Role {
+                arn: arn.to_owned(),
+                profile: None,
+                external_id: case["external_id"].as_str().map(str::to_owned),
+                session_name: case["session_name"].as_str().map(str::to_owned),
+                duration_seconds: None,
+            }),
+            ..Settings::default()
+        };
+        let cache = CredentialCache::new(environment.clone(), settings, NOW);
+        let once = [(*case).clone()];
+        for step in case["steps"].as_array().map_or(&once[..], Vec::as_slice) {
+            let now = NOW + Duration::from_secs(step["at"].as_u64().unwrap_or(0));
+            if step["at"].is_u64() {
+                self.write(&step["write"]);
+            }
+            if let Some(aws) = &self.aws {
+                aws.set_now(now);
+            }
+            self.compare(&step["expect"], &cache, now);
+        }
+        if let Some(region) = case["expect"].get("region") {
+            let found = profile_setting(&environment, profile, "region").unwrap();
+            assert_eq!(found.as_deref(), region.as_str(), "{name}");
+        }
+        if let Some(aws) = &self.aws {
+            assert_eq!(aws.unexpected(), [""; 0], "{name}");
+            assert_eq!(aws.left(), [""; 0], "{name}");
+            let names = aws.session_names();
+            let all_equal = names.windows(2).all(|pair| pair[0] == pair[1]);
+            assert!(all_equal || case["many_sessions"] == true, "{name}: {names:?}");
+        }
+        self.check_files_after();
+    }
+
+    fn compare(&self, expect: &Value, cache: &CredentialCache, now: OffsetDateTime) {
+        let name = self.name;
+        let found = cache.get(now);
+        if let Some(key) = expect.get("key") {
+            let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let strings: [Option<&str>; 3] = std::array::from_fn(|at| key[at].as_str());
+            assert_eq!(parts(&found), strings, "{name}");
+            if let Some(source) = expect["source"].as_str() {
+                assert_eq!(found.source.to_string(), source, "{name}");
+            }
+            if let Some(account) = expect.get("account") {
+                assert_eq!(found.account.as_deref(), account.as_str(), "{name}");
+            }
+            let expires = found.expires.map(|time| time.replace_nanosecond(0).unwrap());
+            match &expect["expires"] {
+                Value::Array(bounds) => {
+                    let [from, to] = [&bounds[0], &bounds[1]].map(|t| time(t.as_str().unwrap()));
+                    let expires = expires.unwrap();
+                    assert!((from..=to).contains(&expires), "{name}: {expires}");
+                }
+                expected => assert_eq!(expires, expected.as_str().map(time), "{name}"),
+            }
+        } else {
+            let error = found.map(|found| found.source.to_string()).expect_err(name);
+            let message = self.unfilled(&error.to_string());
+            for words in texts(&expect["error"]) {
+                assert!(message.contains(words), "{name}: {words:?} is not in {message:?}");
+            }
+            for words in texts(&expect["error_without"]) {
+                assert!(!message.contains(words), "{name}: {words:?} is in {message:?}");
+            }
+        }
+        let warnings = cache.take_warnings();
+        assert_eq!(warnings.len(), texts(&expect["warnings"]).count(), "{name}: {warnings:?}");
+        for (warning, words) in warnings.iter().zip(texts(&expect["warnings"])) {
+            assert!(warning.contains(words), "{name}: {words:?} is not in {warning:?}");
         }
     }
-    let warnings = cache.take_warnings();
-    assert_eq!(warnings.len(), texts(&expect["warnings"]).count(), "{name}: {warnings:?}");
-    for (warning, words) in warnings.iter().zip(texts(&expect["warnings"])) {
-        assert!(warning.contains(words), "{name}: {words:?} is not in {warning:?}");
+
+    /// The members that the files must have when all is over, for their owner alone.
+    fn check_files_after(&self) {
+        let name = self.name;
+        for (path, members) in self.members["after"].as_object().into_iter().flatten() {
+            let path = self.home.0.join(self.filled(path));
+            let content: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            for (member, value) in members.as_object().unwrap() {
+                assert_eq!(&content[member], value, "{name}: {member}");
+            }
+            #[cfg(unix)]
+            {
+                let mode = std::os::unix::fs::PermissionsExt::mode(
+                    &fs::metadata(&path).unwrap().permissions(),
+                );
+                assert_eq!(mode & 0o777, 0o600, "{name}");
+            }
+            let beside = fs::read_dir(path.parent().unwrap()).unwrap().count();
+            assert_eq!(beside, 1, "{name}: a draft was left behind");
+        }
     }
-    if let Some(region) = expect.get("region") {
-        let found = profile_setting(&environment, profile, "region").unwrap();
-        assert_eq!(found.as_deref(), region.as_str(), "{name}");
+
+    fn write(&self, files: &Value) {
+        for (path, content) in files.as_object().into_iter().flatten() {
+            self.home.write(&self.filled(path), self.content_of(content));
+        }
+    }
+
+    /// Puts in what only this run knows: `{url}`, `{home}`, `{sha1:TEXT}`, `{sha256:TEXT}`.
+    fn filled(&self, text: &str) -> String {
+        let url = self.aws.as_ref().map_or("", |aws| &aws.url);
+        let home = self.home.0.to_str().unwrap();
+        let mut text = text.replace("{url}", url).replace("{home}", home);
+        for (mark, hash) in [
+            ("{sha1:", (|text| hex::encode(Sha1::digest(text))) as fn(&str) -> String),
+            ("{sha256:", |text| hex::encode(Sha256::digest(text))),
+        ] {
+            while let Some((before, rest)) = text.split_once(mark) {
+                let (inside, after) = rest.split_once('}').unwrap();
+                text = format!("{before}{}{after}", hash(inside));
+            }
+        }
+        text
+    }
+
+    fn unfilled(&self, text: &str) -> String {
+        text.replace(self.home.0.to_str().unwrap(), "{home}")
+    }
+
+    fn content_of(&self, value: &Value) -> Vec<u8> {
+        match value {
+            Value::String(text) => self.filled(text).into_bytes(),
+            Value::Array(_) => {
+                let text = texts(value).flat_map(|line| [line, "\n"]).collect::<String>();
+                self.filled(&text).into_bytes()
+            }
+            _ if value["hex"].is_string() => hex::decode(value["hex"].as_str().unwrap()).unwrap(),
+            _ if value["json"].is_object() => self.filled(&value["json"].to_string()).into_bytes(),
+            _ => {
+                let times = usize::try_from(value["times"].as_u64().unwrap()).unwrap();
+                value["repeat"].as_str().unwrap().repeat(times).into_bytes()
+            }
+        }
     }
 }
 
@@ -148,7 +297,7 @@ fn a_file_half_written_keeps_the_old_keys() {
     assert!(!warning.contains("hush"));
 
     // Once they are refused, there is nothing to fall back on.
-    cache.reject(&first);
+    cache.reject(&first, NOW);
     assert!(cache.get(NOW).unwrap_err().to_string().contains("line 1"));
 
     home.write_keys("AKIDMENDED");
@@ -173,11 +322,15 @@ fn only_the_rejected_credentials_are_forgotten() {
     home.write_keys("AKIDONE");
     let cache = home.cache();
     let first = cache.get(NOW).unwrap();
-    cache.reject(&first);
+    cache.reject(&first, NOW);
     let second = cache.get(NOW).unwrap();
     assert!(!Arc::ptr_eq(&first, &second));
-    cache.reject(&first);
-    assert!(Arc::ptr_eq(&second, &cache.get(NOW).unwrap()), "the late rejection is not its");
+    let later = NOW + Duration::from_secs(60);
+    cache.reject(&first, later);
+    assert!(Arc::ptr_eq(&second, &cache.get(later).unwrap()), "the late rejection is not its");
+    cache.reject(&second, NOW + Duration::from_secs(29));
+    let same = cache.get(later).unwrap();
+    assert!(Arc::ptr_eq(&second, &same), "not more often than every 30 seconds");
 }
 
 #[test]
@@ -189,7 +342,8 @@ fn credentials_of_the_environment_end_when_they_expire() {
             ("AWS_SECRET_ACCESS_KEY", "hush"),
             ("AWS_CREDENTIAL_EXPIRATION", "2030-01-01T01:00:00Z"),
         ]),
-        None,
+        Settings::default(),
+        NOW,
     );
     let first = cache.get(NOW).unwrap();
     assert!(Arc::ptr_eq(&first, &cache.get(NOW + Duration::from_secs(3599)).unwrap()));
@@ -218,14 +372,14 @@ fn nothing_prints_a_secret() {
     home.write(".aws/config", config);
     home.write(".aws/credentials", credentials);
     let environment = home.environment([("AWS_PROFILE", "dev"), ("X", "hush")]);
-    let cache = CredentialCache::new(environment.clone(), None);
+    let cache = CredentialCache::new(environment.clone(), Settings::default(), NOW);
     let found = cache.get(NOW).unwrap();
     let selected = Selection::new(&environment, None);
     let files =
         Files::parse((Path::new("config"), config), (Path::new("credentials"), credentials));
     let files = files.unwrap();
     let profile = files.profile(&selected).unwrap().unwrap();
-    let plan = profile.plan().unwrap();
+    let plan = profile.plan(&mut Vec::new()).unwrap();
     let printed = format!("{environment:?}{cache:?}{found:#?}{files:?}{profile:?}{plan:?}");
     assert!(printed.contains("AKIDDEV") && !printed.contains("hush"), "{printed}");
 }
@@ -282,11 +436,13 @@ impl Home {
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Environment {
         let home = ("HOME", self.0.to_str().unwrap());
-        Environment::from_pairs(variables.into_iter().chain([home]))
+        // Nobody outside this machine is asked.
+        let disabled = ("AWS_EC2_METADATA_DISABLED", "true");
+        Environment::from_pairs([disabled, home].into_iter().chain(variables))
     }
 
     fn cache(&self) -> CredentialCache {
-        CredentialCache::new(self.environment([]), None)
+        CredentialCache::new(self.environment([]), Settings::default(), NOW)
     }
 
     /// In place, and always with the same time: files differ to the eye by their length alone.
@@ -296,6 +452,15 @@ impl Home {
         fs::write(&path, content).unwrap();
         fs::File::options().append(true).open(&path).unwrap().set_modified(written_at()).unwrap();
     }
+
+    #[cfg(unix)]
+    fn make_executable(&self, path: &str) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.0.join(path), mode).unwrap();
+    }
+
+    #[cfg(not(unix))]
+    fn make_executable(&self, _: &str) {}
 
     fn write_keys(&self, id: &str) {
         let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = hush\n");
@@ -307,18 +472,8 @@ fn written_at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fn content_of(value: &Value) -> Vec<u8> {
-    match value {
-        Value::String(text) => text.clone().into_bytes(),
-        Value::Array(_) => {
-            texts(value).flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
-        }
-        _ if value["hex"].is_string() => hex::decode(value["hex"].as_str().unwrap()).unwrap(),
-        _ => {
-            let times = usize::try_from(value["times"].as_u64().unwrap()).unwrap();
-            value["repeat"].as_str().unwrap().repeat(times).into_bytes()
-        }
-    }
+fn time(text: &str) -> OffsetDateTime {
+    OffsetDateTime::parse(text, &Rfc3339).unwrap()
 }
 
 fn texts(value: &Value) -> impl Iterator<Item = &str> {

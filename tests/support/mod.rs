@@ -10,6 +10,7 @@
 )]
 
 mod authorization;
+pub mod aws;
 pub mod canonical;
 pub mod http;
 mod mcp;

@@ -1,0 +1,234 @@
+//! IAM Identity Center: the token of `aws sso login` buys the credentials of a role.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use super::cached_token::CachedToken;
+use super::call::{Call, Network, Policy, Reply, shown};
+use super::endpoints::{Endpoints, Service};
+use super::files::Watch;
+use super::profile::Sso;
+use super::{Credentials, Source, access_key, shell_word};
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::signing::canonical::percent_encode;
+
+/// A token that ends sooner is refreshed.
+const TOKEN_MARGIN: Duration = Duration::minutes(5);
+
+/// After a refresh that failed.
+const REFRESH_PAUSE: Duration = Duration::seconds(30);
+
+/// What a question needs.
+pub(super) struct Question<'a> {
+    pub(super) sso: &'a Sso,
+    pub(super) environment: &'a Environment,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) network: &'a Network,
+    pub(super) now: OffsetDateTime,
+}
+
+/// When refreshing the token failed last.
+pub(super) type LastFailure = Option<OffsetDateTime>;
+
+impl Question<'_> {
+    pub(super) fn credentials(
+        &self,
+        last_failure: &mut LastFailure,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, Error> {
+        let path = self.cache_file()?;
+        let Some(mut cached) = CachedToken::read(&path, watch) else {
+            return Err(self.no_login("missing"));
+        };
+        let (Some(_), Some(expires)) = (cached.text("accessToken"), cached.time("expiresAt"))
+        else {
+            return Err(self.no_login("missing"));
+        };
+        let is_settled = last_failure.is_some_and(|at| self.now - at < REFRESH_PAUSE);
+        if self.sso.session.is_some() && expires - self.now <= TOKEN_MARGIN && !is_settled {
+            match self.refresh(&mut cached, watch, warnings) {
+                Ok(()) => *last_failure = None,
+                Err(why) => {
+                    *last_failure = Some(self.now);
+                    if expires <= self.now {
+                        return Err(self.no_login(&format!("expired and not refreshable: {why}")));
+                    }
+                    warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
+                }
+            }
+        }
+        match (cached.text("accessToken"), cached.time("expiresAt")) {
+            (Some(token), Some(expires)) if expires > self.now => self.role(token),
+            _ => Err(self.no_login("expired")),
+        }
+    }
+
+    /// `~/.aws/sso/cache/SHA1.json`, of the session's name, or in the older form of the start URL.
+    fn cache_file(&self) -> Result<PathBuf, Error> {
+        let name = self.sso.session.as_deref().unwrap_or(&self.sso.start_url);
+        let home = self.environment.home().ok_or_else(|| {
+            self.fault("the folder of SSO tokens is not known: HOME is not set".to_owned())
+        })?;
+        let hash = hex::encode(Sha1::digest(name));
+        Ok(home.join(".aws/sso/cache").join(format!("{hash}.json")))
+    }
+
+    /// A new token for the refresh token, unless another process has fetched one already.
+    fn refresh(
+        &self,
+        cached: &mut CachedToken,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let answer = match self.create_token(cached)? {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                // Refresh tokens serve once: whoever was first has left a newer one in the file.
+                let path = self.cache_file().map_err(|error| error.to_string())?;
+                match CachedToken::read(&path, watch) {
+                    Some(newer)
+                        if newer.text("refreshToken") != cached.text("refreshToken")
+                            && newer.time("expiresAt").is_some_and(|time| time > self.now) =>
+                    {
+                        *cached = newer;
+                        return Ok(());
+                    }
+                    _ => return Err(refusal),
+                }
+            }
+        };
+        let token = answer.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let seconds = answer.get("expiresIn").and_then(Value::as_u64);
+        let (Some(token), Some(seconds)) = (token, seconds.and_then(|s| u32::try_from(s).ok()))
+        else {
+            return Err("the answer has no accessToken or expiresIn".to_owned());
+        };
+        let ends = (self.now + Duration::seconds(seconds.into())).replace_nanosecond(0);
+        let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
+        cached.set("accessToken", token);
+        cached.set("expiresAt", ends);
+        // Without a new one the old one stays good.
+        if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+            cached.set("refreshToken", token);
+        }
+        cached.set("startUrl", &self.sso.start_url);
+        cached.set("region", &self.sso.region);
+        if let Err(error) = cached.write(watch) {
+            warnings.push(format!("the refreshed SSO token cannot be kept for others: {error}"));
+        }
+        Ok(())
+    }
+
+    /// OIDC `CreateToken`. The inner error is the server's refusal, the outer one that nothing could be asked.
+    fn create_token(
+        &self,
+        cached: &CachedToken,
+    ) -> Result<Result<serde_json::Map<String, Value>, String>, String> {
+        let member = |name: &str| cached.text(name).ok_or(format!("{name} is not in its file"));
+        let registration_ends = cached.time("registrationExpiresAt");
+        if registration_ends.is_none_or(|ends| ends <= self.now) {
+            return Err("the client registration has expired".to_owned());
+        }
+        let body = json!({
+            "clientId": member("clientId")?,
+            "clientSecret": member("clientSecret")?,
+            "grantType": "refresh_token",
+            "refreshToken": member("refreshToken")?,
+        })
+        .to_string();
+        let (endpoint, _) = self
+            .endpoints
+            .of(Service::SsoOidc, &self.sso.region, "/token")
+            .map_err(|error| error.to_string())?;
+        let headers = [("content-type", "application/json")];
+        let call =
+            Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
+        let reply =
+            self.network.send(&call, &Policy::SERVICE).map_err(|error| error.to_string())?;
+        Ok(match reply.json() {
+            Some(answer) if reply.status == 200 => Ok(answer),
+            _ => Err(reply.refusal()),
+        })
+    }
+
+    /// `GetRoleCredentials`.
+    fn role(&self, token: &str) -> Result<Credentials, Error> {
+        let Sso { account, role, .. } = self.sso;
+        let encoded = |text: &str| percent_encode(text.as_bytes(), b"");
+        let resource = format!(
+            "/federation/credentials?role_name={}&account_id={}",
+            encoded(role),
+            encoded(account)
+        );
+        let (endpoint, _) = self
+            .endpoints
+            .of(Service::Sso, &self.sso.region, &resource)
+            .map_err(|error| error.context(format_args!("profile {:?}", self.sso.profile)))?;
+        if !super::sendable(token) {
+            return Err(self.no_login("not usable"));
+        }
+        let headers = [("x-amz-sso_bearer_token", token)];
+        let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
+        let reply = self.network.send(&call, &Policy::SERVICE);
+        let reply = reply
+            .map_err(|error| error.context(format_args!("profile {:?}: SSO", self.sso.profile)))?;
+        match reply.status {
+            200 => self.credentials_of(&reply),
+            401 => Err(self.no_login("revoked")),
+            _ => Err(self.fault(self.refused(&reply))),
+        }
+    }
+
+    fn refused(&self, reply: &Reply) -> String {
+        let Sso { account, role, .. } = self.sso;
+        let body = reply.json().unwrap_or_default();
+        let what = match body.get("message").and_then(Value::as_str) {
+            Some(message) => format!("{} ({})", shown(message), reply.status),
+            None => reply.refusal(),
+        };
+        format!("role {role} in account {account}: {what}")
+    }
+
+    fn credentials_of(&self, reply: &Reply) -> Result<Credentials, Error> {
+        let Sso { account, role, profile, .. } = self.sso;
+        let answer = reply.json().unwrap_or_default();
+        let found = answer.get("roleCredentials").and_then(Value::as_object);
+        let text = |name: &str| {
+            let text = found.and_then(|found| found.get(name)?.as_str());
+            text.filter(|text| !text.is_empty())
+                .ok_or_else(|| self.fault(format!("SSO: no {name} in the answer")))
+        };
+        let millis = found.and_then(|found| found.get("expiration")?.as_i64());
+        let expires = millis
+            .and_then(|millis| OffsetDateTime::from_unix_timestamp(millis / 1000).ok())
+            .ok_or_else(|| self.fault("SSO: no expiration in the answer".to_owned()))?;
+        Ok(Credentials {
+            key: access_key(
+                text("accessKeyId")?,
+                text("secretAccessKey")?,
+                Some(text("sessionToken")?),
+            ),
+            expires: Some(expires),
+            account: Some(account.clone()),
+            source: Source::Sso { profile: profile.clone(), role: role.clone() },
+        })
+    }
+
+    fn no_login(&self, what: &str) -> Error {
+        let whose = match &self.sso.session {
+            Some(session) => format!("--sso-session {}", shell_word(session)),
+            None => format!("--profile {}", shell_word(&self.sso.profile)),
+        };
+        self.fault(format!("SSO token {what}; run \"aws sso login {whose}\""))
+    }
+
+    fn fault(&self, what: String) -> Error {
+        Error::new(Kind::Credentials, what).context(format_args!("profile {:?}", self.sso.profile))
+    }
+}

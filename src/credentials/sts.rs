@@ -1,0 +1,217 @@
+//! AWS STS: `AssumeRole` and `AssumeRoleWithWebIdentity`, and its answers in XML.
+
+use time::OffsetDateTime;
+
+use super::call::{Call, Network, Policy, Reply, shown};
+use super::profile::{Role, WebIdentity};
+use super::{Credentials, Source, access_key, time_of};
+use crate::endpoint::Endpoint;
+use crate::error::{AwsError, Error, Kind};
+use crate::signing::canonical::percent_encode;
+use crate::signing::{
+    AccessKey, Algorithm, Header, PathRule, Payload, PayloadRule, Request, Signer, Target,
+};
+
+const CONTENT_TYPE: Header<'_> =
+    ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+
+/// How STS is reached: its endpoint and the region to sign for.
+#[derive(Debug)]
+pub(super) struct Sts<'a> {
+    pub(super) network: &'a Network,
+    pub(super) endpoint: Endpoint,
+    pub(super) region: String,
+    /// For roles that name none themselves. The same for the life of the process.
+    pub(super) session_name: &'a str,
+}
+
+impl Sts<'_> {
+    pub(super) fn assume_role(
+        &self,
+        role: &Role,
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Error> {
+        let mut fields = vec![
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", &role.arn),
+            ("RoleSessionName", role.session_name.as_deref().unwrap_or(self.session_name)),
+        ];
+        fields.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
+        let duration = role.duration_seconds.map(|seconds| seconds.to_string());
+        fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
+        let body = form(&fields);
+
+        let target = Target::new(
+            &self.endpoint.authority(),
+            self.endpoint.path(),
+            self.endpoint.query(),
+            PathRule::of_service("sts"),
+        );
+        let request = Request {
+            method: "POST",
+            target: &target,
+            headers: &[CONTENT_TYPE],
+            payload: &Payload::of(body.as_bytes(), PayloadRule::of_service("sts")),
+        };
+        let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
+        let mut headers = vec![CONTENT_TYPE];
+        headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
+        let asked_by = match &role.profile {
+            Some(profile) => format!(" (profile {profile:?})"),
+            None => " (--role-arn)".to_owned(),
+        };
+        self.ask(&headers, &body, source)
+            .map_err(|error| error.context(format_args!("AssumeRole {}{asked_by}", role.arn)))
+    }
+
+    /// Neither signed nor otherwise authenticated: the token in the body says who asks.
+    pub(super) fn assume_role_with_web_identity(
+        &self,
+        identity: &WebIdentity,
+        token: &str,
+    ) -> Result<Credentials, Error> {
+        let body = form(&[
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", &identity.role_arn),
+            ("RoleSessionName", identity.session_name.as_deref().unwrap_or(self.session_name)),
+            ("WebIdentityToken", token),
+        ]);
+        let source = Source::WebIdentity {
+            role: identity.role_arn.clone(),
+            profile: identity.profile.clone(),
+        };
+        self.ask(&[CONTENT_TYPE], &body, source).map_err(|error| {
+            error.context(format_args!("AssumeRoleWithWebIdentity {}", identity.role_arn))
+        })
+    }
+
+    fn ask(
+        &self,
+        headers: &[Header<'_>],
+        body: &str,
+        source: Source,
+    ) -> Result<Credentials, Error> {
+        let call =
+            Call { method: "POST", endpoint: &self.endpoint, headers, body: body.as_bytes() };
+        let reply = self.network.send(&call, &Policy::SERVICE)?;
+        if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(&reply)) }
+    }
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", percent_encode(value.as_bytes(), b"")))
+        .collect();
+    pairs.join("&")
+}
+
+/// The `Credentials` of an answer, wherever they stand in it.
+fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
+    let wrong = |what: &str| Error::new(Kind::Credentials, what);
+    let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
+    let document = roxmltree::Document::parse(text)
+        .map_err(|_| wrong("answer is not XML with Credentials"))?;
+    let found = element(document.root(), "Credentials")
+        .ok_or_else(|| wrong("answer has no Credentials"))?;
+    let field = |name: &str| {
+        let text = text_of(found, name).filter(|text| !text.is_empty());
+        text.ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
+    };
+    let token = field("SessionToken")?;
+    let key = access_key(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
+    let expires = time_of(&field("Expiration")?)
+        .ok_or_else(|| wrong("answer has an Expiration that is no time"))?;
+    let account = element(document.root(), "AssumedRoleUser")
+        .and_then(|user| text_of(user, "Arn"))
+        .and_then(|arn| arn.split(':').nth(4).map(str::to_owned))
+        .filter(|account| !account.is_empty());
+    Ok(Credentials { key, expires: Some(expires), account, source })
+}
+
+/// `AccessDenied: User … is not authorized … [request id]`.
+fn refusal(reply: &Reply) -> Error {
+    let text = String::from_utf8_lossy(&reply.body);
+    let document = roxmltree::Document::parse(&text).ok();
+    let root = document.as_ref().map(roxmltree::Document::root);
+    let told = |name| root.and_then(|root| text_of(root, name));
+    let request_id = told("RequestId").map(|id| shown(&id));
+    let Some(code) = told("Code").map(|code| shown(&code)) else {
+        return Error::new(Kind::Credentials, reply.refusal());
+    };
+    let message = told("Message").map(|message| format!(": {}", shown(&message)));
+    let id = request_id.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
+    let error = Error::new(Kind::Credentials, format!("{code}{}{id}", message.unwrap_or_default()));
+    error.aws(AwsError { error_type: Some(code), request_id })
+}
+
+/// By local name: STS puts its namespace on everything.
+fn element<'a, 'x>(within: roxmltree::Node<'a, 'x>, name: &str) -> Option<roxmltree::Node<'a, 'x>> {
+    within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
+}
+
+/// All text below the element, so that comments and CDATA do not cut it.
+fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
+    let texts = element(within, name)?.descendants().filter(roxmltree::Node::is_text);
+    Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::Secret;
+
+    fn read(xml: &str) -> Result<Credentials, Error> {
+        credentials(xml.as_bytes(), Source::Environment)
+    }
+
+    #[test]
+    fn an_answer() {
+        let found = read(
+            "<?xml version=\"1.0\"?><r xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+             <R><Credentials><Expiration>2030-01-01T00:00:00.5Z</Expiration><!-- c -->\
+             <SessionToken>a<![CDATA[&b]]></SessionToken><AccessKeyId> A&#75;ID\n</AccessKeyId>\
+             <SecretAccessKey>x&amp;y<!-- c -->z</SecretAccessKey></Credentials>\
+             <AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/R/s</Arn></AssumedRoleUser></R></r>",
+        )
+        .unwrap();
+        let key = &found.key;
+        let token = key.token.as_ref().map(Secret::expose);
+        assert_eq!((key.id.as_str(), key.secret.expose(), token), ("AKID", "x&yz", Some("a&b")));
+        assert_eq!(found.account.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        for (xml, message) in [
+            ("{}", "answer is not XML with Credentials"),
+            ("<a/>", "answer has no Credentials"),
+            ("<a><Credentials/></a>", "answer has no SessionToken in its Credentials"),
+        ] {
+            assert_eq!(read(xml).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let error = |status, body: &str| {
+            refusal(&Reply { status, body: body.into(), token_ttl: None }).to_string()
+        };
+        let xml = "<E><Error><Code>AccessDenied</Code><Message>not\n so</Message></Error><RequestId>1-2</RequestId></E>";
+        assert_eq!(error(403, xml), "AccessDenied: not so [1-2]");
+        assert_eq!(error(502, "<html>"), "status 502");
+        assert_eq!(error(307, ""), "status 307 (redirects are not followed)");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_or_read_but_harmless() {
+        let deep = "<a>".repeat(200_000);
+        assert!(read(&deep).is_err());
+        let closed = "<a>".repeat(50_000) + &"</a>".repeat(50_000);
+        assert!(read(&closed).is_err());
+    }
+}
