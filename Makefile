@@ -1,10 +1,11 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test check fmt fmt-check clippy doc
+.PHONY: help demo test test-moto check fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
+	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -16,6 +17,14 @@ demo:
 
 test:
 	cargo test --locked
+
+test-moto: target/moto/bin/moto_server
+	cargo build --quiet --locked --example credentials-probe
+	target/moto/bin/python tests/moto/check.py target/debug/examples/credentials-probe
+
+target/moto/bin/moto_server:
+	python3 -m venv target/moto
+	target/moto/bin/pip install --quiet 'moto[server]==5.2.2'
 
 check: fmt-check clippy test doc
 

@@ -1,240 +1,23 @@
-//! The credential chain: the cases under `test-vectors/credentials`, and what happens when files change.
-//!
-//! `test-vectors/README.md` lists the members of a case.
+//! What is found once: when files change, keys expire or are rejected, and many ask at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
-use serde_json::Value;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use serde_json::json;
 use sigv4_proxy::credentials::ini::{self, Dialect};
-use sigv4_proxy::credentials::profile::{Files, Role, Selection};
-use sigv4_proxy::credentials::{CredentialCache, Credentials, Settings, profile_setting};
+use sigv4_proxy::credentials::profile::{Files, Selection};
+use sigv4_proxy::credentials::{CredentialCache, Credentials, Settings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::signing::Secret;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 
 use crate::support::aws::Aws;
 
-const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
-
-#[test]
-fn the_chain_finds_what_the_cases_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-vectors/credentials");
-    let mut cases = Vec::new();
-    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let area = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        let of_file: Vec<Value> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        cases.extend(
-            of_file
-                .into_iter()
-                .map(|case| (format!("{area}-{}", case["name"].as_str().unwrap()), case)),
-        );
-    }
-    assert!(cases.len() > 200, "{} cases", cases.len());
-    // Several at a time: some wait for a limit to pass.
-    let next = std::sync::Mutex::new(cases.iter());
-    std::thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                loop {
-                    let Some((name, case)) = next.lock().unwrap().next() else { return };
-                    Case::new(name, case).check();
-                }
-            });
-        }
-    });
-}
-
-/// A case on its machine.
-struct Case<'a> {
-    name: &'a str,
-    members: &'a Value,
-    home: Home,
-    aws: Option<Aws>,
-}
-
-impl<'a> Case<'a> {
-    fn new(name: &'a str, case: &'a Value) -> Case<'a> {
-        let home = Home::new(name);
-        let aws = case.get("network").map(|_| Aws::start(Vec::new(), NOW));
-        let case = Case { name, members: case, home, aws };
-        if let (Some(aws), Some(entries)) = (&case.aws, case.members.get("network")) {
-            let entries = case.filled(&entries.to_string());
-            aws.expect(serde_json::from_str(&entries).unwrap());
-        }
-        case
-    }
-
-    fn check(&self) {
-        let Case { name, members: case, home, .. } = self;
-        for (key, path) in [("config", ".aws/config"), ("credentials", ".aws/credentials")] {
-            if let Some(content) = case.get(key) {
-                home.write(path, self.content_of(content));
-            }
-        }
-        self.write(&case["files"]);
-        for (path, script) in case["commands"].as_object().into_iter().flatten() {
-            home.write(path, self.content_of(script));
-            home.make_executable(path);
-        }
-        let of_aws = self.aws.iter().map(|aws| ("AWS_ENDPOINT_URL".to_owned(), aws.url.clone()));
-        let variables = case["env"].as_object().into_iter().flatten();
-        let variables = variables
-            .map(|(name, value)| (name.clone(), self.filled(value.as_str().unwrap())))
-            .chain(of_aws.filter(|_| case["env"]["AWS_ENDPOINT_URL"].is_null()));
-        let variables: Vec<(String, String)> = variables.collect();
-        let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let environment = home.environment(variables);
-        let profile = case["profile"].as_str();
-        let settings = Settings {
-            profile: profile.map(str::to_owned),
-            region: case["region"].as_str().map(str::to_owned),
-            target_region: case["target_region"].as_str().map(str::to_owned),
-            role: case["role"].as_str().map(|arn| Role {
-                arn: arn.to_owned(),
-                profile: None,
-                external_id: case["external_id"].as_str().map(str::to_owned),
-                session_name: case["session_name"].as_str().map(str::to_owned),
-                duration_seconds: None,
-            }),
-            ..Settings::default()
-        };
-        let cache = CredentialCache::new(environment.clone(), settings, NOW);
-        let once = [(*case).clone()];
-        for step in case["steps"].as_array().map_or(&once[..], Vec::as_slice) {
-            let now = NOW + Duration::from_secs(step["at"].as_u64().unwrap_or(0));
-            if step["at"].is_u64() {
-                self.write(&step["write"]);
-            }
-            if let Some(aws) = &self.aws {
-                aws.set_now(now);
-            }
-            self.compare(&step["expect"], &cache, now);
-        }
-        if let Some(region) = case["expect"].get("region") {
-            let found = profile_setting(&environment, profile, "region").unwrap();
-            assert_eq!(found.as_deref(), region.as_str(), "{name}");
-        }
-        if let Some(aws) = &self.aws {
-            assert_eq!(aws.unexpected(), [""; 0], "{name}");
-            assert_eq!(aws.left(), [""; 0], "{name}");
-            let names = aws.session_names();
-            let all_equal = names.windows(2).all(|pair| pair[0] == pair[1]);
-            assert!(all_equal || case["many_sessions"] == true, "{name}: {names:?}");
-        }
-        self.check_files_after();
-    }
-
-    fn compare(&self, expect: &Value, cache: &CredentialCache, now: OffsetDateTime) {
-        let name = self.name;
-        let found = cache.get(now);
-        if let Some(key) = expect.get("key") {
-            let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
-            let strings: [Option<&str>; 3] = std::array::from_fn(|at| key[at].as_str());
-            assert_eq!(parts(&found), strings, "{name}");
-            if let Some(source) = expect["source"].as_str() {
-                assert_eq!(found.source.to_string(), source, "{name}");
-            }
-            if let Some(account) = expect.get("account") {
-                assert_eq!(found.account.as_deref(), account.as_str(), "{name}");
-            }
-            let expires = found.expires.map(|time| time.replace_nanosecond(0).unwrap());
-            match &expect["expires"] {
-                Value::Array(bounds) => {
-                    let [from, to] = [&bounds[0], &bounds[1]].map(|t| time(t.as_str().unwrap()));
-                    let expires = expires.unwrap();
-                    assert!((from..=to).contains(&expires), "{name}: {expires}");
-                }
-                expected => assert_eq!(expires, expected.as_str().map(time), "{name}"),
-            }
-        } else {
-            let error = found.map(|found| found.source.to_string()).expect_err(name);
-            let message = self.unfilled(&error.to_string());
-            for words in texts(&expect["error"]) {
-                assert!(message.contains(words), "{name}: {words:?} is not in {message:?}");
-            }
-            for words in texts(&expect["error_without"]) {
-                assert!(!message.contains(words), "{name}: {words:?} is in {message:?}");
-            }
-        }
-        let warnings = cache.take_warnings();
-        assert_eq!(warnings.len(), texts(&expect["warnings"]).count(), "{name}: {warnings:?}");
-        for (warning, words) in warnings.iter().zip(texts(&expect["warnings"])) {
-            assert!(warning.contains(words), "{name}: {words:?} is not in {warning:?}");
-        }
-    }
-
-    /// The members that the files must have when all is over, for their owner alone.
-    fn check_files_after(&self) {
-        let name = self.name;
-        for (path, members) in self.members["after"].as_object().into_iter().flatten() {
-            let path = self.home.0.join(self.filled(path));
-            let content: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-            for (member, value) in members.as_object().unwrap() {
-                assert_eq!(&content[member], value, "{name}: {member}");
-            }
-            #[cfg(unix)]
-            {
-                let mode = std::os::unix::fs::PermissionsExt::mode(
-                    &fs::metadata(&path).unwrap().permissions(),
-                );
-                assert_eq!(mode & 0o777, 0o600, "{name}");
-            }
-            let beside = fs::read_dir(path.parent().unwrap()).unwrap().count();
-            assert_eq!(beside, 1, "{name}: a draft was left behind");
-        }
-    }
-
-    fn write(&self, files: &Value) {
-        for (path, content) in files.as_object().into_iter().flatten() {
-            self.home.write(&self.filled(path), self.content_of(content));
-        }
-    }
-
-    /// Puts in what only this run knows: `{url}`, `{home}`, `{sha1:TEXT}`, `{sha256:TEXT}`.
-    fn filled(&self, text: &str) -> String {
-        let url = self.aws.as_ref().map_or("", |aws| &aws.url);
-        let home = self.home.0.to_str().unwrap();
-        let mut text = text.replace("{url}", url).replace("{home}", home);
-        for (mark, hash) in [
-            ("{sha1:", (|text| hex::encode(Sha1::digest(text))) as fn(&str) -> String),
-            ("{sha256:", |text| hex::encode(Sha256::digest(text))),
-        ] {
-            while let Some((before, rest)) = text.split_once(mark) {
-                let (inside, after) = rest.split_once('}').unwrap();
-                text = format!("{before}{}{after}", hash(inside));
-            }
-        }
-        text
-    }
-
-    fn unfilled(&self, text: &str) -> String {
-        text.replace(self.home.0.to_str().unwrap(), "{home}")
-    }
-
-    fn content_of(&self, value: &Value) -> Vec<u8> {
-        match value {
-            Value::String(text) => self.filled(text).into_bytes(),
-            Value::Array(_) => {
-                let text = texts(value).flat_map(|line| [line, "\n"]).collect::<String>();
-                self.filled(&text).into_bytes()
-            }
-            _ if value["hex"].is_string() => hex::decode(value["hex"].as_str().unwrap()).unwrap(),
-            _ if value["json"].is_object() => self.filled(&value["json"].to_string()).into_bytes(),
-            _ => {
-                let times = usize::try_from(value["times"].as_u64().unwrap()).unwrap();
-                value["repeat"].as_str().unwrap().repeat(times).into_bytes()
-            }
-        }
-    }
-}
+pub(crate) const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 
 #[test]
 fn unchanged_files_are_not_read_again() {
@@ -351,6 +134,54 @@ fn credentials_of_the_environment_end_when_they_expire() {
     assert!(error.message().contains("environment credentials expired at 2030-01-01T01:00:00Z"));
 }
 
+/// A home whose profile asks for a role, and an STS that gives it for an hour each time it is asked.
+fn role_for_an_hour(name: &str, second_takes_ms: u64) -> (CredentialCache, Aws) {
+    let home = Home::new(name);
+    let config = "[default]\nrole_arn = r\nsource_profile = base\nregion = us-east-1\n";
+    home.write(".aws/config", config);
+    home.write(".aws/credentials", "[base]\naws_access_key_id = A\naws_secret_access_key = S\n");
+    let answer = |key: &str, time: &str, wait_ms: u64| {
+        let credentials = format!(
+            "<a><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>t</SessionToken><Expiration>{time}</Expiration></Credentials></a>"
+        );
+        json!({ "ask": "POST /", "wait_ms": wait_ms, "answer": credentials })
+    };
+    let first = answer("ASIAONE", "2030-01-01T01:00:00Z", 0);
+    let second = answer("ASIATWO", "2030-01-01T02:00:00Z", second_takes_ms);
+    let aws = Aws::start(vec![first, second], NOW);
+    let environment = home.environment([("AWS_ENDPOINT_URL", aws.url.as_str())]);
+    (CredentialCache::new(environment, Settings::default(), NOW), aws)
+}
+
+#[test]
+fn a_thousand_requests_ask_once() {
+    let (cache, aws) = role_for_an_hour("thousand", 0);
+    for at in 0..1000 {
+        let found = cache.get(NOW + Duration::from_secs(3 * at)).unwrap();
+        assert_eq!(parts(&found)[0], Some("ASIAONE"));
+    }
+    assert_eq!(aws.counts(), [1, 0]);
+}
+
+#[test]
+fn newer_keys_are_fetched_while_the_old_ones_serve() {
+    let (cache, aws) = role_for_an_hour("ahead", 300);
+    cache.get(NOW).unwrap();
+    let soon = NOW + Duration::from_secs(3600 - 120);
+    // Nobody waits, and one question is enough.
+    let before = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(parts(&cache.get(soon).unwrap())[0], Some("ASIAONE"));
+    }
+    assert!(before.elapsed() < Duration::from_millis(250), "{:?}", before.elapsed());
+    while parts(&cache.get(soon).unwrap())[0] != Some("ASIATWO") {
+        assert!(before.elapsed() < Duration::from_secs(10), "the newer keys do not come");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    assert_eq!((aws.counts(), aws.unexpected()), (vec![1, 1], vec![]));
+}
+
 #[test]
 fn threads_share_what_is_found() {
     let home = Home::new("threads");
@@ -421,17 +252,17 @@ proptest! {
 }
 
 /// A home folder of its own for each test, made anew.
-struct Home(PathBuf);
+pub(crate) struct Home(pub(crate) PathBuf);
 
 impl Home {
-    fn new(name: &str) -> Home {
+    pub(crate) fn new(name: &str) -> Home {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("credentials").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join(".aws")).unwrap();
         Home(folder)
     }
 
-    fn environment<'a>(
+    pub(crate) fn environment<'a>(
         &'a self,
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Environment {
@@ -446,7 +277,7 @@ impl Home {
     }
 
     /// In place, and always with the same time: files differ to the eye by their length alone.
-    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -454,13 +285,13 @@ impl Home {
     }
 
     #[cfg(unix)]
-    fn make_executable(&self, path: &str) {
+    pub(crate) fn make_executable(&self, path: &str) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(self.0.join(path), mode).unwrap();
     }
 
     #[cfg(not(unix))]
-    fn make_executable(&self, _: &str) {}
+    pub(crate) fn make_executable(&self, _: &str) {}
 
     fn write_keys(&self, id: &str) {
         let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = hush\n");
@@ -472,15 +303,7 @@ fn written_at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fn time(text: &str) -> OffsetDateTime {
-    OffsetDateTime::parse(text, &Rfc3339).unwrap()
-}
-
-fn texts(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().into_iter().flatten().map(|text| text.as_str().unwrap())
-}
-
-fn parts(found: &Credentials) -> [Option<&str>; 3] {
+pub(crate) fn parts(found: &Credentials) -> [Option<&str>; 3] {
     let key = &found.key;
     [Some(&key.id), Some(key.secret.expose()), key.token.as_ref().map(Secret::expose)]
 }

@@ -7,6 +7,8 @@ mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod credential_cases;
+mod credential_program;
 mod credentials;
 mod docs;
 mod program;
