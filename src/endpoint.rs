@@ -57,6 +57,32 @@ impl Endpoint {
         })
     }
 
+    /// The URL that a server's reference to itself means (RFC 3986 §5), if it stays with this scheme, host and port.
+    pub fn join(&self, reference: &str) -> Result<Endpoint, Error> {
+        let reference = reference.trim();
+        let scheme = if self.secure { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", self.authority());
+        let name = reference.split(['/', '?', '#']).next().unwrap_or_default();
+        let typed = if name.contains(':') {
+            reference.to_owned()
+        } else if reference.starts_with("//") {
+            format!("{scheme}:{reference}")
+        } else if reference.starts_with('/') {
+            format!("{origin}{reference}")
+        } else if reference.starts_with('?') {
+            format!("{origin}{}{reference}", self.path)
+        } else {
+            let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            format!("{origin}{folder}/{reference}")
+        };
+        let joined = Endpoint::parse(&typed)?;
+        let same = joined.secure == self.secure
+            && joined.host == self.host
+            && joined.port == self.port
+            && !joined.user_info;
+        if same { Ok(joined) } else { Err(wrong(format!("leads away from {origin}"))) }
+    }
+
     /// What stands for a URL that could not be read. Leads nowhere.
     pub(crate) fn unknown() -> Endpoint {
         Endpoint {
@@ -330,6 +356,37 @@ mod tests {
         ] {
             let error = Endpoint::parse(typed).expect_err(typed).to_string();
             assert!(error.contains(why), "{typed}: {error}");
+        }
+    }
+
+    #[test]
+    fn references_stay_with_their_origin() {
+        let base = Endpoint::parse("https://a.example:8443/x/sse?old=1").expect("a URL");
+        for (reference, expected) in [
+            ("/messages?sessionId=7", "https://a.example:8443/messages?sessionId=7"),
+            ("messages/?s=1", "https://a.example:8443/x/messages/?s=1"),
+            ("../m", "https://a.example:8443/m"),
+            ("?s=1", "https://a.example:8443/x/sse?s=1"),
+            ("https://A.example:8443/m", "https://a.example:8443/m"),
+            ("//a.example:8443/m", "https://a.example:8443/m"),
+        ] {
+            let joined = base.join(reference).expect(reference);
+            assert_eq!(joined.to_string(), expected, "{reference}");
+        }
+        for reference in [
+            "https://a.example/m",
+            "http://a.example:8443/m",
+            "https://evil.example:8443/m",
+            "//evil.example/m",
+            "https://u@a.example:8443/m",
+            "https://a.example:8443@evil.example/m",
+            "javascript:alert(1)",
+            "/\\evil.example",
+        ] {
+            match base.join(reference) {
+                Ok(joined) => assert_eq!(joined.authority(), "a.example:8443", "{reference}"),
+                Err(error) => assert!(error.to_string().contains("URL"), "{error}"),
+            }
         }
     }
 

@@ -64,7 +64,7 @@ struct Meta {
 }
 
 /// As it is where that is safe in a header; else base64 between markers, also for what looks so encoded.
-fn encoded(value: String) -> String {
+pub(crate) fn encoded(value: String) -> String {
     let is_plain = !value.is_empty()
         && value.bytes().all(|b| matches!(b, 0x20..=0x7e))
         && value.trim() == value

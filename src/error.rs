@@ -52,6 +52,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     aws: Option<Box<AwsError>>,
+    is_unsent: bool,
 }
 
 /// What AWS said of a refusal, in its own words.
@@ -64,7 +65,7 @@ pub struct AwsError {
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, aws: None }
+        Error { kind, message: message.into(), hint: None, aws: None, is_unsent: false }
     }
 
     /// Says what the reader can do about it.
@@ -86,6 +87,17 @@ impl Error {
     pub fn aws(mut self, aws: AwsError) -> Error {
         self.aws = Some(Box::new(aws));
         self
+    }
+
+    /// Marks a request of which nothing can have reached the server.
+    #[must_use]
+    pub fn unsent(mut self) -> Error {
+        self.is_unsent = true;
+        self
+    }
+
+    pub fn is_unsent(&self) -> bool {
+        self.is_unsent
     }
 
     pub fn kind(&self) -> Kind {

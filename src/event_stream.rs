@@ -14,6 +14,13 @@ pub struct Event {
     pub data: Vec<u8>,
 }
 
+impl Event {
+    /// Whether it carries a message; other names are somebody else's.
+    pub fn is_message(&self) -> bool {
+        self.name.is_empty() || self.name == "message"
+    }
+}
+
 /// Reads events as they arrive.
 #[derive(Debug)]
 pub struct EventStream<R> {

@@ -43,18 +43,38 @@ pub(crate) struct Lane {
 #[derive(Debug)]
 pub(crate) struct Call {
     serial: u64,
-    pub(crate) id: Id,
+    /// One, or those of a batch.
+    pub(crate) ids: Vec<Id>,
     pub(crate) is_initialize: bool,
+    /// It stays open as long as both sides like; it does not count as in flight.
+    pub(crate) is_subscription: bool,
     /// It needs no session, and the end of its connection takes it back (2026-07-28).
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
     pub(crate) cancel: Cancel,
-    /// The client took it back: nothing more of it is written. Changed under the output lock only.
-    pub(crate) taken_back: AtomicBool,
+    /// The client took this request back: nothing more of it is written. One for each id; changed under the output
+    /// lock only.
+    taken_back: Vec<AtomicBool>,
     /// It no longer counts as in flight. Changed by the lane alone, as the next one.
     settled: AtomicBool,
     /// Its thread counts as `finishing`.
     finishing: AtomicBool,
+}
+
+impl Call {
+    /// Takes back this id. True if nothing is left that the client waits for.
+    pub(crate) fn take_back(&self, id: &Id) -> bool {
+        for (its_id, taken_back) in self.ids.iter().zip(&self.taken_back) {
+            if its_id == id {
+                taken_back.store(true, Ordering::Relaxed);
+            }
+        }
+        (0..self.ids.len()).all(|place| self.is_taken_back(place))
+    }
+
+    pub(crate) fn is_taken_back(&self, place: usize) -> bool {
+        self.taken_back[place].load(Ordering::Relaxed)
+    }
 }
 
 /// What may start.
@@ -105,28 +125,32 @@ impl Lane {
     /// Takes the first that waits, if it may start now.
     pub(crate) fn start_next(&mut self) -> Option<Start> {
         let next = self.waiting.front()?;
-        let is_request = next.id().is_some();
-        let is_initialize = is_request && next.method() == Some("initialize");
-        let has_room = !is_request || is_initialize || self.unanswered < self.max_in_flight;
+        let is_request = !next.ids().is_empty();
+        let (is_initialize, is_subscription) = (next.is_initialize(), next.is_subscription());
+        let has_room =
+            !is_request || is_initialize || is_subscription || self.unanswered < self.max_in_flight;
         if self.barrier || self.closed || !has_room {
             return None;
         }
         let message = self.take_waiting_at(0)?;
         self.barrier = !is_request || is_initialize;
-        let Some(id) = message.id() else { return Some(Start::Notification(message)) };
+        if !is_request {
+            return Some(Start::Notification(message));
+        }
         let call = Arc::new(Call {
             serial: self.next_serial,
-            id: id.clone(),
+            ids: message.ids().to_vec(),
             is_initialize,
+            is_subscription,
             is_sessionless: message.envelope().is_some(),
             started: Instant::now(),
             cancel: Cancel::default(),
-            taken_back: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
+            taken_back: message.ids().iter().map(|_| AtomicBool::new(false)).collect(),
+            settled: AtomicBool::new(is_subscription),
             finishing: AtomicBool::new(false),
         });
         self.next_serial += 1;
-        self.unanswered += 1;
+        self.unanswered += usize::from(!is_subscription);
         self.calls.insert(call.serial, Arc::clone(&call));
         Some(Start::Call(call, message))
     }
@@ -169,13 +193,16 @@ impl Lane {
 
     /// Takes a request out that has not left yet.
     pub(crate) fn take_waiting(&mut self, id: &Id) -> Option<Message> {
-        let at = self.waiting.iter().position(|waiting| waiting.id() == Some(id))?;
+        let at = self.waiting.iter().position(|waiting| waiting.ids() == [id.clone()])?;
         self.take_waiting_at(at)
     }
 
     /// The unanswered call of this id; of two the later.
     pub(crate) fn running(&self, id: &Id) -> Option<Arc<Call>> {
-        let is_it = |call: &&Arc<Call>| call.id == *id && !call.settled.load(Ordering::Relaxed);
+        let is_it = |call: &&Arc<Call>| {
+            let is_open = call.is_subscription || !call.settled.load(Ordering::Relaxed);
+            is_open && call.ids.contains(id)
+        };
         self.calls.values().rev().find(is_it).cloned()
     }
 
@@ -280,13 +307,37 @@ mod tests {
         let mut lane = lane(1, &[&ping(1), &ping(2), &ping(3)]);
         let one = start_call(&mut lane);
         let two = message(&ping(2));
-        let two = two.id().expect("a request");
+        let two = &two.ids()[0];
         assert!(lane.running(two).is_none());
         assert!(lane.take_waiting(two).is_some() && lane.take_waiting(two).is_none());
-        assert!(lane.running(&one.id).is_some());
+        assert!(lane.running(&one.ids[0]).is_some());
         lane.end_call(&one);
-        assert!(lane.running(&one.id).is_none());
-        assert_eq!(start_call(&mut lane).id.as_json(), "3");
+        assert!(lane.running(&one.ids[0]).is_none());
+        assert_eq!(start_call(&mut lane).ids[0].as_json(), "3");
+    }
+
+    #[test]
+    fn a_subscription_takes_no_place_and_can_be_taken_back() {
+        let subscription = r#"{"id":9,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let mut lane = lane(1, &[subscription, &ping(1), &ping(2)]);
+        let subscription = start_call(&mut lane);
+        let one = start_call(&mut lane);
+        assert!(lane.start_next().is_none(), "one is in flight");
+        lane.end_call(&one);
+        let two = start_call(&mut lane);
+        lane.end_call(&two);
+        assert!(lane.is_idle(), "an open subscription keeps nobody waiting");
+        assert!(lane.running(&subscription.ids[0]).is_some());
+        lane.end_call(&subscription);
+        assert!(lane.is_idle() && lane.running(&subscription.ids[0]).is_none());
+    }
+
+    #[test]
+    fn a_batch_is_taken_back_id_by_id() {
+        let mut lane = lane(1, &[r#"[{"id":1,"method":"a"},{"id":"1","method":"b"}]"#]);
+        let batch = start_call(&mut lane);
+        assert!(!batch.take_back(&batch.ids[1]) && batch.is_taken_back(1));
+        assert!(batch.take_back(&batch.ids[0]));
     }
 
     #[test]

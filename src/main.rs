@@ -1,6 +1,7 @@
 //! Start here: options and environment, the parts, the exit code.
 
 use sigv4_proxy::clock;
+use sigv4_proxy::conversation::Conversation;
 use sigv4_proxy::credentials::profile::Role;
 use sigv4_proxy::credentials::{self, CredentialCache, Settings};
 use sigv4_proxy::environment::Environment;
@@ -55,7 +56,8 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     };
     let http = Http::new(&options.endpoint, limits, &ca_bundle);
     let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
-    let upstream = Arc::new(Upstream::new(options, http, credentials.clone(), log.clone()));
+    let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
+    let conversation = Arc::new(Conversation::new(options, upstream, log.clone()));
 
     let panic_log = log.clone();
     // The place is told and not the payload, which might quote what is secret.
@@ -76,9 +78,9 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     // The first request finds the credentials warm, and who tests a configuration sees at once if they are missing.
     let (told, telling) = channel();
     thread::spawn({
-        let (upstream, log) = (Arc::clone(&upstream), log.clone());
+        let (conversation, log) = (Arc::clone(&conversation), log.clone());
         move || {
-            match upstream.credentials() {
+            match conversation.upstream().credentials() {
                 Ok(found) => log.info(format_args!("credentials: {}", found.summary())),
                 Err(error) if error.kind() == Kind::Cancelled => {}
                 Err(error) => log.error_once(error),
@@ -87,7 +89,7 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
         }
     });
     log.info("Proxy is ready to accept MCP protocol messages");
-    let why = proxy::run(stdin(), stdout(), upstream, options, log, (end, &ends));
+    let why = proxy::run(stdin(), stdout(), conversation, options, log, (end, &ends));
     if matches!(why, End::InputClosed | End::Idle) {
         // Who tests a configuration with an empty stdin wants to read what comes of it.
         let _ = telling.recv_timeout(options.drain_timeout);

@@ -24,7 +24,7 @@ pub struct Id {
 
 impl Id {
     /// `None` for what JSON-RPC does not allow as the id of a request.
-    fn from_raw(raw: &RawValue) -> Option<Id> {
+    pub(crate) fn from_raw(raw: &RawValue) -> Option<Id> {
         match raw.get().as_bytes().first()? {
             b'"' => {
                 let text: String = serde_json::from_str(raw.get()).ok()?;
@@ -65,6 +65,12 @@ pub enum Sort {
     },
     /// The client's answer to a request of the server.
     Response,
+    /// Several messages in one array (2025-03-26), sent as they are.
+    Batch {
+        /// Of the requests among them.
+        ids: Vec<Id>,
+        has_notification: bool,
+    },
 }
 
 impl Message {
@@ -95,12 +101,18 @@ impl Message {
         &self.line
     }
 
-    /// The id of a request.
-    pub fn id(&self) -> Option<&Id> {
+    /// The ids that must be answered: one for a request, any number for a batch, else none.
+    pub fn ids(&self) -> &[Id] {
         match &self.sort {
-            Sort::Request { id, .. } => Some(id),
-            _ => None,
+            Sort::Request { id, .. } => std::slice::from_ref(id),
+            Sort::Batch { ids, .. } => ids,
+            Sort::Notification { .. } | Sort::Response => &[],
         }
+    }
+
+    /// Whether this is the request that begins a session.
+    pub fn is_initialize(&self) -> bool {
+        matches!(&self.sort, Sort::Request { method, .. } if method == "initialize")
     }
 
     /// What a request of 2026-07-28 or later says of itself.
@@ -111,24 +123,72 @@ impl Message {
         }
     }
 
+    /// Whether its answer is a stream that stays open (2026-07-28).
+    pub fn is_subscription(&self) -> bool {
+        self.method() == Some("subscriptions/listen") && self.envelope().is_some()
+    }
+
+    /// The same request under another id, to be sent by us.
+    pub(crate) fn under(&self, id: &str) -> Option<Message> {
+        let text = std::str::from_utf8(&self.line).ok()?;
+        let old = serde_json::from_str::<Members<'_>>(text).ok()?.id?.get();
+        let start = old.as_ptr().addr() - text.as_ptr().addr();
+        let id = Value::from(id);
+        let line = format!("{}{id}{}", &text[..start], &text[start + old.len()..]);
+        Message::parse(line.into_bytes()).ok()
+    }
+
     /// The method of a request or notification.
     pub fn method(&self) -> Option<&str> {
         match &self.sort {
             Sort::Request { method, .. } | Sort::Notification { method, .. } => Some(method),
-            Sort::Response => None,
+            Sort::Response | Sort::Batch { .. } => None,
         }
     }
 }
 
 fn classify(text: &str) -> Result<Sort, String> {
+    match split_batch(text) {
+        Some(messages) => classify_batch(&messages),
+        None => classify_one(text),
+    }
+}
+
+/// A batch is sent whole or not at all: one that must not be sent is answered for each of its requests.
+fn classify_batch(messages: &[&str]) -> Result<Sort, String> {
+    let mut ids = Vec::new();
+    let mut has_notification = false;
+    let mut wrong = messages.is_empty().then_some("invalid request: the batch is empty");
+    for message in messages {
+        match classify_one(message) {
+            Ok(Sort::Request { id, method, .. }) => {
+                if method == "initialize" {
+                    wrong = Some("invalid request: initialize is never part of a batch");
+                }
+                ids.push(id);
+            }
+            Ok(Sort::Notification { .. }) => has_notification = true,
+            Ok(Sort::Response) => {}
+            Ok(Sort::Batch { .. }) | Err(_) => {
+                wrong =
+                    Some("invalid request: not every member of the batch is a JSON-RPC message");
+            }
+        }
+    }
+    let Some(why) = wrong else { return Ok(Sort::Batch { ids, has_notification }) };
+    if ids.is_empty() {
+        return Err(raw_error_line("null", INVALID_REQUEST, why));
+    }
+    let errors: Vec<String> =
+        ids.iter().map(|id| raw_error_line(id.as_json(), INVALID_REQUEST, why)).collect();
+    Err(format!("[{}]", errors.join(",")))
+}
+
+fn classify_one(text: &str) -> Result<Sort, String> {
     let members: Members<'_> = match serde_json::from_str(text) {
         Ok(members) => members,
         Err(error) if error.is_data() => {
-            let why = if text.trim_start().starts_with('[') {
-                "invalid request: batches are not part of this protocol revision; send one message a line"
-            } else {
-                "invalid request: the line is not a JSON-RPC message"
-            };
+            let why = "invalid request: the line is not a JSON-RPC message";
             return Err(raw_error_line("null", INVALID_REQUEST, why));
         }
         Err(error) => {
@@ -175,121 +235,24 @@ fn cancelled_request(params: &RawValue) -> Option<Id> {
     Id::from_raw(params.request_id)
 }
 
-/// The members of a message that routing needs.
+/// The members of a message that routing needs, whoever wrote it.
 #[derive(Deserialize)]
-struct Members<'a> {
+pub(crate) struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
+    pub(crate) method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
+    pub(crate) result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
+    pub(crate) error: Option<&'a RawValue>,
 }
 
 /// A member that is there, also when it is `null`.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
-}
-
-/// One message from the server, as far as the relay must know it.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// The answer to the request; `protocol_version` is what an initialize result says.
-    Answer { protocol_version: Option<String> },
-    /// An error that belongs to the request but does not say so properly: the line that it should have been.
-    Mended(String),
-    /// An answer to some other request.
-    Stray,
-    /// A request or notification of the server.
-    Other,
-}
-
-impl Incoming {
-    /// Reads a message that came on the stream or in the body of the answer to the request `id`.
-    ///
-    /// An error without a usable id is taken for this request's, and `"result":null` beside an error is
-    /// dropped: AWS's front ends send both, and strict clients refuse them.
-    pub fn parse(text: &str, id: Option<&Id>) -> Result<Incoming, Error> {
-        let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
-            let what = if error.is_data() { "no JSON-RPC message" } else { "no JSON" };
-            Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
-        })?;
-        if members.method.is_some() {
-            return Ok(Incoming::Other);
-        }
-        let its_id = members.id.and_then(Id::from_raw);
-        let is_ours = id.is_some() && its_id.as_ref() == id;
-        match (members.result, members.error, id) {
-            (None, None, _) => Err(Error::new(
-                Kind::BadAnswer,
-                "the server's answer has neither a result nor an error",
-            )),
-            (Some(result), Some(_), _) if result.get() != "null" => Err(Error::new(
-                Kind::BadAnswer,
-                "the server's answer has both a result and an error",
-            )),
-            (None, Some(_), _) if is_ours => Ok(Incoming::Answer { protocol_version: None }),
-            (_, Some(error), Some(id)) if is_ours || has_no_say(members.id) => {
-                Ok(Incoming::Mended(with_id(id, error)))
-            }
-            (Some(result), None, _) if is_ours => {
-                Ok(Incoming::Answer { protocol_version: protocol_version(result) })
-            }
-            _ => Ok(Incoming::Stray),
-        }
-    }
-
-    /// The error of a JSON-RPC error body that came with an HTTP error status, under the id of the request it
-    /// answers. `None` when the body is no such thing.
-    pub fn error_body(text: &str, id: &Id) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Shape<'a> {
-            #[serde(rename = "code")]
-            _code: i64,
-            #[serde(borrow, rename = "message")]
-            _message: Cow<'a, str>,
-        }
-
-        let members: Members<'_> = serde_json::from_str(text).ok()?;
-        let error = members.error.filter(|_| members.method.is_none())?;
-        serde_json::from_str::<Shape<'_>>(error.get()).ok()?;
-        Some(with_id(id, error))
-    }
-}
-
-/// No id, `null` and `""` name no request.
-fn has_no_say(id: Option<&RawValue>) -> bool {
-    id.is_none_or(|id| matches!(id.get(), "null" | "\"\""))
-}
-
-fn with_id(id: &Id, error: &RawValue) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), error.get())
-}
-
-fn protocol_version(result: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct InitializeResult {
-        #[serde(rename = "protocolVersion")]
-        protocol_version: Option<String>,
-    }
-    // Only an initialize result begins a session, and it is small: a large result is not read twice.
-    if result.get().len() > 1024 * 1024 || !result.get().contains("\"protocolVersion\"") {
-        return None;
-    }
-    serde_json::from_str::<InitializeResult>(result.get()).ok()?.protocol_version
-}
-
-/// Splits what may be a batch (an array of messages, 2025-03-26) into messages.
-pub fn split_batch(text: &str) -> Option<Vec<&str>> {
-    if !text.trim_start().starts_with('[') {
-        return None;
-    }
-    let batch: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    Some(batch.into_iter().map(RawValue::get).collect())
 }
 
 /// Makes one line of a JSON document: a raw newline in it can only be white space between tokens.
@@ -323,6 +286,15 @@ pub fn error_line(id: &Id, error: &Error) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
 
+/// What tells a client that a subscription has ended, which only a broken stream does without a result.
+pub fn cancelled_line(id: &Id, error: &Error) -> String {
+    let reason = Value::from(error.to_string());
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":{reason}}}}}"#,
+        id.as_json()
+    )
+}
+
 /// The answer to a line that is longer than allowed. `id` is what stood for its id, if that was found.
 pub fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
     let why = format!(
@@ -330,6 +302,15 @@ pub fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
     );
     let id = id.and_then(|raw| Id::from_raw(serde_json::from_str(raw).ok()?));
     raw_error_line(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)
+}
+
+/// Splits what may be a batch (an array of messages, 2025-03-26) into messages.
+pub(crate) fn split_batch(text: &str) -> Option<Vec<&str>> {
+    if !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let batch: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    Some(batch.into_iter().map(RawValue::get).collect())
 }
 
 fn raw_error_line(id: &str, code: i32, message: &str) -> String {
@@ -391,6 +372,8 @@ mod tests {
             (b"{} {}", PARSE_ERROR, "null"),
             (b"7", INVALID_REQUEST, "null"),
             (b"[{}]", INVALID_REQUEST, "null"),
+            (b"[]", INVALID_REQUEST, "null"),
+            (b"[", PARSE_ERROR, "null"),
             (b"{\"id\":1}", INVALID_REQUEST, "1"),
             (b"{\"id\":null,\"method\":\"a\"}", INVALID_REQUEST, "null"),
             (b"{\"id\":[1],\"method\":\"a\"}", INVALID_REQUEST, "null"),
@@ -408,60 +391,34 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_the_server() {
-        let answer = |protocol_version| Incoming::Answer { protocol_version };
-        for (text, expected) in [
-            (r#"{"id":1,"result":{}}"#, answer(None)),
-            (
-                r#"{"id":1,"result":{"protocolVersion":"2025-06-18"}}"#,
-                answer(Some("2025-06-18".into())),
-            ),
-            (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, answer(None)),
-            (r#"{"id":"1","result":{}}"#, Incoming::Stray),
-            (r#"{"id":2,"error":{}}"#, Incoming::Stray),
-            (r#"{"id":2,"method":"ping"}"#, Incoming::Other),
-            (r#"{"method":"notifications/progress"}"#, Incoming::Other),
-            (
-                r#"{"jsonrpc":"2.0","id":"","result":null,"error":{"code":-32600, "message":"x"}}"#,
-                Incoming::Mended(
-                    r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600, "message":"x"}}"#.into(),
-                ),
-            ),
-            (
-                r#"{"id":1,"result":null,"error":{"code":1}}"#,
-                Incoming::Mended(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#.into()),
-            ),
-            (
-                r#"{"error":{"code":1}}"#,
-                Incoming::Mended(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#.into()),
-            ),
-        ] {
-            assert_eq!(Incoming::parse(text, Some(&id("1"))).expect(text), expected, "{text}");
-        }
-        for text in
-            ["", "{", "{}", "[]", "1", r#"{"id":1}"#, r#"{"id":1,"result":{},"error":{}}"#, "{}{}"]
-        {
-            let error = Incoming::parse(text, Some(&id("1"))).expect_err(text);
-            assert_eq!(error.kind(), Kind::BadAnswer, "{text}");
-        }
+    fn a_request_under_another_id() {
+        let line = r#"{"params":{"id":"x"}, "id" : 7 ,"method":"initialize","n":1.00}"#;
+        let again = Message::parse(line.into()).expect("a message").under("a\"b").expect("again");
+        assert_eq!(
+            String::from_utf8_lossy(again.body()),
+            r#"{"params":{"id":"x"}, "id" : "a\"b" ,"method":"initialize","n":1.00}"#
+        );
+        assert_eq!(again.ids()[0].as_json(), r#""a\"b""#);
     }
 
     #[test]
-    fn error_bodies() {
-        let body =
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
-        let line =
-            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32001,"message":"Session not found"}}"#;
-        assert_eq!(Incoming::error_body(body, &id("\"a\"")).as_deref(), Some(line));
-        for body in [
-            "",
-            "<html>",
-            r#"{"message":"Forbidden"}"#,
-            r#"{"error":"nope"}"#,
-            r#"{"error":{"message":"x"}}"#,
-        ] {
-            assert_eq!(Incoming::error_body(body, &id("1")), None, "{body}");
-        }
+    fn batches() {
+        let batch = |ids: &[&str], has_notification| Sort::Batch {
+            ids: ids.iter().map(|json| id(json)).collect(),
+            has_notification,
+        };
+        assert_eq!(
+            sort(r#" [{"id":1,"method":"a"}, {"method":"n"},{"id":"1","method":"b"}]"#),
+            batch(&["1", "\"1\""], true)
+        );
+        assert_eq!(sort(r#"[{"id":1,"result":{}},{"id":2,"result":{}}]"#), batch(&[], false));
+        let answer = Message::parse(
+            br#"[{"id":1,"method":"initialize"},{"id":2,"method":"ping"}]"#.to_vec(),
+        )
+        .expect_err("initialize stands alone");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!((&answer[0]["id"], &answer[1]["id"]), (&json!(1), &json!(2)));
+        assert_eq!(answer[1]["error"]["code"], INVALID_REQUEST);
     }
 
     #[test]

@@ -3,16 +3,15 @@
 //! The reader never waits for the network: it hands each message to the lane, which keeps the order that
 //! matters. The client's answers to the server and its cancellations never wait.
 
+use crate::conversation::Conversation;
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
 use crate::lane::{Call, Lane, Start};
-use crate::listen;
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
-use crate::relay::Line;
-use crate::upstream::Upstream;
+use crate::relay::{Delivery, Line};
 use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,13 +49,13 @@ pub enum End {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    upstream: Arc<Upstream>,
+    conversation: Arc<Conversation>,
     options: &Options,
     log: Log,
     (end, ends): (Sender<End>, &Receiver<End>),
 ) -> End {
     let proxy = Arc::new(Proxy {
-        upstream,
+        conversation,
         log,
         max_message_bytes: options.max_message_bytes,
         get_stream: options.sse,
@@ -80,7 +79,7 @@ pub fn run(
 }
 
 struct Proxy {
-    upstream: Arc<Upstream>,
+    conversation: Arc<Conversation>,
     log: Log,
     max_message_bytes: usize,
     get_stream: GetStream,
@@ -127,11 +126,16 @@ impl Proxy {
         };
         match message.sort() {
             Sort::Response => self.send_aside(message),
+            Sort::Batch { ids, has_notification: false } if ids.is_empty() => {
+                self.send_aside(message);
+            }
             Sort::Notification { cancels: Some(id), .. } => {
                 let id = id.clone();
                 self.take_back(&id, message);
             }
-            Sort::Request { .. } | Sort::Notification { .. } => self.enter(message),
+            Sort::Request { .. } | Sort::Notification { .. } | Sort::Batch { .. } => {
+                self.enter(message);
+            }
         }
     }
 
@@ -148,7 +152,7 @@ impl Proxy {
         };
         drop(lane);
         self.report(&error);
-        if let Some(id) = message.id() {
+        for id in message.ids() {
             let _ = self.write(message::error_line(id, &error).into_bytes());
         }
     }
@@ -187,11 +191,20 @@ impl Proxy {
 
     /// A request's whole way. It is answered when this is over, whatever happens.
     fn call(self: &Arc<Self>, call: &Arc<Call>, message: &Message) {
-        let mut answered = false;
+        let mut answered = Vec::new();
+        let mut any_line = false;
         let exchange = catch_unwind(AssertUnwindSafe(|| {
-            self.upstream.exchange(message, &call.cancel, &mut |line| {
-                answered |= line.is_answer;
-                self.deliver(call, line)
+            self.conversation.exchange(message, &call.cancel, &mut |delivery| match delivery {
+                Delivery::Line(line) => {
+                    any_line = true;
+                    answered.extend(&line.answers);
+                    let is_answered = answered.len() == call.ids.len();
+                    self.deliver(call, line, is_answered)
+                }
+                Delivery::NewSession => {
+                    self.listen();
+                    Ok(())
+                }
             })
         }));
         let result = exchange.unwrap_or_else(|_| {
@@ -200,33 +213,48 @@ impl Proxy {
         });
         match result {
             Ok(()) => self.log.recovered(),
-            Err(_) if answered => {}
-            Err(error) => {
-                let is_taken_back = call.taken_back.load(Ordering::Relaxed);
-                if !is_taken_back {
-                    self.report(&error);
-                }
-                let error = match error.kind() {
-                    Kind::Cancelled => {
-                        Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
-                    }
-                    _ => error,
-                };
-                let bytes = message::error_line(&call.id, &error).into_bytes();
-                let _ = self.deliver(call, Line { bytes, is_answer: true, is_last: true });
-            }
+            Err(_) if answered.len() == call.ids.len() => {}
+            Err(error) => self.answer_for(call, error, &answered, any_line),
         }
         let mut lane = self.lane();
         lane.end_call(call);
         self.tell_if_idle(&lane);
     }
 
+    /// The call failed: what the server did not answer is answered here.
+    fn answer_for(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        error: Error,
+        answered: &[usize],
+        any_line: bool,
+    ) {
+        let left: Vec<usize> =
+            (0..call.ids.len()).filter(|place| !answered.contains(place)).collect();
+        if !left.iter().all(|place| call.is_taken_back(*place)) {
+            self.report(&error);
+        }
+        let error = match error.kind() {
+            Kind::Cancelled => {
+                Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
+            }
+            _ => error,
+        };
+        for place in left {
+            let id = &call.ids[place];
+            let line = if call.is_subscription && any_line {
+                message::cancelled_line(id, &error)
+            } else {
+                message::error_line(id, &error)
+            };
+            let line = Line { bytes: line.into_bytes(), answers: vec![place], is_last: true };
+            let _ = self.deliver(call, line, true);
+        }
+    }
+
     /// A notification's whole way. It never has an answer, not even when it fails.
     fn notify(self: &Arc<Self>, message: &Message) {
-        let cancel = Cancel::default();
-        let sent = catch_unwind(AssertUnwindSafe(|| {
-            self.upstream.exchange(message, &cancel, &mut |_| Ok(()))
-        }));
+        let sent = catch_unwind(AssertUnwindSafe(|| self.send(message)));
         match sent {
             Ok(Ok(())) if message.method() == Some("notifications/initialized") => self.listen(),
             Ok(Ok(())) => {}
@@ -238,15 +266,24 @@ impl Proxy {
         self.tell_if_idle(&lane);
     }
 
+    /// Sends what has no answer.
+    fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
+        self.conversation.exchange(message, &Cancel::default(), &mut |delivery| match delivery {
+            // Only a new session's handshake has something to say here.
+            Delivery::Line(line) => self.write(line.bytes),
+            Delivery::NewSession => {
+                self.listen();
+                Ok(())
+            }
+        })
+    }
+
     /// What waits for nothing and holds up nothing.
     fn send_aside(self: &Arc<Self>, message: Message) {
         self.lane().begin_aside();
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
-            let cancel = Cancel::default();
-            let sent = catch_unwind(AssertUnwindSafe(|| {
-                proxy.upstream.exchange(&message, &cancel, &mut |_| Ok(()))
-            }));
+            let sent = catch_unwind(AssertUnwindSafe(|| proxy.send(&message)));
             if let Ok(Err(error)) = sent {
                 proxy.report(&error);
             }
@@ -283,14 +320,18 @@ impl Proxy {
         drop(lane);
         let Some(call) = call.filter(|call| !call.is_initialize) else {
             // It was answered a moment ago, or never was. Only a server with a session can know more of it.
-            if self.upstream.has_session() {
+            if self.conversation.has_session() {
                 self.send_aside(message);
             }
             return;
         };
-        {
+        let nothing_is_left = {
             let _output = self.output();
-            call.taken_back.store(true, Ordering::Relaxed);
+            call.take_back(id)
+        };
+        if !nothing_is_left {
+            self.send_aside(message);
+            return;
         }
         self.settle(&call, false);
         if call.is_sessionless {
@@ -329,12 +370,14 @@ impl Proxy {
         }
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
-            let log = proxy.log.clone();
             let listened = catch_unwind(AssertUnwindSafe(|| {
-                listen::run(&proxy.upstream, &cancel, &log, &mut |line| proxy.write(line.bytes));
+                proxy.conversation.listen(&cancel, &mut |delivery| match delivery {
+                    Delivery::Line(line) => proxy.write(line.bytes),
+                    Delivery::NewSession => Ok(()),
+                });
             }));
             if listened.is_err() {
-                log.error("a bug in sigv4-proxy ended the GET stream");
+                proxy.log.error("a bug in sigv4-proxy ended the GET stream");
             }
             None
         }));
@@ -342,16 +385,26 @@ impl Proxy {
 
     // ---- out
 
-    fn deliver(self: &Arc<Self>, call: &Arc<Call>, line: Line) -> Result<(), Error> {
+    /// `is_answered`: with this line the whole call is.
+    fn deliver(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        line: Line,
+        is_answered: bool,
+    ) -> Result<(), Error> {
         let mut output = self.output();
         // Decided under the lock: once the reader has marked the call, nothing of it is written.
-        if call.taken_back.load(Ordering::Relaxed) {
-            return Ok(());
+        let is_taken_back = if line.answers.is_empty() {
+            (0..call.ids.len()).all(|place| call.is_taken_back(place))
+        } else {
+            line.answers.iter().all(|place| call.is_taken_back(*place))
+        };
+        if !is_taken_back {
+            self.write_to(&mut **output, line.bytes)?;
         }
-        self.write_to(&mut **output, line.bytes)?;
         drop(output);
-        if line.is_answer {
-            self.settle(call, line.is_last);
+        if is_answered {
+            self.settle(call, line.is_last && !is_taken_back);
         }
         Ok(())
     }
@@ -414,7 +467,7 @@ impl Proxy {
             // The cancelled calls answer for themselves. Not here: stdout may be blocked for ever.
             let proxy = Arc::clone(self);
             self.workers.run(Job::new(move || {
-                proxy.refuse(waiting.iter().filter_map(Message::id));
+                proxy.refuse(waiting.iter().flat_map(Message::ids));
                 let mut lane = proxy.lane();
                 lane.end_aside();
                 proxy.tell_if_idle(&lane);
@@ -429,7 +482,7 @@ impl Proxy {
                 }
             }
         }
-        self.upstream.end_session();
+        self.conversation.end_session();
     }
 
     fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {

@@ -3,10 +3,10 @@
 use crate::error::{Error, Kind};
 use crate::event_stream::EventStream;
 use crate::http::{Answer, read_error};
+use crate::incoming::Incoming;
 use crate::log::Log;
-use crate::message::{Id, Incoming, one_line, split_batch};
-use crate::session::Session;
-use std::sync::{PoisonError, RwLock};
+use crate::message::{Id, one_line, split_batch};
+use crate::tools::Tools;
 use std::time::Duration;
 
 /// One line for the client.
@@ -14,21 +14,35 @@ use std::time::Duration;
 pub struct Line {
     /// Without its newline.
     pub bytes: Vec<u8>,
-    /// Whether it answers the request that was sent.
-    pub is_answer: bool,
+    /// Which of the requests that were sent it answers, by their places among the message's ids.
+    pub answers: Vec<usize>,
     /// Whether nothing can follow it.
     pub is_last: bool,
 }
 
-/// Where lines go as they arrive. Its error ends the exchange.
-pub type Deliver<'a> = dyn FnMut(Line) -> Result<(), Error> + 'a;
+/// What an exchange hands out as it goes on.
+#[derive(Debug)]
+pub enum Delivery {
+    Line(Line),
+    /// A session was begun anew: what belonged to the old one has ended.
+    NewSession,
+}
 
-/// The messages that come back for one request, or on one standing stream.
+/// Where it goes. Its error ends the exchange.
+pub type Deliver<'a> = dyn FnMut(Delivery) -> Result<(), Error> + 'a;
+
+/// The messages that come back for one message, or on one standing stream.
 pub(crate) struct Relay<'a, 'd> {
-    /// The request that waits for its answer; `None` on a standing stream.
-    pub(crate) id: Option<&'a Id>,
-    /// The session that an initialize result completes.
-    pub(crate) new_session: Option<&'a RwLock<Session>>,
+    /// The requests that wait for their answers; none on a standing stream.
+    pub(crate) ids: &'a [Id],
+    /// Told the version that an initialize result names.
+    pub(crate) on_version: Option<&'a dyn Fn(String)>,
+    /// Learns from the answer, which is that to a `tools/list` of 2026-07-28.
+    pub(crate) tools: Option<&'a Tools>,
+    /// Takes answers to other requests.
+    pub(crate) on_stray: Option<&'a dyn Fn(String)>,
+    /// An error with one of these codes is kept back if it is the first that comes.
+    pub(crate) held_back: &'a [i64],
     pub(crate) max_message_bytes: usize,
     pub(crate) log: &'a Log,
     pub(crate) deliver: &'a mut Deliver<'d>,
@@ -38,13 +52,25 @@ pub(crate) struct Relay<'a, 'd> {
 /// How far a relay has come.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    answered: bool,
+    /// The places of the ids that were answered.
+    answered: Vec<usize>,
+    /// Anything was handed out.
+    any_line: bool,
     /// What is read is the only message.
     is_single: bool,
+    kept: Option<KeptError>,
     /// The last event id on the stream of this request.
     last_id: Option<String>,
     /// Where a stream that ended too early can be taken up.
     interruption: Option<Interruption>,
+}
+
+/// An error of the server that was not handed out: something may be done about it.
+#[derive(Debug)]
+pub(crate) struct KeptError {
+    pub(crate) code: i64,
+    /// The message.
+    pub(crate) line: String,
 }
 
 /// An event stream that ended before the answer came, and could go on.
@@ -58,7 +84,16 @@ pub(crate) struct Interruption {
 }
 
 impl Relay<'_, '_> {
-    /// Relays the whole answer to a request. `Ok` means that it did answer the request.
+    /// Whether every request has its answer, or the only one an error that is kept back.
+    pub(crate) fn is_done(&self) -> bool {
+        self.progress.kept.is_some() || self.progress.answered.len() == self.ids.len()
+    }
+
+    pub(crate) fn kept(&mut self) -> Option<KeptError> {
+        self.progress.kept.take()
+    }
+
+    /// Relays the whole answer to a message. `Ok` means that it is done.
     pub(crate) fn take_answer(&mut self, mut answer: Answer<'_>) -> Result<(), Error> {
         let status = answer.status();
         match media_type(&answer).as_str() {
@@ -70,9 +105,9 @@ impl Relay<'_, '_> {
                 if body.iter().all(u8::is_ascii_whitespace) {
                     return Err(no_answer(format_args!("HTTP {status} with an empty body")));
                 }
-                self.progress.is_single = !body.starts_with(b"[");
+                self.progress.is_single = true;
                 self.take_document(body)?;
-                if self.progress.answered {
+                if self.is_done() {
                     return Ok(());
                 }
                 Err(no_answer("a message that does not answer this request"))
@@ -96,12 +131,16 @@ impl Relay<'_, '_> {
             match events.next_event() {
                 Ok(Some(event)) => {
                     any_event = true;
-                    if event.name.is_empty() || event.name == "message" {
+                    if event.is_message() {
                         self.take_event(event.data)?;
+                    }
+                    // The request may be sent again: the old stream has nothing more to say.
+                    if self.progress.kept.is_some() {
+                        return Ok(());
                     }
                 }
                 // Messages may follow the answer, so a stream is read to its end, however it ends.
-                Ok(None) | Err(_) if self.progress.answered => return Ok(()),
+                Ok(None) | Err(_) if self.is_done() => return Ok(()),
                 Ok(None) => break no_answer("an event stream that ended without the answer"),
                 Err(error) => break error.context("event stream of the server"),
             }
@@ -123,7 +162,7 @@ impl Relay<'_, '_> {
 
     /// An event of a stream. After the answer, and on a standing stream, what cannot be read is left out and told in the log.
     pub(crate) fn take_event(&mut self, data: Vec<u8>) -> Result<(), Error> {
-        let needed = self.id.is_some() && !self.progress.answered;
+        let needed = !self.is_done();
         match self.take_document(data) {
             Err(error) if error.kind() == Kind::BadAnswer && !needed => {
                 self.log.debug(format_args!("an event is left out: {error}"));
@@ -133,50 +172,110 @@ impl Relay<'_, '_> {
         }
     }
 
-    /// One JSON document: a message, or a batch of them, which goes out one message a line.
+    /// One JSON document: a message, or a batch of them.
     fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
         let text = String::from_utf8(document)
             .map_err(|_| Error::new(Kind::BadAnswer, "the server's answer is not UTF-8"))?;
-        match split_batch(&text) {
-            Some(messages) => {
-                messages.iter().try_for_each(|message| self.take_message((*message).to_owned()))
-            }
-            None => self.take_message(text),
-        }
-    }
-
-    fn take_message(&mut self, text: String) -> Result<(), Error> {
         let text = if text.starts_with('\u{feff}') {
             text.trim_start_matches('\u{feff}').to_owned()
         } else {
             text
         };
-        match Incoming::parse(&text, self.id)? {
-            Incoming::Other => self.hand_out(text, false),
-            Incoming::Answer { protocol_version } => {
-                if let (Some(session), Some(version)) = (self.new_session, protocol_version) {
-                    session.write().unwrap_or_else(PoisonError::into_inner).learn_version(version);
+        let Some(messages) = split_batch(&text) else { return self.take_message(text) };
+        if self.ids.len() > 1 {
+            return self.take_batch(&text, &messages);
+        }
+        // Nobody asked for a batch, so nobody need be able to read one.
+        self.progress.is_single &= messages.len() == 1;
+        messages.iter().try_for_each(|message| self.take_message((*message).to_owned()))
+    }
+
+    /// What answers a batch goes out as the batch that it is.
+    fn take_batch(&mut self, text: &str, messages: &[&str]) -> Result<(), Error> {
+        let mut lines = Vec::with_capacity(messages.len());
+        let mut answers = Vec::new();
+        for message in messages {
+            match Incoming::parse(message, self.ids)? {
+                Incoming::Other => lines.push(Some((*message).to_owned())),
+                Incoming::Stray => lines.push(None),
+                Incoming::Result { place, .. } | Incoming::Error { place, .. }
+                    if answers.contains(&place) || self.progress.answered.contains(&place) =>
+                {
+                    lines.push(None);
                 }
-                self.hand_out(text, true)
+                Incoming::Result { place, .. } => {
+                    answers.push(place);
+                    lines.push(Some((*message).to_owned()));
+                }
+                Incoming::Error { place, mended, .. } => {
+                    answers.push(place);
+                    lines.push(Some(mended.unwrap_or_else(|| (*message).to_owned())));
+                }
             }
-            Incoming::Mended(line) => self.hand_out(line, true),
+        }
+        let is_whole =
+            lines.iter().zip(messages).all(|(line, message)| line.as_deref() == Some(*message));
+        let lines: Vec<String> = lines.into_iter().flatten().collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let text = if is_whole { text.to_owned() } else { format!("[{}]", lines.join(",")) };
+        self.progress.answered.extend(&answers);
+        self.hand_out(text, answers)
+    }
+
+    fn take_message(&mut self, text: String) -> Result<(), Error> {
+        match Incoming::parse(&text, self.ids)? {
+            Incoming::Other => self.hand_out(text, Vec::new()),
+            Incoming::Result { place, protocol_version } => {
+                if let (Some(on_version), Some(version)) = (self.on_version, protocol_version) {
+                    on_version(version);
+                }
+                let text = self.without_broken_tools(text);
+                self.answer(place, text)
+            }
+            Incoming::Error { code: Some(code), mended, .. } if self.keeps_back(code) => {
+                self.progress.kept = Some(KeptError { code, line: mended.unwrap_or(text) });
+                Ok(())
+            }
+            Incoming::Error { place, mended, .. } => self.answer(place, mended.unwrap_or(text)),
             Incoming::Stray => {
-                self.log.debug("an answer to another request is left out");
+                match self.on_stray {
+                    Some(on_stray) => on_stray(text),
+                    None => self.log.debug("an answer to another request is left out"),
+                }
                 Ok(())
             }
         }
     }
 
-    fn hand_out(&mut self, text: String, is_answer: bool) -> Result<(), Error> {
-        if is_answer && std::mem::replace(&mut self.progress.answered, true) {
+    fn keeps_back(&self, code: i64) -> bool {
+        !self.progress.any_line && self.held_back.contains(&code)
+    }
+
+    fn without_broken_tools(&self, text: String) -> String {
+        let Some(tools) = self.tools else { return text };
+        let listing = tools.learn(&text);
+        for (tool, reason) in &listing.newly_left_out {
+            self.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
+        }
+        listing.shortened.unwrap_or(text)
+    }
+
+    fn answer(&mut self, place: usize, text: String) -> Result<(), Error> {
+        if self.progress.answered.contains(&place) {
             self.log.debug("a second answer is left out");
             return Ok(());
         }
-        (self.deliver)(Line {
-            bytes: one_line(text.into_bytes()),
-            is_answer,
-            is_last: is_answer && self.progress.is_single,
-        })
+        self.progress.answered.push(place);
+        self.hand_out(text, vec![place])
+    }
+
+    fn hand_out(&mut self, text: String, answers: Vec<usize>) -> Result<(), Error> {
+        self.progress.any_line = true;
+        let is_last = self.progress.is_single && self.is_done();
+        let bytes = one_line(text.into_bytes());
+        (self.deliver)(Delivery::Line(Line { bytes, answers, is_last }))
     }
 }
 

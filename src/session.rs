@@ -7,6 +7,10 @@ const MAX_ID_BYTES: usize = 1024;
 pub struct Session {
     id: Option<String>,
     version: Option<String>,
+    /// Counts the sessions of this process, so that a server may give the same id again.
+    number: u64,
+    /// The AWS account that began it, if that is known.
+    account: Option<String>,
 }
 
 impl Session {
@@ -20,13 +24,29 @@ impl Session {
         self.version.as_deref()
     }
 
-    /// Takes the id of an answer's head. `initialize` begins a new session; later answers can only add an id.
-    pub fn learn_id(&mut self, id: Option<&str>, at_initialize: bool) {
-        let id = id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned);
-        if at_initialize {
-            *self = Session { id, version: None };
-        } else if self.id.is_none() {
-            self.id = id;
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether somebody else began it, as far as that can be told. AWS binds a session to its caller.
+    pub fn is_of_another(&self, account: Option<&str>) -> bool {
+        matches!((&self.account, account), (Some(began), Some(now)) if began != now)
+    }
+
+    /// A new session, with what the head of the answer to `initialize` says.
+    pub fn begin(&mut self, id: Option<&str>, account: Option<&str>) {
+        *self = Session {
+            id: id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned),
+            version: None,
+            number: self.number + 1,
+            account: account.map(str::to_owned),
+        };
+    }
+
+    /// Takes the id from a later answer, if there is none yet.
+    pub fn learn_id(&mut self, id: Option<&str>) {
+        if self.id.is_none() {
+            self.id = id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned);
         }
     }
 
@@ -48,22 +68,33 @@ mod tests {
     #[test]
     fn an_id_is_kept_until_the_next_initialize() {
         let mut session = Session::default();
-        session.learn_id(Some("a"), true);
+        session.begin(Some("a"), None);
         session.learn_version("2025-06-18".into());
-        session.learn_id(None, false);
-        session.learn_id(Some("b"), false);
+        session.learn_id(None);
+        session.learn_id(Some("b"));
         assert_eq!((session.id(), session.version()), (Some("a"), Some("2025-06-18")));
-        session.learn_id(None, true);
-        assert_eq!(session, Session::default());
+        session.begin(None, None);
+        assert_eq!((session.id(), session.version(), session.number()), (None, None, 2));
+        session.learn_id(Some("b"));
+        assert_eq!(session.id(), Some("b"));
     }
 
     #[test]
     fn hostile_ids_are_not_kept() {
         for id in ["", "a b", "a\r\nb", "é", &"x".repeat(1025)] {
             let mut session = Session::default();
-            session.learn_id(Some(id), true);
+            session.begin(Some(id), None);
+            session.learn_id(Some(id));
             session.learn_version(id.to_owned());
-            assert_eq!(session, Session::default(), "{id:?}");
+            assert_eq!((session.id(), session.version()), (None, None), "{id:?}");
         }
+    }
+
+    #[test]
+    fn a_session_belongs_to_the_account_that_began_it() {
+        let mut session = Session::default();
+        session.begin(Some("a"), Some("111122223333"));
+        assert!(session.is_of_another(Some("444455556666")));
+        assert!(!session.is_of_another(Some("111122223333")) && !session.is_of_another(None));
     }
 }

@@ -198,9 +198,9 @@ impl Chain {
     ) -> Result<Credentials, Error> {
         let Notes { watch, warnings } = notes;
         match base {
-            Base::Keys { key, profile, file } => {
+            Base::Keys { key, account, profile, file } => {
                 let source = Source::Profile { name: profile, file };
-                Ok(Credentials { key, expires: None, account: None, source })
+                Ok(Credentials { key, expires: None, account, source })
             }
             Base::WebIdentity(identity) => self.web_identity(&identity, walk),
             Base::Process { command, profile } => {

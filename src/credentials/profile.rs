@@ -133,6 +133,7 @@ pub enum Base {
     /// Keys in the credentials file, or, after all others, in the config file.
     Keys {
         key: AccessKey,
+        account: Option<String>,
         profile: String,
         file: PathBuf,
     },
@@ -426,7 +427,9 @@ impl<'a> Profile<'a> {
             }
         }
         let key = access_key(id, secret, token);
-        Ok(Some(Base::Keys { key, profile: self.name.to_owned(), file: file.path.clone() }))
+        let account = setting("aws_account_id").map(str::to_owned);
+        let (profile, file) = (self.name.to_owned(), file.path.clone());
+        Ok(Some(Base::Keys { key, account, profile, file }))
     }
 
     fn fault(&self, what: impl fmt::Display) -> Error {

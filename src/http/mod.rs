@@ -154,7 +154,8 @@ impl Http {
             ureq::Error::HostNotFound => unreachable(
                 format!("lookup {host}: no such host"),
                 "check the URL, DNS, and HTTPS_PROXY",
-            ),
+            )
+            .unsent(),
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 let limit = self.limits.connect.unwrap_or_default().as_secs_f64();
                 let what = format!(
@@ -168,11 +169,13 @@ impl Http {
                     format!("connect to {host}: connection refused"),
                     "is the server running and the port right?",
                 )
+                .unsent()
             }
             ureq::Error::ConnectionFailed => unreachable(
                 format!("connect to {host}: none of its addresses can be reached"),
                 "check network, firewall and HTTPS_PROXY",
-            ),
+            )
+            .unsent(),
             ureq::Error::Rustls(error) => self.tls_in_words(error),
             // rustls tells its errors to ureq's reader as invalid data.
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {

@@ -57,6 +57,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     pub max_message_bytes: usize,
     pub max_in_flight: usize,
+    /// Extra attempts.
+    pub retries: u32,
     /// The file, and the flag, variable or setting that names it.
     pub ca_bundle: Option<(PathBuf, String)>,
     pub allow_http: bool,
@@ -192,6 +194,7 @@ impl Reading<'_> {
             drain_timeout: self.limit(Key::DrainTimeout).unwrap_or_default(),
             max_message_bytes: self.or_default(Key::MaxMessageBytes, values::size),
             max_in_flight: self.or_default(Key::MaxInFlight, values::count),
+            retries: self.or_default(Key::Retries, values::retries),
             ca_bundle,
             allow_http,
             log_level: self.or_default(Key::LogLevel, values::log_level),
@@ -436,7 +439,7 @@ mod tests {
     #[test]
     fn every_problem_is_listed_in_the_order_of_the_table() {
         let shown = problems(
-            "--log-format xml --max-in-flight 0 --timeout x --header a --service-name S3 \
+            "--log-format xml --max-in-flight 0 --retries 11 --timeout x --header a --service-name S3 \
              --region US-EAST-1",
             &[
                 ("MCP_TARGET_URL", "gopher://x"),
@@ -453,6 +456,7 @@ mod tests {
             "MCP_ENABLE_SSE: neither on nor off: maybe \
              (write true, yes, on, 1 or false, no, off, 0)",
             "--max-in-flight: not a number from 1 to 1024: 0 (64 is usual)",
+            "--retries: not a number from 0 to 10: 11 (3 is usual)",
             "--timeout: not a length of time: x \
              (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit)",
             "--log-format: unknown log format: xml (text or json)",
@@ -532,7 +536,7 @@ mod tests {
         assert_eq!(options.write_timeout, seconds(60));
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.max_message_bytes, 128 << 20);
-        assert_eq!(options.max_in_flight, 64);
+        assert_eq!((options.max_in_flight, options.retries), (64, 3));
         assert_eq!((options.named_region, options.role), (None, None));
         assert_eq!((options.ca_bundle, options.log_file), (None, None));
         assert_eq!((options.log_level, options.log_format), (log::Level::Info, log::Format::Text));

@@ -49,6 +49,7 @@ pub(super) enum Key {
     Sse,
     MaxMessageBytes,
     MaxInFlight,
+    Retries,
     Timeout,
     ToolTimeout,
     ConnectTimeout,
@@ -376,6 +377,15 @@ pub(super) const TABLE: &[Row] = &[
         default: "64",
         group: Group::Messages,
         help: "How many requests may be under way at a time, 1 to 1024; more wait in order.",
+    },
+    Row {
+        key: Key::Retries,
+        flags: &["retries"],
+        environment: &["MCP_RETRIES"],
+        takes: Takes::Value("NUMBER"),
+        default: "3",
+        group: Group::Messages,
+        help: "Extra attempts where that is safe, 0 to 10: nothing was sent, the server asks to come later, or running it twice does no harm.",
     },
     Row {
         key: Key::Timeout,

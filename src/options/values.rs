@@ -51,6 +51,14 @@ pub(super) fn count(text: &str) -> Result<usize, Error> {
     }
 }
 
+/// How many more attempts.
+pub(super) fn retries(text: &str) -> Result<u32, Error> {
+    match text.parse() {
+        Ok(count @ 0..=10) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(count),
+        _ => Err(bad(format!("not a number from 0 to 10: {text}"), "3 is usual")),
+    }
+}
+
 /// One region, or with v4a a region set without blanks.
 pub(super) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> {
     if algorithm == Algorithm::V4 {

@@ -1,5 +1,8 @@
 //! The main job through the real binary: signed, relayed, in order, exactly one answer, a clean end.
 
+use crate::messages::{
+    assert_all_verified, assert_error, call, json_reply, modern, stream_reply, text_of,
+};
 use crate::program::{Ended, KEY_ID, Launch, PATIENCE, SECRET};
 use crate::support::{Algorithm, Key, Mode, Recorded, Reply, Server, ServerOptions, Verdict};
 use serde_json::{Value, json};
@@ -12,34 +15,6 @@ fn server() -> Server {
 
 fn server_with(mode: Mode, sessions: bool) -> Server {
     Server::start(ServerOptions { mode, sessions, ..ServerOptions::default() })
-}
-
-fn call(id: &str, tool: &str, arguments: &Value) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{"progressToken":{id}}}}}}}"#
-    )
-}
-
-fn text_of(answer: &Value) -> &str {
-    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {answer}"))
-}
-
-/// Our own error for this id.
-fn assert_error(answer: &Value, id: &Value, words: &[&str]) {
-    let shown: String = answer.to_string().chars().take(500).collect();
-    assert_eq!(&answer["id"], id, "{shown}");
-    assert_eq!(answer["error"]["code"], -32603, "{shown}");
-    assert_eq!(answer["error"]["data"]["source"], "sigv4-proxy", "{shown}");
-    let message = answer["error"]["message"].as_str().unwrap();
-    for word in words {
-        assert!(message.contains(word), "{word:?} is not in {message:?}");
-    }
-}
-
-fn assert_all_verified(requests: &[Recorded]) {
-    for request in requests {
-        assert_eq!(request.verdict, Verdict::Verified, "{}", request.label());
-    }
 }
 
 fn whole_session(algorithm: Algorithm, mode: Mode) {
@@ -149,14 +124,6 @@ fn the_bytes_of_a_message_are_not_touched_in_either_direction() {
     server.reply_next("ping", json_reply(200, body));
     program.write(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#);
     assert_eq!(program.read_line(), body.replace(['\r', '\n'], " "));
-}
-
-fn json_reply(code: u16, body: &str) -> Reply {
-    Reply::Status {
-        code,
-        headers: vec![("Content-Type".into(), "application/json".into())],
-        body: body.into(),
-    }
 }
 
 #[test]
@@ -297,7 +264,7 @@ fn a_json_rpc_error_body_passes_under_the_id_of_the_request() {
 #[test]
 fn garbage_from_the_server_costs_one_answer_each() {
     let server = server();
-    let mut program = Launch::to(&server.url("/mcp")).start();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--retries=0").start();
     program.shake_hands();
     let head = |kind: &str, body: &str| {
         format!(
@@ -834,12 +801,6 @@ fn usage_errors_are_listed_together_and_nothing_starts() {
     );
 }
 
-/// A request of MCP 2026-07-28: its version stands in the message.
-fn modern(id: u32, method: &str, params: &str) -> String {
-    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
-}
-
 #[test]
 fn requests_that_speak_for_themselves_have_headers_of_their_own_and_no_session() {
     let server = server_with(Mode::Json, true);
@@ -889,17 +850,13 @@ fn an_interrupted_stream_is_taken_up_where_it_ended() {
     let server = server_with(Mode::Json, true);
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();
-    let stream = |body: &str| {
-        let head =
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
-        Reply::Raw([head, body].concat().into_bytes())
-    };
-    server.reply_next("tools/list", stream("id: a-1\nretry: 150\ndata:\n\n"));
+    server.reply_next("tools/list", stream_reply("id: a-1\nretry: 150\ndata:\n\n"));
     server.reply_next(
         "GET",
-        stream("id: a-2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n"),
+        stream_reply("id: a-2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n"),
     );
-    server.reply_next("GET", stream("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"));
+    server
+        .reply_next("GET", stream_reply("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"));
     program.write(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert_eq!(program.read()["method"], "notifications/x");
     assert_eq!(program.read(), json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
@@ -916,7 +873,7 @@ fn an_interrupted_stream_is_taken_up_where_it_ended() {
     assert_all_verified(&requests);
 
     // Refused, it is given up with one answer.
-    server.reply_next("tools/list", stream("id: b-1\nretry: 1\ndata:\n\n"));
+    server.reply_next("tools/list", stream_reply("id: b-1\nretry: 1\ndata:\n\n"));
     server.reply_next("GET", Reply::Status { code: 404, headers: vec![], body: vec![] });
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
     assert_error(&answer, &json!(2), &["ended without the answer"]);

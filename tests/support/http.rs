@@ -112,7 +112,11 @@ impl Connection {
 
     /// `message` is one line of JSON.
     pub fn event(&mut self, message: &str) -> io::Result<()> {
-        let event = format!("event: message\ndata: {message}\n\n");
+        self.named_event("message", message)
+    }
+
+    pub fn named_event(&mut self, name: &str, data: &str) -> io::Result<()> {
+        let event = format!("event: {name}\ndata: {data}\n\n");
         self.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
     }
 

@@ -25,6 +25,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub enum Mode {
     Json,
     Sse,
+    /// The transport of 2024-11-05: a GET of `/sse` opens the stream that brings everything, POSTs go to `/messages`.
+    HttpSse,
 }
 
 pub struct Mcp {
@@ -72,7 +74,11 @@ impl Mcp {
 
     /// An error means that the client has left or the server stops.
     pub fn answer(&self, request: &Request, connection: &mut Connection) -> io::Result<()> {
+        let is_messages = request.target.starts_with("/messages");
         match request.method.as_str() {
+            "POST" if self.mode == Mode::HttpSse && !is_messages => {
+                connection.respond(&Response::empty(405))
+            }
             "POST" => self.post(request, connection),
             "GET" if self.get_stream => self.stream(request, connection),
             "DELETE" => connection.respond(&self.end_session(request)),
@@ -180,7 +186,7 @@ impl Mcp {
         match method {
             "initialize" => self.initialize(id, message, connection),
             "ping" => self.send_result(connection, id, &json!({})),
-            "tools/list" => self.send_result(connection, id, &json!({"tools": tools::list()})),
+            "tools/list" => self.send_result(connection, id, &tools::page(&parsed(message.params))),
             "tools/call" => tools::call(self, id, message, request, connection),
             _ => self.send_error(connection, id, -32601, "Method not found"),
         }
@@ -219,6 +225,9 @@ impl Mcp {
             return connection.respond(&response);
         }
         connection.begin_events(&[])?;
+        if self.mode == Mode::HttpSse {
+            connection.named_event("endpoint", "/messages?sessionId=7")?;
+        }
         let (sender, pushed) = mpsc::channel();
         {
             let mut state = self.state();
@@ -285,6 +294,10 @@ impl Mcp {
                 connection.event(message)?;
                 connection.end_events()
             }
+            Mode::HttpSse => {
+                self.push(message);
+                connection.respond(&Response::empty(202))
+            }
         }
     }
 
@@ -300,6 +313,11 @@ pub fn result_message(id: &RawValue, result: &Value) -> String {
 /// What is absent or not the wanted JSON reads as null.
 pub fn parsed(raw: Option<&RawValue>) -> Value {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// An error with an HTTP status of its own (2026-07-28).
+pub fn refusal(id: &RawValue, status: u16, code: i64, text: &str) -> Response {
+    Response::json(status, error_message(id.get(), code, text))
 }
 
 fn error_message(id: &str, code: i64, text: &str) -> String {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::http::{Connection, Request};
-use super::mcp::{Mcp, Message, parsed, result_message};
+use super::mcp::{Mcp, Message, parsed, refusal, result_message};
 
 /// How long `ask` waits for the client's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +36,19 @@ pub fn list() -> Value {
     ])
 }
 
+/// `tools/list`. A client of 2026-07-28 gets two pages, on the second a tool that wants an argument in a header.
+pub fn page(params: &Value) -> Value {
+    if params["_meta"]["io.modelcontextprotocol/protocolVersion"].is_null() {
+        return json!({"tools": list()});
+    }
+    if params["cursor"].is_null() {
+        return json!({"tools": list(), "nextCursor": "2", "resultType": "complete"});
+    }
+    let region = json!({"type": "string", "x-mcp-header": "Region"});
+    let schema = json!({"type": "object", "properties": {"region": region}});
+    json!({"tools": [{"name": "region", "inputSchema": schema}], "resultType": "complete"})
+}
+
 pub fn call(
     mcp: &Mcp,
     id: &RawValue,
@@ -53,6 +66,14 @@ pub fn call(
         "slow" => {
             connection.pause(Duration::from_millis(natural(&arguments["ms"])))?;
             text("done")
+        }
+        "region" => {
+            let region = arguments["region"].as_str().unwrap_or_default();
+            if request.header("mcp-param-region") != Some(region) {
+                let why = "Mcp-Param-Region is missing";
+                return connection.respond(&refusal(id, 400, -32020, why));
+            }
+            text(region)
         }
         "count" => return count(id, &params, connection),
         "ask" => return ask(mcp, id, connection),

@@ -1,0 +1,580 @@
+//! `Conversation::exchange`: one message out, whatever that takes; its messages back, in order, as they arrive.
+//!
+//! Knows what the server told before: its session, its tools, the transport it speaks. What to do about a failure is
+//! decided in `retry`; it is done here.
+
+mod handshake;
+mod http_sse;
+mod listen;
+mod resume;
+
+use crate::clock;
+use crate::credentials::Credentials;
+use crate::envelope::Envelope;
+use crate::error::{Error, Kind};
+use crate::http::{Answer, Cancel};
+use crate::incoming::ErrorBody;
+use crate::inference;
+use crate::log::Log;
+use crate::message::{Id, Message, Sort, one_line};
+use crate::options::Options;
+use crate::random;
+use crate::relay::{Deliver, Delivery, KeptError, Line, Progress, Relay};
+use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
+use crate::session::Session;
+use crate::signing::Payload;
+use crate::tools::Tools;
+use crate::upstream::{Outgoing, Upstream, session_headers};
+use handshake::Handshake;
+use http_sse::HttpSse;
+use serde_json::value::RawValue;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+
+/// Errors with these codes may be mended: AWS's dead session, expired token, throttling.
+const MAY_BE_MENDED: [i64; 3] = [-30001, -32001, -32004];
+/// And on a call with mirrored arguments this one.
+const MAY_BE_MENDED_IN_A_CALL: [i64; 4] = [-30001, -32001, -32004, -32020];
+
+/// The tools are listed for our own use up to so many pages, and for so long.
+const MOST_PAGES: usize = 100;
+const LEARNING_LIMIT: Duration = Duration::from_secs(60);
+
+/// The time of an answer that took longer is not the server's time any more.
+const SLOW_ANSWER: Duration = Duration::from_secs(15 * 60);
+
+/// The server, and what it told.
+#[derive(Debug)]
+pub struct Conversation {
+    upstream: Upstream,
+    retries: u32,
+    max_message_bytes: usize,
+    quota: Quota,
+    tools: Tools,
+    /// What began the session. Held while a dead session is begun anew, so that requests wait for it.
+    handshake: Mutex<Handshake>,
+    /// The transport of 2024-11-05, if the server speaks no other.
+    http_sse: RwLock<Option<Arc<HttpSse>>>,
+    log: Log,
+}
+
+/// A message on its way, through however many attempts.
+struct Errand<'a> {
+    message: &'a Message,
+    payload: Payload,
+    deadline: Option<Instant>,
+    cancel: &'a Cancel,
+}
+
+/// An attempt that failed, and what is known about it.
+#[derive(Debug)]
+struct Failed {
+    error: Error,
+    /// `None`: another attempt would be no better.
+    reached: Option<Reached>,
+    status: u16,
+    code: Option<i64>,
+    text: String,
+    /// The server's own errors, one for each request: they are the answers if nothing is done.
+    lines: Vec<String>,
+    retry_after: Option<Duration>,
+    server_time: Option<OffsetDateTime>,
+    /// What it was sent with.
+    session: Session,
+    credentials: Option<Arc<Credentials>>,
+    mirrors: Vec<(String, String)>,
+}
+
+impl Conversation {
+    pub fn new(options: &Options, upstream: Upstream, log: Log) -> Conversation {
+        Conversation {
+            upstream,
+            retries: options.retries,
+            max_message_bytes: options.max_message_bytes,
+            quota: Quota::default(),
+            tools: Tools::default(),
+            handshake: Mutex::default(),
+            http_sse: RwLock::default(),
+            log,
+        }
+    }
+
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Whether a server before 2026-07-28 has answered `initialize`.
+    pub fn has_session(&self) -> bool {
+        self.upstream.session().version().is_some()
+    }
+
+    /// Sends the message and hands out what comes back. For requests `Ok` means that their answers were among it.
+    pub fn exchange(
+        &self,
+        message: &Message,
+        cancel: &Cancel,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let errand = Errand {
+            message,
+            payload: self.upstream.payload_of(message.body()),
+            deadline: self.upstream.deadline(message),
+            cancel,
+        };
+        let mut tried = Tried::default();
+        let mut paid = 0;
+        loop {
+            let failed = match self.attempt(&errand, deliver) {
+                Ok(()) => {
+                    self.quota.give_back(paid);
+                    if message.method() == Some("notifications/initialized") {
+                        self.handshake().initialized = Some(message.body().to_vec());
+                    }
+                    return Ok(());
+                }
+                Err(failed) => failed,
+            };
+            let mends = match self.next(&failed, message, errand.deadline, &mut tried) {
+                Next::GiveUp => false,
+                Next::Again { after, costs } => {
+                    paid = costs;
+                    self.log.debug(format_args!(
+                        "again in {} ms: {}",
+                        after.as_millis(),
+                        failed.error.message()
+                    ));
+                    self.quota.take(costs) && {
+                        if cancel.sleep(after) {
+                            return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                        }
+                        true
+                    }
+                }
+                next => self.mend(&next, &failed, &errand, deliver)?,
+            };
+            if !mends {
+                return give_up(failed, deliver);
+            }
+        }
+    }
+
+    /// Tells the server that the session is over, if there is one. Best effort.
+    pub fn end_session(&self) {
+        self.upstream.end_session();
+    }
+
+    fn next(
+        &self,
+        failed: &Failed,
+        message: &Message,
+        deadline: Option<Instant>,
+        tried: &mut Tried,
+    ) -> Next {
+        let Some(reached) = failed.reached else { return Next::GiveUp };
+        let region = inference::of_host(self.upstream.endpoint().host()).region;
+        let failure = Failure {
+            reached,
+            status: failed.status,
+            code: failed.code,
+            error_type: failed
+                .error
+                .aws_error()
+                .and_then(|aws| aws.error_type.as_deref())
+                .unwrap_or_default(),
+            text: &failed.text,
+            retry_after: failed.retry_after,
+            server_time: failed.server_time,
+            had_session: failed.session.id().is_some(),
+            has_mirrors: has_mirrors(message),
+            other_region: region.is_some_and(|region| region != self.upstream.scope().region),
+        };
+        let request = retry::Request {
+            is_idempotent: match message.sort() {
+                Sort::Request { method, .. } => retry::is_idempotent(method),
+                Sort::Notification { .. } | Sort::Response => true,
+                Sort::Batch { ids, .. } => ids.is_empty(),
+            },
+            left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            retries: self.retries,
+            now: clock::now(),
+        };
+        retry::next(&failure, &request, tried)
+    }
+
+    /// Does what may help before the next attempt. False when there is nothing to be done after all.
+    fn mend(
+        &self,
+        next: &Next,
+        failed: &Failed,
+        errand: &Errand<'_>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<bool, Error> {
+        match next {
+            Next::GiveUp | Next::Again { .. } => Ok(false),
+            Next::NewCredentials => {
+                let Some(refused) = &failed.credentials else { return Ok(false) };
+                self.log.debug(format_args!("new credentials are looked for: {}", failed.error));
+                self.upstream.has_other_credentials(refused)
+            }
+            Next::SetClock(there) => {
+                let behind = clock::set_by(*there);
+                let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });
+                self.log.warn(format_args!(
+                    "the clock of this machine is {seconds} s {side} of that of AWS; requests are signed with the time of AWS (set the clock by NTP)"
+                ));
+                Ok(true)
+            }
+            Next::SignForService(service) => {
+                let scope = self.upstream.scope();
+                self.log.warn(format_args!(
+                    "AWS wants requests signed for service {service}, not {}; set --service-name {service}",
+                    scope.service
+                ));
+                self.upstream.set_scope(service, &scope.region);
+                Ok(true)
+            }
+            Next::SignForRegion => {
+                let host = self.upstream.endpoint().host();
+                let Some(region) = inference::of_host(host).region else { return Ok(false) };
+                let scope = self.upstream.scope();
+                self.log.warn(format_args!(
+                    "AWS does not take requests signed for region {}; the URL says {region}: set --region {region}",
+                    scope.region
+                ));
+                self.upstream.set_scope(&scope.service, &region);
+                Ok(true)
+            }
+            Next::NewSession => {
+                self.log.debug(format_args!("the session is dead: {}", failed.error));
+                let dead = &failed.session;
+                self.renew_session(dead, errand.cancel, deliver).map(|()| true)
+            }
+            Next::LearnMirrors => {
+                self.log.debug("the server misses headers: its tools are listed again");
+                self.learn_tools(errand);
+                Ok(self.tools.headers(errand.message.body()) != failed.mirrors)
+            }
+        }
+    }
+
+    /// Sends the message once.
+    fn attempt(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Box<Failed>> {
+        let Errand { message, cancel, deadline, .. } = *errand;
+        let started = Instant::now();
+        let is_initialize = message.is_initialize();
+        // A request that speaks for itself has no session; nor has the one that begins it.
+        let has_session = !is_initialize && message.envelope().is_none();
+        if has_session && let Some(http_sse) = self.http_sse() {
+            return self.exchange_by_http_sse(&http_sse, errand, deliver);
+        }
+        let credentials = self.upstream.credentials().map_err(Failed::for_good)?;
+        let session = if has_session {
+            self.session_for(message, &credentials, cancel, deliver)?
+        } else {
+            Session::default()
+        };
+        let mirrors =
+            if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        headers.extend(session_headers(&session));
+        headers.extend(message.envelope().into_iter().flat_map(Envelope::headers));
+        headers.extend(mirrors.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let outgoing = Outgoing {
+            method: "POST",
+            place: self.upstream.place(),
+            headers: &headers,
+            body: message.body(),
+            payload: &errand.payload,
+            deadline,
+            is_stream: message.is_subscription(),
+        };
+        let mut answer = self
+            .upstream
+            .send(&outgoing, &credentials, cancel)
+            .map_err(|error| Failed::unanswered(error, &session, &mirrors))?;
+        self.log.debug(format_args!(
+            "{} {}: HTTP {} after {} ms",
+            message.method().unwrap_or("response"),
+            message.ids().first().map_or("", Id::as_json),
+            answer.status(),
+            started.elapsed().as_millis()
+        ));
+        if !(200..300).contains(&answer.status()) {
+            let failed =
+                self.refused(message, &mut answer, &credentials, (started, session, mirrors));
+            drop(answer);
+            if is_initialize && matches!(failed.status, 400 | 404 | 405) && failed.code.is_none() {
+                return self.fall_back_to_http_sse(errand, &credentials, failed, deliver);
+            }
+            return Err(failed);
+        }
+        if is_initialize {
+            let account = credentials.account.as_deref();
+            self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
+            self.set_http_sse(None);
+        } else if has_session {
+            self.upstream.session_mut(|s| s.learn_id(answer.header("mcp-session-id")));
+        }
+        if message.ids().is_empty() {
+            // What a server sends here says nothing; read, so that the connection can serve again.
+            answer.read_beginning(4096);
+            return Ok(());
+        }
+        let on_version = |version| self.session_is_begun(message, version);
+        let mut relay = self.relay(message, is_initialize.then_some(&on_version), deliver);
+        let result = relay.take_answer(answer);
+        let result = match result {
+            // Since 2026-07-28 a broken stream has lost its request.
+            Err(error) if message.envelope().is_none() => {
+                self.resume(error, &mut relay, &session, deadline, cancel)
+            }
+            other => other,
+        };
+        match (result, relay.kept()) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(kept)) => Err(Failed::kept(kept, credentials, session, mirrors)),
+            (Err(error), _) => Err(Failed::for_good(error)),
+        }
+    }
+
+    /// The session to send a message with, as soon as it can be used.
+    fn session_for(
+        &self,
+        message: &Message,
+        credentials: &Credentials,
+        cancel: &Cancel,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<Session, Box<Failed>> {
+        if matches!(message.sort(), Sort::Response) {
+            return Ok(self.upstream.session());
+        }
+        drop(self.handshake());
+        let session = self.upstream.session();
+        if session.id().is_some() && session.is_of_another(credentials.account.as_deref()) {
+            self.log.debug("the AWS account has changed: the session is begun anew");
+            self.renew_session(&session, cancel, deliver).map_err(Failed::for_good)?;
+            return Ok(self.upstream.session());
+        }
+        Ok(session)
+    }
+
+    /// A server before 2026-07-28 has answered `initialize`.
+    fn session_is_begun(&self, initialize: &Message, version: String) {
+        self.upstream.session_mut(|session| session.learn_version(version));
+        self.handshake().initialize = Some(initialize.body().to_vec());
+    }
+
+    fn relay<'a, 'd>(
+        &'a self,
+        message: &'a Message,
+        on_version: Option<&'a dyn Fn(String)>,
+        deliver: &'a mut Deliver<'d>,
+    ) -> Relay<'a, 'd> {
+        let is_modern = message.envelope().is_some();
+        Relay {
+            ids: message.ids(),
+            on_version,
+            tools: (is_modern && message.method() == Some("tools/list")).then_some(&self.tools),
+            on_stray: None,
+            held_back: match message.ids() {
+                [_] if has_mirrors(message) => &MAY_BE_MENDED_IN_A_CALL,
+                [_] => &MAY_BE_MENDED,
+                _ => &[],
+            },
+            max_message_bytes: self.max_message_bytes,
+            log: &self.log,
+            deliver,
+            progress: Progress::default(),
+        }
+    }
+
+    fn refused(
+        &self,
+        message: &Message,
+        answer: &mut Answer<'_>,
+        credentials: &Arc<Credentials>,
+        (started, session, mirrors): (Instant, Session, Vec<(String, String)>),
+    ) -> Box<Failed> {
+        let refused = self.upstream.refused(answer, credentials);
+        let error_body = ErrorBody::parse(&refused.body);
+        let is_fresh = answer.header("age").is_none() && started.elapsed() < SLOW_ANSWER;
+        let date = answer.header("date").and_then(retry::parse_http_date);
+        let milliseconds = answer.header("x-amz-retry-after").and_then(|ms| ms.trim().parse().ok());
+        let retry_after = answer
+            .header("retry-after")
+            .and_then(|value| retry::parse_retry_after(value, date.unwrap_or_else(clock::now)));
+        Box::new(Failed {
+            reached: Some(Reached::Server),
+            status: answer.status(),
+            code: error_body.as_ref().map(|body| body.code),
+            text: match &error_body {
+                Some(body) => body.message.clone().into_owned(),
+                None => refused.in_words.message().to_owned(),
+            },
+            lines: error_body.map_or_else(Vec::new, |body| {
+                message.ids().iter().map(|id| body.under(id)).collect()
+            }),
+            error: refused.in_words,
+            retry_after: milliseconds.map(Duration::from_millis).or(retry_after),
+            server_time: date.filter(|_| is_fresh),
+            session,
+            credentials: Some(Arc::clone(credentials)),
+            mirrors,
+        })
+    }
+
+    /// Lists the server's tools for our own use, as the call's client would.
+    fn learn_tools(&self, errand: &Errand<'_>) {
+        let mut cursor: Option<String> = None;
+        let limit = Instant::now().checked_add(LEARNING_LIMIT);
+        for _ in 0..MOST_PAGES {
+            let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
+                return;
+            };
+            let page = Errand {
+                payload: self.upstream.payload_of(message.body()),
+                message: &message,
+                deadline: [limit, errand.deadline].into_iter().flatten().min(),
+                cancel: errand.cancel,
+            };
+            let mut next = None;
+            let listed = self.attempt(&page, &mut |delivery| {
+                if let Delivery::Line(line) = delivery
+                    && !line.answers.is_empty()
+                {
+                    next = self.tools.learn(&String::from_utf8_lossy(&line.bytes)).next_cursor;
+                }
+                Ok(())
+            });
+            if let Err(failed) = listed {
+                self.log.debug(format_args!("the tools cannot be listed: {}", failed.error));
+                return;
+            }
+            if next.is_none() || next == cursor {
+                return;
+            }
+            cursor = next;
+        }
+    }
+
+    fn handshake(&self) -> MutexGuard<'_, Handshake> {
+        self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn http_sse(&self) -> Option<Arc<HttpSse>> {
+        self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_http_sse(&self, http_sse: Option<Arc<HttpSse>>) {
+        *self.http_sse.write().unwrap_or_else(PoisonError::into_inner) = http_sse;
+    }
+}
+
+impl Failed {
+    /// Another attempt would be no better.
+    fn for_good(error: Error) -> Box<Failed> {
+        Box::new(Failed {
+            error,
+            reached: None,
+            status: 0,
+            code: None,
+            text: String::new(),
+            lines: Vec::new(),
+            retry_after: None,
+            server_time: None,
+            session: Session::default(),
+            credentials: None,
+            mirrors: Vec::new(),
+        })
+    }
+
+    /// No byte of an answer came.
+    fn unanswered(error: Error, session: &Session, mirrors: &[(String, String)]) -> Box<Failed> {
+        let reached = match error.kind() {
+            Kind::Unreachable if error.is_unsent() => Some(Reached::Nobody),
+            Kind::Unreachable => Some(Reached::Perhaps),
+            _ => None,
+        };
+        Box::new(Failed {
+            reached,
+            session: session.clone(),
+            mirrors: mirrors.to_vec(),
+            ..*Failed::for_good(error)
+        })
+    }
+
+    /// An error that came as a proper answer.
+    fn kept(
+        kept: KeptError,
+        credentials: Arc<Credentials>,
+        session: Session,
+        mirrors: Vec<(String, String)>,
+    ) -> Box<Failed> {
+        let text = ErrorBody::parse(&kept.line).map(|body| body.message.into_owned());
+        let text = text.unwrap_or_default();
+        let error =
+            Error::new(Kind::BadAnswer, format!("error {} of the server: {text}", kept.code));
+        Box::new(Failed {
+            reached: Some(Reached::Server),
+            status: 200,
+            code: Some(kept.code),
+            text,
+            lines: vec![kept.line],
+            session,
+            credentials: Some(credentials),
+            mirrors,
+            ..*Failed::for_good(error)
+        })
+    }
+}
+
+/// The server's own errors are the answers; without them it is put into words.
+fn give_up(failed: Box<Failed>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
+    if failed.lines.is_empty() {
+        return Err(failed.error);
+    }
+    let last = failed.lines.len() - 1;
+    for (place, line) in failed.lines.into_iter().enumerate() {
+        let bytes = one_line(line.into_bytes());
+        deliver(Delivery::Line(Line { bytes, answers: vec![place], is_last: place == last }))?;
+    }
+    Ok(())
+}
+
+/// Whether arguments of it may be repeated in headers.
+fn has_mirrors(message: &Message) -> bool {
+    message.envelope().is_some() && message.method() == Some("tools/call")
+}
+
+/// A `tools/list` of our own with what `call` says of its client. Its progress token is not ours to use.
+fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
+    #[derive(serde::Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        params: Params<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "_meta")]
+        meta: std::collections::BTreeMap<&'a str, &'a RawValue>,
+    }
+    let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
+    let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
+        .iter()
+        .filter_map(|name| {
+            let name = format!("io.modelcontextprotocol/{name}");
+            Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
+        })
+        .collect();
+    let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor},")).unwrap_or_default();
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{cursor}"_meta":{{{}}}}}}}"#,
+        random::uuid(),
+        meta.join(",")
+    );
+    Message::parse(line.into_bytes()).ok()
+}

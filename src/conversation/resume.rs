@@ -1,0 +1,54 @@
+//! A stream that ended before the answer came is taken up where it ended (before 2026-07-28).
+
+use super::Conversation;
+use crate::error::{Error, Kind};
+use crate::http::Cancel;
+use crate::relay::{Interruption, Relay, is_event_stream};
+use crate::session::Session;
+use std::time::{Duration, Instant};
+
+/// A stream is taken up after this time, unless the server asks for another.
+const WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// After so many attempts in a row that brought nothing, the answer is given up.
+const PATIENCE: u32 = 5;
+
+impl Conversation {
+    /// As often as it takes and is of use. `error` is what the stream ended with.
+    pub(super) fn resume(
+        &self,
+        error: Error,
+        relay: &mut Relay<'_, '_>,
+        session: &Session,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let mut result = Err(error);
+        let mut in_vain = 0;
+        let mut waiting = relay.interruption();
+        while let Some(interruption) = waiting.take() {
+            in_vain = if interruption.any_event { 0 } else { in_vain + 1 };
+            let wait = interruption.retry.unwrap_or(WAIT).min(LONGEST_WAIT);
+            let is_too_late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+            if in_vain > PATIENCE || is_too_late {
+                break;
+            }
+            if cancel.sleep(wait) {
+                return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+            }
+            // The session that the call began in: `initialize` itself began the present one.
+            let present = self.upstream.session();
+            let session = if session.id().is_some() { session } else { &present };
+            match self.upstream.get(session, Some(&interruption.last_id), deadline, false, cancel) {
+                Ok(answer) if answer.status() == 200 && is_event_stream(&answer) => {
+                    result = relay.take_answer(answer);
+                    waiting = relay.interruption();
+                }
+                Ok(answer) if answer.status() < 500 => break,
+                Ok(_) | Err(_) => waiting = Some(Interruption { any_event: false, ..interruption }),
+            }
+        }
+        result
+    }
+}

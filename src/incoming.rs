@@ -1,0 +1,215 @@
+//! `Incoming`: what one message of the server is to the request that waits for it.
+//!
+//! Parses only to route, and mends what AWS's front ends get wrong in their errors.
+
+use crate::error::{Error, Kind};
+use crate::message::{Id, Members};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// One message from the server, as far as the relay must know it. `place` is that of the id among those asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A result; `protocol_version` is what an initialize result says.
+    Result { place: usize, protocol_version: Option<String> },
+    /// An error, and the line that it should have been if it is broken.
+    Error { place: usize, code: Option<i64>, mended: Option<String> },
+    /// An answer to some other request.
+    Stray,
+    /// A request or notification of the server.
+    Other,
+}
+
+impl Incoming {
+    /// Reads a message that came on the stream or in the body of the answer to the requests `ids`.
+    ///
+    /// An error without a usable id is taken for that of the only request, and `"result":null` beside an error is
+    /// dropped: AWS's front ends send both, and strict clients refuse them.
+    pub fn parse(text: &str, ids: &[Id]) -> Result<Incoming, Error> {
+        let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
+            let what = if error.is_data() { "no JSON-RPC message" } else { "no JSON" };
+            Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
+        })?;
+        if members.method.is_some() {
+            return Ok(Incoming::Other);
+        }
+        let its_id = members.id.and_then(Id::from_raw);
+        let ours = its_id.and_then(|its_id| ids.iter().position(|id| *id == its_id));
+        match (members.result, members.error) {
+            (None, None) => Err(Error::new(
+                Kind::BadAnswer,
+                "the server's answer has neither a result nor an error",
+            )),
+            (Some(result), Some(_)) if result.get() != "null" => Err(Error::new(
+                Kind::BadAnswer,
+                "the server's answer has both a result and an error",
+            )),
+            (result, Some(error)) => {
+                let is_broken = ours.is_none() || result.is_some();
+                let place = match (ours, ids) {
+                    (Some(place), _) => place,
+                    (None, [_]) if has_no_say(members.id) => 0,
+                    _ => return Ok(Incoming::Stray),
+                };
+                let mended = is_broken.then(|| with_id(&ids[place], error));
+                Ok(Incoming::Error { place, code: error_code(error), mended })
+            }
+            (Some(result), None) => Ok(match ours {
+                Some(place) => {
+                    Incoming::Result { place, protocol_version: protocol_version(result) }
+                }
+                None => Incoming::Stray,
+            }),
+        }
+    }
+}
+
+/// A JSON-RPC error body that came with an HTTP error status.
+#[derive(Debug)]
+pub struct ErrorBody<'a> {
+    pub code: i64,
+    pub message: Cow<'a, str>,
+    error: &'a RawValue,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// `None` when the body is no such thing.
+    pub fn parse(text: &'a str) -> Option<ErrorBody<'a>> {
+        #[derive(Deserialize)]
+        struct Shape<'a> {
+            code: i64,
+            #[serde(borrow)]
+            message: Cow<'a, str>,
+        }
+
+        let members: Members<'_> = serde_json::from_str(text).ok()?;
+        let error = members.error.filter(|_| members.method.is_none())?;
+        let Shape { code, message } = serde_json::from_str(error.get()).ok()?;
+        Some(ErrorBody { code, message, error })
+    }
+
+    /// The same error as the answer to this request.
+    pub fn under(&self, id: &Id) -> String {
+        with_id(id, self.error)
+    }
+}
+
+/// The `code` of an error object, if it is a number.
+fn error_code(error: &RawValue) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    serde_json::from_str::<Code>(error.get()).ok().map(|error| error.code)
+}
+
+/// No id, `null` and `""` name no request.
+fn has_no_say(id: Option<&RawValue>) -> bool {
+    id.is_none_or(|id| matches!(id.get(), "null" | "\"\""))
+}
+
+fn with_id(id: &Id, error: &RawValue) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), error.get())
+}
+
+fn protocol_version(result: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct InitializeResult {
+        #[serde(rename = "protocolVersion")]
+        protocol_version: Option<String>,
+    }
+    // Only an initialize result begins a session, and it is small: a large result is not read twice.
+    if result.get().len() > 1024 * 1024 || !result.get().contains("\"protocolVersion\"") {
+        return None;
+    }
+    serde_json::from_str::<InitializeResult>(result.get()).ok()?.protocol_version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(json: &str) -> Id {
+        Id::from_raw(serde_json::from_str(json).expect("JSON")).expect("an id")
+    }
+
+    #[test]
+    fn messages_of_the_server() {
+        let answer = |protocol_version| Incoming::Result { place: 0, protocol_version };
+        let failed = |code, mended: Option<&str>| Incoming::Error {
+            place: 0,
+            code: Some(code),
+            mended: mended.map(str::to_owned),
+        };
+        for (text, expected) in [
+            (r#"{"id":1,"result":{}}"#, answer(None)),
+            (
+                r#"{"id":1,"result":{"protocolVersion":"2025-06-18"}}"#,
+                answer(Some("2025-06-18".into())),
+            ),
+            (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
+            (r#"{"id":"1","result":{}}"#, Incoming::Stray),
+            (r#"{"id":2,"error":{}}"#, Incoming::Stray),
+            (r#"{"id":2,"method":"ping"}"#, Incoming::Other),
+            (r#"{"method":"notifications/progress"}"#, Incoming::Other),
+            (
+                r#"{"jsonrpc":"2.0","id":"","result":null,"error":{"code":-32600, "message":"x"}}"#,
+                failed(
+                    -32600,
+                    Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600, "message":"x"}}"#),
+                ),
+            ),
+            (
+                r#"{"id":1,"result":null,"error":{"code":1}}"#,
+                failed(1, Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#)),
+            ),
+            (
+                r#"{"error":{"code":1}}"#,
+                failed(1, Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#)),
+            ),
+        ] {
+            assert_eq!(Incoming::parse(text, &[id("1")]).expect(text), expected, "{text}");
+        }
+        for text in
+            ["", "{", "{}", "[]", "1", r#"{"id":1}"#, r#"{"id":1,"result":{},"error":{}}"#, "{}{}"]
+        {
+            let error = Incoming::parse(text, &[id("1")]).expect_err(text);
+            assert_eq!(error.kind(), Kind::BadAnswer, "{text}");
+        }
+    }
+
+    #[test]
+    fn error_bodies() {
+        let body =
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
+        let line =
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32001,"message":"Session not found"}}"#;
+        let read = ErrorBody::parse(body).expect("a JSON-RPC error");
+        assert_eq!((read.code, read.under(&id("\"a\"")).as_str()), (-32001, line));
+        for body in [
+            "",
+            "<html>",
+            r#"{"message":"Forbidden"}"#,
+            r#"{"error":"nope"}"#,
+            r#"{"error":{"message":"x"}}"#,
+        ] {
+            assert!(ErrorBody::parse(body).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn answers_to_a_batch_are_told_apart() {
+        let ids = [id("1"), id("\"1\"")];
+        for (text, expected) in [
+            (r#"{"id":"1","result":{}}"#, Incoming::Result { place: 1, protocol_version: None }),
+            (
+                r#"{"id":1,"error":{"code":-5,"message":""}}"#,
+                Incoming::Error { place: 0, code: Some(-5), mended: None },
+            ),
+            (r#"{"id":null,"error":{"code":-5}}"#, Incoming::Stray),
+        ] {
+            assert_eq!(Incoming::parse(text, &ids).expect(text), expected, "{text}");
+        }
+    }
+}
