@@ -1,11 +1,12 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto check fmt fmt-check clippy doc
+.PHONY: help demo test test-moto conformance check fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
 	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
+	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -25,6 +26,16 @@ test-moto: target/moto/bin/moto_server
 target/moto/bin/moto_server:
 	python3 -m venv target/moto
 	target/moto/bin/pip install --quiet 'moto[server]==5.2.2'
+
+conformance: tests/conformance/node_modules
+	cargo build --quiet --locked --release
+	cargo build --quiet --locked --example gate
+	SIGV4_PROXY=$(CURDIR)/target/release/sigv4-proxy GATE=$(CURDIR)/target/debug/examples/gate \
+		node tests/conformance/run.mjs $(ONLY)
+
+tests/conformance/node_modules: tests/conformance/package-lock.json
+	cd tests/conformance && npm ci --no-audit --no-fund
+	touch $@
 
 check: fmt-check clippy test doc
 

@@ -1,0 +1,41 @@
+// Starts the gate and the proxy, and ends them again.
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+const { SIGV4_PROXY: PROXY, GATE } = process.env;
+if (!PROXY || !GATE) throw new Error('SIGV4_PROXY and GATE must name the two programs; see make conformance');
+
+// AWS's documented example keys: the gate knows no others.
+export const environment = {
+  PATH: process.env.PATH,
+  HOME: '/nonexistent',
+  AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
+  AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
+
+export const proxyArguments = (url) =>
+  ['--target-url', url, '--region', 'us-east-1', '--service-name', 'execute-api', '--log-level', 'error'];
+
+export const proxyCommand = PROXY;
+
+/** A gate before `url`: its own URL, and how to end it. */
+export async function startGate(url) {
+  const child = spawn(GATE, [url], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = await Promise.race([
+    new Promise((first) => createInterface(child.stdout).once('line', (line) => first([line]))),
+    new Promise((_, fail) => child.once('exit', (code) => fail(new Error(`the gate ended with ${code}`)))),
+  ]);
+  return { url: line, end: () => child.stdin.end() };
+}
+
+export function startProxy(url) {
+  return spawn(PROXY, proxyArguments(url), { env: environment, stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+/** Any server of ours: prints its URL on the first line, lives until its stdin ends. */
+export async function startServer(file) {
+  const child = spawn(process.execPath, [file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const url = await new Promise((first) => createInterface(child.stdout).once('line', first));
+  return { url, end: () => child.stdin.end() };
+}
