@@ -61,6 +61,8 @@ pub(crate) struct Progress {
     kept: Option<KeptError>,
     /// The last event id on the stream of this request.
     last_id: Option<String>,
+    /// The wait that the server asked for last.
+    retry: Option<Duration>,
     /// Where a stream that ended too early can be taken up.
     interruption: Option<Interruption>,
 }
@@ -147,9 +149,10 @@ impl Relay<'_, '_> {
         };
         let progress = &mut self.progress;
         progress.last_id = events.last_id().map(str::to_owned).or(progress.last_id.take());
+        progress.retry = events.retry().or(progress.retry);
         progress.interruption = progress.last_id.clone().map(|last_id| Interruption {
             last_id,
-            retry: events.retry(),
+            retry: progress.retry,
             any_event,
         });
         Err(error)

@@ -27,18 +27,21 @@ impl Conversation {
     pub fn listen(&self, cancel: &Cancel, deliver: &mut Deliver<'_>) {
         let mut last_id: Option<String> = None;
         let mut in_vain = 0;
-        let mut wait = FIRST_WAIT;
+        let mut first_wait = FIRST_WAIT;
+        let mut wait = first_wait;
         loop {
             match self.listen_once(last_id.as_deref(), cancel, deliver) {
                 // No conclusion about the session: many servers answer 404 to a GET they do not know.
                 Ok(Listened::NotOffered) => return,
                 Ok(Listened::Ended { last_id: last, retry, any_event }) => {
                     last_id = last;
+                    first_wait = retry.map_or(first_wait, |retry| retry.min(LONGEST_WAIT));
+                    if any_event || retry.is_some() {
+                        wait = first_wait;
+                    }
                     if any_event {
                         in_vain = 0;
-                        wait = FIRST_WAIT;
                     }
-                    wait = retry.map_or(wait, |retry| retry.min(LONGEST_WAIT));
                 }
                 Err(error) if error.kind() == Kind::Cancelled => return,
                 Err(error) => self.log.debug(format_args!("GET stream: {error}")),

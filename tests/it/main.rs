@@ -15,6 +15,7 @@ mod mcp_2024_11_05;
 mod mcp_2026_07_28;
 mod mcp_batches;
 mod mcp_sessions;
+mod mcp_streams;
 mod messages;
 mod program;
 mod relay;

@@ -221,6 +221,11 @@ impl Server {
         lock(&self.shared.connections).len()
     }
 
+    /// Whether the connection of that [`Recorded::connection`] is open.
+    pub fn is_open(&self, connection: u64) -> bool {
+        lock(&self.shared.connections).contains_key(&connection)
+    }
+
     /// Cuts every open connection, as a load balancer does with idle ones.
     pub fn drop_connections(&self) {
         for stream in lock(&self.shared.connections).values() {
