@@ -1,12 +1,13 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto conformance check fmt fmt-check clippy doc
+.PHONY: help demo test test-moto conformance fuzz check fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
 	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
 	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
+	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -36,6 +37,10 @@ conformance: tests/conformance/node_modules
 tests/conformance/node_modules: tests/conformance/package-lock.json
 	cd tests/conformance && npm ci --no-audit --no-fund
 	touch $@
+
+fuzz: SECONDS = 600
+fuzz:
+	tests/fuzz/run.sh $(SECONDS) $(TARGETS)
 
 check: fmt-check clippy test doc
 

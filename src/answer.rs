@@ -110,7 +110,10 @@ impl Explanation {
         // `InvalidSignatureException:http://internal.amazon.com/coral/…` and `com.amazon.coral#Name`
         explanation.error_type = explanation.error_type.and_then(|name| {
             let name = name.split(':').next()?.rsplit('#').next()?.trim();
-            (!name.is_empty() && name.len() <= 100).then(|| name.to_owned())
+            // It is a name or nothing: it stands in messages and decides what is tried again.
+            let is_name = (1..=100).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            is_name.then(|| name.to_owned())
         });
         explanation.message = explanation.message.map(|text| presentable(&text));
         explanation

@@ -7,6 +7,9 @@ use crate::error::{Error, Kind};
 use std::io::{self, Read};
 use std::time::Duration;
 
+/// With its colon and blank.
+const LONGEST_FIELD_NAME: usize = "event: ".len();
+
 /// One event. `data` has its lines joined by `\n`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Event {
@@ -114,7 +117,7 @@ impl<R: Read> EventStream<R> {
             let Some(length) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
                 self.line.extend_from_slice(rest);
                 self.unread.start = self.unread.end;
-                self.check_size(self.line.len())?;
+                self.check_line(self.line.len())?;
                 break;
             };
             let line = self.unread.start..self.unread.start + length;
@@ -149,6 +152,7 @@ impl<R: Read> EventStream<R> {
         if line.is_empty() {
             return Ok(true);
         }
+        self.check_line(line.len())?;
         let (field, value) = match line.iter().position(|b| *b == b':') {
             Some(colon) => {
                 (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]))
@@ -157,10 +161,10 @@ impl<R: Read> EventStream<R> {
         };
         match field {
             b"data" => {
-                self.check_size(self.event.data.len() + value.len() + 1)?;
                 if std::mem::replace(&mut self.has_data, true) {
                     self.event.data.push(b'\n');
                 }
+                self.check_size(self.event.data.len() + value.len())?;
                 self.event.data.extend_from_slice(value);
             }
             b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
@@ -184,6 +188,11 @@ impl<R: Read> EventStream<R> {
     fn dispatch(&mut self) -> Option<Event> {
         let event = std::mem::take(&mut self.event);
         std::mem::take(&mut self.has_data).then_some(event).filter(|event| !event.data.is_empty())
+    }
+
+    /// A line may be longer than an event by the name of its field.
+    fn check_line(&self, bytes: usize) -> Result<(), Error> {
+        self.check_size(bytes.saturating_sub(LONGEST_FIELD_NAME))
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Error> {

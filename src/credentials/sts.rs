@@ -111,7 +111,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 }
 
 /// The `Credentials` of an answer, wherever they stand in it.
-fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
+pub(super) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
     let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
     let document = roxmltree::Document::parse(text)

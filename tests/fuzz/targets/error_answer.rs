@@ -1,0 +1,18 @@
+//! An error answer of any server becomes one line without control characters, of bounded length.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sigv4_proxy::answer::{Refusal, SignedWith};
+use sigv4_proxy::incoming::ErrorBody;
+
+fuzz_target!(|input: (u16, Option<&str>, Option<&str>, &[u8])| {
+    let (status, error_type, location, body) = input;
+    let refusal = Refusal { status, error_type, request_id: Some("r"), location, body };
+    let signed = SignedWith { service: "s", region: "r", identity: "key AKIA****MPLE from test" };
+    let error = refusal.in_words(&signed);
+    assert!(error.to_string().chars().count() < 2000 + location.map_or(0, str::len));
+    if location.is_none() {
+        assert!(!error.message().contains(char::is_control), "{:?}", error.message());
+    }
+    let _ = ErrorBody::parse(&String::from_utf8_lossy(body));
+});

@@ -1,0 +1,24 @@
+//! A line of the client is a message that is sent as it stands, or is answered with one line of JSON.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sigv4_proxy::message::Message;
+
+fuzz_target!(|line: &[u8]| {
+    match Message::parse(line.to_vec()) {
+        Ok(message) => {
+            assert_eq!(message.body(), line);
+            for id in message.ids() {
+                serde_json::from_str::<serde_json::Value>(id.as_json()).expect("an id is JSON");
+            }
+            let headers = message.envelope().into_iter().flat_map(|envelope| envelope.headers());
+            for (_, value) in headers {
+                assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value:?}");
+            }
+        }
+        Err(answer) => {
+            assert!(!answer.contains(['\n', '\r']));
+            serde_json::from_str::<serde_json::Value>(&answer).expect("an answer is JSON");
+        }
+    }
+});

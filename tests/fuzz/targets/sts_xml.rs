@@ -1,0 +1,8 @@
+//! An answer of STS holds credentials or does not.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|xml: &[u8]| {
+    let _ = sigv4_proxy::credentials::read_sts(xml);
+});
