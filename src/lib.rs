@@ -26,6 +26,7 @@ pub mod relay;
 mod retry;
 pub mod session;
 pub mod signing;
+mod skew;
 pub mod tools;
 pub mod upstream;
 mod workers;

@@ -46,7 +46,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) text: &'a str,
     /// How long it asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// What time it was there when it answered.
+    /// When it was signed, and what time it was there when it answered.
+    pub(crate) signed_at: OffsetDateTime,
     pub(crate) server_time: Option<OffsetDateTime>,
     /// The request carried a session id.
     pub(crate) had_session: bool,
@@ -65,8 +66,6 @@ pub(crate) struct Request {
     pub(crate) left: Option<Duration>,
     /// Extra attempts the user allows.
     pub(crate) retries: u32,
-    /// What time it is here.
-    pub(crate) now: OffsetDateTime,
 }
 
 /// What was tried already.
@@ -128,18 +127,25 @@ pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut Tried) 
     let text = failure.text.to_lowercase();
     let says = |words: &str| text.contains(words);
     let is_refusal = matches!(failure.status, 400 | 401 | 403);
+    // The first four say so; the others may mean it, if the clocks do differ.
+    let may_be_skew = says("signature expired")
+        || says("not yet current")
+        || [
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "RequestInTheFuture",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "AuthFailure",
+        ]
+        .contains(&failure.error_type);
+    let there = time_in(failure.text).or(failure.server_time);
     if is_refusal
-        && (says("signature expired")
-            || says("not yet current")
-            || ["RequestExpired", "RequestTimeTooSkewed"].contains(&failure.error_type))
+        && may_be_skew
+        && let Some(there) = there
+        && (there - failure.signed_at).abs() >= LEAST_SKEW
     {
-        let there = time_in(failure.text).or(failure.server_time);
-        return match there {
-            Some(there) if (there - request.now).abs() >= LEAST_SKEW => {
-                once(tried, Next::SetClock(there))
-            }
-            _ => Next::GiveUp,
-        };
+        return once(tried, Next::SetClock(there));
     }
     let is_expired = failure.error_type.starts_with("ExpiredToken")
         || says("token included in the request is expired")
@@ -312,11 +318,12 @@ impl Default for Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skew::Skew;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
-    const CALL: Request = Request { is_idempotent: false, left: None, retries: 3, now: NOW };
+    const CALL: Request = Request { is_idempotent: false, left: None, retries: 3 };
     const LIST: Request = Request { is_idempotent: true, ..CALL };
 
     fn answered(status: u16, error_type: &'static str, text: &'static str) -> Failure<'static> {
@@ -327,6 +334,7 @@ mod tests {
             error_type,
             text,
             retry_after: None,
+            signed_at: NOW,
             server_time: None,
             had_session: false,
             has_mirrors: false,
@@ -476,6 +484,98 @@ mod tests {
             answered(403, "AccessDeniedException", "User is not authorized"),
         ] {
             assert_eq!(first(&failure, &LIST), Next::GiveUp, "{failure:?}");
+        }
+    }
+
+    /// The cases that the AWS SDKs share: each attempt's times, the server's `Date`, and what the skew is after it.
+    #[test]
+    fn clock_skew_as_the_aws_sdks_have_it() {
+        struct Attempt {
+            sent: i64,
+            received: i64,
+            /// Against the time here.
+            signed: i64,
+            error: &'static str,
+            /// `None`: without a `Date`, or with an `Age`.
+            date: Option<i64>,
+            again: bool,
+            skew: i64,
+        }
+        let ok = |sent, received, signed, date, skew| Attempt {
+            sent,
+            received,
+            signed,
+            error: "",
+            date,
+            again: false,
+            skew,
+        };
+        let skewed = "RequestTimeTooSkewed";
+        let possible = "InvalidSignatureException";
+        let bad = |error, date, again, skew| Attempt {
+            sent: 0,
+            received: 2,
+            signed: 0,
+            error,
+            date,
+            again,
+            skew,
+        };
+        for (name, first_skew, attempts) in [
+            ("the clocks agree", 0, vec![ok(0, 2, 0, Some(1), 0)]),
+            (
+                "a definite error, and what was learned lasts",
+                0,
+                vec![
+                    bad(skewed, Some(301), true, 300),
+                    ok(2, 4, 302, Some(303), 300),
+                    ok(60, 62, 360, Some(361), 300),
+                ],
+            ),
+            (
+                "a slow answer is not believed",
+                0,
+                vec![ok(0, 960, 0, Some(600), 0), ok(1020, 1022, 1020, Some(1321), 300)],
+            ),
+            ("a success corrects it too", 300, vec![ok(0, 2, 300, Some(1), 0)]),
+            ("a small difference is no reason", 0, vec![bad(possible, Some(121), false, 120)]),
+            (
+                "a possible error with a large difference is",
+                0,
+                vec![bad(possible, Some(301), true, 300), ok(2, 4, 302, Some(303), 300)],
+            ),
+            ("no date, no attempt", 0, vec![bad(skewed, None, false, 0)]),
+            (
+                "what comes from a cache is not believed",
+                0,
+                vec![ok(0, 2, 0, None, 0), ok(10, 12, 10, Some(311), 300)],
+            ),
+            (
+                "nor does it spoil what is known",
+                0,
+                vec![ok(0, 2, 0, None, 0), ok(10, 12, 10, Some(11), 0)],
+            ),
+        ] {
+            let at = |seconds| NOW + time::Duration::seconds(seconds);
+            let skew = Skew::default();
+            skew.set(NOW, at(first_skew));
+            for attempt in attempts {
+                let signed_at = skew.at(at(attempt.sent));
+                assert_eq!(signed_at, at(attempt.signed), "{name}");
+                let date = attempt.date.map(at);
+                let believed = date
+                    .is_some_and(|date| skew.learn(at(attempt.sent), at(attempt.received), date));
+                if !attempt.error.is_empty() {
+                    let failure = Failure {
+                        signed_at,
+                        server_time: date.filter(|_| believed),
+                        ..answered(403, attempt.error, "")
+                    };
+                    let is_again = matches!(first(&failure, &CALL), Next::SetClock(_));
+                    assert_eq!(is_again, attempt.again, "{name}");
+                }
+                assert_eq!(skew.at(NOW), at(attempt.skew), "{name}");
+            }
         }
     }
 

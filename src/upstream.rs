@@ -9,10 +9,13 @@ use crate::http::{Answer, Cancel, Http, Request};
 use crate::log::Log;
 use crate::message::{Message, Sort};
 use crate::options::{self, Options};
+use crate::retry::parse_http_date;
 use crate::session::Session;
 use crate::signing::{self, Algorithm, Header, PathRule, Payload, PayloadRule, Signer, Target};
+use crate::skew::Skew;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 
 /// An error body is read up to this size.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
@@ -44,6 +47,7 @@ pub struct Upstream {
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
     session: RwLock<Session>,
+    skew: Skew,
     log: Log,
 }
 
@@ -106,6 +110,7 @@ impl Upstream {
             timeout: options.timeout,
             tool_timeout: options.tool_timeout,
             session: RwLock::default(),
+            skew: Skew::default(),
             log,
         }
     }
@@ -201,7 +206,7 @@ impl Upstream {
 
     /// The credentials to sign with now, or why there are none.
     pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.credentials.get(clock::now());
+        let credentials = self.credentials.get(self.now());
         for warning in self.credentials.take_warnings() {
             self.log.warn(warning);
         }
@@ -231,7 +236,8 @@ impl Upstream {
             payload: outgoing.payload,
         };
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
-        let signed = self.scope().signer.sign(&request, &credentials.key, clock::now());
+        let sent = clock::now();
+        let signed = self.scope().signer.sign(&request, &credentials.key, self.skew.at(sent));
         headers.extend(self.unsigned_headers.iter().map(as_header));
         headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let request = Request {
@@ -242,7 +248,12 @@ impl Upstream {
             deadline: outgoing.deadline,
             is_stream: outgoing.is_stream,
         };
-        self.http.send(&request, cancel)
+        let answer = self.http.send(&request, cancel)?;
+        let date = answer.header("date").and_then(parse_http_date);
+        if let Some(date) = date.filter(|_| answer.header("age").is_none()) {
+            self.skew.learn(sent, clock::now(), date);
+        }
+        Ok(answer)
     }
 
     /// Reads an error answer.
@@ -270,8 +281,20 @@ impl Upstream {
 
     /// After a refusal that blames the key: whether there is another now.
     pub(crate) fn has_other_credentials(&self, refused: &Arc<Credentials>) -> Result<bool, Error> {
-        self.credentials.reject(refused, clock::now());
+        self.credentials.reject(refused, self.now());
         Ok(self.credentials()?.key.id != refused.key.id)
+    }
+
+    /// The server's time, as far as it is known.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.skew.at(clock::now())
+    }
+
+    /// From now on it is what it is `there`. By how many seconds the clock here is behind.
+    pub(crate) fn set_clock(&self, there: OffsetDateTime) -> i64 {
+        let here = clock::now();
+        self.skew.set(here, there);
+        (there - here).whole_seconds()
     }
 
     pub(crate) fn session(&self) -> Session {

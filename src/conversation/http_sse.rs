@@ -2,7 +2,7 @@
 //!
 //! The thread that sent `initialize` reads that stream to its end, which is the session's.
 
-use super::{Conversation, Errand, Failed};
+use super::{Conversation, Errand, Failed, Sent};
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::event_stream::{Event, EventStream};
@@ -224,17 +224,17 @@ impl Conversation {
             deadline: errand.deadline,
             is_stream: false,
         };
-        let started = Instant::now();
-        let mut answer = self
-            .upstream
-            .send(&outgoing, credentials, errand.cancel)
-            .map_err(|error| Failed::unanswered(error, &Session::default(), &[]))?;
+        let signed_at = self.upstream.now();
+        let sent = Sent { signed_at, session: Session::default(), mirrors: Vec::new() };
+        let mut answer = match self.upstream.send(&outgoing, credentials, errand.cancel) {
+            Ok(answer) => answer,
+            Err(error) => return Err(Failed::unanswered(error, sent)),
+        };
         if (200..300).contains(&answer.status()) {
             answer.read_beginning(4096);
             return Ok(());
         }
-        let sent_with = (started, Session::default(), Vec::new());
-        Err(self.refused(errand.message, &mut answer, credentials, sent_with))
+        Err(self.refused(errand.message, &mut answer, credentials, sent))
     }
 }
 

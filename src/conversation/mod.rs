@@ -41,9 +41,6 @@ const MAY_BE_MENDED_IN_A_CALL: [i64; 4] = [-30001, -32001, -32004, -32020];
 const MOST_PAGES: usize = 100;
 const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 
-/// The time of an answer that took longer is not the server's time any more.
-const SLOW_ANSWER: Duration = Duration::from_secs(15 * 60);
-
 /// The server, and what it told.
 #[derive(Debug)]
 pub struct Conversation {
@@ -80,9 +77,15 @@ struct Failed {
     lines: Vec<String>,
     retry_after: Option<Duration>,
     server_time: Option<OffsetDateTime>,
-    /// What it was sent with.
-    session: Session,
     credentials: Option<Arc<Credentials>>,
+    sent: Sent,
+}
+
+/// What belongs to one attempt.
+#[derive(Debug)]
+struct Sent {
+    signed_at: OffsetDateTime,
+    session: Session,
     mirrors: Vec<(String, String)>,
 }
 
@@ -184,8 +187,9 @@ impl Conversation {
                 .unwrap_or_default(),
             text: &failed.text,
             retry_after: failed.retry_after,
+            signed_at: failed.sent.signed_at,
             server_time: failed.server_time,
-            had_session: failed.session.id().is_some(),
+            had_session: failed.sent.session.id().is_some(),
             has_mirrors: has_mirrors(message),
             other_region: region.is_some_and(|region| region != self.upstream.scope().region),
         };
@@ -197,7 +201,6 @@ impl Conversation {
             },
             left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             retries: self.retries,
-            now: clock::now(),
         };
         retry::next(&failure, &request, tried)
     }
@@ -218,7 +221,7 @@ impl Conversation {
                 self.upstream.has_other_credentials(refused)
             }
             Next::SetClock(there) => {
-                let behind = clock::set_by(*there);
+                let behind = self.upstream.set_clock(*there);
                 let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });
                 self.log.warn(format_args!(
                     "the clock of this machine is {seconds} s {side} of that of AWS; requests are signed with the time of AWS (set the clock by NTP)"
@@ -247,13 +250,13 @@ impl Conversation {
             }
             Next::NewSession => {
                 self.log.debug(format_args!("the session is dead: {}", failed.error));
-                let dead = &failed.session;
+                let dead = &failed.sent.session;
                 self.renew_session(dead, errand.cancel, deliver).map(|()| true)
             }
             Next::LearnMirrors => {
                 self.log.debug("the server misses headers: its tools are listed again");
                 self.learn_tools(errand);
-                Ok(self.tools.headers(errand.message.body()) != failed.mirrors)
+                Ok(self.tools.headers(errand.message.body()) != failed.sent.mirrors)
             }
         }
     }
@@ -276,13 +279,14 @@ impl Conversation {
         };
         let mirrors =
             if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
+        let sent = Sent { signed_at: self.upstream.now(), session, mirrors };
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
         ];
-        headers.extend(session_headers(&session));
+        headers.extend(session_headers(&sent.session));
         headers.extend(message.envelope().into_iter().flat_map(Envelope::headers));
-        headers.extend(mirrors.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(sent.mirrors.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let outgoing = Outgoing {
             method: "POST",
             place: self.upstream.place(),
@@ -292,10 +296,12 @@ impl Conversation {
             deadline,
             is_stream: message.is_subscription(),
         };
-        let mut answer = self
-            .upstream
-            .send(&outgoing, &credentials, cancel)
-            .map_err(|error| Failed::unanswered(error, &session, &mirrors))?;
+        let answer = self.upstream.send(&outgoing, &credentials, cancel);
+        drop(headers);
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(Failed::unanswered(error, sent)),
+        };
         self.log.debug(format_args!(
             "{} {}: HTTP {} after {} ms",
             message.method().unwrap_or("response"),
@@ -304,8 +310,7 @@ impl Conversation {
             started.elapsed().as_millis()
         ));
         if !(200..300).contains(&answer.status()) {
-            let failed =
-                self.refused(message, &mut answer, &credentials, (started, session, mirrors));
+            let failed = self.refused(message, &mut answer, &credentials, sent);
             drop(answer);
             if is_initialize && matches!(failed.status, 400 | 404 | 405) && failed.code.is_none() {
                 return self.fall_back_to_http_sse(errand, &credentials, failed, deliver);
@@ -330,13 +335,13 @@ impl Conversation {
         let result = match result {
             // Since 2026-07-28 a broken stream has lost its request.
             Err(error) if message.envelope().is_none() => {
-                self.resume(error, &mut relay, &session, deadline, cancel)
+                self.resume(error, &mut relay, &sent.session, deadline, cancel)
             }
             other => other,
         };
         match (result, relay.kept()) {
             (Ok(()), None) => Ok(()),
-            (Ok(()), Some(kept)) => Err(Failed::kept(kept, credentials, session, mirrors)),
+            (Ok(()), Some(kept)) => Err(Failed::kept(kept, credentials, sent)),
             (Err(error), _) => Err(Failed::for_good(error)),
         }
     }
@@ -397,11 +402,10 @@ impl Conversation {
         message: &Message,
         answer: &mut Answer<'_>,
         credentials: &Arc<Credentials>,
-        (started, session, mirrors): (Instant, Session, Vec<(String, String)>),
+        sent: Sent,
     ) -> Box<Failed> {
         let refused = self.upstream.refused(answer, credentials);
         let error_body = ErrorBody::parse(&refused.body);
-        let is_fresh = answer.header("age").is_none() && started.elapsed() < SLOW_ANSWER;
         let date = answer.header("date").and_then(retry::parse_http_date);
         let milliseconds = answer.header("x-amz-retry-after").and_then(|ms| ms.trim().parse().ok());
         let retry_after = answer
@@ -420,10 +424,10 @@ impl Conversation {
             }),
             error: refused.in_words,
             retry_after: milliseconds.map(Duration::from_millis).or(retry_after),
-            server_time: date.filter(|_| is_fresh),
-            session,
+            // With a date that is believed this is it.
+            server_time: date.map(|_| self.upstream.now()),
             credentials: Some(Arc::clone(credentials)),
-            mirrors,
+            sent,
         })
     }
 
@@ -486,34 +490,27 @@ impl Failed {
             lines: Vec::new(),
             retry_after: None,
             server_time: None,
-            session: Session::default(),
             credentials: None,
-            mirrors: Vec::new(),
+            sent: Sent {
+                signed_at: OffsetDateTime::UNIX_EPOCH,
+                session: Session::default(),
+                mirrors: Vec::new(),
+            },
         })
     }
 
     /// No byte of an answer came.
-    fn unanswered(error: Error, session: &Session, mirrors: &[(String, String)]) -> Box<Failed> {
+    fn unanswered(error: Error, sent: Sent) -> Box<Failed> {
         let reached = match error.kind() {
             Kind::Unreachable if error.is_unsent() => Some(Reached::Nobody),
             Kind::Unreachable => Some(Reached::Perhaps),
             _ => None,
         };
-        Box::new(Failed {
-            reached,
-            session: session.clone(),
-            mirrors: mirrors.to_vec(),
-            ..*Failed::for_good(error)
-        })
+        Box::new(Failed { reached, sent, ..*Failed::for_good(error) })
     }
 
     /// An error that came as a proper answer.
-    fn kept(
-        kept: KeptError,
-        credentials: Arc<Credentials>,
-        session: Session,
-        mirrors: Vec<(String, String)>,
-    ) -> Box<Failed> {
+    fn kept(kept: KeptError, credentials: Arc<Credentials>, sent: Sent) -> Box<Failed> {
         let text = ErrorBody::parse(&kept.line).map(|body| body.message.into_owned());
         let text = text.unwrap_or_default();
         let error =
@@ -524,9 +521,8 @@ impl Failed {
             code: Some(kept.code),
             text,
             lines: vec![kept.line],
-            session,
             credentials: Some(credentials),
-            mirrors,
+            sent,
             ..*Failed::for_good(error)
         })
     }

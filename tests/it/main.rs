@@ -19,6 +19,7 @@ mod mcp_streams;
 mod messages;
 mod program;
 mod relay;
+mod retries;
 mod server_answers;
 mod server_checks;
 mod signing;

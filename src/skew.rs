@@ -1,0 +1,42 @@
+//! `Skew`: how far a server's clock is from ours, learned from the `Date` of its answers as the AWS SDKs do.
+//!
+//! AWS refuses signatures that are minutes off; with the difference known, the next one is right.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use time::{Duration, OffsetDateTime};
+
+/// The time of an answer that took longer says nothing of the server's clock.
+const SLOW_ANSWER: Duration = Duration::minutes(15);
+
+#[derive(Debug, Default)]
+pub(crate) struct Skew {
+    /// Seconds by which the clock here is behind.
+    behind: AtomicI64,
+}
+
+impl Skew {
+    /// The server's time when it is `here` here.
+    pub(crate) fn at(&self, here: OffsetDateTime) -> OffsetDateTime {
+        here + Duration::seconds(self.behind.load(Ordering::Relaxed))
+    }
+
+    /// The server said that it was `there` when it was `here` here.
+    pub(crate) fn set(&self, here: OffsetDateTime, there: OffsetDateTime) {
+        self.behind.store((there - here).whole_seconds(), Ordering::Relaxed);
+    }
+
+    /// An answer with this `Date`, not from a cache, came back between these times. Whether it was believed.
+    pub(crate) fn learn(
+        &self,
+        sent: OffsetDateTime,
+        received: OffsetDateTime,
+        date: OffsetDateTime,
+    ) -> bool {
+        let took = received - sent;
+        let is_fresh = took <= SLOW_ANSWER;
+        if is_fresh {
+            self.set(sent + took / 2, date);
+        }
+        is_fresh
+    }
+}
