@@ -5,7 +5,10 @@ use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,29 +28,63 @@ pub enum Format {
     Json,
 }
 
+/// Lines that wait for stderr; what comes when it is full is lost.
+const MOST_WAITING: usize = 1000;
+
+/// How long the end of the process may wait for stderr.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
 /// Cheap to clone; all clones write to one place, whole lines at a time.
 #[derive(Clone, Debug)]
 pub struct Log {
     level: Level,
     format: Format,
     in_file: bool,
-    sink: Arc<Mutex<Sink>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Sink {
-    file: Option<File>,
+struct Shared {
+    sink: Sink,
     /// What `once` said last.
-    last: Option<String>,
+    last: Mutex<Option<String>>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    File(Mutex<File>),
+    /// A client may leave stderr unread, and a write to it would then wait for ever: a thread of its own does it.
+    Stderr(OnceLock<SyncSender<Order>>),
+}
+
+#[derive(Debug)]
+enum Order {
+    Write(String),
+    /// Answered when all before it is written.
+    Tell(SyncSender<()>),
 }
 
 impl Log {
     /// To stderr, or to the end of `file`.
     pub fn new(level: Level, format: Format, file: Option<&Path>) -> io::Result<Log> {
-        let file =
-            file.map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose()?;
-        let in_file = file.is_some();
-        Ok(Log { level, format, in_file, sink: Arc::new(Mutex::new(Sink { file, last: None })) })
+        let sink = match file {
+            Some(path) => {
+                Sink::File(Mutex::new(OpenOptions::new().create(true).append(true).open(path)?))
+            }
+            None => Sink::Stderr(OnceLock::new()),
+        };
+        let shared = Arc::new(Shared { sink, last: Mutex::default() });
+        Ok(Log { level, format, in_file: file.is_some(), shared })
+    }
+
+    /// Waits for what is on its way to stderr, but not for ever.
+    pub fn flush(&self) {
+        let Sink::Stderr(writer) = &self.shared.sink else { return };
+        let Some(writer) = writer.get() else { return };
+        let (tell, told) = sync_channel(1);
+        if writer.try_send(Order::Tell(tell)).is_ok() {
+            let _ = told.recv_timeout(LAST_LINES);
+        }
     }
 
     pub fn is_debug(&self) -> bool {
@@ -73,16 +110,16 @@ impl Log {
     /// An error that meets every request in turn is told the first time; `recovered` ends that.
     pub fn error_once(&self, text: impl Display) {
         let text = text.to_string();
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if sink.last.as_deref() != Some(&text) {
-            sink.last = Some(text.clone());
-            drop(sink);
+        let mut last = self.shared.last();
+        if last.as_deref() != Some(&text) {
+            *last = Some(text.clone());
+            drop(last);
             self.error(text);
         }
     }
 
     pub fn recovered(&self) {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner).last = None;
+        *self.shared.last() = None;
     }
 
     fn write(&self, level: Level, text: &dyn Display) {
@@ -91,13 +128,40 @@ impl Log {
         }
         // Before the lock: what prints itself here might fail, and that is logged too.
         let line = line(self.format, level, text, self.in_file);
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         // A log that cannot be written must not stop the work.
-        let _ = match &mut sink.file {
-            Some(file) => file.write_all(line.as_bytes()),
-            None => io::stderr().lock().write_all(line.as_bytes()),
-        };
+        match &self.shared.sink {
+            Sink::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = file.write_all(line.as_bytes());
+            }
+            Sink::Stderr(writer) => {
+                let _ = writer.get_or_init(start_writer).try_send(Order::Write(line));
+            }
+        }
     }
+}
+
+impl Shared {
+    fn last(&self) -> MutexGuard<'_, Option<String>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start_writer() -> SyncSender<Order> {
+    let (writer, orders) = sync_channel(MOST_WAITING);
+    thread::spawn(move || {
+        for order in orders {
+            match order {
+                Order::Write(line) => {
+                    let _ = io::stderr().lock().write_all(line.as_bytes());
+                }
+                Order::Tell(tell) => {
+                    let _ = tell.try_send(());
+                }
+            }
+        }
+    });
+    writer
 }
 
 /// A line on stderr has no time of its own: the client that launched us stamps it.

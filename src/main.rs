@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, environment: Environment) -> Result<(), Error> {
+    keep_memory_to_ourselves();
     let log = Log::new(options.log_level, options.log_format, options.log_file.as_deref())
         .map_err(|error| {
             Error::new(Kind::Usage, format!("configuration error: log file: {error}"))
@@ -89,12 +90,13 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
         }
     });
     log.info("Proxy is ready to accept MCP protocol messages");
-    let why = proxy::run(stdin(), stdout(), conversation, options, log, (end, &ends));
+    let why = proxy::run(stdin(), stdout(), conversation, options, log.clone(), (end, &ends));
     if matches!(why, End::InputClosed | End::Idle) {
         // Who tests a configuration with an empty stdin wants to read what comes of it.
         let _ = telling.recv_timeout(options.drain_timeout);
     }
     credentials.end();
+    log.flush();
     Ok(())
 }
 
@@ -113,6 +115,16 @@ fn settings(options: &Options, ca_bundle: CaBundle) -> Settings {
         role,
         ca_bundle,
         allow_http: options.allow_http,
+    }
+}
+
+/// No core dump, and no debugger of the same user: memory holds keys.
+fn keep_memory_to_ourselves() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // An old kernel or a sandbox may refuse; then it is as it is for every other program.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 
@@ -178,6 +190,7 @@ fn fail(errors: &[Error]) -> ExitCode {
         for error in errors {
             log.error(error);
         }
+        log.flush();
     }
     let is_usage = errors.iter().any(|error| error.kind() == Kind::Usage);
     ExitCode::from(if is_usage { 2 } else { 1 })

@@ -4,8 +4,10 @@
 
 mod cancel;
 mod resolver;
+mod tls;
 
 pub use cancel::Cancel;
+pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
@@ -14,13 +16,12 @@ use cancel::cancelled;
 use resolver::RememberingResolver;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tls::TlsConnector;
 use ureq::config::Config;
 use ureq::http::header::{HeaderName, HeaderValue};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, BodyReader, Timeout};
 
 /// The head of an answer may not be larger.
@@ -62,6 +63,7 @@ pub struct Http {
     /// With its port, as messages name it.
     host: String,
     resolver: RememberingResolver,
+    tls: TlsConnector,
     /// One agent a connection: shutting an agent down interrupts one call and no other.
     idle: Mutex<Vec<Agent>>,
 }
@@ -69,14 +71,6 @@ pub struct Http {
 impl Http {
     /// The certificates of `ca_bundle` are trusted beside Mozilla's.
     pub fn new(endpoint: &Endpoint, limits: Limits, ca_bundle: &CaBundle) -> Http {
-        let roots = if ca_bundle.0.is_empty() {
-            RootCerts::WebPki
-        } else {
-            let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-                .iter()
-                .map(|der| Certificate::from_der(der));
-            RootCerts::from(mozilla.chain(ca_bundle.0.iter().cloned()))
-        };
         let mut config = Config::builder()
             .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
             .accept("")
@@ -95,8 +89,7 @@ impl Http {
             .timeout_resolve(limits.connect)
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
-            .timeout_per_write(limits.write)
-            .tls_config(TlsConfig::builder().root_certs(roots).build());
+            .timeout_per_write(limits.write);
         if endpoint.is_local() {
             config = config.proxy(None);
         }
@@ -105,6 +98,7 @@ impl Http {
             limits,
             host: endpoint.authority(),
             resolver: RememberingResolver::default(),
+            tls: TlsConnector::new(ca_bundle),
             idle: Mutex::default(),
         }
     }
@@ -117,11 +111,11 @@ impl Http {
     ) -> Result<Answer<'a>, Error> {
         let pooled = locked(&self.idle).pop();
         let agent = pooled.unwrap_or_else(|| {
-            Agent::with_parts(
-                self.config.clone(),
-                DefaultConnector::default(),
-                self.resolver.clone(),
-            )
+            let connector =
+                ().chain(ConnectProxyConnector::default())
+                    .chain(TcpConnector::default())
+                    .chain(self.tls.clone());
+            Agent::with_parts(self.config.clone(), connector, self.resolver.clone())
         });
         cancel.lend(&agent)?;
         let answer = run(&agent, request);
@@ -176,19 +170,32 @@ impl Http {
                 "check network, firewall and HTTPS_PROXY",
             )
             .unsent(),
-            ureq::Error::Rustls(error) => self.tls_in_words(error),
-            // rustls tells its errors to ureq's reader as invalid data.
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.tls_in_words(error)
-            }
+            ureq::Error::Other(error) => match error.downcast_ref::<io::Error>() {
+                // rustls tells its own errors as invalid data; with others the handshake broke off.
+                Some(error) if error.kind() != io::ErrorKind::InvalidData => broken(error)
+                    .context(format!("TLS handshake with {host}"))
+                    .hint("is this the port of an https server? check HTTPS_PROXY, too")
+                    .unsent(),
+                _ => self.tls_in_words(error),
+            },
             ureq::Error::Io(error) => broken(error).context(format!("connection to {host}")),
             other => during_exchange(other).context(format!("request to {host}")),
         }
     }
 
     fn tls_in_words(&self, error: &dyn fmt::Display) -> Error {
-        Error::new(Kind::Unreachable, format!("TLS with {}: {error}", self.host))
-            .hint("if the network inspects TLS, name its CA certificate with --ca-bundle FILE")
+        let text = error.to_string();
+        let is_certificate = text.contains("certificate");
+        let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
+        let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();
+        let hint = if text.contains("UnknownIssuer") {
+            "if the network inspects TLS, name its CA certificate with --ca-bundle FILE"
+        } else if is_certificate {
+            "compare the host of the URL and the clock of this machine with the certificate"
+        } else {
+            "is this the port of an https server? check HTTPS_PROXY, too"
+        };
+        Error::new(Kind::BadAnswer, format!("TLS with {}: {text}{by}", self.host)).hint(hint)
     }
 }
 
@@ -305,32 +312,6 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Certificate authorities that the user trusts. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct CaBundle(Arc<[Certificate<'static>]>);
-
-impl CaBundle {
-    /// Reads a PEM file. `named_by` is the flag or variable that names it.
-    pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
-        let wrong = |why: String| {
-            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
-        };
-        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let mut certificates = Vec::new();
-        for item in ureq::tls::parse_pem(&pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                Ok(_) => {}
-                Err(error) => return Err(wrong(error.to_string())),
-            }
-        }
-        if certificates.is_empty() {
-            return Err(wrong("holds no certificate".to_owned()));
-        }
-        Ok(CaBundle(certificates.into()))
-    }
-}
-
 /// Whether a header may be sent at all: a token for a name, and a value without control characters.
 pub fn check_header(name: &str, value: &str) -> Result<(), Error> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
@@ -385,6 +366,7 @@ fn broken(error: &io::Error) -> Error {
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        io::ErrorKind::InvalidData => format!("TLS: {error}"),
         _ => error.to_string(),
     };
     Error::new(Kind::Unreachable, what).hint("the request may have reached the server")

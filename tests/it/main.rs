@@ -25,3 +25,4 @@ mod server_checks;
 mod signing;
 mod signing_oracle;
 mod tidy;
+mod tls;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 pub(crate) struct Launch {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    reads_stderr: bool,
 }
 
 impl Launch {
@@ -39,6 +40,7 @@ impl Launch {
         Launch {
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
             environment: Vec::new(),
+            reads_stderr: true,
         }
         .env("HOME", "/nonexistent")
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -51,6 +53,12 @@ impl Launch {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Launch {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As a client that never reads stderr.
+    pub(crate) fn without_reading_stderr(mut self) -> Launch {
+        self.reads_stderr = false;
         self
     }
 
@@ -79,12 +87,17 @@ impl Launch {
         let stdin = child.stdin.take();
         let unread = child.stdout.take();
         let mut stderr = child.stderr.take().expect("it is piped");
-        let log = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        Program { child, stdin, unread, lines: None, log: Some(log) }
+        let (mut log, mut unread_stderr) = (None, None);
+        if self.reads_stderr {
+            log = Some(std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = stderr.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            }));
+        } else {
+            unread_stderr = Some(stderr);
+        }
+        Program { child, stdin, unread, lines: None, log, _unread_stderr: unread_stderr }
     }
 
     /// Runs it with this input to its end.
@@ -101,6 +114,8 @@ pub(crate) struct Program {
     unread: Option<ChildStdout>,
     lines: Option<Receiver<String>>,
     log: Option<JoinHandle<String>>,
+    /// Open, and full.
+    _unread_stderr: Option<ChildStderr>,
 }
 
 /// What is left when it has ended.

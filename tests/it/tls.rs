@@ -1,0 +1,342 @@
+//! Whom the program trusts over TLS, and what it says when it does not (F1 to F6).
+
+use crate::messages::{assert_all_verified, assert_error};
+use crate::program::{Launch, PATIENCE, Program};
+use crate::support::{Reply, Server, ServerOptions};
+use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+/// A certificate authority of ours.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: PathBuf,
+}
+
+impl Authority {
+    fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
+        std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { certificate: certificate.der().clone(), key: key.serialize_der() }
+    }
+}
+
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+fn localhost() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned(), "mcp.example".to_owned()]).unwrap()
+}
+
+/// Answers pings over TLS; counts what reaches it once the handshake is over.
+struct TlsServer {
+    port: u16,
+    requests: Arc<AtomicUsize>,
+}
+
+impl TlsServer {
+    fn start(identity: &Identity) -> TlsServer {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.certificate.clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, counted) = (Arc::clone(&config), Arc::clone(&counted));
+                std::thread::spawn(move || {
+                    let connection = ServerConnection::new(config).unwrap();
+                    let _ = serve(StreamOwned::new(connection, stream), &counted);
+                });
+            }
+        });
+        TlsServer { port, requests }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}/mcp", self.port)
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(
+    mut stream: StreamOwned<ServerConnection, TcpStream>,
+    requests: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut received = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let count = stream.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        received.extend_from_slice(&piece[..count]);
+        if received.ends_with(PING.as_bytes()) {
+            received.clear();
+            requests.fetch_add(1, Ordering::SeqCst);
+            let body = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+            stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes())?;
+            stream.flush()?;
+        }
+    }
+}
+
+fn trusting(authority: &Authority, url: &str) -> Program {
+    Launch::to(url).arg("--ca-bundle").arg(authority.pem.to_str().unwrap()).start()
+}
+
+#[test]
+fn f6_an_authority_of_the_users_is_trusted_however_it_is_named() {
+    let authority = Authority::new("f6 CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let mut program = trusting(&authority, &server.url());
+    for _ in 0..3 {
+        assert_eq!(program.ask(PING), json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
+    }
+    for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let mut program =
+            Launch::to(&server.url()).env(variable, authority.pem.to_str().unwrap()).start();
+        assert!(program.ask(PING)["result"].is_object(), "{variable}");
+    }
+    let home = crate::credentials::Home::new("f6");
+    home.write(".aws/config", format!("[default]\nca_bundle = {}\n", authority.pem.display()));
+    let mut program = Launch::to(&server.url()).env("HOME", home.0.to_str().unwrap()).start();
+    assert!(program.ask(PING)["result"].is_object());
+    assert_eq!(server.requests(), 6);
+}
+
+#[test]
+fn f4_who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
+    let (authority, other) = (Authority::new("f4 CA"), Authority::new("Corporate Inspection CA"));
+    let day = |day| rcgen::date_time_ymd(day, 1, 1);
+    let mut expired = localhost();
+    (expired.not_before, expired.not_after) = (day(2019), day(2020));
+    let mut early = localhost();
+    (early.not_before, early.not_after) = (day(2090), day(2091));
+    let elsewhere = CertificateParams::new(vec!["elsewhere.example".to_owned()]).unwrap();
+    let own_key = KeyPair::generate().unwrap();
+    let own = localhost().self_signed(&own_key).unwrap();
+    let own = Identity { certificate: own.der().clone(), key: own_key.serialize_der() };
+    for (identity, words) in [
+        (
+            other.sign(&localhost()),
+            &["UnknownIssuer", "Corporate Inspection CA", "--ca-bundle"][..],
+        ),
+        (own, &["--ca-bundle"]),
+        (authority.sign(&expired), &["expired", "clock"]),
+        (authority.sign(&early), &["not valid yet", "clock"]),
+        (authority.sign(&elsewhere), &["not valid for name", "host of the URL"]),
+    ] {
+        let server = TlsServer::start(&identity);
+        let mut program = trusting(&authority, &server.url());
+        let begun = Instant::now();
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), words);
+        assert_error(&answer, &json!(1), &[&format!("localhost:{}", server.port)]);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(server.requests(), 0);
+    }
+}
+
+#[test]
+fn f5_what_is_no_tls_is_told() {
+    let plain = Server::start(ServerOptions::default());
+    let url = plain.url("/mcp").replace("http://127.0.0.1", "https://localhost");
+    let mut program = Launch::to(&url).arg("--retries=0").start();
+    assert_error(&program.ask(PING), &json!(1), &["TLS"]);
+    assert_eq!(plain.requests().len(), 0);
+
+    // Accepts, and says nothing: the limit of connecting holds for the handshake.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/mcp", silent.local_addr().unwrap().port());
+    let mut program = Launch::to(&url).arg("--connect-timeout=500ms").start();
+    let begun = Instant::now();
+    assert_error(&program.ask(PING), &json!(1), &["TLS handshake timeout"]);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(2), "{took:?}");
+
+    // Accepts, and hangs up.
+    let rude = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/mcp", rude.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in rude.incoming() {
+            drop(stream);
+        }
+    });
+    let mut program = Launch::to(&url).start();
+    assert_error(&program.ask(PING), &json!(1), &[]);
+}
+
+#[test]
+fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
+    let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty.pem");
+    std::fs::write(&empty, "no certificate here\n").unwrap();
+    for (path, words) in
+        [("/nonexistent/ca.pem", "No such file"), (empty.to_str().unwrap(), "holds no certificate")]
+    {
+        for launch in [
+            Launch::to("https://localhost:1/").arg("--ca-bundle").arg(path),
+            Launch::to("https://localhost:1/").env("AWS_CA_BUNDLE", path),
+        ] {
+            let ended = launch.run("");
+            assert_eq!(ended.code, Some(2), "{ended:?}");
+            assert!(
+                ended.log.contains("configuration error") && ended.log.contains(words),
+                "{}",
+                ended.log
+            );
+            assert!(ended.log.contains("CA bundle"), "{}", ended.log);
+        }
+    }
+}
+
+/// A proxy that connects everything to one port of this machine, and keeps what it was asked.
+fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heads = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let heads = Arc::clone(&heads);
+            std::thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|n| n == 1) {
+                    head.push(byte[0]);
+                }
+                heads.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                let _ = std::io::copy(&mut client, &mut &server);
+            });
+        }
+    });
+    (own, asked)
+}
+
+#[test]
+fn f3_https_goes_through_the_proxy_by_connect_with_its_credentials() {
+    let authority = Authority::new("f3 CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let (proxy, asked) = connect_proxy(server.port);
+    let launch = |url: &str| {
+        Launch::to(url)
+            .arg("--ca-bundle")
+            .arg(authority.pem.to_str().unwrap())
+            .env("HTTPS_PROXY", &format!("http://user:pass@127.0.0.1:{proxy}"))
+    };
+    let mut program = launch("https://mcp.example/mcp").start();
+    assert!(program.ask(PING)["result"].is_object());
+    let heads = asked.lock().unwrap().clone();
+    assert_eq!(heads.len(), 1);
+    assert!(heads[0].starts_with("CONNECT mcp.example:443 HTTP/1.1\r\n"), "{heads:?}");
+    assert!(
+        heads[0].to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz"),
+        "{heads:?}"
+    );
+    assert!(!heads[0].contains("AWS4-HMAC"), "nothing of ours is in the clear");
+    let ended = program.close();
+    assert!(!ended.log.contains("user:pass"));
+
+    // Never for this machine, nor for what NO_PROXY names.
+    let mut program = launch(&server.url()).start();
+    assert!(program.ask(PING)["result"].is_object());
+    let ended = launch("https://mcp.example/mcp")
+        .env("NO_PROXY", "mcp.example")
+        .arg("--retries=0")
+        .run(&format!("{PING}\n"));
+    assert!(!ended.lines[0].contains("\"result\""), "{:?}", ended.lines);
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn f1_no_redirect_is_followed() {
+    let target = Server::start(ServerOptions::default());
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    for code in [301, 302, 303, 307, 308] {
+        let location = target.url("/mcp");
+        server.reply_next(
+            "ping",
+            Reply::Status {
+                code,
+                headers: vec![("Location".into(), location.clone())],
+                body: vec![],
+            },
+        );
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), &["redirect", &location, "--target-url"]);
+    }
+    assert_eq!(target.requests().len(), 0);
+    assert_all_verified(&server.requests());
+}
+
+/// E7, a client that never reads stderr.
+#[test]
+fn e7_a_full_stderr_stops_nothing() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--no-sse")
+        .arg("--log-level=debug")
+        .without_reading_stderr()
+        .start();
+    let long = "x".repeat(4000);
+    for id in 0..60 {
+        // The method is part of the line in the log.
+        let answer = program.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{long}"}}"#));
+        assert_eq!(answer["id"], id);
+    }
+    let ended = program.close();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+}
+
+/// G7: no other process of the same user may read its memory, and it leaves no core dump.
+#[cfg(target_os = "linux")]
+#[test]
+fn g7_memory_is_not_for_others() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.ask(PING);
+    server.wait_for(PATIENCE, |requests| requests.len() == 1);
+    let environ = format!("/proc/{}/environ", program.pid());
+    let metadata = std::fs::metadata(&environ).unwrap();
+    // What is not dumpable belongs to root in /proc, whoever runs it.
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
+}
