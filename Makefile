@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto conformance fuzz check fmt fmt-check clippy doc
+.PHONY: help demo test test-moto conformance fuzz soak check fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -8,6 +8,7 @@ help:
 	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
 	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
+	@echo 'make soak    20,000 requests to a server that breaks at random; COUNT=100000 SEED=7 for others'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -41,6 +42,12 @@ tests/conformance/node_modules: tests/conformance/package-lock.json
 fuzz: SECONDS = 600
 fuzz:
 	tests/fuzz/run.sh $(SECONDS) $(TARGETS)
+
+soak: COUNT = 20000
+soak: SEED = 1
+soak:
+	cargo build --quiet --locked --release --bin sigv4-proxy --example soak
+	target/release/examples/soak target/release/sigv4-proxy $(COUNT) $(SEED)
 
 check: fmt-check clippy test doc
 

@@ -206,6 +206,11 @@ impl Server {
         lock(&self.shared.script).by_label.entry(label.to_owned()).or_default().push_back(reply);
     }
 
+    /// From now on every answer is the proper one.
+    pub fn forget_script(&self) {
+        *lock(&self.shared.script) = Script::default();
+    }
+
     /// Sends a message on the GET stream, or on the next one that is opened.
     pub fn push(&self, message: &str) {
         self.shared.mcp.push(message);
