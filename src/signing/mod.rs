@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use time::OffsetDateTime;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A header's name and value.
 pub type Header<'a> = (&'a str, &'a str);
@@ -143,7 +144,17 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// Without values: headers and the canonical request hold the session token.
+/// Headers and the canonical request hold the session token.
+impl Drop for Signed {
+    fn drop(&mut self) {
+        self.canonical_request.zeroize();
+        for (_, value) in &mut self.headers {
+            value.zeroize();
+        }
+    }
+}
+
+/// Without values, for the same reason.
 impl fmt::Debug for Signed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_list().entries(self.headers.iter().map(|(name, _)| name)).finish()
@@ -227,6 +238,7 @@ impl Signer {
         owned.push(("host", &request.target.host));
         owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
         let (lines, names) = canonical::headers(request.headers, &owned);
+        let lines = Zeroizing::new(lines);
 
         let Target { path, query, .. } = request.target;
         let canonical_request =

@@ -10,6 +10,7 @@ mod vectors;
 mod credential_cases;
 mod credential_program;
 mod credentials;
+mod dependencies;
 mod docs;
 mod mcp_2024_11_05;
 mod mcp_2026_07_28;

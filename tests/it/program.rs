@@ -44,6 +44,8 @@ impl Launch {
         }
         .env("HOME", "/nonexistent")
         .env("AWS_EC2_METADATA_DISABLED", "true")
+        // Everything it could say is looked through for secrets; what a test sees is the rest.
+        .env("MCP_LOG_LEVEL", "debug")
     }
 
     pub(crate) fn arg(mut self, argument: &str) -> Launch {
@@ -66,8 +68,10 @@ impl Launch {
         let mut program = self.start_unread();
         let stdout = program.unread.take().expect("it is piped");
         let (sender, lines) = channel();
+        let secrets = self.secrets();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                assert_no_secret(&line, &secrets);
                 if sender.send(line).is_err() {
                     return;
                 }
@@ -97,7 +101,27 @@ impl Launch {
         } else {
             unread_stderr = Some(stderr);
         }
-        Program { child, stdin, unread, lines: None, log, _unread_stderr: unread_stderr }
+        let shows_debug = self.arguments.iter().any(|argument| argument.contains("debug"))
+            || self.environment.iter().filter(|(name, _)| name == "MCP_LOG_LEVEL").count() > 1;
+        Program {
+            child,
+            stdin,
+            unread,
+            lines: None,
+            log,
+            _unread_stderr: unread_stderr,
+            secrets: self.secrets(),
+            shows_debug,
+        }
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let given = self.environment.iter().filter(|(name, value)| {
+            let is_secret = ["SECRET", "TOKEN", "TEAM_KEY"].iter().any(|word| name.contains(word));
+            is_secret && value.len() > 5 && !name.ends_with("FILE")
+        });
+        let given = given.map(|(_, value)| value.clone());
+        given.chain([SECRET.to_owned(), "Signature=".to_owned()]).collect()
     }
 
     /// Runs it with this input to its end.
@@ -116,6 +140,9 @@ pub(crate) struct Program {
     log: Option<JoinHandle<String>>,
     /// Open, and full.
     _unread_stderr: Option<ChildStderr>,
+    secrets: Vec<String>,
+    /// The test asked for them.
+    shows_debug: bool,
 }
 
 /// What is left when it has ended.
@@ -204,8 +231,27 @@ impl Program {
         };
         let took = started.elapsed();
         let lines = self.lines.take().map(|lines| lines.iter().collect()).unwrap_or_default();
-        let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        let log = self.checked_log();
         Ended { code, lines, log, took }
+    }
+}
+
+impl Program {
+    /// What it said on stderr, in which no secret may stand.
+    fn checked_log(&mut self) -> String {
+        let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        assert_no_secret(&log, &self.secrets);
+        if self.shows_debug {
+            return log;
+        }
+        let told = log.lines().filter(|line| !line.starts_with("DEBUG: "));
+        told.fold(String::new(), |text, line| text + line + "\n")
+    }
+}
+
+fn assert_no_secret(text: &str, secrets: &[String]) {
+    for secret in secrets {
+        assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");
     }
 }
 
@@ -213,5 +259,8 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            self.checked_log();
+        }
     }
 }

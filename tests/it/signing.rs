@@ -148,7 +148,7 @@ fn the_cached_key_follows_secret_and_day() {
             for secret in ["one", "two"] {
                 for at in [datetime!(2026-03-01 23:59:59 UTC), datetime!(2026-03-02 0:00 UTC)] {
                     let fresh = Signer::new(algorithm, "us-east-1", "execute-api");
-                    let expected = fresh.sign(&request, &key(secret), at).signature;
+                    let expected = fresh.sign(&request, &key(secret), at).signature.clone();
                     assert_eq!(shared.sign(&request, &key(secret), at).signature, expected);
                 }
             }

@@ -82,7 +82,7 @@ fn ours(case: &Case) -> (String, Endpoint) {
     let at = time::OffsetDateTime::from_unix_timestamp(case.unix.into())
         .expect("32 bits of seconds are a date");
     let signer = Signer::new(Algorithm::V4, &case.region, &case.service);
-    (signer.sign(&request, &key, at).signature, endpoint)
+    (signer.sign(&request, &key, at).signature.clone(), endpoint)
 }
 
 fn theirs(case: &Case, endpoint: &Endpoint) -> String {
