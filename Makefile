@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto conformance fuzz soak check fmt fmt-check clippy doc
+.PHONY: help demo test test-moto conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -49,7 +49,7 @@ soak:
 	cargo build --quiet --locked --release --bin sigv4-proxy --example soak
 	target/release/examples/soak target/release/sigv4-proxy $(COUNT) $(SEED)
 
-check: fmt-check clippy test doc
+check: fmt-check clippy test doc audit
 
 fmt:
 	cargo fmt
@@ -59,6 +59,11 @@ fmt-check:
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+
+# Licences and duplicates are tested in tests/it; advisories need their database, and a tool that reads it.
+audit:
+	@if command -v cargo-audit >/dev/null; then cargo audit; \
+	else echo 'cargo-audit is not installed: no advisories are looked up'; fi
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items

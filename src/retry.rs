@@ -170,7 +170,7 @@ pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut Tried) 
     if failure.has_mirrors && failure.code == Some(-32020) {
         return once(tried, Next::LearnMirrors);
     }
-    if failure.status == 424 && failure.code.is_none() {
+    if failure.status == 424 {
         return cold_start(request, tried);
     }
     let is_throttled = failure.error_type.contains("Throttl")
