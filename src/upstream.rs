@@ -77,6 +77,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Silence is normal on it.
     pub(crate) is_stream: bool,
+    /// Sending it twice does no harm.
+    pub(crate) is_idempotent: bool,
 }
 
 /// An answer that is an error: its body, cleaned of secrets, and what it says to a person.
@@ -177,6 +179,7 @@ impl Upstream {
             payload: &self.payload_of(b""),
             deadline,
             is_stream,
+            is_idempotent: true,
         };
         self.send(&outgoing, &*self.credentials()?, cancel)
     }
@@ -197,6 +200,7 @@ impl Upstream {
             payload: &self.payload_of(b""),
             deadline: Instant::now().checked_add(FAREWELL_LIMIT),
             is_stream: false,
+            is_idempotent: true,
         };
         match self.send(&outgoing, &credentials, &Cancel::default()) {
             Ok(answer) => self.log.debug(format_args!("DELETE session: HTTP {}", answer.status())),
@@ -247,6 +251,7 @@ impl Upstream {
             body: outgoing.body,
             deadline: outgoing.deadline,
             is_stream: outgoing.is_stream,
+            is_idempotent: outgoing.is_idempotent,
         };
         let answer = self.http.send(&request, cancel)?;
         let date = answer.header("date").and_then(parse_http_date);

@@ -136,6 +136,7 @@ impl Conversation {
             payload: &self.upstream.payload_of(message.body()),
             deadline,
             is_stream: false,
+            is_idempotent: true,
         };
         let credentials = self.upstream.credentials()?;
         let mut answer = self.upstream.send(&outgoing, &credentials, cancel)?;

@@ -2,7 +2,7 @@
 //!
 //! The thread that sent `initialize` reads that stream to its end, which is the session's.
 
-use super::{Conversation, Errand, Failed, Sent};
+use super::{Conversation, Errand, Failed, Sent, is_idempotent};
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::event_stream::{Event, EventStream};
@@ -223,6 +223,7 @@ impl Conversation {
             payload: &errand.payload,
             deadline: errand.deadline,
             is_stream: false,
+            is_idempotent: is_idempotent(errand.message),
         };
         let signed_at = self.upstream.now();
         let sent = Sent { signed_at, session: Session::default(), mirrors: Vec::new() };

@@ -194,11 +194,7 @@ impl Conversation {
             other_region: region.is_some_and(|region| region != self.upstream.scope().region),
         };
         let request = retry::Request {
-            is_idempotent: match message.sort() {
-                Sort::Request { method, .. } => retry::is_idempotent(method),
-                Sort::Notification { .. } | Sort::Response => true,
-                Sort::Batch { ids, .. } => ids.is_empty(),
-            },
+            is_idempotent: is_idempotent(message),
             left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             retries: self.retries,
         };
@@ -295,6 +291,7 @@ impl Conversation {
             payload: &errand.payload,
             deadline,
             is_stream: message.is_subscription(),
+            is_idempotent: is_idempotent(message),
         };
         let answer = self.upstream.send(&outgoing, &credentials, cancel);
         drop(headers);
@@ -539,6 +536,15 @@ fn give_up(failed: Box<Failed>, deliver: &mut Deliver<'_>) -> Result<(), Error> 
         deliver(Delivery::Line(Line { bytes, answers: vec![place], is_last: place == last }))?;
     }
     Ok(())
+}
+
+/// Whether sending it twice does no harm.
+fn is_idempotent(message: &Message) -> bool {
+    match message.sort() {
+        Sort::Request { method, .. } => retry::is_idempotent(method),
+        Sort::Notification { .. } | Sort::Response => true,
+        Sort::Batch { ids, .. } => ids.is_empty(),
+    }
 }
 
 /// Whether arguments of it may be repeated in headers.

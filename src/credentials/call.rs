@@ -117,6 +117,7 @@ impl Network {
             body: call.body,
             deadline: Instant::now().checked_add(policy.connect + 2 * policy.read),
             is_stream: false,
+            is_idempotent: true,
         };
         let whole = || {
             let mut answer = http.send(&request, &self.cancel)?;

@@ -30,6 +30,9 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// A body that announces more than this grows as it comes.
 const MOST_RESERVED: usize = 256 * 1024 * 1024;
 
+/// A server that has hung up on a kept connection without having said so may do it again for so long.
+const DISTRUST: Duration = Duration::from_secs(60);
+
 /// Time limits of every request; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -54,6 +57,8 @@ pub struct Request<'a> {
     pub deadline: Option<Instant>,
     /// A standing stream, on which silence is normal.
     pub is_stream: bool,
+    /// Sending it twice does no harm, so it may risk a connection that the server is about to close.
+    pub is_idempotent: bool,
 }
 
 /// Sends requests to one server, each call on a connection of its own, kept for the next.
@@ -66,6 +71,8 @@ pub struct Http {
     tls: TlsConnector,
     /// One agent a connection: shutting an agent down interrupts one call and no other.
     idle: Mutex<Vec<Agent>>,
+    /// When a kept connection last turned out to be dead only after something was sent on it.
+    hung_up: Mutex<Option<Instant>>,
 }
 
 impl Http {
@@ -100,6 +107,7 @@ impl Http {
             resolver: RememberingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
             idle: Mutex::default(),
+            hung_up: Mutex::default(),
         }
     }
 
@@ -109,7 +117,9 @@ impl Http {
         request: &Request<'_>,
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, Error> {
-        let pooled = locked(&self.idle).pop();
+        let is_trusted = request.is_idempotent || !self.hung_up_lately();
+        let pooled = locked(&self.idle).pop().filter(|_| is_trusted);
+        let is_kept = pooled.is_some();
         let agent = pooled.unwrap_or_else(|| {
             let connector =
                 ().chain(ConnectProxyConnector::default())
@@ -135,9 +145,17 @@ impl Http {
             Err(error) => {
                 // Whatever it was: the next attempt may find the host elsewhere.
                 self.resolver.forget();
+                if is_kept && matches!(error, ureq::Error::Io(_)) {
+                    *locked(&self.hung_up) = Some(Instant::now());
+                }
                 Err(self.in_words(&error))
             }
         }
+    }
+
+    /// What cannot be sent again then gets a connection of its own.
+    fn hung_up_lately(&self) -> bool {
+        locked(&self.hung_up).is_some_and(|at| at.elapsed() < DISTRUST)
     }
 
     /// What went wrong before there was an answer.
@@ -396,6 +414,7 @@ mod tests {
             body: b"",
             deadline: None,
             is_stream: false,
+            is_idempotent: true,
         };
         let error = http.send(&request, &cancel).expect_err("nothing is sent");
         assert_eq!(error.kind(), Kind::Cancelled);

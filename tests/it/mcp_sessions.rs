@@ -4,7 +4,7 @@ use crate::messages::{
     assert_all_verified, assert_error, call, json_reply, labels, stream_reply, text_of,
 };
 use crate::program::{KEY_ID, Launch, PATIENCE, Program, SECRET};
-use crate::support::{Mode, Recorded, Reply, Server, ServerOptions, Verdict};
+use crate::support::{Recorded, Reply, Server, ServerOptions, Verdict};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -269,25 +269,4 @@ fn t1g_another_account_begins_a_session_of_its_own() {
     let last = requests.last().unwrap();
     assert_eq!(session_of(last), Some("session-2"));
     assert!(last.header("authorization").unwrap().contains(other));
-}
-
-#[test]
-fn a_closed_input_does_not_wait_for_the_get_stream_and_ends_the_session() {
-    for mode in [Mode::Json, Mode::Sse] {
-        let server = Server::start(ServerOptions {
-            mode,
-            sessions: true,
-            get_stream: true,
-            ..ServerOptions::default()
-        });
-        let mut program = Launch::to(&server.url("/mcp")).start();
-        program.shake_hands();
-        server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "GET"));
-        let ended = program.close();
-        assert_eq!(ended.code, Some(0));
-        assert!(ended.took < Duration::from_secs(1), "{:?}", ended.took);
-        let requests = server.requests();
-        assert_eq!(requests.last().map(Recorded::label), Some("DELETE".into()));
-        assert_eq!(ended.lines, Vec::<String>::new());
-    }
 }

@@ -294,3 +294,19 @@ fn a12_idle_connections_that_were_closed_cost_nothing() {
     }
     assert_eq!(calls(&server).len(), 30);
 }
+
+/// The same when the server hangs up so late that the next request is under way: only what can be sent again finds out.
+#[test]
+fn a12_a_server_that_hangs_up_without_a_word_costs_no_call() {
+    let (server, mut program) = started(&[]);
+    // A kept connection dies under a list.
+    server.reply_next("tools/list", Reply::Close);
+    assert!(program.ask(LIST)["result"].is_object());
+    let before = server.requests().len();
+    for id in 0..10 {
+        assert_eq!(text_of(&program.ask(&add(id))), "2");
+    }
+    let connections: std::collections::BTreeSet<u64> =
+        server.requests()[before..].iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 10, "each call has a connection of its own");
+}
