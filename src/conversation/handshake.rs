@@ -28,6 +28,7 @@ impl Conversation {
     pub(super) fn renew_session(
         &self,
         dead: &Session,
+        deadline: Option<Instant>,
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
@@ -42,9 +43,10 @@ impl Conversation {
         {
             return Err(error.clone());
         }
-        let renewed = self.shake_hands(&handshake, dead, cancel, deliver).map_err(|error| {
-            error.context("the session has ended, and a new one could not be begun")
-        });
+        let renewed =
+            self.shake_hands(&handshake, dead, deadline, cancel, deliver).map_err(|error| {
+                error.context("the session has ended, and a new one could not be begun")
+            });
         handshake.failed =
             renewed.as_ref().err().map(|error| (dead.number(), Instant::now(), error.clone()));
         drop(handshake);
@@ -57,6 +59,7 @@ impl Conversation {
         &self,
         handshake: &Handshake,
         dead: &Session,
+        deadline: Option<Instant>,
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
@@ -66,7 +69,8 @@ impl Conversation {
             .and_then(|line| Message::parse(line).ok())
             .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
             .ok_or_else(|| Error::new(Kind::BadAnswer, "it was not begun through this process"))?;
-        let deadline = Instant::now().checked_add(RENEWAL_LIMIT);
+        let limit = Instant::now().checked_add(RENEWAL_LIMIT);
+        let deadline = [limit, deadline].into_iter().flatten().min();
         let credentials = self.upstream.credentials()?;
         let answer = self.post(&initialize, &Session::default(), deadline, cancel)?;
         let account = credentials.account.as_deref();

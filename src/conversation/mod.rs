@@ -247,7 +247,7 @@ impl Conversation {
             Next::NewSession => {
                 self.log.debug(format_args!("the session is dead: {}", failed.error));
                 let dead = &failed.sent.session;
-                self.renew_session(dead, errand.cancel, deliver).map(|()| true)
+                self.renew_session(dead, errand.deadline, errand.cancel, deliver).map(|()| true)
             }
             Next::LearnMirrors => {
                 self.log.debug("the server misses headers: its tools are listed again");
@@ -269,7 +269,7 @@ impl Conversation {
         }
         let credentials = self.upstream.credentials().map_err(Failed::for_good)?;
         let session = if has_session {
-            self.session_for(message, &credentials, cancel, deliver)?
+            self.session_for(errand, &credentials, deliver)?
         } else {
             Session::default()
         };
@@ -346,19 +346,19 @@ impl Conversation {
     /// The session to send a message with, as soon as it can be used.
     fn session_for(
         &self,
-        message: &Message,
+        errand: &Errand<'_>,
         credentials: &Credentials,
-        cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<Session, Box<Failed>> {
-        if matches!(message.sort(), Sort::Response) {
+        if matches!(errand.message.sort(), Sort::Response) {
             return Ok(self.upstream.session());
         }
         drop(self.handshake());
         let session = self.upstream.session();
         if session.id().is_some() && session.is_of_another(credentials.account.as_deref()) {
             self.log.debug("the AWS account has changed: the session is begun anew");
-            self.renew_session(&session, cancel, deliver).map_err(Failed::for_good)?;
+            self.renew_session(&session, errand.deadline, errand.cancel, deliver)
+                .map_err(Failed::for_good)?;
             return Ok(self.upstream.session());
         }
         Ok(session)
