@@ -207,6 +207,13 @@ fn h25_10_the_get_stream_is_that_of_the_new_session() {
     let get = requests.iter().rfind(|r| r.label() == "GET").unwrap();
     assert_eq!((session_of(get), get.header("last-event-id")), (Some("session-2"), None));
     assert_eq!(get.verdict, Verdict::Verified);
+    // The old one is closed.
+    let old = requests.iter().find(|r| r.label() == "GET").unwrap().connection;
+    let begun = std::time::Instant::now();
+    while server.is_open(old) {
+        assert!(begun.elapsed() < PATIENCE, "the old stream stays open");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
     assert_eq!(program.read()["method"], "notifications/tools/list_changed");
 }
