@@ -4,11 +4,17 @@
 use libfuzzer_sys::fuzz_target;
 use sigv4_proxy::answer::{Refusal, SignedWith};
 use sigv4_proxy::incoming::ErrorBody;
+use sigv4_proxy::mismatch::Steps;
 
 fuzz_target!(|input: (u16, Option<&str>, Option<&str>, &[u8])| {
     let (status, error_type, location, body) = input;
     let refusal = Refusal { status, error_type, request_id: Some("r"), location, body };
-    let signed = SignedWith { service: "s", region: "r", identity: "key AKIA****MPLE from test" };
+    let steps = Steps {
+        canonical_request: "POST\n/\n\nhost:a\n\nhost\nhash".to_owned(),
+        string_to_sign: "AWS4-HMAC-SHA256\n20300101T000000Z\nscope\nhash".to_owned(),
+    };
+    let identity = "key AKIA****MPLE from test";
+    let signed = SignedWith { service: "s", region: "r", identity, steps: Some(&steps) };
     let error = refusal.in_words(&signed);
     assert!(error.to_string().chars().count() < 2000 + location.map_or(0, str::len));
     if location.is_none() {
