@@ -5,6 +5,7 @@
 //! of them need be there.
 
 use crate::error::{AwsError, Error, Kind};
+use crate::mismatch::{Comparison, Steps};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -32,9 +33,16 @@ pub struct SignedWith<'a> {
     pub region: &'a str,
     /// `key AKIA****MPLE from profile dev`.
     pub identity: &'a str,
+    /// What was signed, without secrets.
+    pub steps: Option<&'a Steps>,
 }
 
 impl Refusal<'_> {
+    /// What AWS would have signed, if it says so.
+    pub fn steps_of_aws(&self) -> Option<Steps> {
+        Steps::of_aws(Explanation::of(None, self.body).message.as_deref()?)
+    }
+
     /// The refusal in words: whose words they are, and the command that mends it where one is known.
     pub fn in_words(&self, signed: &SignedWith<'_>) -> Error {
         let explanation = Explanation::of(self.error_type, self.body);
@@ -59,7 +67,12 @@ impl Refusal<'_> {
         }
         if let Some(text) = &explanation.message {
             message.push_str(": ");
-            message.push_str(text);
+            message.push_str(&presentable(text));
+        }
+        let comparison = explanation.comparison(signed);
+        if let Some(Comparison::Differ(difference)) = &comparison {
+            message.push_str("; ");
+            message.push_str(difference);
         }
         if matches!(status, 401 | 403) {
             let _ = write!(message, " [{}]", signed.identity);
@@ -67,7 +80,19 @@ impl Refusal<'_> {
         if let Some(request_id) = self.request_id {
             let _ = write!(message, " [request id {request_id}]");
         }
-        let hint = explanation.hint(status, signed);
+        let hint = match comparison {
+            Some(Comparison::Differ(_)) => {
+                let what = "something on the way changes the request";
+                Some(format!("{what}: a proxy, a gateway or the mapping of a custom domain"))
+            }
+            Some(Comparison::Same) => {
+                let what = "AWS saw exactly what was signed";
+                Some(format!(
+                    "{what}, so the secret key is not that of this key id: configure both anew"
+                ))
+            }
+            None => explanation.hint(status, signed),
+        };
         let aws = AwsError {
             error_type: explanation.error_type,
             request_id: self.request_id.map(str::to_owned),
@@ -115,8 +140,13 @@ impl Explanation {
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
             is_name.then(|| name.to_owned())
         });
-        explanation.message = explanation.message.map(|text| presentable(&text));
         explanation
+    }
+
+    /// What AWS saw beside what was signed, if it says so.
+    fn comparison(&self, signed: &SignedWith<'_>) -> Option<Comparison> {
+        let aws = Steps::of_aws(self.message.as_deref()?)?;
+        Some(signed.steps?.compare(&aws))
     }
 
     /// The command or setting that mends it.
@@ -212,6 +242,7 @@ mod tests {
         service: "execute-api",
         region: "us-east-1",
         identity: "key AKIA****MPLE from environment",
+        steps: None,
     };
 
     fn refused(status: u16, error_type: Option<&str>, body: &str) -> Error {

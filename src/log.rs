@@ -184,7 +184,7 @@ fn line(format: Format, level: Level, text: &dyn Display, in_file: bool) -> Stri
 }
 
 /// Text of a server may end up in a log, and from there on a terminal.
-fn without_controls(text: &str) -> String {
+pub(crate) fn without_controls(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {

@@ -4,6 +4,7 @@ use sigv4_proxy::clock;
 use sigv4_proxy::conversation::Conversation;
 use sigv4_proxy::credentials::profile::Role;
 use sigv4_proxy::credentials::{self, CredentialCache, Settings};
+use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind};
 use sigv4_proxy::http::{CaBundle, Http, Limits};
@@ -11,10 +12,10 @@ use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
 use sigv4_proxy::proxy::{self, End};
 use sigv4_proxy::upstream::Upstream;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 fn main() -> ExitCode {
@@ -25,8 +26,11 @@ fn main() -> ExitCode {
         Ok(ProfileSettings { region: setting("region")?, ca_bundle: setting("ca_bundle")? })
     };
     match options::parse(arguments, &environment, profile) {
-        Ok(Command::Help(text)) => print(&text),
+        Ok(Command::Print(text)) => print(&text),
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Doctor { options, problems, as_json }) => {
+            doctor(&options, problems, as_json, environment)
+        }
         Ok(Command::Run(options)) => match run(&options, environment) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&[error]),
@@ -44,21 +48,9 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     for note in &options.notes {
         log.debug(note);
     }
-    let ca_bundle = match &options.ca_bundle {
-        Some((path, named_by)) => {
-            CaBundle::read(path, named_by).map_err(|e| e.context("configuration error"))?
-        }
-        None => CaBundle::default(),
-    };
-    let limits = Limits {
-        connect: options.connect_timeout,
-        read: options.read_timeout,
-        write: options.write_timeout,
-    };
-    let http = Http::new(&options.endpoint, limits, &ca_bundle);
-    let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
-    let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
-    let conversation = Arc::new(Conversation::new(options, upstream, log.clone()));
+    let (conversation, credentials) =
+        parts(options, read_ca_bundle(options)?, environment, log.clone());
+    let conversation = Arc::new(conversation);
 
     let panic_log = log.clone();
     // The place is told and not the payload, which might quote what is secret.
@@ -98,6 +90,63 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     credentials.end();
     log.flush();
     Ok(())
+}
+
+/// What a session is made of.
+fn parts(
+    options: &Options,
+    ca_bundle: CaBundle,
+    environment: Environment,
+    log: Log,
+) -> (Conversation, CredentialCache) {
+    let limits = Limits {
+        connect: options.connect_timeout,
+        read: options.read_timeout,
+        write: options.write_timeout,
+    };
+    let http = Http::new(&options.endpoint, limits, &ca_bundle);
+    let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
+    let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
+    (Conversation::new(options, upstream, log), credentials)
+}
+
+fn read_ca_bundle(options: &Options) -> Result<CaBundle, Error> {
+    let Some((path, named_by)) = &options.ca_bundle else { return Ok(CaBundle::default()) };
+    CaBundle::read(path, named_by).map_err(|error| error.context("configuration error"))
+}
+
+fn doctor(
+    options: &Options,
+    mut problems: Vec<Error>,
+    as_json: bool,
+    environment: Environment,
+) -> ExitCode {
+    keep_memory_to_ourselves();
+    // What is found stands in the report; the log is for those who ask for it.
+    let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
+    let Ok(log) = Log::new(level, options.log_format, None) else { return ExitCode::FAILURE };
+    let is_terminal = io::stdout().is_terminal() && environment.get("NO_COLOR").is_none();
+    let style = match (as_json, is_terminal) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Terminal,
+        (false, false) => Style::Plain,
+    };
+    let ca_bundle = read_ca_bundle(options).unwrap_or_else(|error| {
+        problems.push(error);
+        CaBundle::default()
+    });
+    let (conversation, credentials) = parts(options, ca_bundle, environment, log.clone());
+    let doctor = Doctor {
+        options,
+        problems: &problems,
+        credentials: &credentials,
+        conversation: &Arc::new(conversation),
+        under_way: Mutex::default(),
+    };
+    let is_well = doctor.run(&mut io::stdout().lock(), style);
+    credentials.end();
+    log.flush();
+    if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn settings(options: &Options, ca_bundle: CaBundle) -> Settings {

@@ -2,7 +2,7 @@
 //!
 //! AWS refuses signatures that are minutes off; with the difference known, the next one is right.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use time::{Duration, OffsetDateTime};
 
 /// The time of an answer that took longer says nothing of the server's clock.
@@ -12,6 +12,7 @@ const SLOW_ANSWER: Duration = Duration::minutes(15);
 pub(crate) struct Skew {
     /// Seconds by which the clock here is behind.
     behind: AtomicI64,
+    is_known: AtomicBool,
 }
 
 impl Skew {
@@ -23,6 +24,13 @@ impl Skew {
     /// The server said that it was `there` when it was `here` here.
     pub(crate) fn set(&self, here: OffsetDateTime, there: OffsetDateTime) {
         self.behind.store((there - here).whole_seconds(), Ordering::Relaxed);
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// By how many seconds the clock here is behind, once the server has told its time.
+    pub(crate) fn behind(&self) -> Option<i64> {
+        let behind = self.behind.load(Ordering::Relaxed);
+        self.is_known.load(Ordering::Relaxed).then_some(behind)
     }
 
     /// An answer with this `Date`, not from a cache, came back between these times. Whether it was believed.

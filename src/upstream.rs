@@ -5,14 +5,16 @@ use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
-use crate::http::{Answer, Cancel, Http, Request};
+use crate::http::{Answer, Cancel, Http, Probe, Request};
 use crate::log::Log;
 use crate::message::{Message, Sort};
+use crate::mismatch::Steps;
 use crate::options::{self, Options};
 use crate::retry::parse_http_date;
 use crate::session::Session;
 use crate::signing::{self, Algorithm, Header, PathRule, Payload, PayloadRule, Signer, Target};
 use crate::skew::Skew;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -79,6 +81,14 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) is_stream: bool,
     /// Sending it twice does no harm.
     pub(crate) is_idempotent: bool,
+}
+
+/// An answer to a signed request.
+#[derive(Debug)]
+pub(crate) struct Answered<'a> {
+    pub(crate) answer: Answer<'a>,
+    /// Of a refusal: what had been signed, without secrets.
+    steps: Option<Steps>,
 }
 
 /// An answer that is an error: its body, cleaned of secrets, and what it says to a person.
@@ -181,7 +191,7 @@ impl Upstream {
             is_stream,
             is_idempotent: true,
         };
-        self.send(&outgoing, &*self.credentials()?, cancel)
+        Ok(self.send(&outgoing, &*self.credentials()?, cancel)?.answer)
     }
 
     /// Tells the server that the session is over, if there is one. Best effort.
@@ -230,7 +240,7 @@ impl Upstream {
         outgoing: &Outgoing<'_>,
         credentials: &Credentials,
         cancel: &'a Cancel,
-    ) -> Result<Answer<'a>, Error> {
+    ) -> Result<Answered<'a>, Error> {
         let mut headers = outgoing.headers.to_vec();
         headers.extend(self.signed_headers.iter().map(as_header));
         let request = signing::Request {
@@ -258,29 +268,44 @@ impl Upstream {
         if let Some(date) = date.filter(|_| answer.header("age").is_none()) {
             self.skew.learn(sent, clock::now(), date);
         }
-        Ok(answer)
+        let steps = (400..500).contains(&answer.status()).then(|| Steps {
+            canonical_request: without_secrets(&signed.canonical_request, credentials),
+            string_to_sign: signed.string_to_sign.clone(),
+        });
+        Ok(Answered { answer, steps })
     }
 
     /// Reads an error answer.
-    pub(crate) fn refused(&self, answer: &mut Answer<'_>, credentials: &Credentials) -> Refused {
+    pub(crate) fn refused(
+        &self,
+        answered: &mut Answered<'_>,
+        credentials: &Credentials,
+    ) -> Refused {
+        let Answered { answer, steps } = answered;
         let body = answer.read_beginning(MAX_ERROR_BYTES);
         let body = without_secrets(&String::from_utf8_lossy(&body), credentials);
-        let request_id =
-            ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
-                .iter()
-                .find_map(|name| answer.header(name));
         let refusal = Refusal {
             status: answer.status(),
             error_type: answer.header("x-amzn-errortype"),
-            request_id,
+            request_id: request_id(answer),
             location: answer.header("location"),
             body: body.as_bytes(),
         };
         let identity = format!("key {} from {}", credentials.key.masked_id(), credentials.source);
         let scope = self.scope();
-        let signed =
-            SignedWith { service: &scope.service, region: &scope.region, identity: &identity };
+        let signed = SignedWith {
+            service: &scope.service,
+            region: &scope.region,
+            identity: &identity,
+            steps: steps.as_ref(),
+        };
         let in_words = refusal.in_words(&signed);
+        if let (true, Some(ours)) = (self.log.is_debug(), steps)
+            && let Some(aws) = refusal.steps_of_aws()
+        {
+            self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
+            self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
+        }
         Refused { body, in_words }
     }
 
@@ -302,12 +327,36 @@ impl Upstream {
         (there - here).whole_seconds()
     }
 
+    /// By how many seconds the clock here is behind the server's, once it has told its time.
+    pub(crate) fn clock_behind(&self) -> Option<i64> {
+        self.skew.behind()
+    }
+
+    /// The way to the server, for looking at it.
+    pub(crate) fn probe(&self) -> Probe<'_> {
+        self.http.probe(&self.endpoint)
+    }
+
     pub(crate) fn session(&self) -> Session {
         self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn session_mut(&self, change: impl FnOnce(&mut Session)) {
         change(&mut self.session.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl<'a> Deref for Answered<'a> {
+    type Target = Answer<'a>;
+
+    fn deref(&self) -> &Answer<'a> {
+        &self.answer
+    }
+}
+
+impl DerefMut for Answered<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.answer
     }
 }
 
@@ -345,6 +394,13 @@ pub(crate) fn session_headers(session: &Session) -> impl Iterator<Item = Header<
     let id = session.id().map(|id| ("mcp-session-id", id));
     let version = session.version().map(|version| ("mcp-protocol-version", version));
     id.into_iter().chain(version)
+}
+
+/// By which AWS finds the request again.
+pub(crate) fn request_id<'a>(answer: &'a Answer<'_>) -> Option<&'a str> {
+    ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
+        .iter()
+        .find_map(|name| answer.header(name))
 }
 
 /// AWS echoes what it was sent in some of its errors.

@@ -2,12 +2,12 @@
 
 use super::Conversation;
 use crate::error::{Error, Kind};
-use crate::http::{Answer, Cancel};
+use crate::http::Cancel;
 use crate::message::Message;
 use crate::random;
 use crate::relay::{Deliver, Delivery, Progress, Relay};
 use crate::session::Session;
-use crate::upstream::{Outgoing, session_headers};
+use crate::upstream::{Answered, Outgoing, session_headers};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ impl Conversation {
             },
             progress: Progress::default(),
         };
-        relay.take_answer(answer)?;
+        relay.take_answer(answer.answer)?;
         if !is_begun.get() {
             return Err(Error::new(Kind::BadAnswer, "the server refused to initialize again"));
         }
@@ -126,7 +126,7 @@ impl Conversation {
         session: &Session,
         deadline: Option<Instant>,
         cancel: &'a Cancel,
-    ) -> Result<Answer<'a>, Error> {
+    ) -> Result<Answered<'a>, Error> {
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),

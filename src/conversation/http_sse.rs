@@ -225,12 +225,14 @@ impl Conversation {
             is_stream: false,
             is_idempotent: is_idempotent(errand.message),
         };
+        let started = Instant::now();
         let signed_at = self.upstream.now();
         let sent = Sent { signed_at, session: Session::default(), mirrors: Vec::new() };
         let mut answer = match self.upstream.send(&outgoing, credentials, errand.cancel) {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, sent)),
         };
+        errand.note(&answer, started);
         if (200..300).contains(&answer.status()) {
             answer.read_beginning(4096);
             return Ok(());

@@ -12,11 +12,11 @@ use crate::clock;
 use crate::credentials::Credentials;
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
-use crate::http::{Answer, Cancel};
+use crate::http::Cancel;
 use crate::incoming::ErrorBody;
 use crate::inference;
 use crate::log::Log;
-use crate::message::{Id, Message, Sort, one_line};
+use crate::message::{Message, Sort, one_line};
 use crate::options::Options;
 use crate::random;
 use crate::relay::{Deliver, Delivery, KeptError, Line, Progress, Relay};
@@ -24,10 +24,12 @@ use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
 use crate::session::Session;
 use crate::signing::Payload;
 use crate::tools::Tools;
-use crate::upstream::{Outgoing, Upstream, session_headers};
+use crate::upstream::{Answered, Outgoing, Upstream, request_id, session_headers};
 use handshake::Handshake;
 use http_sse::HttpSse;
 use serde_json::value::RawValue;
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -62,6 +64,17 @@ struct Errand<'a> {
     payload: Payload,
     deadline: Option<Instant>,
     cancel: &'a Cancel,
+    trail: RefCell<Trail>,
+}
+
+/// What became of an errand so far, for the log.
+#[derive(Debug, Default)]
+struct Trail {
+    attempts: u32,
+    /// Of the last attempt: its status, and how long the head of its answer took.
+    head: Option<(u16, Duration)>,
+    /// Of the last answer that had one.
+    request_id: Option<String>,
 }
 
 /// An attempt that failed, and what is known about it.
@@ -119,16 +132,43 @@ impl Conversation {
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
-        let errand = Errand {
-            message,
-            payload: self.upstream.payload_of(message.body()),
-            deadline: self.upstream.deadline(message),
-            cancel,
-        };
+        let errand = self.errand(message, self.upstream.deadline(message), cancel);
+        let started = Instant::now();
+        let result = self.run(&errand, deliver);
+        if self.log.is_debug() {
+            self.log.debug(errand.told(started.elapsed(), result.as_ref().err()));
+        }
+        result
+    }
+
+    /// Like `exchange`, but only once: nothing is mended.
+    pub(crate) fn try_once(
+        &self,
+        message: &Message,
+        cancel: &Cancel,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let errand = self.errand(message, self.upstream.deadline(message), cancel);
+        self.attempt(&errand, deliver).or_else(|failed| give_up(failed, deliver))
+    }
+
+    fn errand<'a>(
+        &self,
+        message: &'a Message,
+        deadline: Option<Instant>,
+        cancel: &'a Cancel,
+    ) -> Errand<'a> {
+        let payload = self.upstream.payload_of(message.body());
+        Errand { message, payload, deadline, cancel, trail: RefCell::default() }
+    }
+
+    /// Attempt after attempt, as long as there is a point in it.
+    fn run(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
+        let Errand { message, cancel, .. } = *errand;
         let mut tried = Tried::default();
         let mut paid = 0;
         loop {
-            let failed = match self.attempt(&errand, deliver) {
+            let failed = match self.attempt(errand, deliver) {
                 Ok(()) => {
                     self.quota.give_back(paid);
                     if message.method() == Some("notifications/initialized") {
@@ -154,7 +194,7 @@ impl Conversation {
                         true
                     }
                 }
-                next => self.mend(&next, &failed, &errand, deliver)?,
+                next => self.mend(&next, &failed, errand, deliver)?,
             };
             if !mends {
                 return give_up(failed, deliver);
@@ -261,6 +301,7 @@ impl Conversation {
     fn attempt(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Box<Failed>> {
         let Errand { message, cancel, deadline, .. } = *errand;
         let started = Instant::now();
+        errand.trail.borrow_mut().attempts += 1;
         let is_initialize = message.is_initialize();
         // A request that speaks for itself has no session; nor has the one that begins it.
         let has_session = !is_initialize && message.envelope().is_none();
@@ -299,13 +340,7 @@ impl Conversation {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, sent)),
         };
-        self.log.debug(format_args!(
-            "{} {}: HTTP {} after {} ms",
-            message.method().unwrap_or("response"),
-            message.ids().first().map_or("", Id::as_json),
-            answer.status(),
-            started.elapsed().as_millis()
-        ));
+        errand.note(&answer, started);
         if !(200..300).contains(&answer.status()) {
             let failed = self.refused(message, &mut answer, &credentials, sent);
             drop(answer);
@@ -328,7 +363,7 @@ impl Conversation {
         }
         let on_version = |version| self.session_is_begun(message, version);
         let mut relay = self.relay(message, is_initialize.then_some(&on_version), deliver);
-        let result = relay.take_answer(answer);
+        let result = relay.take_answer(answer.answer);
         let result = match result {
             // Since 2026-07-28 a broken stream has lost its request.
             Err(error) if message.envelope().is_none() => {
@@ -397,7 +432,7 @@ impl Conversation {
     fn refused(
         &self,
         message: &Message,
-        answer: &mut Answer<'_>,
+        answer: &mut Answered<'_>,
         credentials: &Arc<Credentials>,
         sent: Sent,
     ) -> Box<Failed> {
@@ -436,12 +471,8 @@ impl Conversation {
             let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
                 return;
             };
-            let page = Errand {
-                payload: self.upstream.payload_of(message.body()),
-                message: &message,
-                deadline: [limit, errand.deadline].into_iter().flatten().min(),
-                cancel: errand.cancel,
-            };
+            let deadline = [limit, errand.deadline].into_iter().flatten().min();
+            let page = self.errand(&message, deadline, errand.cancel);
             let mut next = None;
             let listed = self.attempt(&page, &mut |delivery| {
                 if let Delivery::Line(line) = delivery
@@ -472,6 +503,44 @@ impl Conversation {
 
     fn set_http_sse(&self, http_sse: Option<Arc<HttpSse>>) {
         *self.http_sse.write().unwrap_or_else(PoisonError::into_inner) = http_sse;
+    }
+}
+
+impl Errand<'_> {
+    fn note(&self, answered: &Answered<'_>, started: Instant) {
+        let mut trail = self.trail.borrow_mut();
+        trail.head = Some((answered.status(), started.elapsed()));
+        let request_id = request_id(answered).map(str::to_owned);
+        trail.request_id = request_id.or(trail.request_id.take());
+    }
+
+    /// `tools/call 5: HTTP 200 after 12 ms, whole after 30 ms, 2 attempts, request id abc`.
+    fn told(&self, took: Duration, error: Option<&Error>) -> String {
+        let mut text = self.message.method().unwrap_or("response").to_owned();
+        if matches!(self.message.sort(), Sort::Batch { .. }) {
+            "batch".clone_into(&mut text);
+        }
+        for id in self.message.ids() {
+            let _ = write!(text, " {}", id.as_json());
+        }
+        let trail = self.trail.borrow();
+        let separator = if let Some((status, after)) = trail.head {
+            let _ = write!(text, ": HTTP {status} after {} ms", after.as_millis());
+            ", "
+        } else {
+            ": "
+        };
+        let _ = write!(text, "{separator}whole after {} ms", took.as_millis());
+        if trail.attempts != 1 {
+            let _ = write!(text, ", {} attempts", trail.attempts);
+        }
+        if let Some(request_id) = &trail.request_id {
+            let _ = write!(text, ", request id {request_id}");
+        }
+        if let Some(error) = error {
+            let _ = write!(text, ", {}", error.kind().name());
+        }
+        text
     }
 }
 

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::chain::{Chain, Notes};
 use super::files::Watch;
-use super::{Credentials, Settings, Source};
+use super::{CallerIdentity, Credentials, Settings, Source};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::http::Cancel;
@@ -71,6 +71,7 @@ struct State {
     warnings: Vec<String>,
     /// Said before, and not to be said again while it lasts.
     said: Vec<String>,
+    passed_over: Vec<String>,
 }
 
 /// What a caller is to do.
@@ -126,6 +127,20 @@ impl CredentialCache {
     /// What a person should know although it works, each once; for the log.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.state().warnings)
+    }
+
+    /// The sources before the one that answered last, and why each was not asked.
+    pub fn passed_over(&self) -> Vec<String> {
+        self.shared.state().passed_over.clone()
+    }
+
+    /// Asks STS as whom it knows these.
+    pub fn caller_identity(
+        &self,
+        credentials: &Credentials,
+        now: OffsetDateTime,
+    ) -> Result<CallerIdentity, Error> {
+        locked(&self.shared.chain).caller_identity(credentials, now)
     }
 
     /// The region of the EC2 instance we are on, for programs that find none elsewhere.
@@ -233,7 +248,7 @@ impl State {
         notes: Notes,
         now: OffsetDateTime,
     ) -> Result<Arc<Credentials>, Error> {
-        let Notes { watch, mut warnings } = notes;
+        let Notes { watch, mut warnings, passed_over } = notes;
         let old = self.held.take().filter(|held| is_valid(held, now));
         let result = match (old, found) {
             (old, Ok(new)) => {
@@ -256,6 +271,7 @@ impl State {
         self.held = result.as_ref().ok().cloned();
         self.failure = result.as_ref().err().map(|error| (error.clone(), now + ERROR_LASTS));
         self.watch = watch;
+        self.passed_over = passed_over;
         self.is_rejected = false;
         self.turn += 1;
         self.warnings.extend(warnings.iter().filter(|text| !self.said.contains(text)).cloned());
@@ -311,7 +327,7 @@ mod tests {
         let mut settle = |warnings: &[&str]| {
             let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
             let error = Error::new(Kind::Credentials, "none");
-            let notes = Notes { watch: Watch::default(), warnings };
+            let notes = Notes { warnings, ..Notes::default() };
             state.settle(Err(error), notes, NOW).unwrap_err();
             std::mem::take(&mut state.warnings)
         };

@@ -14,7 +14,7 @@ use super::call::Network;
 use super::endpoints::{Endpoints, Service, is_region};
 use super::files::{Location, Watch};
 use super::profile::{Base, CredentialSource, Files, Plan, Profile, Role, Selection, WebIdentity};
-use super::sts::Sts;
+use super::sts::{CallerIdentity, Sts};
 use super::{
     Credentials, Settings, Source, access_key, container, imds, login, process, sendable, sso,
 };
@@ -29,6 +29,8 @@ pub(super) struct Notes {
     pub(super) watch: Watch,
     /// What a person should know although it works.
     pub(super) warnings: Vec<String>,
+    /// The sources that were not asked, in their order, and why.
+    pub(super) passed_over: Vec<String>,
 }
 
 /// Asks the sources, and remembers what makes asking again cheaper.
@@ -109,6 +111,21 @@ impl Chain {
         self.assume(found, &roles, &walk)
     }
 
+    /// As whom AWS knows this key.
+    pub(super) fn caller_identity(
+        &mut self,
+        credentials: &Credentials,
+        now: OffsetDateTime,
+    ) -> Result<CallerIdentity, Error> {
+        let files = read(&self.files, &mut Notes::default())?;
+        let selected = Selection::new(&self.environment, self.settings.profile.as_deref());
+        let profile = files.profile(&selected)?;
+        let allow_http = self.settings.allow_http;
+        let endpoints = Endpoints::new(&self.environment, profile.as_ref(), allow_http);
+        let walk = Walk { profile, selected: &selected, endpoints, now };
+        self.sts(&walk)?.caller_identity(credentials, now)
+    }
+
     /// The region of this instance; for programs that have no other.
     pub(super) fn region_of_instance(&mut self, now: OffsetDateTime) -> Option<String> {
         let files = read(&self.files, &mut Notes::default()).ok()?;
@@ -126,7 +143,9 @@ impl Chain {
     }
 
     fn start(&self, walk: &Walk<'_>, notes: &mut Notes) -> Result<(Start, Vec<Role>), Error> {
-        if self.settings.profile.is_none() {
+        if self.settings.profile.is_some() {
+            notes.passed_over.push("environment: not looked at beside --profile".to_owned());
+        } else {
             if let Some(found) = environment_keys(&self.environment, walk.now, notes)? {
                 if let Some(variable) = walk.selected.named_by {
                     let name = &walk.selected.name;
@@ -136,17 +155,30 @@ impl Chain {
                 }
                 return Ok((Start::Credentials(found), Vec::new()));
             }
+            notes.passed_over.push("environment: AWS_ACCESS_KEY_ID is not set".to_owned());
             if let Some(identity) = web_identity(&self.environment)? {
                 return Ok((Start::WebIdentity(identity), Vec::new()));
             }
+            let variable = "AWS_WEB_IDENTITY_TOKEN_FILE";
+            notes.passed_over.push(format!("web identity: {variable} is not set"));
         }
         if let Some(profile) = &walk.profile
             && let Some(Plan { base, roles }) = profile.plan(&mut notes.warnings)?
         {
             return Ok((Start::Profile(base), roles));
         }
-        let container = self.environment.first(&container::VARIABLES).is_some();
-        Ok((if container { Start::Container } else { Start::Instance }, Vec::new()))
+        let why = match (&walk.profile, self.environment.home()) {
+            (Some(_), _) => "holds no credentials",
+            (None, Some(_)) => "not there",
+            (None, None) => "not there, and HOME is not set",
+        };
+        notes.passed_over.push(format!("profile {}: {why}", walk.selected.name));
+        if self.environment.first(&container::VARIABLES).is_some() {
+            return Ok((Start::Container, Vec::new()));
+        }
+        let variables = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI";
+        notes.passed_over.push(format!("container: {variables} are not set"));
+        Ok((Start::Instance, Vec::new()))
     }
 
     /// The credentials that the plan begins with. They are asked for again only when they are due, unless they
@@ -184,7 +216,7 @@ impl Chain {
             Start::Profile(base) => self.ask_profile(base, walk, notes),
             Start::Container => container::credentials(&self.environment, &self.network),
             Start::Instance => self.instance(walk, notes).map_err(|failure| match failure {
-                imds::Failure::NotFound(why) => self.nothing_found(walk, &why),
+                imds::Failure::NotFound(why) => Chain::nothing_found(&notes.passed_over, &why),
                 imds::Failure::Broken(error) => error,
             }),
         }
@@ -196,7 +228,7 @@ impl Chain {
         walk: &Walk<'_>,
         notes: &mut Notes,
     ) -> Result<Credentials, Error> {
-        let Notes { watch, warnings } = notes;
+        let Notes { watch, warnings, .. } = notes;
         match base {
             Base::Keys { key, account, profile, file } => {
                 let source = Source::Profile { name: profile, file };
@@ -281,10 +313,7 @@ impl Chain {
             let message = format!("web identity token {}: {error}", path.display());
             Error::new(Kind::Credentials, message)
         })?;
-        let (endpoint, region) = self.sts(walk)?;
-        let sts =
-            Sts { network: &self.network, endpoint, region, session_name: &self.session_name };
-        sts.assume_role_with_web_identity(identity, token.trim_end())
+        self.sts(walk)?.assume_role_with_web_identity(identity, token.trim_end())
     }
 
     /// Each role with the credentials before it.
@@ -301,16 +330,14 @@ impl Chain {
                 found = remembered;
                 continue;
             }
-            let (endpoint, region) = self.sts(walk)?;
-            let sts =
-                Sts { network: &self.network, endpoint, region, session_name: &self.session_name };
-            found = checked(sts.assume_role(role, &found.key, walk.now)?, walk.now)?;
+            let assumed = self.sts(walk)?.assume_role(role, &found.key, walk.now)?;
+            found = checked(assumed, walk.now)?;
             self.remember(at + 1, &found, walk.now);
         }
         Ok(found)
     }
 
-    fn sts(&mut self, walk: &Walk<'_>) -> Result<(crate::endpoint::Endpoint, String), Error> {
+    fn sts(&mut self, walk: &Walk<'_>) -> Result<Sts<'_>, Error> {
         let region = self.region(walk).ok_or_else(|| {
             let name = &walk.selected.name;
             let message = format!(
@@ -318,8 +345,13 @@ impl Chain {
             );
             Error::new(Kind::Credentials, message)
         })?;
-        let (endpoint, signing_region) = walk.endpoints.of(Service::Sts, &region, "/")?;
-        Ok((endpoint, signing_region.to_owned()))
+        let (endpoint, region) = walk.endpoints.of(Service::Sts, &region, "/")?;
+        Ok(Sts {
+            network: &self.network,
+            endpoint,
+            region: region.to_owned(),
+            session_name: &self.session_name,
+        })
     }
 
     /// The region of the chain's own calls: `--region`, the environment, the selected profile, the target's
@@ -356,22 +388,10 @@ impl Chain {
         }
     }
 
-    fn nothing_found(&self, walk: &Walk<'_>, imds: &str) -> Error {
-        let keys = match self.settings.profile {
-            None => "AWS_ACCESS_KEY_ID is not set",
-            Some(_) => "not looked at beside --profile",
-        };
-        let name = &walk.selected.name;
-        let profile = match (&walk.profile, self.environment.home()) {
-            (Some(_), _) => "holds no credentials",
-            (None, Some(_)) => "not there",
-            (None, None) => "not there, and HOME is not set",
-        };
-        let message = format!(
-            "no AWS credentials found (environment: {keys}; profile {name}: {profile}; \
-             container: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not set; \
-             IMDS: {imds})"
-        );
+    fn nothing_found(passed_over: &[String], imds: &str) -> Error {
+        let told = passed_over.iter().filter(|why| !why.starts_with("web identity"));
+        let told: Vec<&str> = told.map(String::as_str).collect();
+        let message = format!("no AWS credentials found ({}; IMDS: {imds})", told.join("; "));
         Error::new(Kind::Credentials, message).hint(
             "run \"aws sso login\", \"aws login\" or \"aws configure\", \
              or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
@@ -395,7 +415,7 @@ pub fn profile_setting(
 
 fn read(locations: &[Location; 2], notes: &mut Notes) -> Result<Files, Error> {
     let [config, credentials] = locations;
-    let Notes { watch, warnings } = notes;
+    let Notes { watch, warnings, .. } = notes;
     let of_config = config.read(watch, warnings)?;
     let of_credentials = credentials.read(watch, warnings)?;
     Files::parse((&config.shown, &of_config), (&credentials.shown, &of_credentials))

@@ -20,6 +20,7 @@ mod sts;
 
 pub use cache::CredentialCache;
 pub use chain::profile_setting;
+pub use sts::CallerIdentity;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,10 +1,12 @@
 //! AWS STS: `AssumeRole` and `AssumeRoleWithWebIdentity`, and its answers in XML.
 
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use super::call::{Call, Network, Policy, Reply, shown};
 use super::profile::{Role, WebIdentity};
 use super::{Credentials, Source, access_key, time_of};
+use crate::answer::{Refusal, SignedWith};
 use crate::endpoint::Endpoint;
 use crate::error::{AwsError, Error, Kind};
 use crate::signing::canonical::percent_encode;
@@ -12,7 +14,7 @@ use crate::signing::{
     AccessKey, Algorithm, Header, PathRule, Payload, PayloadRule, Request, Signer, Target,
 };
 
-const CONTENT_TYPE: Header<'_> =
+const CONTENT_TYPE: Header<'static> =
     ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 
 /// How STS is reached: its endpoint and the region to sign for.
@@ -23,6 +25,13 @@ pub(super) struct Sts<'a> {
     pub(super) region: String,
     /// For roles that name none themselves. The same for the life of the process.
     pub(super) session_name: &'a str,
+}
+
+/// As whom AWS knows a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    pub account: String,
+    pub arn: String,
 }
 
 impl Sts<'_> {
@@ -43,21 +52,8 @@ impl Sts<'_> {
         fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
         let body = form(&fields);
 
-        let target = Target::new(
-            &self.endpoint.authority(),
-            self.endpoint.path(),
-            self.endpoint.query(),
-            PathRule::of_service("sts"),
-        );
-        let request = Request {
-            method: "POST",
-            target: &target,
-            headers: &[CONTENT_TYPE],
-            payload: &Payload::of(body.as_bytes(), PayloadRule::of_service("sts")),
-        };
-        let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
-        let mut headers = vec![CONTENT_TYPE];
-        headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let headers = self.signed(&body, with, now);
+        let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
         let asked_by = match &role.profile {
             Some(profile) => format!(" (profile {profile:?})"),
@@ -89,15 +85,82 @@ impl Sts<'_> {
         })
     }
 
+    /// `GetCallerIdentity`, which every key may ask.
+    pub(super) fn caller_identity(
+        &self,
+        credentials: &Credentials,
+        now: OffsetDateTime,
+    ) -> Result<CallerIdentity, Error> {
+        let body = form(&[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]);
+        let headers = self.signed(&body, &credentials.key, now);
+        let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let reply = self.send(&headers, &body)?;
+        if reply.status != 200 {
+            let identity =
+                format!("key {} from {}", credentials.key.masked_id(), credentials.source);
+            let refusal = Refusal {
+                status: reply.status,
+                error_type: None,
+                request_id: None,
+                location: None,
+                body: &reply.body,
+            };
+            return Err(refusal.in_words(&SignedWith {
+                service: "sts",
+                region: &self.region,
+                identity: &identity,
+                steps: None,
+            }));
+        }
+        let wrong = || Error::new(Kind::BadAnswer, "STS answers without an Account and an Arn");
+        let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
+        let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
+        let told = |name| text_of(document.root(), name).filter(|text| !text.is_empty());
+        let (Some(account), Some(arn)) = (told("Account"), told("Arn")) else {
+            return Err(wrong());
+        };
+        Ok(CallerIdentity { account: shown(&account), arn: shown(&arn) })
+    }
+
+    /// The headers of a signed POST.
+    fn signed(
+        &self,
+        body: &str,
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Vec<(&'static str, Zeroizing<String>)> {
+        let target = Target::new(
+            &self.endpoint.authority(),
+            self.endpoint.path(),
+            self.endpoint.query(),
+            PathRule::of_service("sts"),
+        );
+        let request = Request {
+            method: "POST",
+            target: &target,
+            headers: &[CONTENT_TYPE],
+            payload: &Payload::of(body.as_bytes(), PayloadRule::of_service("sts")),
+        };
+        let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
+        let (name, value) = CONTENT_TYPE;
+        let mut headers = vec![(name, Zeroizing::new(value.to_owned()))];
+        headers.extend(signed.headers.iter().map(|(n, v)| (*n, Zeroizing::new(v.clone()))));
+        headers
+    }
+
+    fn send(&self, headers: &[Header<'_>], body: &str) -> Result<Reply, Error> {
+        let call =
+            Call { method: "POST", endpoint: &self.endpoint, headers, body: body.as_bytes() };
+        self.network.send(&call, &Policy::SERVICE)
+    }
+
     fn ask(
         &self,
         headers: &[Header<'_>],
         body: &str,
         source: Source,
     ) -> Result<Credentials, Error> {
-        let call =
-            Call { method: "POST", endpoint: &self.endpoint, headers, body: body.as_bytes() };
-        let reply = self.network.send(&call, &Policy::SERVICE)?;
+        let reply = self.send(headers, body)?;
         if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(&reply)) }
     }
 }

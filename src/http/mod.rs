@@ -3,10 +3,13 @@
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes it is given.
 
 mod cancel;
+mod certificate;
+mod probe;
 mod resolver;
 mod tls;
 
 pub use cancel::Cancel;
+pub use probe::{Handshake, Probe};
 pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;

@@ -3,6 +3,7 @@
 //! Takes ureq's place for one reason: ureq trusts either Mozilla's roots or a list of certificates, not both. One
 //! configuration is built, at the first connection, and shared with its session tickets by all.
 
+use super::certificate::Certificate;
 use super::locked;
 use crate::error::{Error, Kind};
 use rustls::client::WebPkiServerVerifier;
@@ -79,7 +80,7 @@ impl TlsConnector {
         locked(&self.0.last_refused).clone()
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
         if let Some(config) = self.0.config.get() {
             return Ok(Arc::clone(config));
         }
@@ -103,7 +104,16 @@ impl TlsConnector {
     }
 }
 
-fn other(error: impl std::error::Error + Send + Sync + 'static) -> ureq::Error {
+/// Whether Mozilla's roots alone would trust this chain for this host.
+pub(super) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let (Ok(verifier), [end_entity, intermediates @ ..]) = (verifier, chain) else { return false };
+    verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).is_ok()
+}
+
+pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ureq::Error {
     ureq::Error::Other(Box::new(error))
 }
 
@@ -208,7 +218,7 @@ impl ServerCertVerifier for TellingVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         if verified.is_err() {
-            *locked(&self.last_refused) = issuer(end_entity);
+            *locked(&self.last_refused) = Certificate::read(end_entity).issuer;
         }
         verified
     }
@@ -233,65 +243,5 @@ impl ServerCertVerifier for TellingVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
-    }
-}
-
-/// The common name, or else the organisation, of a certificate's issuer (RFC 5280 §4.1).
-fn issuer(certificate: &[u8]) -> Option<String> {
-    const SEQUENCE: u8 = 0x30;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut rest, _) = element(certificate)?;
-    // The version is optional; then serial number and algorithm stand before the issuer.
-    if rest.first() == Some(&0xa0) {
-        rest = element(rest)?.2;
-    }
-    rest = element(rest)?.2;
-    rest = element(rest)?.2;
-    let (tag, issuer, _) = element(rest)?;
-    let attribute = |kind: u8| {
-        let object_id = [0x06, 0x03, 0x55, 0x04, kind];
-        let at = issuer.windows(object_id.len()).position(|window| window == object_id)?;
-        let (_, text, _) = element(issuer.get(at + object_id.len()..)?)?;
-        let text = String::from_utf8_lossy(text);
-        Some(text.chars().filter(|c| !c.is_control()).take(100).collect::<String>())
-    };
-    let (common_name, organisation) = (0x03, 0x0a);
-    (tag == SEQUENCE).then(|| attribute(common_name).or_else(|| attribute(organisation)))?
-}
-
-/// One DER element: tag, content, what follows.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first >= 0x80 {
-        let count = usize::from(first & 0x7f);
-        if count > 4 {
-            return None;
-        }
-        let (bytes, after) = rest.split_at_checked(count)?;
-        length = bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
-        rest = after;
-    }
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_issuer_of_a_certificate_or_nothing() {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params =
-            rcgen::CertificateParams::new(vec!["a.example".to_owned()]).expect("a name");
-        params.distinguished_name.push(rcgen::DnType::CommonName, "Corporate Proxy CA");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        assert_eq!(issuer(certificate.der()).as_deref(), Some("Corporate Proxy CA"));
-        for cut in 0..certificate.der().len() {
-            let _ = issuer(&certificate.der()[..cut]);
-        }
-        assert_eq!(issuer(b"\x30\x84\xff\xff\xff\xff"), None);
     }
 }

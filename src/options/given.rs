@@ -1,5 +1,6 @@
 //! What was typed: flags and variables by their row of the table, not yet understood.
 
+use super::shells::Shell;
 use super::table::{Key, Row, TABLE, Takes};
 use super::wrong;
 use crate::environment::Environment;
@@ -9,8 +10,18 @@ use std::ffi::{OsStr, OsString};
 /// The command line, or the request it makes instead of running.
 pub(super) enum Line {
     Given(Vec<(Key, Value)>),
+    /// `doctor`, and what the proxy would be given.
+    Doctor(Vec<(Key, Value)>),
+    Completions(Shell),
     Help,
     Version,
+}
+
+/// The word that may stand before everything else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Doctor,
+    Completions,
 }
 
 /// A value and where it stands, for messages: `--region`, `AWS_REGION`.
@@ -56,6 +67,8 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
     let mut given = Vec::new();
     let mut problems = Vec::new();
     let mut targets = 0;
+    let mut word = None;
+    let mut shell = None;
     let mut after_unknown_flag = false;
     loop {
         let argument = match arguments.next() {
@@ -71,6 +84,18 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
             // Whether the unknown flag takes a value is unknown too, so what follows it is not judged.
             Argument::Plain(_) if after_unknown_flag => {
                 after_unknown_flag = false;
+                continue;
+            }
+            Argument::Plain(text) if word == Some(Word::Completions) => {
+                shell = Shell::of(&text);
+                continue;
+            }
+            Argument::Plain(text) if word.is_none() && targets == 0 && text == "doctor" => {
+                word = Some(Word::Doctor);
+                continue;
+            }
+            Argument::Plain(text) if word.is_none() && targets == 0 && text == "completions" => {
+                word = Some(Word::Completions);
                 continue;
             }
             Argument::Plain(text) => {
@@ -107,7 +132,17 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         // The words are not repeated: they may be the rest of an unquoted header.
         problems.push(wrong("more than one URL or ARN is given", "quote values that hold blanks"));
     }
-    if problems.is_empty() { Ok(Line::Given(given)) } else { Err(problems) }
+    if word == Some(Word::Completions) && shell.is_none() {
+        problems.push(wrong("completions are for bash, fish or zsh", "name one of them"));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(match (word, shell) {
+        (None, _) => Line::Given(given),
+        (Some(_), Some(shell)) => Line::Completions(shell),
+        (Some(_), None) => Line::Doctor(given),
+    })
 }
 
 enum Argument {

@@ -4,6 +4,7 @@
 
 mod given;
 mod headers;
+mod shells;
 mod table;
 mod target;
 mod values;
@@ -26,8 +27,15 @@ use table::Key;
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
+    /// Look at everything and say what is wrong.
+    Doctor {
+        /// What stands for a value that is no good is good for nothing but to go on.
+        options: Box<Options>,
+        problems: Vec<Error>,
+        as_json: bool,
+    },
     /// Print this text.
-    Help(String),
+    Print(String),
     Run(Box<Options>),
     Version,
 }
@@ -68,6 +76,15 @@ pub struct Options {
     pub log_format: log::Format,
     /// What is worth a line at debug, such as a variable that the URL outranked.
     pub notes: Vec<String>,
+    pub origins: Origins,
+}
+
+/// Who says what: `--region`, `AWS_REGION`, `the URL`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    pub endpoint: String,
+    pub region: String,
+    pub service: String,
 }
 
 impl Options {
@@ -109,16 +126,36 @@ pub fn parse(
     environment: &Environment,
     profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
-    match given::read(args)? {
-        Line::Help => Ok(Command::Help(table::help())),
-        Line::Version => Ok(Command::Version),
-        Line::Given(flags) => {
-            let given = Given::new(flags, environment);
-            Reading { given, environment, problems: Vec::new(), notes: Vec::new() }
-                .options(profile)
-                .map(|options| Command::Run(Box::new(options)))
-        }
+    let (flags, is_doctor) = match given::read(args)? {
+        Line::Help => return Ok(Command::Print(table::help())),
+        Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
+        Line::Version => return Ok(Command::Version),
+        Line::Doctor(flags) => (flags, true),
+        Line::Given(flags) => (flags, false),
+    };
+    let given = Given::new(flags, environment);
+    let mut reading = Reading {
+        given,
+        environment,
+        problems: Vec::new(),
+        notes: Vec::new(),
+        origins: Origins::default(),
+    };
+    let as_json = reading.switch(Key::Json);
+    if as_json.is_some() && !is_doctor {
+        reading.report(Key::Json, wrong("--json goes only with doctor", "leave it out"));
     }
+    let (options, problems) = reading.options(profile);
+    let options = Box::new(options);
+    if is_doctor {
+        return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
+    }
+    if problems.is_empty() { Ok(Command::Run(options)) } else { Err(problems) }
+}
+
+/// docs/sigv4-proxy.1.
+pub fn man_page() -> String {
+    shells::man_page()
 }
 
 /// The generated part of docs/configuration.md.
@@ -137,13 +174,14 @@ struct Reading<'a> {
     environment: &'a Environment,
     problems: Vec<(Key, Error)>,
     notes: Vec<String>,
+    origins: Origins,
 }
 
 impl Reading<'_> {
     fn options(
         mut self,
         profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
-    ) -> Result<Options, Vec<Error>> {
+    ) -> (Options, Vec<Error>) {
         let allow_http = self.switch(Key::AllowHttp).unwrap_or(false);
         let algorithm = self.algorithm();
         let profiles = self.profiles();
@@ -204,12 +242,10 @@ impl Reading<'_> {
                 .map(|value| self.environment.path(&value.text)),
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
+            origins: std::mem::take(&mut self.origins),
         };
-        if self.problems.is_empty() {
-            return Ok(options);
-        }
         self.problems.sort_by_key(|(key, _)| *key);
-        Err(self.problems.into_iter().map(|(_, error)| error).collect())
+        (options, self.problems.into_iter().map(|(_, error)| error).collect())
     }
 
     fn report(&mut self, key: Key, error: Error) {
@@ -218,11 +254,12 @@ impl Reading<'_> {
 
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
         let qualifier = self.given.value(Key::Qualifier);
-        let Some(Value { text, .. }) = self.given.value(Key::TargetUrl) else {
+        let Some(Value { text, from }) = self.given.value(Key::TargetUrl) else {
             let mend = "set MCP_TARGET_URL or --target-url";
             self.report(Key::TargetUrl, wrong("target URL is required", mend));
             return Endpoint::unknown();
         };
+        self.origins.endpoint = from;
         if qualifier.is_some() && !target::is_arn(&text) {
             let what = "--qualifier goes only with the ARN of a runtime";
             let mend = "leave it out, or write ?qualifier=NAME into the URL";
@@ -262,6 +299,7 @@ impl Reading<'_> {
             self.report(Key::Region, wrong("region is required", mend));
             return String::new();
         };
+        self.origins.region.clone_from(&from);
         values::region(&text, algorithm).unwrap_or_else(|error| {
             self.report(Key::Region, error.context(from).context("configuration error"));
             String::new()
@@ -271,12 +309,14 @@ impl Reading<'_> {
     fn service(&mut self, of_url: Option<&str>) -> String {
         let Some(Value { text, from }) = self.given.value(Key::ServiceName) else {
             if let Some(service) = of_url {
+                "the URL".clone_into(&mut self.origins.service);
                 return service.to_owned();
             }
             let mend = "set AWS_SERVICE_NAME or --service-name";
             self.report(Key::ServiceName, wrong("service name is required", mend));
             return String::new();
         };
+        self.origins.service.clone_from(&from);
         if let Some(service) = of_url.filter(|service| *service != text) {
             self.notes.push(format!("{from} {text} is used; the URL names the service {service}"));
         }
@@ -513,7 +553,7 @@ mod tests {
         let environment = Environment::from_pairs([("MCP_TIMEOUT", "nonsense")]);
         let ask = |flag: &str| parse([OsString::from(flag)], &environment, unread);
         let help = ask("--help");
-        assert!(matches!(help, Ok(Command::Help(text)) if text.starts_with("Usage: sigv4-proxy")));
+        assert!(matches!(help, Ok(Command::Print(text)) if text.starts_with("Usage: sigv4-proxy")));
         assert!(matches!(ask("-V"), Ok(Command::Version)));
     }
 

@@ -12,8 +12,8 @@ pub(super) struct Row {
     pub(super) environment: &'static [&'static str],
     pub(super) takes: Takes,
     pub(super) default: &'static str,
-    group: Group,
-    help: &'static str,
+    pub(super) group: Group,
+    pub(super) help: &'static str,
 }
 
 /// What follows a flag; the text is the placeholder.
@@ -59,12 +59,13 @@ pub(super) enum Key {
     LogLevel,
     LogFile,
     LogFormat,
+    Json,
     Help,
     Version,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group {
+pub(super) enum Group {
     Server,
     Signing,
     Messages,
@@ -74,10 +75,10 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [Group; 6] =
+    pub(super) const ALL: [Group; 6] =
         [Group::Server, Group::Signing, Group::Messages, Group::Limits, Group::Log, Group::Other];
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Group::Server => "Server",
             Group::Signing => "Signing",
@@ -205,12 +206,14 @@ fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
 
 const INTRODUCTION: &str = "\
 Usage: sigv4-proxy [FLAGS] URL|ARN
+       sigv4-proxy doctor [FLAGS] URL|ARN       find out what is wrong
+       sigv4-proxy completions bash|fish|zsh    print a script for a shell
 
 An MCP server on stdin and stdout that signs each message with your AWS
 credentials and relays it to a remote MCP server guarded by IAM.
 ";
 
-const CLOSING: &str = "
+pub(super) const CLOSING: &str = "
 Flags win over environment variables; a blank value counts as not given. Write
 --flag VALUE or --flag=VALUE, with one dash or two; a switch has an opposite,
 --no-FLAG. A length of time is 30s, 1m30s, 500ms or plain seconds; 0 is no
@@ -445,10 +448,10 @@ pub(super) const TABLE: &[Row] = &[
         key: Key::LogLevel,
         flags: &["log-level"],
         environment: &["MCP_LOG_LEVEL"],
-        takes: Takes::Value("LEVEL"),
+        takes: Takes::Value("debug|info|warn|error|silent"),
         default: "info",
         group: Group::Log,
-        help: "One of debug, info, warn, error and silent; also DEBUG, INFO, WARNING, ERROR and CRITICAL.",
+        help: "How much is said; DEBUG, INFO, WARNING, ERROR and CRITICAL are understood too.",
     },
     Row {
         key: Key::LogFile,
@@ -467,6 +470,15 @@ pub(super) const TABLE: &[Row] = &[
         default: "text",
         group: Group::Log,
         help: "How a log line is written.",
+    },
+    Row {
+        key: Key::Json,
+        flags: &["json"],
+        environment: &[],
+        takes: Takes::Switch,
+        default: "off",
+        group: Group::Other,
+        help: "With doctor: print the findings as one JSON document.",
     },
     Row {
         key: Key::Help,

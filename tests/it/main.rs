@@ -12,6 +12,7 @@ mod credential_program;
 mod credentials;
 mod dependencies;
 mod docs;
+mod doctor;
 mod mcp_2024_11_05;
 mod mcp_2026_07_28;
 mod mcp_batches;

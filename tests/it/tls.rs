@@ -6,7 +6,7 @@ use crate::support::{Reply, Server, ServerOptions};
 use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 /// A certificate authority of ours.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: PathBuf,
+    pub(crate) pem: PathBuf,
 }
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -33,30 +33,30 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    fn sign(&self, params: &CertificateParams) -> Identity {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { certificate: certificate.der().clone(), key: key.serialize_der() }
     }
 }
 
-struct Identity {
+pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
 }
 
-fn localhost() -> CertificateParams {
+pub(crate) fn localhost() -> CertificateParams {
     CertificateParams::new(vec!["localhost".to_owned(), "mcp.example".to_owned()]).unwrap()
 }
 
-/// Answers pings over TLS; counts what reaches it once the handshake is over.
-struct TlsServer {
-    port: u16,
+/// Answers `initialize` and pings over TLS; counts what reaches it once the handshake is over.
+pub(crate) struct TlsServer {
+    pub(crate) port: u16,
     requests: Arc<AtomicUsize>,
 }
 
 impl TlsServer {
-    fn start(identity: &Identity) -> TlsServer {
+    pub(crate) fn start(identity: &Identity) -> TlsServer {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -82,11 +82,11 @@ impl TlsServer {
         TlsServer { port, requests }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}/mcp", self.port)
     }
 
-    fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
@@ -103,10 +103,21 @@ fn serve(
             return Ok(());
         }
         received.extend_from_slice(&piece[..count]);
-        if received.ends_with(PING.as_bytes()) {
+        let text = String::from_utf8_lossy(&received).into_owned();
+        let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
+        if let Ok(message) = serde_json::from_str::<Value>(body) {
             received.clear();
             requests.fetch_add(1, Ordering::SeqCst);
-            let body = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+            let result = match message["method"].as_str() {
+                Some("initialize") => json!({
+                    "protocolVersion": "2025-11-25",
+                    "serverInfo": { "name": "over TLS", "version": "1" },
+                    "capabilities": {},
+                }),
+                _ => json!({}),
+            };
+            let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
+            let body = body.to_string();
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
             stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes())?;
             stream.flush()?;
@@ -224,7 +235,7 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
 }
 
 /// A proxy that connects everything to one port of this machine, and keeps what it was asked.
-fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -1,0 +1,218 @@
+//! What the doctor found, as lines for a person or as one JSON document.
+
+use crate::error::Error;
+use crate::log::without_controls;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Pass,
+    /// It works, but something should be known or mended.
+    Warn,
+    Fail,
+    /// Not looked at.
+    Skip,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+            Verdict::Skip => "skip",
+        }
+    }
+
+    /// The colour of the word on a terminal (ECMA-48).
+    fn colour(self) -> &'static str {
+        match self {
+            Verdict::Pass => "32",
+            Verdict::Warn => "33",
+            Verdict::Fail => "31",
+            Verdict::Skip => "2",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) check: Check,
+    pub(super) verdict: Verdict,
+    /// In one line.
+    pub(super) found: String,
+    /// More of it, a line each.
+    pub(super) details: Vec<String>,
+    /// The command or setting that mends it.
+    pub(super) mend: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn new(check: Check, verdict: Verdict, found: impl Into<String>) -> Finding {
+        Finding { check, verdict, found: found.into(), details: Vec::new(), mend: None }
+    }
+
+    pub(super) fn of_error(check: Check, verdict: Verdict, error: &Error) -> Finding {
+        let mend = error.what_to_do().map(str::to_owned);
+        Finding { mend, ..Finding::new(check, verdict, error.message()) }
+    }
+
+    pub(super) fn details(self, details: Vec<String>) -> Finding {
+        Finding { details, ..self }
+    }
+
+    pub(super) fn mend(self, mend: impl Into<String>) -> Finding {
+        Finding { mend: Some(mend.into()), ..self }
+    }
+
+    /// Why it matters is told where something is wrong.
+    fn is_bad(&self) -> bool {
+        matches!(self.verdict, Verdict::Warn | Verdict::Fail)
+    }
+}
+
+/// What is looked at, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    Configuration,
+    Credentials,
+    Identity,
+    Proxy,
+    Dns,
+    Tcp,
+    Tls,
+    Clock,
+    Initialize,
+    Server,
+    Tools,
+    Latency,
+}
+
+impl Check {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Check::Configuration => "configuration",
+            Check::Credentials => "credentials",
+            Check::Identity => "identity",
+            Check::Proxy => "proxy",
+            Check::Dns => "DNS",
+            Check::Tcp => "TCP",
+            Check::Tls => "TLS",
+            Check::Clock => "clock",
+            Check::Initialize => "initialize",
+            Check::Server => "server",
+            Check::Tools => "tools",
+            Check::Latency => "latency",
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Check::Configuration => "what is signed for must be what the server expects",
+            Check::Credentials => "every request is signed with them",
+            Check::Identity => "policies allow or deny this identity",
+            Check::Proxy => "a proxy that is missing or in the way looks like a dead server",
+            Check::Dns | Check::Tcp => "nothing is sent until the server is reached",
+            Check::Tls => "nothing is sent to a server that cannot prove its name",
+            Check::Clock => "AWS refuses signatures that are more than 5 minutes off",
+            Check::Initialize => "it is the first message of every session",
+            Check::Server => "features depend on the protocol revision",
+            Check::Tools => "they are what most clients come for",
+            Check::Latency => "clients give up on servers that are slow to begin",
+        }
+    }
+}
+
+/// Takes findings as they come.
+pub(super) struct Report<'a> {
+    out: &'a mut dyn Write,
+    style: Style,
+    findings: Vec<Finding>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    /// With colours.
+    Terminal,
+    Json,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn begin(out: &'a mut dyn Write, style: Style) -> io::Result<Report<'a>> {
+        if style != Style::Json {
+            writeln!(out, "sigv4-proxy {} doctor\n", env!("CARGO_PKG_VERSION"))?;
+        }
+        Ok(Report { out, style, findings: Vec::new() })
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) -> io::Result<()> {
+        if self.style != Style::Json {
+            self.print(&finding)?;
+        }
+        self.findings.push(finding);
+        Ok(())
+    }
+
+    fn print(&mut self, finding: &Finding) -> io::Result<()> {
+        let word = finding.verdict.word();
+        let word = match self.style {
+            Style::Terminal => format!("\u{1b}[{}m{word}\u{1b}[0m", finding.verdict.colour()),
+            _ => word.to_owned(),
+        };
+        let found = without_controls(&finding.found);
+        writeln!(self.out, "{word}  {:<13}  {found}", finding.check.name())?;
+        for detail in &finding.details {
+            writeln!(self.out, "{:21}{}", "", without_controls(detail))?;
+        }
+        if finding.is_bad() {
+            writeln!(self.out, "{:21}why:  {}", "", finding.check.why())?;
+            if let Some(mend) = &finding.mend {
+                writeln!(self.out, "{:21}mend: {}", "", without_controls(mend))?;
+            }
+        }
+        self.out.flush()
+    }
+
+    /// Whether nothing failed.
+    pub(super) fn end(self) -> io::Result<bool> {
+        let count = |verdict| self.findings.iter().filter(|f| f.verdict == verdict).count();
+        let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
+        if self.style == Style::Json {
+            let findings: Vec<Value> = self.findings.iter().map(as_json).collect();
+            let report = json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "ok": failed == 0,
+                "checks": findings,
+            });
+            writeln!(self.out, "{report:#}")?;
+        } else {
+            let all = self.findings.len();
+            match (failed, warned) {
+                (0, 0) => writeln!(self.out, "\nAll is well.")?,
+                (0, _) => writeln!(self.out, "\nIt works; {warned} of {all} checks warn.")?,
+                _ => writeln!(self.out, "\n{failed} of {all} checks failed.")?,
+            }
+        }
+        self.out.flush()?;
+        Ok(failed == 0)
+    }
+}
+
+fn as_json(finding: &Finding) -> Value {
+    let mut json = json!({
+        "check": finding.check.name().to_lowercase(),
+        "verdict": finding.verdict.word(),
+        "found": finding.found,
+        "details": finding.details,
+    });
+    if finding.is_bad() {
+        json["why"] = finding.check.why().into();
+    }
+    if let Some(mend) = finding.mend.as_ref().filter(|_| finding.is_bad()) {
+        json["mend"] = mend.as_str().into();
+    }
+    json
+}

@@ -1,0 +1,220 @@
+//! `Probe`: the way to a server one step at a time, so that a person sees which step fails.
+//!
+//! Requests do not go this way; they take the same steps inside ureq.
+
+use super::certificate::Certificate;
+use super::tls::other;
+use super::{Http, broken};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Kind};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+use time::OffsetDateTime;
+use ureq::http::Uri;
+use ureq::{Proxy, ProxyProtocol};
+
+/// A step takes no longer, where the user sets no limit.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The head of a proxy's answer to CONNECT may not be larger.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// The way to one server.
+pub struct Probe<'a> {
+    http: &'a Http,
+    host: String,
+    port: u16,
+    is_https: bool,
+    route: Route,
+}
+
+/// Which way requests go.
+enum Route {
+    Direct,
+    /// There is a proxy, but not for this host.
+    Spared,
+    Through(Proxy),
+}
+
+/// What a TLS handshake brought.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// `TLSv1_3`.
+    pub version: String,
+    pub cipher_suite: String,
+    /// Who issued each certificate, the server's own first.
+    pub issuers: Vec<String>,
+    /// The end of the server's certificate.
+    pub expires: Option<OffsetDateTime>,
+    /// Whether Mozilla's roots alone would trust it.
+    pub is_public: bool,
+}
+
+impl Http {
+    pub fn probe(&self, endpoint: &Endpoint) -> Probe<'_> {
+        let proxy = self.config.proxy();
+        let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if endpoint.is_https() { 443 } else { 80 });
+        Probe {
+            http: self,
+            host: endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port,
+            is_https: endpoint.is_https(),
+            route: match proxy {
+                None => Route::Direct,
+                Some(proxy) if proxy.is_no_proxy(&uri) => Route::Spared,
+                Some(proxy) => Route::Through(proxy.clone()),
+            },
+        }
+    }
+}
+
+impl Probe<'_> {
+    /// The proxy in between, without its password, or why there is none.
+    pub fn route(&self) -> String {
+        match &self.route {
+            Route::Direct => "none: requests go straight to the server".to_owned(),
+            Route::Spared => "NO_PROXY names this host: requests go straight to it".to_owned(),
+            Route::Through(proxy) => {
+                let user = match (proxy.username(), proxy.password()) {
+                    (None, _) => "",
+                    (Some(_), None) => ", with a user name",
+                    (Some(_), Some(_)) => ", with user name and password",
+                };
+                format!("{:?} proxy {}:{}{user}", proxy.protocol(), proxy.host(), proxy.port())
+            }
+        }
+    }
+
+    pub fn is_through_proxy(&self) -> bool {
+        matches!(self.route, Route::Through(_))
+    }
+
+    /// Who is connected to: the server, or the proxy.
+    pub fn next_hop(&self) -> (&str, u16) {
+        match &self.route {
+            Route::Through(proxy) => (proxy.host(), proxy.port()),
+            _ => (&self.host, self.port),
+        }
+    }
+
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let (host, port) = self.next_hop();
+        let name = (host.to_owned(), port);
+        let (found, finding) = channel();
+        // The system's resolver knows no time limit.
+        thread::spawn(move || found.send(name.to_socket_addrs().map(Iterator::collect)));
+        let addresses: Vec<SocketAddr> = match finding.recv_timeout(self.limit()) {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(_)) => Vec::new(),
+            Err(_) => {
+                return Err(Error::new(Kind::TimedOut, format!("lookup {host}: no answer"))
+                    .hint("check DNS and network"));
+            }
+        };
+        if addresses.is_empty() {
+            return Err(Error::new(Kind::Unreachable, format!("lookup {host}: no such host"))
+                .hint("check the URL, DNS, and HTTPS_PROXY"));
+        }
+        Ok(addresses)
+    }
+
+    /// To the first address that lets us.
+    pub fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match TcpStream::connect_timeout(address, self.limit()) {
+                Ok(stream) => return Ok((stream, *address)),
+                Err(error) => last = error,
+            }
+        }
+        let (host, port) = self.next_hop();
+        let hint = match last.kind() {
+            io::ErrorKind::ConnectionRefused => "is the server running and the port right?",
+            _ => "check network, firewall and HTTPS_PROXY",
+        };
+        Err(Error::new(Kind::Unreachable, format!("connect to {host}:{port}: {last}")).hint(hint))
+    }
+
+    /// `None` where there is no TLS to look at.
+    pub fn handshake(&self, mut stream: TcpStream) -> Result<Option<Handshake>, Error> {
+        let limited = stream
+            .set_read_timeout(Some(self.limit()))
+            .and_then(|()| stream.set_write_timeout(Some(self.limit())));
+        limited.map_err(|error| broken(&error))?;
+        if let Route::Through(proxy) = &self.route {
+            // A proxy that is itself reached by TLS, or no HTTP proxy at all: ureq alone knows how.
+            if proxy.protocol() != ProxyProtocol::Http {
+                return Ok(None);
+            }
+            if self.is_https {
+                self.tunnel(proxy, &mut stream)?;
+            }
+        }
+        if !self.is_https {
+            return Ok(None);
+        }
+        let in_words = |error: ureq::Error| self.http.in_words(&error);
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| in_words(other(e)))?;
+        let config = self.http.tls.config().map_err(in_words)?;
+        let mut connection =
+            ClientConnection::new(config, name.clone()).map_err(|e| in_words(other(e)))?;
+        connection.complete_io(&mut stream).map_err(|e| in_words(other(e)))?;
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let read: Vec<Certificate> = chain.iter().map(|der| Certificate::read(der)).collect();
+        let suite = connection.negotiated_cipher_suite();
+        Ok(Some(Handshake {
+            version: connection.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default(),
+            cipher_suite: suite.map(|s| format!("{:?}", s.suite())).unwrap_or_default(),
+            expires: read.first().and_then(|certificate| certificate.expires),
+            issuers: read.into_iter().filter_map(|certificate| certificate.issuer).collect(),
+            is_public: super::tls::is_public(chain, &name),
+        }))
+    }
+
+    /// CONNECT (RFC 9110 §9.3.6).
+    fn tunnel(&self, proxy: &Proxy, stream: &mut TcpStream) -> Result<(), Error> {
+        let (host, port) = (&self.host, self.port);
+        let mut head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        if let Some(user) = proxy.username() {
+            let pair = format!("{user}:{}", proxy.password().unwrap_or_default());
+            head.push_str("Proxy-Authorization: Basic ");
+            head.push_str(&STANDARD.encode(pair));
+            head.push_str("\r\n");
+        }
+        let refused = |why: String| {
+            Error::new(Kind::Unreachable, format!("CONNECT {host}:{port} through the proxy: {why}"))
+                .hint("check HTTPS_PROXY, its user and password, and NO_PROXY")
+        };
+        let mut answer = Vec::new();
+        let exchange = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| {
+            let mut byte = [0];
+            while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_HEAD_BYTES {
+                stream.read_exact(&mut byte)?;
+                answer.push(byte[0]);
+            }
+            Ok(())
+        });
+        exchange.map_err(|error| refused(error.to_string()))?;
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.split_whitespace().nth(1).unwrap_or_default();
+        if status.starts_with('2') { Ok(()) } else { Err(refused(format!("HTTP {status}"))) }
+    }
+
+    fn limit(&self) -> Duration {
+        self.http.limits.connect.unwrap_or(PATIENCE)
+    }
+}
+
+impl std::fmt::Debug for Probe<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Probe({}:{})", self.host, self.port)
+    }
+}
