@@ -62,6 +62,7 @@ clippy:
 
 # Licences and duplicates are tested in tests/it; advisories need their database, and a tool that reads it.
 audit:
+	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 	@if command -v cargo-audit >/dev/null; then cargo audit; \
 	else echo 'cargo-audit is not installed: no advisories are looked up'; fi
 

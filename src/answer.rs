@@ -82,13 +82,13 @@ impl Refusal<'_> {
         }
         let hint = match comparison {
             Some(Comparison::Differ(_)) => {
-                let what = "something on the way changes the request";
-                Some(format!("{what}: a proxy, a gateway or the mapping of a custom domain"))
+                let cause = "something on the way changes the request";
+                Some(format!("{cause}: a proxy, a gateway or the mapping of a custom domain"))
             }
             Some(Comparison::Same) => {
-                let what = "AWS saw exactly what was signed";
+                let cause = "AWS saw exactly what was signed";
                 Some(format!(
-                    "{what}, so the secret key is not that of this key id: configure both anew"
+                    "{cause}, so the secret key is not that of this key id: configure both anew"
                 ))
             }
             None => explanation.hint(status, signed),

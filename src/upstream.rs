@@ -403,12 +403,15 @@ pub(crate) fn request_id<'a>(answer: &'a Answer<'_>) -> Option<&'a str> {
         .find_map(|name| answer.header(name))
 }
 
+/// AWS's secrets have 40 characters and its tokens hundreds. Fewer than these would be found in any text.
+const SHORTEST_SECRET: usize = 8;
+
 /// AWS echoes what it was sent in some of its errors.
 fn without_secrets(text: &str, credentials: &Credentials) -> String {
     let mut text = text.to_owned();
     let key = &credentials.key;
     for secret in std::iter::once(&key.secret).chain(&key.token) {
-        if text.contains(secret.expose()) {
+        if secret.expose().len() >= SHORTEST_SECRET && text.contains(secret.expose()) {
             text = text.replace(secret.expose(), "…");
         }
     }

@@ -442,7 +442,7 @@ fn tls(handshake: &Handshake) -> Finding {
 }
 
 fn clock_finding(behind: i64) -> Finding {
-    let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });
+    let (seconds, side) = (behind.abs(), if behind < 0 { "ahead of" } else { "behind" });
     let verdict = match seconds {
         0..CLOCK_WARNS => Verdict::Pass,
         CLOCK_WARNS..CLOCK_FAILS => Verdict::Warn,
@@ -450,7 +450,7 @@ fn clock_finding(behind: i64) -> Finding {
     };
     let found = match seconds {
         0..=1 => "that of this machine and the server's agree".to_owned(),
-        _ => format!("that of this machine is {seconds} s {side} of the server's"),
+        _ => format!("that of this machine is {seconds} s {side} the server's"),
     };
     let finding = Finding::new(Check::Clock, verdict, found);
     match verdict {
@@ -466,8 +466,8 @@ fn latency(times: &Times) -> Finding {
         ("DNS", times.lookup),
         ("TCP", times.connect),
         ("TLS", times.handshake),
-        ("first byte of initialize, with a new connection", times.initialize),
-        ("tools/list, on the connection that was kept", times.list),
+        ("initialize (new connection)", times.initialize),
+        ("tools/list (kept connection)", times.list),
     ];
     let steps: Vec<String> = steps
         .iter()

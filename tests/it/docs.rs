@@ -23,6 +23,25 @@ fn the_options_are_those_of_the_table() {
     );
 }
 
+#[test]
+fn the_manual_page_is_that_of_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sigv4-proxy.1");
+    let page = options::man_page();
+    if Environment::of_process().get("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("docs/sigv4-proxy.1 can be written");
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == page,
+        "docs/sigv4-proxy.1 lags behind: UPDATE_DOCS=1 cargo test --test it docs"
+    );
+    // Lines that `man` would take for commands.
+    let known = ["TH", "SH", "SS", "TP", "PP", "B", "br"];
+    for line in page.lines().filter_map(|line| line.strip_prefix('.')) {
+        assert!(known.contains(&line.split(' ').next().unwrap_or_default()), "{line}");
+    }
+}
+
 /// Rows whose first cell is a host: `| API Gateway | `host` | `service` | `region` |`.
 #[test]
 fn the_hosts_are_read_as_the_page_says() {

@@ -80,7 +80,12 @@ fn all_is_well() {
         assert_check(&ended, "initialize", "pass", &["answered after"]);
         assert_check(&ended, "server", "pass", &["MCP 2025-11-25", "offers: ", "tools"]);
         assert_check(&ended, "tools", "pass", &["listed in"]);
-        assert_check(&ended, "latency", "pass", &["TCP ", "first byte"]);
+        assert_check(
+            &ended,
+            "latency",
+            "pass",
+            &["TCP ", "initialize (new connection)", "tools/list (kept connection)"],
+        );
         assert!(text(&ended).ends_with("All is well."), "{}", text(&ended));
         let requests = server.requests();
         assert_all_verified(&requests);
