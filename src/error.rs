@@ -14,8 +14,12 @@ pub enum Kind {
     Cancelled,
     /// There are no usable AWS credentials.
     Credentials,
+    /// The user of the command line does not allow it.
+    Denied,
     /// A bug of ours.
     Internal,
+    /// No source has AWS credentials, which is not the same as credentials that cannot be used.
+    NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
     Refused(u16),
     /// A message or a queue is larger than its bound.
@@ -34,7 +38,8 @@ impl Kind {
         match self {
             Kind::BadAnswer => "bad_answer",
             Kind::Cancelled => "cancelled",
-            Kind::Credentials => "credentials",
+            Kind::Credentials | Kind::NoCredentials => "credentials",
+            Kind::Denied => "denied",
             Kind::Internal => "internal",
             Kind::Refused(_) => "refused",
             Kind::TooLarge => "too_large",

@@ -10,6 +10,8 @@ use sigv4_proxy::error::{Error, Kind};
 use sigv4_proxy::http::{CaBundle, Http, Limits};
 use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
+use sigv4_proxy::policy::Policy;
+use sigv4_proxy::profiles::Profiles;
 use sigv4_proxy::proxy::{self, End};
 use sigv4_proxy::upstream::Upstream;
 use std::io::{self, IsTerminal, Write};
@@ -21,17 +23,14 @@ use std::thread;
 fn main() -> ExitCode {
     let environment = Environment::of_process();
     let arguments = std::env::args_os().skip(1);
-    let profile = |flag: Option<&str>| {
-        let setting = |name| credentials::profile_setting(&environment, flag, name);
-        Ok(ProfileSettings { region: setting("region")?, ca_bundle: setting("ca_bundle")? })
-    };
+    let profile = |flag: Option<&str>| profile_settings(&environment, flag);
     match options::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, problems, as_json }) => {
             doctor(&options, problems, as_json, environment)
         }
-        Ok(Command::Run(options)) => match run(&options, environment) {
+        Ok(Command::Run(options)) => match run(&options, &environment) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&[error]),
         },
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options, environment: Environment) -> Result<(), Error> {
+fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     keep_memory_to_ourselves();
     let log = Log::new(options.log_level, options.log_format, options.log_file.as_deref())
         .map_err(|error| {
@@ -48,9 +47,20 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     for note in &options.notes {
         log.debug(note);
     }
-    let (conversation, credentials) =
-        parts(options, read_ca_bundle(options)?, environment, log.clone());
+    for name in &options.without_meaning {
+        log.info(format_args!("{name} means nothing here and is left out"));
+    }
+    let ca_bundle = read_ca_bundle(options)?;
+    let begin =
+        |options: &Options| parts(options, ca_bundle.clone(), environment.clone(), log.clone());
+    let (conversation, credentials) = begin(options);
     let conversation = Arc::new(conversation);
+    let others = options.profiles.iter().skip(1).map(|name| {
+        let settings = profile_settings(environment, Some(name)).unwrap_or_default();
+        let (conversation, credentials) = begin(&options.for_profile(name, &settings));
+        (name.clone(), Arc::new(conversation), credentials)
+    });
+    let others: Vec<_> = others.collect();
 
     let panic_log = log.clone();
     // The place is told and not the payload, which might quote what is secret.
@@ -70,26 +80,43 @@ fn run(options: &Options, environment: Environment) -> Result<(), Error> {
     ));
     // The first request finds the credentials warm, and who tests a configuration sees at once if they are missing.
     let (told, telling) = channel();
-    thread::spawn({
+    if !options.lazy {
         let (conversation, log) = (Arc::clone(&conversation), log.clone());
-        move || {
+        thread::spawn(move || {
             match conversation.upstream().credentials() {
                 Ok(found) => log.info(format_args!("credentials: {}", found.summary())),
                 Err(error) if error.kind() == Kind::Cancelled => {}
                 Err(error) => log.error_once(error),
             }
             let _ = told.send(());
-        }
-    });
+        });
+    }
     log.info("Proxy is ready to accept MCP protocol messages");
-    let why = proxy::run(stdin(), stdout(), conversation, options, log.clone(), (end, &ends));
+    let conversations = others.iter().map(|(name, other, _)| (name.clone(), Arc::clone(other)));
+    let profiles = Profiles::new(Policy::new(options), conversation, conversations.collect());
+    let why = proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
     if matches!(why, End::InputClosed | End::Idle) {
         // Who tests a configuration with an empty stdin wants to read what comes of it.
         let _ = telling.recv_timeout(options.drain_timeout);
     }
-    credentials.end();
+    for credentials in others.iter().map(|(.., credentials)| credentials).chain([&credentials]) {
+        credentials.end();
+    }
     log.flush();
     Ok(())
+}
+
+/// What an AWS profile says beside credentials.
+fn profile_settings(
+    environment: &Environment,
+    profile: Option<&str>,
+) -> Result<ProfileSettings, Error> {
+    let setting = |name| credentials::profile_setting(environment, profile, name);
+    Ok(ProfileSettings {
+        region: setting("region")?,
+        ca_bundle: setting("ca_bundle")?,
+        region_set: setting("sigv4a_signing_region_set")?,
+    })
 }
 
 /// What a session is made of.

@@ -4,6 +4,7 @@
 
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
+use crate::splice;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -132,9 +133,7 @@ impl Message {
     pub(crate) fn under(&self, id: &str) -> Option<Message> {
         let text = std::str::from_utf8(&self.line).ok()?;
         let old = serde_json::from_str::<Members<'_>>(text).ok()?.id?.get();
-        let start = old.as_ptr().addr() - text.as_ptr().addr();
-        let id = Value::from(id);
-        let line = format!("{}{id}{}", &text[..start], &text[start + old.len()..]);
+        let line = splice::with(text, old, &Value::from(id).to_string());
         Message::parse(line.into_bytes()).ok()
     }
 

@@ -3,7 +3,6 @@
 //! The reader never waits for the network: it hands each message to the lane, which keeps the order that
 //! matters. The client's answers to the server and its cancellations never wait.
 
-use crate::conversation::Conversation;
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
@@ -11,6 +10,7 @@ use crate::lane::{Call, Lane, Start};
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
+use crate::profiles::{Profiles, Route};
 use crate::relay::{Delivery, Line};
 use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
@@ -29,6 +29,10 @@ const CANCEL_DELAY: Duration = Duration::from_millis(100);
 
 /// What is left of the calls is told to the client within this time when the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// The waits before a session that is owed is tried to be begun again.
+const FIRST_BEGIN: Duration = Duration::from_secs(2);
+const LONGEST_BEGIN: Duration = Duration::from_secs(60);
 
 /// Why the proxy ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +53,13 @@ pub enum End {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    conversation: Arc<Conversation>,
+    profiles: Profiles,
     options: &Options,
     log: Log,
     (end, ends): (Sender<End>, &Receiver<End>),
 ) -> End {
     let proxy = Arc::new(Proxy {
-        conversation,
+        profiles,
         log,
         max_message_bytes: options.max_message_bytes,
         get_stream: options.sse,
@@ -63,6 +67,7 @@ pub fn run(
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
         workers: Workers::default(),
         listen_cancel: Mutex::default(),
+        begin_cancel: Mutex::default(),
         end,
         draining: AtomicBool::new(false),
     });
@@ -79,7 +84,7 @@ pub fn run(
 }
 
 struct Proxy {
-    conversation: Arc<Conversation>,
+    profiles: Profiles,
     log: Log,
     max_message_bytes: usize,
     get_stream: GetStream,
@@ -89,6 +94,8 @@ struct Proxy {
     workers: Workers,
     /// The standing GET stream of the session.
     listen_cancel: Mutex<Option<Arc<Cancel>>>,
+    /// The attempts to begin a session that is owed (`--lazy`).
+    begin_cancel: Mutex<Option<Arc<Cancel>>>,
     end: Sender<End>,
     /// The input is at its end: `Idle` is told.
     draining: AtomicBool,
@@ -194,19 +201,25 @@ impl Proxy {
         let mut answered = Vec::new();
         let mut any_line = false;
         let exchange = catch_unwind(AssertUnwindSafe(|| {
-            self.conversation.exchange(message, &call.cancel, &mut |delivery| match delivery {
-                Delivery::Line(line) => {
+            let route = self.profiles.route(message)?;
+            let message = route.changed.as_ref().unwrap_or(message);
+            route.conversation.exchange(message, &call.cancel, &mut |delivery| match delivery {
+                Delivery::Line(mut line) => {
                     any_line = true;
                     answered.extend(&line.answers);
+                    if line.answers.is_empty() {
+                        line.bytes = self.profiles.as_asked(&route, line.bytes);
+                    }
                     let is_answered = answered.len() == call.ids.len();
                     self.deliver(call, line, is_answered)
                 }
                 Delivery::NewSession => {
-                    self.listen();
+                    self.listen_if_first(&route);
                     Ok(())
                 }
             })
         }));
+        self.profiles.end(&call.ids);
         let result = exchange.unwrap_or_else(|_| {
             Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
                 .hint("please report it"))
@@ -214,7 +227,10 @@ impl Proxy {
         match result {
             Ok(()) => self.log.recovered(),
             Err(_) if answered.len() == call.ids.len() => {}
-            Err(error) => self.answer_for(call, error, &answered, any_line),
+            Err(error) => {
+                self.answer_for(call, error, &answered, any_line);
+                self.begin_later();
+            }
         }
         let mut lane = self.lane();
         lane.end_call(call);
@@ -256,7 +272,12 @@ impl Proxy {
     fn notify(self: &Arc<Self>, message: &Message) {
         let sent = catch_unwind(AssertUnwindSafe(|| self.send(message)));
         match sent {
-            Ok(Ok(())) if message.method() == Some("notifications/initialized") => self.listen(),
+            Ok(Ok(()))
+                if message.method() == Some("notifications/initialized")
+                    && !self.profiles.first().owes_handshake() =>
+            {
+                self.listen();
+            }
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.report(&error),
             Err(_) => self.log.error("a bug in sigv4-proxy ended a notification"),
@@ -268,11 +289,13 @@ impl Proxy {
 
     /// Sends what has no answer.
     fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
-        self.conversation.exchange(message, &Cancel::default(), &mut |delivery| match delivery {
+        let route = self.profiles.route(message)?;
+        let message = route.changed.as_ref().unwrap_or(message);
+        route.conversation.exchange(message, &Cancel::default(), &mut |delivery| match delivery {
             // Only a new session's handshake has something to say here.
-            Delivery::Line(line) => self.write(line.bytes),
+            Delivery::Line(line) => self.write(self.profiles.as_asked(&route, line.bytes)),
             Delivery::NewSession => {
-                self.listen();
+                self.listen_if_first(&route);
                 Ok(())
             }
         })
@@ -320,7 +343,7 @@ impl Proxy {
         drop(lane);
         let Some(call) = call.filter(|call| !call.is_initialize) else {
             // It was answered a moment ago, or never was. Only a server with a session can know more of it.
-            if self.conversation.has_session() {
+            if self.profiles.first().has_session() {
                 self.send_aside(message);
             }
             return;
@@ -355,6 +378,13 @@ impl Proxy {
 
     // ---- the standing stream
 
+    /// There is one, and it is that of the client's own session.
+    fn listen_if_first(self: &Arc<Self>, route: &Route) {
+        if Arc::ptr_eq(&route.conversation, self.profiles.first()) {
+            self.listen();
+        }
+    }
+
     fn listen(self: &Arc<Self>) {
         if self.get_stream == GetStream::Off {
             return;
@@ -371,7 +401,7 @@ impl Proxy {
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
             let listened = catch_unwind(AssertUnwindSafe(|| {
-                proxy.conversation.listen(&cancel, &mut |delivery| match delivery {
+                proxy.profiles.first().listen(&cancel, &mut |delivery| match delivery {
                     Delivery::Line(line) => proxy.write(line.bytes),
                     Delivery::NewSession => Ok(()),
                 });
@@ -379,6 +409,43 @@ impl Proxy {
             if listened.is_err() {
                 proxy.log.error("a bug in sigv4-proxy ended the GET stream");
             }
+            None
+        }));
+    }
+
+    // ---- a session that is owed
+
+    /// With `--lazy` a client may never ask again after a failure: once the session can be begun, it is told.
+    fn begin_later(self: &Arc<Self>) {
+        if !self.profiles.first().owes_handshake() {
+            return;
+        }
+        let cancel = Cancel::new();
+        {
+            let mut trying = self.begin_cancel.lock().unwrap_or_else(PoisonError::into_inner);
+            if trying.is_some() {
+                return;
+            }
+            *trying = Some(Arc::clone(&cancel));
+        }
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            let mut wait = FIRST_BEGIN;
+            while !cancel.sleep(wait) {
+                let begun = proxy.profiles.first().begin(&cancel, &mut |delivery| match delivery {
+                    Delivery::Line(line) => proxy.write(line.bytes),
+                    Delivery::NewSession => {
+                        proxy.listen();
+                        Ok(())
+                    }
+                });
+                match begun {
+                    Ok(()) => break,
+                    Err(error) => proxy.log.debug(format_args!("not yet: {error}")),
+                }
+                wait = (wait * 2).min(LONGEST_BEGIN);
+            }
+            *proxy.begin_cancel.lock().unwrap_or_else(PoisonError::into_inner) = None;
             None
         }));
     }
@@ -426,7 +493,7 @@ impl Proxy {
     /// Tells people, once for each cause until something succeeds again.
     fn report(&self, error: &Error) {
         match error.kind() {
-            Kind::Cancelled => self.log.debug(error),
+            Kind::Cancelled | Kind::Denied => self.log.debug(error),
             Kind::Unreachable | Kind::TimedOut => {
                 self.log.error_once(format_args!("proxy server error: {error}"));
             }
@@ -456,9 +523,11 @@ impl Proxy {
         let (waiting, calls) = lane.close();
         lane.begin_aside();
         drop(lane);
-        let listening = self.listen_cancel.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(listening) = listening {
-            listening.cancel();
+        for standing in [&self.listen_cancel, &self.begin_cancel] {
+            let standing = standing.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(standing) = standing {
+                standing.cancel();
+            }
         }
         for call in calls {
             call.cancel.cancel();
@@ -482,7 +551,9 @@ impl Proxy {
                 }
             }
         }
-        self.conversation.end_session();
+        for conversation in self.profiles.all() {
+            conversation.end_session();
+        }
     }
 
     fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {

@@ -37,8 +37,12 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) ids: &'a [Id],
     /// Told the version that an initialize result names.
     pub(crate) on_version: Option<&'a dyn Fn(String)>,
-    /// Learns from the answer, which is that to a `tools/list` of 2026-07-28.
+    /// Learns from the answer, which is that to a `tools/list`, and changes it where it must be.
     pub(crate) tools: Option<&'a Tools>,
+    /// Speaks 2026-07-28.
+    pub(crate) is_modern: bool,
+    /// Forgets what it knows when the server says that its tools have changed.
+    pub(crate) forgetful: Option<&'a Tools>,
     /// Takes answers to other requests.
     pub(crate) on_stray: Option<&'a dyn Fn(String)>,
     /// An error with one of these codes is kept back if it is the first that comes.
@@ -229,12 +233,19 @@ impl Relay<'_, '_> {
 
     fn take_message(&mut self, text: String) -> Result<(), Error> {
         match Incoming::parse(&text, self.ids)? {
-            Incoming::Other => self.hand_out(text, Vec::new()),
+            Incoming::Other => {
+                if let Some(tools) = self.forgetful
+                    && text.contains("notifications/tools/list_changed")
+                {
+                    tools.forget();
+                }
+                self.hand_out(text, Vec::new())
+            }
             Incoming::Result { place, protocol_version } => {
                 if let (Some(on_version), Some(version)) = (self.on_version, protocol_version) {
                     on_version(version);
                 }
-                let text = self.without_broken_tools(text);
+                let text = self.list_of_tools(text);
                 self.answer(place, text)
             }
             Incoming::Error { code: Some(code), mended, .. } if self.keeps_back(code) => {
@@ -256,13 +267,13 @@ impl Relay<'_, '_> {
         !self.progress.any_line && self.held_back.contains(&code)
     }
 
-    fn without_broken_tools(&self, text: String) -> String {
+    fn list_of_tools(&self, text: String) -> String {
         let Some(tools) = self.tools else { return text };
-        let listing = tools.learn(&text);
+        let listing = tools.learn(&text, self.is_modern);
         for (tool, reason) in &listing.newly_left_out {
             self.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
         }
-        listing.shortened.unwrap_or(text)
+        listing.changed.unwrap_or(text)
     }
 
     fn answer(&mut self, place: usize, text: String) -> Result<(), Error> {

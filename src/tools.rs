@@ -1,9 +1,12 @@
-//! `Tools`: which arguments of which tool are repeated in headers (`x-mcp-header`, MCP 2026-07-28).
+//! `Tools`: what we know of the server's tools. Which arguments are repeated in headers (`x-mcp-header`, MCP
+//! 2026-07-28), and which tools only read.
 //!
 //! A client on stdio knows nothing of headers, so what HTTP clients must do with these marks is done here: learn
 //! them from every `tools/list`, keep tools with broken marks from the client, repeat marked arguments.
 
 use crate::envelope::encoded;
+use crate::policy::Policy;
+use crate::splice::place_of;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -22,7 +25,16 @@ const LARGEST_INTEGER: i64 = (1 << 53) - 1;
 /// What is known of the server's tools.
 #[derive(Debug, Default)]
 pub struct Tools {
-    known: RwLock<HashMap<String, Result<Vec<Mirror>, String>>>,
+    policy: Policy,
+    known: RwLock<HashMap<String, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Or why the tool is left out.
+    mirrors: Result<Vec<Mirror>, String>,
+    /// `readOnlyHint`.
+    only_reads: bool,
 }
 
 /// An argument that is repeated in a header.
@@ -36,54 +48,75 @@ struct Mirror {
 /// What a `tools/list` answer brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The answer without the tools that are left out, if any is.
-    pub shortened: Option<String>,
+    /// The answer as the client gets it, if it is another one.
+    pub changed: Option<String>,
     /// Name and reason of what is left out and was not before.
     pub newly_left_out: Vec<(String, String)>,
-    /// Where the list goes on, as JSON.
-    pub next_cursor: Option<String>,
 }
 
 impl Tools {
-    /// Reads a result of `tools/list`. What is no such result teaches nothing.
-    pub fn learn(&self, answer: &str) -> Listing {
-        let Ok(ListAnswer { result: ListResult { tools, next_cursor } }) =
-            serde_json::from_str(answer)
-        else {
+    pub fn new(policy: Policy) -> Tools {
+        Tools { policy, known: RwLock::default() }
+    }
+
+    /// What the user restricts or adds.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Reads a result of `tools/list`. What is no such result teaches nothing. `has_marks`: those of 2026-07-28
+    /// mean something.
+    pub fn learn(&self, answer: &str, has_marks: bool) -> Listing {
+        let Ok(ListAnswer { result: ListResult { tools } }) = serde_json::from_str(answer) else {
             return Listing::default();
         };
-        let mut listing = Listing { next_cursor: next_cursor.map(str_of), ..Listing::default() };
-        let mut kept = Vec::with_capacity(tools.len());
+        let mut listing = Listing::default();
+        let mut listed = Vec::with_capacity(tools.len());
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for raw in &tools {
-            let Ok(Tool { name, input_schema }) = serde_json::from_str(raw.get()) else {
-                kept.push(raw.get());
+            let Ok(Tool { name, input_schema, annotations }) = serde_json::from_str(raw.get())
+            else {
+                // What cannot be read cannot be judged.
+                listed.extend((!self.policy.changes_lists()).then_some(Cow::Borrowed(raw.get())));
                 continue;
             };
-            let mirrors = input_schema.map_or(Ok(Vec::new()), mirrors_of);
+            let schema = input_schema.filter(|_| has_marks);
+            let mirrors = schema.map_or(Ok(Vec::new()), mirrors_of);
+            let only_reads = annotations.is_some_and(only_reads);
             if mirrors.is_ok() {
-                kept.push(raw.get());
+                listed.extend(self.policy.listed(&name, only_reads, raw.get()));
             }
             if known.len() >= MOST_TOOLS && !known.contains_key(name.as_ref()) {
                 continue;
             }
             let name = name.into_owned();
             if let Err(reason) = &mirrors
-                && known.get(&name) != Some(&mirrors)
+                && known.get(&name).is_none_or(|known| known.mirrors != mirrors)
             {
                 listing.newly_left_out.push((name.clone(), reason.clone()));
             }
-            known.insert(name, mirrors);
+            known.insert(name, Known { mirrors, only_reads });
         }
-        if kept.len() < tools.len()
-            && let (Some(first), Some(last)) = (tools.first(), tools.last())
-        {
-            let start = first.get().as_ptr().addr() - answer.as_ptr().addr();
-            let end = last.get().as_ptr().addr() - answer.as_ptr().addr() + last.get().len();
-            listing.shortened =
-                Some(format!("{}{}{}", &answer[..start], kept.join(","), &answer[end..]));
+        let is_changed =
+            listed.len() < tools.len() || listed.iter().any(|tool| matches!(tool, Cow::Owned(_)));
+        if is_changed && let (Some(first), Some(last)) = (tools.first(), tools.last()) {
+            let start = place_of(first.get(), answer).start;
+            let end = place_of(last.get(), answer).end;
+            listing.changed =
+                Some(format!("{}{}{}", &answer[..start], listed.join(","), &answer[end..]));
         }
         listing
+    }
+
+    /// `readOnlyHint` of a tool; `None` if it is not known.
+    pub(crate) fn only_reads(&self, tool: &str) -> Option<bool> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(tool).map(|known| known.only_reads)
+    }
+
+    /// The server says that its tools are others now.
+    pub(crate) fn forget(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The headers that this `tools/call` must have beside those that every request has.
@@ -97,7 +130,9 @@ impl Tools {
         else {
             return Vec::new();
         };
-        let Some(Ok(mirrors)) = known.get(name.as_ref()) else { return Vec::new() };
+        let Some(Known { mirrors: Ok(mirrors), .. }) = known.get(name.as_ref()) else {
+            return Vec::new();
+        };
         let header = |mirror: &Mirror| Some((mirror.header.clone(), value_at(arguments, mirror)?));
         mirrors.iter().filter_map(header).collect()
     }
@@ -113,8 +148,6 @@ struct ListAnswer<'a> {
 struct ListResult<'a> {
     #[serde(borrow)]
     tools: Vec<&'a RawValue>,
-    #[serde(borrow, default, rename = "nextCursor")]
-    next_cursor: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +156,23 @@ struct Tool<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, default, rename = "inputSchema")]
     input_schema: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    annotations: Option<&'a RawValue>,
+}
+
+fn only_reads(annotations: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Annotations {
+        #[serde(default, rename = "readOnlyHint")]
+        read_only: bool,
+    }
+    serde_json::from_str::<Annotations>(annotations.get()).is_ok_and(|hints| hints.read_only)
+}
+
+/// The name of the tool that a `tools/call` calls.
+pub(crate) fn called(call: &[u8]) -> Option<String> {
+    let Call { params: CallParams { name, .. } } = serde_json::from_slice(call).ok()?;
+    Some(name.into_owned())
 }
 
 #[derive(Deserialize)]
@@ -137,10 +187,6 @@ struct CallParams<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
-}
-
-fn str_of(raw: &RawValue) -> String {
-    raw.get().to_owned()
 }
 
 /// The marked arguments of a tool, or why the tool must be left out.
@@ -269,7 +315,7 @@ mod tests {
 
     fn learned(tools: &[Value]) -> (Tools, Listing) {
         let known = Tools::default();
-        let listing = known.learn(&json!({"id": 1, "result": {"tools": tools}}).to_string());
+        let listing = known.learn(&json!({"id": 1, "result": {"tools": tools}}).to_string(), true);
         (known, listing)
     }
 
@@ -303,8 +349,7 @@ mod tests {
             json!({"properties": {"a": marked(json!("Same")), "b": {"properties": {"c": marked(json!("same"))}}}}),
         ] {
             let (_, listing) = learned(&[tool("x", &schema), tool("y", &json!({}))]);
-            let left =
-                listing.shortened.unwrap_or_else(|| panic!("it should be left out: {schema}"));
+            let left = listing.changed.unwrap_or_else(|| panic!("it should be left out: {schema}"));
             let left: Value = serde_json::from_str(&left).expect("JSON");
             assert_eq!(left["result"]["tools"], json!([tool("y", &json!({}))]), "{schema}");
             assert_eq!(listing.newly_left_out[0].0, "x");
@@ -375,11 +420,12 @@ mod tests {
         let bad = r#"{"name":"bad","inputSchema":{"x-mcp-header":"A"}}"#;
         let good = "{ \"name\" : \"g\\u006fod\", \"n\":12345678901234567890.10 }";
         let tools = Tools::default();
-        let listing = tools.learn(&format!(
+        let answer = format!(
             r#"{{"z":1e400,"result":{{"nextCursor":"c\n","tools":[ {bad} , {good},{bad}]}},"id":1}}"#
-        ));
+        );
+        let listing = tools.learn(&answer, true);
         assert_eq!(
-            listing.shortened.as_deref(),
+            listing.changed.as_deref(),
             Some(
                 format!(
                     r#"{{"z":1e400,"result":{{"nextCursor":"c\n","tools":[ {good}]}},"id":1}}"#
@@ -387,11 +433,12 @@ mod tests {
                 .as_str()
             )
         );
-        assert_eq!(listing.next_cursor.as_deref(), Some(r#""c\n""#));
         assert_eq!(listing.newly_left_out.len(), 1, "a reason is told once");
-        let all = tools.learn(&format!(r#"{{"result":{{"tools":[{bad}]}}}}"#));
-        assert_eq!(all.shortened.as_deref(), Some(r#"{"result":{"tools":[]}}"#));
+        let all = tools.learn(&format!(r#"{{"result":{{"tools":[{bad}]}}}}"#), true);
+        assert_eq!(all.changed.as_deref(), Some(r#"{"result":{"tools":[]}}"#));
         assert!(all.newly_left_out.is_empty());
+        let of_old = tools.learn(&answer, false);
+        assert_eq!(of_old.changed, None, "the marks mean nothing before 2026-07-28");
     }
 
     #[test]
@@ -400,8 +447,8 @@ mod tests {
         let (tools, _) = learned(&[tool("x", &schema)]);
         let call = br#"{"params":{"name":"x","arguments":{"a":"v"}}}"#;
         assert_eq!(tools.headers(call).len(), 1);
-        tools.learn(&json!({"result": {"tools": [tool("x", &json!({}))]}}).to_string());
+        tools.learn(&json!({"result": {"tools": [tool("x", &json!({}))]}}).to_string(), true);
         assert!(tools.headers(call).is_empty());
-        tools.learn(r#"{"error":{"code":1}}"#);
+        tools.learn(r#"{"error":{"code":1}}"#, true);
     }
 }

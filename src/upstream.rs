@@ -14,6 +14,7 @@ use crate::retry::parse_http_date;
 use crate::session::Session;
 use crate::signing::{self, Algorithm, Header, PathRule, Payload, PayloadRule, Signer, Target};
 use crate::skew::Skew;
+use crate::user_agent;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -46,6 +47,9 @@ pub struct Upstream {
     /// The user's own headers: first those that are signed, then those that are not.
     signed_headers: Vec<options::Header>,
     unsigned_headers: Vec<options::Header>,
+    skip_auth: bool,
+    /// `None`: the user does not want the client named.
+    user_agent: Option<RwLock<Arc<str>>>,
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
     session: RwLock<Session>,
@@ -102,6 +106,7 @@ impl Upstream {
     pub fn new(options: &Options, http: Http, credentials: CredentialCache, log: Log) -> Upstream {
         let (unsigned_headers, signed_headers) =
             options.headers.iter().cloned().partition(|header| is_changed_on_the_way(&header.name));
+        let user_agent = options.names_client.then(|| user_agent::OURS.into());
         let path_rule = PathRule::of_service(&options.service);
         let payload_rule = match PayloadRule::of_service(&options.service) {
             _ if options.unsigned_payload => PayloadRule::Unsigned,
@@ -119,6 +124,8 @@ impl Upstream {
             payload_rule,
             signed_headers,
             unsigned_headers,
+            skip_auth: options.skip_auth,
+            user_agent: user_agent.map(RwLock::new),
             timeout: options.timeout,
             tool_timeout: options.tool_timeout,
             session: RwLock::default(),
@@ -224,6 +231,12 @@ impl Upstream {
         for warning in self.credentials.take_warnings() {
             self.log.warn(warning);
         }
+        if self.skip_auth
+            && let Err(error) = &credentials
+            && error.kind() == Kind::NoCredentials
+        {
+            return Ok(Arc::new(Credentials::nobody()));
+        }
         credentials.map_err(|error| {
             if error.kind() == Kind::Cancelled {
                 return error;
@@ -232,6 +245,15 @@ impl Upstream {
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
             )
         })
+    }
+
+    /// Whoever sends this request is named from now on.
+    pub(crate) fn learn_client(&self, request: &[u8]) {
+        if let Some(user_agent) = &self.user_agent
+            && let Some(with_client) = user_agent::with_client_of(request)
+        {
+            *user_agent.write().unwrap_or_else(PoisonError::into_inner) = with_client.into();
+        }
     }
 
     /// Signs the request and sends it.
@@ -251,9 +273,20 @@ impl Upstream {
         };
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let sent = clock::now();
-        let signed = self.scope().signer.sign(&request, &credentials.key, self.skew.at(sent));
+        let signed = (!credentials.is_nobody())
+            .then(|| self.scope().signer.sign(&request, &credentials.key, self.skew.at(sent)));
+        let user_agent = self.user_agent.as_ref();
+        let user_agent = user_agent
+            .map(|agent| Arc::clone(&agent.read().unwrap_or_else(PoisonError::into_inner)));
+        headers.extend(user_agent.as_deref().map(|agent| ("user-agent", agent)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
-        headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let signed = signed.as_ref();
+        headers.extend(
+            signed
+                .iter()
+                .flat_map(|signed| &signed.headers)
+                .map(|(name, value)| (*name, value.as_str())),
+        );
         let request = Request {
             method: outgoing.method,
             url: &outgoing.place.url,
@@ -268,7 +301,7 @@ impl Upstream {
         if let Some(date) = date.filter(|_| answer.header("age").is_none()) {
             self.skew.learn(sent, clock::now(), date);
         }
-        let steps = (400..500).contains(&answer.status()).then(|| Steps {
+        let steps = signed.filter(|_| (400..500).contains(&answer.status())).map(|signed| Steps {
             canonical_request: without_secrets(&signed.canonical_request, credentials),
             string_to_sign: signed.string_to_sign.clone(),
         });
@@ -299,7 +332,12 @@ impl Upstream {
             identity: &identity,
             steps: steps.as_ref(),
         };
-        let in_words = refusal.in_words(&signed);
+        let in_words = match refusal.in_words(&signed) {
+            error if credentials.is_nobody() && matches!(refusal.status, 401 | 403) => error.hint(
+                "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
+            ),
+            error => error,
+        };
         if let (true, Some(ours)) = (self.log.is_debug(), steps)
             && let Some(aws) = refusal.steps_of_aws()
         {

@@ -84,6 +84,8 @@ impl Conversation {
             ids: &[],
             on_version: None,
             tools: None,
+            is_modern: false,
+            forgetful: self.forgetful(),
             on_stray: None,
             held_back: &[],
             max_message_bytes: self.max_message_bytes,

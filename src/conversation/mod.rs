@@ -18,12 +18,13 @@ use crate::inference;
 use crate::log::Log;
 use crate::message::{Message, Sort, one_line};
 use crate::options::Options;
+use crate::policy::Policy;
 use crate::random;
 use crate::relay::{Deliver, Delivery, KeptError, Line, Progress, Relay};
 use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
 use crate::session::Session;
 use crate::signing::Payload;
-use crate::tools::Tools;
+use crate::tools::{self, Tools};
 use crate::upstream::{Answered, Outgoing, Upstream, request_id, session_headers};
 use handshake::Handshake;
 use http_sse::HttpSse;
@@ -48,9 +49,12 @@ const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 pub struct Conversation {
     upstream: Upstream,
     retries: u32,
+    is_lazy: bool,
     max_message_bytes: usize,
     quota: Quota,
     tools: Tools,
+    /// Held while the tools are listed for our own use, so that it is done once for all.
+    listing: Mutex<()>,
     /// What began the session. Held while a dead session is begun anew, so that requests wait for it.
     handshake: Mutex<Handshake>,
     /// The transport of 2024-11-05, if the server speaks no other.
@@ -107,9 +111,11 @@ impl Conversation {
         Conversation {
             upstream,
             retries: options.retries,
+            is_lazy: options.lazy,
             max_message_bytes: options.max_message_bytes,
             quota: Quota::default(),
-            tools: Tools::default(),
+            tools: Tools::new(Policy::new(options)),
+            listing: Mutex::default(),
             handshake: Mutex::default(),
             http_sse: RwLock::default(),
             log,
@@ -132,9 +138,27 @@ impl Conversation {
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
+        self.tools.policy().check_batch(message)?;
+        let changed = self.tools.policy().with_metadata(message);
+        let message = changed.as_ref().unwrap_or(message);
+        if message.is_initialize() || message.envelope().is_some() {
+            self.upstream.learn_client(message.body());
+        }
+        if self.is_lazy {
+            if message.is_initialize() {
+                return self.answer_initialize_here(message, deliver);
+            }
+            if message.method() == Some("notifications/initialized") {
+                let mut handshake = self.handshake();
+                if handshake.is_owed {
+                    handshake.initialized = Some(message.body().to_vec());
+                    return Ok(());
+                }
+            }
+        }
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
         let started = Instant::now();
-        let result = self.run(&errand, deliver);
+        let result = self.check_tool(&errand, deliver).and_then(|()| self.run(&errand, deliver));
         if self.log.is_debug() {
             self.log.debug(errand.told(started.elapsed(), result.as_ref().err()));
         }
@@ -291,7 +315,9 @@ impl Conversation {
             }
             Next::LearnMirrors => {
                 self.log.debug("the server misses headers: its tools are listed again");
-                self.learn_tools(errand);
+                if let Err(error) = self.learn_tools(errand, deliver) {
+                    self.log.debug(format_args!("the tools cannot be listed: {error}"));
+                }
                 Ok(self.tools.headers(errand.message.body()) != failed.sent.mirrors)
             }
         }
@@ -388,8 +414,13 @@ impl Conversation {
         if matches!(errand.message.sort(), Sort::Response) {
             return Ok(self.upstream.session());
         }
-        drop(self.handshake());
+        let is_owed = self.handshake().is_owed;
         let session = self.upstream.session();
+        if is_owed {
+            self.renew_session(&session, errand.deadline, errand.cancel, deliver)
+                .map_err(Failed::for_good)?;
+            return Ok(self.upstream.session());
+        }
         if session.id().is_some() && session.is_of_another(credentials.account.as_deref()) {
             self.log.debug("the AWS account has changed: the session is begun anew");
             self.renew_session(&session, errand.deadline, errand.cancel, deliver)
@@ -415,7 +446,11 @@ impl Conversation {
         Relay {
             ids: message.ids(),
             on_version,
-            tools: (is_modern && message.method() == Some("tools/list")).then_some(&self.tools),
+            tools: (message.method() == Some("tools/list")
+                && (is_modern || self.tools.policy().changes_lists()))
+            .then_some(&self.tools),
+            is_modern,
+            forgetful: self.forgetful(),
             on_stray: None,
             held_back: match message.ids() {
                 [_] if has_mirrors(message) => &MAY_BE_MENDED_IN_A_CALL,
@@ -463,34 +498,68 @@ impl Conversation {
         })
     }
 
+    /// Whether this call may leave at all.
+    fn check_tool(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
+        let policy = self.tools.policy();
+        if errand.message.method() != Some("tools/call") || !policy.filters() {
+            return Ok(());
+        }
+        let Some(tool) = tools::called(errand.message.body()) else {
+            let what = "a call that names no tool, or two, may not be made";
+            return Err(Error::new(Kind::Denied, what).hint("write params.name once"));
+        };
+        policy.check_name(&tool)?;
+        if !policy.is_read_only() {
+            return Ok(());
+        }
+        let mut known = self.tools.only_reads(&tool);
+        if known.is_none() {
+            let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+            known = self.tools.only_reads(&tool);
+            if known.is_none() {
+                self.learn_tools(errand, deliver).map_err(|error| {
+                    error.context("the tools cannot be listed, which --read-only needs")
+                })?;
+                known = self.tools.only_reads(&tool);
+            }
+        }
+        policy.check_hint(&tool, known.unwrap_or(false))
+    }
+
+    /// Who has to know when the server's tools change.
+    fn forgetful(&self) -> Option<&Tools> {
+        self.tools.policy().is_read_only().then_some(&self.tools)
+    }
+
     /// Lists the server's tools for our own use, as the call's client would.
-    fn learn_tools(&self, errand: &Errand<'_>) {
+    fn learn_tools(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
         let mut cursor: Option<String> = None;
         let limit = Instant::now().checked_add(LEARNING_LIMIT);
         for _ in 0..MOST_PAGES {
             let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
-                return;
+                return Ok(());
             };
             let deadline = [limit, errand.deadline].into_iter().flatten().min();
             let page = self.errand(&message, deadline, errand.cancel);
-            let mut next = None;
-            let listed = self.attempt(&page, &mut |delivery| {
-                if let Delivery::Line(line) = delivery
-                    && !line.answers.is_empty()
-                {
-                    next = self.tools.learn(&String::from_utf8_lossy(&line.bytes)).next_cursor;
+            let mut listed = Listed::Nothing;
+            self.run(&page, &mut |delivery| match delivery {
+                Delivery::Line(line) if !line.answers.is_empty() => {
+                    listed = Listed::read(&line.bytes);
+                    Ok(())
                 }
-                Ok(())
-            });
-            if let Err(failed) = listed {
-                self.log.debug(format_args!("the tools cannot be listed: {}", failed.error));
-                return;
-            }
+                other => deliver(other),
+            })?;
+            let next = match listed {
+                Listed::Page { next } => next,
+                Listed::Refused(error) => return Err(error),
+                Listed::Nothing => None,
+            };
             if next.is_none() || next == cursor {
-                return;
+                return Ok(());
             }
             cursor = next;
         }
+        Ok(())
     }
 
     fn handshake(&self) -> MutexGuard<'_, Handshake> {
@@ -621,7 +690,45 @@ fn has_mirrors(message: &Message) -> bool {
     message.envelope().is_some() && message.method() == Some("tools/call")
 }
 
-/// A `tools/list` of our own with what `call` says of its client. Its progress token is not ours to use.
+/// What a `tools/list` of our own was answered with.
+enum Listed {
+    Nothing,
+    /// Where it goes on, as JSON.
+    Page {
+        next: Option<String>,
+    },
+    Refused(Error),
+}
+
+impl Listed {
+    fn read(line: &[u8]) -> Listed {
+        #[derive(serde::Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow, default)]
+            result: Option<Page<'a>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Page<'a> {
+            #[serde(borrow, default, rename = "nextCursor")]
+            next_cursor: Option<&'a RawValue>,
+        }
+        let text = String::from_utf8_lossy(line);
+        if let Some(body) = ErrorBody::parse(&text) {
+            let what = format!("error {} of the server: {}", body.code, body.message);
+            return Listed::Refused(Error::new(Kind::BadAnswer, what));
+        }
+        match serde_json::from_str::<Answer<'_>>(&text) {
+            Ok(Answer { result: Some(Page { next_cursor }) }) => {
+                let next = next_cursor.map(|next| next.get().to_owned());
+                Listed::Page { next: next.filter(|next| next != "null") }
+            }
+            _ => Listed::Nothing,
+        }
+    }
+}
+
+/// A `tools/list` of our own, with what `call` says of its client if it says anything. Its progress token is not
+/// ours to use.
 fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
     #[derive(serde::Deserialize)]
     struct Call<'a> {
@@ -633,19 +740,23 @@ fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
         #[serde(borrow, rename = "_meta")]
         meta: std::collections::BTreeMap<&'a str, &'a RawValue>,
     }
-    let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
-    let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
-        .iter()
-        .filter_map(|name| {
-            let name = format!("io.modelcontextprotocol/{name}");
-            Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
-        })
-        .collect();
-    let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor},")).unwrap_or_default();
+    let mut params: Vec<String> =
+        cursor.map(|cursor| format!("\"cursor\":{cursor}")).into_iter().collect();
+    if call.envelope().is_some() {
+        let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
+        let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
+            .iter()
+            .filter_map(|name| {
+                let name = format!("io.modelcontextprotocol/{name}");
+                Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
+            })
+            .collect();
+        params.push(format!("\"_meta\":{{{}}}", meta.join(",")));
+    }
     let line = format!(
-        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{cursor}"_meta":{{{}}}}}}}"#,
+        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{}}}}}"#,
         random::uuid(),
-        meta.join(",")
+        params.join(",")
     );
     Message::parse(line.into_bytes()).ok()
 }

@@ -392,7 +392,7 @@ impl Chain {
         let told = passed_over.iter().filter(|why| !why.starts_with("web identity"));
         let told: Vec<&str> = told.map(String::as_str).collect();
         let message = format!("no AWS credentials found ({}; IMDS: {imds})", told.join("; "));
-        Error::new(Kind::Credentials, message).hint(
+        Error::new(Kind::NoCredentials, message).hint(
             "run \"aws sso login\", \"aws login\" or \"aws configure\", \
              or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
         )

@@ -43,8 +43,22 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Those of nobody: nothing is signed with them.
+    pub fn nobody() -> Credentials {
+        let key = access_key("", "", None);
+        Credentials { key, expires: None, account: None, source: Source::Nobody }
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.source == Source::Nobody
+    }
+
     /// What may be told of them: `key AKIA****MPLE from …, account …, until …`.
     pub fn summary(&self) -> String {
+        if self.is_nobody() {
+            return "there are none, so requests are sent without a signature (--skip-auth)"
+                .to_owned();
+        }
         let account = self.account.as_ref().map(|account| format!(", account {account}"));
         let expires = self.expires.and_then(|time| time.format(&Rfc3339).ok());
         let expires = expires.map(|time| format!(", until {time}"));
@@ -74,6 +88,8 @@ pub enum Source {
     Container,
     /// EC2 instance metadata.
     Instance { role: String },
+    /// There are none, and none are needed.
+    Nobody,
 }
 
 impl fmt::Display for Source {
@@ -95,6 +111,7 @@ impl fmt::Display for Source {
             Source::Login { profile } => write!(out, "aws login (profile {profile})"),
             Source::Process { profile } => write!(out, "credential_process (profile {profile})"),
             Source::Container => out.write_str("container credentials"),
+            Source::Nobody => out.write_str("nobody"),
             Source::Instance { role } => write!(out, "instance metadata (role {role})"),
         }
     }

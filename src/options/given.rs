@@ -9,13 +9,28 @@ use std::ffi::{OsStr, OsString};
 
 /// The command line, or the request it makes instead of running.
 pub(super) enum Line {
-    Given(Vec<(Key, Value)>),
+    Given(Flags),
     /// `doctor`, and what the proxy would be given.
-    Doctor(Vec<(Key, Value)>),
+    Doctor(Flags),
     Completions(Shell),
     Help,
     Version,
 }
+
+#[derive(Default)]
+pub(super) struct Flags {
+    pub(super) values: Vec<(Key, Value)>,
+    /// Flags of other proxies that are taken and mean nothing here.
+    pub(super) without_meaning: Vec<String>,
+}
+
+/// Flags of other proxies, and whether a value follows. They are taken so that nothing but the command need be
+/// changed to switch.
+const OF_OTHERS: [(&str, bool); 2] = [("protocol-version", true), ("retry-empty-response", false)];
+
+/// The same for variables.
+pub(super) const VARIABLES_OF_OTHERS: [&str; 4] =
+    ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
 /// The word that may stand before everything else.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +79,7 @@ impl<'a> Given<'a> {
 /// Sorts the arguments (without the program's name) by their rows. Asking for help wins over every mistake.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
     let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
-    let mut given = Vec::new();
+    let mut flags = Flags::default();
     let mut problems = Vec::new();
     let mut targets = 0;
     let mut word = None;
@@ -102,11 +117,19 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
                 targets += 1;
                 if !text.trim().is_empty() {
                     let from = "the URL".to_owned();
-                    given.push((Key::TargetUrl, Value { text: text.trim().to_owned(), from }));
+                    flags
+                        .values
+                        .push((Key::TargetUrl, Value { text: text.trim().to_owned(), from }));
                 }
                 continue;
             }
         };
+        if let Some((_, has_value)) = OF_OTHERS.iter().find(|(of_others, _)| *of_others == name) {
+            // What follows is not judged, if it is a value at all.
+            after_unknown_flag = *has_value && inline.is_none();
+            flags.without_meaning.push(format!("--{name}"));
+            continue;
+        }
         let Some((row, opposite)) = find(&name) else {
             after_unknown_flag = inline.is_none();
             problems.push(unknown_flag(&name));
@@ -119,7 +142,7 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
             _ => {}
         }
         match arguments.values(row, &name, opposite, inline) {
-            Ok(texts) => given.extend(
+            Ok(texts) => flags.values.extend(
                 texts
                     .into_iter()
                     .filter(|text| !text.is_empty())
@@ -139,9 +162,9 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         return Err(problems);
     }
     Ok(match (word, shell) {
-        (None, _) => Line::Given(given),
+        (None, _) => Line::Given(flags),
         (Some(_), Some(shell)) => Line::Completions(shell),
-        (Some(_), None) => Line::Doctor(given),
+        (Some(_), None) => Line::Doctor(flags),
     })
 }
 
@@ -215,7 +238,7 @@ impl Arguments {
         }
         if values.is_empty() {
             let example = match row.takes {
-                Takes::Value(name) | Takes::Values(name) | Takes::Words(name) => name,
+                Takes::Value(name) | Takes::Words(name) => name,
                 Takes::Switch => "",
             };
             return Err(wrong(
@@ -305,7 +328,8 @@ mod tests {
     fn every_way_of_writing_a_flag() {
         let check = |line: &[&str], expected: &[(Key, &str)]| {
             let Ok(Line::Given(given)) = read_words(line) else { panic!("{line:?}") };
-            let given: Vec<_> = given.iter().map(|(key, value)| (*key, &value.text[..])).collect();
+            let given = given.values.iter();
+            let given: Vec<_> = given.map(|(key, value)| (*key, &value.text[..])).collect();
             assert_eq!(given, expected, "{line:?}");
         };
         let region = &[(Key::Region, "us-east-1")];

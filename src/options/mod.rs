@@ -42,6 +42,7 @@ pub enum Command {
 
 /// Everything the user decides. `None` as a time limit is no limit.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Options {
     pub endpoint: Endpoint,
     /// With v4a the region set: `us-east-1,eu-west-1` or `*`.
@@ -49,12 +50,28 @@ pub struct Options {
     pub service: String,
     pub algorithm: Algorithm,
     pub unsigned_payload: bool,
+    /// Where there are no credentials, nothing is signed.
+    pub skip_auth: bool,
     /// Those named outright. Empty leaves the choice to the credential chain and its variables.
     pub profiles: Vec<String>,
+    /// Globs: the tools whose calls may choose among the profiles.
+    pub profile_tools: Vec<String>,
     /// `--region` as it was given.
     pub named_region: Option<String>,
     pub role: Option<RoleToAssume>,
     pub headers: Vec<Header>,
+    /// For `params._meta`.
+    pub metadata: Vec<(String, String)>,
+    /// `AWS_REGION` beside them, unless they name it or nothing asks for it.
+    pub working_region: Option<String>,
+    pub read_only: bool,
+    /// Globs. Empty: all.
+    pub allowed_tools: Vec<String>,
+    pub denied_tools: Vec<String>,
+    /// `initialize` is answered here, and the session begun later.
+    pub lazy: bool,
+    /// Whether the client's name goes into the User-Agent.
+    pub names_client: bool,
     pub sse: GetStream,
     pub timeout: Option<Duration>,
     pub tool_timeout: Option<Duration>,
@@ -76,6 +93,8 @@ pub struct Options {
     pub log_format: log::Format,
     /// What is worth a line at debug, such as a variable that the URL outranked.
     pub notes: Vec<String>,
+    /// Flags and variables of other proxies that mean nothing here.
+    pub without_meaning: Vec<String>,
     pub origins: Origins,
 }
 
@@ -88,6 +107,17 @@ pub struct Origins {
 }
 
 impl Options {
+    /// The same for a call that chooses another profile, whose settings these are.
+    #[must_use]
+    pub fn for_profile(&self, name: &str, settings: &ProfileSettings) -> Options {
+        let region = self.working_region.as_ref();
+        Options {
+            profiles: vec![name.to_owned()],
+            working_region: region.map(|region| settings.region.as_ref().unwrap_or(region).clone()),
+            ..self.clone()
+        }
+    }
+
     /// The profile that signs, if one was named outright.
     pub fn profile(&self) -> Option<&str> {
         self.profiles.first().map(String::as_str)
@@ -115,6 +145,8 @@ pub enum GetStream {
 pub struct ProfileSettings {
     pub region: Option<String>,
     pub ca_bundle: Option<String>,
+    /// `sigv4a_signing_region_set`.
+    pub region_set: Option<String>,
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -133,7 +165,14 @@ pub fn parse(
         Line::Doctor(flags) => (flags, true),
         Line::Given(flags) => (flags, false),
     };
-    let given = Given::new(flags, environment);
+    let given::Flags { values, mut without_meaning } = flags;
+    without_meaning.extend(
+        given::VARIABLES_OF_OTHERS
+            .iter()
+            .filter(|name| environment.get(name).is_some())
+            .map(|name| (*name).to_owned()),
+    );
+    let given = Given::new(values, environment);
     let mut reading = Reading {
         given,
         environment,
@@ -146,7 +185,7 @@ pub fn parse(
         reading.report(Key::Json, wrong("--json goes only with doctor", "leave it out"));
     }
     let (options, problems) = reading.options(profile);
-    let options = Box::new(options);
+    let options = Box::new(Options { without_meaning, ..options });
     if is_doctor {
         return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
     }
@@ -161,6 +200,17 @@ pub fn man_page() -> String {
 /// The generated part of docs/configuration.md.
 pub fn markdown() -> String {
     table::markdown()
+}
+
+/// The AWS SDKs' variable for the regions of a `SigV4a` signature.
+const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
+
+/// What AWS's own MCP servers call the region to work in.
+pub(crate) const WORKING_REGION: &str = "AWS_REGION";
+
+/// AWS's own MCP servers work in a region that their callers name in `_meta`.
+fn is_of_aws_mcp(host: &str) -> bool {
+    host.ends_with(".api.aws")
 }
 
 /// A mistake of the user's, and how to mend it.
@@ -187,9 +237,16 @@ impl Reading<'_> {
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
         let inferred = inference::of_host(endpoint.host());
-        let told_region = self.told_region(inferred.region.as_deref());
+        let told_region = self.told_region(inferred.region.as_deref(), algorithm);
         let told_bundle = self.given.value(Key::CaBundle).map(|value| (value.text, value.from));
-        let settings = if told_region.is_none() || told_bundle.is_none() {
+        let metadata = self.metadata();
+        let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
+            && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
+        let settings = if told_region.is_none()
+            || told_bundle.is_none()
+            || names_region
+            || (algorithm == Algorithm::V4a && self.given.flag(Key::Region).is_none())
+        {
             profile(profiles.first().map(String::as_str)).unwrap_or_default()
         } else {
             ProfileSettings::default()
@@ -198,6 +255,15 @@ impl Reading<'_> {
             settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
         let ca_bundle =
             told_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
+        let working_region = names_region
+            .then(|| self.working_region(settings.region.as_deref(), inferred.region.as_deref()))
+            .flatten();
+        let told_region = match settings.region_set {
+            Some(text) if self.may_be_set_by_profile(algorithm) => {
+                Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })
+            }
+            _ => told_region,
+        };
         let region = told_region.or_else(|| {
             let text = settings.region.filter(|region| !region.trim().is_empty())?;
             Some(Value { text, from: "the profile's region".to_owned() })
@@ -215,10 +281,19 @@ impl Reading<'_> {
             service,
             algorithm,
             unsigned_payload,
+            skip_auth: self.switch(Key::SkipAuth).unwrap_or(false),
             profiles,
+            profile_tools: self.words_or_default(Key::ProfileTools),
             named_region: self.given.flag(Key::Region).map(|value| value.text),
             role: self.role(),
             headers,
+            metadata: metadata.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            working_region,
+            read_only: self.switch(Key::ReadOnly).unwrap_or(false),
+            allowed_tools: self.words(Key::AllowTool),
+            denied_tools: self.words(Key::DenyTool),
+            lazy: self.switch(Key::Lazy).unwrap_or(false),
+            names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
             sse: match self.switch(Key::Sse) {
                 None => GetStream::Auto,
                 Some(false) => GetStream::Off,
@@ -242,6 +317,7 @@ impl Reading<'_> {
                 .map(|value| self.environment.path(&value.text)),
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
+            without_meaning: Vec::new(),
             origins: std::mem::take(&mut self.origins),
         };
         self.problems.sort_by_key(|(key, _)| *key);
@@ -273,9 +349,15 @@ impl Reading<'_> {
         })
     }
 
-    /// The region by flag, URL or environment, in this order.
-    fn told_region(&mut self, of_url: Option<&str>) -> Option<Value> {
+    /// The region by flag, URL or environment, in this order. With `SigV4a` a region set ranks before the URL.
+    fn told_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
         let flag = self.given.flag(Key::Region);
+        if algorithm == Algorithm::V4a
+            && flag.is_none()
+            && let Some(set) = self.environment.get(REGION_SET)
+        {
+            return Some(Value { text: set.to_owned(), from: REGION_SET.to_owned() });
+        }
         let variable = self.given.variable(Key::Region);
         let Some(of_url) = of_url else { return flag.or(variable) };
         let differs = |value: &Value| value.text != of_url;
@@ -291,6 +373,50 @@ impl Reading<'_> {
             self.notes.push(format!("the URL's region {of_url} is used; {from} is {text}"));
         }
         Some(Value { text: of_url.to_owned(), from: "the URL's region".to_owned() })
+    }
+
+    /// `SigV4a`, and neither flag nor variable names a region set.
+    fn may_be_set_by_profile(&self, algorithm: Algorithm) -> bool {
+        algorithm == Algorithm::V4a
+            && self.given.flag(Key::Region).is_none()
+            && self.environment.get(REGION_SET).is_none()
+    }
+
+    fn metadata(&mut self) -> Vec<(String, String)> {
+        let mut metadata: Vec<(String, String)> = Vec::new();
+        for word in self.words(Key::Metadata) {
+            match word.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => {
+                    let name = name.trim();
+                    metadata.retain(|(earlier, _)| earlier != name);
+                    metadata.push((name.to_owned(), value.trim().to_owned()));
+                }
+                // The word is not repeated: it may be a secret.
+                _ => self.report(
+                    Key::Metadata,
+                    wrong("--metadata holds a word that is no NAME=VALUE", "write NAME=VALUE"),
+                ),
+            }
+        }
+        metadata
+    }
+
+    /// That of the profile, of the environment or of the URL. It need not be the one that is signed for.
+    fn working_region(&self, of_profile: Option<&str>, of_url: Option<&str>) -> Option<String> {
+        let variable = || self.given.variable(Key::Region).map(|value| value.text);
+        of_profile.map(str::to_owned).or_else(variable).or(of_url.map(str::to_owned))
+    }
+
+    fn words(&self, key: Key) -> Vec<String> {
+        self.given.flags(key).map(|value| value.text.clone()).collect()
+    }
+
+    fn words_or_default(&self, key: Key) -> Vec<String> {
+        let words = self.words(key);
+        if words.is_empty() {
+            return key.row().default.split(' ').map(str::to_owned).collect();
+        }
+        words
     }
 
     fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
@@ -640,7 +766,8 @@ mod tests {
         let check = |line: &str, [variable, profile]: [&str; 2], expected: &str, note: &str| {
             let environment = Environment::from_pairs([("AWS_REGION", variable)]);
             let words = line.split_whitespace().map(OsString::from);
-            let settings = ProfileSettings { region: Some(profile.to_owned()), ca_bundle: None };
+            let settings =
+                ProfileSettings { region: Some(profile.to_owned()), ..ProfileSettings::default() };
             match parse(words, &environment, |_| Ok(settings)) {
                 Ok(Command::Run(options)) => {
                     assert_eq!(options.region, expected, "{line}");
@@ -688,7 +815,10 @@ mod tests {
     fn a_ca_bundle_by_flag_then_environment_then_profile() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
             let environment = Environment::from_pairs(pairs.iter().copied());
-            let settings = ProfileSettings { region: None, ca_bundle: Some("~/p.pem".to_owned()) };
+            let settings = ProfileSettings {
+                ca_bundle: Some("~/p.pem".to_owned()),
+                ..ProfileSettings::default()
+            };
             match parse([OsString::from(API)], &environment, |_| Ok(settings)) {
                 Ok(Command::Run(options)) => {
                     let path = options.ca_bundle.map(|(path, _)| path);

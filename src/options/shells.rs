@@ -43,7 +43,7 @@ enum Completed {
 impl Completed {
     /// `None` for a switch.
     fn of(row: &Row) -> Option<Completed> {
-        let (Takes::Value(name) | Takes::Values(name) | Takes::Words(name)) = row.takes else {
+        let (Takes::Value(name) | Takes::Words(name)) = row.takes else {
             return None;
         };
         Some(match name {
@@ -108,8 +108,7 @@ fn zsh() -> String {
     for row in TABLE {
         let help = brief(row).replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]");
         let help = help.replace(':', "\\:");
-        let repeatable =
-            if matches!(row.takes, Takes::Values(_) | Takes::Words(_)) { "*" } else { "" };
+        let repeatable = if matches!(row.takes, Takes::Words(_)) { "*" } else { "" };
         for flag in long_flags(row) {
             let value = match Completed::of(row) {
                 None => String::new(),
@@ -218,7 +217,7 @@ fn spelling(row: &Row) -> String {
     let names = names.join(", ");
     match row.takes {
         Takes::Switch => names,
-        Takes::Value(name) | Takes::Values(name) => format!("{names} \\fI{}\\fR", roff(name)),
+        Takes::Value(name) => format!("{names} \\fI{}\\fR", roff(name)),
         Takes::Words(name) => format!("{names} \\fI{}\\fR...", roff(name)),
     }
 }

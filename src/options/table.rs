@@ -23,8 +23,6 @@ pub(super) enum Takes {
     Switch,
     /// One value; the last one counts.
     Value(&'static str),
-    /// One value; all count.
-    Values(&'static str),
     /// One value or several words; all count.
     Words(&'static str),
 }
@@ -40,16 +38,24 @@ pub(super) enum Key {
     ServiceName,
     SigVersion,
     UnsignedPayload,
+    SkipAuth,
     Profile,
+    ProfileTools,
     RoleArn,
     ExternalId,
     RoleSessionName,
     Header,
     Headers,
+    Metadata,
+    ReadOnly,
+    AllowTool,
+    DenyTool,
+    Lazy,
     Sse,
     MaxMessageBytes,
     MaxInFlight,
     Retries,
+    DisableTelemetry,
     Timeout,
     ToolTimeout,
     ConnectTimeout,
@@ -128,7 +134,6 @@ pub(super) fn markdown() -> String {
             let placeholder = match row.takes {
                 Takes::Switch => String::new(),
                 Takes::Value(name) => format!(" *{name}*"),
-                Takes::Values(name) => format!(" *{name}*, repeatable"),
                 Takes::Words(name) => format!(" *{name}*…, repeatable"),
             };
             let environment = code(row.environment.iter().copied());
@@ -158,7 +163,7 @@ fn spelling(row: &Row) -> String {
     let names = names.join(", ");
     match row.takes {
         Takes::Switch => names,
-        Takes::Value(name) | Takes::Values(name) => format!("{names} {name}"),
+        Takes::Value(name) => format!("{names} {name}"),
         Takes::Words(name) => format!("{names} {name}..."),
     }
 }
@@ -230,12 +235,12 @@ Examples:
 pub(super) const TABLE: &[Row] = &[
     Row {
         key: Key::TargetUrl,
-        flags: &["target-url"],
+        flags: &["target-url", "url", "runtime-arn"],
         environment: &["MCP_TARGET_URL", "MCP_SERVER_URL"],
         takes: Takes::Value("URL"),
         default: "",
         group: Group::Server,
-        help: "The MCP endpoint; required. The ARN of a Bedrock AgentCore runtime becomes its invocation URL.",
+        help: "The MCP endpoint; required. The ARN of a Bedrock AgentCore runtime or gateway becomes its URL.",
     },
     Row {
         key: Key::Qualifier,
@@ -271,7 +276,7 @@ pub(super) const TABLE: &[Row] = &[
         takes: Takes::Value("REGION"),
         default: "the profile's",
         group: Group::Signing,
-        help: "The signing region; the URL's region ranks between flag and environment. With v4a a set: us-east-1,eu-west-1 or * for all.",
+        help: "The signing region; the URL's region ranks between flag and environment. With v4a a set: us-east-1,eu-west-1 or * for all; there AWS_SIGV4A_SIGNING_REGION_SET comes right behind the flag.",
     },
     Row {
         key: Key::ServiceName,
@@ -301,13 +306,31 @@ pub(super) const TABLE: &[Row] = &[
         help: "Leave the body out of the signature. TLS alone guards it then, so it needs https.",
     },
     Row {
+        key: Key::SkipAuth,
+        flags: &["skip-auth"],
+        environment: &[],
+        takes: Takes::Switch,
+        default: "off",
+        group: Group::Signing,
+        help: "Where no source has credentials, send without a signature. Credentials that have expired are an error all the same.",
+    },
+    Row {
         key: Key::Profile,
         flags: &["profile"],
         environment: &["AWS_MCP_PROXY_PROFILES", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
         takes: Takes::Words("PROFILE"),
         default: "default",
         group: Group::Signing,
-        help: "The profiles in ~/.aws/config and ~/.aws/credentials; the first one signs. AWS_MCP_PROXY_PROFILES holds names with blanks between. The other two variables rank below keys in the environment.",
+        help: "The profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES holds names with blanks between. The other two variables rank below keys in the environment.",
+    },
+    Row {
+        key: Key::ProfileTools,
+        flags: &["profile-tools"],
+        environment: &[],
+        takes: Takes::Words("GLOB"),
+        default: "aws___call_aws aws___run_script aws___get_presigned_url aws___get_tasks aws___suggest_aws_commands",
+        group: Group::Signing,
+        help: "The tools that get the argument aws_profile when there are several profiles; '*' for all.",
     },
     Row {
         key: Key::RoleArn,
@@ -340,7 +363,7 @@ pub(super) const TABLE: &[Row] = &[
         key: Key::Header,
         flags: &["header"],
         environment: &[],
-        takes: Takes::Values("'NAME: VALUE'"),
+        takes: Takes::Words("'NAME: VALUE'"),
         default: "",
         group: Group::Messages,
         help: "A header to send and sign with every request; NAME=VALUE is the same. ${VARIABLE} in the value is replaced from the environment.",
@@ -355,8 +378,53 @@ pub(super) const TABLE: &[Row] = &[
         help: "Several headers at once, values without commas. A --header of the same name wins.",
     },
     Row {
+        key: Key::Metadata,
+        flags: &["metadata"],
+        environment: &[],
+        takes: Takes::Words("NAME=VALUE"),
+        default: "",
+        group: Group::Messages,
+        help: "Written into params._meta of every request, unless the client writes that name itself. AWS_REGION is added to it, and to what goes to hosts under api.aws, as the region to work in; AWS_REGION= leaves it out.",
+    },
+    Row {
+        key: Key::ReadOnly,
+        flags: &["read-only"],
+        environment: &["MCP_READ_ONLY"],
+        takes: Takes::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Offer and call only tools that the server marks with readOnlyHint.",
+    },
+    Row {
+        key: Key::AllowTool,
+        flags: &["allow-tool"],
+        environment: &[],
+        takes: Takes::Words("GLOB"),
+        default: "",
+        group: Group::Messages,
+        help: "Offer and call only tools whose names fit one of these; * is any text, ? any letter.",
+    },
+    Row {
+        key: Key::DenyTool,
+        flags: &["deny-tool", "ignore-tool"],
+        environment: &[],
+        takes: Takes::Words("GLOB"),
+        default: "",
+        group: Group::Messages,
+        help: "Neither offer nor call tools whose names fit one of these.",
+    },
+    Row {
+        key: Key::Lazy,
+        flags: &["lazy"],
+        environment: &["MCP_LAZY", "MCP_WARM"],
+        takes: Takes::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Answer initialize at once, without the server, and begin the session with the first request that needs it; then the client is told that the lists have changed.",
+    },
+    Row {
         key: Key::Sse,
-        flags: &["sse", "no-sse"],
+        flags: &["sse", "no-sse", "server-stream"],
         environment: &["MCP_ENABLE_SSE"],
         takes: Takes::Switch,
         default: "try once",
@@ -389,6 +457,15 @@ pub(super) const TABLE: &[Row] = &[
         default: "3",
         group: Group::Messages,
         help: "Extra attempts where that is safe, 0 to 10: nothing was sent, the server asks to come later, or running it twice does no harm.",
+    },
+    Row {
+        key: Key::DisableTelemetry,
+        flags: &["disable-telemetry"],
+        environment: &[],
+        takes: Takes::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Leave the client's name out of the User-Agent. Nothing else tells of the client, and nothing is sent anywhere but to the server and AWS.",
     },
     Row {
         key: Key::Timeout,

@@ -21,6 +21,7 @@ mod mcp_batches;
 mod mcp_sessions;
 mod mcp_streams;
 mod messages;
+mod policies;
 mod program;
 mod relay;
 mod retries;

@@ -52,6 +52,7 @@ fn resolve(
             Source::Process { .. } => "process",
             Source::Container => "container",
             Source::Instance { .. } => "imds",
+            Source::Nobody => "none",
         },
         "region": region.or_else(|| cache.region_of_instance(clock::now())),
     }))

@@ -21,10 +21,14 @@ pub fn list() -> Value {
         })
     };
     let number = json!({"type": "number"});
+    let reads = |mut tool: Value| {
+        tool["annotations"] = json!({"readOnlyHint": true});
+        tool
+    };
     json!([
-        tool("add", "Adds two numbers.", json!({"a": number, "b": number})),
-        tool("echo", "Gives the text back.", json!({"text": {"type": "string"}})),
-        tool("raw", "Gives the request's body back as it was received.", json!({})),
+        reads(tool("add", "Adds two numbers.", json!({"a": number, "b": number}))),
+        reads(tool("echo", "Gives the text back.", json!({"text": {"type": "string"}}))),
+        reads(tool("raw", "Gives the request's body back as it was received.", json!({}))),
         tool("slow", "Takes its time.", json!({"ms": number})),
         tool(
             "count",

@@ -1,0 +1,152 @@
+//! `Profiles`: one conversation for each AWS profile that calls may choose, and which message belongs to which.
+//!
+//! The client knows of one server and one session. A call that chooses another profile than the first goes to a session
+//! of that profile's own, begun with what the client once sent to begin its own.
+
+use crate::conversation::Conversation;
+use crate::error::Error;
+use crate::message::{Id, Message, Sort};
+use crate::policy::Policy;
+use crate::splice::{self, Members};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub struct Profiles {
+    policy: Policy,
+    first: Arc<Conversation>,
+    others: Vec<(String, Arc<Conversation>)>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    initialize: Option<Vec<u8>>,
+    initialized: Option<Vec<u8>>,
+    /// Calls under way in other conversations than the first, so that what takes them back goes there too.
+    calls: HashMap<Id, usize>,
+    /// Requests of servers, under the ids that the client knows: two sessions may choose the same ids.
+    questions: HashMap<Id, (usize, String)>,
+    asked: u64,
+}
+
+/// Where a message goes, and as what.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) conversation: Arc<Conversation>,
+    /// `None`: as it is.
+    pub(crate) changed: Option<Message>,
+    /// Among those of other profiles.
+    other: Option<usize>,
+}
+
+impl Profiles {
+    /// `others` in the order of `--profile`, without the first.
+    pub fn new(
+        policy: Policy,
+        first: Arc<Conversation>,
+        others: Vec<(String, Arc<Conversation>)>,
+    ) -> Profiles {
+        Profiles { policy, first, others, state: Mutex::default() }
+    }
+
+    /// That of the first profile, which is the client's own.
+    pub fn first(&self) -> &Arc<Conversation> {
+        &self.first
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Conversation>> {
+        std::iter::once(&self.first).chain(self.others.iter().map(|(_, conversation)| conversation))
+    }
+
+    pub(crate) fn route(&self, message: &Message) -> Result<Route, Error> {
+        let to_first =
+            || Route { conversation: Arc::clone(&self.first), changed: None, other: None };
+        if self.others.is_empty() {
+            return Ok(to_first());
+        }
+        self.remember(message);
+        let (other, changed) = match message.sort() {
+            Sort::Response => self.asker_of(message),
+            Sort::Notification { cancels: Some(id), .. } => {
+                (self.state().calls.get(id).copied(), None)
+            }
+            _ => match self.policy.chosen_profile(message)? {
+                None => (None, None),
+                Some((name, changed)) => {
+                    let other = self.others.iter().position(|(known, _)| *known == name);
+                    (other, Some(changed))
+                }
+            },
+        };
+        let Some(other) = other else { return Ok(Route { changed, ..to_first() }) };
+        let conversation = &self.others[other].1;
+        let mut state = self.state();
+        state.calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
+        if let Some(initialize) = &state.initialize {
+            conversation.owe_handshake(initialize, state.initialized.as_deref());
+        }
+        drop(state);
+        Ok(Route { conversation: Arc::clone(conversation), changed, other: Some(other) })
+    }
+
+    /// The call is over.
+    pub(crate) fn end(&self, ids: &[Id]) {
+        if !self.others.is_empty() {
+            self.state().calls.retain(|id, _| !ids.contains(id));
+        }
+    }
+
+    /// A line that is no answer, as the client gets it.
+    pub(crate) fn as_asked(&self, route: &Route, line: Vec<u8>) -> Vec<u8> {
+        let Some(other) = route.other else { return line };
+        let question = || {
+            let text = str::from_utf8(&line).ok()?;
+            let members = Members::of(text)?;
+            members.get("method")?;
+            Some((text, members.get("id")?))
+        };
+        let Some((text, id)) = question() else { return line };
+        let mut state = self.state();
+        state.asked += 1;
+        let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.asked);
+        let Some(key) = id_of(&known) else { return line };
+        let changed = splice::with(text, id.get(), &known);
+        state.questions.insert(key, (other, id.get().to_owned()));
+        changed.into_bytes()
+    }
+
+    fn remember(&self, message: &Message) {
+        if message.is_initialize() {
+            self.state().initialize = Some(message.body().to_vec());
+        } else if message.method() == Some("notifications/initialized") {
+            self.state().initialized = Some(message.body().to_vec());
+        }
+    }
+
+    /// Who asked what this answers, and the answer under the id that it asked with.
+    fn asker_of(&self, message: &Message) -> (Option<usize>, Option<Message>) {
+        let found = || {
+            let text = str::from_utf8(message.body()).ok()?;
+            let id = Members::of(text)?.get("id")?;
+            let (other, asked) = self.state().questions.remove(&id_of(id.get())?)?;
+            let answer = splice::with(text, id.get(), &asked);
+            Some((other, Message::parse(answer.into_bytes()).ok()?))
+        };
+        found().map_or((None, None), |(other, answer)| (Some(other), Some(answer)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Profiles {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_list().entries(self.others.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+fn id_of(raw: &str) -> Option<Id> {
+    Id::from_raw(serde_json::from_str::<&RawValue>(raw).ok()?)
+}
