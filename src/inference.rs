@@ -4,6 +4,7 @@
 //! a label counts as a region only if it is written like one.
 
 use crate::error::{Error, Kind};
+use crate::signing::canonical::{percent_decode, percent_encode};
 
 /// What could be read out of a host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,12 +41,12 @@ pub fn of_host(host: &str) -> Inferred {
     }
 }
 
-/// The invocation URL of a Bedrock `AgentCore` runtime, in the partition its ARN names.
+/// The URL of a Bedrock `AgentCore` runtime or gateway, in the partition its ARN names.
 pub fn agentcore_url(arn: &str, qualifier: &str) -> Result<String, Error> {
     let refuse = |what: String| {
         Err(Error::new(Kind::Usage, what).hint(
-            "an ARN must be arn:<partition>:bedrock-agentcore:<region>:<account>:runtime/<name>; \
-             for anything else give the URL",
+            "an ARN must be arn:<partition>:bedrock-agentcore:<region>:<account>:runtime/<name>, or \
+             gateway/<id>; for anything else give the URL",
         ))
     };
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
@@ -70,18 +71,31 @@ pub fn agentcore_url(arn: &str, qualifier: &str) -> Result<String, Error> {
         (!id.is_empty() && id.bytes().all(plain)).then_some(id)
     };
     if let Some(id) = id_of("gateway") {
-        return Err(Error::new(Kind::Usage, "the ARN is a gateway's, not a runtime's").hint(format!(
-            "give the gateway's URL: https://{id}.gateway.bedrock-agentcore.{region}.{suffix}/mcp"
-        )));
+        return Ok(format!("https://{id}.gateway.bedrock-agentcore.{region}.{suffix}/mcp"));
     }
     if id_of("runtime").is_none() {
-        return refuse(format!("the ARN is not a runtime's: {resource}"));
+        return refuse(format!("the ARN is neither a runtime's nor a gateway's: {resource}"));
     }
     Ok(format!(
         "https://bedrock-agentcore.{region}.{suffix}/runtimes/{}/invocations?qualifier={}",
         percent_encoded(arn),
         percent_encoded(qualifier)
     ))
+}
+
+/// The path of a runtime's URL as it must be, if the ARN in it is not encoded exactly once.
+pub fn mended_runtime_path(path: &str) -> Option<String> {
+    let typed = path.strip_prefix("/runtimes/")?;
+    let typed = typed.strip_suffix('/').unwrap_or(typed);
+    let typed = typed.strip_suffix("/invocations").unwrap_or(typed);
+    let mut arn = typed.to_owned();
+    // Encoded twice is usual, more often is not.
+    for _ in 0..3 {
+        arn = String::from_utf8(percent_decode(&arn)).ok()?;
+    }
+    agentcore_url(&arn, "").ok()?;
+    let right = format!("/runtimes/{}/invocations", percent_encoded(&arn));
+    (right != path).then_some(right)
 }
 
 /// Whether `label` is written like a region: `us-east-1`, `eusc-de-east-1`, `us-isob-east-1`.
@@ -160,16 +174,7 @@ fn behind_region(label: &str) -> Option<&'static str> {
 
 /// Everything but RFC 3986's unreserved characters.
 fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    encoded
+    percent_encode(text.as_bytes(), b"")
 }
 
 /// A partition and the suffix of its endpoints.
@@ -484,6 +489,9 @@ mod tests {
                  {region}%3A123456789012%3Aruntime%2Fmy_agent-Ab1/invocations?qualifier=DEFAULT"
             );
             assert_eq!(agentcore_url(&arn, "DEFAULT").unwrap(), expected);
+            let arn = arn.replace("runtime/my_agent-Ab1", "gateway/gw-1");
+            let expected = format!("https://gw-1.gateway.bedrock-agentcore.{region}.{suffix}/mcp");
+            assert_eq!(agentcore_url(&arn, "DEFAULT").unwrap(), expected);
         };
         check("aws", "us-east-1", "amazonaws.com");
         check("aws-us-gov", "us-gov-west-1", "amazonaws.com");
@@ -496,6 +504,27 @@ mod tests {
 
         let arn = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a";
         assert!(agentcore_url(arn, "a b&c").unwrap().ends_with("?qualifier=a%20b%26c"));
+    }
+
+    /// T25a: the usual slips of the hand that writes the URL.
+    #[test]
+    fn the_arn_in_a_url_is_encoded_once() {
+        let arn = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a-1";
+        let once = percent_encoded(arn);
+        let right = format!("/runtimes/{once}/invocations");
+        assert_eq!(mended_runtime_path(&right), None);
+        let twice = once.replace('%', "%25");
+        for arn in [arn, &once, &twice, &twice.replace('%', "%25"), &once.to_lowercase()] {
+            for end in ["/invocations", "", "/", "/invocations/"] {
+                let path = format!("/runtimes/{arn}{end}");
+                let mended = mended_runtime_path(&path);
+                assert!(mended.is_none_or(|mended| mended == right), "{path}");
+                assert!(path == right || mended_runtime_path(&path).is_some(), "{path}");
+            }
+        }
+        for other in ["/mcp", "/runtimes/a/invocations", "/runtimes/arn%3Aaws/invocations", "/"] {
+            assert_eq!(mended_runtime_path(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -520,17 +549,16 @@ mod tests {
         check("arn:aws:bedrock-agentcore:us-east-1:12345:runtime/a", "twelve digits");
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:memory/a",
-            "not a runtime's: memory/a",
+            "neither a runtime's nor a gateway's: memory/a",
         );
-        check("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/", "not a runtime's");
+        check("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/", "neither a runtime's");
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a/runtime-endpoint/b",
-            "not a runtime's",
+            "neither a runtime's",
         );
-        check("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a b", "not a runtime's");
         check(
-            "arn:aws:bedrock-agentcore:us-east-1:123456789012:gateway/gw-1",
-            "https://gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp",
+            "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a b",
+            "neither a runtime's",
         );
     }
 }

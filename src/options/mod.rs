@@ -237,7 +237,10 @@ impl Reading<'_> {
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
         let inferred = inference::of_host(endpoint.host());
-        let told_region = self.told_region(inferred.region.as_deref(), algorithm);
+        // A host of AWS's without a region is in all of them.
+        let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
+        let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
+        let told_region = self.told_region(of_url, algorithm);
         let told_bundle = self.given.value(Key::CaBundle).map(|value| (value.text, value.from));
         let metadata = self.metadata();
         let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
@@ -336,17 +339,20 @@ impl Reading<'_> {
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;
-        if qualifier.is_some() && !target::is_arn(&text) {
+        if qualifier.is_some() && !(target::is_arn(&text) && text.contains(":runtime/")) {
             let what = "--qualifier goes only with the ARN of a runtime";
             let mend = "leave it out, or write ?qualifier=NAME into the URL";
             self.report(Key::Qualifier, wrong(what, mend));
         }
         let qualifier =
             qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
-        target::read(&text, &qualifier, allow_http).unwrap_or_else(|error| {
+        let endpoint = target::read(&text, &qualifier, allow_http).unwrap_or_else(|error| {
             self.report(Key::TargetUrl, error);
             target::stand_in(&text)
-        })
+        });
+        let (endpoint, note) = target::mended(endpoint);
+        self.notes.extend(note);
+        endpoint
     }
 
     /// The region by flag, URL or environment, in this order. With `SigV4a` a region set ranks before the URL.

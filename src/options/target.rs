@@ -25,6 +25,23 @@ pub(super) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
     Ok(endpoint)
 }
 
+/// The URL of a runtime with its ARN encoded as it must be, and what to say of that.
+pub(super) fn mended(endpoint: Endpoint) -> (Endpoint, Option<String>) {
+    let is_agentcore =
+        inference::of_host(endpoint.host()).service.as_deref() == Some("bedrock-agentcore");
+    let path = inference::mended_runtime_path(endpoint.path()).filter(|_| is_agentcore);
+    let Some(path) = path else { return (endpoint, None) };
+    let query = if endpoint.query().is_empty() { "" } else { "?" };
+    let url = format!("https://{}{path}{query}{}", endpoint.authority(), endpoint.query());
+    match Endpoint::parse(&url) {
+        Ok(mended) => {
+            let note = format!("the ARN in the URL was not encoded once; {mended} is used");
+            (mended, Some(note))
+        }
+        Err(_) => (endpoint, None),
+    }
+}
+
 /// In place of a target that is no good, one that tells the same region and service: what will be there once
 /// the target is mended is not reported missing. The ARN of a runtime always tells both.
 pub(super) fn stand_in(text: &str) -> Endpoint {
@@ -70,6 +87,20 @@ mod tests {
              bedrock-agentcore%3Aus-west-2%3A123456789012%3Aruntime%2Fa-1/invocations\
              ?qualifier=DEFAULT",
         );
+    }
+
+    #[test]
+    fn a_runtime_with_a_raw_arn() {
+        let host = "https://bedrock-agentcore.us-west-2.amazonaws.com";
+        let arn = "arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/a-1";
+        let typed = format!("{host}/runtimes/{arn}/invocations?qualifier=v2");
+        let (endpoint, note) = mended(Endpoint::parse(&typed).unwrap());
+        let (path, _) = endpoint.path().split_once("/invocations").unwrap();
+        assert_eq!(path, format!("/runtimes/{}", arn.replace(':', "%3A").replace('/', "%2F")));
+        assert_eq!(endpoint.query(), "qualifier=v2");
+        assert!(note.is_some_and(|note| note.contains("is used")));
+        let other = Endpoint::parse(&typed.replace("amazonaws.com", "example.com")).unwrap();
+        assert_eq!(mended(other.clone()), (other, None), "only where AWS reads it");
     }
 
     #[test]

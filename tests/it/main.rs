@@ -13,6 +13,7 @@ mod credentials;
 mod dependencies;
 mod docs;
 mod doctor;
+mod drop_in;
 mod errors;
 mod logs;
 mod mcp_2024_11_05;
