@@ -1,11 +1,12 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
 	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
+	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy (needs Node 20, python3; installs both)'
 	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make soak    20,000 requests to a server that breaks at random; COUNT=100000 SEED=7 for others'
@@ -28,6 +29,18 @@ test-moto: target/moto/bin/moto_server
 target/moto/bin/moto_server:
 	python3 -m venv target/moto
 	target/moto/bin/pip install --quiet 'moto[server]==5.2.2'
+
+test-clients: tests/clients/node_modules target/clients/bin/python
+	cargo build --quiet --locked --bin sigv4-proxy --example verifying-server
+	tests/clients/run.sh target/debug/sigv4-proxy target/debug/examples/verifying-server target/clients/bin/python
+
+tests/clients/node_modules: tests/clients/package-lock.json
+	cd tests/clients && npm ci --no-audit --no-fund
+	touch $@
+
+target/clients/bin/python:
+	python3 -m venv target/clients
+	target/clients/bin/pip install --quiet 'mcp==2.3.0'
 
 conformance: tests/conformance/node_modules
 	cargo build --quiet --locked --release

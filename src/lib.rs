@@ -1,4 +1,5 @@
-//! The parts of `sigv4-proxy`. No promise of a stable interface is made for them yet.
+//! The parts of `sigv4-proxy`. [`signing`] and [`credentials`] are of use to other programs; docs/library.md has
+//! examples. No promise of a stable interface is made before 1.0.
 
 pub mod answer;
 pub mod clock;
@@ -36,3 +37,8 @@ pub mod tools;
 pub mod upstream;
 mod user_agent;
 mod workers;
+
+/// The examples of the page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct LibraryPage;

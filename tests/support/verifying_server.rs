@@ -1,0 +1,26 @@
+//! The verifying server alone, for clients that are no Rust: prints its URL, serves until stdin ends, and fails if a
+//! request came whose signature was wrong, or none at all.
+
+#![allow(clippy::print_stdout, reason = "the URL is what it is asked for")]
+
+#[path = "mod.rs"]
+mod support;
+
+use std::io::Read;
+use std::process::ExitCode;
+use support::{Mode, Server, ServerOptions, Verdict};
+
+fn main() -> ExitCode {
+    let server = Server::start(ServerOptions {
+        mode: Mode::Sse,
+        sessions: true,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    println!("{}", server.url("/mcp"));
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    let requests = server.requests();
+    let wrong = requests.iter().filter(|request| request.verdict != Verdict::Verified).count();
+    println!("{} requests, {wrong} of them not verified", requests.len());
+    if wrong == 0 && !requests.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
