@@ -4,8 +4,8 @@ use crate::credentials::Home;
 use crate::messages::{assert_all_verified, labels};
 use crate::program::{Ended, KEY_ID, Launch, SECRET};
 use crate::support::aws::Aws;
+use crate::support::tls::{TlsServer, connect_proxy, localhost};
 use crate::support::{Key, Mode, Reply, Server, ServerOptions};
-use crate::tls::{Authority, TlsServer, connect_proxy, localhost};
 use serde_json::{Value, json};
 use sigv4_proxy::clock;
 
@@ -219,7 +219,7 @@ fn the_way_to_the_server() {
 #[test]
 fn tls() {
     let sts = sts();
-    let authority = Authority::new("doctor CA");
+    let authority = crate::tls::authority("doctor CA");
     let server = TlsServer::start(&authority.sign(&localhost()));
     let ended = launch(&server.url(), &sts).run("");
     assert_eq!(ended.code, Some(1));

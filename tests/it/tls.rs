@@ -2,127 +2,18 @@
 
 use crate::messages::{assert_all_verified, assert_error};
 use crate::program::{Launch, PATIENCE, Program};
+use crate::support::tls::{Authority, Identity, TlsServer, connect_proxy, localhost};
 use crate::support::{Reply, Server, ServerOptions};
-use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-/// A certificate authority of ours.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pub(crate) pem: PathBuf,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let pem = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
-        std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    pub(crate) fn sign(&self, params: &CertificateParams) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { certificate: certificate.der().clone(), key: key.serialize_der() }
-    }
-}
-
-pub(crate) struct Identity {
-    certificate: CertificateDer<'static>,
-    key: Vec<u8>,
-}
-
-pub(crate) fn localhost() -> CertificateParams {
-    CertificateParams::new(vec!["localhost".to_owned(), "mcp.example".to_owned()]).unwrap()
-}
-
-/// Answers `initialize` and pings over TLS; counts what reaches it once the handshake is over.
-pub(crate) struct TlsServer {
-    pub(crate) port: u16,
-    requests: Arc<AtomicUsize>,
-}
-
-impl TlsServer {
-    pub(crate) fn start(identity: &Identity) -> TlsServer {
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.certificate.clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (config, counted) = (Arc::clone(&config), Arc::clone(&counted));
-                std::thread::spawn(move || {
-                    let connection = ServerConnection::new(config).unwrap();
-                    let _ = serve(StreamOwned::new(connection, stream), &counted);
-                });
-            }
-        });
-        TlsServer { port, requests }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("https://localhost:{}/mcp", self.port)
-    }
-
-    pub(crate) fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
-    }
-}
-
-fn serve(
-    mut stream: StreamOwned<ServerConnection, TcpStream>,
-    requests: &AtomicUsize,
-) -> std::io::Result<()> {
-    let mut received = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let count = stream.read(&mut piece)?;
-        if count == 0 {
-            return Ok(());
-        }
-        received.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&received).into_owned();
-        let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
-        if let Ok(message) = serde_json::from_str::<Value>(body) {
-            received.clear();
-            requests.fetch_add(1, Ordering::SeqCst);
-            let result = match message["method"].as_str() {
-                Some("initialize") => json!({
-                    "protocolVersion": "2025-11-25",
-                    "serverInfo": { "name": "over TLS", "version": "1" },
-                    "capabilities": {},
-                }),
-                _ => json!({}),
-            };
-            let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
-            let body = body.to_string();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
-            stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes())?;
-            stream.flush()?;
-        }
-    }
+pub(crate) fn authority(name: &str) -> Authority {
+    Authority::new(name, Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 fn trusting(authority: &Authority, url: &str) -> Program {
@@ -131,7 +22,7 @@ fn trusting(authority: &Authority, url: &str) -> Program {
 
 #[test]
 fn f6_an_authority_of_the_users_is_trusted_however_it_is_named() {
-    let authority = Authority::new("f6 CA");
+    let authority = self::authority("f6 CA");
     let server = TlsServer::start(&authority.sign(&localhost()));
     let mut program = trusting(&authority, &server.url());
     for _ in 0..3 {
@@ -151,7 +42,7 @@ fn f6_an_authority_of_the_users_is_trusted_however_it_is_named() {
 
 #[test]
 fn f4_who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
-    let (authority, other) = (Authority::new("f4 CA"), Authority::new("Corporate Inspection CA"));
+    let (authority, other) = (self::authority("f4 CA"), self::authority("Corporate Inspection CA"));
     let day = |day| rcgen::date_time_ymd(day, 1, 1);
     let mut expired = localhost();
     (expired.not_before, expired.not_after) = (day(2019), day(2020));
@@ -234,36 +125,9 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
     }
 }
 
-/// A proxy that connects everything to one port of this machine, and keeps what it was asked.
-pub(crate) fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = listener.local_addr().unwrap().port();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let heads = Arc::clone(&asked);
-    std::thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            let heads = Arc::clone(&heads);
-            std::thread::spawn(move || {
-                let mut head = Vec::new();
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|n| n == 1) {
-                    head.push(byte[0]);
-                }
-                heads.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
-                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
-                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-                let _ = std::io::copy(&mut client, &mut &server);
-            });
-        }
-    });
-    (own, asked)
-}
-
 #[test]
 fn f3_https_goes_through_the_proxy_by_connect_with_its_credentials() {
-    let authority = Authority::new("f3 CA");
+    let authority = self::authority("f3 CA");
     let server = TlsServer::start(&authority.sign(&localhost()));
     let (proxy, asked) = connect_proxy(server.port);
     let launch = |url: &str| {

@@ -6,7 +6,7 @@
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "one module for two programs, each of which uses its part"
+    reason = "one module for several programs, each of which uses its part"
 )]
 
 mod authorization;
@@ -15,6 +15,7 @@ pub mod canonical;
 pub mod http;
 mod mcp;
 mod server;
+pub mod tls;
 mod tools;
 pub mod verify;
 

@@ -1,0 +1,181 @@
+//! What `make static` promises of its binary, tried: in a root folder that holds nothing but the binary, as a user of no
+//! name, without a home, and with no folder it could write to.
+//!
+//! Arguments: the binary, and for another architecture the emulator that runs it. Needs `chroot`, by root or through
+//! `unshare`.
+
+#![allow(clippy::print_stdout, reason = "the checks are told as they are made")]
+#![allow(clippy::unwrap_used, reason = "a check fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "every child gets a stdin of its own")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use support::tls::{Authority, TlsServer, connect_proxy, localhost};
+use support::{Server, ServerOptions, Verdict};
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"check","version":"1"}}}"#;
+
+struct Root {
+    path: PathBuf,
+    emulator: Option<String>,
+}
+
+impl Root {
+    fn new(binary: &str, emulator: Option<&str>) -> Root {
+        let path = std::env::temp_dir().join(format!("sigv4-proxy-root-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        let copy = |from: &str, to: &str| {
+            fs::copy(from, path.join(to)).unwrap();
+            fs::set_permissions(path.join(to), PermissionsExt::from_mode(0o555)).unwrap();
+        };
+        copy(binary, "sigv4-proxy");
+        if let Some(emulator) = emulator {
+            copy(emulator, "emulator");
+        }
+        Root { path, emulator: emulator.map(|_| "/emulator".to_owned()) }
+    }
+
+    /// Runs the binary in there as user 1000, without any variable but these.
+    fn run(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+        fs::set_permissions(&self.path, PermissionsExt::from_mode(0o555)).unwrap();
+        let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        let mut command = if is_root {
+            let mut command = Command::new("chroot");
+            command.arg("--userspec=1000:1000");
+            command
+        } else {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "chroot"]);
+            command
+        };
+        command.arg(&self.path).args(&self.emulator).arg("/sigv4-proxy").args(arguments);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that ends without reading it is seen by what it says.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// `initialize` to this server, and what the client reads.
+    fn ask(&self, url: &str, more: &[&str]) -> Value {
+        let mut arguments =
+            vec![url, "--region=us-east-1", "--service-name=execute-api", "--retries=0"];
+        arguments.extend(more);
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ];
+        let output = self.run(&arguments, &keys, &format!("{INITIALIZE}\n"));
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = fs::set_permissions(&self.path, PermissionsExt::from_mode(0o755));
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let binary = arguments[0].as_str();
+    let emulator = arguments.get(1).map(String::as_str);
+
+    let elf = fs::read(binary).unwrap();
+    assert!(interpreter(&elf).is_none(), "it names an interpreter: {:?}", interpreter(&elf));
+    told("statically linked: no interpreter");
+
+    let root = Root::new(binary, emulator);
+    let output = root.run(&["--version"], &[], "");
+    assert!(output.status.success(), "{output:?}");
+    let version = concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), version);
+    told("starts in an empty root, as user 1000, with nothing to write to");
+
+    let server = Server::start(ServerOptions::default());
+    let answer = root.ask(&server.url("/mcp"), &[]);
+    assert_eq!(answer["result"]["serverInfo"]["name"], "verifying-server", "{answer}");
+    assert!(server.requests().iter().all(|request| request.verdict == Verdict::Verified));
+    told("relays a signed request");
+
+    let authority = Authority::new("check", &std::env::temp_dir());
+    let tls = TlsServer::start(&authority.sign(&localhost()));
+    // There is no /etc/hosts, so the name is the certificate's and the address is given by a proxy that connects there.
+    let (proxy, _) = connect_proxy(tls.port);
+    let answer = through(&root, proxy, &[]);
+    let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("UnknownIssuer"), "{answer}");
+    told("TLS with the built-in roots: an authority that is not among them is refused");
+    fs::set_permissions(&root.path, PermissionsExt::from_mode(0o755)).unwrap();
+    fs::copy(&authority.pem, root.path.join("ca.pem")).unwrap();
+    fs::set_permissions(root.path.join("ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
+    let answer = through(&root, proxy, &["--ca-bundle=/ca.pem"]);
+    assert_eq!(answer["result"]["serverInfo"]["name"], "over TLS", "{answer}");
+    told("TLS with --ca-bundle: a whole request");
+
+    // Without that file musl asks this machine for names, which in a container answers nobody.
+    let patience = ["--connect-timeout=2s", "--drain-timeout=30s"];
+    let answer = root.ask("https://no-such-host.invalid/mcp", &patience);
+    let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+    let is_told = message.contains("no such host") || message.contains("took longer than 2 s");
+    assert!(is_told, "{answer}");
+    told("no /etc/resolv.conf: an error for the request, and no crash");
+
+    let output = root.run(
+        &["https://abc.execute-api.us-east-1.amazonaws.com/"],
+        &[("AWS_EC2_METADATA_DISABLED", "true")],
+        "",
+    );
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && log.contains("HOME is not set"), "{output:?}");
+    told("no home and no credentials: told, and no crash");
+    let _ = fs::remove_file(&authority.pem);
+}
+
+fn told(what: &str) {
+    println!("  ok  {what}");
+}
+
+/// The server of that certificate, by name.
+fn through(root: &Root, proxy: u16, more: &[&str]) -> Value {
+    let mut arguments = vec![
+        "https://mcp.example/mcp",
+        "--region=us-east-1",
+        "--service-name=execute-api",
+        "--retries=0",
+    ];
+    arguments.extend(more);
+    let proxy = format!("http://127.0.0.1:{proxy}");
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("HTTPS_PROXY", proxy.as_str()),
+    ];
+    let output = root.run(&arguments, &variables, &format!("{INITIALIZE}\n"));
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// What the program header `PT_INTERP` of a 64-bit little-endian ELF file names.
+fn interpreter(elf: &[u8]) -> Option<String> {
+    let number = |at: usize, bytes: usize| {
+        elf[at..at + bytes].iter().rev().fold(0_usize, |all, byte| all << 8 | usize::from(*byte))
+    };
+    assert_eq!(elf[..6], [0x7f, b'E', b'L', b'F', 2, 1], "a 64-bit little-endian ELF file");
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).map(|at| table + at * size).find(|header| number(*header, 4) == 3).map(|header| {
+        let (start, length) = (number(header + 8, 8), number(header + 32, 8));
+        String::from_utf8_lossy(&elf[start..start + length]).into_owned()
+    })
+}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Builds the static binary twice, in two folders, compares the two, and tries what is promised of it.
+set -eu
+target=$1
+here=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$here"
+
+binary=$(tests/static/build.sh "$target" "$here/target/static" | tail -n 1)
+echo "built once: $binary"
+again=$(tests/static/build.sh "$target" "$here/target/static-again" | tail -n 1)
+if cmp "$binary" "$again"; then
+    echo '  ok  built twice, the same bytes'
+else
+    echo 'the two builds differ' >&2
+    exit 1
+fi
+
+cargo build --quiet --locked --example static-check
+case $target in
+"$(uname -m)"-*) target/debug/examples/static-check "$binary" ;;
+*)
+    emulator=$(command -v "qemu-${target%%-*}-static") || {
+        echo "to try it here, install qemu-user-static" >&2
+        exit 1
+    }
+    target/debug/examples/static-check "$binary" "$emulator"
+    ;;
+esac
+
+bytes=$(wc -c <"$binary")
+echo "$bytes bytes (goal: at most 3000000)"
+sha256sum "$binary"
