@@ -22,6 +22,7 @@ mod mcp_batches;
 mod mcp_sessions;
 mod mcp_streams;
 mod messages;
+mod pages;
 mod policies;
 mod program;
 mod relay;

@@ -1,0 +1,158 @@
+//! The pages for users: what they show is read by the program's own parser, and what they link to is there.
+
+use serde_json::Value;
+use sigv4_proxy::environment::Environment;
+use sigv4_proxy::options::{self, Command, ProfileSettings};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let paths = docs.chain([root().join("README.md"), root().join("test-vectors/README.md")]);
+    paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Whether the program would start with these words.
+fn assert_accepted(words: &[String], page: &Path) {
+    let environment = Environment::from_pairs([("ORDERS_KEY", "k"), ("SEARCH_KEY", "k")]);
+    let arguments = words.iter().map(OsString::from);
+    let read = options::parse(arguments, &environment, |_| Ok(ProfileSettings::default()));
+    match read {
+        Ok(Command::Doctor { problems, .. }) => assert!(problems.is_empty(), "{problems:?}"),
+        Ok(_) => {}
+        Err(problems) => panic!("{}: {words:?}: {problems:?}", page.display()),
+    }
+}
+
+/// Every object in a JSON document that starts the program.
+fn commands(json: &Value, found: &mut Vec<Vec<String>>) {
+    if let Some(members) = json.as_object() {
+        let is_ours = members
+            .get("command")
+            .and_then(Value::as_str)
+            .is_some_and(|command| command.ends_with("sigv4-proxy"));
+        if is_ours {
+            let words = members.get("args").and_then(Value::as_array).into_iter().flatten();
+            found.push(words.map(|word| word.as_str().unwrap().to_owned()).collect());
+        }
+        members.values().for_each(|value| commands(value, found));
+    }
+    json.as_array().into_iter().flatten().for_each(|value| commands(value, found));
+}
+
+#[test]
+fn every_client_configuration_starts_the_program() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for block in text.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let json: Value = serde_json::from_str(block)
+                .unwrap_or_else(|error| panic!("{}: {error}: {block}", path.display()));
+            let mut found = Vec::new();
+            commands(&json, &mut found);
+            count += found.len();
+            for words in &found {
+                assert_accepted(words, &path);
+            }
+        }
+    }
+    assert!(count >= 8, "only {count} configurations were found");
+}
+
+/// As a shell splits them, as far as the pages need it.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut any) = (Vec::new(), String::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => (quote, any) = (Some(c), true),
+            (None, ' ') => {
+                if any {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            (_, c) => {
+                word.push(c);
+                any = true;
+            }
+        }
+    }
+    if any {
+        words.push(word);
+    }
+    words
+}
+
+#[test]
+fn every_command_line_is_accepted() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for line in text.lines() {
+            let line = line.trim_start();
+            let Some(at) =
+                line.find("sigv4-proxy ").filter(|at| *at == 0 || line[..*at].ends_with("-- "))
+            else {
+                continue;
+            };
+            let rest = line[at + "sigv4-proxy ".len()..].trim_end_matches('`');
+            // A continued line, a placeholder, prose.
+            let is_command = rest.starts_with('-')
+                || rest.starts_with("https://")
+                || rest.starts_with("arn:")
+                || rest.starts_with("doctor --");
+            if !is_command || rest.ends_with('\\') || rest.contains(" URL") || rest.contains('…')
+            {
+                continue;
+            }
+            let rest = rest.split(" </dev/null").next().unwrap();
+            assert_accepted(&words(rest), &path);
+            count += 1;
+        }
+    }
+    assert!(count >= 25, "only {count} command lines were found");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for (path, text) in pages() {
+        for link in text.split("](").skip(1) {
+            let target = link.split(')').next().unwrap();
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            let file = target.split('#').next().unwrap();
+            assert!(path.parent().unwrap().join(file).exists(), "{}: {target}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_version_is_the_same_everywhere() {
+    let version = env!("CARGO_PKG_VERSION");
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    assert!(read("docs/changelog.md").contains(&format!("\n## {version}\n")));
+    let manifest: Value = serde_json::from_str(&read("docs/mcpb/manifest.json")).unwrap();
+    assert_eq!(manifest["version"], version);
+    let server: Value = serde_json::from_str(&read("docs/server.json")).unwrap();
+    assert_eq!(server["version"], version);
+    assert!(
+        server["packages"][0]["identifier"].as_str().unwrap().contains(&format!("/v{version}/"))
+    );
+    assert!(server["description"].as_str().unwrap().len() <= 100, "the registry's limit");
+}
+
+/// What a newcomer sees first: a configuration that works, on the first screen, and a page that is not too long.
+#[test]
+fn the_readme_is_short_and_begins_with_a_configuration() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let at = text.lines().position(|line| line.contains("\"command\": \"sigv4-proxy\"")).unwrap();
+    assert!(at < 25, "line {at}");
+    assert!(text.lines().count() <= 200);
+}
