@@ -11,10 +11,15 @@ use std::borrow::Cow;
 /// One message from the server, as far as the relay must know it. `place` is that of the id among those asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A result; `protocol_version` is what an initialize result says.
-    Result { place: usize, protocol_version: Option<String> },
+    Result {
+        place: usize,
+    },
     /// An error, and the line that it should have been if it is broken.
-    Error { place: usize, code: Option<i64>, mended: Option<String> },
+    Error {
+        place: usize,
+        code: Option<i64>,
+        mended: Option<String>,
+    },
     /// An answer to some other request.
     Stray,
     /// A request or notification of the server.
@@ -55,10 +60,8 @@ impl Incoming {
                 let mended = is_broken.then(|| with_id(&ids[place], error));
                 Ok(Incoming::Error { place, code: error_code(error), mended })
             }
-            (Some(result), None) => Ok(match ours {
-                Some(place) => {
-                    Incoming::Result { place, protocol_version: protocol_version(result) }
-                }
+            (Some(_), None) => Ok(match ours {
+                Some(place) => Incoming::Result { place },
                 None => Incoming::Stray,
             }),
         }
@@ -113,17 +116,18 @@ fn with_id(id: &Id, error: &RawValue) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), error.get())
 }
 
-fn protocol_version(result: &RawValue) -> Option<String> {
+/// What the answer to `initialize` says that the session speaks.
+pub(crate) fn protocol_version(answer: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: InitializeResult,
+    }
     #[derive(Deserialize)]
     struct InitializeResult {
         #[serde(rename = "protocolVersion")]
-        protocol_version: Option<String>,
+        protocol_version: String,
     }
-    // Only an initialize result begins a session, and it is small: a large result is not read twice.
-    if result.get().len() > 1024 * 1024 || !result.get().contains("\"protocolVersion\"") {
-        return None;
-    }
-    serde_json::from_str::<InitializeResult>(result.get()).ok()?.protocol_version
+    serde_json::from_str::<Answer>(answer).ok().map(|answer| answer.result.protocol_version)
 }
 
 #[cfg(test)]
@@ -136,18 +140,13 @@ mod tests {
 
     #[test]
     fn messages_of_the_server() {
-        let answer = |protocol_version| Incoming::Result { place: 0, protocol_version };
         let failed = |code, mended: Option<&str>| Incoming::Error {
             place: 0,
             code: Some(code),
             mended: mended.map(str::to_owned),
         };
         for (text, expected) in [
-            (r#"{"id":1,"result":{}}"#, answer(None)),
-            (
-                r#"{"id":1,"result":{"protocolVersion":"2025-06-18"}}"#,
-                answer(Some("2025-06-18".into())),
-            ),
+            (r#"{"id":1,"result":{}}"#, Incoming::Result { place: 0 }),
             (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
             (r#"{"id":"1","result":{}}"#, Incoming::Stray),
             (r#"{"id":2,"error":{}}"#, Incoming::Stray),
@@ -180,6 +179,14 @@ mod tests {
     }
 
     #[test]
+    fn versions() {
+        let answer = r#"{"id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+        assert_eq!(protocol_version(answer).as_deref(), Some("2025-06-18"));
+        assert_eq!(protocol_version(r#"{"id":1,"result":{"protocolVersion":7}}"#), None);
+        assert_eq!(protocol_version(r#"{"id":1,"result":{}}"#), None);
+    }
+
+    #[test]
     fn error_bodies() {
         let body =
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
@@ -202,7 +209,7 @@ mod tests {
     fn answers_to_a_batch_are_told_apart() {
         let ids = [id("1"), id("\"1\"")];
         for (text, expected) in [
-            (r#"{"id":"1","result":{}}"#, Incoming::Result { place: 1, protocol_version: None }),
+            (r#"{"id":"1","result":{}}"#, Incoming::Result { place: 1 }),
             (
                 r#"{"id":1,"error":{"code":-5,"message":""}}"#,
                 Incoming::Error { place: 0, code: Some(-5), mended: None },

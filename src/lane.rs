@@ -122,6 +122,11 @@ impl Lane {
         self.waiting.len() > self.finishing
     }
 
+    /// Whether nothing is under way.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.unanswered == 0 && self.finishing == 0 && self.aside == 0 && !self.barrier
+    }
+
     /// Takes the first that waits, if it may start now.
     pub(crate) fn start_next(&mut self) -> Option<Start> {
         let next = self.waiting.front()?;

@@ -33,6 +33,7 @@ pub mod session;
 pub mod signing;
 mod skew;
 mod splice;
+mod standby;
 pub mod tools;
 pub mod upstream;
 mod user_agent;

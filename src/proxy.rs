@@ -12,14 +12,17 @@ use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
 use crate::profiles::{Profiles, Route};
 use crate::relay::{Delivery, Line};
+use crate::standby::Standby;
 use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+
+/// So much of the input is read ahead.
+const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// A cancelled call may end in order for so long: the server may have to finish a request it nested in it.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -66,13 +69,14 @@ pub fn run(
         output: Mutex::new(Box::new(output)),
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
         workers: Workers::default(),
+        standby: Standby::new(),
         listen_cancel: Mutex::default(),
         begin_cancel: Mutex::default(),
         end,
         draining: AtomicBool::new(false),
     });
-    let reader = Arc::clone(&proxy);
-    thread::spawn(move || reader.read(input));
+    let input: Box<dyn Read + Send> = Box::new(input);
+    proxy.workers.run(proxy.reading(BufReader::with_capacity(INPUT_BUFFER_BYTES, input)));
 
     let mut why = ends.recv().unwrap_or(End::InputClosed);
     if why == End::InputClosed {
@@ -83,6 +87,8 @@ pub fn run(
     why
 }
 
+type ClientInput = BufReader<Box<dyn Read + Send>>;
+
 struct Proxy {
     profiles: Profiles,
     log: Log,
@@ -92,6 +98,7 @@ struct Proxy {
     output: Mutex<Box<dyn Write + Send>>,
     lane: Mutex<Lane>,
     workers: Workers,
+    standby: Standby<ClientInput>,
     /// The standing GET stream of the session.
     listen_cancel: Mutex<Option<Arc<Cancel>>>,
     /// The attempts to begin a session that is owed (`--lazy`).
@@ -104,23 +111,47 @@ struct Proxy {
 impl Proxy {
     // ---- in
 
-    fn read(self: &Arc<Self>, input: impl Read) {
-        let mut input = BufReader::with_capacity(64 * 1024, input);
-        loop {
-            match read_line(&mut input, self.max_message_bytes) {
-                Ok(Input::Line(line)) => self.accept(line),
-                Ok(Input::TooLong { id }) => {
-                    let answer = message::too_long_line(id.as_deref(), self.max_message_bytes);
-                    let _ = self.write(answer.into_bytes());
+    /// Reads lines. A request that comes alone is sent by the thread that read it.
+    fn reading(self: &Arc<Self>, mut input: ClientInput) -> Job {
+        let proxy = Arc::clone(self);
+        Job::new(move || {
+            loop {
+                match read_line(&mut input, proxy.max_message_bytes) {
+                    Ok(Input::Line(line)) => proxy.accept(line),
+                    Ok(Input::TooLong { id }) => {
+                        let answer = message::too_long_line(id.as_deref(), proxy.max_message_bytes);
+                        let _ = proxy.write(answer.into_bytes());
+                    }
+                    Ok(Input::End) => break,
+                    Err(error) => {
+                        proxy.log.error(format_args!("stdin cannot be read: {error}"));
+                        break;
+                    }
                 }
-                Ok(Input::End) => break,
-                Err(error) => {
-                    self.log.error(format_args!("stdin cannot be read: {error}"));
-                    break;
+                let lone = if input.buffer().is_empty() { proxy.lone_start() } else { None };
+                let Some(start) = lone else {
+                    proxy.pump();
+                    continue;
+                };
+                if proxy.standby.leave(input) {
+                    let watcher = Arc::clone(&proxy);
+                    let watching = Job::new(move || {
+                        watcher.standby.watch().map(|input| watcher.reading(input))
+                    });
+                    if proxy.workers.hand_over(watching).is_some() {
+                        // Out of threads: what the client writes is read once the call is over.
+                        proxy.standby.is_unwatched();
+                    }
+                }
+                proxy.job(start).run();
+                match proxy.standby.take_back() {
+                    Some(again) => input = again,
+                    None => return None,
                 }
             }
-        }
-        let _ = self.end.send(End::InputClosed);
+            let _ = proxy.end.send(End::InputClosed);
+            None
+        })
     }
 
     fn accept(self: &Arc<Self>, line: Vec<u8>) {
@@ -153,8 +184,6 @@ impl Proxy {
         let room = lane.room_for(&message);
         let Err(error) = room else {
             lane.enter(message);
-            drop(lane);
-            self.pump();
             return;
         };
         drop(lane);
@@ -164,17 +193,24 @@ impl Proxy {
         }
     }
 
-    /// Starts what may start now, but for what a finishing thread is about to take.
+    /// Starts what may start now.
     fn pump(self: &Arc<Self>) {
-        loop {
-            let mut lane = self.lane();
-            if !lane.wants_a_thread() {
-                return;
-            }
-            let Some(start) = lane.start_next() else { return };
-            drop(lane);
+        while let Some(start) = self.next_start() {
             self.workers.run(self.job(start));
         }
+    }
+
+    /// A request that may start while nothing else is under way.
+    fn lone_start(&self) -> Option<Start> {
+        let mut lane = self.lane();
+        let is_lone = lane.is_calm() && lane.wants_a_thread() && self.standby.is_worth_it();
+        if is_lone { lane.start_next() } else { None }
+    }
+
+    /// What may start now, but for what a finishing thread is about to take.
+    fn next_start(&self) -> Option<Start> {
+        let mut lane = self.lane();
+        if lane.wants_a_thread() { lane.start_next() } else { None }
     }
 
     /// A message's way, and after it whatever waits next.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind};
 use crate::event_stream::EventStream;
 use crate::http::{Answer, read_error};
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, protocol_version};
 use crate::log::Log;
 use crate::message::{Id, one_line, split_batch};
 use crate::tools::Tools;
@@ -205,12 +205,12 @@ impl Relay<'_, '_> {
             match Incoming::parse(message, self.ids)? {
                 Incoming::Other => lines.push(Some((*message).to_owned())),
                 Incoming::Stray => lines.push(None),
-                Incoming::Result { place, .. } | Incoming::Error { place, .. }
+                Incoming::Result { place } | Incoming::Error { place, .. }
                     if answers.contains(&place) || self.progress.answered.contains(&place) =>
                 {
                     lines.push(None);
                 }
-                Incoming::Result { place, .. } => {
+                Incoming::Result { place } => {
                     answers.push(place);
                     lines.push(Some((*message).to_owned()));
                 }
@@ -241,8 +241,10 @@ impl Relay<'_, '_> {
                 }
                 self.hand_out(text, Vec::new())
             }
-            Incoming::Result { place, protocol_version } => {
-                if let (Some(on_version), Some(version)) = (self.on_version, protocol_version) {
+            Incoming::Result { place } => {
+                if let Some(on_version) = self.on_version
+                    && let Some(version) = protocol_version(&text)
+                {
                     on_version(version);
                 }
                 let text = self.list_of_tools(text);

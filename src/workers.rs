@@ -22,7 +22,7 @@ impl Job {
         Job(Box::new(job))
     }
 
-    fn run(self) {
+    pub(crate) fn run(self) {
         let mut next = Some(self);
         while let Some(Job(job)) = next {
             next = job();
@@ -52,13 +52,21 @@ struct State {
 impl Workers {
     /// Runs the job on a thread of its own, at once. The job must not panic.
     pub(crate) fn run(&self, job: Job) {
+        // Out of threads: the job is late rather than lost.
+        if let Some(job) = self.hand_over(job) {
+            job.run();
+        }
+    }
+
+    /// The same, but gives the job back where there is no thread for it.
+    pub(crate) fn hand_over(&self, job: Job) -> Option<Job> {
         let mut state = self.shared.lock();
         if state.idle > 0 {
             state.idle -= 1;
             state.jobs.push_back(job);
             drop(state);
             self.shared.wake.notify_one();
-            return;
+            return None;
         }
         drop(state);
         let shared = Arc::clone(&self.shared);
@@ -72,12 +80,7 @@ impl Workers {
                 shared.work();
             },
         );
-        // Out of threads: the job is late rather than lost.
-        if spawned.is_err()
-            && let Some(job) = take(&first)
-        {
-            job.run();
-        }
+        if spawned.is_ok() { None } else { take(&first) }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod certificate;
+mod joining;
 mod probe;
 mod resolver;
 mod tls;
@@ -16,6 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::signing::Header;
 use cancel::cancelled;
+use joining::JoiningConnector;
 use resolver::RememberingResolver;
 use std::fmt;
 use std::io::{self, Read};
@@ -127,7 +129,8 @@ impl Http {
             let connector =
                 ().chain(ConnectProxyConnector::default())
                     .chain(TcpConnector::default())
-                    .chain(self.tls.clone());
+                    .chain(self.tls.clone())
+                    .chain(JoiningConnector);
             Agent::with_parts(self.config.clone(), connector, self.resolver.clone())
         });
         cancel.lend(&agent)?;

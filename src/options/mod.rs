@@ -627,7 +627,7 @@ mod tests {
              (write --header 'NAME: VALUE' or --header NAME=VALUE)",
             "MCP_ENABLE_SSE: neither on nor off: maybe \
              (write true, yes, on, 1 or false, no, off, 0)",
-            "--max-in-flight: not a number from 1 to 1024: 0 (64 is usual)",
+            "--max-in-flight: not a number from 1 to 1024: 0 (256 is usual)",
             "--retries: not a number from 0 to 10: 11 (3 is usual)",
             "--timeout: not a length of time: x \
              (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit)",
@@ -708,7 +708,7 @@ mod tests {
         assert_eq!(options.write_timeout, seconds(60));
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.max_message_bytes, 128 << 20);
-        assert_eq!((options.max_in_flight, options.retries), (64, 3));
+        assert_eq!((options.max_in_flight, options.retries), (256, 3));
         assert_eq!((options.named_region, options.role), (None, None));
         assert_eq!((options.ca_bundle, options.log_file), (None, None));
         assert_eq!((options.log_level, options.log_format), (log::Level::Info, log::Format::Text));

@@ -445,7 +445,7 @@ pub(super) const TABLE: &[Row] = &[
         flags: &["max-in-flight"],
         environment: &[],
         takes: Takes::Value("NUMBER"),
-        default: "64",
+        default: "256",
         group: Group::Messages,
         help: "How many requests may be under way at a time, 1 to 1024; more wait in order.",
     },

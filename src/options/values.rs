@@ -47,7 +47,7 @@ pub(super) fn count(text: &str) -> Result<usize, Error> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(count) if digits && (1..=1024).contains(&count) => Ok(count),
-        _ => Err(bad(format!("not a number from 1 to 1024: {text}"), "64 is usual")),
+        _ => Err(bad(format!("not a number from 1 to 1024: {text}"), "256 is usual")),
     }
 }
 
