@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static bench conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -11,6 +11,7 @@ help:
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make soak    20,000 requests to a server that breaks at random; COUNT=100000 SEED=7 for others'
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
+	@echo "make bench   signing and the whole program against no proxy and a bare relay; ARGS=\"--peer 'NAME=COMMAND {url}'\" for others"
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -46,6 +47,9 @@ target/clients/bin/python:
 static: TARGET = x86_64-unknown-linux-musl
 static:
 	tests/static/run.sh $(TARGET)
+
+bench:
+	cargo bench --locked --bench bench -- $(ARGS)
 
 conformance: tests/conformance/node_modules
 	cargo build --quiet --locked --release

@@ -46,6 +46,7 @@ else
     flags="$flags -C link-self-contained=no"
     RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1
     export RUSTC CARGO RUSTC_BOOTSTRAP
-    build cargo-zigbuild zigbuild -Z build-std=std,panic_unwind
+    # Without std's printer of backtraces: panics are told in one line.
+    build cargo-zigbuild zigbuild -Z build-std=std,panic_unwind -Z build-std-features=
 fi
 echo "$folder/$target/release/sigv4-proxy"

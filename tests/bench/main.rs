@@ -1,0 +1,390 @@
+//! `make bench`: what signing costs, and what the whole program costs beside no proxy and beside the least a proxy can
+//! be, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
+//!
+//! Arguments: `--rounds N`, `--only signing|program`, and `--peer 'NAME=COMMAND {url}'` for other proxies on stdio.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    unreachable_pub,
+    reason = "a bench prints, fails by panicking, and has a clock"
+)]
+
+mod peer;
+mod plot;
+mod relay;
+mod server;
+mod signing;
+
+use peer::Peer;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One line of a table: what was measured, and each contender's figure.
+#[derive(Debug)]
+pub struct Row {
+    pub name: String,
+    pub figures: Vec<(String, f64)>,
+}
+
+struct Arguments {
+    rounds: usize,
+    only: Option<String>,
+    peers: Vec<Peer>,
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench").peekable();
+    if words.peek().is_some_and(|word| word == "relay") {
+        let url = words.nth(1).unwrap();
+        let (port, query) = url.split_once("127.0.0.1:").unwrap().1.split_once("/mcp?").unwrap();
+        return relay::run(port.parse().unwrap(), query);
+    }
+    let arguments = read_arguments(words);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+    fs::create_dir_all(&folder).unwrap();
+    let mut report = json!({ "machine": machine() });
+    println!("{}", machine());
+    let is_wanted = |what: &str| arguments.only.as_deref().is_none_or(|only| only == what);
+    if is_wanted("signing") {
+        let rows = signing::measure(arguments.rounds);
+        print_table("Signing, µs a request (less is better)", &rows, "ours", "aws-sigv4");
+        report["signing"] = as_json(&rows);
+    }
+    if is_wanted("program") {
+        let rows = program(&arguments);
+        for (title, rows) in &rows {
+            print_table(title, rows, "sigv4-proxy", "relay-floor");
+        }
+        report["program"] = rows
+            .iter()
+            .map(|(title, rows)| json!({ "title": title, "rows": as_json(rows) }))
+            .collect();
+        fs::write(folder.join("scale.svg"), plot::scale(&rows)).unwrap();
+    }
+    fs::write(folder.join("results.json"), format!("{report:#}\n")).unwrap();
+    println!("\nwritten: target/bench/results.json, target/bench/scale.svg");
+}
+
+fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
+    let mut arguments = Arguments { rounds: 3, only: None, peers: Vec::new() };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
+        match word.as_str() {
+            "--rounds" => arguments.rounds = value().parse().expect("a number"),
+            "--only" => arguments.only = Some(value()),
+            "--peer" => {
+                let text = value();
+                let (name, command) = text.split_once('=').expect("NAME=COMMAND {url}");
+                let words = command.split_whitespace().map(str::to_owned).collect();
+                arguments.peers.push(Peer { name: name.to_owned(), words });
+            }
+            other => panic!(
+                "{other}: write --rounds N, --only signing|program or --peer 'NAME=COMMAND {{url}}'"
+            ),
+        }
+    }
+    arguments
+}
+
+/// The contenders: no proxy, the floor, ours, whoever else was named.
+fn peers(more: &[Peer]) -> Vec<Peer> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let own = std::env::current_exe().unwrap();
+    let ours = built("sigv4-proxy");
+    let mut peers = vec![
+        Peer { name: "direct".into(), words: Vec::new() },
+        Peer {
+            name: "relay-floor".into(),
+            words: words(&[own.to_str().unwrap(), "relay", "{url}"]),
+        },
+        Peer {
+            name: "sigv4-proxy".into(),
+            words: words(&[
+                ours.to_str().unwrap(),
+                "{url}",
+                "--region=us-east-1",
+                "--service-name=execute-api",
+            ]),
+        },
+    ];
+    peers.extend_from_slice(more);
+    peers
+}
+
+fn built(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_sigv4-proxy")).with_file_name(name)
+}
+
+/// Its table, its name, and how it is made.
+type Measure = (&'static str, String, Box<dyn Fn(&Peer) -> f64>);
+
+fn program(arguments: &Arguments) -> Vec<(String, Vec<Row>)> {
+    let port = server::start();
+    let peers = peers(&arguments.peers);
+    let mut measures = latency(port);
+    measures.extend(throughput(port));
+    measures.extend(large_messages(port));
+    measures.extend(cost(port));
+    run(&peers, &measures, arguments.rounds)
+}
+
+fn percentile(times: &mut [f64], part: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[((times.len() - 1) as f64 * part) as usize]
+}
+
+fn latency(port: u16) -> Vec<Measure> {
+    let mut measures: Vec<Measure> = Vec::new();
+    let time = "Latency (less is better)";
+    measures.push((
+        time,
+        "start to the answer of initialize, ms".into(),
+        Box::new(move |peer| {
+            median(&mut (0..10).map(|_| peer.start(port, "").1).collect::<Vec<f64>>())
+        }),
+    ));
+    for (name, part) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        measures.push((
+            time,
+            format!("sequential call, {name}, µs"),
+            Box::new(move |peer| {
+                let (mut running, _) = peer.start(port, "");
+                running.sequential(300);
+                percentile(&mut running.sequential(3000), part)
+            }),
+        ));
+    }
+    measures.push((
+        time,
+        "event of a stream, p50, µs".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "events=300&gap=1000");
+            percentile(&mut running.events(), 0.5)
+        }),
+    ));
+    measures
+}
+
+fn throughput(port: u16) -> Vec<Measure> {
+    let mut measures: Vec<Measure> = Vec::new();
+    for delay in [0, 20] {
+        let title = if delay == 0 {
+            "Calls a second, the server answers at once (more is better)"
+        } else {
+            "Calls a second, the server answers after 20 ms (more is better)"
+        };
+        for in_flight in [1_usize, 16, 64, 256] {
+            let count = if delay == 0 { 20_000 } else { (in_flight * 60).min(8000) };
+            measures.push((
+                title,
+                format!("{in_flight} in flight"),
+                Box::new(move |peer| {
+                    let (mut running, _) = peer.start(port, &format!("delay={delay}"));
+                    running.load(in_flight, count / 10);
+                    running.load(in_flight, count)
+                }),
+            ));
+        }
+    }
+    measures
+}
+
+fn large_messages(port: u16) -> Vec<Measure> {
+    let mut measures: Vec<Measure> = Vec::new();
+    let large = "Large messages and bursts, MB or events a second (more is better)";
+    for (name, bytes, count) in [("1 MB replies", 1_000_000, 60), ("16 MB replies", 16_000_000, 8)]
+    {
+        measures.push((
+            large,
+            name.into(),
+            Box::new(move |peer| {
+                let (mut running, _) = peer.start(port, &format!("bytes={bytes}"));
+                running.sequential(2);
+                let started = std::time::Instant::now();
+                running.sequential(count);
+                (bytes * count) as f64 / 1e6 / started.elapsed().as_secs_f64()
+            }),
+        ));
+    }
+    for (name, bytes, count) in
+        [("1 MB requests", 1_000_000, 60), ("16 MB requests", 16_000_000, 8)]
+    {
+        measures.push((
+            large,
+            name.into(),
+            Box::new(move |peer| {
+                let (mut running, _) = peer.start(port, "");
+                let params =
+                    format!(r#"{{"name":"x","arguments":{{"text":"{}"}}}}"#, "x".repeat(bytes));
+                running.ask("tools/call", &params);
+                let started = std::time::Instant::now();
+                for _ in 0..count {
+                    running.ask("tools/call", &params);
+                }
+                (bytes * count) as f64 / 1e6 / started.elapsed().as_secs_f64()
+            }),
+        ));
+    }
+    measures.push((
+        large,
+        "burst of 10,000 events".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "events=10000");
+            running.events();
+            let started = std::time::Instant::now();
+            let count = running.events().len();
+            count as f64 / started.elapsed().as_secs_f64()
+        }),
+    ));
+    measures
+}
+
+fn cost(port: u16) -> Vec<Measure> {
+    let mut measures: Vec<Measure> = Vec::new();
+    let cost = "Cost (less is better)";
+    for in_flight in [1_usize, 64] {
+        measures.push((
+            cost,
+            format!("processor ms for 1000 calls, {in_flight} in flight"),
+            Box::new(move |peer| {
+                let (mut running, _) = peer.start(port, "");
+                running.load(in_flight, 2000);
+                let before = running.cpu();
+                running.load(in_flight, 20_000);
+                (running.cpu() - before) / 20.0
+            }),
+        ));
+    }
+    measures.push((
+        cost,
+        "resident when idle, MB".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "");
+            running.sequential(1);
+            running.memory("VmRSS:")
+        }),
+    ));
+    measures.push((
+        cost,
+        "resident after 2000 calls, MB".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "");
+            running.sequential(2000);
+            running.memory("VmRSS:")
+        }),
+    ));
+    for in_flight in [16_usize, 64, 256] {
+        measures.push((
+            cost,
+            format!("peak with {in_flight} in flight, MB"),
+            Box::new(move |peer| {
+                let (mut running, _) = peer.start(port, "delay=20");
+                running.load(in_flight, in_flight * 20);
+                running.memory("VmHWM:")
+            }),
+        ));
+    }
+    measures.push((
+        cost,
+        "peak for a 16 MB reply, MB".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "bytes=16000000");
+            running.sequential(3);
+            running.memory("VmHWM:")
+        }),
+    ));
+    measures
+}
+
+/// Round after round, each measurement by every contender in turn.
+fn run(peers: &[Peer], measures: &[Measure], rounds: usize) -> Vec<(String, Vec<Row>)> {
+    let mut figures = vec![vec![Vec::new(); peers.len()]; measures.len()];
+    for round in 1..=rounds {
+        for ((_, name, measure), figures) in measures.iter().zip(&mut figures) {
+            eprint_progress(round, rounds, name);
+            for (peer, figures) in peers.iter().zip(figures) {
+                figures.push(measure(peer));
+            }
+        }
+    }
+    let mut tables: Vec<(String, Vec<Row>)> = Vec::new();
+    for ((title, name, _), figures) in measures.iter().zip(&mut figures) {
+        let of_peers =
+            peers.iter().zip(figures).map(|(peer, figures)| (peer.name.clone(), median(figures)));
+        let row = Row { name: name.clone(), figures: of_peers.collect() };
+        match tables.last_mut() {
+            Some((last, rows)) if last == title => rows.push(row),
+            _ => tables.push(((*title).to_owned(), vec![row])),
+        }
+    }
+    tables
+}
+
+fn eprint_progress(round: usize, rounds: usize, name: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "round {round} of {rounds}: {name}");
+}
+
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// With the ratio of `ours` to `base` behind it.
+fn print_table(title: &str, rows: &[Row], ours: &str, base: &str) {
+    let names: Vec<&str> = rows[0].figures.iter().map(|(name, _)| name.as_str()).collect();
+    println!(
+        "\n### {title}\n\n| | {} | {ours} / {base} |\n|---|{}---:|",
+        names.join(" | "),
+        "---:|".repeat(names.len())
+    );
+    for Row { name, figures } in rows {
+        let mut line = format!("| {name} |");
+        for (_, figure) in figures {
+            let _ = write!(line, " {} |", shown(*figure));
+        }
+        let of = |wanted: &str| {
+            figures.iter().find(|(name, _)| name == wanted).map(|(_, figure)| *figure)
+        };
+        match (of(ours), of(base)) {
+            (Some(ours), Some(base)) if base > 0.0 => println!("{line} {:.2} × |", ours / base),
+            _ => println!("{line} |"),
+        }
+    }
+}
+
+fn shown(figure: f64) -> String {
+    match figure {
+        0.0 => "–".to_owned(),
+        figure if figure < 10.0 => format!("{figure:.2}"),
+        figure if figure < 1000.0 => format!("{figure:.1}"),
+        figure => format!("{figure:.0}"),
+    }
+}
+
+fn as_json(rows: &[Row]) -> Value {
+    let row = |row: &Row| json!({ "name": row.name, "figures": row.figures.iter().cloned().collect::<std::collections::BTreeMap<String, f64>>() });
+    rows.iter().map(row).collect()
+}
+
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "sigv4-proxy {}, {cores} cores of {model}, Linux {}",
+        env!("CARGO_PKG_VERSION"),
+        kernel.trim()
+    )
+}

@@ -1,0 +1,223 @@
+//! A program on stdio that relays to the server, as a client drives it; or, without a program, the client's own HTTP.
+
+use crate::relay;
+use crate::server::nanoseconds;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+/// How a peer is started; `{url}` in its words stands for the server. No words: directly.
+#[derive(Clone)]
+pub struct Peer {
+    pub name: String,
+    pub words: Vec<String>,
+}
+
+/// One started peer, or the direct way.
+pub struct Running {
+    child: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
+    port: u16,
+    query: String,
+    next_id: u64,
+}
+
+impl Peer {
+    /// Starts it and waits for the answer to `initialize`; gives the milliseconds that took.
+    pub fn start(&self, port: u16, query: &str) -> (Running, f64) {
+        let started = Instant::now();
+        let child = (!self.words.is_empty()).then(|| {
+            let url = format!("http://127.0.0.1:{port}/mcp?{query}");
+            let words: Vec<String> =
+                self.words.iter().map(|word| word.replace("{url}", &url)).collect();
+            let mut child = Command::new(&words[0])
+                .args(&words[1..])
+                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+                .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+                .env("AWS_EC2_METADATA_DISABLED", "true")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
+            let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            (child, stdin, BufReader::with_capacity(256 * 1024, stdout))
+        });
+        let mut running = Running { child, port, query: query.to_owned(), next_id: 1 };
+        let params = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}"#;
+        running.ask("initialize", params);
+        (running, started.elapsed().as_secs_f64() * 1e3)
+    }
+}
+
+impl Running {
+    fn request(&mut self, method: &str, params: &str) -> String {
+        self.next_id += 1;
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"{method}\",\"params\":{params}}}\n",
+            self.next_id
+        )
+    }
+
+    /// One request, answered.
+    pub fn ask(&mut self, method: &str, params: &str) -> usize {
+        let line = self.request(method, params);
+        if let Some((_, stdin, stdout)) = &mut self.child {
+            stdin.write_all(line.as_bytes()).unwrap();
+            return read_answer(stdout);
+        }
+        let answer = Mutex::new(Vec::new());
+        let mut connection = connect(self.port);
+        relay::exchange(&mut connection, &self.query, &line, &answer);
+        answer.into_inner().unwrap().len()
+    }
+
+    /// Microseconds of each of so many calls, one after the other.
+    pub fn sequential(&mut self, count: usize) -> Vec<f64> {
+        let mut direct = self.child.is_none().then(|| connect(self.port));
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            let line = self.request("ping", "{}");
+            let started = Instant::now();
+            match (&mut self.child, &mut direct) {
+                (Some((_, stdin, stdout)), _) => {
+                    stdin.write_all(line.as_bytes()).unwrap();
+                    read_answer(stdout);
+                }
+                (None, Some(connection)) => {
+                    let answer = Mutex::new(Vec::new());
+                    relay::exchange(connection, &self.query, &line, &answer);
+                }
+                (None, None) => unreachable!("one of the two is there"),
+            }
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+        times
+    }
+
+    /// Calls a second with so many in flight.
+    pub fn load(&mut self, in_flight: usize, count: usize) -> f64 {
+        let lines: Vec<String> = (0..count).map(|_| self.request("ping", "{}")).collect();
+        let started = Instant::now();
+        if let Some((_, stdin, stdout)) = &mut self.child {
+            let (mut sent, mut answered) = (0, 0);
+            while answered < count {
+                let more = (in_flight - (sent - answered)).min(count - sent);
+                if more > 0 {
+                    stdin.write_all(lines[sent..sent + more].concat().as_bytes()).unwrap();
+                    sent += more;
+                }
+                read_answer(stdout);
+                answered += 1;
+            }
+        } else {
+            let (port, query) = (self.port, self.query.as_str());
+            thread::scope(|scope| {
+                for part in lines.chunks(count.div_ceil(in_flight)) {
+                    scope.spawn(move || {
+                        let mut connection = connect(port);
+                        for line in part {
+                            let answer = Mutex::new(Vec::new());
+                            relay::exchange(&mut connection, query, line, &answer);
+                        }
+                    });
+                }
+            });
+        }
+        f64::from(u32::try_from(count).unwrap()) / started.elapsed().as_secs_f64()
+    }
+
+    /// From the server's write to the client's read, microseconds, of each event of one call.
+    pub fn events(&mut self) -> Vec<f64> {
+        let line = self.request("tools/call", r#"{"name":"count","arguments":{}}"#);
+        let mut times = Vec::new();
+        let mut note = |event: &str| {
+            if let Some((_, at)) = event.split_once("\"at\":") {
+                let at: u128 = at.trim_end_matches(['}', '\n']).parse().unwrap();
+                times.push(nanoseconds().saturating_sub(at) as f64 / 1e3);
+                return true;
+            }
+            false
+        };
+        if let Some((_, stdin, stdout)) = &mut self.child {
+            stdin.write_all(line.as_bytes()).unwrap();
+            let mut event = String::new();
+            loop {
+                event.clear();
+                stdout.read_line(&mut event).unwrap();
+                if !note(&event) {
+                    break;
+                }
+            }
+        } else {
+            let sink = Mutex::new(Noting(&mut note));
+            relay::exchange(&mut connect(self.port), &self.query, &line, &sink);
+        }
+        times
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(|(child, ..)| child.id())
+    }
+
+    /// Milliseconds of processor time so far.
+    pub fn cpu(&self) -> f64 {
+        let Some(pid) = self.pid() else { return 0.0 };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: f64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<f64>().unwrap_or(0.0))
+            .sum();
+        ticks * 10.0
+    }
+
+    /// A line of /proc/PID/status, in megabytes.
+    pub fn memory(&self, line: &str) -> f64 {
+        let Some(pid) = self.pid() else { return 0.0 };
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let found = status.lines().find_map(|known| known.strip_prefix(line));
+        let kilobytes = found.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kilobytes.unwrap_or(0.0) * 1024.0 / 1e6
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some((mut child, stdin, _)) = self.child.take() {
+            drop(stdin);
+            let _ = child.wait();
+        }
+    }
+}
+
+struct Noting<'a>(&'a mut dyn FnMut(&str) -> bool);
+
+impl Write for Noting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        (self.0)(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn connect(port: u16) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::with_capacity(256 * 1024, stream)
+}
+
+/// The length of the next line.
+fn read_answer(stdout: &mut BufReader<ChildStdout>) -> usize {
+    let mut line = Vec::new();
+    let count = stdout.read_until(b'\n', &mut line).unwrap();
+    assert!(count > 0, "the peer has ended");
+    count
+}
