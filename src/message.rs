@@ -256,10 +256,10 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 
 /// Makes one line of a JSON document: a raw newline in it can only be white space between tokens.
 pub fn one_line(mut document: Vec<u8>) -> Vec<u8> {
-    for byte in &mut document {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'\n', b'\r', &document[at..]) {
+        document[at + found] = b' ';
+        at += found + 1;
     }
     document
 }

@@ -95,7 +95,7 @@ impl Http {
             .no_delay(true)
             .max_response_header_size(MAX_HEAD_BYTES)
             .input_buffer_size(32 * 1024)
-            .output_buffer_size(16 * 1024)
+            .output_buffer_size(32 * 1024)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .timeout_resolve(limits.connect)

@@ -181,15 +181,16 @@ impl Running {
         let Some(pid) = self.pid() else { return 0.0 };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let found = status.lines().find_map(|known| known.strip_prefix(line));
-        let kilobytes = found.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<f64>().ok());
+        let kilobytes = found.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
         kilobytes.unwrap_or(0.0) * 1024.0 / 1e6
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some((mut child, stdin, _)) = self.child.take() {
-            drop(stdin);
+        if let Some((mut child, stdin, stdout)) = self.child.take() {
+            // One that still writes must not wait for a reader.
+            drop((stdin, stdout));
             let _ = child.wait();
         }
     }

@@ -53,7 +53,7 @@ fn serve(stream: &TcpStream) -> Option<()> {
             format!(r#"{{"text":"{}"}}"#, "x".repeat(wanted.bytes))
         };
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-        if wanted.events == 0 {
+        if wanted.events == 0 || !contains(&body, b"\"tools/call\"") {
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
                 answer.len()
@@ -71,6 +71,7 @@ fn stream_events(mut output: &TcpStream, wanted: &Wanted, answer: &str) -> Optio
     output.write_all(head.as_bytes()).ok()?;
     let mut burst = Vec::new();
     for number in 0..wanted.events {
+        thread::sleep(wanted.gap);
         let now = nanoseconds();
         let event = format!(
             "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progress\":{number},\"at\":{now}}}}}\n\n"
@@ -79,7 +80,6 @@ fn stream_events(mut output: &TcpStream, wanted: &Wanted, answer: &str) -> Optio
         if wanted.gap.is_zero() {
             burst.extend_from_slice(chunk.as_bytes());
         } else {
-            thread::sleep(wanted.gap);
             output.write_all(chunk.as_bytes()).ok()?;
         }
     }
