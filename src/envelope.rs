@@ -20,9 +20,7 @@ impl Envelope {
     /// `None` for a request of an older revision. `params` is JSON.
     pub fn of(method: &str, params: &str) -> Option<Envelope> {
         // Most requests are older: they are not parsed once more.
-        if memchr::memmem::find(params.as_bytes(), VERSION.as_bytes()).is_none() {
-            return None;
-        }
+        memchr::memmem::find(params.as_bytes(), VERSION.as_bytes())?;
         let params: Params<'_> = serde_json::from_str(params).ok()?;
         // Which member names the thing that a method is about.
         let name = match method {
