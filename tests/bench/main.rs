@@ -169,6 +169,15 @@ fn latency(port: u16) -> Vec<Measure> {
             percentile(&mut running.events(), 0.5)
         }),
     ));
+    measures.push((
+        time,
+        "list of 200 tools (40 KB), p50, µs".into(),
+        Box::new(move |peer| {
+            let (mut running, _) = peer.start(port, "bytes=40000");
+            running.sequential(100);
+            percentile(&mut running.sequential(1000), 0.5)
+        }),
+    ));
     measures
 }
 
@@ -249,7 +258,7 @@ fn large_messages(port: u16) -> Vec<Measure> {
 fn cost(port: u16) -> Vec<Measure> {
     let mut measures: Vec<Measure> = Vec::new();
     let cost = "Cost (less is better)";
-    for in_flight in [1_usize, 64] {
+    for in_flight in [1_usize, 16, 64, 256] {
         measures.push((
             cost,
             format!("processor ms for 1000 calls, {in_flight} in flight"),
