@@ -4,6 +4,7 @@
 //! counts when the stream ends in order, since servers forget that line and the message would be lost.
 
 use crate::error::{Error, Kind};
+use crate::large::make_room;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl<R: Read> EventStream<R> {
             if self.unread.is_empty() && !self.fill()? {
                 let line = std::mem::take(&mut self.line);
                 if !line.is_empty() {
-                    self.take_line(&line)?;
+                    self.take_own_line(line)?;
                 }
                 return Ok(self.dispatch());
             }
@@ -114,7 +115,8 @@ impl<R: Read> EventStream<R> {
                 continue;
             }
             let rest = &self.chunk[self.unread.clone()];
-            let Some(length) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
+            let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
+                make_room(&mut self.line, rest.len());
                 self.line.extend_from_slice(rest);
                 self.unread.start = self.unread.end;
                 self.check_line(self.line.len())?;
@@ -132,13 +134,27 @@ impl<R: Read> EventStream<R> {
                 ended?
             } else {
                 whole.extend_from_slice(&self.chunk[line]);
-                self.take_line(&whole)?
+                self.take_own_line(whole)?
             };
             if ended && let Some(event) = self.dispatch() {
                 return Ok(Some(event));
             }
         }
         Ok(None)
+    }
+
+    /// The same; a large message is one long line of data, which then is not copied.
+    fn take_own_line(&mut self, mut line: Vec<u8>) -> Result<bool, Error> {
+        if self.at_start || self.has_data || !line.starts_with(b"data:") {
+            return self.take_line(&line);
+        }
+        self.check_line(line.len())?;
+        let name = if line.starts_with(b"data: ") { "data: " } else { "data:" };
+        line.drain(..name.len());
+        self.check_size(line.len())?;
+        self.has_data = true;
+        self.event.data = line;
+        Ok(false)
     }
 
     /// True when the line ends an event.

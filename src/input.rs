@@ -1,7 +1,8 @@
 //! The client's side of stdin: one line at a time, bounded, nothing lost.
 
 use crate::id_scan::IdScan;
-use std::io::{self, BufRead, Read};
+use crate::large::make_room;
+use std::io::{self, BufRead};
 
 /// What was read from the client.
 pub(crate) enum Input {
@@ -15,13 +16,9 @@ pub(crate) enum Input {
 
 /// The next line that is not blank, its end removed; a last line without an end counts.
 pub(crate) fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Result<Input> {
-    // Room for the end of the line.
-    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(2);
     loop {
-        let mut line = Vec::new();
-        if input.take(limit).read_until(b'\n', &mut line)? == 0 {
-            return Ok(Input::End);
-        }
+        let line = read_until_newline(input, max_bytes.saturating_add(2))?;
+        let Some(mut line) = line else { return Ok(Input::End) };
         let is_whole = line.ends_with(b"\n");
         if is_whole {
             line.pop();
@@ -43,6 +40,27 @@ pub(crate) fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Resul
         }
         if !line.iter().all(u8::is_ascii_whitespace) {
             return Ok(Input::Line(line));
+        }
+    }
+}
+
+/// With the newline, unless the input ends before it or `most` bytes are read; `None` where there is nothing more.
+fn read_until_newline(input: &mut impl BufRead, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    loop {
+        let chunk = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
+        let chunk = &chunk[..chunk.len().min(most - line.len())];
+        let newline = memchr::memchr(b'\n', chunk);
+        let length = newline.map_or(chunk.len(), |at| at + 1);
+        make_room(&mut line, length);
+        line.extend_from_slice(&chunk[..length]);
+        let is_over = length == 0 || newline.is_some();
+        input.consume(length);
+        if is_over {
+            return Ok(Some(line).filter(|line| !line.is_empty()));
         }
     }
 }

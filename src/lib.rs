@@ -18,6 +18,7 @@ pub mod incoming;
 pub mod inference;
 mod input;
 mod lane;
+mod large;
 pub mod log;
 pub mod message;
 pub mod mismatch;

@@ -15,6 +15,7 @@ pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
+use crate::large::make_room;
 use crate::signing::Header;
 use cancel::cancelled;
 use joining::JoiningConnector;
@@ -291,7 +292,8 @@ impl Answer<'_> {
             return Err(too_large());
         }
         // Room for a newline behind it; pages that the server only announced are never touched.
-        let mut body = Vec::with_capacity(announced.min(MOST_RESERVED) + 1);
+        let mut body = Vec::new();
+        make_room(&mut body, announced.min(MOST_RESERVED) + 1);
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
         (&mut self.body).take(limit).read_to_end(&mut body).map_err(read_error)?;
         if body.len() > max_bytes { Err(too_large()) } else { Ok(body) }

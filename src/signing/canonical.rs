@@ -3,7 +3,6 @@
 //! Knows nothing of keys. Works on bytes, since what is percent-encoded need not be UTF-8.
 
 use super::{Header, PathRule};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -151,10 +150,8 @@ fn push_collapsed(text: &mut String, value: &str) {
 
 /// The string to sign of a canonical request. `date` is `YYYYMMDDTHHMMSSZ`.
 pub fn string_to_sign(algorithm: &str, date: &str, scope: &str, canonical_request: &str) -> String {
-    let mut text = String::with_capacity(algorithm.len() + date.len() + scope.len() + 67);
-    let hash = hex::encode(Sha256::digest(canonical_request));
-    let _ = write!(text, "{algorithm}\n{date}\n{scope}\n{hash}");
-    text
+    let hash = super::sha256_hex(canonical_request.as_bytes());
+    [algorithm, date, scope, &hash].join("\n")
 }
 
 /// Percent-encodes every byte outside RFC 3986's unreserved set and `also`, in upper-case hex.

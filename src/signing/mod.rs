@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use time::OffsetDateTime;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
+
+const TOKEN_HEADER: &str = "x-amz-security-token";
 
 /// A header's name and value.
 pub type Header<'a> = (&'a str, &'a str);
@@ -144,12 +146,14 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// Headers and the canonical request hold the session token.
+/// The session token is in its header and in the canonical request, and nothing else is secret.
 impl Drop for Signed {
     fn drop(&mut self) {
-        self.canonical_request.zeroize();
-        for (_, value) in &mut self.headers {
-            value.zeroize();
+        for (name, value) in &mut self.headers {
+            if *name == TOKEN_HEADER {
+                value.zeroize();
+                self.canonical_request.zeroize();
+            }
         }
     }
 }
@@ -231,18 +235,20 @@ impl Signer {
             headers.push(("x-amz-region-set", self.region.clone()));
         }
         if let Some(token) = &key.token {
-            headers.push(("x-amz-security-token", token.expose().to_owned()));
+            headers.push((TOKEN_HEADER, token.expose().to_owned()));
         }
 
         let mut owned: Vec<Header<'_>> = Vec::with_capacity(headers.len() + 1);
         owned.push(("host", &request.target.host));
         owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let (lines, names) = canonical::headers(request.headers, &owned);
-        let lines = Zeroizing::new(lines);
+        let (mut lines, names) = canonical::headers(request.headers, &owned);
 
         let Target { path, query, .. } = request.target;
         let canonical_request =
             [request.method, path, query, &lines, &names, &request.payload.hash].join("\n");
+        if key.token.is_some() {
+            lines.zeroize();
+        }
         let string_to_sign =
             canonical::string_to_sign(algorithm, &date, &scope, &canonical_request);
         let signature = match self.signing_key(key, day) {
@@ -296,17 +302,23 @@ impl fmt::Debug for Signer {
 /// `YYYYMMDDTHHMMSSZ` in UTC.
 fn amz_date(at: OffsetDateTime) -> String {
     let at = at.to_offset(time::UtcOffset::UTC);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    let [month, day] = [u8::from(at.month()), at.day()];
+    let (hour, minute, second) = at.to_hms();
+    let mut date = format!("{:04}0000T000000Z", at.year()).into_bytes();
+    for (place, number) in [(4, month), (6, day), (9, hour), (11, minute), (13, second)] {
+        date[place] += number / 10;
+        date[place + 1] += number % 10;
+    }
+    String::from_utf8(date).expect("digits are ASCII")
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    hex_of(&Sha256::digest(bytes).into())
+}
+
+/// Lower case. `hex::encode` goes character by character, which costs as much as the hash of a small body.
+fn hex_of(bytes: &[u8; 32]) -> String {
+    let mut text = [0; 64];
+    hex::encode_to_slice(bytes, &mut text).expect("64 digits for 32 bytes");
+    str::from_utf8(&text).expect("digits are ASCII").to_owned()
 }

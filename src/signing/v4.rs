@@ -20,7 +20,7 @@ impl SigningKey {
 
     /// The signature, lower-case hex.
     pub fn sign(&self, string_to_sign: &str) -> String {
-        hex::encode(self.0.clone().chain_update(string_to_sign).finalize().into_bytes())
+        super::hex_of(&self.0.clone().chain_update(string_to_sign).finalize().into_bytes().into())
     }
 }
 
