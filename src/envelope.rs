@@ -18,10 +18,10 @@ pub struct Envelope {
 
 impl Envelope {
     /// `None` for a request of an older revision. `params` is JSON.
-    pub fn of(method: &str, params: &str) -> Option<Envelope> {
+    pub fn of(method: &str, params: &[u8]) -> Option<Envelope> {
         // Most requests are older: they are not parsed once more.
-        memchr::memmem::find(params.as_bytes(), VERSION.as_bytes())?;
-        let params: Params<'_> = serde_json::from_str(params).ok()?;
+        memchr::memmem::find(params, VERSION.as_bytes())?;
+        let params: Params<'_> = serde_json::from_slice(params).ok()?;
         // Which member names the thing that a method is about.
         let name = match method {
             "tools/call" | "prompts/get" => params.name,
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn check(method: &str, params: &str, expected: Option<&[(&str, &str)]>) {
-        let envelope = Envelope::of(method, params);
+        let envelope = Envelope::of(method, params.as_bytes());
         let headers = envelope.as_ref().map(|envelope| envelope.headers().collect::<Vec<_>>());
         assert_eq!(headers.as_deref(), expected, "{method} {params}");
     }

@@ -3,9 +3,9 @@
 //! Parses only to route, and mends what AWS's front ends get wrong in their errors.
 
 use crate::error::{Error, Kind};
-use crate::message::{Id, Members};
+use crate::members::{Members, NoMembers};
+use crate::message::Id;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// One message from the server, as far as the relay must know it. `place` is that of the id among those asked for.
@@ -31,22 +31,28 @@ impl Incoming {
     ///
     /// An error without a usable id is taken for that of the only request, and `"result":null` beside an error is
     /// dropped: AWS's front ends send both, and strict clients refuse them.
-    pub fn parse(text: &str, ids: &[Id]) -> Result<Incoming, Error> {
-        let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
-            let what = if error.is_data() { "no JSON-RPC message" } else { "no JSON" };
-            Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
+    pub fn parse(text: &[u8], ids: &[Id]) -> Result<Incoming, Error> {
+        let members = Members::of(text).map_err(|error| {
+            let what = match error {
+                NoMembers::NotUtf8 => "not UTF-8".to_owned(),
+                NoMembers::Json(error) if error.is_data() => {
+                    format!("no JSON-RPC message: {error}")
+                }
+                NoMembers::Json(error) => format!("no JSON: {error}"),
+            };
+            Error::new(Kind::BadAnswer, format!("the server's answer is {what}"))
         })?;
         if members.method.is_some() {
             return Ok(Incoming::Other);
         }
-        let its_id = members.id.and_then(Id::from_raw);
+        let its_id = members.id.and_then(Id::from_json);
         let ours = its_id.and_then(|its_id| ids.iter().position(|id| *id == its_id));
         match (members.result, members.error) {
             (None, None) => Err(Error::new(
                 Kind::BadAnswer,
                 "the server's answer has neither a result nor an error",
             )),
-            (Some(result), Some(_)) if result.get() != "null" => Err(Error::new(
+            (Some(result), Some(_)) if result != b"null" => Err(Error::new(
                 Kind::BadAnswer,
                 "the server's answer has both a result and an error",
             )),
@@ -73,7 +79,7 @@ impl Incoming {
 pub struct ErrorBody<'a> {
     pub code: i64,
     pub message: Cow<'a, str>,
-    error: &'a RawValue,
+    error: &'a [u8],
 }
 
 impl<'a> ErrorBody<'a> {
@@ -86,9 +92,9 @@ impl<'a> ErrorBody<'a> {
             message: Cow<'a, str>,
         }
 
-        let members: Members<'_> = serde_json::from_str(text).ok()?;
+        let members = Members::of(text.as_bytes()).ok()?;
         let error = members.error.filter(|_| members.method.is_none())?;
-        let Shape { code, message } = serde_json::from_str(error.get()).ok()?;
+        let Shape { code, message } = serde_json::from_slice(error).ok()?;
         Some(ErrorBody { code, message, error })
     }
 
@@ -99,25 +105,26 @@ impl<'a> ErrorBody<'a> {
 }
 
 /// The `code` of an error object, if it is a number.
-fn error_code(error: &RawValue) -> Option<i64> {
+fn error_code(error: &[u8]) -> Option<i64> {
     #[derive(Deserialize)]
     struct Code {
         code: i64,
     }
-    serde_json::from_str::<Code>(error.get()).ok().map(|error| error.code)
+    serde_json::from_slice::<Code>(error).ok().map(|error| error.code)
 }
 
 /// No id, `null` and `""` name no request.
-fn has_no_say(id: Option<&RawValue>) -> bool {
-    id.is_none_or(|id| matches!(id.get(), "null" | "\"\""))
+fn has_no_say(id: Option<&str>) -> bool {
+    id.is_none_or(|id| matches!(id, "null" | "\"\""))
 }
 
-fn with_id(id: &Id, error: &RawValue) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), error.get())
+fn with_id(id: &Id, error: &[u8]) -> String {
+    let error = String::from_utf8_lossy(error);
+    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
 
 /// What the answer to `initialize` says that the session speaks.
-pub(crate) fn protocol_version(answer: &str) -> Option<String> {
+pub(crate) fn protocol_version(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
         result: InitializeResult,
@@ -127,7 +134,7 @@ pub(crate) fn protocol_version(answer: &str) -> Option<String> {
         #[serde(rename = "protocolVersion")]
         protocol_version: String,
     }
-    serde_json::from_str::<Answer>(answer).ok().map(|answer| answer.result.protocol_version)
+    serde_json::from_slice::<Answer>(answer).ok().map(|answer| answer.result.protocol_version)
 }
 
 #[cfg(test)]
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     fn id(json: &str) -> Id {
-        Id::from_raw(serde_json::from_str(json).expect("JSON")).expect("an id")
+        Id::from_json(json).expect("an id")
     }
 
     #[test]
@@ -168,12 +175,16 @@ mod tests {
                 failed(1, Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#)),
             ),
         ] {
-            assert_eq!(Incoming::parse(text, &[id("1")]).expect(text), expected, "{text}");
+            assert_eq!(
+                Incoming::parse(text.as_bytes(), &[id("1")]).expect(text),
+                expected,
+                "{text}"
+            );
         }
         for text in
             ["", "{", "{}", "[]", "1", r#"{"id":1}"#, r#"{"id":1,"result":{},"error":{}}"#, "{}{}"]
         {
-            let error = Incoming::parse(text, &[id("1")]).expect_err(text);
+            let error = Incoming::parse(text.as_bytes(), &[id("1")]).expect_err(text);
             assert_eq!(error.kind(), Kind::BadAnswer, "{text}");
         }
     }
@@ -181,9 +192,9 @@ mod tests {
     #[test]
     fn versions() {
         let answer = r#"{"id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
-        assert_eq!(protocol_version(answer).as_deref(), Some("2025-06-18"));
-        assert_eq!(protocol_version(r#"{"id":1,"result":{"protocolVersion":7}}"#), None);
-        assert_eq!(protocol_version(r#"{"id":1,"result":{}}"#), None);
+        assert_eq!(protocol_version(answer.as_bytes()).as_deref(), Some("2025-06-18"));
+        assert_eq!(protocol_version(br#"{"id":1,"result":{"protocolVersion":7}}"#), None);
+        assert_eq!(protocol_version(br#"{"id":1,"result":{}}"#), None);
     }
 
     #[test]
@@ -216,7 +227,7 @@ mod tests {
             ),
             (r#"{"id":null,"error":{"code":-5}}"#, Incoming::Stray),
         ] {
-            assert_eq!(Incoming::parse(text, &ids).expect(text), expected, "{text}");
+            assert_eq!(Incoming::parse(text.as_bytes(), &ids).expect(text), expected, "{text}");
         }
     }
 }

@@ -20,6 +20,7 @@ mod input;
 mod lane;
 mod large;
 pub mod log;
+mod members;
 pub mod message;
 pub mod mismatch;
 pub mod options;

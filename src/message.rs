@@ -4,11 +4,11 @@
 
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
+use crate::members::{Members, NoMembers};
 use crate::splice;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::borrow::Cow;
 
 /// JSON-RPC 2.0 error codes that this program gives.
 const PARSE_ERROR: i32 = -32700;
@@ -25,14 +25,14 @@ pub struct Id {
 
 impl Id {
     /// `None` for what JSON-RPC does not allow as the id of a request.
-    pub(crate) fn from_raw(raw: &RawValue) -> Option<Id> {
-        match raw.get().as_bytes().first()? {
+    pub(crate) fn from_json(json: &str) -> Option<Id> {
+        match json.as_bytes().first()? {
             b'"' => {
-                let text: String = serde_json::from_str(raw.get()).ok()?;
+                let text: String = serde_json::from_str(json).ok()?;
                 Some(Id { json: Value::from(text).to_string() })
             }
             // As written: a number of 20 digits must not go through a float.
-            b'-' | b'0'..=b'9' => Some(Id { json: raw.get().to_owned() }),
+            b'-' | b'0'..=b'9' => Some(Id { json: json.to_owned() }),
             _ => None,
         }
     }
@@ -84,12 +84,7 @@ impl Message {
     /// assert!(Message::parse(b"{oops".to_vec()).unwrap_err().contains("-32700"));
     /// ```
     pub fn parse(line: Vec<u8>) -> Result<Message, String> {
-        let sort = {
-            let text = std::str::from_utf8(&line).map_err(|_| {
-                raw_error_line("null", PARSE_ERROR, "parse error: the line is not UTF-8")
-            })?;
-            classify(text)?
-        };
+        let sort = classify(&line)?;
         Ok(Message { line, sort })
     }
 
@@ -131,8 +126,8 @@ impl Message {
 
     /// The same request under another id, to be sent by us.
     pub(crate) fn under(&self, id: &str) -> Option<Message> {
-        let text = std::str::from_utf8(&self.line).ok()?;
-        let old = serde_json::from_str::<Members<'_>>(text).ok()?.id?.get();
+        let text = str::from_utf8(&self.line).ok()?;
+        let old = Members::of(text.as_bytes()).ok()?.id?;
         let line = splice::with(text, old, &Value::from(id).to_string());
         Message::parse(line.into_bytes()).ok()
     }
@@ -146,10 +141,10 @@ impl Message {
     }
 }
 
-fn classify(text: &str) -> Result<Sort, String> {
-    match split_batch(text) {
+fn classify(line: &[u8]) -> Result<Sort, String> {
+    match split_batch(line) {
         Some(messages) => classify_batch(&messages),
-        None => classify_one(text),
+        None => classify_one(line),
     }
 }
 
@@ -159,7 +154,7 @@ fn classify_batch(messages: &[&str]) -> Result<Sort, String> {
     let mut has_notification = false;
     let mut wrong = messages.is_empty().then_some("invalid request: the batch is empty");
     for message in messages {
-        match classify_one(message) {
+        match classify_one(message.as_bytes()) {
             Ok(Sort::Request { id, method, .. }) => {
                 if method == "initialize" {
                     wrong = Some("invalid request: initialize is never part of a batch");
@@ -183,22 +178,25 @@ fn classify_batch(messages: &[&str]) -> Result<Sort, String> {
     Err(format!("[{}]", errors.join(",")))
 }
 
-fn classify_one(text: &str) -> Result<Sort, String> {
-    let members: Members<'_> = match serde_json::from_str(text) {
+fn classify_one(line: &[u8]) -> Result<Sort, String> {
+    let members = match Members::of(line) {
         Ok(members) => members,
-        Err(error) if error.is_data() => {
+        Err(NoMembers::NotUtf8) => {
+            let why = "parse error: the line is not UTF-8";
+            return Err(raw_error_line("null", PARSE_ERROR, why));
+        }
+        Err(NoMembers::Json(error)) if error.is_data() => {
             let why = "invalid request: the line is not a JSON-RPC message";
             return Err(raw_error_line("null", INVALID_REQUEST, why));
         }
-        Err(error) => {
+        Err(NoMembers::Json(error)) => {
             return Err(raw_error_line("null", PARSE_ERROR, &format!("parse error: {error}")));
         }
     };
-    let id = members.id.and_then(Id::from_raw);
-    let answer_to = id.as_ref().map_or("null", Id::as_json);
-    match (members.method, members.id, id.clone()) {
+    let id = members.id.and_then(Id::from_json);
+    match (members.method, members.id, id) {
         (Some(method), Some(_), Some(id)) => {
-            let envelope = members.params.and_then(|params| Envelope::of(&method, params.get()));
+            let envelope = members.params.and_then(|params| Envelope::of(&method, params));
             Ok(Sort::Request { id, method: method.into_owned(), envelope: envelope.map(Box::new) })
         }
         (Some(method), None, _) => {
@@ -216,42 +214,22 @@ fn classify_one(text: &str) -> Result<Sort, String> {
         (None, Some(_), _) if members.result.is_some() || members.error.is_some() => {
             Ok(Sort::Response)
         }
-        (None, ..) => Err(raw_error_line(
-            answer_to,
+        (None, _, id) => Err(raw_error_line(
+            id.as_ref().map_or("null", Id::as_json),
             INVALID_REQUEST,
             "invalid request: there is neither a method nor a result or error",
         )),
     }
 }
 
-fn cancelled_request(params: &RawValue) -> Option<Id> {
+fn cancelled_request(params: &[u8]) -> Option<Id> {
     #[derive(Deserialize)]
     struct Params<'a> {
         #[serde(borrow, rename = "requestId")]
         request_id: &'a RawValue,
     }
-    let params: Params<'_> = serde_json::from_str(params.get()).ok()?;
-    Id::from_raw(params.request_id)
-}
-
-/// The members of a message that routing needs, whoever wrote it.
-#[derive(Deserialize)]
-pub(crate) struct Members<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub(crate) id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(crate) method: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub(crate) result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub(crate) error: Option<&'a RawValue>,
-}
-
-/// A member that is there, also when it is `null`.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+    let params: Params<'_> = serde_json::from_slice(params).ok()?;
+    Id::from_json(params.request_id.get())
 }
 
 /// Makes one line of a JSON document: a raw newline in it can only be white space between tokens.
@@ -299,15 +277,16 @@ pub fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
     let why = format!(
         "invalid request: the message is longer than {max_bytes} bytes (raise --max-message-bytes)"
     );
-    let id = id.and_then(|raw| Id::from_raw(serde_json::from_str(raw).ok()?));
+    let id = id.and_then(|json| Id::from_json(serde_json::from_str::<&RawValue>(json).ok()?.get()));
     raw_error_line(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)
 }
 
 /// Splits what may be a batch (an array of messages, 2025-03-26) into messages.
-pub(crate) fn split_batch(text: &str) -> Option<Vec<&str>> {
-    if !text.trim_start().starts_with('[') {
+pub(crate) fn split_batch(document: &[u8]) -> Option<Vec<&str>> {
+    if !document.trim_ascii_start().starts_with(b"[") {
         return None;
     }
+    let text = str::from_utf8(document).ok()?;
     let batch: Vec<&RawValue> = serde_json::from_str(text).ok()?;
     Some(batch.into_iter().map(RawValue::get).collect())
 }

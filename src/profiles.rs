@@ -148,5 +148,5 @@ impl std::fmt::Debug for Profiles {
 }
 
 fn id_of(raw: &str) -> Option<Id> {
-    Id::from_raw(serde_json::from_str::<&RawValue>(raw).ok()?)
+    Id::from_json(serde_json::from_str::<&RawValue>(raw).ok()?.get())
 }

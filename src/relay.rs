@@ -7,7 +7,11 @@ use crate::incoming::{Incoming, protocol_version};
 use crate::log::Log;
 use crate::message::{Id, one_line, split_batch};
 use crate::tools::Tools;
+use memchr::memmem;
 use std::time::Duration;
+
+/// Some servers begin with one, and no JSON parser likes it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line for the client.
 #[derive(Debug)]
@@ -181,28 +185,25 @@ impl Relay<'_, '_> {
 
     /// One JSON document: a message, or a batch of them.
     fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
-        let text = String::from_utf8(document)
-            .map_err(|_| Error::new(Kind::BadAnswer, "the server's answer is not UTF-8"))?;
-        let text = if text.starts_with('\u{feff}') {
-            text.trim_start_matches('\u{feff}').to_owned()
-        } else {
-            text
+        let document = match document.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) => rest.to_vec(),
+            None => document,
         };
-        let Some(messages) = split_batch(&text) else { return self.take_message(text) };
+        let Some(messages) = split_batch(&document) else { return self.take_message(document) };
         if self.ids.len() > 1 {
-            return self.take_batch(&text, &messages);
+            return self.take_batch(&document, &messages);
         }
         // Nobody asked for a batch, so nobody need be able to read one.
         self.progress.is_single &= messages.len() == 1;
-        messages.iter().try_for_each(|message| self.take_message((*message).to_owned()))
+        messages.iter().try_for_each(|message| self.take_message((*message).into()))
     }
 
     /// What answers a batch goes out as the batch that it is.
-    fn take_batch(&mut self, text: &str, messages: &[&str]) -> Result<(), Error> {
+    fn take_batch(&mut self, document: &[u8], messages: &[&str]) -> Result<(), Error> {
         let mut lines = Vec::with_capacity(messages.len());
         let mut answers = Vec::new();
         for message in messages {
-            match Incoming::parse(message, self.ids)? {
+            match Incoming::parse(message.as_bytes(), self.ids)? {
                 Incoming::Other => lines.push(Some((*message).to_owned())),
                 Incoming::Stray => lines.push(None),
                 Incoming::Result { place } | Incoming::Error { place, .. }
@@ -226,38 +227,45 @@ impl Relay<'_, '_> {
         if lines.is_empty() {
             return Ok(());
         }
-        let text = if is_whole { text.to_owned() } else { format!("[{}]", lines.join(",")) };
+        let line = if is_whole {
+            document.to_vec()
+        } else {
+            format!("[{}]", lines.join(",")).into_bytes()
+        };
         self.progress.answered.extend(&answers);
-        self.hand_out(text, answers)
+        self.hand_out(line, answers)
     }
 
-    fn take_message(&mut self, text: String) -> Result<(), Error> {
-        match Incoming::parse(&text, self.ids)? {
+    fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
+        match Incoming::parse(&message, self.ids)? {
             Incoming::Other => {
                 if let Some(tools) = self.forgetful
-                    && text.contains("notifications/tools/list_changed")
+                    && memmem::find(&message, b"notifications/tools/list_changed").is_some()
                 {
                     tools.forget();
                 }
-                self.hand_out(text, Vec::new())
+                self.hand_out(message, Vec::new())
             }
             Incoming::Result { place } => {
                 if let Some(on_version) = self.on_version
-                    && let Some(version) = protocol_version(&text)
+                    && let Some(version) = protocol_version(&message)
                 {
                     on_version(version);
                 }
-                let text = self.list_of_tools(text);
-                self.answer(place, text)
+                let message = self.list_of_tools(message);
+                self.answer(place, message)
             }
             Incoming::Error { code: Some(code), mended, .. } if self.keeps_back(code) => {
-                self.progress.kept = Some(KeptError { code, line: mended.unwrap_or(text) });
+                let line = mended.unwrap_or_else(|| text_of(message));
+                self.progress.kept = Some(KeptError { code, line });
                 Ok(())
             }
-            Incoming::Error { place, mended, .. } => self.answer(place, mended.unwrap_or(text)),
+            Incoming::Error { place, mended, .. } => {
+                self.answer(place, mended.map_or(message, String::into_bytes))
+            }
             Incoming::Stray => {
                 match self.on_stray {
-                    Some(on_stray) => on_stray(text),
+                    Some(on_stray) => on_stray(text_of(message)),
                     None => self.log.debug("an answer to another request is left out"),
                 }
                 Ok(())
@@ -269,30 +277,35 @@ impl Relay<'_, '_> {
         !self.progress.any_line && self.held_back.contains(&code)
     }
 
-    fn list_of_tools(&self, text: String) -> String {
-        let Some(tools) = self.tools else { return text };
-        let listing = tools.learn(&text, self.is_modern);
+    fn list_of_tools(&self, answer: Vec<u8>) -> Vec<u8> {
+        let Some(tools) = self.tools else { return answer };
+        let answer = text_of(answer);
+        let listing = tools.learn(&answer, self.is_modern);
         for (tool, reason) in &listing.newly_left_out {
             self.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
         }
-        listing.changed.unwrap_or(text)
+        listing.changed.unwrap_or(answer).into_bytes()
     }
 
-    fn answer(&mut self, place: usize, text: String) -> Result<(), Error> {
+    fn answer(&mut self, place: usize, message: Vec<u8>) -> Result<(), Error> {
         if self.progress.answered.contains(&place) {
             self.log.debug("a second answer is left out");
             return Ok(());
         }
         self.progress.answered.push(place);
-        self.hand_out(text, vec![place])
+        self.hand_out(message, vec![place])
     }
 
-    fn hand_out(&mut self, text: String, answers: Vec<usize>) -> Result<(), Error> {
+    fn hand_out(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
         self.progress.any_line = true;
         let is_last = self.progress.is_single && self.is_done();
-        let bytes = one_line(text.into_bytes());
+        let bytes = one_line(document);
         (self.deliver)(Delivery::Line(Line { bytes, answers, is_last }))
     }
+}
+
+fn text_of(message: Vec<u8>) -> String {
+    String::from_utf8(message).expect("`Incoming::parse` takes nothing but UTF-8")
 }
 
 fn no_answer(instead: impl std::fmt::Display) -> Error {

@@ -7,7 +7,8 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::event_stream::{Event, EventStream};
 use crate::http::{Answer, Cancel, read_error};
-use crate::message::{Id, Members};
+use crate::members::Members;
+use crate::message::Id;
 use crate::relay::{Deliver, is_event_stream};
 use crate::session::Session;
 use crate::upstream::{Outgoing, Place};
@@ -45,9 +46,8 @@ impl HttpSse {
 
     /// An answer came; it is kept if somebody waits for it.
     fn put(&self, text: String) {
-        let id = serde_json::from_str(&text)
-            .ok()
-            .and_then(|members: Members<'_>| members.id.and_then(Id::from_raw));
+        let members = Members::of(text.as_bytes()).ok();
+        let id = members.and_then(|members| members.id.and_then(Id::from_json));
         let mut inbox = self.inbox();
         if let Some(id) = id
             && inbox.expected.contains(&id)

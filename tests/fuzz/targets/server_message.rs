@@ -7,18 +7,23 @@ use sigv4_proxy::incoming::Incoming;
 use sigv4_proxy::message::{Message, one_line};
 use sigv4_proxy::tools::Tools;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|message: &[u8]| {
     let request = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let request = Message::parse(request.to_vec()).expect("a request");
-    if let Ok(Incoming::Error { mended: Some(line), .. }) = Incoming::parse(text, request.ids()) {
+    let incoming = Incoming::parse(message, request.ids());
+    if incoming.is_ok() {
+        let text = str::from_utf8(message).expect("what is relayed is UTF-8");
+        serde_json::from_str::<&RawValue>(text).expect("what is relayed is JSON");
+    }
+    if let Ok(Incoming::Error { mended: Some(line), .. }) = incoming {
         serde_json::from_str::<&RawValue>(&line).expect("a mended error is JSON");
     }
     let tools = Tools::default();
-    if let Some(shortened) = tools.learn(text).shortened {
-        serde_json::from_str::<&RawValue>(&shortened).expect("a shorter list is JSON");
+    if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), true).changed {
+        serde_json::from_str::<&RawValue>(&changed).expect("a shorter list is JSON");
     }
-    for (_, value) in tools.headers(text.as_bytes()) {
+    for (_, value) in tools.headers(message) {
         assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value:?}");
     }
-    assert!(!one_line(text.as_bytes().to_vec()).iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+    assert!(!one_line(message.to_vec()).iter().any(|byte| matches!(byte, b'\n' | b'\r')));
 });

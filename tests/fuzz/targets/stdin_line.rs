@@ -8,6 +8,8 @@ fuzz_target!(|line: &[u8]| {
     match Message::parse(line.to_vec()) {
         Ok(message) => {
             assert_eq!(message.body(), line);
+            let text = str::from_utf8(line).expect("what is relayed is UTF-8");
+            serde_json::from_str::<&serde_json::value::RawValue>(text).expect("what is relayed is JSON");
             for id in message.ids() {
                 serde_json::from_str::<&serde_json::value::RawValue>(id.as_json()).expect("an id is JSON");
             }

@@ -1,0 +1,398 @@
+//! `Members`: what routing needs of a JSON-RPC message, found in one pass over its bytes.
+//!
+//! Every message goes through here, in both directions, so large strings are passed over eight bytes at a time. That pass
+//! takes nothing but what it is sure of: one JSON object in UTF-8, no member of ours twice, no name of a member written
+//! with escapes. All else is left to `serde_json`, whose word counts.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The members of a message, whoever wrote it. Values stand as they were written.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Members<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) method: Option<Cow<'a, str>>,
+    pub(crate) params: Option<&'a [u8]>,
+    pub(crate) result: Option<&'a [u8]>,
+    pub(crate) error: Option<&'a [u8]>,
+}
+
+/// Why bytes are no message.
+#[derive(Debug)]
+pub(crate) enum NoMembers {
+    NotUtf8,
+    Json(serde_json::Error),
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(document: &'a [u8]) -> Result<Members<'a>, NoMembers> {
+        quick(document).map_or_else(|| thorough(document), Ok)
+    }
+}
+
+fn thorough(document: &[u8]) -> Result<Members<'_>, NoMembers> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default, deserialize_with = "present")]
+        id: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        method: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        params: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        result: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        error: Option<&'a RawValue>,
+    }
+    /// A member that is there, also when it is `null`.
+    fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+        <&RawValue>::deserialize(from).map(Some)
+    }
+
+    let text = str::from_utf8(document).map_err(|_| NoMembers::NotUtf8)?;
+    let raw: Raw<'_> = serde_json::from_str(text).map_err(NoMembers::Json)?;
+    Ok(Members {
+        id: raw.id.map(RawValue::get),
+        method: raw.method,
+        params: raw.params.map(|value| value.get().as_bytes()),
+        result: raw.result.map(|value| value.get().as_bytes()),
+        error: raw.error.map(|value| value.get().as_bytes()),
+    })
+}
+
+/// `None` where there is any doubt.
+fn quick(document: &[u8]) -> Option<Members<'_>> {
+    let mut scan = Scan { text: document, at: 0 };
+    let mut members = Members::default();
+    scan.skip_blanks();
+    scan.take(b'{')?;
+    scan.skip_blanks();
+    if scan.next()? != b'}' {
+        loop {
+            let name = scan.name()?;
+            let value = scan.value()?;
+            match name {
+                b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
+                b"method" if members.method.is_none() => members.method = Some(text_of(value)?),
+                b"params" if members.params.is_none() && value != b"null" => {
+                    members.params = Some(value);
+                }
+                b"result" if members.result.is_none() => members.result = Some(value),
+                b"error" if members.error.is_none() => members.error = Some(value),
+                b"id" | b"method" | b"params" | b"result" | b"error" => return None,
+                _ if name.contains(&b'\\') => return None,
+                _ => {}
+            }
+            scan.skip_blanks();
+            if scan.next()? == b'}' {
+                break;
+            }
+            scan.take(b',')?;
+            scan.skip_blanks();
+        }
+    }
+    scan.at += 1;
+    scan.skip_blanks();
+    (scan.at == document.len()).then_some(members)
+}
+
+/// A string that is written without escapes.
+fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let text = str::from_utf8(text).ok()?;
+    (!text.contains('\\')).then_some(Cow::Borrowed(text))
+}
+
+/// Passes over JSON (RFC 8259). `None` is where it may not be any.
+struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn next(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        self.take_all(&[byte])
+    }
+
+    fn take_all(&mut self, bytes: &[u8]) -> Option<()> {
+        self.text[self.at..].starts_with(bytes).then(|| self.at += bytes.len())
+    }
+
+    fn skip_blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.next() {
+            self.at += 1;
+        }
+    }
+
+    /// The name of a member, without its quotes; the value is next.
+    fn name(&mut self) -> Option<&'a [u8]> {
+        let start = self.at + 1;
+        self.string()?;
+        let name = &self.text[start..self.at - 1];
+        self.skip_blanks();
+        self.take(b':')?;
+        self.skip_blanks();
+        Some(name)
+    }
+
+    fn value(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        // A bit for each container that is open, the innermost the lowest: 1 for an object. Before them stands a 1.
+        let mut open: u128 = 1;
+        loop {
+            match self.next()? {
+                b'"' => self.string()?,
+                opening @ (b'{' | b'[') => {
+                    let is_object = opening == b'{';
+                    self.at += 1;
+                    self.skip_blanks();
+                    if open.leading_zeros() == 0 {
+                        return None;
+                    }
+                    open = open << 1 | u128::from(is_object);
+                    let is_empty = self.next()? == if is_object { b'}' } else { b']' };
+                    if !is_empty {
+                        if is_object {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                }
+                b't' => self.take_all(b"true")?,
+                b'f' => self.take_all(b"false")?,
+                b'n' => self.take_all(b"null")?,
+                _ => self.number()?,
+            }
+            loop {
+                if open == 1 {
+                    return Some(&self.text[start..self.at]);
+                }
+                self.skip_blanks();
+                let is_object = open & 1 == 1;
+                match self.next()? {
+                    b',' => {
+                        self.at += 1;
+                        self.skip_blanks();
+                        if is_object {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    b'}' if is_object => {}
+                    b']' if !is_object => {}
+                    _ => return None,
+                }
+                self.at += 1;
+                open >>= 1;
+            }
+        }
+    }
+
+    fn number(&mut self) -> Option<()> {
+        if self.next()? == b'-' {
+            self.at += 1;
+        }
+        if self.next()? == b'0' {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.next() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.next() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.next() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.next() {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    fn string(&mut self) -> Option<()> {
+        self.take(b'"')?;
+        loop {
+            self.at += plain(&self.text[self.at..]);
+            let rest = &self.text[self.at..];
+            self.at += match *rest.first()? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                b'\\' => escape(rest)?,
+                _ => beyond_ascii(rest)?,
+            };
+        }
+    }
+}
+
+/// How many bytes of a string come before one that needs a look: its end, an escape, a control character, or what is
+/// not ASCII.
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(eight) = text[at..].first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        // The high bit of a byte of `v.wrapping_sub(ONES * n) & !v` says whether that byte of `v` is below `n`; the
+        // lowest that is set is always right.
+        let below = |v: u64, n: u64| v.wrapping_sub(ONES * n) & !v;
+        let quote = below(word ^ ONES * u64::from(b'"'), 1);
+        let backslash = below(word ^ ONES * u64::from(b'\\'), 1);
+        let special = (quote | backslash | below(word, 0x20) | word) & HIGHS;
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20 | 0x80..);
+    at + text[at..].iter().position(is_special).unwrap_or(text.len() - at)
+}
+
+/// The length of the escape at the beginning of this.
+fn escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
+}
+
+/// The length of the character at the beginning of this, in UTF-8 (RFC 3629 §4).
+fn beyond_ascii(text: &[u8]) -> Option<usize> {
+    match text {
+        [0xc2..=0xdf, 0x80..=0xbf, ..] => Some(2),
+        [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..]
+        | [0xed, 0x80..=0x9f, 0x80..=0xbf, ..]
+        | [0xe1..=0xec | 0xee..=0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(3),
+        [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(4),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn both_ways_find_the_same() {
+        for document in [
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":[1,{"b":null}],"c":""}}"#,
+            "\t{ \"id\" : \"a\\\"b\" ,\r\n\"result\":{ } }\n",
+            r#"{"id":null,"error":{"code":-32601,"message":"größer \ud83e\udd80 🦀"}}"#,
+            r#"{"result":null,"other":[[],{},[{}],true,false]}"#,
+            r#"{"x":[-0,0.5,-1.25e-7,10E+2,12345678901234567890123]}"#,
+            "{}",
+        ] {
+            let found = quick(document.as_bytes());
+            assert!(found.is_some(), "{document}");
+            assert_eq!(found, thorough(document.as_bytes()).ok(), "{document}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_left_alone() {
+        for document in [
+            "",
+            "{",
+            "[]",
+            "{} {}",
+            "{\"id\":1,}",
+            "{,}",
+            "{\"id\" 1}",
+            "{\"id\":1,\"id\":2}",
+            "{\"\\u0069d\":1}",
+            "{\"method\":\"a\\u002fb\"}",
+            "{\"method\":null}",
+            "{\"params\":null}",
+            "{\"x\":01}",
+            "{\"x\":1.}",
+            "{\"x\":+1}",
+            "{\"x\":[1,]}",
+            "{\"x\":[}]}",
+            "{\"x\":{]}}",
+            "{\"x\":{1:2}}",
+            "{\"x\":nul}",
+            "{\"x\":\"\\x\"}",
+            "{\"x\":\"\\u12g4\"}",
+            "{\"x\":\"a\nb\"}",
+            "{\"x\":\"abcdefgh\u{1}\"}",
+            "{\"x\":\"",
+            "\u{feff}{}",
+        ] {
+            assert_eq!(quick(document.as_bytes()), None, "{document}");
+        }
+        let deep = [r#"{"x":"#, &"[".repeat(200), &"]".repeat(200), "}"].concat();
+        assert_eq!(quick(deep.as_bytes()), None);
+        assert!(Members::of(deep.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn utf8_is_checked_to_the_letter() {
+        for bytes in 0x80_u32..=0x10_0000 {
+            let bytes = &bytes.to_be_bytes()[1..];
+            let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+            let is_one = str::from_utf8(bytes).is_ok_and(|text| text.chars().count() == 1);
+            assert_eq!(beyond_ascii(bytes) == Some(bytes.len()), is_one, "{bytes:x?}");
+        }
+        for point in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let mut bytes = [0; 4];
+            let length = point.encode_utf8(&mut bytes).len();
+            assert_eq!(beyond_ascii(&bytes), Some(length), "{point:?}");
+        }
+    }
+
+    proptest! {
+        /// The quick way may give up, but what it finds is what `serde_json` finds.
+        #[test]
+        fn the_quick_way_takes_nothing_that_serde_json_refuses(
+            start in 0..4_usize,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..4),
+        ) {
+            let documents = [
+                r#"{"jsonrpc":"2.0","id":"a\u00e9b","method":"x/y","params":{"k":[1.5e3,-2,"ü🦀",null]}}"#,
+                r#"{"id":12,"result":{"content":[{"type":"text","text":"line\nline \"q\" \\ end"}],"isError":false}}"#,
+                r#"[{"id":1},{"error":{"code":-1,"message":""}}]"#,
+                "{ \"error\" : { } , \"x\" : [ [ ] , true , false ] }",
+            ];
+            let mut document = documents[start].as_bytes().to_vec();
+            for (at, byte, kind) in changes {
+                let at = at.index(document.len());
+                match kind {
+                    0 => document[at] = byte,
+                    1 => document.insert(at, b"\"\\{}[]:,0-. \xc3\xa9"[usize::from(byte) % 14]),
+                    _ => { document.remove(at); }
+                }
+            }
+            if let Some(found) = quick(&document) {
+                prop_assert_eq!(Some(found), thorough(&document).ok());
+            }
+        }
+
+        #[test]
+        fn plain_bytes_are_counted_to_the_first_that_is_not(text: Vec<u8>, ascii in "[ -~\t]{0,40}") {
+            for text in [&text, ascii.as_bytes()] {
+                let special = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || b"\"\\".contains(byte);
+                prop_assert_eq!(plain(text), text.iter().position(special).unwrap_or(text.len()));
+            }
+        }
+    }
+}
