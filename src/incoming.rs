@@ -33,14 +33,14 @@ impl Incoming {
     /// dropped: AWS's front ends send both, and strict clients refuse them.
     pub fn parse(text: &[u8], ids: &[Id]) -> Result<Incoming, Error> {
         let members = Members::of(text).map_err(|error| {
-            let what = match error {
-                NoMembers::NotUtf8 => "not UTF-8".to_owned(),
-                NoMembers::Json(error) if error.is_data() => {
-                    format!("no JSON-RPC message: {error}")
+            let (what, error) = match error {
+                NoMembers::NotUtf8 => {
+                    return Error::new(Kind::BadAnswer, "the server's answer is not UTF-8");
                 }
-                NoMembers::Json(error) => format!("no JSON: {error}"),
+                NoMembers::Json(error) if error.is_data() => ("no JSON-RPC message", error),
+                NoMembers::Json(error) => ("no JSON", error),
             };
-            Error::new(Kind::BadAnswer, format!("the server's answer is {what}"))
+            Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
         })?;
         if members.method.is_some() {
             return Ok(Incoming::Other);

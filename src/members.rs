@@ -252,8 +252,8 @@ fn plain(text: &[u8]) -> usize {
         // The high bit of a byte of `v.wrapping_sub(ONES * n) & !v` says whether that byte of `v` is below `n`; the
         // lowest that is set is always right.
         let below = |v: u64, n: u64| v.wrapping_sub(ONES * n) & !v;
-        let quote = below(word ^ ONES * u64::from(b'"'), 1);
-        let backslash = below(word ^ ONES * u64::from(b'\\'), 1);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
         let special = (quote | backslash | below(word, 0x20) | word) & HIGHS;
         if special != 0 {
             return at + (special.trailing_zeros() / 8) as usize;
