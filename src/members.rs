@@ -104,25 +104,29 @@ fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
     (!text.contains('\\')).then_some(Cow::Borrowed(text))
 }
 
-/// Passes over JSON (RFC 8259). `None` is where it may not be any.
+/// Passes over JSON (RFC 8259). `None` is where it may not be any. The crate is built for size; `inline` is what speed this needs.
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scan<'a> {
+    #[inline]
     fn next(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> Option<()> {
         self.take_all(&[byte])
     }
 
+    #[inline]
     fn take_all(&mut self, bytes: &[u8]) -> Option<()> {
         self.text[self.at..].starts_with(bytes).then(|| self.at += bytes.len())
     }
 
+    #[inline]
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.next() {
             self.at += 1;
@@ -130,6 +134,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The name of a member, without its quotes; the value is next.
+    #[inline]
     fn name(&mut self) -> Option<&'a [u8]> {
         let start = self.at + 1;
         self.string()?;
@@ -193,6 +198,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Option<()> {
         if self.next()? == b'-' {
             self.at += 1;
@@ -216,6 +222,7 @@ impl<'a> Scan<'a> {
         Some(())
     }
 
+    #[inline]
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.next() {
@@ -224,6 +231,7 @@ impl<'a> Scan<'a> {
         (self.at > start).then_some(())
     }
 
+    #[inline]
     fn string(&mut self) -> Option<()> {
         self.take(b'"')?;
         loop {
@@ -243,6 +251,7 @@ impl<'a> Scan<'a> {
 
 /// How many bytes of a string come before one that needs a look: its end, an escape, a control character, or what is
 /// not ASCII.
+#[inline]
 fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
@@ -265,6 +274,7 @@ fn plain(text: &[u8]) -> usize {
 }
 
 /// The length of the escape at the beginning of this.
+#[inline]
 fn escape(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
@@ -274,6 +284,7 @@ fn escape(text: &[u8]) -> Option<usize> {
 }
 
 /// The length of the character at the beginning of this, in UTF-8 (RFC 3629 §4).
+#[inline]
 fn beyond_ascii(text: &[u8]) -> Option<usize> {
     match text {
         [0xc2..=0xdf, 0x80..=0xbf, ..] => Some(2),

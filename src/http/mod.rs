@@ -36,6 +36,9 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// A body that announces more than this grows as it comes.
 const MOST_RESERVED: usize = 256 * 1024 * 1024;
 
+/// So much of a body is read at once.
+const PIECE: usize = 32 * 1024;
+
 /// A server that has hung up on a kept connection without having said so may do it again for so long.
 const DISTRUST: Duration = Duration::from_secs(60);
 
@@ -291,12 +294,26 @@ impl Answer<'_> {
         if announced > max_bytes {
             return Err(too_large());
         }
-        // Room for a newline behind it; pages that the server only announced are never touched.
         let mut body = Vec::new();
+        // A byte more than announced: there the end is seen, and there is room for a newline. Pages that the server
+        // only announced are never touched.
         make_room(&mut body, announced.min(MOST_RESERVED) + 1);
-        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
-        (&mut self.body).take(limit).read_to_end(&mut body).map_err(read_error)?;
-        if body.len() > max_bytes { Err(too_large()) } else { Ok(body) }
+        loop {
+            let length = body.len();
+            if length == body.capacity() {
+                make_room(&mut body, length.max(PIECE));
+            }
+            // What is zeroed for a moment is small enough to stay in the processor's cache.
+            body.resize(length + PIECE.min(body.capacity() - length), 0);
+            let count = read_some(&mut self.body, &mut body[length..]).map_err(read_error)?;
+            body.truncate(length + count);
+            if count == 0 {
+                return Ok(body);
+            }
+            if body.len() > max_bytes {
+                return Err(too_large());
+            }
+        }
     }
 
     /// The beginning of the body, `max_bytes` at most; errors end it.
@@ -351,6 +368,15 @@ pub fn check_header(name: &str, value: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// A failure while an answer's body was read.
