@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
-use crate::lane::{Call, Lane, Start};
+use crate::lane::{Call, Lane, Start, TICK, Tick};
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
@@ -208,9 +208,34 @@ impl Proxy {
     }
 
     /// What may start now, but for what a finishing thread is about to take.
-    fn next_start(&self) -> Option<Start> {
+    fn next_start(self: &Arc<Self>) -> Option<Start> {
         let mut lane = self.lane();
+        if lane.wants_a_watcher() {
+            drop(lane);
+            if self.workers.hand_over(self.watching_the_clock()).is_none() {
+                return None;
+            }
+            lane = self.lane();
+            lane.is_unwatched();
+        }
         if lane.wants_a_thread() { lane.start_next() } else { None }
+    }
+
+    /// Starts what is put off for too long.
+    fn watching_the_clock(self: &Arc<Self>) -> Job {
+        let proxy = Arc::clone(self);
+        Job::new(move || {
+            let clock = Cancel::default();
+            loop {
+                clock.sleep(TICK);
+                let tick = proxy.lane().tick();
+                match tick {
+                    Tick::Wait => {}
+                    Tick::Start => proxy.pump(),
+                    Tick::End => return None,
+                }
+            }
+        })
     }
 
     /// A message's way, and after it whatever waits next.
@@ -223,7 +248,7 @@ impl Proxy {
             }
             let mut lane = proxy.lane();
             let next = lane.start_next();
-            let more_may_start = lane.wants_a_thread();
+            let more_may_start = lane.wants_somebody();
             drop(lane);
             if more_may_start {
                 proxy.pump();
@@ -358,7 +383,7 @@ impl Proxy {
         let mut lane = self.lane();
         lane.settle(call, is_last);
         self.tell_if_idle(&lane);
-        let has_more = lane.wants_a_thread();
+        let has_more = lane.wants_somebody();
         drop(lane);
         if has_more {
             self.pump();
