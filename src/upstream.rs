@@ -263,7 +263,8 @@ impl Upstream {
         credentials: &Credentials,
         cancel: &'a Cancel,
     ) -> Result<Answered<'a>, Error> {
-        let mut headers = outgoing.headers.to_vec();
+        let mut headers = Vec::with_capacity(outgoing.headers.len() + 16);
+        headers.extend_from_slice(outgoing.headers);
         headers.extend(self.signed_headers.iter().map(as_header));
         let request = signing::Request {
             method: outgoing.method,

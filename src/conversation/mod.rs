@@ -343,10 +343,9 @@ impl Conversation {
         let mirrors =
             if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
         let sent = Sent { signed_at: self.upstream.now(), session, mirrors };
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("accept", "application/json, text/event-stream"),
-        ];
+        let mut headers = Vec::with_capacity(8);
+        headers.push(("content-type", "application/json"));
+        headers.push(("accept", "application/json, text/event-stream"));
         headers.extend(session_headers(&sent.session));
         headers.extend(message.envelope().into_iter().flat_map(Envelope::headers));
         headers.extend(sent.mirrors.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -366,7 +365,9 @@ impl Conversation {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, sent)),
         };
-        errand.note(&answer, started);
+        if self.log.is_debug() {
+            errand.note(&answer, started);
+        }
         if !(200..300).contains(&answer.status()) {
             let failed = self.refused(message, &mut answer, &credentials, sent);
             drop(answer);

@@ -26,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tls::TlsConnector;
 use ureq::config::Config;
-use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, BodyReader, Timeout};
 
@@ -233,19 +233,46 @@ impl fmt::Debug for Http {
     }
 }
 
+/// Names that most requests carry, so that they need not be read and copied each time.
+static NAMES: [HeaderName; 9] = [
+    HeaderName::from_static("accept"),
+    HeaderName::from_static("authorization"),
+    HeaderName::from_static("content-type"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("user-agent"),
+    HeaderName::from_static("x-amz-content-sha256"),
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-security-token"),
+];
+
 fn run(
     agent: &Agent,
     request: &Request<'_>,
 ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-    let mut head = ureq::http::Request::builder().method(request.method).uri(request.url);
+    // ureq adds a few.
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
     for (name, value) in request.headers {
-        head = head.header(*name, *value);
+        let known = NAMES.iter().find(|known| known.as_str() == *name);
+        let name = known.map_or_else(|| HeaderName::from_bytes(name.as_bytes()), |n| Ok(n.clone()));
+        headers.append(
+            name.map_err(invalid)?,
+            HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?,
+        );
+    }
+    let mut head = ureq::http::Request::builder().method(request.method).uri(request.url);
+    if let Some(none_yet) = head.headers_mut() {
+        *none_yet = headers;
     }
     if request.method == "POST" {
         send_on(agent, head.body(request.body)?, request)
     } else {
         send_on(agent, head.body(())?, request)
     }
+}
+
+fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
+    ureq::Error::Http(error.into())
 }
 
 fn send_on(
@@ -264,7 +291,7 @@ fn send_on(
 /// An answer whose body is read from it as it arrives.
 pub struct Answer<'a> {
     status: u16,
-    headers: ureq::http::HeaderMap,
+    headers: HeaderMap,
     length: Option<u64>,
     // Before the lease: the connection must be back in the agent's pool when the agent is lent again.
     body: BodyReader<'static>,

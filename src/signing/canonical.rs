@@ -138,6 +138,10 @@ fn lower_case(name: &str) -> Cow<'_, str> {
 
 /// Space and tab alone are white space; every run of them becomes one space, those at the ends go.
 fn push_collapsed(text: &mut String, value: &str) {
+    if memchr::memchr2(b' ', b'\t', value.as_bytes()).is_none() {
+        text.push_str(value);
+        return;
+    }
     let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
     if let Some(first) = words.next() {
         text.push_str(first);

@@ -221,9 +221,10 @@ impl Signer {
         let day = &date[..8];
         let (algorithm, scope) = match self.algorithm {
             Algorithm::V4 => {
-                (v4::ALGORITHM, format!("{day}/{}/{}/aws4_request", self.region, self.service))
+                let scope = [day, "/", &self.region, "/", &self.service, "/aws4_request"];
+                (v4::ALGORITHM, scope.concat())
             }
-            Algorithm::V4a => (v4a::ALGORITHM, format!("{day}/{}/aws4_request", self.service)),
+            Algorithm::V4a => (v4a::ALGORITHM, [day, "/", &self.service, "/aws4_request"].concat()),
         };
 
         let mut headers: Vec<(&'static str, String)> = Vec::with_capacity(5);
@@ -255,13 +256,18 @@ impl Signer {
             SigningKey::V4(key) => key.sign(&string_to_sign),
             SigningKey::V4a(key) => key.sign(&string_to_sign),
         };
-        headers.push((
-            "authorization",
-            format!(
-                "{algorithm} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
-                key.id
-            ),
-        ));
+        let authorization = [
+            algorithm,
+            " Credential=",
+            &key.id,
+            "/",
+            &scope,
+            ", SignedHeaders=",
+            &names,
+            ", Signature=",
+            &signature,
+        ];
+        headers.push(("authorization", authorization.concat()));
         Signed { headers, canonical_request, string_to_sign, signature }
     }
 
@@ -302,14 +308,17 @@ impl fmt::Debug for Signer {
 /// `YYYYMMDDTHHMMSSZ` in UTC.
 fn amz_date(at: OffsetDateTime) -> String {
     let at = at.to_offset(time::UtcOffset::UTC);
+    let [century, year] = [at.year() / 100, at.year() % 100].map(|n| u8::try_from(n).unwrap_or(0));
     let [month, day] = [u8::from(at.month()), at.day()];
     let (hour, minute, second) = at.to_hms();
-    let mut date = format!("{:04}0000T000000Z", at.year()).into_bytes();
-    for (place, number) in [(4, month), (6, day), (9, hour), (11, minute), (13, second)] {
+    let mut date = *b"00000000T000000Z";
+    let numbers =
+        [(0, century), (2, year), (4, month), (6, day), (9, hour), (11, minute), (13, second)];
+    for (place, number) in numbers {
         date[place] += number / 10;
         date[place + 1] += number % 10;
     }
-    String::from_utf8(date).expect("digits are ASCII")
+    str::from_utf8(&date).expect("digits are ASCII").to_owned()
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
