@@ -198,7 +198,16 @@ impl Doctor<'_> {
     /// From here to an encrypted connection. Why there is none, in the words for later checks.
     fn way(&self, report: &mut Report<'_>, times: &mut Times) -> io::Result<Option<&'static str>> {
         let probe = self.conversation.upstream().probe();
-        report.add(Finding::new(Check::Proxy, Verdict::Pass, probe.route()))?;
+        match probe.route() {
+            Ok(route) => report.add(Finding::new(Check::Proxy, Verdict::Pass, route))?,
+            Err(error) => {
+                report.add(Finding::of_error(Check::Proxy, Verdict::Fail, &error))?;
+                for check in [Check::Dns, Check::Tcp, Check::Tls] {
+                    report.add(skipped(check, NO_SUCH_PROXY))?;
+                }
+                return Ok(Some(NO_SUCH_PROXY));
+            }
+        }
 
         let started = Instant::now();
         let addresses = match probe.addresses() {
@@ -412,6 +421,7 @@ impl Server {
     }
 }
 
+const NO_SUCH_PROXY: &str = "the proxy cannot be used";
 const NOT_FOUND: &str = "the host was not found";
 const NOT_REACHED: &str = "the server is not reached";
 const NOT_TRUSTED: &str = "there is no TLS connection";

@@ -7,6 +7,7 @@ mod certificate;
 mod joining;
 mod probe;
 mod resolver;
+mod route;
 mod tls;
 
 pub use cancel::Cancel;
@@ -20,6 +21,7 @@ use crate::signing::Header;
 use cancel::cancelled;
 use joining::JoiningConnector;
 use resolver::RememberingResolver;
+use route::Route;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,6 +78,7 @@ pub struct Http {
     limits: Limits,
     /// With its port, as messages name it.
     host: String,
+    route: Route,
     resolver: RememberingResolver,
     tls: TlsConnector,
     /// One agent a connection: shutting an agent down interrupts one call and no other.
@@ -109,10 +112,12 @@ impl Http {
         if endpoint.is_local() {
             config = config.proxy(None);
         }
+        let config = config.build();
         Http {
-            config: config.build(),
             limits,
             host: endpoint.authority(),
+            route: Route::new(&config, endpoint),
+            config,
             resolver: RememberingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
             idle: Mutex::default(),
@@ -170,38 +175,31 @@ impl Http {
 
     /// What went wrong before there was an answer.
     fn in_words(&self, error: &ureq::Error) -> Error {
-        let host = &self.host;
-        let unreachable = |what: String, hint: &str| Error::new(Kind::Unreachable, what).hint(hint);
+        let (host, route) = (&self.host, &self.route);
+        if let Err(error) = route.check() {
+            return error.unsent();
+        }
         match error {
-            ureq::Error::HostNotFound => unreachable(
-                format!("lookup {host}: no such host"),
-                "check the URL, DNS, and HTTPS_PROXY",
-            )
-            .unsent(),
+            ureq::Error::HostNotFound => route.not_found(host),
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 let limit = self.limits.connect.unwrap_or_default().as_secs_f64();
+                let way = route.way(host);
                 let what = format!(
-                    "connecting to {host} took longer than {limit} s (DNS, TCP or TLS handshake timeout)"
+                    "connecting to {way} took longer than {limit} s (DNS, TCP or TLS handshake timeout)"
                 );
+                let variable = route.variable();
                 Error::new(Kind::TimedOut, what)
-                    .hint("check firewall and HTTPS_PROXY, or raise --connect-timeout")
+                    .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
             }
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                unreachable(
-                    format!("connect to {host}: connection refused"),
-                    "is the server running and the port right?",
-                )
-                .unsent()
+                route.not_connected(host, Some(error))
             }
-            ureq::Error::ConnectionFailed => unreachable(
-                format!("connect to {host}: none of its addresses can be reached"),
-                "check network, firewall and HTTPS_PROXY",
-            )
-            .unsent(),
+            ureq::Error::ConnectionFailed => route.not_connected(host, None),
+            ureq::Error::ConnectProxyFailed(why) => route.not_tunnelled(host, why),
             ureq::Error::Other(error) => match error.downcast_ref::<io::Error>() {
                 // rustls tells its own errors as invalid data; with others the handshake broke off.
                 Some(error) if error.kind() != io::ErrorKind::InvalidData => broken(error)
-                    .context(format!("TLS handshake with {host}"))
+                    .context(format!("TLS handshake with {}", route.way(host)))
                     .hint("is this the port of an https server? check HTTPS_PROXY, too")
                     .unsent(),
                 _ => self.tls_in_words(error),
@@ -218,8 +216,12 @@ impl Http {
         let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();
         let hint = if text.contains("UnknownIssuer") {
             "if the network inspects TLS, name its CA certificate with --ca-bundle FILE"
+        } else if text.contains("not valid for") {
+            "compare the host of the URL with the names in the certificate"
+        } else if text.contains("expired") || text.contains("not valid yet") {
+            "check the clock of this machine; if it is right, have the server's certificate renewed"
         } else if is_certificate {
-            "compare the host of the URL and the clock of this machine with the certificate"
+            "have the server's certificate looked at"
         } else {
             "is this the port of an https server? check HTTPS_PROXY, too"
         };

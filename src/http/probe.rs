@@ -3,15 +3,16 @@
 //! Requests do not go this way; they take the same steps inside ureq.
 
 use super::certificate::Certificate;
+use super::route::Route;
 use super::tls::other;
 use super::{Http, broken};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -32,15 +33,6 @@ pub struct Probe<'a> {
     host: String,
     port: u16,
     is_https: bool,
-    route: Route,
-}
-
-/// Which way requests go.
-enum Route {
-    Direct,
-    /// There is a proxy, but not for this host.
-    Spared,
-    Through(Proxy),
 }
 
 /// What a TLS handshake brought.
@@ -59,7 +51,6 @@ pub struct Handshake {
 
 impl Http {
     pub fn probe(&self, endpoint: &Endpoint) -> Probe<'_> {
-        let proxy = self.config.proxy();
         let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if endpoint.is_https() { 443 } else { 80 });
         Probe {
@@ -67,19 +58,15 @@ impl Http {
             host: endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
             is_https: endpoint.is_https(),
-            route: match proxy {
-                None => Route::Direct,
-                Some(proxy) if proxy.is_no_proxy(&uri) => Route::Spared,
-                Some(proxy) => Route::Through(proxy.clone()),
-            },
         }
     }
 }
 
 impl Probe<'_> {
     /// The proxy in between, without its password, or why there is none.
-    pub fn route(&self) -> String {
-        match &self.route {
+    pub fn route(&self) -> Result<String, Error> {
+        self.http.route.check()?;
+        Ok(match &self.http.route {
             Route::Direct => "none: requests go straight to the server".to_owned(),
             Route::Spared => "NO_PROXY names this host: requests go straight to it".to_owned(),
             Route::Through(proxy) => {
@@ -88,18 +75,18 @@ impl Probe<'_> {
                     (Some(_), None) => ", with a user name",
                     (Some(_), Some(_)) => ", with user name and password",
                 };
-                format!("{:?} proxy {}:{}{user}", proxy.protocol(), proxy.host(), proxy.port())
+                format!("{} proxy {}:{}{user}", proxy.protocol(), proxy.host(), proxy.port())
             }
-        }
+        })
     }
 
     pub fn is_through_proxy(&self) -> bool {
-        matches!(self.route, Route::Through(_))
+        self.http.route.proxy().is_some()
     }
 
     /// Who is connected to: the server, or the proxy.
     pub fn next_hop(&self) -> (&str, u16) {
-        match &self.route {
+        match &self.http.route {
             Route::Through(proxy) => (proxy.host(), proxy.port()),
             _ => (&self.host, self.port),
         }
@@ -114,33 +101,24 @@ impl Probe<'_> {
         let addresses: Vec<SocketAddr> = match finding.recv_timeout(self.limit()) {
             Ok(Ok(addresses)) => addresses,
             Ok(Err(_)) => Vec::new(),
-            Err(_) => {
-                return Err(Error::new(Kind::TimedOut, format!("lookup {host}: no answer"))
-                    .hint("check DNS and network"));
-            }
+            Err(_) => return Err(self.http.route.no_answer(&self.http.host)),
         };
         if addresses.is_empty() {
-            return Err(Error::new(Kind::Unreachable, format!("lookup {host}: no such host"))
-                .hint("check the URL, DNS, and HTTPS_PROXY"));
+            return Err(self.http.route.not_found(&self.http.host));
         }
         Ok(addresses)
     }
 
     /// To the first address that lets us.
     pub fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let mut last = None;
         for address in addresses {
             match TcpStream::connect_timeout(address, self.limit()) {
                 Ok(stream) => return Ok((stream, *address)),
-                Err(error) => last = error,
+                Err(error) => last = Some(error),
             }
         }
-        let (host, port) = self.next_hop();
-        let hint = match last.kind() {
-            io::ErrorKind::ConnectionRefused => "is the server running and the port right?",
-            _ => "check network, firewall and HTTPS_PROXY",
-        };
-        Err(Error::new(Kind::Unreachable, format!("connect to {host}:{port}: {last}")).hint(hint))
+        Err(self.http.route.not_connected(&self.http.host, last.as_ref()))
     }
 
     /// `None` where there is no TLS to look at.
@@ -149,7 +127,7 @@ impl Probe<'_> {
             .set_read_timeout(Some(self.limit()))
             .and_then(|()| stream.set_write_timeout(Some(self.limit())));
         limited.map_err(|error| broken(&error))?;
-        if let Route::Through(proxy) = &self.route {
+        if let Some(proxy) = self.http.route.proxy() {
             // A proxy that is itself reached by TLS, or no HTTP proxy at all: ureq alone knows how.
             if proxy.protocol() != ProxyProtocol::Http {
                 return Ok(None);
@@ -189,10 +167,7 @@ impl Probe<'_> {
             head.push_str(&STANDARD.encode(pair));
             head.push_str("\r\n");
         }
-        let refused = |why: String| {
-            Error::new(Kind::Unreachable, format!("CONNECT {host}:{port} through the proxy: {why}"))
-                .hint("check HTTPS_PROXY, its user and password, and NO_PROXY")
-        };
+        let refused = |why: &str| self.http.route.not_tunnelled(&self.http.host, why);
         let mut answer = Vec::new();
         let exchange = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| {
             let mut byte = [0];
@@ -202,10 +177,10 @@ impl Probe<'_> {
             }
             Ok(())
         });
-        exchange.map_err(|error| refused(error.to_string()))?;
+        exchange.map_err(|error| refused(&error.to_string()))?;
         let answer = String::from_utf8_lossy(&answer);
         let status = answer.split_whitespace().nth(1).unwrap_or_default();
-        if status.starts_with('2') { Ok(()) } else { Err(refused(format!("HTTP {status}"))) }
+        if status.starts_with('2') { Ok(()) } else { Err(refused(&format!("HTTP {status}"))) }
     }
 
     fn limit(&self) -> Duration {

@@ -3,6 +3,7 @@
 //! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
 //! limit. Addresses are remembered for a short time instead, and forgotten when they do not lead anywhere.
 
+use super::route::is_socks;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +48,10 @@ impl Resolver for RememberingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        // ureq would leave such a proxy out and go straight to the server; `Route::check` says why this is not done.
+        if config.proxy().is_some_and(|proxy| is_socks(proxy) && !proxy.is_no_proxy(uri)) {
+            return Err(ureq::Error::ConnectionFailed);
+        }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let known =
             literal(uri).map(|address| vec![address]).or_else(|| self.remembered(authority));

@@ -205,7 +205,10 @@ fn the_way_to_the_server() {
     drop(closed);
     let ended = launch(&format!("http://127.0.0.1:{port}/mcp"), &sts).run("");
     assert_eq!(ended.code, Some(1));
-    assert_check(&ended, "TCP", "fail", &["refused", "mend: is the server running"]);
+    let words =
+        &[&format!("connect to 127.0.0.1:{port}: connection refused")[..], "mend: is the server"];
+    assert_check(&ended, "TCP", "fail", words);
+    assert!(!text(&ended).contains("os error"), "{}", text(&ended));
     for name in ["TLS", "clock", "initialize", "server", "tools", "latency"] {
         assert_check(&ended, name, "skip", &["the server is not reached"]);
     }
@@ -214,6 +217,28 @@ fn the_way_to_the_server() {
     let words = &["lookup mcp.invalid: no such host", "mend: check the URL, DNS"];
     assert_check(&ended, "DNS", "fail", words);
     assert_check(&ended, "initialize", "skip", &["the host was not found"]);
+
+    // It is not the server that is dead, but the proxy.
+    let through = |proxy: &str| {
+        launch("https://mcp.example/", &sts)
+            .env("HTTPS_PROXY", proxy)
+            .env("NO_PROXY", "127.0.0.1")
+            .run("")
+    };
+    let ended = through(&format!("http://127.0.0.1:{port}"));
+    let words = &[
+        &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
+        "mend: check HTTPS_PROXY",
+    ];
+    assert_check(&ended, "TCP", "fail", words);
+    let ended = through("http://no-such-proxy.invalid:3128");
+    let words = &["lookup no-such-proxy.invalid:3128 (the proxy)", "mend: check HTTPS_PROXY"];
+    assert_check(&ended, "DNS", "fail", words);
+    let ended = through("socks5://127.0.0.1:9");
+    assert_eq!(ended.code, Some(1));
+    let words = &["HTTPS_PROXY: socks5 is not supported", "mend: name an http:// proxy"];
+    assert_check(&ended, "proxy", "fail", words);
+    assert_check(&ended, "TCP", "skip", &["the proxy cannot be used"]);
 }
 
 #[test]

@@ -58,9 +58,15 @@ fn f4_who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
             &["UnknownIssuer", "Corporate Inspection CA", "--ca-bundle"][..],
         ),
         (own, &["--ca-bundle"]),
-        (authority.sign(&expired), &["expired", "clock"]),
-        (authority.sign(&early), &["not valid yet", "clock"]),
-        (authority.sign(&elsewhere), &["not valid for name", "host of the URL"]),
+        (authority.sign(&expired), &["expired", "(check the clock of this machine"]),
+        (authority.sign(&early), &["not valid yet", "(check the clock of this machine"]),
+        (
+            authority.sign(&elsewhere),
+            &[
+                "not valid for name",
+                "(compare the host of the URL with the names in the certificate)",
+            ],
+        ),
     ] {
         let server = TlsServer::start(&identity);
         let mut program = trusting(&authority, &server.url());
@@ -158,6 +164,56 @@ fn f3_https_goes_through_the_proxy_by_connect_with_its_credentials() {
         .run(&format!("{PING}\n"));
     assert!(!ended.lines[0].contains("\"result\""), "{:?}", ended.lines);
     assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+/// Whoever has a dead proxy must not be sent to look at the server.
+#[test]
+fn f3_a_proxy_that_cannot_be_used_is_named_with_its_variable() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    // Answers everything but what is asked for.
+    let plain = Server::start(ServerOptions::default());
+    let refused = &[
+        &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
+        "(check HTTPS_PROXY)",
+    ];
+    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
+    let cases: [(&str, String, &[&str]); 6] = [
+        ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
+        (
+            "https_proxy",
+            format!("http://127.0.0.1:{port}"),
+            &["(the proxy): connection refused (check https_proxy)"],
+        ),
+        (
+            "HTTPS_PROXY",
+            "http://no-such-proxy.invalid:3128".to_owned(),
+            &["lookup no-such-proxy.invalid:3128 (the proxy): no such host (check HTTPS_PROXY)"],
+        ),
+        ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), no_tunnel),
+        (
+            "HTTPS_PROXY",
+            format!("socks5://127.0.0.1:{port}"),
+            &["HTTPS_PROXY: socks5 is not supported (name an http:// proxy)"],
+        ),
+        (
+            "ALL_PROXY",
+            format!("socks5h://127.0.0.1:{port}"),
+            &["ALL_PROXY: socks5h is not supported (name an http:// proxy)"],
+        ),
+    ];
+    for (variable, proxy, words) in cases {
+        let launch = Launch::to("https://mcp.example/mcp").arg("--retries=0").env(variable, &proxy);
+        let mut program = launch.start();
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), words);
+        assert!(!answer.to_string().contains("is the server running"), "{answer}");
+    }
+    // Whom it is not for, it does not hinder.
+    let mut program =
+        Launch::to(&plain.url("/mcp")).env("ALL_PROXY", "socks5://127.0.0.1:1").start();
+    assert!(program.ask(PING)["result"].is_object());
 }
 
 #[test]
