@@ -34,6 +34,7 @@ mod retry;
 pub mod session;
 pub mod signing;
 mod skew;
+mod spelling;
 mod splice;
 mod standby;
 pub mod tools;

@@ -5,6 +5,7 @@ use super::table::{Key, Row, TABLE, Takes};
 use super::wrong;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::spelling::nearest;
 use std::ffi::{OsStr, OsString};
 
 /// The command line, or the request it makes instead of running.
@@ -22,6 +23,17 @@ pub(super) struct Flags {
     pub(super) values: Vec<(Key, Value)>,
     /// Flags of other proxies that are taken and mean nothing here.
     pub(super) without_meaning: Vec<String>,
+    /// What was not understood, in the order in which it was typed.
+    pub(super) problems: Vec<Error>,
+    /// What the problems are about, so that it is not reported missing as well.
+    pub(super) in_doubt: Vec<Key>,
+}
+
+impl Flags {
+    fn doubt(&mut self, key: Option<Key>, problem: Error) {
+        self.in_doubt.extend(key);
+        self.problems.push(problem);
+    }
 }
 
 /// Flags of other proxies, and whether a value follows. They are taken so that nothing but the command need be
@@ -32,7 +44,10 @@ const OF_OTHERS: [(&str, bool); 2] = [("protocol-version", true), ("retry-empty-
 pub(super) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
-/// The word that may stand before everything else.
+/// What may stand before everything else.
+pub(super) const COMMANDS: [&str; 2] = ["doctor", "completions"];
+
+/// The same, as it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Doctor,
@@ -80,8 +95,8 @@ impl<'a> Given<'a> {
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
     let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
     let mut flags = Flags::default();
-    let mut problems = Vec::new();
-    let mut targets = 0;
+    // Each with the number of values that stand before it.
+    let mut targets: Vec<(usize, String)> = Vec::new();
     let mut word = None;
     let mut shell = None;
     let mut after_unknown_flag = false;
@@ -90,14 +105,14 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
             Ok(Some(argument)) => argument,
             Ok(None) => break,
             Err(error) => {
-                problems.push(error);
+                flags.doubt(None, error);
                 continue;
             }
         };
         let (name, inline) = match argument {
             Argument::Flag(name, inline) => (name, inline),
             // Whether the unknown flag takes a value is unknown too, so what follows it is not judged.
-            Argument::Plain(_) if after_unknown_flag => {
+            Argument::Plain(text) if after_unknown_flag && !is_target(text.as_ref()) => {
                 after_unknown_flag = false;
                 continue;
             }
@@ -105,22 +120,19 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
                 shell = Shell::of(&text);
                 continue;
             }
-            Argument::Plain(text) if word.is_none() && targets == 0 && text == "doctor" => {
+            Argument::Plain(text) if word.is_none() && targets.is_empty() && text == "doctor" => {
                 word = Some(Word::Doctor);
                 continue;
             }
-            Argument::Plain(text) if word.is_none() && targets == 0 && text == "completions" => {
+            Argument::Plain(text)
+                if word.is_none() && targets.is_empty() && text == "completions" =>
+            {
                 word = Some(Word::Completions);
                 continue;
             }
             Argument::Plain(text) => {
-                targets += 1;
-                if !text.trim().is_empty() {
-                    let from = "the URL".to_owned();
-                    flags
-                        .values
-                        .push((Key::TargetUrl, Value { text: text.trim().to_owned(), from }));
-                }
+                after_unknown_flag = false;
+                targets.push((flags.values.len(), text.trim().to_owned()));
                 continue;
             }
         };
@@ -130,15 +142,21 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
             flags.without_meaning.push(format!("--{name}"));
             continue;
         }
-        let Some((row, opposite)) = find(&name) else {
+        let meant = meant(&name);
+        let found = find(&name);
+        if found.is_none() {
+            flags.doubt(meant.map(|row| row.key), unknown_flag(&name, meant));
+        }
+        // The flag that was probably meant takes its value, so that the rest is read as it was meant.
+        let Some((row, opposite)) = found.or(meant.map(|row| (row, false))) else {
             after_unknown_flag = inline.is_none();
-            problems.push(unknown_flag(&name));
             continue;
         };
         after_unknown_flag = false;
         match row.key {
-            Key::Help => return Ok(Line::Help),
-            Key::Version => return Ok(Line::Version),
+            Key::Help if found.is_some() => return Ok(Line::Help),
+            Key::Version if found.is_some() => return Ok(Line::Version),
+            Key::Help | Key::Version => continue,
             _ => {}
         }
         match arguments.values(row, &name, opposite, inline) {
@@ -148,24 +166,39 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
                     .filter(|text| !text.is_empty())
                     .map(|text| (row.key, Value { text, from: format!("--{name}") })),
             ),
-            Err(error) => problems.push(error),
+            Err(error) if found.is_some() => flags.doubt(Some(row.key), error),
+            Err(_) => {}
         }
     }
-    if targets > 1 {
-        // The words are not repeated: they may be the rest of an unquoted header.
-        problems.push(wrong("more than one URL or ARN is given", "quote values that hold blanks"));
-    }
+    take_target(&mut flags, targets);
     if word == Some(Word::Completions) && shell.is_none() {
-        problems.push(wrong("completions are for bash, fish or zsh", "name one of them"));
+        flags.doubt(None, wrong("completions are for bash, fish or zsh", "name one of them"));
     }
-    if !problems.is_empty() {
-        return Err(problems);
+    if word == Some(Word::Completions) && !flags.problems.is_empty() {
+        return Err(flags.problems);
     }
     Ok(match (word, shell) {
         (None, _) => Line::Given(flags),
         (Some(_), Some(shell)) => Line::Completions(shell),
         (Some(_), None) => Line::Doctor(flags),
     })
+}
+
+/// What stands by itself is the URL or the ARN. Of several, one that looks like it.
+fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
+    if targets.len() > 1 {
+        // The words are not repeated: they may be the rest of an unquoted header.
+        let mend = match nearest(&targets[0].1, COMMANDS) {
+            Some(command) => format!("did you mean {command}?"),
+            None => "quote values that hold blanks; the commands are doctor and completions".into(),
+        };
+        flags.doubt(Some(Key::TargetUrl), wrong("more than one URL or ARN is given", &mend));
+    }
+    let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
+    let target = targets.into_iter().nth(like_one.unwrap_or(0));
+    if let Some((at, text)) = target.filter(|(_, text)| !text.is_empty()) {
+        flags.values.insert(at, (Key::TargetUrl, Value { text, from: "the URL".to_owned() }));
+    }
 }
 
 enum Argument {
@@ -280,36 +313,21 @@ fn find(name: &str) -> Option<(&'static Row, bool)> {
     }
 }
 
-fn unknown_flag(name: &str) -> Error {
-    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+/// The row of a flag that is spelt nearly so.
+fn meant(name: &str) -> Option<&'static Row> {
     let flags = TABLE.iter().flat_map(|row| row.flags).filter(|flag| flag.len() > 1);
-    let near = flags
-        .map(|flag| (distance(name, flag), *flag))
-        .filter(|(distance, flag)| {
-            *distance <= 1 + flag.len() / 4 || (name.len() > 2 && flag.starts_with(name))
-        })
-        .min();
-    let hint = match near {
-        Some((_, flag)) => format!("did you mean --{flag}?"),
+    let near = nearest(name, flags.copied())?;
+    find(near).map(|(row, _)| row)
+}
+
+fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
+    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
+    let hint = match nearest(name, flags) {
+        Some(flag) => format!("did you mean --{flag}?"),
         None => "see --help".to_owned(),
     };
     wrong(&format!("unknown flag {dashes}{name}"), &hint)
-}
-
-/// How many letters must be put in, taken out or exchanged to turn one word into the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in to.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }
 
 fn text(argument: OsString, what: &str) -> Result<String, Error> {
@@ -390,7 +408,11 @@ mod tests {
     #[test]
     fn mistakes_are_listed_all_at_once() {
         let check = |line: &[&str], expected: &[&str]| {
-            let problems = read_words(line).err().unwrap_or_default();
+            let problems = match read_words(line) {
+                Ok(Line::Given(flags)) => flags.problems,
+                Ok(_) => Vec::new(),
+                Err(problems) => problems,
+            };
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             let expected: Vec<String> =
                 expected.iter().map(|text| format!("configuration error: {text}")).collect();
@@ -417,9 +439,13 @@ mod tests {
         );
         check(&["--profile", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (leave it out)"]);
+        let quote = "more than one URL or ARN is given \
+                     (quote values that hold blanks; the commands are doctor and completions)";
+        check(&["a", "hush", "b"], &[quote]);
+        check(&["serve", "https://a"], &[quote]);
         check(
-            &["a", "hush", "b"],
-            &["more than one URL or ARN is given (quote values that hold blanks)"],
+            &["docter", "https://a"],
+            &["more than one URL or ARN is given (did you mean doctor?)"],
         );
     }
 
@@ -428,8 +454,9 @@ mod tests {
     fn what_is_not_utf_8_is_refused() {
         use std::os::unix::ffi::OsStringExt;
         let check = |line: &[&[u8]]| {
-            let line = line.iter().map(|word| OsString::from_vec(word.to_vec()));
-            assert!(read(line).is_err_and(|problems| problems[0].message().contains("UTF-8")));
+            let words = line.iter().map(|word| OsString::from_vec(word.to_vec()));
+            let Ok(Line::Given(flags)) = read(words) else { panic!("{line:?}") };
+            assert!(flags.problems[0].message().contains("UTF-8"));
         };
         check(&[b"--region", b"\xff"]);
         check(&[b"--region=\xff"]);

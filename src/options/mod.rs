@@ -165,7 +165,7 @@ pub fn parse(
         Line::Doctor(flags) => (flags, true),
         Line::Given(flags) => (flags, false),
     };
-    let given::Flags { values, mut without_meaning } = flags;
+    let given::Flags { values, mut without_meaning, problems: not_understood, in_doubt } = flags;
     without_meaning.extend(
         given::VARIABLES_OF_OTHERS
             .iter()
@@ -177,6 +177,7 @@ pub fn parse(
         given,
         environment,
         problems: Vec::new(),
+        in_doubt,
         notes: Vec::new(),
         origins: Origins::default(),
     };
@@ -186,6 +187,10 @@ pub fn parse(
     }
     let (options, problems) = reading.options(profile);
     let options = Box::new(Options { without_meaning, ..options });
+    if !not_understood.is_empty() {
+        // All at once, so that they can be mended at once.
+        return Err(not_understood.into_iter().chain(problems).collect());
+    }
     if is_doctor {
         return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
     }
@@ -223,6 +228,8 @@ struct Reading<'a> {
     given: Given<'a>,
     environment: &'a Environment,
     problems: Vec<(Key, Error)>,
+    /// A problem is known already of these.
+    in_doubt: Vec<Key>,
     notes: Vec<String>,
     origins: Origins,
 }
@@ -328,7 +335,9 @@ impl Reading<'_> {
     }
 
     fn report(&mut self, key: Key, error: Error) {
-        self.problems.push((key, error));
+        if !self.in_doubt.contains(&key) {
+            self.problems.push((key, error));
+        }
     }
 
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
@@ -634,6 +643,32 @@ mod tests {
             "--log-format: unknown log format: xml (text or json)",
         ];
         assert_eq!(shown, expected.map(|text| format!("configuration error: {text}")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_listed_with_the_rest() {
+        let check = |line: &str, expected: &[&str]| {
+            let expected: Vec<String> =
+                expected.iter().map(|text| format!("configuration error: {text}")).collect();
+            assert_eq!(problems(line, &[]), expected, "{line}");
+        };
+        let unknown = "unknown flag --regoin (did you mean --region?)";
+        let retries = "--retries: not a number from 0 to 10: 11 (3 is usual)";
+        check(
+            &format!("--frob --retries 11 {API}"),
+            &["unknown flag --frob (see --help)", retries],
+        );
+        // What was probably meant is not reported missing as well.
+        let custom = "https://mcp.example.com --service s3";
+        check(&format!("{custom} --regoin us-east-1 --retries=11"), &[unknown, retries]);
+        check(&format!("{custom} --regoin"), &[unknown]);
+        check(
+            &format!("--target-ulr {API} --retries 11"),
+            &["unknown flag --target-ulr (did you mean --target-url?)", retries],
+        );
+        check(&format!("{custom} --region"), &["--region needs a value (write --region REGION)"]);
+        let line = format!("doctor {API} --retires 11");
+        check(&line, &["unknown flag --retires (did you mean --retries?)"]);
     }
 
     #[test]

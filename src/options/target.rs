@@ -1,9 +1,11 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
+use super::given::COMMANDS;
 use super::wrong;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::inference;
+use crate::spelling::nearest;
 
 /// The endpoint to send to, out of a URL or an ARN.
 pub(super) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
@@ -12,6 +14,13 @@ pub(super) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
         return inference::agentcore_url(text, qualifier)
             .and_then(|url| Endpoint::parse(&url))
             .map_err(in_context);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        let mend = match nearest(text, COMMANDS) {
+            Some(command) => format!("did you mean {command}?"),
+            None => "write https://…; the commands are doctor and completions".to_owned(),
+        };
+        return Err(wrong("target URL has no scheme", &mend));
     }
     let endpoint = Endpoint::parse(text).map_err(in_context)?;
     if endpoint.had_user_info() {
