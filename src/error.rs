@@ -4,6 +4,7 @@
 //! something else: `message::error_line` into a JSON-RPC error, `main` into a line on stderr and an exit code.
 
 use std::fmt;
+use std::io;
 
 /// What a failure is, named by who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub struct Error {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    advice: Option<&'static str>,
     aws: Option<Box<AwsError>>,
     is_unsent: bool,
 }
@@ -70,13 +72,27 @@ pub struct AwsError {
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, aws: None, is_unsent: false }
+        Error {
+            kind,
+            message: message.into(),
+            hint: None,
+            advice: None,
+            aws: None,
+            is_unsent: false,
+        }
     }
 
     /// Says what the reader can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// What can be done about all errors of this kind; a hint, which is for this one, goes before it.
+    #[must_use]
+    pub fn advice(mut self, advice: &'static str) -> Error {
+        self.advice = Some(advice);
         self
     }
 
@@ -115,7 +131,7 @@ impl Error {
     }
 
     pub fn what_to_do(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.hint.as_deref().or(self.advice)
     }
 
     pub fn aws_error(&self) -> Option<&AwsError> {
@@ -123,15 +139,19 @@ impl Error {
     }
 }
 
-/// The message, and the hint in brackets behind it.
+/// The message, and behind it, each in brackets, the hint and the advice.
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(out, " ({hint})"),
-            None => Ok(()),
-        }
+        let mends = [self.hint.as_deref(), self.advice];
+        mends.into_iter().flatten().try_for_each(|mend| write!(out, " ({mend})"))
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What the system says of a failure, without its number, which says the same.
+pub fn words_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}

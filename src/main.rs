@@ -6,7 +6,7 @@ use sigv4_proxy::credentials::profile::Role;
 use sigv4_proxy::credentials::{self, CredentialCache, Settings};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::error::{Error, Kind};
+use sigv4_proxy::error::{Error, Kind, words_of};
 use sigv4_proxy::http::{CaBundle, Http, Limits};
 use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
@@ -41,9 +41,7 @@ fn main() -> ExitCode {
 fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     keep_memory_to_ourselves();
     let log = Log::new(options.log_level, options.log_format, options.log_file.as_deref())
-        .map_err(|error| {
-            Error::new(Kind::Usage, format!("configuration error: log file: {error}"))
-        })?;
+        .map_err(|error| no_log_file(options, &error))?;
     for note in &options.notes {
         log.debug(note);
     }
@@ -104,6 +102,17 @@ fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     log.flush();
     Ok(())
+}
+
+fn no_log_file(options: &Options, error: &io::Error) -> Error {
+    let path = options.log_file.clone().unwrap_or_default();
+    let (named_by, path, why) = (&options.origins.log_file, path.display(), words_of(error));
+    Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
+        match error.kind() {
+            io::ErrorKind::NotFound => "name a file in a folder that exists",
+            _ => "name a file that can be written",
+        },
+    )
 }
 
 /// What an AWS profile says beside credentials.

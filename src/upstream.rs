@@ -241,9 +241,14 @@ impl Upstream {
             if error.kind() == Kind::Cancelled {
                 return error;
             }
-            Error::new(Kind::Credentials, format!("failed to load AWS credentials: {error}")).hint(
+            let what = format!("failed to load AWS credentials: {}", error.message());
+            let told = Error::new(Kind::Credentials, what).advice(
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
-            )
+            );
+            match error.what_to_do() {
+                Some(hint) => told.hint(hint),
+                None => told,
+            }
         })
     }
 

@@ -430,7 +430,8 @@ fn environment_keys(
     let Some(id) = environment.get("AWS_ACCESS_KEY_ID") else { return Ok(None) };
     let Some(secret) = environment.get("AWS_SECRET_ACCESS_KEY") else {
         let message = "AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not";
-        return Err(Error::new(Kind::Credentials, message));
+        let hint = "set AWS_SECRET_ACCESS_KEY as well, or unset AWS_ACCESS_KEY_ID";
+        return Err(Error::new(Kind::Credentials, message).hint(hint));
     };
     let token = environment.first(&["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]);
     for (variable, value) in [("AWS_ACCESS_KEY_ID", id)].into_iter().chain(token) {

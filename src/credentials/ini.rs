@@ -104,9 +104,9 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
 
 /// UTF-8, a byte order mark skipped: Notepad writes one.
 fn text(bytes: &[u8]) -> Result<&str, Error> {
-    let error = || Error::new(Kind::Credentials, "not UTF-8");
+    let error = || Error::new(Kind::Credentials, "not UTF-8").hint("save FILE as UTF-8");
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(error().hint("UTF-16? Save the file as UTF-8"));
+        return Err(error().hint("UTF-16? save FILE as UTF-8"));
     }
     str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|_| error())
 }
@@ -245,8 +245,15 @@ fn indentation(line: &str) -> usize {
     line.len() - line.trim_start_matches(BLANK).len()
 }
 
+/// `FILE` in the hint is for whoever knows which file it is.
 fn at_line(line: usize, message: &str) -> Error {
+    let form = match message {
+        "a setting before any section" => "[default] above it",
+        "a section header does not end with ]" => "[NAME]",
+        _ => "NAME = VALUE",
+    };
     Error::new(Kind::Credentials, format!("line {line}: {message}"))
+        .hint(format!("mend line {line} of FILE: {form}"))
 }
 
 #[cfg(test)]
@@ -352,9 +359,9 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text() {
         let error = |bytes| parse(bytes, Dialect::Config).unwrap_err().to_string();
-        assert_eq!(error(b"[a\xff]"), "not UTF-8");
-        assert_eq!(error(b"\xff\xfe[\0"), "not UTF-8 (UTF-16? Save the file as UTF-8)");
-        assert_eq!(error(b"\xfe\xff\0["), "not UTF-8 (UTF-16? Save the file as UTF-8)");
+        assert_eq!(error(b"[a\xff]"), "not UTF-8 (save FILE as UTF-8)");
+        assert_eq!(error(b"\xff\xfe[\0"), "not UTF-8 (UTF-16? save FILE as UTF-8)");
+        assert_eq!(error(b"\xfe\xff\0["), "not UTF-8 (UTF-16? save FILE as UTF-8)");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::call::shown;
-use super::{Credentials, Source, access_key, time_of};
+use super::{Credentials, Source, access_key, shell_word, time_of};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 
@@ -33,7 +33,13 @@ pub(super) fn credentials(
 ) -> Result<Credentials, Error> {
     run(command, LIMIT, cancel).and_then(|output| understood(&output, profile)).map_err(|error| {
         let what = error.message();
+        // The command itself is not shown: it may hold a secret. This one runs it, and shows none.
+        let hint = format!(
+            "run it in a terminal: aws sts get-caller-identity --profile {}",
+            shell_word(profile)
+        );
         Error::new(error.kind(), format!("profile {profile:?}: credential_process {what}"))
+            .hint(hint)
     })
 }
 

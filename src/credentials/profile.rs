@@ -8,6 +8,7 @@ use super::{access_key, sendable};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::signing::AccessKey;
+use crate::spelling::nearest;
 
 /// Which profile is meant, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,12 @@ impl Files {
     /// Each file as its name in messages and its bytes.
     pub fn parse(config: (&Path, &[u8]), credentials: (&Path, &[u8])) -> Result<Files, Error> {
         let parse = |(path, bytes): (&Path, &[u8]), dialect| {
-            let sections = ini::parse(bytes, dialect).map_err(|e| e.context(path.display()))?;
+            let sections = ini::parse(bytes, dialect).map_err(|error| {
+                let file = path.display();
+                let hint = error.what_to_do().unwrap_or_default();
+                let hint = hint.replacen("FILE", &file.to_string(), 1);
+                error.context(file).hint(hint)
+            })?;
             Ok(File { path: path.to_owned(), sections })
         };
         Ok(Files {
@@ -81,21 +87,31 @@ impl Files {
         } else {
             String::new()
         };
-        let names = self.names();
+        let names = self.shown_names();
         let message = format!(
             "profile {name:?} could not be found in {config} or {credentials} ({names}){advice}"
         );
-        Error::new(Kind::Credentials, message)
+        let error = Error::new(Kind::Credentials, message);
+        match nearest(name, self.names()) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error,
+        }
     }
 
-    /// The profiles there are, the first twenty by name.
-    fn names(&self) -> String {
-        const SHOWN: usize = 20;
+    /// The profiles there are, by name.
+    fn names(&self) -> Vec<&str> {
         let (config, credentials) = (&self.config.sections, &self.credentials.sections);
         let mut names: Vec<&str> =
             config.profiles.keys().chain(credentials.profiles.keys()).map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();
+        names
+    }
+
+    /// The first twenty of them.
+    fn shown_names(&self) -> String {
+        const SHOWN: usize = 20;
+        let names = self.names();
         match names.len() {
             0 => "no profiles there".to_owned(),
             count if count > SHOWN => {
@@ -411,10 +427,17 @@ impl<'a> Profile<'a> {
         let (id, secret) = match (setting("aws_access_key_id"), setting("aws_secret_access_key")) {
             (Some(id), Some(secret)) => (id, secret),
             (Some(_), None) => {
-                return Err(self.fault("aws_secret_access_key is missing beside aws_access_key_id"));
+                return Err(self
+                    .fault("aws_secret_access_key is missing beside aws_access_key_id")
+                    .hint(format!(
+                        "set aws_secret_access_key beside it in {}",
+                        file.path.display()
+                    )));
             }
             (None, Some(_)) => {
-                return Err(self.fault("aws_access_key_id is missing beside aws_secret_access_key"));
+                return Err(self
+                    .fault("aws_access_key_id is missing beside aws_secret_access_key")
+                    .hint(format!("set aws_access_key_id beside it in {}", file.path.display())));
             }
             (None, None) => return Ok(None),
         };
@@ -605,14 +628,18 @@ mod tests {
     #[test]
     fn half_a_pair_is_an_error_and_is_not_completed() {
         let both = "aws_access_key_id=A\naws_secret_access_key=S";
-        let no_secret =
-            "profile \"default\": aws_secret_access_key is missing beside aws_access_key_id";
-        let no_id =
-            "profile \"default\": aws_access_key_id is missing beside aws_secret_access_key";
+        let no_secret = "profile \"default\": aws_secret_access_key is missing beside aws_access_key_id \
+             (set aws_secret_access_key beside it in credentials)";
+        let no_id = |file| {
+            format!(
+                "profile \"default\": aws_access_key_id is missing beside aws_secret_access_key \
+                 (set aws_access_key_id beside it in {file})"
+            )
+        };
         assert_eq!(plan("", "aws_access_key_id=A"), no_secret);
         assert_eq!(plan("", "aws_access_key_id=A\naws_secret_access_key="), no_secret);
-        assert_eq!(plan("aws_secret_access_key=S", ""), no_id);
-        assert_eq!(plan(both, "aws_secret_access_key=S"), no_id);
+        assert_eq!(plan("aws_secret_access_key=S", ""), no_id("config"));
+        assert_eq!(plan(both, "aws_secret_access_key=S"), no_id("credentials"));
     }
 
     #[test]
@@ -665,6 +692,7 @@ mod tests {
             missing("", "[profile x]"),
             "no profiles there); write [x] instead of [profile x] in credentials"
         );
+        assert_eq!(missing("[profile xy]", ""), "profiles there: xy) (did you mean xy?)");
         let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
         let many = many.concat();
         assert!(missing("", &many).ends_with("p18, p19 and 5 more)"));

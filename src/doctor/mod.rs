@@ -120,9 +120,15 @@ impl Doctor<'_> {
             let plural = if count == 1 { "" } else { "s" };
             let found = format!("{count} problem{plural}");
             let details = self.problems.iter().map(ToString::to_string).collect();
-            return Finding::new(Check::Configuration, Verdict::Fail, found)
+            let finding = Finding::new(Check::Configuration, Verdict::Fail, found)
                 .details(details)
                 .mend("see sigv4-proxy --help and docs/configuration.md");
+            let has_target = !origins.endpoint.is_empty();
+            return if has_target {
+                finding
+            } else {
+                finding.why("nothing can be sent without it")
+            };
         }
         let options = self.options;
         let mut details = vec![format!(

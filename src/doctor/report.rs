@@ -45,13 +45,15 @@ pub(super) struct Finding {
     pub(super) found: String,
     /// More of it, a line each.
     pub(super) details: Vec<String>,
+    /// Why it matters, where that is not what it is for the whole check.
+    pub(super) why: Option<&'static str>,
     /// The command or setting that mends it.
     pub(super) mend: Option<String>,
 }
 
 impl Finding {
     pub(super) fn new(check: Check, verdict: Verdict, found: impl Into<String>) -> Finding {
-        Finding { check, verdict, found: found.into(), details: Vec::new(), mend: None }
+        Finding { check, verdict, found: found.into(), details: Vec::new(), why: None, mend: None }
     }
 
     pub(super) fn of_error(check: Check, verdict: Verdict, error: &Error) -> Finding {
@@ -65,6 +67,14 @@ impl Finding {
 
     pub(super) fn mend(self, mend: impl Into<String>) -> Finding {
         Finding { mend: Some(mend.into()), ..self }
+    }
+
+    pub(super) fn why(self, why: &'static str) -> Finding {
+        Finding { why: Some(why), ..self }
+    }
+
+    fn shown_why(&self) -> &'static str {
+        self.why.unwrap_or_else(|| self.check.why())
     }
 
     /// Why it matters is told where something is wrong.
@@ -168,7 +178,7 @@ impl<'a> Report<'a> {
             writeln!(self.out, "{:21}{}", "", without_controls(detail))?;
         }
         if finding.is_bad() {
-            writeln!(self.out, "{:21}why:  {}", "", finding.check.why())?;
+            writeln!(self.out, "{:21}why:  {}", "", finding.shown_why())?;
             if let Some(mend) = &finding.mend {
                 writeln!(self.out, "{:21}mend: {}", "", without_controls(mend))?;
             }
@@ -209,7 +219,7 @@ fn as_json(finding: &Finding) -> Value {
         "details": finding.details,
     });
     if finding.is_bad() {
-        json["why"] = finding.check.why().into();
+        json["why"] = finding.shown_why().into();
     }
     if let Some(mend) = finding.mend.as_ref().filter(|_| finding.is_bad()) {
         json["mend"] = mend.as_str().into();

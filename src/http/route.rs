@@ -3,7 +3,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, words_of};
 use std::io;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -100,7 +100,7 @@ impl Route {
                 "is the server running and the port right?",
             ),
             Some(error) => self.unreachable(
-                format!("connect to {hop}: {error}"),
+                format!("connect to {hop}: {}", words_of(error)),
                 "check network, firewall and HTTPS_PROXY",
             ),
             None => self.unreachable(

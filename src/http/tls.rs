@@ -5,7 +5,7 @@
 
 use super::certificate::Certificate;
 use super::locked;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, words_of};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
@@ -44,8 +44,9 @@ impl CaBundle {
     pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
         let wrong = |why: String| {
             Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
+                .hint("name a readable PEM file")
         };
-        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let pem = std::fs::read(path).map_err(|error| wrong(words_of(&error)))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
         if certificates.is_empty() {

@@ -104,6 +104,7 @@ pub struct Origins {
     pub endpoint: String,
     pub region: String,
     pub service: String,
+    pub log_file: String,
 }
 
 impl Options {
@@ -152,7 +153,7 @@ pub struct ProfileSettings {
 /// Reads the arguments (without the program's name) and the environment.
 ///
 /// `profile` looks up the named or the usual profile. It is asked at most once, and only for what nothing
-/// else tells; if it fails, the credential chain will say why, so its error is dropped here.
+/// else tells. If it fails, the credential chain will say why; here its error is told only where the region is missing.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: &Environment,
@@ -252,12 +253,16 @@ impl Reading<'_> {
         let metadata = self.metadata();
         let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
             && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
+        let mut unread_profile = None;
         let settings = if told_region.is_none()
             || told_bundle.is_none()
             || names_region
             || (algorithm == Algorithm::V4a && self.given.flag(Key::Region).is_none())
         {
-            profile(profiles.first().map(String::as_str)).unwrap_or_default()
+            profile(profiles.first().map(String::as_str)).unwrap_or_else(|error| {
+                unread_profile = Some(error);
+                ProfileSettings::default()
+            })
         } else {
             ProfileSettings::default()
         };
@@ -278,7 +283,14 @@ impl Reading<'_> {
             let text = settings.region.filter(|region| !region.trim().is_empty())?;
             Some(Value { text, from: "the profile's region".to_owned() })
         });
+        let is_told = region.is_some();
         let region = self.region(region, algorithm);
+        if let Some(error) = unread_profile.filter(|_| !is_told) {
+            let what = format!("the profile is not read: {}", error.message());
+            let error_of_ours = Error::new(Kind::Usage, what).context("configuration error");
+            let hint = error.what_to_do().unwrap_or("mend it, or set --region");
+            self.report(Key::Region, error_of_ours.hint(hint));
+        }
         let service = self.service(inferred.service.as_deref());
         let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
@@ -321,10 +333,7 @@ impl Reading<'_> {
             ca_bundle,
             allow_http,
             log_level: self.or_default(Key::LogLevel, values::log_level),
-            log_file: self
-                .given
-                .value(Key::LogFile)
-                .map(|value| self.environment.path(&value.text)),
+            log_file: self.log_file(),
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
             without_meaning: Vec::new(),
@@ -332,6 +341,12 @@ impl Reading<'_> {
         };
         self.problems.sort_by_key(|(key, _)| *key);
         (options, self.problems.into_iter().map(|(_, error)| error).collect())
+    }
+
+    fn log_file(&mut self) -> Option<PathBuf> {
+        let Value { text, from } = self.given.value(Key::LogFile)?;
+        self.origins.log_file = from;
+        Some(self.environment.path(&text))
     }
 
     fn report(&mut self, key: Key, error: Error) {
@@ -573,7 +588,7 @@ mod tests {
     fn parse_line(line: &str, pairs: &[(&str, &str)]) -> Result<Command, Vec<Error>> {
         let environment = Environment::from_pairs(pairs.iter().copied());
         parse(line.split_whitespace().map(OsString::from), &environment, |_| {
-            Err(Error::new(Kind::Credentials, "no such profile"))
+            Ok(ProfileSettings::default())
         })
     }
 
@@ -850,6 +865,27 @@ mod tests {
         check(API, &[], Some(None));
         check(&format!("{API} --ca-bundle f"), &[], None);
         check("https://a.example --region r --ca-bundle f", &[], None);
+    }
+
+    #[test]
+    fn a_profile_that_cannot_be_read_is_told_where_its_region_is_missed() {
+        let check = |line: &str, expected: &[&str]| {
+            let words = line.split_whitespace().map(OsString::from);
+            let unread = |_: Option<&str>| {
+                let what = "~/.aws/config: line 2: neither a setting nor a section";
+                Err(Error::new(Kind::Credentials, what).hint("mend line 2"))
+            };
+            let read = parse(words, &Environment::default(), unread);
+            let shown: Vec<String> =
+                read.err().unwrap_or_default().iter().map(ToString::to_string).collect();
+            assert_eq!(shown, expected, "{line}");
+        };
+        check(API, &[]);
+        check("https://a.example --service s3 --region us-east-1", &[]);
+        let required = "configuration error: region is required (set AWS_REGION or --region)";
+        let unread = "configuration error: the profile is not read: \
+                      ~/.aws/config: line 2: neither a setting nor a section (mend line 2)";
+        check("https://a.example --service s3", &[required, unread]);
     }
 
     #[test]

@@ -230,3 +230,73 @@ fn metadata_are_never_asked_through_a_proxy_and_services_are() {
     assert_eq!(String::from_utf8_lossy(&head), "CONNECT sts.example:443 HTT");
     assert_eq!(aws.counts(), [1]);
 }
+
+/// What mends this one is the hint, for the client and for the doctor; the log says besides what mends most.
+#[test]
+fn the_hint_is_of_the_mistake_that_was_made() {
+    const ADVICE: &str = " (ensure AWS credentials are configured via environment variables, \
+                          ~/.aws/credentials, or IAM role)";
+    let server = Server::start(ServerOptions::default());
+    let home = Home::new("program-hints");
+    let process = "[profile work]\ncredential_process = echo no >&2; exit 3; echo hush-hush\n";
+    for (name, config, credentials, arguments, told, hint) in [
+        (
+            "broken",
+            "[default]\nhush",
+            "",
+            &[][..],
+            "line 2: neither a setting nor a section",
+            "mend line 2 of ~/.aws/config: NAME = VALUE",
+        ),
+        (
+            "half",
+            "",
+            "[default]\naws_access_key_id = A",
+            &[],
+            "aws_secret_access_key is missing",
+            "set aws_secret_access_key beside it in ~/.aws/credentials",
+        ),
+        ("misspelt", process, "", &["--profile=wrok"], "could not be found", "did you mean work?"),
+        (
+            "process",
+            process,
+            "",
+            &["--profile=work"],
+            "credential_process exited with status 3: no",
+            "run it in a terminal: aws sts get-caller-identity --profile work",
+        ),
+    ] {
+        home.write(".aws/config", config);
+        home.write(".aws/credentials", credentials);
+        let launched = |first: &[&str]| {
+            let mut words = first.to_vec();
+            let url = server.url("/mcp");
+            words.extend([&url[..], "--region=us-east-1", "--service-name=execute-api"]);
+            words.extend(arguments);
+            let launch = Launch::bare(&words).env("HOME", home.0.to_str().unwrap());
+            launch.env("PATH", "/usr/bin:/bin")
+        };
+        let ended = launched(&[]).run("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
+        let line = ended.log.lines().find(|line| line.starts_with("ERROR: ")).unwrap();
+        assert!(line.starts_with("ERROR: failed to load AWS credentials: "), "{name}: {line}");
+        assert!(line.contains(told) && line.ends_with(ADVICE), "{name}: {line}");
+        let answer: Value = serde_json::from_str(&ended.lines[0]).unwrap();
+        assert_eq!(answer["error"]["data"]["hint"], hint, "{name}: {answer}");
+        let ended = launched(&["doctor"]).run("");
+        let report = ended.lines.join("\n");
+        assert!(report.contains(&format!("mend: {hint}\n")), "{name}: {report}");
+        assert!(!(ended.log + &report).contains("hush"), "{name}: {report}");
+    }
+    // Without a region in the URL, the file that should tell one is told of.
+    home.write(".aws/config", "[default]\nhush");
+    let ended = Launch::bare(&["https://mcp.example.com/", "--service-name=execute-api"])
+        .env("HOME", home.0.to_str().unwrap())
+        .run("");
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
+         ERROR: configuration error: the profile is not read: ~/.aws/config: line 2: neither a \
+         setting nor a section (mend line 2 of ~/.aws/config: NAME = VALUE)\n"
+    );
+}

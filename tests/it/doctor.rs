@@ -299,7 +299,11 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
         .env("AWS_ENDPOINT_URL_STS", &sts.url)
         .run("");
     assert_eq!(ended.code, Some(1));
-    let words = &["2 problems", "target URL is required (set MCP_TARGET_URL or --target-url)"];
+    let words = &[
+        "2 problems",
+        "target URL is required (set MCP_TARGET_URL or --target-url)",
+        "why:  nothing can be sent without it",
+    ];
     assert_check(&ended, "configuration", "fail", words);
     assert_check(&ended, "identity", "pass", &[IDENTITY]);
     assert_check(&ended, "DNS", "skip", &["the configuration is not complete"]);
