@@ -1,8 +1,8 @@
 //! What `make static` promises of its binary, tried: in a root folder that holds nothing but the binary, as a user of no
 //! name, without a home, and with no folder it could write to.
 //!
-//! Arguments: the binary, and for another architecture the emulator that runs it. Needs `chroot`, by root or through
-//! `unshare`.
+//! Arguments: the binary, and for another architecture the emulator that runs it. Needs root and its `chroot`, or
+//! `unshare` and user namespaces that are open to everybody.
 
 #![allow(clippy::print_stdout, reason = "the checks are told as they are made")]
 #![allow(clippy::unwrap_used, reason = "a check fails by panicking")]
@@ -12,6 +12,7 @@
 mod support;
 
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +22,12 @@ use support::tls::{Authority, TlsServer, connect_proxy, localhost};
 use support::{Server, ServerOptions, Verdict};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"check","version":"1"}}}"#;
+
+/// For `FROM scratch` and one-line installs.
+const MOST_BYTES: usize = 3_000_000;
+
+/// `e_machine` of ELF.
+const AARCH64: usize = 183;
 
 struct Root {
     path: PathBuf,
@@ -48,14 +55,16 @@ impl Root {
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         let mut command = if is_root {
             let mut command = Command::new("chroot");
-            command.arg("--userspec=1000:1000");
+            command.arg("--userspec=1000:1000").arg(&self.path);
             command
         } else {
+            let mut root = OsString::from("--root=");
+            root.push(&self.path);
             let mut command = Command::new("unshare");
-            command.args(["--user", "--map-root-user", "chroot"]);
+            command.args(["--user", "--map-user=1000", "--map-group=1000"]).arg(root);
             command
         };
-        command.arg(&self.path).args(&self.emulator).arg("/sigv4-proxy").args(arguments);
+        command.args(&self.emulator).arg("/sigv4-proxy").args(arguments);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -96,6 +105,18 @@ fn main() {
     assert!(interpreter(&elf).is_none(), "it names an interpreter: {:?}", interpreter(&elf));
     told("statically linked: no interpreter");
 
+    // An empty store would refuse strangers as well, so that the roots are there is looked at in the file.
+    let root = b"Amazon Root CA 1";
+    assert!(elf.windows(root.len()).any(|part| part == root), "Mozilla's roots are not in it");
+    told("Mozilla's roots are in it, Amazon's among them");
+
+    match (elf.len(), architecture(&elf)) {
+        (bytes @ ..=MOST_BYTES, _) => told(&format!("{bytes} bytes, of {MOST_BYTES} allowed")),
+        // The goal is for the architecture that most images have.
+        (bytes, AARCH64) => told(&format!("{bytes} bytes")),
+        (bytes, _) => panic!("{bytes} bytes: more than {MOST_BYTES}"),
+    }
+
     let root = Root::new(binary, emulator);
     let output = root.run(&["--version"], &[], "");
     assert!(output.status.success(), "{output:?}");
@@ -116,7 +137,7 @@ fn main() {
     let answer = through(&root, proxy, &[]);
     let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.contains("UnknownIssuer"), "{answer}");
-    told("TLS with the built-in roots: an authority that is not among them is refused");
+    told("TLS: an authority that is not among the built-in roots is refused");
     fs::set_permissions(&root.path, PermissionsExt::from_mode(0o755)).unwrap();
     fs::copy(&authority.pem, root.path.join("ca.pem")).unwrap();
     fs::set_permissions(root.path.join("ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
@@ -169,13 +190,20 @@ fn through(root: &Root, proxy: u16, more: &[&str]) -> Value {
 
 /// What the program header `PT_INTERP` of a 64-bit little-endian ELF file names.
 fn interpreter(elf: &[u8]) -> Option<String> {
-    let number = |at: usize, bytes: usize| {
-        elf[at..at + bytes].iter().rev().fold(0_usize, |all, byte| all << 8 | usize::from(*byte))
-    };
     assert_eq!(elf[..6], [0x7f, b'E', b'L', b'F', 2, 1], "a 64-bit little-endian ELF file");
+    let number = |at, bytes| number(elf, at, bytes);
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).map(|at| table + at * size).find(|header| number(*header, 4) == 3).map(|header| {
         let (start, length) = (number(header + 8, 8), number(header + 32, 8));
         String::from_utf8_lossy(&elf[start..start + length]).into_owned()
     })
+}
+
+fn architecture(elf: &[u8]) -> usize {
+    number(elf, 18, 2)
+}
+
+/// Little-endian.
+fn number(elf: &[u8], at: usize, bytes: usize) -> usize {
+    elf[at..at + bytes].iter().rev().fold(0, |all, byte| all << 8 | usize::from(*byte))
 }
