@@ -34,3 +34,4 @@ mod signing;
 mod signing_oracle;
 mod tidy;
 mod tls;
+mod troubleshooting;
