@@ -11,14 +11,16 @@ help:
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make soak    20,000 requests to a server that breaks at random; COUNT=100000 SEED=7 for others'
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
+	@echo '             (needs rustup target add, or rust-src of Debian; musl-gcc, or python3 and zig from PyPI, which it installs;'
+	@echo '             root or user namespaces; for another architecture qemu-user-static)'
 	@echo "make bench   signing and the whole program against no proxy and a bare relay; ARGS=\"--peer 'NAME=COMMAND {url}'\" for others"
-	@echo 'make check   what every change must pass: format, clippy, tests, documentation'
+	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
 	@echo
 	@echo 'All that is needed is Rust 1.88 or newer (https://rustup.rs) and a C compiler.'
 
 demo:
-	cargo build --quiet --locked
+	cargo build --locked
 	cargo run --quiet --locked --example demo
 
 test:
