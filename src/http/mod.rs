@@ -21,7 +21,7 @@ use crate::signing::Header;
 use cancel::cancelled;
 use joining::JoiningConnector;
 use resolver::RememberingResolver;
-use route::Route;
+use route::{Route, proxy_of_environment};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -109,9 +109,7 @@ impl Http {
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
             .timeout_per_write(limits.write);
-        if endpoint.is_local() {
-            config = config.proxy(None);
-        }
+        config = config.proxy(if endpoint.is_local() { None } else { proxy_of_environment() });
         let config = config.build();
         Http {
             limits,
@@ -204,8 +202,10 @@ impl Http {
                     .unsent(),
                 _ => self.tls_in_words(error),
             },
-            ureq::Error::Io(error) => broken(error).context(format!("connection to {host}")),
-            other => during_exchange(other).context(format!("request to {host}")),
+            ureq::Error::Io(error) => {
+                broken(error).context(format!("connection to {}", route.way(host)))
+            }
+            other => during_exchange(other).context(format!("request to {}", route.way(host))),
         }
     }
 

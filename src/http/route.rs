@@ -7,9 +7,9 @@ use crate::error::{Error, Kind, words_of};
 use std::io;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::{Proxy, ProxyProtocol};
+use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
 
-/// In ureq's order; the first that holds the URL of a proxy counts.
+/// In ureq's order; the first that holds the URL of a usable proxy counts.
 const VARIABLES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
@@ -43,9 +43,10 @@ impl Route {
     pub(super) fn variable(&self) -> &'static str {
         let Some(proxy) = self.proxy() else { return "HTTPS_PROXY" };
         let environment = Environment::of_process();
+        let place = |proxy: &Proxy| (proxy.protocol(), proxy.host().to_owned(), proxy.port());
         let names_it = |name: &&str| {
             let named = environment.get(name).and_then(|value| Proxy::new(value).ok());
-            named.is_some_and(|named| named.uri() == proxy.uri())
+            named.is_some_and(|named| place(&named) == place(proxy))
         };
         VARIABLES.into_iter().find(names_it).unwrap_or("HTTPS_PROXY")
     }
@@ -128,6 +129,25 @@ impl Route {
         };
         Error::new(Kind::Unreachable, what).hint(hint).unsent()
     }
+}
+
+/// What ureq would take from the environment, with two differences. Where that is a proxy of SOCKS and another variable
+/// names one of HTTP, as programs that set all of them do, it is that one. And `NO_PROXY` may have blanks behind its commas.
+pub(super) fn proxy_of_environment() -> Option<Proxy> {
+    let first = Proxy::try_from_env()?;
+    let environment = Environment::of_process();
+    let named = VARIABLES.into_iter().filter_map(|name| Proxy::new(environment.get(name)?).ok());
+    let Some(usable) = named.into_iter().find(|proxy| !is_socks(proxy)) else { return Some(first) };
+    let mut built = Proxy::builder(usable.protocol()).host(usable.host()).port(usable.port());
+    if let Some(user) = usable.username() {
+        built = built.username(user);
+    }
+    if let Some(password) = usable.password() {
+        built = built.password(password);
+    }
+    let spared = environment.first(&["NO_PROXY", "no_proxy"]).map_or("", |(_, hosts)| hosts);
+    let spared = spared.split(',').map(str::trim).filter(|host| !host.is_empty());
+    spared.fold(built, ProxyBuilder::no_proxy).build().ok()
 }
 
 /// ureq is built without them, and would go straight to the server.

@@ -210,6 +210,27 @@ fn f3_a_proxy_that_cannot_be_used_is_named_with_its_variable() {
         assert_error(&answer, &json!(1), words);
         assert!(!answer.to_string().contains("is the server running"), "{answer}");
     }
+    // Where another variable names one that can be used, that is used.
+    let authority = self::authority("f3 both CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let (proxy, asked) = connect_proxy(server.port);
+    let both = |url: &str| {
+        Launch::to(url)
+            .arg("--ca-bundle")
+            .arg(authority.pem.to_str().unwrap())
+            .env("all_proxy", "socks5://127.0.0.1:1")
+            .env("https_proxy", &format!("http://user:pa%20ss@127.0.0.1:{proxy}"))
+            .env("no_proxy", "other.example, spared.example")
+    };
+    assert!(both("https://mcp.example/mcp").start().ask(PING)["result"].is_object());
+    let heads = asked.lock().unwrap().clone();
+    assert!(heads[0].contains("Basic dXNlcjpwYSBzcw=="), "{heads:?}");
+    for spared in ["https://other.example/mcp", "https://spared.example/mcp"] {
+        let answer = both(spared).arg("--retries=0").start().ask(PING);
+        assert!(!answer.to_string().contains("proxy 127"), "{answer}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+
     // Whom it is not for, it does not hinder.
     let mut program =
         Launch::to(&plain.url("/mcp")).env("ALL_PROXY", "socks5://127.0.0.1:1").start();
