@@ -20,7 +20,7 @@ help:
 	@echo 'All that is needed is Rust 1.88 or newer (https://rustup.rs) and a C compiler.'
 
 demo:
-	cargo build --locked
+	cargo build --locked --bin sigv4-proxy --example demo
 	cargo run --quiet --locked --example demo
 
 test:
