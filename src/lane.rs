@@ -2,35 +2,21 @@
 //!
 //! `initialize` and notifications are barriers: what was read after them starts when they are answered.
 //! Requests run side by side, up to a number. What never waits is only counted.
-//!
-//! Waking a thread costs more than a quick call. So a few requests start at once, and more wait for a thread that is
-//! done in a moment, as long as there are such: if for a tick of the clock nobody was done, all start.
 
+use crate::crowd::{Crowd, Tick};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::{Id, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// So many messages may wait.
 const MAX_WAITING: usize = 10_000;
 
 /// And they may be as large as so many of the largest messages.
 const MAX_WAITING_MESSAGES_WORTH: usize = 2;
-
-/// So many requests on their way are a few.
-const FEW: usize = 8;
-
-/// The time between two ticks.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
-
-/// After a tick in which nobody was done, so many requests start at once.
-const SLOW_CALLS: u32 = 4096;
-
-/// After so many ticks in which nothing was put off, nobody need look any more.
-const QUIET_TICKS: u32 = 20;
 
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -47,13 +33,7 @@ pub(crate) struct Lane {
     finishing: usize,
     /// Messages on their way that wait for nothing and hold up nothing.
     aside: usize,
-    /// So many requests start at once, however many are on their way.
-    slow_calls: u32,
-    /// Somebody calls `tick`.
-    is_watched: bool,
-    /// Of this tick.
-    any_settled: bool,
-    quiet_ticks: u32,
+    crowd: Crowd,
     /// Every call whose exchange is not over, answered or not.
     calls: BTreeMap<u64, Arc<Call>>,
     next_serial: u64,
@@ -106,16 +86,6 @@ pub(crate) enum Start {
     Notification(Message),
 }
 
-/// What is to be done after a tick.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Tick {
-    Wait,
-    /// What waits.
-    Start,
-    /// Nobody need look any more.
-    End,
-}
-
 impl Lane {
     pub(crate) fn new(max_in_flight: usize, max_message_bytes: usize) -> Lane {
         Lane {
@@ -127,10 +97,7 @@ impl Lane {
             unanswered: 0,
             finishing: 0,
             aside: 0,
-            slow_calls: 0,
-            is_watched: false,
-            any_settled: false,
-            quiet_ticks: 0,
+            crowd: Crowd::default(),
             calls: BTreeMap::new(),
             next_serial: 0,
             closed: false,
@@ -155,54 +122,36 @@ impl Lane {
 
     /// Whether something waits that a thread should be woken for.
     pub(crate) fn wants_a_thread(&self) -> bool {
-        self.waiting.len() > self.finishing && !self.is_crowded()
+        self.waiting.len() > self.finishing && !self.crowd.is_one(self.unanswered)
     }
 
-    /// The same, or something is put off until a thread is done and nobody looks at the clock.
+    /// The same, or something is put off and nobody looks at the clock.
     pub(crate) fn wants_somebody(&self) -> bool {
-        self.wants_a_thread() || (self.is_putting_off() && !self.is_watched)
+        self.wants_a_thread() || (self.is_putting_off() && !self.crowd.is_watched())
     }
 
     /// Whether the caller must see to it that `tick` is called from now on.
     pub(crate) fn wants_a_watcher(&mut self) -> bool {
-        let wanted = self.is_putting_off() && !self.is_watched;
-        if wanted {
-            (self.is_watched, self.any_settled, self.quiet_ticks) = (true, false, 0);
+        let is_wanted = self.is_putting_off() && !self.crowd.is_watched();
+        if is_wanted {
+            self.crowd.watch();
         }
-        wanted
+        is_wanted
     }
 
-    /// A tick of the clock has passed. What was put off for the whole of it may start now.
-    pub(crate) fn tick(&mut self) -> Tick {
-        let any_settled = std::mem::take(&mut self.any_settled);
-        if self.is_putting_off() {
-            self.quiet_ticks = 0;
-            if any_settled {
-                return Tick::Wait;
-            }
-            self.slow_calls = SLOW_CALLS;
-            return Tick::Start;
-        }
-        self.quiet_ticks += 1;
-        if self.quiet_ticks < QUIET_TICKS {
-            return Tick::Wait;
-        }
-        self.is_watched = false;
-        Tick::End
-    }
-
-    /// There is no thread that could call `tick`: nothing is put off.
+    /// There is no thread for that.
     pub(crate) fn is_unwatched(&mut self) {
-        self.is_watched = false;
-        self.slow_calls = SLOW_CALLS;
+        self.crowd.is_unwatched();
+    }
+
+    /// A tick of the clock has passed.
+    pub(crate) fn tick(&mut self) -> Tick {
+        self.crowd.tick(self.is_putting_off())
     }
 
     fn is_putting_off(&self) -> bool {
-        self.is_crowded() && self.waiting.len() > self.finishing && !self.barrier && !self.closed
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.unanswered >= FEW && self.slow_calls == 0
+        let is_held_up = self.barrier || self.closed;
+        self.waiting.len() > self.finishing && !is_held_up && self.crowd.is_one(self.unanswered)
     }
 
     /// Whether nothing is under way.
@@ -238,7 +187,7 @@ impl Lane {
             finishing: AtomicBool::new(false),
         });
         self.next_serial += 1;
-        self.slow_calls = self.slow_calls.saturating_sub(1);
+        self.crowd.one_starts();
         self.unanswered += usize::from(!is_subscription);
         self.calls.insert(call.serial, Arc::clone(&call));
         Some(Start::Call(call, message))
@@ -250,7 +199,7 @@ impl Lane {
             return;
         }
         self.unanswered -= 1;
-        self.any_settled = true;
+        self.crowd.one_is_done();
         if is_last {
             call.finishing.store(true, Ordering::Relaxed);
             self.finishing += 1;
@@ -318,6 +267,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crowd::FEW;
 
     const INITIALIZE: &str = r#"{"id":0,"method":"initialize"}"#;
     const INITIALIZED: &str = r#"{"method":"notifications/initialized"}"#;
@@ -412,17 +362,6 @@ mod tests {
             calls.push(start_call(&mut lane));
         }
         assert_eq!(calls.len(), 20);
-        for call in &calls[1..] {
-            lane.end_call(call);
-        }
-        let ticks = (0..).find(|_| lane.tick() == Tick::End);
-        assert_eq!(ticks, Some(QUIET_TICKS - 1));
-        lane.slow_calls = 0;
-        pings.iter().for_each(|ping| lane.enter(message(ping)));
-        while lane.wants_a_thread() {
-            start_call(&mut lane);
-        }
-        assert!(lane.wants_a_watcher());
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod clock;
 pub mod conversation;
 pub mod credentials;
+mod crowd;
 pub mod doctor;
 pub mod duration;
 pub mod endpoint;

@@ -3,10 +3,11 @@
 //! The reader never waits for the network: it hands each message to the lane, which keeps the order that
 //! matters. The client's answers to the server and its cancellations never wait.
 
+use crate::crowd::{TICK, Tick};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
-use crate::lane::{Call, Lane, Start, TICK, Tick};
+use crate::lane::{Call, Lane, Start};
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
@@ -212,9 +213,8 @@ impl Proxy {
         let mut lane = self.lane();
         if lane.wants_a_watcher() {
             drop(lane);
-            if self.workers.hand_over(self.watching_the_clock()).is_none() {
-                return None;
-            }
+            self.workers.hand_over(self.watching_the_clock())?;
+            // There is no thread for it.
             lane = self.lane();
             lane.is_unwatched();
         }

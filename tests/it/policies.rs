@@ -350,13 +350,13 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
 
 #[test]
 fn the_client_is_named_unless_that_is_not_wanted() {
-    let server = server();
-    let agents = |launch: Launch| {
-        let before = server.requests().len();
+    let agents = |arguments: &[&str]| {
+        let server = server();
+        let launch = arguments.iter().fold(Launch::to(&server.url("/mcp")), |l, a| l.arg(a));
         let mut program = begun(&launch);
         program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
         drop(program);
-        let requests = server.requests().split_off(before);
+        let requests = server.requests();
         assert_all_verified(&requests);
         let mut agents: Vec<String> =
             requests.iter().map(|r| r.header("user-agent").unwrap().to_owned()).collect();
@@ -364,9 +364,8 @@ fn the_client_is_named_unless_that_is_not_wanted() {
         agents
     };
     let ours = concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION"));
-    let to = || Launch::to(&server.url("/mcp"));
-    assert_eq!(agents(to()), [format!("{ours} (test/1)")]);
-    assert_eq!(agents(to().arg("--disable-telemetry")), [ours]);
+    assert_eq!(agents(&[]), [format!("{ours} (test/1)")]);
+    assert_eq!(agents(&["--disable-telemetry"]), [ours]);
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).start();
     let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"new","version":"2"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
