@@ -179,6 +179,21 @@ fn calls_run_side_by_side() {
     assert_all_verified(&server.requests());
 }
 
+/// A few start at once, and who comes next does not wait for them.
+#[test]
+fn a_quick_call_is_not_held_up_by_slow_ones() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    for id in 0..8 {
+        program.write(&call(&id.to_string(), "slow", &json!({"ms": 3000})));
+    }
+    let started = Instant::now();
+    let answer = program.ask(&call("8", "slow", &json!({"ms": 0})));
+    assert_eq!(answer["id"], 8);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
 #[test]
 fn more_calls_than_allowed_wait_in_order_and_all_are_answered() {
     let server = server();
