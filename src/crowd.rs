@@ -1,9 +1,9 @@
 //! `Crowd`: whether a request that could start gets a thread of its own at once. Decisions only; the proxy has the
 //! threads and the clock.
 //!
-//! Waking a thread costs more than a quick call. So a few requests start at once, and more wait for a thread that is
-//! done in a moment, as long as there are such: if nobody was done for a whole tick of the clock, all start, and so do
-//! those that come after them, for a while.
+//! Waking a thread costs more than a quick call. So while calls are quick, a few are on their way at a time, and a thread
+//! that is done with one takes the next. When they are no longer quick, everything that waits starts at once, and so
+//! does what comes after it, for a while.
 
 use std::time::Duration;
 
@@ -13,8 +13,14 @@ pub(crate) const FEW: usize = 8;
 /// The time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// After a tick in which nobody was done, so many requests start at once.
-const SLOW_CALLS: u32 = 4096;
+/// Calls are quick if so many are done in a tick.
+const QUICK: u32 = 24;
+
+/// They are slow if they were not quick in so many ticks one after another: one may be the scheduler's doing.
+const SLOW_TICKS: u32 = 3;
+
+/// So many requests start at once before it is tried again whether calls are quick.
+const SLOW_CALLS: u32 = 16_384;
 
 /// After so many ticks in which nothing was put off, nobody need look at the clock.
 const QUIET_TICKS: u32 = 20;
@@ -25,8 +31,9 @@ pub(crate) struct Crowd {
     slow_calls: u32,
     /// Somebody calls `tick`.
     is_watched: bool,
-    /// In this tick.
-    any_done: bool,
+    /// So many were done in this tick.
+    done: u32,
+    slow_ticks: u32,
     quiet_ticks: u32,
 }
 
@@ -51,7 +58,7 @@ impl Crowd {
     }
 
     pub(crate) fn one_is_done(&mut self) {
-        self.any_done = true;
+        self.done = self.done.saturating_add(1);
     }
 
     pub(crate) fn is_watched(&self) -> bool {
@@ -60,7 +67,7 @@ impl Crowd {
 
     /// `tick` is called from now on.
     pub(crate) fn watch(&mut self) {
-        (self.is_watched, self.any_done, self.quiet_ticks) = (true, false, 0);
+        (self.is_watched, self.done, self.slow_ticks, self.quiet_ticks) = (true, 0, 0, 0);
     }
 
     /// There is no thread that could call `tick`, so nothing may be put off.
@@ -70,15 +77,17 @@ impl Crowd {
 
     /// A tick of the clock has passed. `any_waits`: something is put off.
     pub(crate) fn tick(&mut self, any_waits: bool) -> Tick {
-        let any_done = std::mem::take(&mut self.any_done);
+        let is_quick = std::mem::take(&mut self.done) >= QUICK;
         if any_waits {
             self.quiet_ticks = 0;
-            if any_done {
+            self.slow_ticks = if is_quick { 0 } else { self.slow_ticks + 1 };
+            if self.slow_ticks < SLOW_TICKS {
                 return Tick::Wait;
             }
-            self.slow_calls = SLOW_CALLS;
+            (self.slow_calls, self.slow_ticks) = (SLOW_CALLS, 0);
             return Tick::Start;
         }
+        self.slow_ticks = 0;
         self.quiet_ticks += 1;
         if self.quiet_ticks < QUIET_TICKS {
             return Tick::Wait;
@@ -92,19 +101,24 @@ impl Crowd {
 mod tests {
     use super::*;
 
+    fn tick(crowd: &mut Crowd, done: u32) -> Tick {
+        (0..done).for_each(|_| crowd.one_is_done());
+        crowd.tick(true)
+    }
+
     #[test]
-    fn who_is_put_off_waits_no_longer_than_two_ticks() {
+    fn while_calls_are_quick_a_few_are_on_their_way() {
         let mut crowd = Crowd::default();
         assert!(!crowd.is_one(FEW - 1) && crowd.is_one(FEW));
         crowd.watch();
-        crowd.one_is_done();
-        assert_eq!(crowd.tick(true), Tick::Wait);
-        assert_eq!(crowd.tick(true), Tick::Start);
-        assert!(!crowd.is_one(1000), "the server is slow");
-        for _ in 0..SLOW_CALLS {
-            crowd.one_starts();
+        for done in [QUICK, 0, 5, QUICK, 0, QUICK - 1] {
+            assert_eq!(tick(&mut crowd, done), Tick::Wait);
         }
+        assert_eq!(tick(&mut crowd, QUICK - 1), Tick::Start);
+        assert!(!crowd.is_one(1000), "now they are slow");
+        (0..SLOW_CALLS).for_each(|_| crowd.one_starts());
         assert!(crowd.is_one(1000), "it is tried again now and then");
+        assert_eq!(tick(&mut crowd, 0), Tick::Wait);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Lane {
 
     /// Whether something waits that a thread should be woken for.
     pub(crate) fn wants_a_thread(&self) -> bool {
-        self.waiting.len() > self.finishing && !self.crowd.is_one(self.unanswered)
+        self.waiting.len() > self.finishing && !self.is_crowded()
     }
 
     /// The same, or something is put off and nobody looks at the clock.
@@ -151,7 +151,11 @@ impl Lane {
 
     fn is_putting_off(&self) -> bool {
         let is_held_up = self.barrier || self.closed;
-        self.waiting.len() > self.finishing && !is_held_up && self.crowd.is_one(self.unanswered)
+        self.waiting.len() > self.finishing && !is_held_up && self.is_crowded()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.crowd.is_one(self.unanswered + self.finishing)
     }
 
     /// Whether nothing is under way.
@@ -164,8 +168,9 @@ impl Lane {
         let next = self.waiting.front()?;
         let is_request = !next.ids().is_empty();
         let (is_initialize, is_subscription) = (next.is_initialize(), next.is_subscription());
+        let takes_no_room = !is_request || is_initialize || is_subscription;
         let has_room =
-            !is_request || is_initialize || is_subscription || self.unanswered < self.max_in_flight;
+            takes_no_room || (self.unanswered < self.max_in_flight && !self.is_crowded());
         if self.barrier || self.closed || !has_room {
             return None;
         }
@@ -356,8 +361,8 @@ mod tests {
         lane.end_call(&calls[0]);
         calls.push(start_call(&mut lane));
         assert!(!lane.wants_a_thread());
-        assert_eq!(lane.tick(), Tick::Wait, "one was done in time");
-        assert_eq!(lane.tick(), Tick::Start, "now nobody was");
+        let ticks = (0..9).find(|_| lane.tick() == Tick::Start);
+        assert_eq!(ticks, Some(2));
         while lane.wants_a_thread() {
             calls.push(start_call(&mut lane));
         }
