@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the static binary. Arguments: the target, the folder to build in. Prints the path of the binary last.
+# Builds the static binary. Arguments: the target, the folder to build in.
 #
 # Where the standard library of the target is installed (`rustup target add`), that is used; elsewhere it is built from
 # Debian's source of it. The C compiler is musl-gcc if there is one for the target, else zig's, from PyPI.
@@ -38,7 +38,7 @@ else
     if [ -z "$source" ] || ! [ -x /usr/bin/cargo ]; then
         echo "The standard library for $target is not installed. Either of these brings it:" >&2
         echo "    rustup target add $target" >&2
-        echo '    apt-get install rustc-web cargo-web rust-web-src    (Debian 12 and later)' >&2
+        echo '    apt-get update && apt-get install rustc-web cargo-web rust-web-src    (Debian 12 and later)' >&2
         exit 1
     fi
     install_zig
@@ -49,4 +49,3 @@ else
     # Without std's printer of backtraces: panics are told in one line.
     build cargo-zigbuild zigbuild -Z build-std=std,panic_unwind -Z build-std-features=
 fi
-echo "$folder/$target/release/sigv4-proxy"

@@ -5,10 +5,11 @@ target=$1
 here=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$here"
 
-binary=$(tests/static/build.sh "$target" "$here/target/static" | tail -n 1)
+binary=$here/target/static/$target/release/sigv4-proxy
+tests/static/build.sh "$target" "$here/target/static"
 echo "built once: $binary"
-again=$(tests/static/build.sh "$target" "$here/target/static-again" | tail -n 1)
-if cmp "$binary" "$again"; then
+tests/static/build.sh "$target" "$here/target/static-again"
+if cmp "$binary" "$here/target/static-again/$target/release/sigv4-proxy"; then
     echo '  ok  built twice, the same bytes'
 else
     echo 'the two builds differ' >&2
