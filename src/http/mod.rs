@@ -130,6 +130,8 @@ impl Http {
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, Error> {
         let is_trusted = request.is_idempotent || !self.hung_up_lately();
+        // ureq would pass over a proxy that it cannot use, and go straight to the server.
+        self.route.check()?;
         let pooled = locked(&self.idle).pop().filter(|_| is_trusted);
         let is_kept = pooled.is_some();
         let agent = pooled.unwrap_or_else(|| {
@@ -174,9 +176,6 @@ impl Http {
     /// What went wrong before there was an answer.
     fn in_words(&self, error: &ureq::Error) -> Error {
         let (host, route) = (&self.host, &self.route);
-        if let Err(error) = route.check() {
-            return error.unsent();
-        }
         match error {
             ureq::Error::HostNotFound => route.not_found(host),
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {

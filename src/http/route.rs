@@ -58,7 +58,7 @@ impl Route {
                 let (variable, protocol) = (self.variable(), proxy.protocol().to_string());
                 let protocol = protocol.to_lowercase();
                 let what = format!("{variable}: {protocol} is not supported");
-                Err(Error::new(Kind::Usage, what).hint("name an http:// proxy"))
+                Err(Error::new(Kind::Usage, what).hint("name an http:// proxy").unsent())
             }
             _ => Ok(()),
         }

@@ -198,6 +198,11 @@ fn f3_a_proxy_that_cannot_be_used_is_named_with_its_variable() {
             &["HTTPS_PROXY: socks5 is not supported (name an http:// proxy)"],
         ),
         (
+            "HTTPS_PROXY",
+            format!("socks4://127.0.0.1:{port}"),
+            &["HTTPS_PROXY: socks4 is not supported (name an http:// proxy)"],
+        ),
+        (
             "ALL_PROXY",
             format!("socks5h://127.0.0.1:{port}"),
             &["ALL_PROXY: socks5h is not supported (name an http:// proxy)"],
