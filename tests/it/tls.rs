@@ -179,7 +179,7 @@ fn f3_a_proxy_that_cannot_be_used_is_named_with_its_variable() {
         "(check HTTPS_PROXY)",
     ];
     let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
-    let cases: [(&str, String, &[&str]); 6] = [
+    let cases: [(&str, String, &[&str]); 7] = [
         ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
         (
             "https_proxy",
