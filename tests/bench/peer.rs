@@ -37,6 +37,9 @@ impl Peer {
                 .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
                 .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
                 .env("AWS_EC2_METADATA_DISABLED", "true")
+                // Reading a bundle of authorities is not what is measured.
+                .env_remove("AWS_CA_BUNDLE")
+                .env_remove("SSL_CERT_FILE")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())

@@ -12,11 +12,12 @@ cd "$here"
 flags="-C target-feature=+crt-static --remap-path-prefix=$here=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
 install_zig() {
-    tools=$here/target/static-tools
+    tools=$here/target/static-tools-0.15
+    # Not a newer zig: since 0.16 its libc has an allocator of its own, in which hundreds of threads on few cores spin.
     if ! [ -x "$tools/bin/cargo-zigbuild" ]; then
         echo 'installing zig and cargo-zigbuild from PyPI' >&2
         python3 -m venv "$tools"
-        "$tools/bin/pip" install --quiet 'ziglang==0.17.1' 'cargo-zigbuild==0.24.1'
+        "$tools/bin/pip" install --quiet 'ziglang==0.15.2' 'cargo-zigbuild==0.24.1'
     fi
     PATH=$tools/bin:$PATH
     export PATH
