@@ -13,7 +13,7 @@ flags="-C target-feature=+crt-static --remap-path-prefix=$here=. --remap-path-pr
 
 install_zig() {
     tools=$here/target/static-tools-0.15
-    # Not a newer zig: since 0.16 its libc has an allocator of its own, in which hundreds of threads on few cores spin.
+    # Not zig 0.17: its libc has an allocator of its own, in which hundreds of threads on few cores spin.
     if ! [ -x "$tools/bin/cargo-zigbuild" ]; then
         echo 'installing zig and cargo-zigbuild from PyPI' >&2
         python3 -m venv "$tools"
