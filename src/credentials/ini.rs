@@ -69,7 +69,7 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
     // Escapes are ours, made by `escaped`; quotes mean nothing to AWS.
     let option = ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
     let file = Ini::load_from_str_opt(&plain, option)
-        .map_err(|error| at_line(error.line, "not understood"))?;
+        .map_err(|error| at_line(error.line, "not understood", "NAME = VALUE"))?;
 
     let mut sections = Sections::default();
     let mut bare_default = Section::default();
@@ -118,7 +118,7 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
     let mut place = Place::BeforeSections;
     for line in text.split('\n') {
         let here = lines.len();
-        let fault = |message| at_line(here + 1, message);
+        let fault = |message, form| at_line(here + 1, message, form);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let content = line.trim();
         let mut written = String::new();
@@ -126,7 +126,7 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
         if content.is_empty() || content.starts_with(['#', ';']) {
             // An indented comment too is a comment, never more of the value above it.
         } else if content.starts_with('[') {
-            match header(content, dialect).map_err(fault)? {
+            match header(content, dialect).map_err(|what| fault(what, "[NAME]"))? {
                 Some((word, name)) => {
                     written = format!("[{word} {}]", escaped(name));
                     let known = word != MISNAMED;
@@ -136,11 +136,14 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
             }
         } else {
             match &mut place {
-                Place::BeforeSections => return Err(fault("a setting before any section")),
+                Place::BeforeSections => {
+                    return Err(fault("a setting before any section", "[default] above it"));
+                }
                 Place::Skipped => {}
                 Place::Section(Some(above)) if indentation(line) > above.indentation => {
                     if above.is_block {
-                        let (name, value) = setting(content).map_err(fault)?;
+                        let (name, value) =
+                            setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
                         let name = format!("{}={name}", above.name);
                         written = format!("{}={}", escaped(&name), escaped(value));
                     } else {
@@ -150,7 +153,8 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
                     }
                 }
                 Place::Section(above) => {
-                    let (name, value) = setting(content).map_err(fault)?;
+                    let (name, value) =
+                        setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
                     written = format!("{}={}", escaped(&name), escaped(value));
                     let is_block = value.is_empty();
                     let indentation = indentation(line);
@@ -245,13 +249,8 @@ fn indentation(line: &str) -> usize {
     line.len() - line.trim_start_matches(BLANK).len()
 }
 
-/// `FILE` in the hint is for whoever knows which file it is.
-fn at_line(line: usize, message: &str) -> Error {
-    let form = match message {
-        "a setting before any section" => "[default] above it",
-        "a section header does not end with ]" => "[NAME]",
-        _ => "NAME = VALUE",
-    };
+/// `form` is what should stand there; `FILE` in the hint is for whoever knows which file it is.
+fn at_line(line: usize, message: &str, form: &str) -> Error {
     Error::new(Kind::Credentials, format!("line {line}: {message}"))
         .hint(format!("mend line {line} of FILE: {form}"))
 }
