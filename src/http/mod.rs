@@ -4,10 +4,12 @@
 
 mod cancel;
 mod certificate;
+mod connection;
 mod joining;
 mod probe;
 mod resolver;
 mod route;
+mod tcp;
 mod tls;
 
 pub use cancel::Cancel;
@@ -19,7 +21,7 @@ use crate::error::{Error, Kind};
 use crate::large::make_room;
 use crate::signing::Header;
 use cancel::cancelled;
-use joining::JoiningConnector;
+use connection::Connection;
 use resolver::RememberingResolver;
 use route::{Route, proxy_of_environment};
 use std::fmt;
@@ -29,8 +31,7 @@ use std::time::{Duration, Instant};
 use tls::TlsConnector;
 use ureq::config::Config;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
-use ureq::{Agent, BodyReader, Timeout};
+use ureq::{BodyReader, Timeout};
 
 /// The head of an answer may not be larger.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -81,8 +82,7 @@ pub struct Http {
     route: Route,
     resolver: RememberingResolver,
     tls: TlsConnector,
-    /// One agent a connection: shutting an agent down interrupts one call and no other.
-    idle: Mutex<Vec<Agent>>,
+    idle: Mutex<Vec<Connection>>,
     /// When a kept connection last turned out to be dead only after something was sent on it.
     hung_up: Mutex<Option<Instant>>,
 }
@@ -134,17 +134,11 @@ impl Http {
         self.route.check()?;
         let pooled = locked(&self.idle).pop().filter(|_| is_trusted);
         let is_kept = pooled.is_some();
-        let agent = pooled.unwrap_or_else(|| {
-            let connector =
-                ().chain(ConnectProxyConnector::default())
-                    .chain(TcpConnector::default())
-                    .chain(self.tls.clone())
-                    .chain(JoiningConnector);
-            Agent::with_parts(self.config.clone(), connector, self.resolver.clone())
-        });
-        cancel.lend(&agent)?;
-        let answer = run(&agent, request);
-        let lease = Lease { http: self, cancel, agent: Some(agent) };
+        let mut connection =
+            pooled.unwrap_or_else(|| Connection::new(&self.config, &self.tls, &self.resolver));
+        cancel.lend(connection.agent())?;
+        let answer = connection.send(request);
+        let lease = Lease { http: self, cancel, connection: Some(connection) };
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
@@ -234,61 +228,6 @@ impl fmt::Debug for Http {
     }
 }
 
-/// Names that most requests carry, so that they need not be read and copied each time.
-static NAMES: [HeaderName; 9] = [
-    HeaderName::from_static("accept"),
-    HeaderName::from_static("authorization"),
-    HeaderName::from_static("content-type"),
-    HeaderName::from_static("mcp-protocol-version"),
-    HeaderName::from_static("mcp-session-id"),
-    HeaderName::from_static("user-agent"),
-    HeaderName::from_static("x-amz-content-sha256"),
-    HeaderName::from_static("x-amz-date"),
-    HeaderName::from_static("x-amz-security-token"),
-];
-
-fn run(
-    agent: &Agent,
-    request: &Request<'_>,
-) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-    // ureq adds a few.
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
-    for (name, value) in request.headers {
-        let known = NAMES.iter().find(|known| known.as_str() == *name);
-        let name = known.map_or_else(|| HeaderName::from_bytes(name.as_bytes()), |n| Ok(n.clone()));
-        headers.append(
-            name.map_err(invalid)?,
-            HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?,
-        );
-    }
-    let mut head = ureq::http::Request::builder().method(request.method).uri(request.url);
-    if let Some(none_yet) = head.headers_mut() {
-        *none_yet = headers;
-    }
-    if request.method == "POST" {
-        send_on(agent, head.body(request.body)?, request)
-    } else {
-        send_on(agent, head.body(())?, request)
-    }
-}
-
-fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
-    ureq::Error::Http(error.into())
-}
-
-fn send_on(
-    agent: &Agent,
-    message: ureq::http::Request<impl ureq::AsSendBody>,
-    request: &Request<'_>,
-) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let mut limited = agent.configure_request(message).timeout_global(left);
-    if request.is_stream {
-        limited = limited.timeout_per_read(None);
-    }
-    agent.run(limited.build())
-}
-
 /// An answer whose body is read from it as it arrives.
 pub struct Answer<'a> {
     status: u16,
@@ -366,19 +305,19 @@ impl fmt::Debug for Answer<'_> {
     }
 }
 
-/// An agent on loan; it goes back when the call is over, unless the call was cancelled.
+/// A connection on loan; it goes back when the call is over, unless the call was cancelled.
 struct Lease<'a> {
     http: &'a Http,
     cancel: &'a Cancel,
-    agent: Option<Agent>,
+    connection: Option<Connection>,
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(agent) = self.agent.take()
+        if let Some(connection) = self.connection.take()
             && self.cancel.take_back()
         {
-            locked(&self.http.idle).push(agent);
+            locked(&self.http.idle).push(connection);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! limit. Addresses are remembered for a short time instead, and forgotten when they do not lead anywhere.
 
 use super::route::is_socks;
+use super::tcp::Terms;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use ureq::unversioned::transport::NextTimeout;
 /// How long an answer of DNS is taken for granted.
 const MEMORY: Duration = Duration::from_secs(30);
 
-/// Clones share what they know.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct RememberingResolver {
     last: Arc<Mutex<Option<Known>>>,
+    terms: Terms,
 }
 
 #[derive(Debug)]
@@ -29,6 +30,11 @@ struct Known {
 }
 
 impl RememberingResolver {
+    /// One that knows the same, for a connection with these terms.
+    pub(super) fn under(&self, terms: &Terms) -> RememberingResolver {
+        RememberingResolver { last: Arc::clone(&self.last), terms: terms.clone() }
+    }
+
     pub(super) fn forget(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -62,6 +68,7 @@ impl Resolver for RememberingResolver {
             }
             return Ok(resolved);
         }
+        let timeout = self.terms.limit(timeout)?;
         let resolved = DefaultResolver::default().resolve(uri, config, timeout).map_err(
             |error| match error {
                 // What the system's resolver says of an unknown host comes as an error of IO.

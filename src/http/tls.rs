@@ -5,6 +5,7 @@
 
 use super::certificate::Certificate;
 use super::locked;
+use super::tcp::time_left;
 use crate::error::{Error, Kind, words_of};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +20,6 @@ use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
     TransportAdapter,
@@ -141,13 +141,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         // What connecting took is not there for the handshake.
-        let mut timeout = details.timeout;
-        if let (Duration::Exact(limit), Instant::Exact(began), Instant::Exact(now)) =
-            (timeout.after, details.now, (details.current_time)())
-        {
-            timeout.after = Duration::Exact(limit.saturating_sub(now.duration_since(began)));
-        }
-        socket.set_timeout(timeout);
+        socket.set_timeout(time_left(details));
         connection.complete_io(&mut socket).map_err(|error| match ureq::Error::from(error) {
             // Told apart from what breaks later: nothing has been sent yet.
             ureq::Error::Io(error) => other(error),

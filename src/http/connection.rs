@@ -1,0 +1,136 @@
+//! `Connection`: one connection to the server, opened when it is first needed, and what need not be made again for the
+//! next request on it.
+
+use super::Request;
+use super::joining::JoiningConnector;
+use super::resolver::RememberingResolver;
+use super::tcp::{TcpConnector, Terms};
+use super::tls::TlsConnector;
+use std::fmt;
+use ureq::config::Config;
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{Response, Uri};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
+use ureq::{Agent, AsSendBody, Body};
+
+/// Names that most requests carry, so that they need not be read and copied each time.
+static NAMES: [HeaderName; 11] = [
+    HeaderName::from_static("accept"),
+    HeaderName::from_static("content-type"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("user-agent"),
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-security-token"),
+    // These have another value each time.
+    HeaderName::from_static("authorization"),
+    HeaderName::from_static("x-amz-content-sha256"),
+];
+
+/// The first of these names often have the value that they had in the request before.
+const KEPT: usize = 9;
+
+pub(super) struct Connection {
+    /// Of its own: shutting it down interrupts the call on this connection and no other.
+    agent: Agent,
+    terms: Terms,
+    /// As it was given, and as ureq reads it.
+    uri: (String, Uri),
+    values: [Option<HeaderValue>; KEPT],
+}
+
+impl Connection {
+    pub(super) fn new(
+        config: &Config,
+        tls: &TlsConnector,
+        resolver: &RememberingResolver,
+    ) -> Connection {
+        let terms = Terms::default();
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector { terms: terms.clone() })
+                .chain(tls.clone())
+                .chain(JoiningConnector);
+        let resolver = resolver.under(&terms);
+        Connection {
+            agent: Agent::with_parts(config.clone(), connector, resolver),
+            terms,
+            uri: Default::default(),
+            values: Default::default(),
+        }
+    }
+
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Sends the request and reads the head of the answer.
+    pub(super) fn send(&mut self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
+        self.terms.set(request.deadline, request.is_stream);
+        if request.method == "POST" {
+            self.send_body(request, request.body)
+        } else {
+            self.send_body(request, ())
+        }
+    }
+
+    fn send_body(
+        &mut self,
+        request: &Request<'_>,
+        body: impl AsSendBody,
+    ) -> Result<Response<Body>, ureq::Error> {
+        if self.uri.0 != request.url {
+            self.uri = (request.url.to_owned(), request.url.parse().map_err(invalid)?);
+        }
+        let mut message = ureq::http::Request::new(body);
+        *message.method_mut() = request.method.parse().map_err(invalid)?;
+        *message.uri_mut() = self.uri.1.clone();
+        *message.headers_mut() = self.headers(request)?;
+        self.agent.run(message)
+    }
+
+    fn headers(&mut self, request: &Request<'_>) -> Result<HeaderMap, ureq::Error> {
+        // ureq adds a few.
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
+        for (name, value) in request.headers {
+            let known = NAMES.iter().position(|known| known.as_str() == *name);
+            let name = match known {
+                Some(known) => NAMES[known].clone(),
+                None => HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?,
+            };
+            let kept = known.and_then(|known| self.values.get_mut(known));
+            headers.append(name, value_of(value, kept)?);
+        }
+        Ok(headers)
+    }
+}
+
+/// The value as ureq takes it. `kept` is one that was made before, and what is kept from now on.
+fn value_of(
+    value: &str,
+    kept: Option<&mut Option<HeaderValue>>,
+) -> Result<HeaderValue, ureq::Error> {
+    if let Some(Some(same)) = &kept
+        && same.as_bytes() == value.as_bytes()
+    {
+        return Ok(same.clone());
+    }
+    let made = HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?;
+    if let Some(kept) = kept {
+        *kept = Some(made.clone());
+    }
+    Ok(made)
+}
+
+fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
+    ureq::Error::Http(error.into())
+}
+
+/// Without the values of headers: the session token is among them.
+impl fmt::Debug for Connection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Connection")
+    }
+}
