@@ -1,9 +1,9 @@
 //! `Crowd`: whether a request that could start gets a thread of its own at once. Decisions only; the proxy has the
 //! threads and the clock.
 //!
-//! Waking a thread costs more than a quick call. So while calls are quick, a few are on their way at a time, and a thread
-//! that is done with one takes the next. When they are no longer quick, everything that waits starts at once, and so
-//! does what comes after it, for a while.
+//! Waking a thread costs more than a quick call. So while a few calls at a time keep the processors busy, a thread that is
+//! done with one takes the next. When they do not, because the server takes its time, everything that waits starts at
+//! once, and so does what comes after it, for a while.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ pub(crate) const FEW: usize = 8;
 /// The time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// Calls are quick if so many are done in a tick.
-const QUICK: u32 = 24;
+/// One in so many of the processors that a few calls could use is used when calls are quick. Whoever wrote the requests and
+/// reads the answers wants processors, too.
+const BUSY: u32 = 4;
 
-/// They are slow if they were not quick in so many ticks one after another: one may be the scheduler's doing.
+/// Calls are slow if the processors were not busy in so many ticks one after another: one may be the scheduler's doing.
 const SLOW_TICKS: u32 = 3;
 
 /// So many requests start at once before it is tried again whether calls are quick.
@@ -31,8 +32,6 @@ pub(crate) struct Crowd {
     slow_calls: u32,
     /// Somebody calls `tick`.
     is_watched: bool,
-    /// So many were done in this tick.
-    done: u32,
     slow_ticks: u32,
     quiet_ticks: u32,
 }
@@ -57,17 +56,13 @@ impl Crowd {
         self.slow_calls = self.slow_calls.saturating_sub(1);
     }
 
-    pub(crate) fn one_is_done(&mut self) {
-        self.done = self.done.saturating_add(1);
-    }
-
     pub(crate) fn is_watched(&self) -> bool {
         self.is_watched
     }
 
     /// `tick` is called from now on.
     pub(crate) fn watch(&mut self) {
-        (self.is_watched, self.done, self.slow_ticks, self.quiet_ticks) = (true, 0, 0, 0);
+        (self.is_watched, self.slow_ticks, self.quiet_ticks) = (true, 0, 0);
     }
 
     /// There is no thread that could call `tick`, so nothing may be put off.
@@ -76,11 +71,10 @@ impl Crowd {
     }
 
     /// A tick of the clock has passed. `any_waits`: something is put off.
-    pub(crate) fn tick(&mut self, any_waits: bool) -> Tick {
-        let is_quick = std::mem::take(&mut self.done) >= QUICK;
+    pub(crate) fn tick(&mut self, any_waits: bool, is_busy: bool) -> Tick {
         if any_waits {
             self.quiet_ticks = 0;
-            self.slow_ticks = if is_quick { 0 } else { self.slow_ticks + 1 };
+            self.slow_ticks = if is_busy { 0 } else { self.slow_ticks + 1 };
             if self.slow_ticks < SLOW_TICKS {
                 return Tick::Wait;
             }
@@ -97,13 +91,29 @@ impl Crowd {
     }
 }
 
+/// Whether so much processor time of this process is what quick calls use in the time that passed.
+pub(crate) fn is_busy(used: Duration, passed: Duration, processors: usize) -> bool {
+    let processors = u32::try_from(processors.min(FEW)).unwrap_or(1);
+    used * BUSY >= passed * processors
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tick(crowd: &mut Crowd, done: u32) -> Tick {
-        (0..done).for_each(|_| crowd.one_is_done());
-        crowd.tick(true)
+    #[test]
+    fn quick_calls_keep_a_part_of_the_processors_busy() {
+        let ms = Duration::from_millis;
+        for (used, passed, processors, busy) in [
+            (ms(1), ms(4), 1, true),
+            (ms(1), ms(4), 2, false),
+            (ms(2), ms(4), 2, true),
+            (ms(7), ms(4), 64, false),
+            (ms(8), ms(4), 64, true),
+            (ms(0), ms(4), 1, false),
+        ] {
+            assert_eq!(is_busy(used, passed, processors), busy, "{used:?} on {processors}");
+        }
     }
 
     #[test]
@@ -111,14 +121,14 @@ mod tests {
         let mut crowd = Crowd::default();
         assert!(!crowd.is_one(FEW - 1) && crowd.is_one(FEW));
         crowd.watch();
-        for done in [QUICK, 0, 5, QUICK, 0, QUICK - 1] {
-            assert_eq!(tick(&mut crowd, done), Tick::Wait);
+        for is_busy in [true, false, false, true, false, false] {
+            assert_eq!(crowd.tick(true, is_busy), Tick::Wait);
         }
-        assert_eq!(tick(&mut crowd, QUICK - 1), Tick::Start);
+        assert_eq!(crowd.tick(true, false), Tick::Start);
         assert!(!crowd.is_one(1000), "now they are slow");
         (0..SLOW_CALLS).for_each(|_| crowd.one_starts());
         assert!(crowd.is_one(1000), "it is tried again now and then");
-        assert_eq!(tick(&mut crowd, 0), Tick::Wait);
+        assert_eq!(crowd.tick(true, false), Tick::Wait);
     }
 
     #[test]
@@ -126,10 +136,10 @@ mod tests {
         let mut crowd = Crowd::default();
         crowd.watch();
         for _ in 1..QUIET_TICKS {
-            assert_eq!(crowd.tick(false), Tick::Wait);
+            assert_eq!(crowd.tick(false, false), Tick::Wait);
         }
         assert!(crowd.is_watched());
-        assert_eq!(crowd.tick(false), Tick::End);
+        assert_eq!(crowd.tick(false, false), Tick::End);
         assert!(!crowd.is_watched());
     }
 }

@@ -145,8 +145,8 @@ impl Lane {
     }
 
     /// A tick of the clock has passed.
-    pub(crate) fn tick(&mut self) -> Tick {
-        self.crowd.tick(self.is_putting_off())
+    pub(crate) fn tick(&mut self, is_busy: bool) -> Tick {
+        self.crowd.tick(self.is_putting_off(), is_busy)
     }
 
     fn is_putting_off(&self) -> bool {
@@ -204,7 +204,6 @@ impl Lane {
             return;
         }
         self.unanswered -= 1;
-        self.crowd.one_is_done();
         if is_last {
             call.finishing.store(true, Ordering::Relaxed);
             self.finishing += 1;
@@ -361,7 +360,7 @@ mod tests {
         lane.end_call(&calls[0]);
         calls.push(start_call(&mut lane));
         assert!(!lane.wants_a_thread());
-        let ticks = (0..9).find(|_| lane.tick() == Tick::Start);
+        let ticks = (0..9).find(|_| lane.tick(false) == Tick::Start);
         assert_eq!(ticks, Some(2));
         while lane.wants_a_thread() {
             calls.push(start_call(&mut lane));

@@ -3,7 +3,8 @@
 //! The reader never waits for the network: it hands each message to the lane, which keeps the order that
 //! matters. The client's answers to the server and its cancellations never wait.
 
-use crate::crowd::{TICK, Tick};
+use crate::clock::processor_time;
+use crate::crowd::{TICK, Tick, is_busy};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
@@ -20,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// So much of the input is read ahead.
@@ -226,9 +228,15 @@ impl Proxy {
         let proxy = Arc::clone(self);
         Job::new(move || {
             let clock = Cancel::default();
+            let processors = thread::available_parallelism().map_or(1, usize::from);
+            let mut before = (processor_time(), Instant::now());
             loop {
                 clock.sleep(TICK);
-                let tick = proxy.lane().tick();
+                let now = (processor_time(), Instant::now());
+                let used = now.0.saturating_sub(before.0);
+                let is_busy = is_busy(used, now.1.duration_since(before.1), processors);
+                before = now;
+                let tick = proxy.lane().tick(is_busy);
                 match tick {
                     Tick::Wait => {}
                     Tick::Start => proxy.pump(),
