@@ -17,7 +17,7 @@ help:
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
 	@echo
-	@echo 'All that is needed is Rust 1.88 or newer (https://rustup.rs) and a C compiler.'
+	@echo 'All that is needed is Rust 1.89 or newer (https://rustup.rs) and a C compiler.'
 
 demo:
 	cargo build --locked --bin sigv4-proxy --example demo

@@ -18,6 +18,7 @@ mod id_scan;
 pub mod incoming;
 pub mod inference;
 mod input;
+mod json_string;
 mod lane;
 mod large;
 pub mod log;

@@ -1,9 +1,10 @@
 //! `Members`: what routing needs of a JSON-RPC message, found in one pass over its bytes.
 //!
-//! Every message goes through here, in both directions, so large strings are passed over eight bytes at a time. That pass
-//! takes nothing but what it is sure of: one JSON object in UTF-8, no member of ours twice, no name of a member written
-//! with escapes. All else is left to `serde_json`, whose word counts.
+//! Every message goes through here, in both directions. That pass takes nothing but what it is sure of: one JSON object in
+//! UTF-8, no member of ours twice, no name of a member written with escapes. All else is left to `serde_json`, whose word
+//! counts.
 
+use crate::json_string;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -234,67 +235,8 @@ impl<'a> Scan<'a> {
     #[inline]
     fn string(&mut self) -> Option<()> {
         self.take(b'"')?;
-        loop {
-            self.at += plain(&self.text[self.at..]);
-            let rest = &self.text[self.at..];
-            self.at += match *rest.first()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'\\' => escape(rest)?,
-                _ => beyond_ascii(rest)?,
-            };
-        }
-    }
-}
-
-/// How many bytes of a string come before one that needs a look: its end, an escape, a control character, or what is
-/// not ASCII.
-#[inline]
-fn plain(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let mut at = 0;
-    while let Some(eight) = text[at..].first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        // The high bit of a byte of `v.wrapping_sub(ONES * n) & !v` says whether that byte of `v` is below `n`; the
-        // lowest that is set is always right.
-        let below = |v: u64, n: u64| v.wrapping_sub(ONES * n) & !v;
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let special = (quote | backslash | below(word, 0x20) | word) & HIGHS;
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20 | 0x80..);
-    at + text[at..].iter().position(is_special).unwrap_or(text.len() - at)
-}
-
-/// The length of the escape at the beginning of this.
-#[inline]
-fn escape(text: &[u8]) -> Option<usize> {
-    match text.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        _ => None,
-    }
-}
-
-/// The length of the character at the beginning of this, in UTF-8 (RFC 3629 §4).
-#[inline]
-fn beyond_ascii(text: &[u8]) -> Option<usize> {
-    match text {
-        [0xc2..=0xdf, 0x80..=0xbf, ..] => Some(2),
-        [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..]
-        | [0xed, 0x80..=0x9f, 0x80..=0xbf, ..]
-        | [0xe1..=0xec | 0xee..=0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(3),
-        [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
-        | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
-        | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(4),
-        _ => None,
+        self.at += json_string::length(&self.text[self.at..])?;
+        Some(())
     }
 }
 
@@ -356,21 +298,6 @@ mod tests {
         assert!(Members::of(deep.as_bytes()).is_ok());
     }
 
-    #[test]
-    fn utf8_is_checked_to_the_letter() {
-        for bytes in 0x80_u32..=0x10_0000 {
-            let bytes = &bytes.to_be_bytes()[1..];
-            let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
-            let is_one = str::from_utf8(bytes).is_ok_and(|text| text.chars().count() == 1);
-            assert_eq!(beyond_ascii(bytes) == Some(bytes.len()), is_one, "{bytes:x?}");
-        }
-        for point in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            let mut bytes = [0; 4];
-            let length = point.encode_utf8(&mut bytes).len();
-            assert_eq!(beyond_ascii(&bytes), Some(length), "{point:?}");
-        }
-    }
-
     proptest! {
         /// The quick way may give up, but what it finds is what `serde_json` finds.
         #[test]
@@ -395,14 +322,6 @@ mod tests {
             }
             if let Some(found) = quick(&document) {
                 prop_assert_eq!(Some(found), thorough(&document).ok());
-            }
-        }
-
-        #[test]
-        fn plain_bytes_are_counted_to_the_first_that_is_not(text: Vec<u8>, ascii in "[ -~\t]{0,40}") {
-            for text in [&text, ascii.as_bytes()] {
-                let special = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || b"\"\\".contains(byte);
-                prop_assert_eq!(plain(text), text.iter().position(special).unwrap_or(text.len()));
             }
         }
     }

@@ -1,0 +1,341 @@
+//! The way past a JSON string (RFC 8259 §7), of which large messages consist.
+//!
+//! A block of bytes is looked at in one go: comparisons bring a bit for each byte, and those bits decide, after the manner of
+//! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019).
+
+use wide::u8x16;
+
+/// So many bytes are looked at together, a bit for each.
+const BLOCK: usize = 64;
+
+/// Names of members are hardly ever longer.
+const SHORT: usize = 16;
+
+/// So many bytes are checked in advance for being UTF-8.
+const AHEAD: usize = 4096;
+
+/// The length of what follows an opening quote, with the closing one. `None` where it may not be a string in UTF-8.
+#[inline]
+pub(crate) fn length(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < SHORT
+        && let Some(eight) = text[at..].first_chunk()
+    {
+        let plain = plain(*eight);
+        at += plain;
+        if plain < 8 {
+            if text[at] == b'"' {
+                return Some(at + 1);
+            }
+            break;
+        }
+    }
+    by_block(text, at)
+}
+
+/// The same, from `at` on.
+fn by_block(text: &[u8], mut at: usize) -> Option<usize> {
+    // Up to here it is known to be UTF-8, or before `at`.
+    let mut checked = 0;
+    // A character begins at `at`, or an escape.
+    while let Some(block) = text[at..].first_chunk() {
+        let block = Block(block);
+        let (quotes, backslashes) = (block.equal(b'"'), block.equal(b'\\'));
+        let (controls, beyond_ascii) = (block.up_to(0x1f), block.beyond_ascii());
+        if quotes | backslashes | controls | beyond_ascii == 0 {
+            at += BLOCK;
+            continue;
+        }
+        let (escaping, escaped) = escapes(backslashes);
+        let quote = quotes & !escaped;
+        let inside = quote.wrapping_sub(1) & !quote;
+        if controls & inside != 0 {
+            return None;
+        }
+        let mut next = at + BLOCK - usize::from(escaping >> (BLOCK - 1) != 0);
+
+        let escaped = escaped & inside;
+        if escaped != 0 {
+            let mut others = escaped & !block.letters_of_escapes();
+            while others != 0 {
+                escape(&text[at + place(others) - 1..])?;
+                others &= others - 1;
+            }
+        }
+
+        let beyond_ascii = beyond_ascii & inside;
+        if beyond_ascii != 0 {
+            let firsts = block.firsts_of_two() & inside;
+            let seconds = block.up_to(0xbf) & beyond_ascii;
+            let are_pairs = firsts << 1 == seconds && firsts | seconds == beyond_ascii;
+            if are_pairs {
+                next -= usize::from(firsts >> (BLOCK - 1) != 0);
+            } else {
+                let end = at + place(quote);
+                if checked < end {
+                    checked = checked.max(at);
+                    let ahead = &text[checked..text.len().min(checked + AHEAD)];
+                    checked += str::from_utf8(ahead).map_or_else(|e| e.valid_up_to(), str::len);
+                }
+                if checked < end {
+                    return None;
+                }
+                while let Some(0x80..=0xbf) = text.get(next) {
+                    next -= 1;
+                }
+            }
+        }
+        if quote != 0 {
+            return Some(at + place(quote) + 1);
+        }
+        at = next;
+    }
+    by_character(text, at)
+}
+
+/// The same, from `at` on, for what is no whole block.
+fn by_character(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        if let Some(eight) = text[at..].first_chunk() {
+            at += plain(*eight);
+        }
+        let rest = &text[at..];
+        at += match *rest.first()? {
+            b'"' => return Some(at + 1),
+            b'\\' => escape(rest)?,
+            ..0x20 => return None,
+            0x80.. => beyond_ascii(rest)?,
+            _ => 1,
+        };
+    }
+}
+
+/// How many bytes of a string come before one that needs a look: its end, an escape, a control character, or what is
+/// not ASCII.
+#[inline]
+fn plain(eight: [u8; 8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(eight);
+    // The high bit of a byte of `v.wrapping_sub(ONES * n) & !v` says whether that byte of `v` is below `n`; the
+    // lowest that is set is always right.
+    let below = |v: u64, n: u64| v.wrapping_sub(ONES * n) & !v;
+    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+    let special = (quote | backslash | below(word, 0x20) | word) & HIGHS;
+    place(special) / 8
+}
+
+/// The length of the escape at the beginning of this.
+#[inline]
+fn escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
+}
+
+/// The length of the character at the beginning of this, in UTF-8 (RFC 3629 §4).
+#[inline]
+fn beyond_ascii(text: &[u8]) -> Option<usize> {
+    match text {
+        [0xc2..=0xdf, 0x80..=0xbf, ..] => Some(2),
+        [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..]
+        | [0xed, 0x80..=0x9f, 0x80..=0xbf, ..]
+        | [0xe1..=0xec | 0xee..=0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(3),
+        [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => Some(4),
+        _ => None,
+    }
+}
+
+/// Which backslashes begin an escape, and what they escape.
+#[inline]
+fn escapes(backslashes: u64) -> (u64, u64) {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    if backslashes == 0 {
+        return (0, 0);
+    }
+    // The subtraction ripples through each run of backslashes, and so tells an odd one from an even one.
+    let both = (backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD;
+    (both & backslashes, both ^ backslashes)
+}
+
+/// Where the first of these bits is.
+#[inline]
+fn place(bits: u64) -> usize {
+    bits.trailing_zeros() as usize
+}
+
+/// Bytes, the first of them the lowest bit of every answer.
+struct Block<'a>(&'a [u8; BLOCK]);
+
+#[expect(
+    clippy::inline_always,
+    reason = "what is built for size calls them otherwise, again and again"
+)]
+impl Block<'_> {
+    #[inline(always)]
+    fn parts(&self) -> [u8x16; 4] {
+        let (parts, _) = self.0.as_chunks();
+        let part = |nth: usize| u8x16::new(parts[nth]);
+        [part(0), part(1), part(2), part(3)]
+    }
+
+    #[inline(always)]
+    fn equal(&self, byte: u8) -> u64 {
+        let ([a, b, c, d], byte) = (self.parts(), u8x16::splat(byte));
+        bits(a.simd_eq(byte), b.simd_eq(byte), c.simd_eq(byte), d.simd_eq(byte))
+    }
+
+    #[inline(always)]
+    fn up_to(&self, byte: u8) -> u64 {
+        let ([a, b, c, d], byte) = (self.parts(), u8x16::splat(byte));
+        bits(up_to(a, byte), up_to(b, byte), up_to(c, byte), up_to(d, byte))
+    }
+
+    #[inline(always)]
+    fn beyond_ascii(&self) -> u64 {
+        let [a, b, c, d] = self.parts();
+        bits(a, b, c, d)
+    }
+
+    /// The first bytes of characters of two.
+    #[inline(always)]
+    fn firsts_of_two(&self) -> u64 {
+        let [a, b, c, d] = self.parts();
+        bits(first_of_two(a), first_of_two(b), first_of_two(c), first_of_two(d))
+    }
+
+    /// What stands after the backslash of an escape of two bytes.
+    #[inline(always)]
+    fn letters_of_escapes(&self) -> u64 {
+        let [a, b, c, d] = self.parts();
+        bits(letter_of_escape(a), letter_of_escape(b), letter_of_escape(c), letter_of_escape(d))
+    }
+}
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn bits(a: u8x16, b: u8x16, c: u8x16, d: u8x16) -> u64 {
+    let (a, b) = (u64::from(a.to_bitmask()), u64::from(b.to_bitmask()));
+    let (c, d) = (u64::from(c.to_bitmask()), u64::from(d.to_bitmask()));
+    a | b << 16 | c << 32 | d << 48
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn up_to(part: u8x16, byte: u8x16) -> u8x16 {
+    part.min(byte).simd_eq(part)
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn first_of_two(part: u8x16) -> u8x16 {
+    part.max(u8x16::splat(0xc2)).min(u8x16::splat(0xdf)).simd_eq(part)
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn letter_of_escape(part: u8x16) -> u8x16 {
+    let quote = part.simd_eq(u8x16::splat(b'"'));
+    let slashes = part.simd_eq(u8x16::splat(b'\\')) | part.simd_eq(u8x16::splat(b'/'));
+    let bf = part.simd_eq(u8x16::splat(b'b')) | part.simd_eq(u8x16::splat(b'f'));
+    let nrt = part.simd_eq(u8x16::splat(b'n'))
+        | part.simd_eq(u8x16::splat(b'r'))
+        | part.simd_eq(u8x16::splat(b't'));
+    quote | slashes | bf | nrt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What `serde_json` says of the same.
+    fn oracle(text: &[u8]) -> Option<usize> {
+        let quoted = [b"\"", text].concat();
+        let mut strings = serde_json::Deserializer::from_slice(&quoted).into_iter::<String>();
+        strings.next()?.is_ok().then(|| strings.byte_offset() - 1)
+    }
+
+    #[test]
+    fn strings_end_where_they_end() {
+        let sixty = "x".repeat(60);
+        for (text, expected) in [
+            (r#"""#, Some(1)),
+            (r#"a" "b""#, Some(2)),
+            (r#"\\" and more"#, Some(3)),
+            (r#"\" and more"#, None),
+            (r"\u00e", None),
+            ("a", None),
+            ("", None),
+        ] {
+            assert_eq!(length(text.as_bytes()), expected, "{text}");
+            let long = format!("{sixty}{sixty}{text}");
+            assert_eq!(length(long.as_bytes()), expected.map(|length| length + 120), "{long}");
+        }
+    }
+
+    #[test]
+    fn every_place_in_a_block_is_as_good_as_another() {
+        for piece in [
+            "\"", r"\", r#"\""#, r"\\", r"\n", r"\x", r"\u00E4", r"\u00G4", "ä", "€", "𝄞", "\u{1f}",
+        ] {
+            for (before, after) in (0..150).map(|before| (before, 150 - before)) {
+                let text = format!("{}{piece}{}\"", "a".repeat(before), "é".repeat(after));
+                assert_eq!(length(text.as_bytes()), oracle(text.as_bytes()), "{text}");
+                let cut = &text.as_bytes()[..before + piece.len().min(2)];
+                assert_eq!(length(cut), oracle(cut), "{text}, cut");
+                let broken = [cut, &text.as_bytes()[before + 1..]].concat();
+                assert_eq!(length(&broken), oracle(&broken), "{text}, broken");
+            }
+        }
+    }
+
+    #[test]
+    fn utf8_is_checked_to_the_letter() {
+        for bytes in 0x80_u32..=0x10_0000 {
+            let bytes = &bytes.to_be_bytes()[1..];
+            let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+            let is_one = str::from_utf8(bytes).is_ok_and(|text| text.chars().count() == 1);
+            assert_eq!(beyond_ascii(bytes) == Some(bytes.len()), is_one, "{bytes:x?}");
+        }
+        for point in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let mut bytes = [0; 4];
+            let length = point.encode_utf8(&mut bytes).len();
+            assert_eq!(beyond_ascii(&bytes), Some(length), "{point:?}");
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => "[ -~]{0,40}".prop_map(|plain| plain.replace(['"', '\\'], "").into_bytes()),
+            2 => prop::sample::select(&["ä", "öß", "€", "日本語", "𝄞"][..]).prop_map(|s| s.as_bytes().to_vec()),
+            2 => prop::sample::select(&[r#"\""#, r"\\", r"\n", r"\u00e4", r"\ud834\udd1e"][..])
+                .prop_map(|s| s.as_bytes().to_vec()),
+            1 => prop::sample::select(&["\"", "\\", r"\u12", "\n", "\u{1}"][..]).prop_map(|s| s.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 1..3),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn it_is_as_long_as_serde_json_says(pieces in prop::collection::vec(piece(), 0..40)) {
+            let text = pieces.concat();
+            let (ours, theirs) = (length(&text), oracle(&text));
+            // A lone surrogate is written as JSON, but is no text; either answer will do.
+            prop_assert!(ours == theirs || text.windows(2).any(|two| two == br"\u"), "{ours:?} {theirs:?}");
+        }
+
+        #[test]
+        fn plain_bytes_are_counted_to_the_first_that_is_not(any: [u8; 8], ascii in "[ -~\t]{8}") {
+            for eight in [any, ascii.as_bytes().try_into().expect("eight")] {
+                let special = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || b"\"\\".contains(byte);
+                prop_assert_eq!(plain(eight), eight.iter().position(special).unwrap_or(8));
+            }
+        }
+    }
+}
