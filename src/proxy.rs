@@ -9,6 +9,7 @@ use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
 use crate::lane::{Call, Lane, Start};
+use crate::large::put_away;
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
@@ -553,7 +554,9 @@ impl Proxy {
         // One write a line, and no copy of a large one for the sake of a byte.
         line.reserve_exact(1);
         line.push(b'\n');
-        output.write_all(&line).and_then(|()| output.flush()).map_err(|error| {
+        let written = output.write_all(&line).and_then(|()| output.flush());
+        put_away(line);
+        written.map_err(|error| {
             let _ = self.end.send(End::OutputClosed);
             Error::new(Kind::Cancelled, format!("stdout: {error}"))
         })

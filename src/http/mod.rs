@@ -18,7 +18,7 @@ pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
-use crate::large::make_room;
+use crate::large::{make_room, used_buffer};
 use crate::signing::Header;
 use cancel::cancelled;
 use connection::Connection;
@@ -261,23 +261,29 @@ impl Answer<'_> {
         if announced > max_bytes {
             return Err(too_large());
         }
-        let mut body = Vec::new();
+        let is_large = announced > PIECE;
+        let mut body = if is_large { used_buffer() } else { Vec::new() };
+        let mut length = 0;
         // A byte more than announced: there the end is seen, and there is room for a newline. Pages that the server
         // only announced are never touched.
-        make_room(&mut body, announced.min(MOST_RESERVED) + 1);
+        let missing = (announced.min(MOST_RESERVED) + 1).saturating_sub(body.len());
+        make_room(&mut body, missing);
         loop {
-            let length = body.len();
-            if length == body.capacity() {
-                make_room(&mut body, length.max(PIECE));
+            if length == body.len() {
+                if length == body.capacity() {
+                    make_room(&mut body, length.max(PIECE));
+                }
+                // What is zeroed for a moment is small enough to stay in the processor's cache.
+                body.resize(length + PIECE.min(body.capacity() - length), 0);
             }
-            // What is zeroed for a moment is small enough to stay in the processor's cache.
-            body.resize(length + PIECE.min(body.capacity() - length), 0);
-            let count = read_some(&mut self.body, &mut body[length..]).map_err(read_error)?;
-            body.truncate(length + count);
+            let end = body.len().min(length + PIECE);
+            let count = read_some(&mut self.body, &mut body[length..end]).map_err(read_error)?;
+            length += count;
             if count == 0 {
+                body.truncate(length);
                 return Ok(body);
             }
-            if body.len() > max_bytes {
+            if length > max_bytes {
                 return Err(too_large());
             }
         }
