@@ -56,7 +56,7 @@ fn by_block(text: &[u8], mut at: usize) -> Option<usize> {
 
         let escaped = escaped & inside;
         if escaped != 0 {
-            let mut others = escaped & !block.letters_of_escapes();
+            let mut others = escaped & !(quotes | backslashes | block.letters_of_escapes());
             while others != 0 {
                 escape(&text[at + place(others) - 1..])?;
                 others &= others - 1;
@@ -209,7 +209,7 @@ impl Block<'_> {
         bits(first_of_two(a), first_of_two(b), first_of_two(c), first_of_two(d))
     }
 
-    /// What stands after the backslash of an escape of two bytes.
+    /// What stands after the backslash of an escape of two bytes, but for quotes and backslashes.
     #[inline(always)]
     fn letters_of_escapes(&self) -> u64 {
         let [a, b, c, d] = self.parts();
@@ -239,13 +239,10 @@ fn first_of_two(part: u8x16) -> u8x16 {
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn letter_of_escape(part: u8x16) -> u8x16 {
-    let quote = part.simd_eq(u8x16::splat(b'"'));
-    let slashes = part.simd_eq(u8x16::splat(b'\\')) | part.simd_eq(u8x16::splat(b'/'));
-    let bf = part.simd_eq(u8x16::splat(b'b')) | part.simd_eq(u8x16::splat(b'f'));
-    let nrt = part.simd_eq(u8x16::splat(b'n'))
-        | part.simd_eq(u8x16::splat(b'r'))
-        | part.simd_eq(u8x16::splat(b't'));
-    quote | slashes | bf | nrt
+    let is_b_or_f = part.simd_eq(u8x16::splat(b'b')) | part.simd_eq(u8x16::splat(b'f'));
+    let is_n_or_r = part.simd_eq(u8x16::splat(b'n')) | part.simd_eq(u8x16::splat(b'r'));
+    let is_other = part.simd_eq(u8x16::splat(b't')) | part.simd_eq(u8x16::splat(b'/'));
+    is_b_or_f | is_n_or_r | is_other
 }
 
 #[cfg(test)]

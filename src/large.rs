@@ -1,10 +1,14 @@
-//! Room for large messages, in memory that goes back to the system when the message is gone, but for that of one message.
+//! Room for large messages, in memory that goes back to the system when the message is gone, but for that of one.
 //!
 //! glibc keeps what was freed for the thread that had it, up to 32 MiB a block: a few threads that relay large messages
 //! in turn would hold a block each for ever. A block beyond that is mapped and unmapped; what of it is not
-//! touched costs nothing.
+//! touched costs nothing. To map and clear one anew for each of many large messages costs as much as to read them, so the
+//! process keeps the last for the next.
 
 use std::sync::{Mutex, PoisonError};
+
+/// A message smaller than this is small: memory for it is got as fast as it is kept.
+const SMALL: usize = 64 * 1024;
 
 /// A message larger than this is large.
 const LARGE: usize = 1024 * 1024;
@@ -12,34 +16,60 @@ const LARGE: usize = 1024 * 1024;
 /// More than glibc ever keeps.
 const MAPPED: usize = 33 * 1024 * 1024;
 
+static SPARE: Spare = Spare(Mutex::new(Vec::new()));
+
 /// Makes room for so many bytes more.
 pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
-    if buffer.capacity() - buffer.len() >= bytes {
-        return;
-    }
-    let needed = buffer.len().saturating_add(bytes);
-    if needed > LARGE && needed <= MAPPED {
-        buffer.reserve_exact(MAPPED - buffer.len());
-    } else {
-        buffer.reserve(bytes);
-    }
+    SPARE.make_room(buffer, bytes);
 }
-
-/// Less than this is got as fast as it is kept.
-const WORTH_KEEPING: usize = 64 * 1024;
-
-/// Of a message that is gone. To get and clear memory anew for each costs more than to read into it.
-static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// A buffer with anything in it.
 pub(crate) fn used_buffer() -> Vec<u8> {
-    std::mem::take(&mut SPARE.lock().unwrap_or_else(PoisonError::into_inner))
+    SPARE.take()
 }
 
-/// Keeps the memory for the next message, if it is neither too small nor too large for that.
-pub(crate) fn put_away(buffer: Vec<u8>) {
-    if (WORTH_KEEPING..=2 * LARGE).contains(&buffer.capacity()) {
-        *SPARE.lock().unwrap_or_else(PoisonError::into_inner) = buffer;
+/// Keeps the memory of a message that is gone for the next; that of a large one until one passes that is not.
+pub(crate) fn put_away(message: Vec<u8>) {
+    SPARE.put_away(message);
+}
+
+struct Spare(Mutex<Vec<u8>>);
+
+impl Spare {
+    fn make_room(&self, buffer: &mut Vec<u8>, bytes: usize) {
+        if buffer.capacity() - buffer.len() >= bytes {
+            return;
+        }
+        let needed = buffer.len().saturating_add(bytes);
+        if needed > SMALL {
+            let mut used = self.take();
+            if used.capacity() >= needed {
+                used.clear();
+                used.extend_from_slice(buffer);
+                *buffer = used;
+                return;
+            }
+        }
+        if needed > LARGE && needed <= MAPPED {
+            buffer.reserve_exact(MAPPED - buffer.len());
+        } else {
+            buffer.reserve(bytes);
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_away(&self, message: Vec<u8>) {
+        let is_fitting = message.len() >= SMALL && message.capacity() <= 2 * LARGE;
+        let is_large = message.len() > LARGE && message.capacity() <= MAPPED;
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_fitting || is_large {
+            *spare = message;
+        } else if spare.capacity() > 2 * LARGE {
+            *spare = Vec::new();
+        }
     }
 }
 
@@ -49,6 +79,7 @@ mod tests {
 
     #[test]
     fn small_ones_stay_small_and_large_ones_are_mapped() {
+        let spare = Spare(Mutex::default());
         let mut buffer = Vec::new();
         for (so_far, bytes, least, most) in [
             (0, 100, 100, 200),
@@ -57,8 +88,36 @@ mod tests {
             (MAPPED, 1, MAPPED + 1, 2 * MAPPED),
         ] {
             buffer.resize(so_far, 0);
-            make_room(&mut buffer, bytes);
+            spare.make_room(&mut buffer, bytes);
             assert!((least..=most).contains(&buffer.capacity()), "{}", buffer.capacity());
         }
+    }
+
+    #[test]
+    fn one_is_kept_until_a_smaller_one_passes() {
+        let spare = Spare(Mutex::default());
+        let large = || vec![7; 3 * LARGE];
+        spare.put_away(large());
+        assert_eq!(spare.take(), large());
+        assert!(spare.take().is_empty());
+
+        spare.put_away(large());
+        spare.put_away(vec![1; 10]);
+        assert!(spare.take().is_empty(), "a small one lets go of it, and is not kept");
+
+        spare.put_away(vec![1; SMALL]);
+        spare.put_away(vec![1; 10]);
+        assert_eq!(spare.take(), vec![1; SMALL]);
+
+        let mut lean = large();
+        lean.truncate(SMALL);
+        spare.put_away(lean);
+        assert!(spare.take().is_empty(), "most of it was not needed");
+
+        spare.put_away(large());
+        let mut buffer = vec![1, 2, 3];
+        spare.make_room(&mut buffer, 2 * LARGE);
+        assert_eq!(buffer, [1, 2, 3]);
+        assert!(buffer.capacity() > 2 * LARGE && spare.take().capacity() == 0);
     }
 }
