@@ -106,9 +106,9 @@ impl Relay<'_, '_> {
     /// Relays the whole answer to a message. `Ok` means that it is done.
     pub(crate) fn take_answer(&mut self, mut answer: Answer<'_>) -> Result<(), Error> {
         let status = answer.status();
-        match media_type(&answer).as_str() {
-            "text/event-stream" => self.take_stream(answer),
-            "application/json" => {
+        match media_type(&answer) {
+            kind if kind.eq_ignore_ascii_case("text/event-stream") => self.take_stream(answer),
+            kind if kind.eq_ignore_ascii_case("application/json") => {
                 let body = answer.read_whole(self.max_message_bytes)?;
                 // The connection is free before the client can send its next request.
                 drop(answer);
@@ -123,11 +123,10 @@ impl Relay<'_, '_> {
                 Err(no_answer("a message that does not answer this request"))
             }
             other => {
-                let beginning = answer.read_beginning(1024);
-                if beginning.is_empty() {
+                let what = if other.is_empty() { "a body of no type" } else { other }.to_owned();
+                if answer.read_beginning(1024).is_empty() {
                     return Err(no_answer(format_args!("HTTP {status} with an empty body")));
                 }
-                let what = if other.is_empty() { "a body of no type" } else { other };
                 Err(no_answer(format_args!("HTTP {status} with {what}"))
                     .hint("is this the URL of an MCP endpoint?"))
             }
@@ -313,11 +312,11 @@ fn no_answer(instead: impl std::fmt::Display) -> Error {
 }
 
 pub(crate) fn is_event_stream(answer: &Answer<'_>) -> bool {
-    media_type(answer) == "text/event-stream"
+    media_type(answer).eq_ignore_ascii_case("text/event-stream")
 }
 
-/// `Content-Type` without its parameters, lower case.
-fn media_type(answer: &Answer<'_>) -> String {
+/// `Content-Type` without its parameters.
+fn media_type<'a>(answer: &'a Answer<'_>) -> &'a str {
     let value = answer.header("content-type").unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    value.split_once(';').map_or(value, |(media_type, _)| media_type).trim()
 }

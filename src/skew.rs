@@ -18,7 +18,10 @@ pub(crate) struct Skew {
 impl Skew {
     /// The server's time when it is `here` here.
     pub(crate) fn at(&self, here: OffsetDateTime) -> OffsetDateTime {
-        here + Duration::seconds(self.behind.load(Ordering::Relaxed))
+        match self.behind.load(Ordering::Relaxed) {
+            0 => here,
+            behind => here + Duration::seconds(behind),
+        }
     }
 
     /// The server said that it was `there` when it was `here` here.

@@ -117,7 +117,8 @@ fn value_of(
     {
         return Ok(same.clone());
     }
-    let made = HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?;
+    // By way of a `String`: that is checked where it is optimised for speed.
+    let made = HeaderValue::try_from(value.to_owned()).map_err(invalid)?;
     if let Some(kept) = kept {
         *kept = Some(made.clone());
     }

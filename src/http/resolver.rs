@@ -25,7 +25,7 @@ pub(super) struct RememberingResolver {
 #[derive(Debug)]
 struct Known {
     uri_authority: String,
-    addresses: Vec<SocketAddr>,
+    addresses: ResolvedSocketAddrs,
     at: Instant,
 }
 
@@ -39,11 +39,39 @@ impl RememberingResolver {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn remembered(&self, authority: &str) -> Option<Vec<SocketAddr>> {
+    fn remembered(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.as_ref()?;
         (known.uri_authority == authority && known.at.elapsed() < MEMORY)
             .then(|| known.addresses.clone())
+    }
+
+    fn look_up(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let timeout = self.terms.limit(timeout)?;
+        let resolved = DefaultResolver::default().resolve(uri, config, timeout);
+        let mut resolved = resolved.map_err(|error| match error {
+            // What the system's resolver says of an unknown host comes as an error of IO.
+            ureq::Error::Io(_) => ureq::Error::HostNotFound,
+            other => other,
+        })?;
+        // Whoever is allowed more because he is this machine must be this machine.
+        if uri.host() == Some("localhost") {
+            let local: Vec<SocketAddr> =
+                resolved.iter().copied().filter(|address| address.ip().is_loopback()).collect();
+            resolved = self.empty();
+            for address in local {
+                resolved.push(address);
+            }
+            if resolved.is_empty() {
+                return Err(ureq::Error::HostNotFound);
+            }
+        }
+        Ok(resolved)
     }
 }
 
@@ -59,43 +87,21 @@ impl Resolver for RememberingResolver {
             return Err(ureq::Error::ConnectionFailed);
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let known =
-            literal(uri).map(|address| vec![address]).or_else(|| self.remembered(authority));
-        if let Some(addresses) = known {
-            let mut resolved = self.empty();
-            for address in addresses {
-                resolved.push(address);
-            }
-            return Ok(resolved);
+        if let Some(addresses) = self.remembered(authority) {
+            return Ok(addresses);
         }
-        let timeout = self.terms.limit(timeout)?;
-        let resolved = DefaultResolver::default().resolve(uri, config, timeout).map_err(
-            |error| match error {
-                // What the system's resolver says of an unknown host comes as an error of IO.
-                ureq::Error::Io(_) => ureq::Error::HostNotFound,
-                other => other,
-            },
-        )?;
-        let mut resolved = resolved;
-        // Whoever is allowed more because he is this machine must be this machine.
-        if uri.host() == Some("localhost") {
-            let local: Vec<SocketAddr> =
-                resolved.iter().copied().filter(|address| address.ip().is_loopback()).collect();
-            resolved = self.empty();
-            for address in local {
-                resolved.push(address);
+        let addresses = match literal(uri) {
+            Some(address) => {
+                let mut addresses = self.empty();
+                addresses.push(address);
+                addresses
             }
-            if resolved.is_empty() {
-                return Err(ureq::Error::HostNotFound);
-            }
-        }
-        let known = Known {
-            uri_authority: authority.to_owned(),
-            addresses: resolved.to_vec(),
-            at: Instant::now(),
+            None => self.look_up(uri, config, timeout)?,
         };
+        let (uri_authority, at) = (authority.to_owned(), Instant::now());
+        let known = Known { uri_authority, addresses: addresses.clone(), at };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-        Ok(resolved)
+        Ok(addresses)
     }
 }
 

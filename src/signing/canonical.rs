@@ -5,6 +5,7 @@
 use super::{Header, PathRule};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// Headers that never enter a signature: those that hops between us and AWS take away or rewrite, and those
 /// that signing itself sets. (IAM guide, "Elements of a SigV4 request"; botocore's and smithy's lists.)
@@ -32,6 +33,9 @@ const UNSIGNED: [&str; 22] = [
     "x-amz-security-token",
     "x-amzn-trace-id",
 ];
+
+/// The last line of a canonical request, with the newline before it.
+const HASH_LINE: usize = 1 + 64;
 
 /// The canonical path of `wire`, a path as it stands in the request line (without the query).
 pub fn path(wire: &str, rule: PathRule) -> String {
@@ -94,38 +98,52 @@ pub fn query(wire: &str) -> String {
     query
 }
 
-/// The header lines of a canonical request, each ended by a newline, and the list of their names.
+/// The headers of a canonical request: a line for each, and after an empty one the list of their names, which the range says
+/// where to find.
 ///
 /// `owned` are the headers that signing sets itself, lower case.
-pub fn headers(of_request: &[Header<'_>], owned: &[Header<'_>]) -> (String, String) {
-    let mut lines: Vec<(Cow<'_, str>, &str)> = of_request
-        .iter()
-        .map(|(name, value)| (lower_case(name), *value))
-        .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err())
-        .chain(owned.iter().map(|(name, value)| (Cow::Borrowed(*name), *value)))
-        .collect();
+pub fn push_headers(
+    text: &mut String,
+    of_request: &[Header<'_>],
+    owned: &[Header<'_>],
+) -> Range<usize> {
+    let mut lines: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(of_request.len() + owned.len());
+    lines.extend(
+        of_request
+            .iter()
+            .map(|(name, value)| (lower_case(name), *value))
+            .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err()),
+    );
+    lines.extend(owned.iter().map(|(name, value)| (Cow::Borrowed(*name), *value)));
     // Stable: values of a repeated name keep the order in which they are sent.
     lines.sort_by(|(a, _), (b, _)| a.cmp(b));
 
-    let mut text =
-        String::with_capacity(64 + lines.iter().map(|(n, v)| n.len() + v.len() + 2).sum::<usize>());
-    let mut names = String::with_capacity(16 * lines.len());
+    // Once for all, the hash that follows included: what grows leaves copies of the session token behind.
+    let length = lines.iter().map(|(name, value)| 2 * name.len() + value.len() + 3);
+    text.reserve(length.sum::<usize>() + HASH_LINE);
+    let is_repeated = |at: usize| at > 0 && lines[at - 1].0 == lines[at].0;
     for (at, (name, value)) in lines.iter().enumerate() {
-        if at > 0 && lines[at - 1].0 == *name {
+        if is_repeated(at) {
             text.pop();
             text.push(',');
         } else {
-            if at > 0 {
-                names.push(';');
-            }
-            names.push_str(name);
             text.push_str(name);
             text.push(':');
         }
-        push_collapsed(&mut text, value);
+        push_collapsed(text, value);
         text.push('\n');
     }
-    (text, names)
+    text.push('\n');
+    let start = text.len();
+    for (at, (name, _)) in lines.iter().enumerate() {
+        if !is_repeated(at) {
+            if at > 0 {
+                text.push(';');
+            }
+            text.push_str(name);
+        }
+    }
+    start..text.len()
 }
 
 fn lower_case(name: &str) -> Cow<'_, str> {
@@ -241,7 +259,9 @@ mod tests {
 
     #[test]
     fn header_lines() {
-        let (lines, names) = headers(
+        let mut text = String::new();
+        let names = push_headers(
+            &mut text,
             &[
                 ("X-B", " 1 \t 2 "),
                 ("x-a", ""),
@@ -251,7 +271,7 @@ mod tests {
             ],
             &[("host", "h")],
         );
-        assert_eq!(lines, "host:h\nx-a:\nx-b:1 2,3\n");
-        assert_eq!(names, "host;x-a;x-b");
+        assert_eq!(text, "host:h\nx-a:\nx-b:1 2,3\n\nhost;x-a;x-b");
+        assert_eq!(&text[names], "host;x-a;x-b");
     }
 }

@@ -126,7 +126,7 @@ impl Payload {
 }
 
 /// A request before it is signed. Of `headers` all are signed but those that hops may change
-/// (`canonical::headers`), and those that signing sets itself are left out.
+/// (`canonical::push_headers`), and those that signing sets itself are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub method: &'a str,
@@ -242,14 +242,16 @@ impl Signer {
         let mut owned: Vec<Header<'_>> = Vec::with_capacity(headers.len() + 1);
         owned.push(("host", &request.target.host));
         owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let (mut lines, names) = canonical::headers(request.headers, &owned);
-
         let Target { path, query, .. } = request.target;
-        let canonical_request =
-            [request.method, path, query, &lines, &names, &request.payload.hash].join("\n");
-        if key.token.is_some() {
-            lines.zeroize();
+        let hash = &request.payload.hash;
+        let mut canonical_request = String::with_capacity(1024);
+        for line in [request.method, path, query] {
+            canonical_request.push_str(line);
+            canonical_request.push('\n');
         }
+        let names = canonical::push_headers(&mut canonical_request, request.headers, &owned);
+        canonical_request.push('\n');
+        canonical_request.push_str(hash);
         let string_to_sign =
             canonical::string_to_sign(algorithm, &date, &scope, &canonical_request);
         let signature = match self.signing_key(key, day) {
@@ -263,7 +265,7 @@ impl Signer {
             "/",
             &scope,
             ", SignedHeaders=",
-            &names,
+            &canonical_request[names],
             ", Signature=",
             &signature,
         ];
@@ -321,13 +323,27 @@ fn amz_date(at: OffsetDateTime) -> String {
     str::from_utf8(&date).expect("digits are ASCII").to_owned()
 }
 
+/// Each byte in two digits.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte / 16], digits[byte % 16]];
+        byte += 1;
+    }
+    pairs
+};
+
 fn sha256_hex(bytes: &[u8]) -> String {
     hex_of(&Sha256::digest(bytes).into())
 }
 
-/// Lower case. `hex::encode` goes character by character, which costs as much as the hash of a small body.
+/// Lower case. The `hex` crate goes digit by digit, which costs as much as the hash of a small body.
 fn hex_of(bytes: &[u8; 32]) -> String {
     let mut text = [0; 64];
-    hex::encode_to_slice(bytes, &mut text).expect("64 digits for 32 bytes");
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&HEX[usize::from(*byte)]);
+    }
     str::from_utf8(&text).expect("digits are ASCII").to_owned()
 }
