@@ -24,7 +24,7 @@ install_zig() {
 }
 
 build() {
-    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder "$@" --release --locked --bin sigv4-proxy --target "$target" >&2
+    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder "$@" --profile static --locked --bin sigv4-proxy --target "$target" >&2
 }
 
 if [ -d "$(rustc --print target-libdir --target "$target")" ]; then
