@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes it is given.
 
+mod buffers;
 mod cancel;
 mod certificate;
 mod connection;
@@ -101,8 +102,6 @@ impl Http {
             .https_only(endpoint.is_https())
             .no_delay(true)
             .max_response_header_size(MAX_HEAD_BYTES)
-            .input_buffer_size(32 * 1024)
-            .output_buffer_size(32 * 1024)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .timeout_resolve(limits.connect)

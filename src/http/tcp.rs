@@ -3,6 +3,7 @@
 //! Takes ureq's place for two reasons: for limits that differ from call to call, ureq copies its whole configuration each
 //! time; and it asks whether a kept connection is still open in three system calls instead of one.
 
+use super::buffers::GrowingBuffers;
 use super::locked;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -11,8 +12,7 @@ use std::time::{Duration, Instant};
 use ureq::Timeout;
 use ureq::unversioned::transport::time::{Duration as Limit, Instant as Moment};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle,
-    Transport,
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
 };
 
 /// What the call that has the connection now is bound to. Clones share it.
@@ -108,11 +108,9 @@ impl<In: Transport> Connector<In> for TcpConnector {
         let socket = Arc::new(Socket(stream));
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
-        let (input, output) =
-            (details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TcpTransport {
             socket,
-            buffers: LazyBuffers::new(input, output),
+            buffers: GrowingBuffers::default(),
             terms: self.terms.clone(),
             read_timeout: None,
             write_timeout: None,
@@ -134,7 +132,7 @@ impl ShutdownHandle for Socket {
 #[derive(Debug)]
 pub(super) struct TcpTransport {
     socket: Arc<Socket>,
-    buffers: LazyBuffers,
+    buffers: GrowingBuffers,
     terms: Terms,
     /// As the socket has them, so that they are set only when they change.
     read_timeout: Option<Duration>,
@@ -147,6 +145,7 @@ impl Transport for TcpTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.buffers.reset();
         let timeout = self.terms.limit(timeout)?.for_write();
         let mut stream = &self.socket.0;
         set(&mut self.write_timeout, timeout, |limit| stream.set_write_timeout(limit))?;

@@ -3,6 +3,7 @@
 //! Takes ureq's place for one reason: ureq trusts either Mozilla's roots or a list of certificates, not both. One
 //! configuration is built, at the first connection, and shared with its session tickets by all.
 
+use super::buffers::GrowingBuffers;
 use super::certificate::Certificate;
 use super::locked;
 use super::tcp::time_left;
@@ -21,8 +22,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
-    TransportAdapter,
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
 };
 
 /// Where systems keep the authorities that their administrators trust; the first that is there counts.
@@ -147,18 +147,14 @@ impl<In: Transport> Connector<In> for TlsConnector {
             ureq::Error::Io(error) => other(error),
             error => error,
         })?;
-        let buffers = LazyBuffers::new(
-            details.config.input_buffer_size(),
-            details.config.output_buffer_size(),
-        );
         let stream = StreamOwned { conn: connection, sock: socket };
-        Ok(Some(Either::B(TlsTransport { buffers, stream })))
+        Ok(Some(Either::B(TlsTransport { buffers: GrowingBuffers::default(), stream })))
     }
 }
 
 /// An encrypted connection.
 pub(super) struct TlsTransport {
-    buffers: LazyBuffers,
+    buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
@@ -168,6 +164,7 @@ impl Transport for TlsTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.buffers.reset();
         self.stream.get_mut().set_timeout(timeout);
         self.stream.write_all(&self.buffers.output()[..amount])?;
         Ok(())
