@@ -80,7 +80,8 @@ fn by_block(text: &[u8], mut at: usize) -> Option<usize> {
                 if checked < end {
                     return None;
                 }
-                while let Some(0x80..=0xbf) = text.get(next) {
+                // The last character may go on after this block.
+                while next < checked && matches!(text[next], 0x80..=0xbf) {
                     next -= 1;
                 }
             }
@@ -303,6 +304,31 @@ mod tests {
             let mut bytes = [0; 4];
             let length = point.encode_utf8(&mut bytes).len();
             assert_eq!(beyond_ascii(&bytes), Some(length), "{point:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_block_is_not_taken_for_its_own() {
+        for (first, tail) in ["€", "ä", "𝄞", "x"].iter().flat_map(|first| {
+            [
+                &b"\\\"\x80"[..],
+                b"\\\"\x80\"",
+                b"\\\\\x80\"",
+                b"\\\\\"",
+                b"\xe2\x82\"",
+                b"\xe2\x82\xac\\\"\"",
+            ]
+            .map(|tail| (first, tail))
+        }) {
+            for (before, after) in (0..140).flat_map(|n| [(n, 0), (n, 70)]) {
+                let pad = "a".repeat(before);
+                let text = [first.as_bytes(), pad.as_bytes(), tail, &b"b".repeat(after), b"\" \""]
+                    .concat();
+                for end in text.len() - after - 4..=text.len() {
+                    let text = &text[..end];
+                    assert_eq!(length(text), oracle(text), "{}", text.escape_ascii());
+                }
+            }
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Upstream {
     user_agent: Option<RwLock<Arc<str>>>,
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
-    session: RwLock<Session>,
+    session: RwLock<Arc<Session>>,
     skew: Skew,
     log: Log,
 }
@@ -381,12 +381,13 @@ impl Upstream {
         self.http.probe(&self.endpoint)
     }
 
-    pub(crate) fn session(&self) -> Session {
-        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn session_mut(&self, change: impl FnOnce(&mut Session)) {
-        change(&mut self.session.write().unwrap_or_else(PoisonError::into_inner));
+        let mut session = self.session.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut session));
     }
 }
 

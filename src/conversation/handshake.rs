@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::upstream::{Answered, Outgoing, session_headers};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Whoever waits for the new session waits no longer than this; a cold start fits in.
@@ -232,7 +233,7 @@ impl Conversation {
             let credentials = self.upstream.credentials()?;
             let signed_at = self.upstream.now();
             // Whatever goes wrong here, the session is not what is mended.
-            let sent = Sent { signed_at, session: Session::default(), mirrors: Vec::new() };
+            let sent = Sent { signed_at, session: Arc::default(), mirrors: Vec::new() };
             let failed = match self.upstream.send(&outgoing, &credentials, cancel) {
                 Ok(answer) if (200..300).contains(&answer.status()) => return Ok(answer),
                 Ok(mut answer) => self.refused(message, &mut answer, &credentials, sent),

@@ -227,7 +227,7 @@ impl Conversation {
         };
         let started = Instant::now();
         let signed_at = self.upstream.now();
-        let sent = Sent { signed_at, session: Session::default(), mirrors: Vec::new() };
+        let sent = Sent { signed_at, session: Arc::default(), mirrors: Vec::new() };
         let mut answer = match self.upstream.send(&outgoing, credentials, errand.cancel) {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, sent)),

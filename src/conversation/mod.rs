@@ -102,7 +102,7 @@ struct Failed {
 #[derive(Debug)]
 struct Sent {
     signed_at: OffsetDateTime,
-    session: Session,
+    session: Arc<Session>,
     mirrors: Vec<(String, String)>,
 }
 
@@ -338,7 +338,7 @@ impl Conversation {
         let session = if has_session {
             self.session_for(errand, &credentials, deliver)?
         } else {
-            Session::default()
+            Arc::default()
         };
         let mirrors =
             if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
@@ -380,8 +380,11 @@ impl Conversation {
             let account = credentials.account.as_deref();
             self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
             self.set_http_sse(None);
-        } else if has_session {
-            self.upstream.session_mut(|s| s.learn_id(answer.header("mcp-session-id")));
+        } else if has_session && sent.session.id().is_none() {
+            let id = answer.header("mcp-session-id");
+            if id.is_some() {
+                self.upstream.session_mut(|session| session.learn_id(id));
+            }
         }
         if message.ids().is_empty() {
             // What a server sends here says nothing; read, so that the connection can serve again.
@@ -411,7 +414,7 @@ impl Conversation {
         errand: &Errand<'_>,
         credentials: &Credentials,
         deliver: &mut Deliver<'_>,
-    ) -> Result<Session, Box<Failed>> {
+    ) -> Result<Arc<Session>, Box<Failed>> {
         if matches!(errand.message.sort(), Sort::Response) {
             return Ok(self.upstream.session());
         }
@@ -629,7 +632,7 @@ impl Failed {
             credentials: None,
             sent: Sent {
                 signed_at: OffsetDateTime::UNIX_EPOCH,
-                session: Session::default(),
+                session: Arc::default(),
                 mirrors: Vec::new(),
             },
         })

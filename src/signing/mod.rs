@@ -244,7 +244,7 @@ impl Signer {
         owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
         let Target { path, query, .. } = request.target;
         let hash = &request.payload.hash;
-        let mut canonical_request = String::with_capacity(1024);
+        let mut canonical_request = String::with_capacity(768);
         for line in [request.method, path, query] {
             canonical_request.push_str(line);
             canonical_request.push('\n');
