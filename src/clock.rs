@@ -16,8 +16,9 @@ pub fn now() -> OffsetDateTime {
 /// Processor time that this process has used. Where it cannot be told, none.
 #[cfg(unix)]
 pub(crate) fn processor_time() -> Duration {
-    use rustix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
+    use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
+    let used = clock_gettime_dynamic(DynamicClockId::Known(ClockId::ProcessCPUTime));
+    used.ok().and_then(|used| used.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(not(unix))]

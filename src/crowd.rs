@@ -1,9 +1,9 @@
 //! `Crowd`: whether a request that could start gets a thread of its own at once. Decisions only; the proxy has the
 //! threads and the clock.
 //!
-//! Waking a thread costs more than a quick call. So while a few calls at a time keep the processors busy, a thread that is
-//! done with one takes the next. When they do not, because the server takes its time, everything that waits starts at
-//! once, and so does what comes after it, for a while.
+//! Waking a thread costs more than a quick call. So while a few calls at a time keep the processors busy, and get done, a
+//! thread that is done with one takes the next. When they do not, because the server takes its time, everything that waits
+//! starts at once, and so does what comes after it, for a while.
 
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct Crowd {
     slow_calls: u32,
     /// Somebody calls `tick`.
     is_watched: bool,
+    /// A call was done in this tick.
+    any_done: bool,
     slow_ticks: u32,
     quiet_ticks: u32,
 }
@@ -56,6 +58,10 @@ impl Crowd {
         self.slow_calls = self.slow_calls.saturating_sub(1);
     }
 
+    pub(crate) fn one_is_done(&mut self) {
+        self.any_done = true;
+    }
+
     pub(crate) fn is_watched(&self) -> bool {
         self.is_watched
     }
@@ -72,9 +78,11 @@ impl Crowd {
 
     /// A tick of the clock has passed. `any_waits`: something is put off.
     pub(crate) fn tick(&mut self, any_waits: bool, is_busy: bool) -> Tick {
+        // Something else may keep the processors busy while none of the calls gets anywhere.
+        let is_quick = std::mem::take(&mut self.any_done) && is_busy;
         if any_waits {
             self.quiet_ticks = 0;
-            self.slow_ticks = if is_busy { 0 } else { self.slow_ticks + 1 };
+            self.slow_ticks = if is_quick { 0 } else { self.slow_ticks + 1 };
             if self.slow_ticks < SLOW_TICKS {
                 return Tick::Wait;
             }
@@ -121,14 +129,26 @@ mod tests {
         let mut crowd = Crowd::default();
         assert!(!crowd.is_one(FEW - 1) && crowd.is_one(FEW));
         crowd.watch();
-        for is_busy in [true, false, false, true, false, false] {
-            assert_eq!(crowd.tick(true, is_busy), Tick::Wait);
+        for is_quick in [true, false, false, true, false, false] {
+            if is_quick {
+                crowd.one_is_done();
+            }
+            assert_eq!(crowd.tick(true, is_quick), Tick::Wait);
         }
         assert_eq!(crowd.tick(true, false), Tick::Start);
         assert!(!crowd.is_one(1000), "now they are slow");
         (0..SLOW_CALLS).for_each(|_| crowd.one_starts());
         assert!(crowd.is_one(1000), "it is tried again now and then");
         assert_eq!(crowd.tick(true, false), Tick::Wait);
+    }
+
+    #[test]
+    fn a_busy_process_without_a_call_that_ends_lets_the_rest_start() {
+        let mut crowd = Crowd::default();
+        crowd.watch();
+        crowd.one_is_done();
+        let ticks: Vec<Tick> = (0..4).map(|_| crowd.tick(true, true)).collect();
+        assert_eq!(ticks, [Tick::Wait, Tick::Wait, Tick::Wait, Tick::Start]);
     }
 
     #[test]

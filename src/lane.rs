@@ -204,6 +204,7 @@ impl Lane {
             return;
         }
         self.unanswered -= 1;
+        self.crowd.one_is_done();
         if is_last {
             call.finishing.store(true, Ordering::Relaxed);
             self.finishing += 1;

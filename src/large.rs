@@ -20,12 +20,25 @@ static SPARE: Spare = Spare(Mutex::new(Vec::new()));
 
 /// Makes room for so many bytes more.
 pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
+    let needed = buffer.len().saturating_add(bytes);
+    if buffer.capacity() >= needed {
+        return;
+    }
+    if needed > LARGE && needed <= MAPPED {
+        buffer.reserve_exact(MAPPED - buffer.len());
+    } else {
+        buffer.reserve(bytes);
+    }
+}
+
+/// The same for what is put away afterwards: the memory may be that of an earlier message.
+pub(crate) fn make_room_again(buffer: &mut Vec<u8>, bytes: usize) {
     SPARE.make_room(buffer, bytes);
 }
 
-/// A buffer with anything in it.
-pub(crate) fn used_buffer() -> Vec<u8> {
-    SPARE.take()
+/// A buffer with anything in it, in which so many bytes have room, if there is one.
+pub(crate) fn used_buffer(bytes: usize) -> Vec<u8> {
+    SPARE.take(bytes).unwrap_or_default()
 }
 
 /// Keeps the memory of a message that is gone for the next; that of a large one until one passes that is not.
@@ -37,28 +50,23 @@ struct Spare(Mutex<Vec<u8>>);
 
 impl Spare {
     fn make_room(&self, buffer: &mut Vec<u8>, bytes: usize) {
-        if buffer.capacity() - buffer.len() >= bytes {
-            return;
-        }
         let needed = buffer.len().saturating_add(bytes);
-        if needed > SMALL {
-            let mut used = self.take();
-            if used.capacity() >= needed {
-                used.clear();
-                used.extend_from_slice(buffer);
-                *buffer = used;
-                return;
-            }
+        if buffer.capacity() < needed
+            && let Some(mut used) = self.take(needed)
+        {
+            used.clear();
+            used.extend_from_slice(buffer);
+            *buffer = used;
         }
-        if needed > LARGE && needed <= MAPPED {
-            buffer.reserve_exact(MAPPED - buffer.len());
-        } else {
-            buffer.reserve(bytes);
-        }
+        make_room(buffer, bytes);
     }
 
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Not much more than is needed: whoever holds a message holds all of its memory.
+    fn take(&self, needed: usize) -> Option<Vec<u8>> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fitting = needed > LARGE || spare.capacity() <= needed.saturating_mul(4);
+        (needed > SMALL && spare.capacity() >= needed && is_fitting)
+            .then(|| std::mem::take(&mut *spare))
     }
 
     fn put_away(&self, message: Vec<u8>) {
@@ -79,7 +87,6 @@ mod tests {
 
     #[test]
     fn small_ones_stay_small_and_large_ones_are_mapped() {
-        let spare = Spare(Mutex::default());
         let mut buffer = Vec::new();
         for (so_far, bytes, least, most) in [
             (0, 100, 100, 200),
@@ -88,7 +95,7 @@ mod tests {
             (MAPPED, 1, MAPPED + 1, 2 * MAPPED),
         ] {
             buffer.resize(so_far, 0);
-            spare.make_room(&mut buffer, bytes);
+            make_room(&mut buffer, bytes);
             assert!((least..=most).contains(&buffer.capacity()), "{}", buffer.capacity());
         }
     }
@@ -98,26 +105,35 @@ mod tests {
         let spare = Spare(Mutex::default());
         let large = || vec![7; 3 * LARGE];
         spare.put_away(large());
-        assert_eq!(spare.take(), large());
-        assert!(spare.take().is_empty());
+        assert_eq!(spare.take(2 * LARGE), Some(large()));
+        assert_eq!(spare.take(2 * LARGE), None);
 
         spare.put_away(large());
         spare.put_away(vec![1; 10]);
-        assert!(spare.take().is_empty(), "a small one lets go of it, and is not kept");
+        assert_eq!(spare.take(2 * LARGE), None, "a small one lets go of it, and is not kept");
 
-        spare.put_away(vec![1; SMALL]);
+        spare.put_away(vec![1; 2 * SMALL]);
         spare.put_away(vec![1; 10]);
-        assert_eq!(spare.take(), vec![1; SMALL]);
+        assert_eq!(spare.take(SMALL + 1), Some(vec![1; 2 * SMALL]));
 
         let mut lean = large();
         lean.truncate(SMALL);
         spare.put_away(lean);
-        assert!(spare.take().is_empty(), "most of it was not needed");
+        assert_eq!(spare.take(2 * LARGE), None, "most of it was not needed");
+    }
 
-        spare.put_away(large());
+    #[test]
+    fn a_smaller_message_does_not_hold_the_memory_of_a_large_one() {
+        let spare = Spare(Mutex::default());
+        spare.put_away(vec![7; 3 * LARGE]);
         let mut buffer = vec![1, 2, 3];
+        for bytes in [10, 2 * SMALL] {
+            spare.make_room(&mut buffer, bytes);
+            assert_eq!(buffer, [1, 2, 3]);
+            assert!(buffer.capacity() < 4 * SMALL, "{}", buffer.capacity());
+        }
         spare.make_room(&mut buffer, 2 * LARGE);
-        assert_eq!(buffer, [1, 2, 3]);
-        assert!(buffer.capacity() > 2 * LARGE && spare.take().capacity() == 0);
+        assert_eq!((&buffer[..], buffer.capacity()), (&[1, 2, 3][..], 3 * LARGE));
+        assert_eq!(spare.take(2 * LARGE), None);
     }
 }

@@ -105,7 +105,7 @@ fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
     (!text.contains('\\')).then_some(Cow::Borrowed(text))
 }
 
-/// Passes over JSON (RFC 8259). `None` is where it may not be any. The crate is built for size; `inline` is what speed this needs.
+/// Passes over JSON (RFC 8259). `None` is where it may not be any. The static binary is built for size; `inline` is what speed this needs.
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,

@@ -23,14 +23,14 @@ static NAMES: [HeaderName; 11] = [
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("user-agent"),
     HeaderName::from_static("x-amz-date"),
-    HeaderName::from_static("x-amz-security-token"),
-    // These have another value each time.
+    // These have another value each time, or a secret one.
     HeaderName::from_static("authorization"),
     HeaderName::from_static("x-amz-content-sha256"),
+    HeaderName::from_static("x-amz-security-token"),
 ];
 
 /// The first of these names often have the value that they had in the request before.
-const KEPT: usize = 9;
+const KEPT: usize = 8;
 
 pub(super) struct Connection {
     /// Of its own: shutting it down interrupts the call on this connection and no other.
@@ -129,7 +129,7 @@ fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
     ureq::Error::Http(error.into())
 }
 
-/// Without the values of headers: the session token is among them.
+/// Without the values of headers: the user's own may be secret.
 impl fmt::Debug for Connection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Connection")

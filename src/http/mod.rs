@@ -260,13 +260,14 @@ impl Answer<'_> {
         if announced > max_bytes {
             return Err(too_large());
         }
-        let is_large = announced > PIECE;
-        let mut body = if is_large { used_buffer() } else { Vec::new() };
-        let mut length = 0;
         // A byte more than announced: there the end is seen, and there is room for a newline. Pages that the server
         // only announced are never touched.
-        let missing = (announced.min(MOST_RESERVED) + 1).saturating_sub(body.len());
-        make_room(&mut body, missing);
+        let expected = announced.min(MOST_RESERVED) + 1;
+        let mut body = used_buffer(expected);
+        if body.is_empty() {
+            make_room(&mut body, expected);
+        }
+        let mut length = 0;
         loop {
             if length == body.len() {
                 if length == body.capacity() {

@@ -154,8 +154,16 @@ impl Transport for TcpTransport {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let mut first_signal: Option<Instant> = None;
         loop {
-            let timeout = self.terms.limit(timeout)?.for_read();
+            let mut timeout = self.terms.limit(timeout)?.for_read();
+            if let (Some(at), Limit::Exact(limit)) = (first_signal, timeout.after) {
+                let left = limit.saturating_sub(at.elapsed());
+                if left.is_zero() {
+                    return Err(ureq::Error::Timeout(timeout.reason));
+                }
+                timeout.after = Limit::Exact(left);
+            }
             let mut stream = &self.socket.0;
             set(&mut self.read_timeout, timeout, |limit| stream.set_read_timeout(limit))?;
             match stream.read(self.buffers.input_append_buf()) {
@@ -163,8 +171,10 @@ impl Transport for TcpTransport {
                     self.buffers.input_appended(count);
                     return Ok(count > 0);
                 }
-                // A signal. Linux does not take up again what has a time limit.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Linux does not take up again what has a time limit; the limit goes on from here.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    first_signal = first_signal.or_else(|| Some(Instant::now()));
+                }
                 Err(error) => return Err(in_time(error, timeout)),
             }
         }
