@@ -13,7 +13,7 @@ help:
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
 	@echo '             (needs rustup target add, or rust-src of Debian; musl-gcc, or python3 and zig from PyPI, which it installs;'
 	@echo '             root or user namespaces; for another architecture qemu-user-static)'
-	@echo "make bench   signing and the whole program against no proxy and a bare relay; ARGS=\"--peer 'NAME=COMMAND {url}'\" for others"
+	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -51,7 +51,7 @@ static:
 	tests/static/run.sh $(TARGET)
 
 bench:
-	cargo bench --locked --bench bench -- $(ARGS)
+	cargo bench --locked --bench bench -- $(if $(PEERS),--peer '$(PEERS)') $(ARGS)
 
 conformance: tests/conformance/node_modules
 	cargo build --quiet --locked --release

@@ -4,7 +4,7 @@
 //! counts when the stream ends in order, since servers forget that line and the message would be lost.
 
 use crate::error::{Error, Kind};
-use crate::large::make_room_again;
+use crate::large::make_room_from_spare;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ impl<R: Read> EventStream<R> {
             }
             let rest = &self.chunk[self.unread.clone()];
             let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
-                make_room_again(&mut self.line, rest.len());
+                make_room_from_spare(&mut self.line, rest.len());
                 self.line.extend_from_slice(rest);
                 self.unread.start = self.unread.end;
                 self.check_line(self.line.len())?;

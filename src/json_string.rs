@@ -217,6 +217,7 @@ impl Block<'_> {
         bits(letter_of_escape(a), letter_of_escape(b), letter_of_escape(c), letter_of_escape(d))
     }
 }
+
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn bits(a: u8x16, b: u8x16, c: u8x16, d: u8x16) -> u64 {

@@ -32,7 +32,7 @@ pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
 }
 
 /// The same for what is put away afterwards: the memory may be that of an earlier message.
-pub(crate) fn make_room_again(buffer: &mut Vec<u8>, bytes: usize) {
+pub(crate) fn make_room_from_spare(buffer: &mut Vec<u8>, bytes: usize) {
     SPARE.make_room(buffer, bytes);
 }
 

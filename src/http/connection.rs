@@ -92,8 +92,7 @@ impl Connection {
     }
 
     fn headers(&mut self, request: &Request<'_>) -> Result<HeaderMap, ureq::Error> {
-        // ureq adds a few.
-        let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
+        let mut headers = HeaderMap::with_capacity(request.headers.len());
         for (name, value) in request.headers {
             let known = NAMES.iter().position(|known| known.as_str() == *name);
             let name = match known {
@@ -117,8 +116,7 @@ fn value_of(
     {
         return Ok(same.clone());
     }
-    // By way of a `String`: that is checked where it is optimised for speed.
-    let made = HeaderValue::try_from(value.to_owned()).map_err(invalid)?;
+    let made = HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?;
     if let Some(kept) = kept {
         *kept = Some(made.clone());
     }

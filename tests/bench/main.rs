@@ -1,7 +1,7 @@
 //! `make bench`: what signing costs, and what the whole program costs beside no proxy and beside the least a proxy can
 //! be, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
 //!
-//! Arguments: `--rounds N`, `--only signing|program`, and `--peer 'NAME=COMMAND {url}'` for other proxies on stdio.
+//! Arguments: `--rounds N`, `--only signing|program`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
 
 #![allow(
     clippy::print_stdout,
@@ -80,10 +80,11 @@ fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
             "--rounds" => arguments.rounds = value().parse().expect("a number"),
             "--only" => arguments.only = Some(value()),
             "--peer" => {
-                let text = value();
-                let (name, command) = text.split_once('=').expect("NAME=COMMAND {url}");
-                let words = command.split_whitespace().map(str::to_owned).collect();
-                arguments.peers.push(Peer { name: name.to_owned(), words });
+                for peer in value().split(';').map(str::trim).filter(|peer| !peer.is_empty()) {
+                    let (name, command) = peer.split_once('=').expect("NAME=COMMAND {url}");
+                    let words = command.split_whitespace().map(str::to_owned).collect();
+                    arguments.peers.push(Peer { name: name.to_owned(), words });
+                }
             }
             other => panic!(
                 "{other}: write --rounds N, --only signing|program or --peer 'NAME=COMMAND {{url}}'"

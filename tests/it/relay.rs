@@ -452,6 +452,24 @@ fn large_messages_in_both_directions() {
     assert_all_verified(&server.requests());
 }
 
+/// One after another on a connection that is kept: its buffers, and the memory of the last message, serve the next.
+#[test]
+fn answers_of_all_sizes_follow_each_other_unharmed() {
+    for mode in [Mode::Json, Mode::Sse] {
+        let server = server_with(mode, true);
+        let mut program = Launch::to(&server.url("/mcp")).start();
+        program.shake_hands();
+        let sizes = [3_000_000, 10, 70_000, 900_000, 900_000, 9_000, 2_000_000, 2_500_000, 40_000];
+        for (id, size) in (1..).zip(sizes) {
+            let unit = format!("<{id} \"ü\" \\ 日本>\n");
+            let text = unit.repeat(size / unit.len() + 1);
+            let answer = program.ask(&call(&id.to_string(), "echo", &json!({"text": text})));
+            assert!(text_of(&answer) == text, "{mode:?}: answer {id} of {size} bytes is another");
+        }
+        assert_all_verified(&server.requests());
+    }
+}
+
 #[test]
 fn what_is_larger_than_allowed_costs_one_clear_answer() {
     let server = server();
