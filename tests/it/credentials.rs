@@ -286,8 +286,13 @@ impl Home {
 
     #[cfg(unix)]
     pub(crate) fn make_executable(&self, path: &str) {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(self.0.join(path), mode).unwrap();
+        // By a copy that another process makes. A file that was written here may still be open for writing in a child that
+        // another test is just starting, and could not be run.
+        let copy = r#"cp "$0" "$0.copy" && chmod 755 "$0.copy" && mv "$0.copy" "$0""#;
+        let file = self.0.join(path);
+        #[expect(clippy::disallowed_methods, reason = "the stdin of a test is nobody's messages")]
+        let made = std::process::Command::new("sh").args(["-c", copy]).arg(file).status().unwrap();
+        assert!(made.success());
     }
 
     #[cfg(not(unix))]
