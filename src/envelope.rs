@@ -4,11 +4,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::sync::LazyLock;
 
-/// The mark of such a request, in its `params._meta`.
-const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// The mark of such a request, in its `params._meta`. Prepared once: that takes longer than the search of a small request.
+static VERSION: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("io.modelcontextprotocol/protocolVersion"));
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -20,7 +23,7 @@ impl Envelope {
     /// `None` for a request of an older revision. `params` is JSON.
     pub fn of(method: &str, params: &[u8]) -> Option<Envelope> {
         // Most requests are older: they are not parsed once more.
-        memchr::memmem::find(params, VERSION.as_bytes())?;
+        VERSION.find(params)?;
         let params: Params<'_> = serde_json::from_slice(params).ok()?;
         // Which member names the thing that a method is about.
         let name = match method {

@@ -45,8 +45,7 @@ impl Incoming {
         if members.method.is_some() {
             return Ok(Incoming::Other);
         }
-        let its_id = members.id.and_then(Id::from_json);
-        let ours = its_id.and_then(|its_id| ids.iter().position(|id| *id == its_id));
+        let ours = members.id.and_then(|json| ids.iter().position(|id| id.is(json)));
         match (members.result, members.error) {
             (None, None) => Err(Error::new(
                 Kind::BadAnswer,

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::{Id, Message};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// So many messages may wait.
@@ -54,9 +54,8 @@ pub(crate) struct Call {
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
     pub(crate) cancel: Cancel,
-    /// The client took this request back: nothing more of it is written. One for each id; changed under the output
-    /// lock only.
-    taken_back: Vec<AtomicBool>,
+    /// Places of the ids that the client took back: nothing more of them is written. Changed under the output lock only.
+    taken_back: Mutex<Vec<usize>>,
     /// It no longer counts as in flight. Changed by the lane alone, as the next one.
     settled: AtomicBool,
     /// Its thread counts as `finishing`.
@@ -66,16 +65,17 @@ pub(crate) struct Call {
 impl Call {
     /// Takes back this id. True if nothing is left that the client waits for.
     pub(crate) fn take_back(&self, id: &Id) -> bool {
-        for (its_id, taken_back) in self.ids.iter().zip(&self.taken_back) {
-            if its_id == id {
-                taken_back.store(true, Ordering::Relaxed);
-            }
-        }
+        let places = (0..self.ids.len()).filter(|place| self.ids[*place] == *id);
+        self.taken_back().extend(places);
         (0..self.ids.len()).all(|place| self.is_taken_back(place))
     }
 
     pub(crate) fn is_taken_back(&self, place: usize) -> bool {
-        self.taken_back[place].load(Ordering::Relaxed)
+        self.taken_back().contains(&place)
+    }
+
+    fn taken_back(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.taken_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,7 +187,7 @@ impl Lane {
             is_sessionless: message.envelope().is_some(),
             started: Instant::now(),
             cancel: Cancel::default(),
-            taken_back: message.ids().iter().map(|_| AtomicBool::new(false)).collect(),
+            taken_back: Mutex::default(),
             settled: AtomicBool::new(is_subscription),
             finishing: AtomicBool::new(false),
         });

@@ -5,6 +5,7 @@
 //! touched costs nothing. To map and clear one anew for each of many large messages costs as much as to read them, so the
 //! process keeps the last for the next.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A message smaller than this is small: memory for it is got as fast as it is kept.
@@ -16,7 +17,7 @@ const LARGE: usize = 1024 * 1024;
 /// More than glibc ever keeps.
 const MAPPED: usize = 33 * 1024 * 1024;
 
-static SPARE: Spare = Spare(Mutex::new(Vec::new()));
+static SPARE: Spare = Spare { kept: Mutex::new(Vec::new()), capacity: AtomicUsize::new(0) };
 
 /// Makes room for so many bytes more.
 pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
@@ -46,7 +47,12 @@ pub(crate) fn put_away(message: Vec<u8>) {
     SPARE.put_away(message);
 }
 
-struct Spare(Mutex<Vec<u8>>);
+#[derive(Default)]
+struct Spare {
+    kept: Mutex<Vec<u8>>,
+    /// Of `kept`. Small messages, which are many, look at this alone.
+    capacity: AtomicUsize,
+}
 
 impl Spare {
     fn make_room(&self, buffer: &mut Vec<u8>, bytes: usize) {
@@ -63,21 +69,26 @@ impl Spare {
 
     /// Not much more than is needed: whoever holds a message holds all of its memory.
     fn take(&self, needed: usize) -> Option<Vec<u8>> {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if needed <= SMALL {
+            return None;
+        }
+        let mut spare = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fitting = needed > LARGE || spare.capacity() <= needed.saturating_mul(4);
-        (needed > SMALL && spare.capacity() >= needed && is_fitting)
-            .then(|| std::mem::take(&mut *spare))
+        let taken = (spare.capacity() >= needed && is_fitting).then(|| std::mem::take(&mut *spare));
+        self.capacity.store(spare.capacity(), Ordering::Relaxed);
+        taken
     }
 
     fn put_away(&self, message: Vec<u8>) {
         let is_fitting = message.len() >= SMALL && message.capacity() <= 2 * LARGE;
         let is_large = message.len() > LARGE && message.capacity() <= MAPPED;
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_fitting || is_large {
-            *spare = message;
-        } else if spare.capacity() > 2 * LARGE {
-            *spare = Vec::new();
+        let takes_its_place = is_fitting || is_large;
+        if !takes_its_place && self.capacity.load(Ordering::Relaxed) <= 2 * LARGE {
+            return;
         }
+        let mut spare = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *spare = if takes_its_place { message } else { Vec::new() };
+        self.capacity.store(spare.capacity(), Ordering::Relaxed);
     }
 }
 
@@ -102,7 +113,7 @@ mod tests {
 
     #[test]
     fn one_is_kept_until_a_smaller_one_passes() {
-        let spare = Spare(Mutex::default());
+        let spare = Spare::default();
         let large = || vec![7; 3 * LARGE];
         spare.put_away(large());
         assert_eq!(spare.take(2 * LARGE), Some(large()));
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_smaller_message_does_not_hold_the_memory_of_a_large_one() {
-        let spare = Spare(Mutex::default());
+        let spare = Spare::default();
         spare.put_away(vec![7; 3 * LARGE]);
         let mut buffer = vec![1, 2, 3];
         for bytes in [10, 2 * SMALL] {

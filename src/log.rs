@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -48,6 +49,8 @@ struct Shared {
     sink: Sink,
     /// What `once` said last.
     last: Mutex<Option<String>>,
+    /// It said something. Calls that succeed, which are many, look at this alone.
+    any_last: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,8 @@ impl Log {
             }
             None => Sink::Stderr(OnceLock::new()),
         };
-        let shared = Arc::new(Shared { sink, last: Mutex::default() });
+        let shared =
+            Arc::new(Shared { sink, last: Mutex::default(), any_last: AtomicBool::new(false) });
         Ok(Log { level, format, in_file: file.is_some(), shared })
     }
 
@@ -113,13 +117,18 @@ impl Log {
         let mut last = self.shared.last();
         if last.as_deref() != Some(&text) {
             *last = Some(text.clone());
+            self.shared.any_last.store(true, Ordering::Relaxed);
             drop(last);
             self.error(text);
         }
     }
 
     pub fn recovered(&self) {
-        *self.shared.last() = None;
+        if self.shared.any_last.load(Ordering::Relaxed) {
+            let mut last = self.shared.last();
+            *last = None;
+            self.shared.any_last.store(false, Ordering::Relaxed);
+        }
     }
 
     fn write(&self, level: Level, text: &dyn Display) {

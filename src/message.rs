@@ -9,6 +9,8 @@ use crate::splice;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// JSON-RPC 2.0 error codes that this program gives.
 const PARSE_ERROR: i32 = -32700;
@@ -20,26 +22,35 @@ const INTERNAL_ERROR: i32 = -32603;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Id {
     /// Canonical JSON, so that `"a/b"` and `"a\/b"` are one id.
-    json: String,
+    json: Arc<str>,
 }
 
 impl Id {
     /// `None` for what JSON-RPC does not allow as the id of a request.
     pub(crate) fn from_json(json: &str) -> Option<Id> {
-        match json.as_bytes().first()? {
-            b'"' => {
-                let text: String = serde_json::from_str(json).ok()?;
-                Some(Id { json: Value::from(text).to_string() })
-            }
-            // As written: a number of 20 digits must not go through a float.
-            b'-' | b'0'..=b'9' => Some(Id { json: json.to_owned() }),
-            _ => None,
-        }
+        canonical_id(json).map(|json| Id { json: json.into() })
+    }
+
+    /// Whether this JSON is this id.
+    pub(crate) fn is(&self, json: &str) -> bool {
+        canonical_id(json).is_some_and(|json| *json == *self.json)
     }
 
     /// The id as it stands in a message.
     pub fn as_json(&self) -> &str {
         &self.json
+    }
+}
+
+fn canonical_id(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'"' if json.contains('\\') => {
+            let text: String = serde_json::from_str(json).ok()?;
+            Some(Cow::Owned(Value::from(text).to_string()))
+        }
+        // As written: a number of 20 digits must not go through a float.
+        b'"' | b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
+        _ => None,
     }
 }
 
@@ -301,7 +312,7 @@ mod tests {
     use super::*;
 
     fn id(json: &str) -> Id {
-        Id { json: json.to_owned() }
+        Id { json: json.into() }
     }
 
     fn sort(line: &str) -> Sort {

@@ -32,8 +32,8 @@ struct State {
 
 /// Where a message goes, and as what.
 #[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) conversation: Arc<Conversation>,
+pub(crate) struct Route<'a> {
+    pub(crate) conversation: &'a Arc<Conversation>,
     /// `None`: as it is.
     pub(crate) changed: Option<Message>,
     /// Among those of other profiles.
@@ -59,9 +59,8 @@ impl Profiles {
         std::iter::once(&self.first).chain(self.others.iter().map(|(_, conversation)| conversation))
     }
 
-    pub(crate) fn route(&self, message: &Message) -> Result<Route, Error> {
-        let to_first =
-            || Route { conversation: Arc::clone(&self.first), changed: None, other: None };
+    pub(crate) fn route(&self, message: &Message) -> Result<Route<'_>, Error> {
+        let to_first = || Route { conversation: &self.first, changed: None, other: None };
         if self.others.is_empty() {
             return Ok(to_first());
         }
@@ -87,7 +86,7 @@ impl Profiles {
             conversation.owe_handshake(initialize, state.initialized.as_deref());
         }
         drop(state);
-        Ok(Route { conversation: Arc::clone(conversation), changed, other: Some(other) })
+        Ok(Route { conversation, changed, other: Some(other) })
     }
 
     /// The call is over.
@@ -98,7 +97,7 @@ impl Profiles {
     }
 
     /// A line that is no answer, as the client gets it.
-    pub(crate) fn as_asked(&self, route: &Route, line: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn as_asked(&self, route: &Route<'_>, line: Vec<u8>) -> Vec<u8> {
         let Some(other) = route.other else { return line };
         let question = || {
             let text = str::from_utf8(&line).ok()?;

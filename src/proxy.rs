@@ -147,7 +147,7 @@ impl Proxy {
                         proxy.standby.is_unwatched();
                     }
                 }
-                proxy.job(start).run();
+                proxy.go_on_from(start);
                 match proxy.standby.take_back() {
                     Some(again) => input = again,
                     None => return None,
@@ -247,23 +247,41 @@ impl Proxy {
         })
     }
 
-    /// A message's way, and after it whatever waits next.
     fn job(self: &Arc<Self>, start: Start) -> Job {
         let proxy = Arc::clone(self);
         Job::new(move || {
-            match start {
-                Start::Call(call, message) => proxy.call(&call, &message),
-                Start::Notification(message) => proxy.notify(&message),
+            proxy.go_on_from(start);
+            None
+        })
+    }
+
+    /// A message's way, and after it whatever waits next.
+    fn go_on_from(self: &Arc<Self>, start: Start) {
+        let mut next = Some(start);
+        while let Some(start) = next {
+            let call = match start {
+                Start::Call(call, message) => {
+                    self.call(&call, &message);
+                    Some(call)
+                }
+                Start::Notification(message) => {
+                    self.notify(&message);
+                    None
+                }
+            };
+            let mut lane = self.lane();
+            match call {
+                Some(call) => lane.end_call(&call),
+                None => lane.end_notification(),
             }
-            let mut lane = proxy.lane();
-            let next = lane.start_next();
+            self.tell_if_idle(&lane);
+            next = lane.start_next();
             let more_may_start = lane.wants_somebody();
             drop(lane);
             if more_may_start {
-                proxy.pump();
+                self.pump();
             }
-            next.map(|next| proxy.job(next))
-        })
+        }
     }
 
     /// A request's whole way. It is answered when this is over, whatever happens.
@@ -302,9 +320,6 @@ impl Proxy {
                 self.begin_later();
             }
         }
-        let mut lane = self.lane();
-        lane.end_call(call);
-        self.tell_if_idle(&lane);
     }
 
     /// The call failed: what the server did not answer is answered here.
@@ -352,9 +367,6 @@ impl Proxy {
             Ok(Err(error)) => self.report(&error),
             Err(_) => self.log.error("a bug in sigv4-proxy ended a notification"),
         }
-        let mut lane = self.lane();
-        lane.end_notification();
-        self.tell_if_idle(&lane);
     }
 
     /// Sends what has no answer.
@@ -449,8 +461,8 @@ impl Proxy {
     // ---- the standing stream
 
     /// There is one, and it is that of the client's own session.
-    fn listen_if_first(self: &Arc<Self>, route: &Route) {
-        if Arc::ptr_eq(&route.conversation, self.profiles.first()) {
+    fn listen_if_first(self: &Arc<Self>, route: &Route<'_>) {
+        if Arc::ptr_eq(route.conversation, self.profiles.first()) {
             self.listen();
         }
     }

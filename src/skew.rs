@@ -26,8 +26,12 @@ impl Skew {
 
     /// The server said that it was `there` when it was `here` here.
     pub(crate) fn set(&self, here: OffsetDateTime, there: OffsetDateTime) {
-        self.behind.store((there - here).whole_seconds(), Ordering::Relaxed);
-        self.is_known.store(true, Ordering::Relaxed);
+        let behind = (there - here).whole_seconds();
+        // Nearly every answer says the same; what is only read can be in the caches of all processors.
+        if self.behind() != Some(behind) {
+            self.behind.store(behind, Ordering::Relaxed);
+            self.is_known.store(true, Ordering::Relaxed);
+        }
     }
 
     /// By how many seconds the clock here is behind, once the server has told its time.

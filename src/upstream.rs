@@ -49,7 +49,7 @@ pub struct Upstream {
     unsigned_headers: Vec<options::Header>,
     skip_auth: bool,
     /// `None`: the user does not want the client named.
-    user_agent: Option<RwLock<Arc<str>>>,
+    user_agent: Option<RwLock<String>>,
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
     session: RwLock<Arc<Session>>,
@@ -106,7 +106,7 @@ impl Upstream {
     pub fn new(options: &Options, http: Http, credentials: CredentialCache, log: Log) -> Upstream {
         let (unsigned_headers, signed_headers) =
             options.headers.iter().cloned().partition(|header| is_changed_on_the_way(&header.name));
-        let user_agent = options.names_client.then(|| user_agent::OURS.into());
+        let user_agent = options.names_client.then(|| user_agent::OURS.to_owned());
         let path_rule = PathRule::of_service(&options.service);
         let payload_rule = match PayloadRule::of_service(&options.service) {
             _ if options.unsigned_payload => PayloadRule::Unsigned,
@@ -257,7 +257,7 @@ impl Upstream {
         if let Some(user_agent) = &self.user_agent
             && let Some(with_client) = user_agent::with_client_of(request)
         {
-            *user_agent.write().unwrap_or_else(PoisonError::into_inner) = with_client.into();
+            *user_agent.write().unwrap_or_else(PoisonError::into_inner) = with_client;
         }
     }
 
@@ -279,11 +279,13 @@ impl Upstream {
         };
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let sent = clock::now();
-        let signed = (!credentials.is_nobody())
-            .then(|| self.scope().signer.sign(&request, &credentials.key, self.skew.at(sent)));
+        let signed = (!credentials.is_nobody()).then(|| {
+            let scope = self.scope.read().unwrap_or_else(PoisonError::into_inner);
+            scope.signer.sign(&request, &credentials.key, self.skew.at(sent))
+        });
         let user_agent = self.user_agent.as_ref();
-        let user_agent = user_agent
-            .map(|agent| Arc::clone(&agent.read().unwrap_or_else(PoisonError::into_inner)));
+        let user_agent =
+            user_agent.map(|agent| agent.read().unwrap_or_else(PoisonError::into_inner).clone());
         headers.extend(user_agent.as_deref().map(|agent| ("user-agent", agent)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
         let signed = signed.as_ref();

@@ -157,9 +157,9 @@ impl Conversation {
             }
         }
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
-        let started = Instant::now();
+        let started = self.log.is_debug().then(Instant::now);
         let result = self.check_tool(&errand, deliver).and_then(|()| self.run(&errand, deliver));
-        if self.log.is_debug() {
+        if let Some(started) = started {
             self.log.debug(errand.told(started.elapsed(), result.as_ref().err()));
         }
         result
@@ -326,7 +326,7 @@ impl Conversation {
     /// Sends the message once.
     fn attempt(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Box<Failed>> {
         let Errand { message, cancel, deadline, .. } = *errand;
-        let started = Instant::now();
+        let started = self.log.is_debug().then(Instant::now);
         errand.trail.borrow_mut().attempts += 1;
         let is_initialize = message.is_initialize();
         // A request that speaks for itself has no session; nor has the one that begins it.
@@ -365,7 +365,7 @@ impl Conversation {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, sent)),
         };
-        if self.log.is_debug() {
+        if let Some(started) = started {
             errand.note(&answer, started);
         }
         if !(200..300).contains(&answer.status()) {

@@ -1,5 +1,6 @@
 //! `CredentialCache`: the current credentials, when to ask for newer ones, and one asking for all callers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ struct Shared {
     /// Held by the thread that asks the sources, so that the others wait for what it finds.
     chain: Mutex<Chain>,
     state: Mutex<State>,
+    /// There are warnings that nobody took.
+    any_warnings: AtomicBool,
     cancel: Arc<Cancel>,
 }
 
@@ -91,7 +94,12 @@ impl CredentialCache {
     ) -> CredentialCache {
         let cancel = Cancel::new();
         let chain = Chain::new(environment, settings, started, Arc::clone(&cancel));
-        let shared = Shared { chain: Mutex::new(chain), state: Mutex::default(), cancel };
+        let shared = Shared {
+            chain: Mutex::new(chain),
+            state: Mutex::default(),
+            any_warnings: AtomicBool::new(false),
+            cancel,
+        };
         CredentialCache { shared: Arc::new(shared) }
     }
 
@@ -126,7 +134,13 @@ impl CredentialCache {
 
     /// What a person should know although it works, each once; for the log.
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut self.shared.state().warnings)
+        // Nearly always there are none, and every call asks.
+        if !self.shared.any_warnings.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut state = self.shared.state();
+        self.shared.any_warnings.store(false, Ordering::Relaxed);
+        std::mem::take(&mut state.warnings)
     }
 
     /// The sources before the one that answered last, and why each was not asked.
@@ -182,7 +196,7 @@ impl Shared {
         }
         let mut notes = Notes::default();
         let found = chain.resolve(anew, now, &mut notes);
-        self.state().settle(found, notes, now)
+        self.settle(found, notes, now)
     }
 
     /// Ahead of time, while others go on with what is held. Whoever asks already asks for us.
@@ -197,10 +211,21 @@ impl Shared {
         };
         let mut notes = Notes::default();
         let found = chain.resolve(false, now, &mut notes);
-        let mut state = self.state();
-        state.is_asking_ahead = false;
         // Its warnings are kept in the state, and its error is one of them.
-        let _ = state.settle(found, notes, now);
+        let _ = self.settle(found, notes, now);
+        self.state().is_asking_ahead = false;
+    }
+
+    fn settle(
+        &self,
+        found: Result<Credentials, Error>,
+        notes: Notes,
+        now: OffsetDateTime,
+    ) -> Result<Arc<Credentials>, Error> {
+        let mut state = self.state();
+        let result = state.settle(found, notes, now);
+        self.any_warnings.store(!state.warnings.is_empty(), Ordering::Relaxed);
+        result
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -17,7 +17,7 @@ pub struct Cancel {
 #[derive(Default)]
 struct CancelState {
     cancelled: bool,
-    lent: Option<Agent>,
+    lent: Option<Arc<Agent>>,
 }
 
 impl Cancel {
@@ -33,7 +33,7 @@ impl Cancel {
         drop(state);
         self.changed.notify_all();
         if let Some(agent) = lent {
-            agent.shutdown();
+            Agent::clone(&agent).shutdown();
         }
     }
 
@@ -51,12 +51,12 @@ impl Cancel {
         state.cancelled
     }
 
-    pub(super) fn lend(&self, agent: &Agent) -> Result<(), Error> {
+    pub(super) fn lend(&self, agent: &Arc<Agent>) -> Result<(), Error> {
         let mut state = locked(&self.state);
         if state.cancelled {
             return Err(cancelled());
         }
-        state.lent = Some(agent.clone());
+        state.lent = Some(Arc::clone(agent));
         Ok(())
     }
 

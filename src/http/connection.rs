@@ -7,6 +7,7 @@ use super::resolver::RememberingResolver;
 use super::tcp::{TcpConnector, Terms};
 use super::tls::TlsConnector;
 use std::fmt;
+use std::sync::Arc;
 use ureq::config::Config;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Response, Uri};
@@ -29,13 +30,23 @@ static NAMES: [HeaderName; 11] = [
     HeaderName::from_static("x-amz-security-token"),
 ];
 
+/// Values that most requests carry, so that their memory need not be counted.
+const VALUES: [&str; 2] = ["application/json", "application/json, text/event-stream"];
+
 /// The first of these names often have the value that they had in the request before.
 const KEPT: usize = 8;
 
 pub(super) struct Connection {
     /// Of its own: shutting it down interrupts the call on this connection and no other.
-    agent: Agent,
+    agent: Arc<Agent>,
     terms: Terms,
+    /// In a box, because a connection changes hands several times a call.
+    kept: Box<Kept>,
+}
+
+/// What the next request is likely to have, too.
+#[derive(Default)]
+struct Kept {
     /// As it was given, and as ureq reads it.
     uri: (String, Uri),
     values: [Option<HeaderValue>; KEPT],
@@ -55,14 +66,13 @@ impl Connection {
                 .chain(JoiningConnector);
         let resolver = resolver.under(&terms);
         Connection {
-            agent: Agent::with_parts(config.clone(), connector, resolver),
+            agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
             terms,
-            uri: Default::default(),
-            values: Default::default(),
+            kept: Box::default(),
         }
     }
 
-    pub(super) fn agent(&self) -> &Agent {
+    pub(super) fn agent(&self) -> &Arc<Agent> {
         &self.agent
     }
 
@@ -81,12 +91,12 @@ impl Connection {
         request: &Request<'_>,
         body: impl AsSendBody,
     ) -> Result<Response<Body>, ureq::Error> {
-        if self.uri.0 != request.url {
-            self.uri = (request.url.to_owned(), request.url.parse().map_err(invalid)?);
+        if self.kept.uri.0 != request.url {
+            self.kept.uri = (request.url.to_owned(), request.url.parse().map_err(invalid)?);
         }
         let mut message = ureq::http::Request::new(body);
         *message.method_mut() = request.method.parse().map_err(invalid)?;
-        *message.uri_mut() = self.uri.1.clone();
+        *message.uri_mut() = self.kept.uri.1.clone();
         *message.headers_mut() = self.headers(request)?;
         self.agent.run(message)
     }
@@ -99,7 +109,7 @@ impl Connection {
                 Some(known) => NAMES[known].clone(),
                 None => HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?,
             };
-            let kept = known.and_then(|known| self.values.get_mut(known));
+            let kept = known.and_then(|known| self.kept.values.get_mut(known));
             headers.append(name, value_of(value, kept)?);
         }
         Ok(headers)
@@ -116,7 +126,10 @@ fn value_of(
     {
         return Ok(same.clone());
     }
-    let made = HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?;
+    let made = match VALUES.iter().find(|known| **known == value) {
+        Some(known) => HeaderValue::from_static(known),
+        None => HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?,
+    };
     if let Some(kept) = kept {
         *kept = Some(made.clone());
     }

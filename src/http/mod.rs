@@ -27,6 +27,7 @@ use resolver::RememberingResolver;
 use route::{Route, proxy_of_environment};
 use std::fmt;
 use std::io::{self, Read};
+use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tls::TlsConnector;
@@ -42,6 +43,9 @@ const MOST_RESERVED: usize = 256 * 1024 * 1024;
 
 /// So much of a body is read at once.
 const PIECE: usize = 32 * 1024;
+
+/// Among so many kept connections a thread looks for the one that it had last.
+const RECENT: usize = 16;
 
 /// A server that has hung up on a kept connection without having said so may do it again for so long.
 const DISTRUST: Duration = Duration::from_secs(60);
@@ -83,9 +87,15 @@ pub struct Http {
     route: Route,
     resolver: RememberingResolver,
     tls: TlsConnector,
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// Not in use, each with the thread that used it last.
+    idle: Vec<(usize, Connection)>,
     /// When a kept connection last turned out to be dead only after something was sent on it.
-    hung_up: Mutex<Option<Instant>>,
+    hung_up: Option<Instant>,
 }
 
 impl Http {
@@ -117,8 +127,7 @@ impl Http {
             config,
             resolver: RememberingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
-            idle: Mutex::default(),
-            hung_up: Mutex::default(),
+            pool: Mutex::default(),
         }
     }
 
@@ -128,10 +137,9 @@ impl Http {
         request: &Request<'_>,
         cancel: &'a Cancel,
     ) -> Result<Answer<'a>, Error> {
-        let is_trusted = request.is_idempotent || !self.hung_up_lately();
         // ureq would pass over a proxy that it cannot use, and go straight to the server.
         self.route.check()?;
-        let pooled = locked(&self.idle).pop().filter(|_| is_trusted);
+        let pooled = locked(&self.pool).take(request.is_idempotent);
         let is_kept = pooled.is_some();
         let mut connection =
             pooled.unwrap_or_else(|| Connection::new(&self.config, &self.tls, &self.resolver));
@@ -154,16 +162,11 @@ impl Http {
                 // Whatever it was: the next attempt may find the host elsewhere.
                 self.resolver.forget();
                 if is_kept && matches!(error, ureq::Error::Io(_)) {
-                    *locked(&self.hung_up) = Some(Instant::now());
+                    locked(&self.pool).hung_up = Some(Instant::now());
                 }
                 Err(self.in_words(&error))
             }
         }
-    }
-
-    /// What cannot be sent again then gets a connection of its own.
-    fn hung_up_lately(&self) -> bool {
-        locked(&self.hung_up).is_some_and(|at| at.elapsed() < DISTRUST)
     }
 
     /// What went wrong before there was an answer.
@@ -311,6 +314,29 @@ impl fmt::Debug for Answer<'_> {
     }
 }
 
+impl Pool {
+    /// A kept connection, unless it may have been closed and that would do harm.
+    fn take(&mut self, is_idempotent: bool) -> Option<Connection> {
+        if !is_idempotent && self.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
+            // This one, too: each that fails is one less to try.
+            self.idle.pop();
+            return None;
+        }
+        // Rather its own, which is in the caches of this thread's processor; else the last that was used.
+        let me = this_thread();
+        let start = self.idle.len().saturating_sub(RECENT);
+        let own = self.idle[start..].iter().rposition(|(by, _)| *by == me);
+        let last = self.idle.len().checked_sub(1)?;
+        Some(self.idle.remove(own.map_or(last, |own| start + own)).1)
+    }
+}
+
+/// A number that no other thread has at the same time. `thread::current` costs two atomic operations.
+fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| ptr::from_ref(here).addr())
+}
+
 /// A connection on loan; it goes back when the call is over, unless the call was cancelled.
 struct Lease<'a> {
     http: &'a Http,
@@ -323,7 +349,7 @@ impl Drop for Lease<'_> {
         if let Some(connection) = self.connection.take()
             && self.cancel.take_back()
         {
-            locked(&self.http.idle).push(connection);
+            locked(&self.http.pool).idle.push((this_thread(), connection));
         }
     }
 }

@@ -3,10 +3,12 @@
 //! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
 //! limit. Addresses are remembered for a short time instead, and forgotten when they do not lead anywhere.
 
+use super::locked;
 use super::route::is_socks;
 use super::tcp::Terms;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -18,32 +20,50 @@ const MEMORY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 pub(super) struct RememberingResolver {
-    last: Arc<Mutex<Option<Known>>>,
+    shared: Arc<Shared>,
+    /// Of this connection alone: it asks every time, and would have the one of all taken from the other processors' caches.
+    own: Mutex<Option<Known>>,
     terms: Terms,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct Shared {
+    last: Mutex<Option<Known>>,
+    /// How often what was known was forgotten.
+    forgotten: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
 struct Known {
     uri_authority: String,
     addresses: ResolvedSocketAddrs,
     at: Instant,
+    /// As it was then.
+    forgotten: u64,
 }
 
 impl RememberingResolver {
     /// One that knows the same, for a connection with these terms.
     pub(super) fn under(&self, terms: &Terms) -> RememberingResolver {
-        RememberingResolver { last: Arc::clone(&self.last), terms: terms.clone() }
+        let shared = Arc::clone(&self.shared);
+        RememberingResolver { shared, own: Mutex::default(), terms: terms.clone() }
     }
 
     pub(super) fn forget(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.shared.forgotten.fetch_add(1, Ordering::Relaxed);
     }
 
     fn remembered(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.as_ref()?;
-        (known.uri_authority == authority && known.at.elapsed() < MEMORY)
-            .then(|| known.addresses.clone())
+        let is_good = |known: &Known| {
+            known.uri_authority == authority
+                && known.at.elapsed() < MEMORY
+                && known.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
+        };
+        let mut own = locked(&self.own);
+        if !own.as_ref().is_some_and(is_good) {
+            *own = locked(&self.shared.last).clone().filter(is_good);
+        }
+        own.as_ref().map(|known| known.addresses.clone())
     }
 
     fn look_up(
@@ -90,6 +110,7 @@ impl Resolver for RememberingResolver {
         if let Some(addresses) = self.remembered(authority) {
             return Ok(addresses);
         }
+        let forgotten = self.shared.forgotten.load(Ordering::Relaxed);
         let addresses = match literal(uri) {
             Some(address) => {
                 let mut addresses = self.empty();
@@ -99,8 +120,8 @@ impl Resolver for RememberingResolver {
             None => self.look_up(uri, config, timeout)?,
         };
         let (uri_authority, at) = (authority.to_owned(), Instant::now());
-        let known = Known { uri_authority, addresses: addresses.clone(), at };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        let known = Known { uri_authority, addresses: addresses.clone(), at, forgotten };
+        *locked(&self.shared.last) = Some(known);
         Ok(addresses)
     }
 }

@@ -102,19 +102,19 @@ pub fn query(wire: &str) -> String {
 /// where to find.
 ///
 /// `owned` are the headers that signing sets itself, lower case.
-pub fn push_headers(
+pub fn push_headers<'a>(
     text: &mut String,
-    of_request: &[Header<'_>],
-    owned: &[Header<'_>],
+    of_request: &[Header<'a>],
+    owned: impl Iterator<Item = (&'static str, &'a str)>,
 ) -> Range<usize> {
-    let mut lines: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(of_request.len() + owned.len());
+    let mut lines: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(of_request.len() + 5);
     lines.extend(
         of_request
             .iter()
             .map(|(name, value)| (lower_case(name), *value))
             .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err()),
     );
-    lines.extend(owned.iter().map(|(name, value)| (Cow::Borrowed(*name), *value)));
+    lines.extend(owned.map(|(name, value)| (Cow::Borrowed(name), value)));
     // Stable: values of a repeated name keep the order in which they are sent.
     lines.sort_by(|(a, _), (b, _)| a.cmp(b));
 
@@ -269,7 +269,7 @@ mod tests {
                 ("User-Agent", "x"),
                 ("Host", "evil"),
             ],
-            &[("host", "h")],
+            [("host", "h")].into_iter(),
         );
         assert_eq!(text, "host:h\nx-a:\nx-b:1 2,3\n\nhost;x-a;x-b");
         assert_eq!(&text[names], "host;x-a;x-b");

@@ -12,7 +12,8 @@ pub use secret::{AccessKey, Secret};
 
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{PoisonError, RwLock};
 use time::OffsetDateTime;
 use zeroize::Zeroize as _;
 
@@ -111,11 +112,9 @@ pub struct Payload {
 impl Payload {
     pub fn of(body: &[u8], rule: PayloadRule) -> Payload {
         match rule {
-            PayloadRule::Hashed => Payload { hash: sha256_hex(body), in_header: false },
-            PayloadRule::HashedInHeader => Payload { hash: sha256_hex(body), in_header: true },
-            PayloadRule::Unsigned => {
-                Payload { hash: "UNSIGNED-PAYLOAD".to_owned(), in_header: true }
-            }
+            PayloadRule::Hashed => Payload::with_hash(&sha256_hex(body), false),
+            PayloadRule::HashedInHeader => Payload::with_hash(&sha256_hex(body), true),
+            PayloadRule::Unsigned => Payload::with_hash("UNSIGNED-PAYLOAD", true),
         }
     }
 
@@ -170,7 +169,7 @@ pub struct Signer {
     algorithm: Algorithm,
     region: String,
     service: String,
-    last_key: Mutex<Option<DerivedKey>>,
+    last_key: RwLock<Option<DerivedKey>>,
 }
 
 /// A derived key and what it was derived from.
@@ -181,7 +180,6 @@ struct DerivedKey {
     signing_key: SigningKey,
 }
 
-#[derive(Clone)]
 enum SigningKey {
     V4(v4::SigningKey),
     V4a(v4a::SigningKey),
@@ -194,7 +192,7 @@ impl Signer {
             algorithm,
             region: region.to_owned(),
             service: service.to_owned(),
-            last_key: Mutex::new(None),
+            last_key: RwLock::new(None),
         }
     }
 
@@ -218,6 +216,7 @@ impl Signer {
     /// ```
     pub fn sign(&self, request: &Request<'_>, key: &AccessKey, at: OffsetDateTime) -> Signed {
         let date = amz_date(at);
+        let date = str::from_utf8(&date).expect("digits are ASCII");
         let day = &date[..8];
         let (algorithm, scope) = match self.algorithm {
             Algorithm::V4 => {
@@ -227,37 +226,28 @@ impl Signer {
             Algorithm::V4a => (v4a::ALGORITHM, [day, "/", &self.service, "/aws4_request"].concat()),
         };
 
-        let mut headers: Vec<(&'static str, String)> = Vec::with_capacity(5);
-        if request.payload.in_header {
-            headers.push(("x-amz-content-sha256", request.payload.hash.clone()));
-        }
-        headers.push(("x-amz-date", date.clone()));
-        if self.algorithm == Algorithm::V4a {
-            headers.push(("x-amz-region-set", self.region.clone()));
-        }
-        if let Some(token) = &key.token {
-            headers.push((TOKEN_HEADER, token.expose().to_owned()));
-        }
+        let Target { host, path, query } = request.target;
+        let Payload { hash, in_header } = request.payload;
+        let is_v4a = self.algorithm == Algorithm::V4a;
+        let owned: [Option<(&'static str, &str)>; 5] = [
+            Some(("host", host)),
+            in_header.then_some(("x-amz-content-sha256", hash)),
+            Some(("x-amz-date", date)),
+            is_v4a.then_some(("x-amz-region-set", &self.region)),
+            key.token.as_ref().map(|token| (TOKEN_HEADER, token.expose())),
+        ];
+        let owned = owned.into_iter().flatten();
 
-        let mut owned: Vec<Header<'_>> = Vec::with_capacity(headers.len() + 1);
-        owned.push(("host", &request.target.host));
-        owned.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let Target { path, query, .. } = request.target;
-        let hash = &request.payload.hash;
         let mut canonical_request = String::with_capacity(768);
         for line in [request.method, path, query] {
             canonical_request.push_str(line);
             canonical_request.push('\n');
         }
-        let names = canonical::push_headers(&mut canonical_request, request.headers, &owned);
+        let names = canonical::push_headers(&mut canonical_request, request.headers, owned.clone());
         canonical_request.push('\n');
         canonical_request.push_str(hash);
-        let string_to_sign =
-            canonical::string_to_sign(algorithm, &date, &scope, &canonical_request);
-        let signature = match self.signing_key(key, day) {
-            SigningKey::V4(key) => key.sign(&string_to_sign),
-            SigningKey::V4a(key) => key.sign(&string_to_sign),
-        };
+        let string_to_sign = canonical::string_to_sign(algorithm, date, &scope, &canonical_request);
+        let signature = self.signature(key, day, &string_to_sign);
         let authorization = [
             algorithm,
             " Credential=",
@@ -269,20 +259,23 @@ impl Signer {
             ", Signature=",
             &signature,
         ];
+        let mut headers = Vec::with_capacity(5);
+        headers.extend(owned.skip(1).map(|(name, value)| (name, value.to_owned())));
         headers.push(("authorization", authorization.concat()));
         Signed { headers, canonical_request, string_to_sign, signature }
     }
 
-    fn signing_key(&self, access_key: &AccessKey, day: &str) -> SigningKey {
+    fn signature(&self, access_key: &AccessKey, day: &str, string_to_sign: &str) -> String {
         let day = if self.algorithm == Algorithm::V4a { "" } else { day };
-        let mut last = self.last_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last_key.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*last
             && known.access_key.id == access_key.id
             && known.access_key.secret == access_key.secret
             && known.day == day
         {
-            return known.signing_key.clone();
+            return known.signing_key.sign(string_to_sign);
         }
+        drop(last);
         let signing_key = match self.algorithm {
             Algorithm::V4 => SigningKey::V4(v4::SigningKey::derive(
                 &access_key.secret,
@@ -292,12 +285,20 @@ impl Signer {
             )),
             Algorithm::V4a => SigningKey::V4a(v4a::SigningKey::derive(access_key)),
         };
-        *last = Some(DerivedKey {
-            access_key: AccessKey { token: None, ..access_key.clone() },
-            day: day.to_owned(),
-            signing_key: signing_key.clone(),
-        });
-        signing_key
+        let signature = signing_key.sign(string_to_sign);
+        let access_key = AccessKey { token: None, ..access_key.clone() };
+        let derived = DerivedKey { access_key, day: day.to_owned(), signing_key };
+        *self.last_key.write().unwrap_or_else(PoisonError::into_inner) = Some(derived);
+        signature
+    }
+}
+
+impl SigningKey {
+    fn sign(&self, string_to_sign: &str) -> String {
+        match self {
+            SigningKey::V4(key) => key.sign(string_to_sign),
+            SigningKey::V4a(key) => key.sign(string_to_sign),
+        }
     }
 }
 
@@ -308,7 +309,7 @@ impl fmt::Debug for Signer {
 }
 
 /// `YYYYMMDDTHHMMSSZ` in UTC.
-fn amz_date(at: OffsetDateTime) -> String {
+fn amz_date(at: OffsetDateTime) -> [u8; 16] {
     let at = at.to_offset(time::UtcOffset::UTC);
     let [century, year] = [at.year() / 100, at.year() % 100].map(|n| u8::try_from(n).unwrap_or(0));
     let [month, day] = [u8::from(at.month()), at.day()];
@@ -320,7 +321,7 @@ fn amz_date(at: OffsetDateTime) -> String {
         date[place] += number / 10;
         date[place + 1] += number % 10;
     }
-    str::from_utf8(&date).expect("digits are ASCII").to_owned()
+    date
 }
 
 /// Each byte in two digits.
@@ -335,15 +336,27 @@ const HEX: [[u8; 2]; 256] = {
     pairs
 };
 
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex_of(&Sha256::digest(bytes).into())
+fn sha256_hex(bytes: &[u8]) -> Hex {
+    Hex::of(&Sha256::digest(bytes).into())
 }
 
-/// Lower case. The `hex` crate goes digit by digit, which costs as much as the hash of a small body.
-fn hex_of(bytes: &[u8; 32]) -> String {
-    let mut text = [0; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&HEX[usize::from(*byte)]);
+/// 32 bytes as text, lower case. The `hex` crate goes digit by digit, which costs as much as the hash of a small body.
+struct Hex([u8; 64]);
+
+impl Hex {
+    fn of(bytes: &[u8; 32]) -> Hex {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&HEX[usize::from(*byte)]);
+        }
+        Hex(text)
     }
-    str::from_utf8(&text).expect("digits are ASCII").to_owned()
+}
+
+impl Deref for Hex {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits are ASCII")
+    }
 }

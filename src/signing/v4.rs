@@ -20,7 +20,8 @@ impl SigningKey {
 
     /// The signature, lower-case hex.
     pub fn sign(&self, string_to_sign: &str) -> String {
-        super::hex_of(&self.0.clone().chain_update(string_to_sign).finalize().into_bytes().into())
+        let code = self.0.clone().chain_update(string_to_sign).finalize();
+        super::Hex::of(&code.into_bytes().into()).to_owned()
     }
 }
 
