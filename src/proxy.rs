@@ -120,17 +120,21 @@ impl Proxy {
         let proxy = Arc::clone(self);
         Job::new(move || {
             loop {
-                match read_line(&mut input, proxy.max_message_bytes) {
+                let may_start = match read_line(&mut input, proxy.max_message_bytes) {
                     Ok(Input::Line(line)) => proxy.accept(line),
                     Ok(Input::TooLong { id }) => {
                         let answer = message::too_long_line(id.as_deref(), proxy.max_message_bytes);
                         let _ = proxy.write(answer.into_bytes());
+                        false
                     }
                     Ok(Input::End) => break,
                     Err(error) => {
                         proxy.log.error(format_args!("stdin cannot be read: {error}"));
                         break;
                     }
+                };
+                if !may_start {
+                    continue;
                 }
                 let lone = if input.buffer().is_empty() { proxy.lone_start() } else { None };
                 let Some(start) = lone else {
@@ -158,12 +162,13 @@ impl Proxy {
         })
     }
 
-    fn accept(self: &Arc<Self>, line: Vec<u8>) {
+    /// True: something may start now.
+    fn accept(self: &Arc<Self>, line: Vec<u8>) -> bool {
         let message = match Message::parse(line) {
             Ok(message) => message,
             Err(answer) => {
                 let _ = self.write(answer.into_bytes());
-                return;
+                return false;
             }
         };
         match message.sort() {
@@ -173,28 +178,31 @@ impl Proxy {
             }
             Sort::Notification { cancels: Some(id), .. } => {
                 let id = id.clone();
-                self.take_back(&id, message);
+                return self.take_back(&id, message);
             }
             Sort::Request { .. } | Sort::Notification { .. } | Sort::Batch { .. } => {
-                self.enter(message);
+                return self.enter(message);
             }
         }
+        false
     }
 
     // ---- the lane
 
-    fn enter(self: &Arc<Self>, message: Message) {
+    /// True: something may start now.
+    fn enter(&self, message: Message) -> bool {
         let mut lane = self.lane();
         let room = lane.room_for(&message);
         let Err(error) = room else {
             lane.enter(message);
-            return;
+            return lane.wants_somebody();
         };
         drop(lane);
         self.report(&error);
         for id in message.ids() {
             let _ = self.write(message::error_line(id, &error).into_bytes());
         }
+        false
     }
 
     /// Starts what may start now.
@@ -413,13 +421,14 @@ impl Proxy {
 
     // ---- taking back
 
-    /// `notifications/cancelled`: the call's answer is not written any more, and the server is told.
-    fn take_back(self: &Arc<Self>, id: &Id, message: Message) {
+    /// `notifications/cancelled`: the call's answer is not written any more, and the server is told. True:
+    /// something may start now.
+    fn take_back(self: &Arc<Self>, id: &Id, message: Message) -> bool {
         let mut lane = self.lane();
         if lane.take_waiting(id).is_some() {
             // Neither has left yet, so the server need not know of either.
             self.tell_if_idle(&lane);
-            return;
+            return lane.wants_somebody();
         }
         let call = lane.running(id);
         drop(lane);
@@ -428,7 +437,7 @@ impl Proxy {
             if self.profiles.first().has_session() {
                 self.send_aside(message);
             }
-            return;
+            return false;
         };
         let nothing_is_left = {
             let _output = self.output();
@@ -436,13 +445,13 @@ impl Proxy {
         };
         if !nothing_is_left {
             self.send_aside(message);
-            return;
+            return false;
         }
         self.settle(&call, false);
         if call.is_sessionless {
             // The closed connection is the message; there is none to forward.
             call.cancel.cancel();
-            return;
+            return false;
         }
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
@@ -456,6 +465,7 @@ impl Proxy {
             call.cancel.cancel();
             None
         }));
+        false
     }
 
     // ---- the standing stream

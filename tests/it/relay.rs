@@ -439,6 +439,22 @@ fn a_call_cancelled_while_it_waits_is_never_sent() {
 }
 
 #[test]
+fn what_waits_behind_a_cancelled_call_goes_on() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--max-in-flight=1").start();
+    program.write(&call("1", "slow", &json!({"ms": 3000})));
+    program.write(&call("2", "add", &json!({"a": 1, "b": 1})));
+    program.write(r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#);
+    let has_left =
+        |all: &[Recorded]| all.iter().any(|r| r.label() == "notifications/roots/list_changed");
+    let all = server.wait_for(Duration::from_secs(2), has_left);
+    assert!(has_left(&all), "it waits for call 1");
+    assert_eq!(program.read()["id"], 1);
+}
+
+#[test]
 fn large_messages_in_both_directions() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
