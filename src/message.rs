@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// JSON-RPC 2.0 error codes that this program gives.
@@ -18,27 +19,67 @@ const INVALID_REQUEST: i32 = -32600;
 /// Codes from -32000 to -32099 belong to the protocol and to servers, so our own failures are "internal".
 const INTERNAL_ERROR: i32 = -32603;
 
+/// Methods of most messages, which need no memory of their own.
+const COMMON: [&str; 4] = ["tools/call", "tools/list", "resources/read", "prompts/get"];
+
 /// A request's id, by type and value: `1` and `"1"` are two ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Id {
-    /// Canonical JSON, so that `"a/b"` and `"a\/b"` are one id.
-    json: Arc<str>,
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Id(Json);
+
+/// Canonical JSON, so that `"a/b"` and `"a\/b"` are one id. Most ids are short, and one thread reads them and another lets go
+/// of them, for which memory of their own is dear.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Json {
+    /// The rest of `bytes` is zero.
+    Short {
+        length: u8,
+        bytes: [u8; SHORT],
+    },
+    Long(Arc<str>),
 }
+
+/// With this an id is as large as a `String`.
+const SHORT: usize = 22;
 
 impl Id {
     /// `None` for what JSON-RPC does not allow as the id of a request.
     pub(crate) fn from_json(json: &str) -> Option<Id> {
-        canonical_id(json).map(|json| Id { json: json.into() })
+        canonical_id(json).map(|json| Id(Json::of(&json)))
     }
 
     /// Whether this JSON is this id.
     pub(crate) fn is(&self, json: &str) -> bool {
-        canonical_id(json).is_some_and(|json| *json == *self.json)
+        canonical_id(json).is_some_and(|json| json == self.as_json())
     }
 
     /// The id as it stands in a message.
     pub fn as_json(&self) -> &str {
-        &self.json
+        match &self.0 {
+            Json::Short { length, bytes } => {
+                let json = str::from_utf8(&bytes[..usize::from(*length)]);
+                json.expect("a whole string was put in")
+            }
+            Json::Long(json) => json,
+        }
+    }
+}
+
+impl Json {
+    fn of(json: &str) -> Json {
+        match u8::try_from(json.len()) {
+            Ok(length) if json.len() <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..json.len()].copy_from_slice(json.as_bytes());
+                Json::Short { length, bytes }
+            }
+            _ => Json::Long(json.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Id({})", self.as_json())
     }
 }
 
@@ -66,12 +107,12 @@ pub struct Message {
 pub enum Sort {
     Request {
         id: Id,
-        method: String,
+        method: Cow<'static, str>,
         /// What a request of 2026-07-28 or later says of itself; older ones say nothing.
         envelope: Option<Box<Envelope>>,
     },
     Notification {
-        method: String,
+        method: Cow<'static, str>,
         /// The request that `notifications/cancelled` takes back.
         cancels: Option<Id>,
     },
@@ -208,14 +249,14 @@ fn classify_one(line: &[u8]) -> Result<Sort, String> {
     match (members.method, members.id, id) {
         (Some(method), Some(_), Some(id)) => {
             let envelope = members.params.and_then(|params| Envelope::of(&method, params));
-            Ok(Sort::Request { id, method: method.into_owned(), envelope: envelope.map(Box::new) })
+            Ok(Sort::Request { id, method: kept(method), envelope: envelope.map(Box::new) })
         }
         (Some(method), None, _) => {
             let cancels = match (method.as_ref(), members.params) {
                 ("notifications/cancelled", Some(params)) => cancelled_request(params),
                 _ => None,
             };
-            Ok(Sort::Notification { method: method.into_owned(), cancels })
+            Ok(Sort::Notification { method: kept(method), cancels })
         }
         (Some(_), Some(_), None) => Err(raw_error_line(
             "null",
@@ -230,6 +271,13 @@ fn classify_one(line: &[u8]) -> Result<Sort, String> {
             INVALID_REQUEST,
             "invalid request: there is neither a method nor a result or error",
         )),
+    }
+}
+
+fn kept(method: Cow<'_, str>) -> Cow<'static, str> {
+    match COMMON.iter().find(|common| **common == method) {
+        Some(common) => Cow::Borrowed(common),
+        None => Cow::Owned(method.into_owned()),
     }
 }
 
@@ -312,7 +360,7 @@ mod tests {
     use super::*;
 
     fn id(json: &str) -> Id {
-        Id { json: json.into() }
+        Id(Json::of(json))
     }
 
     fn sort(line: &str) -> Sort {
@@ -320,10 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_every_length() {
+        for length in [0, 1, SHORT - 3, SHORT - 2, SHORT - 1, 300] {
+            let json = format!("\"{}\"", "é".repeat(length / 2) + &"x".repeat(length % 2));
+            let id = Id::from_json(&json).expect("an id");
+            assert_eq!(id.as_json(), json);
+            assert!(id.is(&json) && !id.is("7") && id != Id::from_json("7").expect("an id"));
+        }
+        let escaped = Id::from_json(r#""a\/b""#).expect("an id");
+        assert!(escaped.is(r#""a/b""#) && escaped == id(r#""a/b""#) && !escaped.is(r#""a""#));
+    }
+
+    #[test]
     fn lines_of_the_client() {
         let request = |id_json: &str, method: &str| Sort::Request {
             id: id(id_json),
-            method: method.into(),
+            method: method.to_owned().into(),
             envelope: None,
         };
         assert_eq!(sort(r#"{"id":1,"method":"a"}"#), request("1", "a"));
