@@ -210,7 +210,7 @@ impl Block<'_> {
         bits(first_of_two(a), first_of_two(b), first_of_two(c), first_of_two(d))
     }
 
-    /// What stands after the backslash of an escape of two bytes, but for quotes and backslashes.
+    /// What stands after the backslash of most escapes of two bytes, but for quotes and backslashes: of ends of lines and tabs.
     #[inline(always)]
     fn letters_of_escapes(&self) -> u64 {
         let [a, b, c, d] = self.parts();
@@ -241,10 +241,8 @@ fn first_of_two(part: u8x16) -> u8x16 {
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn letter_of_escape(part: u8x16) -> u8x16 {
-    let is_b_or_f = part.simd_eq(u8x16::splat(b'b')) | part.simd_eq(u8x16::splat(b'f'));
     let is_n_or_r = part.simd_eq(u8x16::splat(b'n')) | part.simd_eq(u8x16::splat(b'r'));
-    let is_other = part.simd_eq(u8x16::splat(b't')) | part.simd_eq(u8x16::splat(b'/'));
-    is_b_or_f | is_n_or_r | is_other
+    is_n_or_r | part.simd_eq(u8x16::splat(b't'))
 }
 
 #[cfg(test)]
