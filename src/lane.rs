@@ -65,9 +65,13 @@ pub(crate) struct Call {
 impl Call {
     /// Takes back this id. True if nothing is left that the client waits for.
     pub(crate) fn take_back(&self, id: &Id) -> bool {
-        let places = (0..self.ids.len()).filter(|place| self.ids[*place] == *id);
-        self.taken_back().extend(places);
-        (0..self.ids.len()).all(|place| self.is_taken_back(place))
+        let mut taken_back = self.taken_back();
+        for (place, its_id) in self.ids.iter().enumerate() {
+            if its_id == id && !taken_back.contains(&place) {
+                taken_back.push(place);
+            }
+        }
+        taken_back.len() == self.ids.len()
     }
 
     pub(crate) fn is_taken_back(&self, place: usize) -> bool {
