@@ -7,6 +7,7 @@ mod cancel;
 mod certificate;
 mod connection;
 mod joining;
+mod pool;
 mod probe;
 mod resolver;
 mod route;
@@ -23,11 +24,11 @@ use crate::large::{make_room, used_buffer};
 use crate::signing::Header;
 use cancel::cancelled;
 use connection::Connection;
+use pool::Pool;
 use resolver::RememberingResolver;
 use route::{Route, proxy_of_environment};
 use std::fmt;
 use std::io::{self, Read};
-use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tls::TlsConnector;
@@ -43,12 +44,6 @@ const MOST_RESERVED: usize = 256 * 1024 * 1024;
 
 /// So much of a body is read at once.
 const PIECE: usize = 32 * 1024;
-
-/// Among so many kept connections a thread looks for the one that it had last.
-const RECENT: usize = 16;
-
-/// A server that has hung up on a kept connection without having said so may do it again for so long.
-const DISTRUST: Duration = Duration::from_secs(60);
 
 /// Time limits of every request; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +83,6 @@ pub struct Http {
     resolver: RememberingResolver,
     tls: TlsConnector,
     pool: Mutex<Pool>,
-}
-
-#[derive(Default)]
-struct Pool {
-    /// Not in use, each with the thread that used it last.
-    idle: Vec<(usize, Connection)>,
-    /// When a kept connection last turned out to be dead only after something was sent on it.
-    hung_up: Option<Instant>,
 }
 
 impl Http {
@@ -162,7 +149,7 @@ impl Http {
                 // Whatever it was: the next attempt may find the host elsewhere.
                 self.resolver.forget();
                 if is_kept && matches!(error, ureq::Error::Io(_)) {
-                    locked(&self.pool).hung_up = Some(Instant::now());
+                    locked(&self.pool).one_hung_up();
                 }
                 Err(self.in_words(&error))
             }
@@ -314,29 +301,6 @@ impl fmt::Debug for Answer<'_> {
     }
 }
 
-impl Pool {
-    /// A kept connection, unless it may have been closed and that would do harm.
-    fn take(&mut self, is_idempotent: bool) -> Option<Connection> {
-        if !is_idempotent && self.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
-            // This one, too: each that fails is one less to try.
-            self.idle.pop();
-            return None;
-        }
-        // Rather its own, which is in the caches of this thread's processor; else the last that was used.
-        let me = this_thread();
-        let start = self.idle.len().saturating_sub(RECENT);
-        let own = self.idle[start..].iter().rposition(|(by, _)| *by == me);
-        let last = self.idle.len().checked_sub(1)?;
-        Some(self.idle.remove(own.map_or(last, |own| start + own)).1)
-    }
-}
-
-/// A number that no other thread has at the same time. `thread::current` costs two atomic operations.
-fn this_thread() -> usize {
-    thread_local!(static HERE: u8 = const { 0 });
-    HERE.with(|here| ptr::from_ref(here).addr())
-}
-
 /// A connection on loan; it goes back when the call is over, unless the call was cancelled.
 struct Lease<'a> {
     http: &'a Http,
@@ -349,7 +313,7 @@ impl Drop for Lease<'_> {
         if let Some(connection) = self.connection.take()
             && self.cancel.take_back()
         {
-            locked(&self.http.pool).idle.push((this_thread(), connection));
+            locked(&self.http.pool).put_back(connection);
         }
     }
 }

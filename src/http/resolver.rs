@@ -139,6 +139,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_one_connection_learned_all_know_until_it_is_forgotten() {
+        let all = RememberingResolver::default();
+        let [one, other] = [(); 2].map(|()| all.under(&Terms::default()));
+        let uri: Uri = "http://127.0.0.1:9/".parse().expect("a URL");
+        let resolve = |by: &RememberingResolver| {
+            by.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
+        };
+        let knows = |who: &RememberingResolver| who.remembered("127.0.0.1:9").is_some();
+        resolve(&one);
+        assert!(knows(&one) && knows(&other) && other.remembered("127.0.0.1:8").is_none());
+        all.forget();
+        assert!(!knows(&one) && !knows(&other));
+        resolve(&other);
+        assert!(knows(&one) && knows(&other));
+    }
+
+    #[test]
     fn literals_need_no_lookup() {
         for (url, address) in [
             ("http://127.0.0.1/", Some("127.0.0.1:80")),

@@ -107,6 +107,7 @@ pub fn push_headers<'a>(
     of_request: &[Header<'a>],
     owned: impl Iterator<Item = (&'static str, &'a str)>,
 ) -> Range<usize> {
+    // Signing sets five at most.
     let mut lines: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(of_request.len() + 5);
     lines.extend(
         of_request
