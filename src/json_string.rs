@@ -3,7 +3,8 @@
 //! A block of bytes is looked at in one go: comparisons bring a bit for each byte, and those bits decide, after the manner of
 //! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019).
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, i8x64, u8x64};
 
 /// So many bytes are looked at together, a bit for each.
 const BLOCK: usize = 64;
@@ -30,68 +31,94 @@ pub(crate) fn length(text: &[u8]) -> Option<usize> {
             break;
         }
     }
-    by_block(text, at)
+    dispatch!(Level::new(), simd => by_block(simd, text, at))
 }
 
-/// The same, from `at` on.
-fn by_block(text: &[u8], mut at: usize) -> Option<usize> {
+/// The same, from `at` on, where a character begins, or an escape.
+#[expect(clippy::inline_always, reason = "the vectors of `simd` are known to its caller alone")]
+#[inline(always)]
+fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
+    // Blocks follow each other whatever is in them, so that the processor can begin with the next one early. What the
+    // last byte of one says of the first of the next, in its lowest bit: that it is escaped, that it is the second of a
+    // character of two.
+    let (mut is_escaped, mut is_second) = (0, 0);
     // Up to here it is known to be UTF-8, or before `at`.
-    let mut checked = 0;
-    // A character begins at `at`, or an escape.
+    let mut checked: usize = 0;
     while let Some(block) = text[at..].first_chunk() {
-        let block = Block(block);
+        let block = Block(u8x64::simd_from(simd, *block));
         let (quotes, backslashes) = (block.equal(b'"'), block.equal(b'\\'));
-        let (controls, beyond_ascii) = (block.up_to(0x1f), block.beyond_ascii());
-        if quotes | backslashes | controls | beyond_ascii == 0 {
+        let (controls, beyond_ascii) = (block.controls(), block.beyond_ascii());
+        if quotes | backslashes | controls | beyond_ascii | is_escaped | is_second == 0 {
             at += BLOCK;
             continue;
         }
-        let (escaping, escaped) = escapes(backslashes);
+        let (escaping, escaped) = escapes(backslashes, is_escaped);
+        is_escaped = escaping >> (BLOCK - 1);
         let quote = quotes & !escaped;
         let inside = quote.wrapping_sub(1) & !quote;
         if controls & inside != 0 {
             return None;
         }
-        let mut next = at + BLOCK - usize::from(escaping >> (BLOCK - 1) != 0);
 
         let escaped = escaped & inside;
         if escaped != 0 {
-            let mut others = escaped & !(quotes | backslashes | block.letters_of_escapes());
-            while others != 0 {
-                escape(&text[at + place(others) - 1..])?;
-                others &= others - 1;
+            let others = escaped & !(quotes | backslashes | block.letters_of_escapes());
+            if others != 0 {
+                rare_escapes(text, at, others)?;
             }
         }
 
         let beyond_ascii = beyond_ascii & inside;
-        if beyond_ascii != 0 {
-            let firsts = block.firsts_of_two() & inside;
-            let seconds = block.up_to(0xbf) & beyond_ascii;
-            let are_pairs = firsts << 1 == seconds && firsts | seconds == beyond_ascii;
+        if beyond_ascii | is_second != 0 {
+            let beyond_ascii = beyond_ascii & all_from(checked.saturating_sub(at));
+            let firsts = block.firsts_of_two() & beyond_ascii;
+            let seconds = block.not_first() & beyond_ascii;
+            let are_pairs = firsts << 1 | is_second == seconds && firsts | seconds == beyond_ascii;
             if are_pairs {
-                next -= usize::from(firsts >> (BLOCK - 1) != 0);
+                is_second = firsts >> (BLOCK - 1);
             } else {
                 let end = at + place(quote);
-                if checked < end {
-                    checked = checked.max(at);
-                    let ahead = &text[checked..text.len().min(checked + AHEAD)];
-                    checked += str::from_utf8(ahead).map_or_else(|e| e.valid_up_to(), str::len);
-                }
+                checked = utf8_until(text, checked.max(at - usize::from(is_second != 0)));
                 if checked < end {
                     return None;
                 }
-                // The last character may go on after this block.
-                while next < checked && matches!(text[next], 0x80..=0xbf) {
-                    next -= 1;
-                }
+                is_second = 0;
             }
         }
         if quote != 0 {
             return Some(at + place(quote) + 1);
         }
-        at = next;
+        at += BLOCK;
+    }
+    // Back to where an escape or a character begins, or on to where one ends.
+    at -= usize::from(is_escaped | is_second != 0);
+    while at < checked && matches!(text[at], 0x80..=0xbf) {
+        at += 1;
     }
     by_character(text, at)
+}
+
+/// Looks at the escapes whose second bytes these bits are, in the block at `at`.
+#[cold]
+fn rare_escapes(text: &[u8], at: usize, mut seconds: u64) -> Option<()> {
+    while seconds != 0 {
+        escape(&text[at + place(seconds) - 1..])?;
+        seconds &= seconds - 1;
+    }
+    Some(())
+}
+
+/// How far this is UTF-8 from `start` on, where a character begins. Looks only so far ahead.
+#[cold]
+fn utf8_until(text: &[u8], start: usize) -> usize {
+    let ahead = &text[start..text.len().min(start + AHEAD)];
+    start + str::from_utf8(ahead).map_or_else(|error| error.valid_up_to(), str::len)
+}
+
+/// Which bits of a block are not among the first `count`.
+#[inline]
+fn all_from(count: usize) -> u64 {
+    u32::try_from(count).ok().and_then(|count| u64::MAX.checked_shl(count)).unwrap_or(0)
 }
 
 /// The same, from `at` on, for what is no whole block.
@@ -152,16 +179,17 @@ fn beyond_ascii(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Which backslashes begin an escape, and what they escape.
+/// Which backslashes begin an escape, and what is escaped. `is_escaped` says it of the first byte.
 #[inline]
-fn escapes(backslashes: u64) -> (u64, u64) {
+fn escapes(backslashes: u64, is_escaped: u64) -> (u64, u64) {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     if backslashes == 0 {
-        return (0, 0);
+        return (0, is_escaped);
     }
     // The subtraction ripples through each run of backslashes, and so tells an odd one from an even one.
-    let both = (backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD;
-    (both & backslashes, both ^ backslashes)
+    let first_ones = backslashes & !is_escaped;
+    let both = (first_ones << 1 | ODD).wrapping_sub(first_ones) ^ ODD;
+    (both & backslashes, both ^ (backslashes | is_escaped))
 }
 
 /// Where the first of these bits is.
@@ -171,78 +199,48 @@ fn place(bits: u64) -> usize {
 }
 
 /// Bytes, the first of them the lowest bit of every answer.
-struct Block<'a>(&'a [u8; BLOCK]);
+struct Block<S: Simd>(u8x64<S>);
 
-#[expect(
-    clippy::inline_always,
-    reason = "what is built for size calls them otherwise, again and again"
-)]
-impl Block<'_> {
-    #[inline(always)]
-    fn parts(&self) -> [u8x16; 4] {
-        let (parts, _) = self.0.as_chunks();
-        let part = |nth: usize| u8x16::new(parts[nth]);
-        [part(0), part(1), part(2), part(3)]
-    }
-
+#[expect(clippy::inline_always, reason = "as above")]
+impl<S: Simd> Block<S> {
     #[inline(always)]
     fn equal(&self, byte: u8) -> u64 {
-        let ([a, b, c, d], byte) = (self.parts(), u8x16::splat(byte));
-        bits(a.simd_eq(byte), b.simd_eq(byte), c.simd_eq(byte), d.simd_eq(byte))
+        self.0.simd_eq(byte).to_bitmask()
     }
 
     #[inline(always)]
-    fn up_to(&self, byte: u8) -> u64 {
-        let ([a, b, c, d], byte) = (self.parts(), u8x16::splat(byte));
-        bits(up_to(a, byte), up_to(b, byte), up_to(c, byte), up_to(d, byte))
+    fn controls(&self) -> u64 {
+        self.0.simd_le(0x1f).to_bitmask()
     }
 
     #[inline(always)]
     fn beyond_ascii(&self) -> u64 {
-        let [a, b, c, d] = self.parts();
-        bits(a, b, c, d)
+        self.signed().simd_lt(0).to_bitmask()
+    }
+
+    /// What cannot begin a character in UTF-8, of what is not ASCII.
+    #[inline(always)]
+    fn not_first(&self) -> u64 {
+        self.signed().simd_lt(0xc0_u8.cast_signed()).to_bitmask()
     }
 
     /// The first bytes of characters of two.
     #[inline(always)]
     fn firsts_of_two(&self) -> u64 {
-        let [a, b, c, d] = self.parts();
-        bits(first_of_two(a), first_of_two(b), first_of_two(c), first_of_two(d))
+        self.0.max(0xc2).min(0xdf).simd_eq(self.0).to_bitmask()
     }
 
     /// What stands after the backslash of most escapes of two bytes, but for quotes and backslashes: of ends of lines and tabs.
     #[inline(always)]
     fn letters_of_escapes(&self) -> u64 {
-        let [a, b, c, d] = self.parts();
-        bits(letter_of_escape(a), letter_of_escape(b), letter_of_escape(c), letter_of_escape(d))
+        let (n, r, t) = (self.0.simd_eq(b'n'), self.0.simd_eq(b'r'), self.0.simd_eq(b't'));
+        (n | r | t).to_bitmask()
     }
-}
 
-#[expect(clippy::inline_always, reason = "as above")]
-#[inline(always)]
-fn bits(a: u8x16, b: u8x16, c: u8x16, d: u8x16) -> u64 {
-    let (a, b) = (u64::from(a.to_bitmask()), u64::from(b.to_bitmask()));
-    let (c, d) = (u64::from(c.to_bitmask()), u64::from(d.to_bitmask()));
-    a | b << 16 | c << 32 | d << 48
-}
-
-#[expect(clippy::inline_always, reason = "as above")]
-#[inline(always)]
-fn up_to(part: u8x16, byte: u8x16) -> u8x16 {
-    part.min(byte).simd_eq(part)
-}
-
-#[expect(clippy::inline_always, reason = "as above")]
-#[inline(always)]
-fn first_of_two(part: u8x16) -> u8x16 {
-    part.max(u8x16::splat(0xc2)).min(u8x16::splat(0xdf)).simd_eq(part)
-}
-
-#[expect(clippy::inline_always, reason = "as above")]
-#[inline(always)]
-fn letter_of_escape(part: u8x16) -> u8x16 {
-    let is_n_or_r = part.simd_eq(u8x16::splat(b'n')) | part.simd_eq(u8x16::splat(b'r'));
-    is_n_or_r | part.simd_eq(u8x16::splat(b't'))
+    #[inline(always)]
+    fn signed(&self) -> i8x64<S> {
+        self.0.bitcast()
+    }
 }
 
 #[cfg(test)]
