@@ -4,7 +4,7 @@
 //! counts when the stream ends in order, since servers forget that line and the message would be lost.
 
 use crate::error::{Error, Kind};
-use crate::large::make_room_from_spare;
+use crate::large::{grown, make_room_from_spare};
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ impl<R: Read> EventStream<R> {
         line.drain(..name.len());
         self.check_size(line.len())?;
         self.has_data = true;
-        self.event.data = line;
+        self.event.data = grown(line);
         Ok(false)
     }
 

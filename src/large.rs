@@ -32,14 +32,19 @@ pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
     }
 }
 
-/// The same for what is put away afterwards: the memory may be that of an earlier message.
+/// The same for what grows to nobody knows where, and is put away afterwards: the memory may be that of an earlier message.
 pub(crate) fn make_room_from_spare(buffer: &mut Vec<u8>, bytes: usize) {
     SPARE.make_room(buffer, bytes);
 }
 
+/// What has grown like that, when it is whole: a message that is much smaller than the memory it got gives that back.
+pub(crate) fn grown(message: Vec<u8>) -> Vec<u8> {
+    SPARE.grown(message)
+}
+
 /// A buffer with anything in it, in which so many bytes have room, if there is one.
 pub(crate) fn used_buffer(bytes: usize) -> Vec<u8> {
-    SPARE.take(bytes).unwrap_or_default()
+    SPARE.take(bytes, most_for(bytes)).unwrap_or_default()
 }
 
 /// Keeps the memory of a message that is gone for the next; that of a large one until one passes that is not.
@@ -58,7 +63,7 @@ impl Spare {
     fn make_room(&self, buffer: &mut Vec<u8>, bytes: usize) {
         let needed = buffer.len().saturating_add(bytes);
         if buffer.capacity() < needed
-            && let Some(mut used) = self.take(needed)
+            && let Some(mut used) = self.take(needed, most_for(needed).max(2 * LARGE))
         {
             used.clear();
             used.extend_from_slice(buffer);
@@ -67,16 +72,31 @@ impl Spare {
         make_room(buffer, bytes);
     }
 
-    /// Not much more than is needed: whoever holds a message holds all of its memory.
-    fn take(&self, needed: usize) -> Option<Vec<u8>> {
-        if needed <= SMALL {
+    fn grown(&self, message: Vec<u8>) -> Vec<u8> {
+        if message.capacity() <= most_for(message.len()).max(SMALL) {
+            return message;
+        }
+        let fitting = message.as_slice().into();
+        self.keep(message);
+        fitting
+    }
+
+    fn take(&self, needed: usize, most: usize) -> Option<Vec<u8>> {
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        if needed <= SMALL || capacity < needed || capacity > most {
             return None;
         }
         let mut spare = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fitting = needed > LARGE || spare.capacity() <= needed.saturating_mul(4);
-        let taken = (spare.capacity() >= needed && is_fitting).then(|| std::mem::take(&mut *spare));
+        let is_fitting = (needed..=most).contains(&spare.capacity());
+        let taken = is_fitting.then(|| std::mem::take(&mut *spare));
         self.capacity.store(spare.capacity(), Ordering::Relaxed);
         taken
+    }
+
+    fn keep(&self, memory: Vec<u8>) {
+        let mut spare = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *spare = memory;
+        self.capacity.store(spare.capacity(), Ordering::Relaxed);
     }
 
     fn put_away(&self, message: Vec<u8>) {
@@ -86,10 +106,15 @@ impl Spare {
         if !takes_its_place && self.capacity.load(Ordering::Relaxed) <= 2 * LARGE {
             return;
         }
-        let mut spare = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *spare = if takes_its_place { message } else { Vec::new() };
-        self.capacity.store(spare.capacity(), Ordering::Relaxed);
+        self.keep(if takes_its_place { message } else { Vec::new() });
     }
+}
+
+/// So much memory a message of this size may have: whoever holds a message holds all of its memory. What is mapped and not
+/// touched does not count.
+fn most_for(bytes: usize) -> usize {
+    let fourfold = bytes.saturating_mul(4);
+    if bytes > LARGE { fourfold.max(MAPPED) } else { fourfold }
 }
 
 #[cfg(test)]
@@ -116,21 +141,40 @@ mod tests {
         let spare = Spare::default();
         let large = || vec![7; 3 * LARGE];
         spare.put_away(large());
-        assert_eq!(spare.take(2 * LARGE), Some(large()));
-        assert_eq!(spare.take(2 * LARGE), None);
+        assert_eq!(spare.take(2 * LARGE, MAPPED), Some(large()));
+        assert_eq!(spare.take(2 * LARGE, MAPPED), None);
 
         spare.put_away(large());
         spare.put_away(vec![1; 10]);
-        assert_eq!(spare.take(2 * LARGE), None, "a small one lets go of it, and is not kept");
+        assert_eq!(spare.take(2 * LARGE, MAPPED), None, "a small one lets go of it, and is not kept");
 
         spare.put_away(vec![1; 2 * SMALL]);
         spare.put_away(vec![1; 10]);
-        assert_eq!(spare.take(SMALL + 1), Some(vec![1; 2 * SMALL]));
+        assert_eq!(spare.take(SMALL + 1, MAPPED), Some(vec![1; 2 * SMALL]));
 
         let mut lean = large();
         lean.truncate(SMALL);
         spare.put_away(lean);
-        assert_eq!(spare.take(2 * LARGE), None, "most of it was not needed");
+        assert_eq!(spare.take(2 * LARGE, MAPPED), None, "most of it was not needed");
+    }
+
+    #[test]
+    fn what_grew_in_the_memory_of_a_larger_one_gives_it_back() {
+        let spare = Spare::default();
+        for (bytes, gives_back) in [(100_000, true), (LARGE / 2, false)] {
+            spare.put_away(vec![7; LARGE]);
+            let mut buffer = vec![1; SMALL];
+            spare.make_room(&mut buffer, 1);
+            assert_eq!(buffer.capacity(), LARGE);
+            buffer.resize(bytes, 1);
+            let message = spare.grown(buffer);
+            assert_eq!(message, vec![1; bytes]);
+            assert_eq!(message.capacity() < LARGE, gives_back);
+            assert_eq!(spare.take(LARGE, LARGE).is_some(), gives_back);
+        }
+        let mut larger_than_any = Vec::with_capacity(2 * MAPPED);
+        larger_than_any.resize(MAPPED + 1, 1);
+        assert_eq!(spare.grown(larger_than_any).capacity(), 2 * MAPPED);
     }
 
     #[test]
@@ -145,6 +189,6 @@ mod tests {
         }
         spare.make_room(&mut buffer, 2 * LARGE);
         assert_eq!((&buffer[..], buffer.capacity()), (&[1, 2, 3][..], 3 * LARGE));
-        assert_eq!(spare.take(2 * LARGE), None);
+        assert_eq!(spare.take(2 * LARGE, MAPPED), None);
     }
 }
