@@ -255,6 +255,30 @@ mod tests {
         strings.next()?.is_ok().then(|| strings.byte_offset() - 1)
     }
 
+    /// The same with every kind of vectors that this processor has.
+    fn by_all_blocks(text: &[u8]) -> Vec<Option<usize>> {
+        let best = Level::new();
+        #[cfg(target_arch = "x86_64")]
+        let levels = [
+            best.as_sse2().map(Simd::level),
+            best.as_sse4_2().map(Simd::level),
+            best.as_avx2().map(Simd::level),
+            best.as_avx512().map(Simd::level),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let levels = [Some(best)];
+        let levels = levels.into_iter().flatten();
+        levels.map(|level| dispatch!(level, simd => by_block(simd, text, 0))).collect()
+    }
+
+    fn check(text: &[u8]) {
+        let expected = oracle(text);
+        assert_eq!(length(text), expected, "{}", text.escape_ascii());
+        for found in by_all_blocks(text) {
+            assert_eq!(found, expected, "{}", text.escape_ascii());
+        }
+    }
+
     #[test]
     fn strings_end_where_they_end() {
         let sixty = "x".repeat(60);
@@ -280,11 +304,10 @@ mod tests {
         ] {
             for (before, after) in (0..150).map(|before| (before, 150 - before)) {
                 let text = format!("{}{piece}{}\"", "a".repeat(before), "é".repeat(after));
-                assert_eq!(length(text.as_bytes()), oracle(text.as_bytes()), "{text}");
+                check(text.as_bytes());
                 let cut = &text.as_bytes()[..before + piece.len().min(2)];
-                assert_eq!(length(cut), oracle(cut), "{text}, cut");
-                let broken = [cut, &text.as_bytes()[before + 1..]].concat();
-                assert_eq!(length(&broken), oracle(&broken), "{text}, broken");
+                check(cut);
+                check(&[cut, &text.as_bytes()[before + 1..]].concat());
             }
         }
     }
@@ -317,15 +340,27 @@ mod tests {
             ]
             .map(|tail| (first, tail))
         }) {
-            for (before, after) in (0..140).flat_map(|n| [(n, 0), (n, 70)]) {
+            // Around the end of the first block, wherever that began.
+            for (before, after) in (52..=84).flat_map(|n| [(n, 0), (n, 70)]) {
                 let pad = "a".repeat(before);
                 let text = [first.as_bytes(), pad.as_bytes(), tail, &b"b".repeat(after), b"\" \""]
                     .concat();
                 for end in text.len() - after - 4..=text.len() {
-                    let text = &text[..end];
-                    assert_eq!(length(text), oracle(text), "{}", text.escape_ascii());
+                    check(&text[..end]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn long_text_beyond_ascii_is_checked_to_its_end() {
+        for (before, broken) in (0..4).flat_map(|n| (AHEAD - 4..AHEAD + 4).map(move |at| (n, at))) {
+            let mut text = ["a".repeat(before), "日本語🦀".repeat(AHEAD / 8), "\"".into()]
+                .concat()
+                .into_bytes();
+            check(&text);
+            text[broken] = b'a';
+            check(&text);
         }
     }
 
@@ -348,6 +383,9 @@ mod tests {
             let (ours, theirs) = (length(&text), oracle(&text));
             // A lone surrogate is written as JSON, but is no text; either answer will do.
             prop_assert!(ours == theirs || text.windows(2).any(|two| two == br"\u"), "{ours:?} {theirs:?}");
+            for found in by_all_blocks(&text) {
+                prop_assert_eq!(found, ours);
+            }
         }
 
         #[test]

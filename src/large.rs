@@ -146,7 +146,11 @@ mod tests {
 
         spare.put_away(large());
         spare.put_away(vec![1; 10]);
-        assert_eq!(spare.take(2 * LARGE, MAPPED), None, "a small one lets go of it, and is not kept");
+        assert_eq!(
+            spare.take(2 * LARGE, MAPPED),
+            None,
+            "a small one lets go of it, and is not kept"
+        );
 
         spare.put_away(vec![1; 2 * SMALL]);
         spare.put_away(vec![1; 10]);
