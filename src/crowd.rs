@@ -21,7 +21,7 @@ const BUSY: u32 = 4;
 const SLOW_TICKS: u32 = 3;
 
 /// So many requests start at once before it is tried again whether calls are quick.
-const SLOW_CALLS: u32 = 16_384;
+const SLOW_CALLS: u32 = 65_536;
 
 /// After so many ticks in which nothing was put off, nobody need look at the clock.
 const QUIET_TICKS: u32 = 20;
