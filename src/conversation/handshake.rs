@@ -1,6 +1,7 @@
 //! A dead session is begun anew, once for all who need it, and the client does not notice.
 
-use super::{Conversation, Failed, Sent};
+use super::Conversation;
+use super::failed::{Failed, Sent};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::Message;

@@ -2,7 +2,8 @@
 //!
 //! The thread that sent `initialize` reads that stream to its end, which is the session's.
 
-use super::{Conversation, Errand, Failed, Sent, is_idempotent};
+use super::failed::{Failed, Sent};
+use super::{Conversation, Errand, is_idempotent};
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::event_stream::{Event, EventStream};

@@ -3,8 +3,10 @@
 //! Knows what the server told before: its session, its tools, the transport it speaks. What to do about a failure is
 //! decided in `retry`; it is done here.
 
+mod failed;
 mod handshake;
 mod http_sse;
+mod learning;
 mod listen;
 mod resume;
 
@@ -16,33 +18,27 @@ use crate::http::Cancel;
 use crate::incoming::ErrorBody;
 use crate::inference;
 use crate::log::Log;
-use crate::message::{Message, Sort, one_line};
+use crate::message::{Message, Sort};
 use crate::options::Options;
 use crate::policy::Policy;
-use crate::random;
-use crate::relay::{Deliver, Delivery, KeptError, Line, Progress, Relay};
+use crate::relay::{Deliver, Progress, Relay};
 use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
 use crate::session::Session;
 use crate::signing::Payload;
-use crate::tools::{self, Tools};
+use crate::tools::Tools;
 use crate::upstream::{Answered, Outgoing, Upstream, request_id, session_headers};
+use failed::{Failed, Sent, give_up};
 use handshake::Handshake;
 use http_sse::HttpSse;
-use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use time::OffsetDateTime;
 
 /// Errors with these codes may be mended: AWS's dead session, expired token, throttling.
 const MAY_BE_MENDED: [i64; 3] = [-30001, -32001, -32004];
 /// And on a call with mirrored arguments this one.
 const MAY_BE_MENDED_IN_A_CALL: [i64; 4] = [-30001, -32001, -32004, -32020];
-
-/// The tools are listed for our own use up to so many pages, and for so long.
-const MOST_PAGES: usize = 100;
-const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 
 /// The server, and what it told.
 #[derive(Debug)]
@@ -79,31 +75,6 @@ struct Trail {
     head: Option<(u16, Duration)>,
     /// Of the last answer that had one.
     request_id: Option<String>,
-}
-
-/// An attempt that failed, and what is known about it.
-#[derive(Debug)]
-struct Failed {
-    error: Error,
-    /// `None`: another attempt would be no better.
-    reached: Option<Reached>,
-    status: u16,
-    code: Option<i64>,
-    text: String,
-    /// The server's own errors, one for each request: they are the answers if nothing is done.
-    lines: Vec<String>,
-    retry_after: Option<Duration>,
-    server_time: Option<OffsetDateTime>,
-    credentials: Option<Arc<Credentials>>,
-    sent: Sent,
-}
-
-/// What belongs to one attempt.
-#[derive(Debug)]
-struct Sent {
-    signed_at: OffsetDateTime,
-    session: Arc<Session>,
-    mirrors: Vec<(String, String)>,
 }
 
 impl Conversation {
@@ -502,68 +473,9 @@ impl Conversation {
         })
     }
 
-    /// Whether this call may leave at all.
-    fn check_tool(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
-        let policy = self.tools.policy();
-        if errand.message.method() != Some("tools/call") || !policy.filters() {
-            return Ok(());
-        }
-        let Some(tool) = tools::called(errand.message.body()) else {
-            let what = "a call that names no tool, or two, may not be made";
-            return Err(Error::new(Kind::Denied, what).hint("write params.name once"));
-        };
-        policy.check_name(&tool)?;
-        if !policy.is_read_only() {
-            return Ok(());
-        }
-        let mut known = self.tools.only_reads(&tool);
-        if known.is_none() {
-            let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-            known = self.tools.only_reads(&tool);
-            if known.is_none() {
-                self.learn_tools(errand, deliver).map_err(|error| {
-                    error.context("the tools cannot be listed, which --read-only needs")
-                })?;
-                known = self.tools.only_reads(&tool);
-            }
-        }
-        policy.check_hint(&tool, known.unwrap_or(false))
-    }
-
     /// Who has to know when the server's tools change.
     fn forgetful(&self) -> Option<&Tools> {
         self.tools.policy().is_read_only().then_some(&self.tools)
-    }
-
-    /// Lists the server's tools for our own use, as the call's client would.
-    fn learn_tools(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
-        let mut cursor: Option<String> = None;
-        let limit = Instant::now().checked_add(LEARNING_LIMIT);
-        for _ in 0..MOST_PAGES {
-            let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
-                return Ok(());
-            };
-            let deadline = [limit, errand.deadline].into_iter().flatten().min();
-            let page = self.errand(&message, deadline, errand.cancel);
-            let mut listed = Listed::Nothing;
-            self.run(&page, &mut |delivery| match delivery {
-                Delivery::Line(line) if !line.answers.is_empty() => {
-                    listed = Listed::read(&line.bytes);
-                    Ok(())
-                }
-                other => deliver(other),
-            })?;
-            let next = match listed {
-                Listed::Page { next } => next,
-                Listed::Refused(error) => return Err(error),
-                Listed::Nothing => None,
-            };
-            if next.is_none() || next == cursor {
-                return Ok(());
-            }
-            cursor = next;
-        }
-        Ok(())
     }
 
     fn handshake(&self) -> MutexGuard<'_, Handshake> {
@@ -617,69 +529,6 @@ impl Errand<'_> {
     }
 }
 
-impl Failed {
-    /// Another attempt would be no better.
-    fn for_good(error: Error) -> Box<Failed> {
-        Box::new(Failed {
-            error,
-            reached: None,
-            status: 0,
-            code: None,
-            text: String::new(),
-            lines: Vec::new(),
-            retry_after: None,
-            server_time: None,
-            credentials: None,
-            sent: Sent {
-                signed_at: OffsetDateTime::UNIX_EPOCH,
-                session: Arc::default(),
-                mirrors: Vec::new(),
-            },
-        })
-    }
-
-    /// No byte of an answer came.
-    fn unanswered(error: Error, sent: Sent) -> Box<Failed> {
-        let reached = match error.kind() {
-            Kind::Unreachable if error.is_unsent() => Some(Reached::Nobody),
-            Kind::Unreachable => Some(Reached::Perhaps),
-            _ => None,
-        };
-        Box::new(Failed { reached, sent, ..*Failed::for_good(error) })
-    }
-
-    /// An error that came as a proper answer.
-    fn kept(kept: KeptError, credentials: Arc<Credentials>, sent: Sent) -> Box<Failed> {
-        let text = ErrorBody::parse(&kept.line).map(|body| body.message.into_owned());
-        let text = text.unwrap_or_default();
-        let error =
-            Error::new(Kind::BadAnswer, format!("error {} of the server: {text}", kept.code));
-        Box::new(Failed {
-            reached: Some(Reached::Server),
-            status: 200,
-            code: Some(kept.code),
-            text,
-            lines: vec![kept.line],
-            credentials: Some(credentials),
-            sent,
-            ..*Failed::for_good(error)
-        })
-    }
-}
-
-/// The server's own errors are the answers; without them it is put into words.
-fn give_up(failed: Box<Failed>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
-    if failed.lines.is_empty() {
-        return Err(failed.error);
-    }
-    let last = failed.lines.len() - 1;
-    for (place, line) in failed.lines.into_iter().enumerate() {
-        let bytes = one_line(line.into_bytes());
-        deliver(Delivery::Line(Line { bytes, answers: vec![place], is_last: place == last }))?;
-    }
-    Ok(())
-}
-
 /// Whether sending it twice does no harm.
 fn is_idempotent(message: &Message) -> bool {
     match message.sort() {
@@ -692,75 +541,4 @@ fn is_idempotent(message: &Message) -> bool {
 /// Whether arguments of it may be repeated in headers.
 fn has_mirrors(message: &Message) -> bool {
     message.envelope().is_some() && message.method() == Some("tools/call")
-}
-
-/// What a `tools/list` of our own was answered with.
-enum Listed {
-    Nothing,
-    /// Where it goes on, as JSON.
-    Page {
-        next: Option<String>,
-    },
-    Refused(Error),
-}
-
-impl Listed {
-    fn read(line: &[u8]) -> Listed {
-        #[derive(serde::Deserialize)]
-        struct Answer<'a> {
-            #[serde(borrow, default)]
-            result: Option<Page<'a>>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Page<'a> {
-            #[serde(borrow, default, rename = "nextCursor")]
-            next_cursor: Option<&'a RawValue>,
-        }
-        let text = String::from_utf8_lossy(line);
-        if let Some(body) = ErrorBody::parse(&text) {
-            let what = format!("error {} of the server: {}", body.code, body.message);
-            return Listed::Refused(Error::new(Kind::BadAnswer, what));
-        }
-        match serde_json::from_str::<Answer<'_>>(&text) {
-            Ok(Answer { result: Some(Page { next_cursor }) }) => {
-                let next = next_cursor.map(|next| next.get().to_owned());
-                Listed::Page { next: next.filter(|next| next != "null") }
-            }
-            _ => Listed::Nothing,
-        }
-    }
-}
-
-/// A `tools/list` of our own, with what `call` says of its client if it says anything. Its progress token is not
-/// ours to use.
-fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
-    #[derive(serde::Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow)]
-        params: Params<'a>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow, rename = "_meta")]
-        meta: std::collections::BTreeMap<&'a str, &'a RawValue>,
-    }
-    let mut params: Vec<String> =
-        cursor.map(|cursor| format!("\"cursor\":{cursor}")).into_iter().collect();
-    if call.envelope().is_some() {
-        let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
-        let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
-            .iter()
-            .filter_map(|name| {
-                let name = format!("io.modelcontextprotocol/{name}");
-                Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
-            })
-            .collect();
-        params.push(format!("\"_meta\":{{{}}}", meta.join(",")));
-    }
-    let line = format!(
-        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{}}}}}"#,
-        random::uuid(),
-        params.join(",")
-    );
-    Message::parse(line.into_bytes()).ok()
 }

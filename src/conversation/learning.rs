@@ -1,0 +1,157 @@
+//! What the proxy itself must know of the server's tools: which only read, and which arguments are repeated in headers. It
+//! lists them for that when it has to.
+
+use super::{Conversation, Errand};
+use crate::error::{Error, Kind};
+use crate::incoming::ErrorBody;
+use crate::message::Message;
+use crate::random;
+use crate::relay::{Deliver, Delivery};
+use crate::tools;
+use serde_json::value::RawValue;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// The tools are listed up to so many pages, and for so long.
+const MOST_PAGES: usize = 100;
+const LEARNING_LIMIT: Duration = Duration::from_secs(60);
+
+impl Conversation {
+    /// Whether this call may leave at all.
+    pub(super) fn check_tool(
+        &self,
+        errand: &Errand<'_>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let policy = self.tools.policy();
+        if errand.message.method() != Some("tools/call") || !policy.filters() {
+            return Ok(());
+        }
+        let Some(tool) = tools::called(errand.message.body()) else {
+            let what = "a call that names no tool, or two, may not be made";
+            return Err(Error::new(Kind::Denied, what).hint("write params.name once"));
+        };
+        policy.check_name(&tool)?;
+        if !policy.is_read_only() {
+            return Ok(());
+        }
+        let mut known = self.tools.only_reads(&tool);
+        if known.is_none() {
+            let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+            known = self.tools.only_reads(&tool);
+            if known.is_none() {
+                self.learn_tools(errand, deliver).map_err(|error| {
+                    error.context("the tools cannot be listed, which --read-only needs")
+                })?;
+                known = self.tools.only_reads(&tool);
+            }
+        }
+        policy.check_hint(&tool, known.unwrap_or(false))
+    }
+
+    /// Lists the server's tools, as the call's client would.
+    pub(super) fn learn_tools(
+        &self,
+        errand: &Errand<'_>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Error> {
+        let mut cursor: Option<String> = None;
+        let limit = Instant::now().checked_add(LEARNING_LIMIT);
+        for _ in 0..MOST_PAGES {
+            let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
+                return Ok(());
+            };
+            let deadline = [limit, errand.deadline].into_iter().flatten().min();
+            let page = self.errand(&message, deadline, errand.cancel);
+            let mut listed = Listed::Nothing;
+            self.run(&page, &mut |delivery| match delivery {
+                Delivery::Line(line) if !line.answers.is_empty() => {
+                    listed = Listed::read(&line.bytes);
+                    Ok(())
+                }
+                other => deliver(other),
+            })?;
+            let next = match listed {
+                Listed::Page { next } => next,
+                Listed::Refused(error) => return Err(error),
+                Listed::Nothing => None,
+            };
+            if next.is_none() || next == cursor {
+                return Ok(());
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+}
+
+/// What a `tools/list` of our own was answered with.
+enum Listed {
+    Nothing,
+    /// Where it goes on, as JSON.
+    Page {
+        next: Option<String>,
+    },
+    Refused(Error),
+}
+
+impl Listed {
+    fn read(line: &[u8]) -> Listed {
+        #[derive(serde::Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow, default)]
+            result: Option<Page<'a>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Page<'a> {
+            #[serde(borrow, default, rename = "nextCursor")]
+            next_cursor: Option<&'a RawValue>,
+        }
+        let text = String::from_utf8_lossy(line);
+        if let Some(body) = ErrorBody::parse(&text) {
+            let what = format!("error {} of the server: {}", body.code, body.message);
+            return Listed::Refused(Error::new(Kind::BadAnswer, what));
+        }
+        match serde_json::from_str::<Answer<'_>>(&text) {
+            Ok(Answer { result: Some(Page { next_cursor }) }) => {
+                let next = next_cursor.map(|next| next.get().to_owned());
+                Listed::Page { next: next.filter(|next| next != "null") }
+            }
+            _ => Listed::Nothing,
+        }
+    }
+}
+
+/// A `tools/list` of our own, with what `call` says of its client if it says anything. Its progress token is not
+/// ours to use.
+fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
+    #[derive(serde::Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        params: Params<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "_meta")]
+        meta: std::collections::BTreeMap<&'a str, &'a RawValue>,
+    }
+    let mut params: Vec<String> =
+        cursor.map(|cursor| format!("\"cursor\":{cursor}")).into_iter().collect();
+    if call.envelope().is_some() {
+        let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
+        let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
+            .iter()
+            .filter_map(|name| {
+                let name = format!("io.modelcontextprotocol/{name}");
+                Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
+            })
+            .collect();
+        params.push(format!("\"_meta\":{{{}}}", meta.join(",")));
+    }
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{}}}}}"#,
+        random::uuid(),
+        params.join(",")
+    );
+    Message::parse(line.into_bytes()).ok()
+}
