@@ -2,11 +2,16 @@
 
 use crate::id_scan::IdScan;
 use crate::large::make_room;
+use crate::signing::BodyHash;
 use std::io::{self, BufRead};
 
 /// What was read from the client.
 pub(crate) enum Input {
-    Line(Vec<u8>),
+    /// `hash` is that of these bytes, if it was made while the rest of them was on its way.
+    Line {
+        bytes: Vec<u8>,
+        hash: Option<Box<BodyHash>>,
+    },
     /// A line that was longer than allowed was skipped. `id` is the raw JSON of its id, if it had one.
     TooLong {
         id: Option<String>,
@@ -14,10 +19,16 @@ pub(crate) enum Input {
     End,
 }
 
-/// The next line that is not blank, its end removed; a last line without an end counts.
-pub(crate) fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Result<Input> {
+/// The next line that is not blank, its end removed; a last line without an end counts. `hashes`: its hash will be wanted.
+pub(crate) fn read_line(
+    input: &mut impl BufRead,
+    max_bytes: usize,
+    hashes: bool,
+) -> io::Result<Input> {
     loop {
-        let line = read_until_newline(input, max_bytes.saturating_add(2))?;
+        let mut hash = None;
+        let wanted = hashes.then_some(&mut hash);
+        let line = read_until_newline(input, max_bytes.saturating_add(2), wanted)?;
         let Some(mut line) = line else { return Ok(Input::End) };
         let is_whole = line.ends_with(b"\n");
         if is_whole {
@@ -25,6 +36,7 @@ pub(crate) fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Resul
         }
         if line.ends_with(b"\r") {
             line.pop();
+            hash = None;
         }
         if line.len() > max_bytes {
             let mut scan = IdScan::default();
@@ -37,15 +49,21 @@ pub(crate) fn read_line(input: &mut impl BufRead, max_bytes: usize) -> io::Resul
         }
         if line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
+            hash = None;
         }
         if !line.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Input::Line(line));
+            return Ok(Input::Line { bytes: line, hash });
         }
     }
 }
 
 /// With the newline, unless the input ends before it or `most` bytes are read; `None` where there is nothing more.
-fn read_until_newline(input: &mut impl BufRead, most: usize) -> io::Result<Option<Vec<u8>>> {
+/// `hash` becomes that of what is before the newline, unless all of it is there at once: the client writes on meanwhile.
+fn read_until_newline(
+    input: &mut impl BufRead,
+    most: usize,
+    mut hash: Option<&mut Option<Box<BodyHash>>>,
+) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {
         let chunk = match input.fill_buf() {
@@ -58,6 +76,11 @@ fn read_until_newline(input: &mut impl BufRead, most: usize) -> io::Result<Optio
         make_room(&mut line, length);
         line.extend_from_slice(&chunk[..length]);
         let is_over = length == 0 || newline.is_some();
+        if let Some(hash) = &mut hash
+            && (hash.is_some() || !is_over)
+        {
+            hash.get_or_insert_default().add(&chunk[..newline.unwrap_or(length)]);
+        }
         input.consume(length);
         if is_over {
             return Ok(Some(line).filter(|line| !line.is_empty()));
@@ -85,14 +108,21 @@ fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::{Payload, PayloadRule};
     use std::io::BufReader;
 
     fn lines(text: &[u8], max_bytes: usize) -> Vec<String> {
         let mut input = BufReader::with_capacity(3, text);
         let mut lines = Vec::new();
         loop {
-            match read_line(&mut input, max_bytes).expect("a slice can be read") {
-                Input::Line(line) => lines.push(String::from_utf8(line).expect("UTF-8")),
+            match read_line(&mut input, max_bytes, true).expect("a slice can be read") {
+                Input::Line { bytes, hash } => {
+                    let rule = PayloadRule::Hashed;
+                    let of_pieces = hash.map(|hash| Payload::of_pieces(*hash, rule));
+                    let is_its_own = of_pieces.is_none_or(|own| own == Payload::of(&bytes, rule));
+                    assert!(is_its_own, "{}", bytes.escape_ascii());
+                    lines.push(String::from_utf8(bytes).expect("UTF-8"));
+                }
                 Input::TooLong { id } => lines.push(format!("(too long: {id:?})")),
                 Input::End => return lines,
             }
@@ -103,6 +133,24 @@ mod tests {
     fn lines_end_in_lf_or_crlf_or_not_at_all() {
         assert_eq!(lines(b"\xef\xbb\xbfa\n\r\n \t\nb\r\nc", 10), ["a", "b", "c"]);
         assert_eq!(lines(b"", 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_hash_is_made_of_what_comes_in_pieces_and_is_wanted() {
+        for (text, hashes, expected) in [
+            ("in pieces\nnext", true, true),
+            ("in pieces", true, true),
+            ("in pieces\n", false, false),
+            ("12\nnext", true, false),
+            ("in pieces\r\n", true, false),
+            ("\u{feff}in pieces\n", true, false),
+        ] {
+            let mut input = BufReader::with_capacity(3, text.as_bytes());
+            match read_line(&mut input, 20, hashes).expect("a slice can be read") {
+                Input::Line { hash, .. } => assert_eq!(hash.is_some(), expected, "{text:?}"),
+                _ => panic!("{text:?} is a line"),
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
 use crate::members::{Members, NoMembers};
+use crate::signing::BodyHash;
 use crate::splice;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,6 +101,8 @@ fn canonical_id(json: &str) -> Option<Cow<'_, str>> {
 pub struct Message {
     line: Vec<u8>,
     sort: Sort,
+    /// Of the line, if it is known.
+    hash: Option<Box<BodyHash>>,
 }
 
 /// What the line is.
@@ -137,7 +140,12 @@ impl Message {
     /// ```
     pub fn parse(line: Vec<u8>) -> Result<Message, String> {
         let sort = classify(&line)?;
-        Ok(Message { line, sort })
+        Ok(Message { line, sort, hash: None })
+    }
+
+    /// The same with what is known of the line's hash.
+    pub(crate) fn with_hash(self, hash: Option<Box<BodyHash>>) -> Message {
+        Message { hash, ..self }
     }
 
     pub fn sort(&self) -> &Sort {
@@ -147,6 +155,11 @@ impl Message {
     /// The bytes to send.
     pub fn body(&self) -> &[u8] {
         &self.line
+    }
+
+    /// Their hash, if it is known.
+    pub(crate) fn hash(&self) -> Option<&BodyHash> {
+        self.hash.as_deref()
     }
 
     /// The ids that must be answered: one for a request, any number for a batch, else none.

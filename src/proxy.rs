@@ -15,6 +15,7 @@ use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
 use crate::profiles::{Profiles, Route};
 use crate::relay::{Delivery, Line};
+use crate::signing::BodyHash;
 use crate::standby::Standby;
 use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
@@ -69,6 +70,7 @@ pub fn run(
         profiles,
         log,
         max_message_bytes: options.max_message_bytes,
+        hashes_bodies: !options.unsigned_payload && !options.skip_auth,
         get_stream: options.sse,
         output: Mutex::new(Box::new(output)),
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
@@ -97,6 +99,8 @@ struct Proxy {
     profiles: Profiles,
     log: Log,
     max_message_bytes: usize,
+    /// Requests are signed, and their bodies with them.
+    hashes_bodies: bool,
     get_stream: GetStream,
     /// Held while a whole line is written, and across nothing else.
     output: Mutex<Box<dyn Write + Send>>,
@@ -120,8 +124,9 @@ impl Proxy {
         let proxy = Arc::clone(self);
         Job::new(move || {
             loop {
-                let may_start = match read_line(&mut input, proxy.max_message_bytes) {
-                    Ok(Input::Line(line)) => proxy.accept(line),
+                let read = read_line(&mut input, proxy.max_message_bytes, proxy.hashes_bodies);
+                let may_start = match read {
+                    Ok(Input::Line { bytes, hash }) => proxy.accept(bytes, hash),
                     Ok(Input::TooLong { id }) => {
                         let answer = message::too_long_line(id.as_deref(), proxy.max_message_bytes);
                         let _ = proxy.write(answer.into_bytes());
@@ -163,9 +168,9 @@ impl Proxy {
     }
 
     /// True: something may start now.
-    fn accept(self: &Arc<Self>, line: Vec<u8>) -> bool {
+    fn accept(self: &Arc<Self>, line: Vec<u8>, hash: Option<Box<BodyHash>>) -> bool {
         let message = match Message::parse(line) {
-            Ok(message) => message,
+            Ok(message) => message.with_hash(hash),
             Err(answer) => {
                 let _ = self.write(answer.into_bytes());
                 return false;

@@ -148,8 +148,11 @@ impl Upstream {
         Place::new(endpoint, self.path_rule)
     }
 
-    pub(crate) fn payload_of(&self, body: &[u8]) -> Payload {
-        Payload::of(body, self.payload_rule)
+    pub(crate) fn payload_of(&self, message: &Message) -> Payload {
+        match message.hash() {
+            Some(hash) => Payload::of_pieces(hash.clone(), self.payload_rule),
+            None => Payload::of(message.body(), self.payload_rule),
+        }
     }
 
     pub(crate) fn scope(&self) -> Arc<Scope> {
@@ -193,7 +196,7 @@ impl Upstream {
             place: &self.place,
             headers: &headers,
             body: b"",
-            payload: &self.payload_of(b""),
+            payload: &Payload::of(b"", self.payload_rule),
             deadline,
             is_stream,
             is_idempotent: true,
@@ -214,7 +217,7 @@ impl Upstream {
             place: &self.place,
             headers: &headers,
             body: b"",
-            payload: &self.payload_of(b""),
+            payload: &Payload::of(b"", self.payload_rule),
             deadline: Instant::now().checked_add(FAREWELL_LIMIT),
             is_stream: false,
             is_idempotent: true,

@@ -153,7 +153,7 @@ impl Conversation {
         deadline: Option<Instant>,
         cancel: &'a Cancel,
     ) -> Errand<'a> {
-        let payload = self.upstream.payload_of(message.body());
+        let payload = self.upstream.payload_of(message);
         Errand { message, payload, deadline, cancel, trail: RefCell::default() }
     }
 

@@ -103,7 +103,7 @@ impl Target {
 }
 
 /// What is signed of a body. Made once for a body, and good for every attempt to send it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     hash: String,
     in_header: bool,
@@ -111,9 +111,18 @@ pub struct Payload {
 
 impl Payload {
     pub fn of(body: &[u8], rule: PayloadRule) -> Payload {
+        Payload::by_rule(rule, || sha256_hex(body))
+    }
+
+    /// For a body that came in pieces.
+    pub fn of_pieces(hash: BodyHash, rule: PayloadRule) -> Payload {
+        Payload::by_rule(rule, || Hex::of(&hash.0.finalize().into()))
+    }
+
+    fn by_rule(rule: PayloadRule, hash: impl FnOnce() -> Hex) -> Payload {
         match rule {
-            PayloadRule::Hashed => Payload::with_hash(&sha256_hex(body), false),
-            PayloadRule::HashedInHeader => Payload::with_hash(&sha256_hex(body), true),
+            PayloadRule::Hashed => Payload::with_hash(&hash(), false),
+            PayloadRule::HashedInHeader => Payload::with_hash(&hash(), true),
             PayloadRule::Unsigned => Payload::with_hash("UNSIGNED-PAYLOAD", true),
         }
     }
@@ -121,6 +130,22 @@ impl Payload {
     /// For a body whose SHA-256 (lower-case hex) is known already.
     pub fn with_hash(hash: &str, in_header: bool) -> Payload {
         Payload { hash: hash.to_owned(), in_header }
+    }
+}
+
+/// The SHA-256 of a body that comes in pieces.
+#[derive(Clone, Default)]
+pub struct BodyHash(Sha256);
+
+impl BodyHash {
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+}
+
+impl fmt::Debug for BodyHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("BodyHash")
     }
 }
 
