@@ -26,10 +26,10 @@ pub(crate) fn read_line(
     hashes: bool,
 ) -> io::Result<Input> {
     loop {
-        let mut hash = None;
-        let wanted = hashes.then_some(&mut hash);
-        let line = read_until_newline(input, max_bytes.saturating_add(2), wanted)?;
-        let Some(mut line) = line else { return Ok(Input::End) };
+        let (mut line, mut hash) = read_until_newline(input, max_bytes.saturating_add(2), hashes)?;
+        if line.is_empty() {
+            return Ok(Input::End);
+        }
         let is_whole = line.ends_with(b"\n");
         if is_whole {
             line.pop();
@@ -57,13 +57,14 @@ pub(crate) fn read_line(
     }
 }
 
-/// With the newline, unless the input ends before it or `most` bytes are read; `None` where there is nothing more.
-/// `hash` becomes that of what is before the newline, unless all of it is there at once: the client writes on meanwhile.
+/// With the newline, unless the input ends before it or `most` bytes are read; empty where there is nothing more. The hash is
+/// that of what is before the newline. It is made if that is not there at once: the client writes on meanwhile.
 fn read_until_newline(
     input: &mut impl BufRead,
     most: usize,
-    mut hash: Option<&mut Option<Box<BodyHash>>>,
-) -> io::Result<Option<Vec<u8>>> {
+    hashes: bool,
+) -> io::Result<(Vec<u8>, Option<Box<BodyHash>>)> {
+    let mut hash: Option<Box<BodyHash>> = None;
     let mut line = Vec::new();
     loop {
         let chunk = match input.fill_buf() {
@@ -76,14 +77,12 @@ fn read_until_newline(
         make_room(&mut line, length);
         line.extend_from_slice(&chunk[..length]);
         let is_over = length == 0 || newline.is_some();
-        if let Some(hash) = &mut hash
-            && (hash.is_some() || !is_over)
-        {
+        if hashes && (hash.is_some() || !is_over) {
             hash.get_or_insert_default().add(&chunk[..newline.unwrap_or(length)]);
         }
         input.consume(length);
         if is_over {
-            return Ok(Some(line).filter(|line| !line.is_empty()));
+            return Ok((line, hash));
         }
     }
 }
