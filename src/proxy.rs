@@ -67,10 +67,10 @@ pub fn run(
     (end, ends): (Sender<End>, &Receiver<End>),
 ) -> End {
     let proxy = Arc::new(Proxy {
+        signs_bodies: profiles.first().upstream().signs_bodies(),
         profiles,
         log,
         max_message_bytes: options.max_message_bytes,
-        hashes_bodies: !options.unsigned_payload && !options.skip_auth,
         get_stream: options.sse,
         output: Mutex::new(Box::new(output)),
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
@@ -99,8 +99,8 @@ struct Proxy {
     profiles: Profiles,
     log: Log,
     max_message_bytes: usize,
-    /// Requests are signed, and their bodies with them.
-    hashes_bodies: bool,
+    /// Signatures cover the bodies of messages.
+    signs_bodies: bool,
     get_stream: GetStream,
     /// Held while a whole line is written, and across nothing else.
     output: Mutex<Box<dyn Write + Send>>,
@@ -124,7 +124,7 @@ impl Proxy {
         let proxy = Arc::clone(self);
         Job::new(move || {
             loop {
-                let read = read_line(&mut input, proxy.max_message_bytes, proxy.hashes_bodies);
+                let read = read_line(&mut input, proxy.max_message_bytes, proxy.signs_bodies);
                 let may_start = match read {
                     Ok(Input::Line { bytes, hash }) => proxy.accept(bytes, hash),
                     Ok(Input::TooLong { id }) => {

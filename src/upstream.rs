@@ -148,6 +148,11 @@ impl Upstream {
         Place::new(endpoint, self.path_rule)
     }
 
+    /// Whether signatures cover the bodies of messages.
+    pub(crate) fn signs_bodies(&self) -> bool {
+        self.payload_rule != PayloadRule::Unsigned
+    }
+
     pub(crate) fn payload_of(&self, message: &Message) -> Payload {
         match message.hash() {
             Some(hash) => Payload::of_pieces(hash.clone(), self.payload_rule),
