@@ -5,7 +5,6 @@ use crate::error::{Error, Kind};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use ureq::Agent;
 
 /// Takes one call back, from any thread: what it waits for ends at once.
 #[derive(Default)]
@@ -17,7 +16,18 @@ pub struct Cancel {
 #[derive(Default)]
 struct CancelState {
     cancelled: bool,
-    lent: Option<Arc<Agent>>,
+    /// Each under a number of its own.
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+/// Ends one wait of the call.
+type Waker = Box<dyn FnOnce() + Send>;
+
+/// A wait that ends with the call, until this is dropped.
+pub struct OnCancel<'a> {
+    cancel: &'a Cancel,
+    number: u64,
 }
 
 impl Cancel {
@@ -25,15 +35,15 @@ impl Cancel {
         Arc::default()
     }
 
-    /// Shuts the connection the call is using, wakes it if it sleeps, and lets it begin nothing more.
+    /// Ends every wait of the call, and lets it begin no other.
     pub fn cancel(&self) {
         let mut state = locked(&self.state);
         state.cancelled = true;
-        let lent = state.lent.take();
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
-        if let Some(agent) = lent {
-            Agent::clone(&agent).shutdown();
+        for (_, wake) in wakers {
+            wake();
         }
     }
 
@@ -51,20 +61,27 @@ impl Cancel {
         state.cancelled
     }
 
-    pub(super) fn lend(&self, agent: &Arc<Agent>) -> Result<(), Error> {
+    /// Runs `wake` once when the call is cancelled, on the thread that cancels it; at once if it is cancelled already.
+    ///
+    /// To wake a thread that waits for a condition, `wake` must take and release the lock of that condition before it
+    /// notifies: the thread may have looked at `is_cancelled` and not be waiting yet.
+    pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) -> OnCancel<'_> {
         let mut state = locked(&self.state);
+        let number = state.next;
+        state.next += 1;
         if state.cancelled {
-            return Err(cancelled());
+            drop(state);
+            wake();
+        } else {
+            state.wakers.push((number, Box::new(wake)));
         }
-        state.lent = Some(Arc::clone(agent));
-        Ok(())
+        OnCancel { cancel: self, number }
     }
+}
 
-    /// False when the agent was shut down meanwhile.
-    pub(super) fn take_back(&self) -> bool {
-        let mut state = locked(&self.state);
-        state.lent = None;
-        !state.cancelled
+impl Drop for OnCancel<'_> {
+    fn drop(&mut self) {
+        locked(&self.cancel.state).wakers.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -74,6 +91,46 @@ impl fmt::Debug for Cancel {
     }
 }
 
+impl fmt::Debug for OnCancel<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnCancel")
+    }
+}
+
 pub(super) fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "the call was cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_wait_that_still_lasts_is_ended_once() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let wake = |by: usize| {
+            let woken = Arc::clone(&woken);
+            move || {
+                woken.fetch_add(by, Ordering::SeqCst);
+            }
+        };
+        let cancel = Cancel::new();
+        let _lasts = cancel.on_cancel(wake(1));
+        drop(cancel.on_cancel(wake(10)));
+        let _lasts_too = cancel.on_cancel(wake(100));
+        cancel.cancel();
+        cancel.cancel();
+        assert_eq!(woken.load(Ordering::SeqCst), 101);
+        let _comes_late = cancel.on_cancel(wake(1000));
+        assert_eq!(woken.load(Ordering::SeqCst), 1101);
+    }
+
+    #[test]
+    fn a_cancelled_call_sleeps_no_more() {
+        let cancel = Cancel::new();
+        assert!(!cancel.sleep(Duration::from_millis(1)));
+        cancel.cancel();
+        assert!(cancel.sleep(Duration::from_secs(60)));
+    }
 }

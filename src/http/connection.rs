@@ -76,6 +76,10 @@ impl Connection {
         &self.agent
     }
 
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// Sends the request and reads the head of the answer.
     pub(super) fn send(&mut self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
         self.terms.set(request.deadline, request.is_stream);

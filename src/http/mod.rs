@@ -14,7 +14,7 @@ mod route;
 mod tcp;
 mod tls;
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, OnCancel};
 pub use probe::{Handshake, Probe};
 pub use tls::CaBundle;
 
@@ -29,12 +29,12 @@ use resolver::RememberingResolver;
 use route::{Route, proxy_of_environment};
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tls::TlsConnector;
 use ureq::config::Config;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
-use ureq::{BodyReader, Timeout};
+use ureq::{Agent, BodyReader, Timeout};
 
 /// The head of an answer may not be larger.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -126,13 +126,18 @@ impl Http {
     ) -> Result<Answer<'a>, Error> {
         // ureq would pass over a proxy that it cannot use, and go straight to the server.
         self.route.check()?;
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
         let pooled = locked(&self.pool).take(request.is_idempotent);
         let is_kept = pooled.is_some();
         let mut connection =
             pooled.unwrap_or_else(|| Connection::new(&self.config, &self.tls, &self.resolver));
-        cancel.lend(connection.agent())?;
+        let agent = Arc::clone(connection.agent());
+        let until_cancelled = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let answer = connection.send(request);
-        let lease = Lease { http: self, cancel, connection: Some(connection) };
+        let until_cancelled = Some(until_cancelled);
+        let lease = Lease { http: self, cancel, until_cancelled, connection: Some(connection) };
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
@@ -141,7 +146,7 @@ impl Http {
                     headers: parts.headers,
                     length: body.content_length(),
                     body: body.into_reader(),
-                    _lease: lease,
+                    lease,
                 })
             }
             Err(_) if cancel.is_cancelled() => Err(cancelled()),
@@ -224,12 +229,19 @@ pub struct Answer<'a> {
     length: Option<u64>,
     // Before the lease: the connection must be back in the agent's pool when the agent is lent again.
     body: BodyReader<'static>,
-    _lease: Lease<'a>,
+    lease: Lease<'a>,
 }
 
 impl Answer<'_> {
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// When the reading of the body must be over; counts from the next read on.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        if let Some(connection) = &self.lease.connection {
+            connection.terms().set_deadline(deadline);
+        }
     }
 
     /// The first header of this name, if it is text.
@@ -305,13 +317,16 @@ impl fmt::Debug for Answer<'_> {
 struct Lease<'a> {
     http: &'a Http,
     cancel: &'a Cancel,
+    until_cancelled: Option<OnCancel<'a>>,
     connection: Option<Connection>,
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
+        // First, so that it is not shut down for the next call.
+        self.until_cancelled = None;
         if let Some(connection) = self.connection.take()
-            && self.cancel.take_back()
+            && !self.cancel.is_cancelled()
         {
             locked(&self.http.pool).put_back(connection);
         }

@@ -31,6 +31,10 @@ impl Terms {
         *locked(&self.0) = Bounds { deadline, is_stream };
     }
 
+    pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
+        locked(&self.0).deadline = deadline;
+    }
+
     /// What is left of `timeout` under these terms, if anything.
     pub(super) fn limit(&self, mut timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
         let Bounds { deadline, is_stream } = *locked(&self.0);
