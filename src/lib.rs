@@ -25,6 +25,7 @@ pub mod log;
 mod members;
 pub mod message;
 pub mod mismatch;
+mod monitor;
 pub mod options;
 pub mod policy;
 pub mod profiles;

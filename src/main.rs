@@ -19,10 +19,14 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long the end of what looks for credentials is waited for.
+const LAST_SEARCHES: Duration = Duration::from_millis(150);
 
 fn main() -> ExitCode {
     let environment = Environment::of_process();
@@ -80,32 +84,26 @@ fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         options.algorithm.name(),
         options.endpoint
     ));
-    // The first request finds the credentials warm, and who tests a configuration sees at once if they are missing.
-    let (told, telling) = channel();
-    if !options.lazy {
-        let (conversation, log) = (Arc::clone(&conversation), log.clone());
-        thread::spawn(move || {
-            match conversation.upstream().credentials() {
-                Ok(found) => log.info(format_args!("credentials: {}", found.summary())),
-                Err(error) if error.kind() == Kind::Cancelled => {}
-                Err(error) => log.error_once(error),
-            }
-            let _ = told.send(());
-        });
-    }
     log.info("Proxy is ready to accept MCP protocol messages");
     let conversations = others.iter().map(|(name, other, _)| (name.clone(), Arc::clone(other)));
     let profiles = Profiles::new(Policy::new(options), conversation, conversations.collect());
-    let why = proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
-    if matches!(why, End::InputClosed | End::Idle) {
-        // Who tests a configuration with an empty stdin wants to read what comes of it.
-        let _ = telling.recv_timeout(options.drain_timeout);
-    }
-    for credentials in others.iter().map(|(.., credentials)| credentials).chain([&credentials]) {
-        credentials.end();
-    }
+    proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
+    let credentials: Vec<_> =
+        others.iter().map(|(.., credentials)| credentials).chain([&credentials]).collect();
+    end_searches(&credentials);
     log.flush();
     Ok(())
+}
+
+/// Ends the processes that look for credentials, those of all profiles side by side.
+fn end_searches(credentials: &[&CredentialCache]) {
+    for credentials in credentials {
+        credentials.cancel();
+    }
+    let deadline = Instant::now() + LAST_SEARCHES;
+    for credentials in credentials {
+        credentials.wait_until_idle(deadline);
+    }
 }
 
 fn no_log_file(options: &Options, error: &io::Error) -> Error {
@@ -184,7 +182,7 @@ fn doctor(
         under_way: Mutex::default(),
     };
     let is_well = doctor.run(&mut io::stdout().lock(), style);
-    credentials.end();
+    end_searches(&[&credentials]);
     log.flush();
     if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

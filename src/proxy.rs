@@ -21,7 +21,7 @@ use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,6 +37,9 @@ const CANCEL_DELAY: Duration = Duration::from_millis(100);
 
 /// What is left of the calls is told to the client within this time when the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How long the end may take, with what the calls still say and the end of each profile's session.
+const CLOSING_LIMIT: Duration = Duration::from_millis(600);
 
 /// The waits before a session that is owed is tried to be begun again.
 const FIRST_BEGIN: Duration = Duration::from_secs(2);
@@ -82,6 +85,9 @@ pub fn run(
         draining: AtomicBool::new(false),
     });
     let input: Box<dyn Read + Send> = Box::new(input);
+    if !options.lazy {
+        proxy.look_for_credentials();
+    }
     proxy.workers.run(proxy.reading(BufReader::with_capacity(INPUT_BUFFER_BYTES, input)));
 
     let mut why = ends.recv().unwrap_or(End::InputClosed);
@@ -117,6 +123,32 @@ struct Proxy {
 }
 
 impl Proxy {
+    /// The first request finds the credentials ready, and whoever tests a configuration sees at once if they are
+    /// missing, also with an empty stdin: its end waits for this as for a call.
+    fn look_for_credentials(self: &Arc<Self>) {
+        self.lane().begin_aside();
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            let looked = catch_unwind(AssertUnwindSafe(|| {
+                let upstream = proxy.profiles.first().upstream();
+                match upstream.credentials(None, &Cancel::default()) {
+                    Ok(found) => {
+                        proxy.log.info(format_args!("credentials: {}", found.summary()));
+                    }
+                    Err(error) if error.kind() == Kind::Cancelled => {}
+                    Err(error) => proxy.log.error_once(error),
+                }
+            }));
+            if looked.is_err() {
+                proxy.log.error("a bug in sigv4-proxy ended the search for credentials");
+            }
+            let mut lane = proxy.lane();
+            lane.end_aside();
+            proxy.tell_if_idle(&lane);
+            None
+        }));
+    }
+
     // ---- in
 
     /// Reads lines. A request that comes alone is sent by the thread that read it.
@@ -616,12 +648,37 @@ impl Proxy {
         }
     }
 
+    /// Cancels all that is under way and ends the sessions. What hangs is left behind at `CLOSING_LIMIT`: this thread
+    /// waits for messages only.
     fn close(self: &Arc<Self>, why: End, ends: &Receiver<End>) {
+        let started = Instant::now();
         self.draining.store(true, Ordering::SeqCst);
+        let proxy = Arc::clone(self);
+        self.workers.run(Job::new(move || {
+            proxy.cancel_all(why);
+            None
+        }));
+        if why != End::OutputClosed {
+            let deadline = started + LAST_WORDS;
+            while let Ok(end) =
+                ends.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                if end == End::Idle {
+                    break;
+                }
+            }
+        }
+        self.end_sessions(started + CLOSING_LIMIT);
+    }
+
+    fn cancel_all(&self, why: End) {
         let mut lane = self.lane();
         let (waiting, calls) = lane.close();
         lane.begin_aside();
         drop(lane);
+        for conversation in self.profiles.all() {
+            conversation.close();
+        }
         for standing in [&self.listen_cancel, &self.begin_cancel] {
             let standing = standing.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(standing) = standing {
@@ -631,28 +688,29 @@ impl Proxy {
         for call in calls {
             call.cancel.cancel();
         }
+        // The cancelled calls answer for themselves.
         if why != End::OutputClosed {
-            // The cancelled calls answer for themselves. Not here: stdout may be blocked for ever.
-            let proxy = Arc::clone(self);
+            self.refuse(waiting.iter().flat_map(Message::ids));
+        }
+        let mut lane = self.lane();
+        lane.end_aside();
+        self.tell_if_idle(&lane);
+    }
+
+    /// Ends the sessions of all profiles side by side.
+    fn end_sessions(&self, deadline: Instant) {
+        let (ending, ended) = channel::<()>();
+        for conversation in self.profiles.all().filter(|c| c.has_session_id()) {
+            let (conversation, ending) = (Arc::clone(conversation), ending.clone());
             self.workers.run(Job::new(move || {
-                proxy.refuse(waiting.iter().flat_map(Message::ids));
-                let mut lane = proxy.lane();
-                lane.end_aside();
-                proxy.tell_if_idle(&lane);
+                conversation.end_session(deadline);
+                drop(ending);
                 None
             }));
-            let deadline = Instant::now() + LAST_WORDS;
-            while let Ok(end) =
-                ends.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                if end == End::Idle {
-                    break;
-                }
-            }
         }
-        for conversation in self.profiles.all() {
-            conversation.end_session();
-        }
+        drop(ending);
+        // Nothing is ever sent; the last of them ends the wait.
+        let _ = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {

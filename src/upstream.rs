@@ -26,9 +26,6 @@ const MAX_ERROR_BYTES: usize = 1024 * 1024;
 /// A notification holds up what follows it, so it may not take forever.
 const NOTIFICATION_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the end of the session may cost when the process ends.
-const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
-
 /// The user's headers with these names are sent but not signed: hops between us and AWS may change them.
 const CHANGED_ON_THE_WAY: [&str; 7] =
     ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "via"];
@@ -206,16 +203,23 @@ impl Upstream {
             is_stream,
             is_idempotent: true,
         };
-        Ok(self.send(&outgoing, &*self.credentials()?, cancel)?.answer)
+        let credentials = self.credentials(deadline, cancel)?;
+        Ok(self.send(&outgoing, &credentials, cancel)?.answer)
     }
 
-    /// Tells the server that the session is over, if there is one. Best effort.
-    pub fn end_session(&self) {
+    /// Cancels the search for credentials, with the processes it started; none begins from now on. Does not wait.
+    pub(crate) fn cancel_credentials(&self) {
+        self.credentials.cancel();
+    }
+
+    /// Tells the server until `deadline` that the session is over, if there is one. Best effort.
+    pub(crate) fn end_session(&self, deadline: Instant) {
         let session = self.session();
         if session.id().is_none() {
             return;
         }
-        let Ok(credentials) = self.credentials() else { return };
+        let (deadline, cancel) = (Some(deadline), Cancel::default());
+        let Ok(credentials) = self.credentials(deadline, &cancel) else { return };
         let headers: Vec<Header<'_>> = session_headers(&session).collect();
         let outgoing = Outgoing {
             method: "DELETE",
@@ -223,19 +227,23 @@ impl Upstream {
             headers: &headers,
             body: b"",
             payload: &Payload::of(b"", self.payload_rule),
-            deadline: Instant::now().checked_add(FAREWELL_LIMIT),
+            deadline,
             is_stream: false,
             is_idempotent: true,
         };
-        match self.send(&outgoing, &credentials, &Cancel::default()) {
+        match self.send(&outgoing, &credentials, &cancel) {
             Ok(answer) => self.log.debug(format_args!("DELETE session: HTTP {}", answer.status())),
             Err(error) => self.log.debug(format_args!("DELETE session: {error}")),
         }
     }
 
-    /// The credentials to sign with now, or why there are none.
-    pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.credentials.get(self.now());
+    /// The credentials to sign with now, or why there are none. They are waited for until `deadline` or `cancel`.
+    pub fn credentials(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Arc<Credentials>, Error> {
+        let credentials = self.credentials.get_until(self.now(), deadline, cancel);
         for warning in self.credentials.take_warnings() {
             self.log.warn(warning);
         }
@@ -364,9 +372,14 @@ impl Upstream {
     }
 
     /// After a refusal that blames the key: whether there is another now.
-    pub(crate) fn has_other_credentials(&self, refused: &Arc<Credentials>) -> Result<bool, Error> {
+    pub(crate) fn has_other_credentials(
+        &self,
+        refused: &Arc<Credentials>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
         self.credentials.reject(refused, self.now());
-        Ok(self.credentials()?.key.id != refused.key.id)
+        Ok(self.credentials(deadline, cancel)?.key.id != refused.key.id)
     }
 
     /// The server's time, as far as it is known.

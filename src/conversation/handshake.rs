@@ -152,7 +152,7 @@ impl Conversation {
             .ok_or_else(|| Error::new(Kind::BadAnswer, "it was not begun through this process"))?;
         let limit = Instant::now().checked_add(RENEWAL_LIMIT);
         let deadline = [limit, deadline].into_iter().flatten().min();
-        let credentials = self.upstream.credentials()?;
+        let credentials = self.upstream.credentials(deadline, cancel)?;
         let answer = self.post(&initialize, &Session::default(), deadline, cancel, deliver)?;
         let account = credentials.account.as_deref();
         self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
@@ -231,7 +231,7 @@ impl Conversation {
         };
         let mut tried = Tried::default();
         loop {
-            let credentials = self.upstream.credentials()?;
+            let credentials = self.upstream.credentials(deadline, cancel)?;
             let signed_at = self.upstream.now();
             // Whatever goes wrong here, the session is not what is mended.
             let sent = Sent { signed_at, session: Arc::default(), mirrors: Vec::new() };

@@ -193,7 +193,7 @@ impl Conversation {
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Box<Failed>> {
         let Errand { message, cancel, deadline, .. } = *errand;
-        let credentials = self.upstream.credentials().map_err(Failed::for_good)?;
+        let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
         let _expected = Expected::new(http_sse, message.ids());
         self.post_by_http_sse(http_sse, errand, &credentials)?;
         let mut relay = self.relay(message, None, deliver);

@@ -102,6 +102,11 @@ impl Conversation {
         self.upstream.session().version().is_some()
     }
 
+    /// Whether there is a session to end.
+    pub(crate) fn has_session_id(&self) -> bool {
+        self.upstream.session().id().is_some()
+    }
+
     /// Sends the message and hands out what comes back. For requests `Ok` means that their answers were among it.
     pub fn exchange(
         &self,
@@ -197,9 +202,14 @@ impl Conversation {
         }
     }
 
-    /// Tells the server that the session is over, if there is one. Best effort.
-    pub fn end_session(&self) {
-        self.upstream.end_session();
+    /// Cancels what no call owns, which is the search for credentials. The process is about to end.
+    pub fn close(&self) {
+        self.upstream.cancel_credentials();
+    }
+
+    /// Tells the server until `deadline` that the session is over, if there is one. Best effort.
+    pub fn end_session(&self, deadline: Instant) {
+        self.upstream.end_session(deadline);
     }
 
     fn next(
@@ -249,7 +259,8 @@ impl Conversation {
             Next::NewCredentials => {
                 let Some(refused) = &failed.credentials else { return Ok(false) };
                 self.log.debug(format_args!("new credentials are looked for: {}", failed.error));
-                self.upstream.has_other_credentials(refused)
+                let Errand { deadline, cancel, .. } = *errand;
+                self.upstream.has_other_credentials(refused, deadline, cancel)
             }
             Next::SetClock(there) => {
                 let behind = self.upstream.set_clock(*there);
@@ -305,7 +316,7 @@ impl Conversation {
         if has_session && let Some(http_sse) = self.http_sse() {
             return self.exchange_by_http_sse(&http_sse, errand, deliver);
         }
-        let credentials = self.upstream.credentials().map_err(Failed::for_good)?;
+        let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
         let session = if has_session {
             self.session_for(errand, &credentials, deliver)?
         } else {

@@ -1,18 +1,19 @@
 //! `CredentialCache`: the current credentials, when to ask for newer ones, and one asking for all callers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::chain::{Chain, Notes};
+use super::chain::{Chain, Notes, Progress};
 use super::files::Watch;
 use super::{CallerIdentity, Credentials, Settings, Source};
 use crate::environment::Environment;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::http::Cancel;
+use crate::monitor::{Monitor, WaitError};
 use crate::random;
 
 /// Newer credentials are asked for this long before the old ones end, in the background.
@@ -34,19 +35,17 @@ const ERROR_LASTS: Duration = Duration::from_secs(5);
 /// A server that goes on refusing does not make us ask more often.
 const BETWEEN_REJECTIONS: Duration = Duration::from_secs(30);
 
-/// How long the end of what is being asked is waited for.
-const END_PATIENCE: Duration = Duration::from_millis(500);
-
-/// The current credentials. Any thread may ask; one at a time goes and looks. Clones share everything.
+/// The current credentials. The sources are asked on a thread of its own, one request at a time for all callers; each
+/// caller waits for it until its own limit. Clones share everything.
 #[derive(Clone)]
 pub struct CredentialCache {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Held by the thread that asks the sources, so that the others wait for what it finds.
-    chain: Mutex<Chain>,
-    state: Mutex<State>,
+    state: Arc<Monitor<State>>,
+    /// The source that is being asked.
+    progress: Progress,
     /// There are warnings that nobody took.
     any_warnings: AtomicBool,
     cancel: Arc<Cancel>,
@@ -54,6 +53,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Absent while a thread asks the sources with it: nobody waits for a lock meanwhile.
+    chain: Option<Box<Chain>>,
     /// The last good answer, unless it was rejected since.
     held: Option<Arc<Credentials>>,
     /// When to ask for newer ones.
@@ -65,8 +66,6 @@ struct State {
     watch: Watch,
     /// How often the sources were asked.
     turn: u64,
-    /// A thread was sent to ask ahead of time.
-    is_asking_ahead: bool,
     /// Nothing that was found before counts.
     is_rejected: bool,
     rejected_at: Option<OffsetDateTime>,
@@ -81,8 +80,23 @@ struct State {
 enum Next {
     Use(Arc<Credentials>),
     UseAndAskAhead(Arc<Credentials>),
-    Ask { turn: u64, anew: bool },
+    Ask { anew: bool },
     Fail(Error),
+}
+
+/// The chain while it is away from the state; it goes back when this is dropped.
+struct Lease {
+    shared: Arc<Shared>,
+    chain: Option<Box<Chain>>,
+}
+
+/// One request to the sources. Dropped before it is settled, because there was no thread for it or it panicked, it
+/// settles as a failure, so that no caller waits for it.
+struct Asking {
+    lease: Lease,
+    anew: bool,
+    now: OffsetDateTime,
+    is_settled: bool,
 }
 
 impl CredentialCache {
@@ -93,29 +107,43 @@ impl CredentialCache {
         started: OffsetDateTime,
     ) -> CredentialCache {
         let cancel = Cancel::new();
-        let chain = Chain::new(environment, settings, started, Arc::clone(&cancel));
-        let shared = Shared {
-            chain: Mutex::new(chain),
-            state: Mutex::default(),
-            any_warnings: AtomicBool::new(false),
-            cancel,
-        };
+        let progress = Progress::default();
+        let chain =
+            Chain::new(environment, settings, started, Arc::clone(&cancel), progress.clone());
+        let state = State { chain: Some(Box::new(chain)), ..State::default() };
+        let state = Monitor::new(state);
+        let shared = Shared { state, progress, any_warnings: AtomicBool::new(false), cancel };
         CredentialCache { shared: Arc::new(shared) }
     }
 
     /// The credentials to sign with now. Those found before, until they are about to expire, are rejected, or a
     /// file they depend on changes. A change that cannot be used, such as a file half written, is a warning
-    /// while the old credentials last.
+    /// while the old credentials last. Waits for the sources as long as their own limits allow.
     pub fn get(&self, now: OffsetDateTime) -> Result<Arc<Credentials>, Error> {
-        let next = self.shared.state().next(now);
-        match next {
+        self.get_until(now, None, &Cancel::default())
+    }
+
+    /// Like `get`, but waits until `deadline` or `cancel` at most. The sources are asked on then, for later callers.
+    pub fn get_until(
+        &self,
+        now: OffsetDateTime,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Arc<Credentials>, Error> {
+        let mut state = self.shared.state.lock();
+        match state.next(now) {
             Next::Use(held) => Ok(held),
             Next::UseAndAskAhead(held) => {
-                let shared = Arc::clone(&self.shared);
-                thread::spawn(move || shared.ask_ahead(now));
+                let chain = state.chain.take();
+                drop(state);
+                self.shared.ask(chain, false, now);
                 Ok(held)
             }
-            Next::Ask { turn, anew } => self.shared.ask(turn, anew, now),
+            Next::Ask { anew } => {
+                let turn = state.turn;
+                drop(state);
+                self.shared.wait(turn, anew, now, deadline, cancel)
+            }
             Next::Fail(error) => Err(error),
         }
     }
@@ -123,7 +151,7 @@ impl CredentialCache {
     /// After a refusal that blames the key: forgets exactly this one, so that the next call looks again. At
     /// most once in 30 seconds.
     pub fn reject(&self, bad: &Arc<Credentials>, now: OffsetDateTime) {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         let is_soon = state.rejected_at.is_some_and(|at| now < at + BETWEEN_REJECTIONS);
         if !is_soon && state.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, bad)) {
             state.held = None;
@@ -138,14 +166,14 @@ impl CredentialCache {
         if !self.shared.any_warnings.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         self.shared.any_warnings.store(false, Ordering::Relaxed);
         std::mem::take(&mut state.warnings)
     }
 
     /// The sources before the one that answered last, and why each was not asked.
     pub fn passed_over(&self) -> Vec<String> {
-        self.shared.state().passed_over.clone()
+        self.shared.state.lock().passed_over.clone()
     }
 
     /// Asks STS as whom it knows these.
@@ -154,111 +182,185 @@ impl CredentialCache {
         credentials: &Credentials,
         now: OffsetDateTime,
     ) -> Result<CallerIdentity, Error> {
-        locked(&self.shared.chain).caller_identity(credentials, now)
+        let mut lease = self.shared.lease()?;
+        lease.chain().caller_identity(credentials, now)
     }
 
     /// The region of the EC2 instance we are on, for programs that find none elsewhere.
     pub fn region_of_instance(&self, now: OffsetDateTime) -> Option<String> {
-        locked(&self.shared.chain).region_of_instance(now)
+        self.shared.lease().ok()?.chain().region_of_instance(now)
     }
 
-    /// Ends what is being asked, the processes it started too: ours is about to end.
-    pub fn end(&self) {
+    /// Ends what is being asked, the processes it started too, and asks nothing more. Does not wait.
+    pub fn cancel(&self) {
         self.shared.cancel.cancel();
-        let patience = Instant::now() + END_PATIENCE;
-        while let Err(TryLockError::WouldBlock) = self.shared.chain.try_lock()
-            && Instant::now() < patience
-        {
-            Cancel::default().sleep(Duration::from_millis(5));
-        }
+    }
+
+    /// Waits until nothing is being asked, until `deadline` at most.
+    pub fn wait_until_idle(&self, deadline: Instant) {
+        let is_idle = |state: &mut State| state.chain.is_some().then_some(());
+        let _ = self.shared.state.wait(Some(deadline), &Cancel::default(), is_idle);
     }
 }
 
 impl std::fmt::Debug for CredentialCache {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "CredentialCache({:?})", self.shared.state().held)
+        write!(out, "CredentialCache({:?})", self.shared.state.lock().held)
     }
 }
 
 impl Shared {
-    fn ask(&self, turn: u64, anew: bool, now: OffsetDateTime) -> Result<Arc<Credentials>, Error> {
-        let mut chain = locked(&self.chain);
-        {
-            let state = self.state();
-            // Somebody else has asked meanwhile: that is our answer too.
-            if state.turn != turn {
-                match (&state.held, &state.failure) {
-                    (Some(held), _) if is_valid(held, now) => return Ok(Arc::clone(held)),
-                    (_, Some((error, _))) => return Err(error.clone()),
-                    _ => {}
+    /// Waits for what the sources answer after `turn`. The first to find them idle has them asked.
+    fn wait(
+        self: &Arc<Self>,
+        turn: u64,
+        anew: bool,
+        now: OffsetDateTime,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Arc<Credentials>, Error> {
+        enum Found {
+            Result(Result<Arc<Credentials>, Error>),
+            Idle(Box<Chain>, bool),
+        }
+        loop {
+            let found = self.state.wait(deadline, cancel, |state| {
+                if state.turn != turn {
+                    match (&state.held, &state.failure) {
+                        (Some(held), _) if is_valid(held, now) => {
+                            return Some(Found::Result(Ok(Arc::clone(held))));
+                        }
+                        (_, Some((error, _))) => return Some(Found::Result(Err(error.clone()))),
+                        // Rejected since.
+                        _ => {}
+                    }
                 }
+                if self.cancel.is_cancelled() {
+                    return Some(Found::Result(Err(ending())));
+                }
+                let anew = anew || state.is_rejected;
+                state.chain.take().map(|chain| Found::Idle(chain, anew))
+            });
+            match found {
+                Ok(Found::Result(result)) => return result,
+                Ok(Found::Idle(chain, anew)) => self.ask(Some(chain), anew, now),
+                Err(WaitError::Cancelled) => {
+                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                }
+                Err(WaitError::TimedOut) => return Err(self.still_asking()),
             }
         }
-        let mut notes = Notes::default();
-        let found = chain.resolve(anew, now, &mut notes);
-        self.settle(found, notes, now)
     }
 
-    /// Ahead of time, while others go on with what is held. Whoever asks already asks for us.
-    fn ask_ahead(&self, now: OffsetDateTime) {
-        let mut chain = match self.chain.try_lock() {
-            Ok(chain) => chain,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.state().is_asking_ahead = false;
-                return;
-            }
+    /// Asks the sources on a thread of its own, if nobody does.
+    fn ask(self: &Arc<Self>, chain: Option<Box<Chain>>, anew: bool, now: OffsetDateTime) {
+        if chain.is_none() {
+            return;
+        }
+        let lease = Lease { shared: Arc::clone(self), chain };
+        let asking = Asking { lease, anew, now, is_settled: false };
+        // Without a thread it is dropped, and thereby settled.
+        let _ = thread::Builder::new().name("credentials".to_owned()).spawn(|| asking.run());
+    }
+
+    fn still_asking(&self) -> Error {
+        let source = self.progress.source();
+        let what = format!("still waiting for {source} when the time limit of the request passed");
+        Error::new(Kind::TimedOut, what).hint(
+            "raise --timeout, or --tool-timeout for tools/call; time the source alone: aws sts get-caller-identity",
+        )
+    }
+
+    /// The chain, once nobody asks with it.
+    fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
+        let chain = self.state.wait(None, &self.cancel, |state| state.chain.take());
+        let chain = chain.map_err(|_| ending())?;
+        Ok(Lease { shared: Arc::clone(self), chain: Some(chain) })
+    }
+}
+
+impl Lease {
+    fn chain(&mut self) -> &mut Chain {
+        self.chain.as_mut().expect("only dropping takes it")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let chain = self.chain.take();
+        self.shared.state.update(|state| state.chain = chain);
+    }
+}
+
+impl Asking {
+    fn run(mut self) {
+        let mut notes = Notes::default();
+        let began = Instant::now();
+        let found = self.lease.chain().resolve(self.anew, self.now, &mut notes);
+        // In whole seconds, as all that is measured from here.
+        self.now += Duration::from_secs(began.elapsed().as_secs());
+        self.settle(found, notes);
+    }
+
+    /// The chain is still away, so callers see the outcome before they could have it asked again.
+    fn settle(&mut self, found: Result<Credentials, Error>, notes: Notes) {
+        self.is_settled = true;
+        let shared = &self.lease.shared;
+        shared.state.update(|state| {
+            state.settle(found, notes, self.now);
+            shared.any_warnings.store(!state.warnings.is_empty(), Ordering::Relaxed);
+        });
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        let error = if thread::panicking() {
+            Error::new(Kind::Internal, "a bug in sigv4-proxy ended the search for credentials")
+                .hint("please report it")
+        } else {
+            Error::new(Kind::Credentials, "no thread can be started to look for credentials")
+                .hint("raise the limit of processes (ulimit -u), or that of the container")
         };
-        let mut notes = Notes::default();
-        let found = chain.resolve(false, now, &mut notes);
-        // Its warnings are kept in the state, and its error is one of them.
-        let _ = self.settle(found, notes, now);
-        self.state().is_asking_ahead = false;
+        // What changed in the files is still to be read.
+        let watch = std::mem::take(&mut self.lease.shared.state.lock().watch);
+        self.settle(Err(error), Notes { watch, ..Notes::default() });
     }
+}
 
-    fn settle(
-        &self,
-        found: Result<Credentials, Error>,
-        notes: Notes,
-        now: OffsetDateTime,
-    ) -> Result<Arc<Credentials>, Error> {
-        let mut state = self.state();
-        let result = state.settle(found, notes, now);
-        self.any_warnings.store(!state.warnings.is_empty(), Ordering::Relaxed);
-        result
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
-    }
+fn ending() -> Error {
+    Error::new(Kind::Cancelled, "the process is ending")
 }
 
 impl State {
     fn next(&mut self, now: OffsetDateTime) -> Next {
-        let turn = self.turn;
         if self.is_rejected {
-            return Next::Ask { turn, anew: true };
+            return Next::Ask { anew: true };
         }
         if !self.depends_on_nothing() && !self.watch.is_unchanged(now) {
-            return Next::Ask { turn, anew: true };
+            return Next::Ask { anew: true };
         }
         let Some(held) = self.held.as_ref().filter(|held| is_valid(held, now)) else {
             return match &self.failure {
                 Some((error, until)) if now < *until => Next::Fail(error.clone()),
-                _ => Next::Ask { turn, anew: false },
+                _ => Next::Ask { anew: false },
             };
         };
         if self.due.is_none_or(|due| now < due) {
             return Next::Use(Arc::clone(held));
         }
         if held.expires.is_some_and(|expires| now + LATE >= expires) {
-            return Next::Ask { turn, anew: false };
+            return Next::Ask { anew: false };
         }
-        if self.is_asking_ahead {
-            return Next::Use(Arc::clone(held));
+        // Whoever asks already asks for us.
+        if self.chain.is_none() {
+            Next::Use(Arc::clone(held))
+        } else {
+            Next::UseAndAskAhead(Arc::clone(held))
         }
-        self.is_asking_ahead = true;
-        Next::UseAndAskAhead(Arc::clone(held))
     }
 
     /// Keys of the environment stay what they are.
@@ -267,12 +369,7 @@ impl State {
     }
 
     /// Remembers what was found. The same credentials stay the same `Arc`.
-    fn settle(
-        &mut self,
-        found: Result<Credentials, Error>,
-        notes: Notes,
-        now: OffsetDateTime,
-    ) -> Result<Arc<Credentials>, Error> {
+    fn settle(&mut self, found: Result<Credentials, Error>, notes: Notes, now: OffsetDateTime) {
         let Notes { watch, mut warnings, passed_over } = notes;
         let old = self.held.take().filter(|held| is_valid(held, now));
         let result = match (old, found) {
@@ -301,7 +398,6 @@ impl State {
         self.turn += 1;
         self.warnings.extend(warnings.iter().filter(|text| !self.said.contains(text)).cloned());
         self.said = warnings;
-        result
     }
 }
 
@@ -320,11 +416,6 @@ pub(super) fn due(now: OffsetDateTime, expires: Option<OffsetDateTime>) -> Optio
 
 fn is_valid(held: &Credentials, now: OffsetDateTime) -> bool {
     held.expires.is_none_or(|expires| expires > now)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each value is valid between statements, so a panic elsewhere spoils nothing.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -353,7 +444,7 @@ mod tests {
             let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
             let error = Error::new(Kind::Credentials, "none");
             let notes = Notes { warnings, ..Notes::default() };
-            state.settle(Err(error), notes, NOW).unwrap_err();
+            state.settle(Err(error), notes, NOW);
             std::mem::take(&mut state.warnings)
         };
         assert_eq!(settle(&["a"]), ["a"]);

@@ -3,8 +3,9 @@
 //! A source that is switched on answers or fails; it is never passed over because it failed, for the next one
 //! could sign as somebody else. Only the last, instance metadata, may end in "nothing found".
 
+use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -33,12 +34,29 @@ pub(super) struct Notes {
     pub(super) passed_over: Vec<String>,
 }
 
+/// The source that is being asked, for callers that do not wait for its answer. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Progress(Arc<Mutex<Option<String>>>);
+
+impl Progress {
+    pub(super) fn source(&self) -> String {
+        let source = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        source.unwrap_or_else(|| "AWS credentials".to_owned())
+    }
+
+    fn asks(&self, source: impl Display) {
+        let source = format!("AWS credentials from {source}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+}
+
 /// Asks the sources, and remembers what makes asking again cheaper.
 pub(super) struct Chain {
     environment: Environment,
     settings: Settings,
     files: [Location; 2],
     network: Network,
+    progress: Progress,
     /// For roles that name no session: the same for the life of the process, so that a server that ties a
     /// session to the full name of its caller goes on knowing us.
     session_name: String,
@@ -72,10 +90,12 @@ impl Chain {
         settings: Settings,
         started: OffsetDateTime,
         cancel: Arc<Cancel>,
+        progress: Progress,
     ) -> Chain {
         Chain {
             files: [Location::config(&environment), Location::credentials(&environment)],
             network: Network { ca_bundle: settings.ca_bundle.clone(), cancel },
+            progress,
             session_name: format!("sigv4-proxy-{}", started.unix_timestamp()),
             environment,
             settings,
@@ -210,6 +230,20 @@ impl Chain {
         walk: &Walk<'_>,
         notes: &mut Notes,
     ) -> Result<Credentials, Error> {
+        match &start {
+            Start::WebIdentity(identity) | Start::Profile(Base::WebIdentity(identity)) => {
+                self.progress.asks(format_args!("STS (role {})", identity.role_arn));
+            }
+            Start::Profile(Base::Process { profile, .. }) => {
+                self.progress.asks(format_args!("credential_process of profile {profile:?}"));
+            }
+            Start::Profile(Base::Sso(_)) => self.progress.asks("IAM Identity Center"),
+            Start::Profile(Base::Login { .. }) => self.progress.asks("AWS sign-in"),
+            Start::Container => self.progress.asks("the container credential endpoint"),
+            Start::Instance => self.progress.asks("instance metadata (IMDS)"),
+            Start::Profile(Base::Elsewhere { source, .. }) => self.progress.asks(source.name()),
+            Start::Credentials(_) | Start::Profile(Base::Keys { .. }) => {}
+        }
         match start {
             Start::Credentials(found) => Ok(found),
             Start::WebIdentity(identity) => self.web_identity(&identity, walk),
@@ -330,6 +364,7 @@ impl Chain {
                 found = remembered;
                 continue;
             }
+            self.progress.asks(format_args!("STS (role {})", role.arn));
             let assumed = self.sts(walk)?.assume_role(role, &found.key, walk.now)?;
             found = checked(assumed, walk.now)?;
             self.remember(at + 1, &found, walk.now);

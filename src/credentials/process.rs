@@ -62,16 +62,15 @@ fn run(command: &str, limit: Duration, cancel: &Cancel) -> Result<Vec<u8>, Error
                 return Err(Error::new(Kind::Credentials, error.to_string()));
             }
         }
-        let is_late = started.elapsed() >= limit;
-        if is_late || cancel.sleep(pause) {
+        if cancel.sleep(pause) {
+            end(&mut child);
+            return Err(Error::new(Kind::Cancelled, "the process is ending"));
+        }
+        if started.elapsed() >= limit {
             end(&mut child);
             let said = said(stderr.as_ref());
-            return Err(if is_late {
-                let message = format!("timed out after {} s{said}", limit.as_secs_f64());
-                Error::new(Kind::Credentials, message)
-            } else {
-                Error::new(Kind::Cancelled, "the process is ending")
-            });
+            let message = format!("timed out after {} s{said}", limit.as_secs_f64());
+            return Err(Error::new(Kind::Credentials, message));
         }
         pause = (pause * 2).min(Duration::from_millis(25));
     };
@@ -112,11 +111,9 @@ fn shell(command: &str) -> Command {
 fn end(child: &mut Child) {
     #[cfg(unix)]
     {
-        #[expect(clippy::disallowed_methods, reason = "its stdin is the null device")]
-        let mut kill = Command::new("sh");
-        kill.args(["-c", &format!("kill -9 -{}", child.id())]);
-        kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let _ = kill.status();
+        use rustix::process::{Pid, Signal, kill_process_group};
+        // The group is the command's own and cannot be another's, since the command has not been waited for.
+        let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     }
     let _ = child.kill();
     let _ = child.wait();

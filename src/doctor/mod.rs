@@ -34,6 +34,9 @@ const CERTIFICATE_WARNS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Clients wait about so long for the first answer.
 const SLOW_START: Duration = Duration::from_secs(10);
 
+/// How long the end of the session may take.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
 /// Lists are read up to so many pages.
 const MOST_PAGES: usize = 50;
 
@@ -106,7 +109,7 @@ impl Doctor<'_> {
             (_, Some(why)) => skipped(Check::Latency, why),
             (_, None) => latency(&times),
         })?;
-        self.conversation.end_session();
+        self.conversation.end_session(Instant::now() + FAREWELL_LIMIT);
         for cancel in self.under_way.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             cancel.cancel();
         }
@@ -163,7 +166,8 @@ impl Doctor<'_> {
     }
 
     fn look_for_credentials(&self) -> (Finding, Option<std::sync::Arc<Credentials>>) {
-        let found = self.conversation.upstream().credentials();
+        let deadline = self.options.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let found = self.conversation.upstream().credentials(deadline, &Cancel::default());
         let passed_over = self.credentials.passed_over();
         let before = |told: &str| -> Vec<String> {
             let new = passed_over.iter().filter(|why| !told.contains(why.as_str()));

@@ -35,3 +35,4 @@ mod signing_oracle;
 mod tidy;
 mod tls;
 mod troubleshooting;
+mod waits;

@@ -213,6 +213,14 @@ impl Program {
         self.lines = None;
     }
 
+    /// Sends a signal, such as `-TERM`.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: &str) {
+        #[expect(clippy::disallowed_methods, reason = "kill(1) reads no stdin")]
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+
     /// Closes stdin and waits for the end.
     pub(crate) fn close(mut self) -> Ended {
         self.stdin = None;

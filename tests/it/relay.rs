@@ -581,13 +581,6 @@ fn idle_end_is_at_once() {
 }
 
 #[cfg(unix)]
-fn send_signal(pid: u32, signal: &str) {
-    #[expect(clippy::disallowed_methods, reason = "kill(1) reads no stdin")]
-    let status = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
-    assert!(status.is_ok_and(|status| status.success()));
-}
-
-#[cfg(unix)]
 #[test]
 fn signals_end_it_in_order() {
     for signal in ["-TERM", "-INT", "-HUP"] {
@@ -596,7 +589,7 @@ fn signals_end_it_in_order() {
         program.shake_hands();
         program.write(&call("1", "slow", &json!({"ms": 10_000})));
         server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "tools/call"));
-        send_signal(program.pid(), signal);
+        program.signal(signal);
         let ended: Ended = program.wait();
         assert!(
             ended.code == Some(0) && ended.took < Duration::from_secs(1),
@@ -622,7 +615,7 @@ fn a_full_stdout_does_not_keep_it_alive() {
         server.wait_for(PATIENCE, |all| all.len() == 2);
         let ended = match signal {
             Some(signal) => {
-                send_signal(program.pid(), signal);
+                program.signal(signal);
                 program.wait()
             }
             None => program.close(),
