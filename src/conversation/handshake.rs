@@ -195,8 +195,8 @@ impl Conversation {
             br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec()
         });
         if let Ok(initialized) = Message::parse(initialized) {
-            let mut answer = self.post(&initialized, &session, deadline, cancel, deliver)?;
-            answer.read_beginning(4096);
+            let answer = self.post(&initialized, &session, deadline, cancel, deliver)?;
+            answer.answer.finish();
         }
         if !handshake.is_owed {
             self.log.debug("the session was begun anew; what the old one held is gone");

@@ -235,7 +235,7 @@ impl Conversation {
         };
         errand.note(&answer, started);
         if (200..300).contains(&answer.status()) {
-            answer.read_beginning(4096);
+            answer.answer.finish();
             return Ok(());
         }
         Err(self.refused(errand.message, &mut answer, credentials, sent))

@@ -369,8 +369,8 @@ impl Conversation {
             }
         }
         if message.ids().is_empty() {
-            // What a server sends here says nothing; read, so that the connection can serve again.
-            answer.read_beginning(4096);
+            // What a server sends here says nothing, and nobody waits for it.
+            answer.answer.finish();
             return Ok(());
         }
         let on_version = |version| self.session_is_begun(message, version);

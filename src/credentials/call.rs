@@ -108,7 +108,7 @@ impl Network {
             read: Some(policy.read),
             write: Some(policy.read),
         };
-        let http = Http::new(call.endpoint, limits, &self.ca_bundle);
+        let http = Http::new(call.endpoint, limits, &self.ca_bundle).for_one_request();
         let url = call.endpoint.to_string();
         let request = Request {
             method: call.method,

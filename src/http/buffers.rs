@@ -14,21 +14,31 @@ const LARGEST_INPUT: usize = 128 * 1024;
 /// What ureq must see as a whole, the head of an answer say, is never larger.
 const LIMIT: usize = 256 * 1024;
 
-/// The head of a request must fit in, and the beginning of its body goes with it.
-const OUTPUT: usize = 32 * 1024;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GrowingBuffers {
     input: Vec<u8>,
     /// What has been read and not been consumed.
     start: usize,
     end: usize,
     output: Vec<u8>,
+    output_bytes: usize,
     /// Something was consumed last time.
     is_useful: bool,
 }
 
 impl GrowingBuffers {
+    /// So much is sent at once: the head of a request must fit in, and the beginning of its body goes with it.
+    pub(super) fn new(output_bytes: usize) -> GrowingBuffers {
+        GrowingBuffers {
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            output: Vec::new(),
+            output_bytes,
+            is_useful: false,
+        }
+    }
+
     /// The next request has begun.
     pub(super) fn reset(&mut self) {
         if self.input.len() > SMALLEST_INPUT && self.start == self.end {
@@ -40,7 +50,7 @@ impl GrowingBuffers {
 impl Buffers for GrowingBuffers {
     fn output(&mut self) -> &mut [u8] {
         if self.output.is_empty() {
-            self.output = vec![0; OUTPUT];
+            self.output = vec![0; self.output_bytes];
         }
         &mut self.output
     }
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_read_comes_out_in_order() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
-        let mut buffers = GrowingBuffers::default();
+        let mut buffers = GrowingBuffers::new(1024);
         let (mut read_so_far, mut out) = (0, Vec::new());
         for step in (1..).map(|n| n * 7919 % 60_000) {
             if out.len() == bytes.len() {
@@ -115,7 +125,7 @@ mod tests {
     #[test]
     fn they_grow_with_what_fills_them_and_shrink_for_the_next_request() {
         let plenty = vec![0; 1_000_000];
-        let mut buffers = GrowingBuffers::default();
+        let mut buffers = GrowingBuffers::new(1024);
         let mut sizes = Vec::new();
         for _ in 0..7 {
             let count = read(&mut buffers, &plenty);

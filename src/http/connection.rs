@@ -4,7 +4,8 @@
 use super::Request;
 use super::joining::JoiningConnector;
 use super::resolver::RememberingResolver;
-use super::tcp::{TcpConnector, Terms};
+use super::tcp::{Socket, TcpConnector};
+use super::terms::Terms;
 use super::tls::TlsConnector;
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +34,12 @@ static NAMES: [HeaderName; 11] = [
 /// Values that most requests carry, so that their memory need not be counted.
 const VALUES: [&str; 2] = ["application/json", "application/json, text/event-stream"];
 
+/// So much is sent at once, unless the head of a request is larger.
+const OUTPUT_BYTES: usize = 32 * 1024;
+
+/// What the HTTP client adds to the head of a request: the host, the length and the like.
+const ADDED_BYTES: usize = 512;
+
 /// The first of these names often have the value that they had in the request before.
 const KEPT: usize = 8;
 
@@ -40,6 +47,7 @@ pub(super) struct Connection {
     /// Of its own: shutting it down interrupts the call on this connection and no other.
     agent: Arc<Agent>,
     terms: Terms,
+    output_bytes: usize,
     /// In a box, because a connection changes hands several times a call.
     kept: Box<Kept>,
 }
@@ -53,23 +61,37 @@ struct Kept {
 }
 
 impl Connection {
+    /// Requests whose heads have up to `head_bytes` can be sent on it.
     pub(super) fn new(
         config: &Config,
         tls: &TlsConnector,
         resolver: &RememberingResolver,
+        head_bytes: usize,
     ) -> Connection {
         let terms = Terms::default();
+        let output_bytes = OUTPUT_BYTES.max(head_bytes);
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector { terms: terms.clone() })
-                .chain(tls.clone())
+                .chain(TcpConnector { terms: terms.clone(), output_bytes })
+                .chain(tls.under(&terms, output_bytes))
                 .chain(JoiningConnector);
         let resolver = resolver.under(&terms);
         Connection {
             agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
             terms,
+            output_bytes,
             kept: Box::default(),
         }
+    }
+
+    /// Whether a head of this size can be sent on it.
+    pub(super) fn has_room_for(&self, head_bytes: usize) -> bool {
+        head_bytes <= self.output_bytes
+    }
+
+    /// While it can serve another request.
+    pub(super) fn socket(&self) -> Option<Arc<Socket>> {
+        self.terms.socket()
     }
 
     pub(super) fn agent(&self) -> &Arc<Agent> {
@@ -118,6 +140,12 @@ impl Connection {
         }
         Ok(headers)
     }
+}
+
+/// The most that the head of the request takes on the wire.
+pub(super) fn head_bytes(request: &Request<'_>) -> usize {
+    let headers = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4);
+    ADDED_BYTES + request.url.len() + headers.sum::<usize>()
 }
 
 /// The value as ureq takes it. `kept` is one that was made before, and what is kept from now on.

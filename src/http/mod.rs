@@ -6,13 +6,17 @@ mod buffers;
 mod cancel;
 mod certificate;
 mod connection;
+mod early;
 mod joining;
 mod pool;
 mod probe;
 mod resolver;
 mod route;
+mod scarce;
 mod tcp;
+mod terms;
 mod tls;
+mod watch;
 
 pub use cancel::{Cancel, OnCancel};
 pub use probe::{Handshake, Probe};
@@ -23,10 +27,11 @@ use crate::error::{Error, Kind};
 use crate::large::{make_room, used_buffer};
 use crate::signing::Header;
 use cancel::cancelled;
-use connection::Connection;
-use pool::Pool;
+use connection::{Connection, head_bytes};
+use pool::{LONGEST_IDLE, Pool, Rest};
 use resolver::RememberingResolver;
 use route::{Route, proxy_of_environment};
+use scarce::NotConnected;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +40,9 @@ use tls::TlsConnector;
 use ureq::config::Config;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::{Agent, BodyReader, Timeout};
+
+/// The head of a request may not be larger; most servers take less.
+const MAX_REQUEST_HEAD_BYTES: usize = 128 * 1024;
 
 /// The head of an answer may not be larger.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -82,7 +90,7 @@ pub struct Http {
     route: Route,
     resolver: RememberingResolver,
     tls: TlsConnector,
-    pool: Mutex<Pool>,
+    pool: Pool,
 }
 
 impl Http {
@@ -101,6 +109,7 @@ impl Http {
             .max_response_header_size(MAX_HEAD_BYTES)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
+            .max_idle_age(LONGEST_IDLE)
             .timeout_resolve(limits.connect)
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
@@ -114,8 +123,15 @@ impl Http {
             config,
             resolver: RememberingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
-            pool: Mutex::default(),
+            pool: Pool::new(true),
         }
+    }
+
+    /// Keeps no connection once its request is answered.
+    #[must_use]
+    pub fn for_one_request(mut self) -> Http {
+        self.pool = Pool::new(false);
+        self
     }
 
     /// Sends the request and reads the head of the answer. `cancel` interrupts this and the reading of the body.
@@ -129,10 +145,16 @@ impl Http {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        let pooled = locked(&self.pool).take(request.is_idempotent);
+        let head_bytes = head_bytes(request);
+        if head_bytes > MAX_REQUEST_HEAD_BYTES {
+            return Err(too_large_head());
+        }
+        let pooled = self.pool.take(request.is_idempotent);
+        let pooled = pooled.filter(|connection| connection.has_room_for(head_bytes));
         let is_kept = pooled.is_some();
-        let mut connection =
-            pooled.unwrap_or_else(|| Connection::new(&self.config, &self.tls, &self.resolver));
+        let mut connection = pooled.unwrap_or_else(|| {
+            Connection::new(&self.config, &self.tls, &self.resolver, head_bytes)
+        });
         let agent = Arc::clone(connection.agent());
         let until_cancelled = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let answer = connection.send(request);
@@ -154,7 +176,7 @@ impl Http {
                 // Whatever it was: the next attempt may find the host elsewhere.
                 self.resolver.forget();
                 if is_kept && matches!(error, ureq::Error::Io(_)) {
-                    locked(&self.pool).one_hung_up();
+                    self.pool.one_hung_up();
                 }
                 Err(self.in_words(&error))
             }
@@ -176,8 +198,9 @@ impl Http {
                 Error::new(Kind::TimedOut, what)
                     .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
             }
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                route.not_connected(host, Some(error))
+            ureq::Error::Other(error) if error.is::<NotConnected>() => {
+                let why = error.downcast_ref().map(|NotConnected(error)| error);
+                route.not_connected(host, why)
             }
             ureq::Error::ConnectionFailed => route.not_connected(host, None),
             ureq::Error::ConnectProxyFailed(why) => route.not_tunnelled(host, why),
@@ -247,6 +270,19 @@ impl Answer<'_> {
     /// The first header of this name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Has done with it once its status says everything: the body is not waited for, and the connection kept only if the
+    /// body is there already or comes soon.
+    pub fn finish(self) {
+        let Answer { headers, length, body, mut lease, .. } = self;
+        let media_type = headers.get("content-type").map(HeaderValue::as_bytes).unwrap_or_default();
+        let may_end = length.is_some() || headers.contains_key("transfer-encoding");
+        if media_type.starts_with(b"text/event-stream") || !may_end {
+            drop(body);
+        } else {
+            lease.end(Some(Rest::new(body)));
+        }
     }
 
     /// The whole body, if it has no more than `max_bytes`.
@@ -321,15 +357,21 @@ struct Lease<'a> {
     connection: Option<Connection>,
 }
 
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
+impl Lease<'_> {
+    fn end(&mut self, rest: Option<Rest>) {
         // First, so that it is not shut down for the next call.
         self.until_cancelled = None;
         if let Some(connection) = self.connection.take()
             && !self.cancel.is_cancelled()
         {
-            locked(&self.http.pool).put_back(connection);
+            self.http.pool.put_back(connection, rest);
         }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.end(None);
     }
 }
 
@@ -346,6 +388,13 @@ pub fn check_header(name: &str, value: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+fn too_large_head() -> Error {
+    let kib = MAX_REQUEST_HEAD_BYTES / 1024;
+    Error::new(Kind::TooLarge, format!("the head of the request is larger than {kib} KiB"))
+        .hint("shorten the URL or the values of --header")
+        .unsent()
 }
 
 fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {

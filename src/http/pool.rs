@@ -1,8 +1,15 @@
-//! `Pool`: the connections that are kept for the next request, and which of them to trust.
+//! `Pool`: the connections that are kept for the next request, which of them to trust, and how long they are kept.
 
+use super::cancel::Cancel;
 use super::connection::Connection;
+use super::locked;
+use super::watch::{Alarm, Watch};
+use std::io::{self, Read as _};
 use std::ptr;
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
+use ureq::BodyReader;
 
 /// Among so many kept connections a thread looks for the one that it had last.
 const RECENT: usize = 16;
@@ -10,37 +17,245 @@ const RECENT: usize = 16;
 /// A server that has hung up on a kept connection without having said so may do it again for so long.
 const DISTRUST: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
+/// So many are kept that nobody needs.
+const MOST_IDLE: usize = 16;
+
+/// A connection is kept for so long; load balancers of AWS close theirs after 60 s.
+pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(50);
+
+/// The time between two sweeps at least. What is busy is back before.
+const REST: Duration = Duration::from_secs(1);
+
+/// So many may wait for the rest of a response that nobody reads, and each for so long and so much of it.
+const MOST_UNFINISHED: usize = 4;
+const LONGEST_UNFINISHED: Duration = Duration::from_secs(1);
+const LARGEST_REST: usize = 4096;
+
+/// It closes connections and sleeps.
+const STACK_BYTES: usize = 128 * 1024;
+
 pub(super) struct Pool {
-    /// Not in use, each with the thread that used it last.
-    idle: Vec<(usize, Connection)>,
+    state: Arc<Mutex<State>>,
+    /// False: every connection is for one request.
+    keeps: bool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Not in use; who came last stands last.
+    idle: Vec<Idle>,
     /// When a kept connection last turned out to be dead only after something was sent on it.
     hung_up: Option<Instant>,
+    sweeper: Sweeper,
+}
+
+struct Idle {
+    /// The thread that used it last.
+    by: usize,
+    since: Instant,
+    connection: Connection,
+    /// Of the last response; nobody waits for it.
+    rest: Option<Rest>,
+}
+
+/// The body of a response whose status said everything.
+pub(super) struct Rest {
+    body: BodyReader<'static>,
+    left: usize,
+}
+
+/// What became of a rest.
+enum Finished {
+    Yes,
+    NotYet,
+    Never,
+}
+
+/// The thread that closes what is kept for too long. There is one while connections are idle.
+#[derive(Default)]
+enum Sweeper {
+    #[default]
+    Absent,
+    /// It will look within `REST`.
+    Resting,
+    /// It waits until a connection is closed by the server or has been kept for too long, and knows of no others.
+    Watching(#[expect(dead_code, reason = "dropping it wakes the thread")] Alarm),
 }
 
 impl Pool {
+    pub(super) fn new(keeps: bool) -> Pool {
+        Pool { state: Arc::default(), keeps }
+    }
+
     /// A kept connection, unless it may have been closed and that would do harm.
-    pub(super) fn take(&mut self, is_idempotent: bool) -> Option<Connection> {
-        if !is_idempotent && self.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
-            // This one, too: each that fails is one less to try.
-            self.idle.pop();
+    pub(super) fn take(&self, is_idempotent: bool) -> Option<Connection> {
+        if !self.keeps {
             return None;
+        }
+        let mut state = locked(&self.state);
+        let state = &mut *state;
+        if !is_idempotent && state.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
+            // This one, too: each that fails is one less to try.
+            state.idle.pop();
+            return None;
+        }
+        if state.idle.iter().any(|idle| idle.rest.is_some()) {
+            state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
         }
         // Rather its own, which is in the caches of this thread's processor; else the last that was used.
         let me = this_thread();
-        let start = self.idle.len().saturating_sub(RECENT);
-        let own = self.idle[start..].iter().rposition(|(by, _)| *by == me);
-        let last = self.idle.len().checked_sub(1)?;
-        Some(self.idle.remove(own.map_or(last, |own| start + own)).1)
+        let start = state.idle.len().saturating_sub(RECENT);
+        let own = state.idle[start..].iter().rposition(|idle| idle.by == me && idle.rest.is_none());
+        let at = match own {
+            Some(own) => start + own,
+            None => state.idle.iter().rposition(|idle| idle.rest.is_none())?,
+        };
+        Some(state.idle.remove(at).connection)
     }
 
-    pub(super) fn put_back(&mut self, connection: Connection) {
-        self.idle.push((this_thread(), connection));
+    /// `rest` is read as it comes, if it comes soon.
+    pub(super) fn put_back(&self, connection: Connection, rest: Option<Rest>) {
+        if !self.keeps || connection.socket().is_none() {
+            return;
+        }
+        let mut idle = Idle { by: this_thread(), since: Instant::now(), connection, rest };
+        if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
+            return;
+        }
+        let mut state = locked(&self.state);
+        let given_up = if idle.rest.is_some() { state.oldest_unfinished() } else { None };
+        state.idle.push(idle);
+        // One that watches is woken: it does not know of this one.
+        let sweeper = std::mem::replace(&mut state.sweeper, Sweeper::Resting);
+        drop(state);
+        drop(given_up);
+        if matches!(sweeper, Sweeper::Absent) && self.start_sweeper().is_err() {
+            // Without it nothing would ever be closed.
+            drop(locked(&self.state).end_sweeping());
+        }
     }
 
     /// A kept connection was dead, and that was seen too late.
-    pub(super) fn one_hung_up(&mut self) {
-        self.hung_up = Some(Instant::now());
+    pub(super) fn one_hung_up(&self) {
+        locked(&self.state).hung_up = Some(Instant::now());
+    }
+
+    fn start_sweeper(&self) -> io::Result<()> {
+        let state = Arc::downgrade(&self.state);
+        let sweeper = thread::Builder::new().name("idle".to_owned()).stack_size(STACK_BYTES);
+        sweeper.spawn(move || sweep(&state)).map(drop)
+    }
+}
+
+impl Rest {
+    pub(super) fn new(body: BodyReader<'static>) -> Rest {
+        Rest { body, left: LARGEST_REST }
+    }
+}
+
+impl Idle {
+    /// Reads what is there of the last response.
+    fn finish(&mut self) -> Finished {
+        let Some(rest) = &mut self.rest else { return Finished::Yes };
+        self.connection.terms().wait_for_nothing();
+        let mut bytes = [0; 512];
+        loop {
+            match rest.body.read(&mut bytes) {
+                Ok(0) => {
+                    self.rest = None;
+                    return Finished::Yes;
+                }
+                Ok(count) if count <= rest.left => rest.left -= count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Finished::NotYet;
+                }
+                Ok(_) | Err(_) => return Finished::Never,
+            }
+        }
+    }
+
+    /// Whether it can still serve; in doubt it will be asked again.
+    fn is_good(&mut self) -> bool {
+        let age = self.since.elapsed();
+        match self.finish() {
+            Finished::Yes => {
+                age < LONGEST_IDLE
+                    && self.connection.socket().is_some_and(|socket| socket.is_silent())
+            }
+            Finished::NotYet => age < LONGEST_UNFINISHED,
+            Finished::Never => false,
+        }
+    }
+}
+
+impl State {
+    /// Makes room for another.
+    fn oldest_unfinished(&mut self) -> Option<Idle> {
+        let mut unfinished = (0..self.idle.len()).filter(|at| self.idle[*at].rest.is_some());
+        let oldest = unfinished.next()?;
+        (unfinished.count() + 1 >= MOST_UNFINISHED).then(|| self.idle.remove(oldest))
+    }
+
+    /// What is idle is to be closed.
+    fn end_sweeping(&mut self) -> Vec<Idle> {
+        self.sweeper = Sweeper::Absent;
+        std::mem::take(&mut self.idle)
+    }
+
+    /// Takes out what is not kept any longer.
+    fn take_old(&mut self) -> Vec<Idle> {
+        let mut surplus = self.idle.len().saturating_sub(MOST_IDLE);
+        let mut old = Vec::new();
+        for mut idle in std::mem::take(&mut self.idle) {
+            let is_surplus = surplus > 0 && idle.since.elapsed() >= REST;
+            surplus = surplus.saturating_sub(1);
+            if !is_surplus && idle.is_good() {
+                self.idle.push(idle);
+            } else {
+                old.push(idle);
+            }
+        }
+        old
+    }
+
+    /// Whether all that is to be done before one closes or grows old has been done.
+    fn is_settled(&self) -> bool {
+        self.idle.len() <= MOST_IDLE && self.idle.iter().all(|idle| idle.rest.is_none())
+    }
+}
+
+/// Until nothing is idle or the pool is gone.
+fn sweep(pool: &Weak<Mutex<State>>) {
+    loop {
+        Cancel::default().sleep(REST);
+        let Some(pool) = pool.upgrade() else { return };
+        let mut state = locked(&pool);
+        let old = state.take_old();
+        let watch = match state.idle.first() {
+            None => {
+                state.end_sweeping();
+                return;
+            }
+            Some(_) if !state.is_settled() => None,
+            Some(oldest) => {
+                let left = LONGEST_IDLE.saturating_sub(oldest.since.elapsed());
+                let sockets = state.idle.iter().filter_map(|idle| idle.connection.socket());
+                let Ok((watch, alarm)) = Watch::new(sockets.collect(), left) else {
+                    // There are no descriptors for it: whoever needs one more than this gets those that are kept.
+                    state.end_sweeping();
+                    return;
+                };
+                state.sweeper = Sweeper::Watching(alarm);
+                Some(watch)
+            }
+        };
+        drop(state);
+        drop(pool);
+        drop(old);
+        if let Some(watch) = watch {
+            watch.wait();
+        }
     }
 }
 

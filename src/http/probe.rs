@@ -3,7 +3,9 @@
 //! Requests do not go this way; they take the same steps inside ureq.
 
 use super::certificate::Certificate;
+use super::resolver::{NotFound, look_up};
 use super::route::Route;
+use super::scarce::NotConnected;
 use super::tls::other;
 use super::{Http, broken};
 use crate::endpoint::Endpoint;
@@ -13,9 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::sync::mpsc::channel;
-use std::thread;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use time::OffsetDateTime;
 use ureq::http::Uri;
@@ -94,19 +94,14 @@ impl Probe<'_> {
 
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = self.next_hop();
-        let name = (host.to_owned(), port);
-        let (found, finding) = channel();
-        // The system's resolver knows no time limit.
-        thread::spawn(move || found.send(name.to_socket_addrs().map(Iterator::collect)));
-        let addresses: Vec<SocketAddr> = match finding.recv_timeout(self.limit()) {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(_)) => Vec::new(),
-            Err(_) => return Err(self.http.route.no_answer(&self.http.host)),
-        };
-        if addresses.is_empty() {
-            return Err(self.http.route.not_found(&self.http.host));
-        }
-        Ok(addresses)
+        let found = look_up(host.to_owned(), port, Some(&self.limit()));
+        found.map_err(|error| match error {
+            NotFound::InTime => self.http.route.no_answer(&self.http.host),
+            NotFound::Anywhere => self.http.route.not_found(&self.http.host),
+            NotFound::For(NotConnected(error)) => {
+                self.http.route.not_connected(&self.http.host, Some(&error))
+            }
+        })
     }
 
     /// To the first address that lets us.

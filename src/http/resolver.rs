@@ -1,22 +1,29 @@
 //! Name resolution that does not happen again for every request.
 //!
 //! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
-//! limit. Addresses are remembered for a short time instead, and forgotten when they do not lead anywhere.
+//! limit, and panics where it gets none. Addresses are remembered for a short time instead, and forgotten when they do not
+//! lead anywhere.
 
 use super::locked;
 use super::route::is_socks;
-use super::tcp::Terms;
-use std::net::{IpAddr, SocketAddr};
+use super::scarce::{NotConnected, Scarce};
+use super::terms::Terms;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 /// How long an answer of DNS is taken for granted.
 const MEMORY: Duration = Duration::from_secs(30);
+
+/// So many are tried at most; ureq has no room for more.
+const MOST_ADDRESSES: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct RememberingResolver {
@@ -73,12 +80,19 @@ impl RememberingResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let timeout = self.terms.limit(timeout)?;
-        let resolved = DefaultResolver::default().resolve(uri, config, timeout);
-        let mut resolved = resolved.map_err(|error| match error {
-            // What the system's resolver says of an unknown host comes as an error of IO.
-            ureq::Error::Io(_) => ureq::Error::HostNotFound,
-            other => other,
+        let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let host = uri.host().unwrap_or_default().to_owned();
+        let found =
+            look_up(host, uri.port_u16().unwrap_or(default_port), timeout.not_zero().as_deref());
+        let found = found.map_err(|error| match error {
+            NotFound::InTime => ureq::Error::Timeout(timeout.reason),
+            NotFound::Anywhere => ureq::Error::HostNotFound,
+            NotFound::For(error) => error.into(),
         })?;
+        let mut resolved = self.empty();
+        for address in config.ip_family().keep_wanted(found.into_iter()).take(MOST_ADDRESSES) {
+            resolved.push(address);
+        }
         // Whoever is allowed more because he is this machine must be this machine.
         if uri.host() == Some("localhost") {
             let local: Vec<SocketAddr> =
@@ -123,6 +137,45 @@ impl Resolver for RememberingResolver {
         let known = Known { uri_authority, addresses: addresses.clone(), at, forgotten };
         *locked(&self.shared.last) = Some(known);
         Ok(addresses)
+    }
+}
+
+/// Why there are no addresses.
+pub(super) enum NotFound {
+    InTime,
+    Anywhere,
+    For(NotConnected),
+}
+
+/// Asks the system for the addresses of a host, for `limit` at most.
+pub(super) fn look_up(
+    host: String,
+    port: u16,
+    limit: Option<&Duration>,
+) -> Result<Vec<SocketAddr>, NotFound> {
+    let ask = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let found = match limit {
+        None => ask(),
+        // The system's resolver knows no time limit.
+        Some(limit) => {
+            let (found, finding) = sync_channel(1);
+            let asking = thread::Builder::new().name("lookup".to_owned());
+            asking.spawn(move || found.send(ask())).map_err(|e| NotFound::For(NotConnected(e)))?;
+            finding.recv_timeout(*limit).map_err(|_| NotFound::InTime)?
+        }
+    };
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(NotFound::Anywhere),
+        Err(error) => {
+            // The system's resolver does not say that it lacked a descriptor.
+            let why = if Scarce::of(&error).is_some() {
+                Some(error)
+            } else {
+                UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(|e| Scarce::of(e).is_some())
+            };
+            Err(why.map_or(NotFound::Anywhere, |why| NotFound::For(NotConnected(why))))
+        }
     }
 }
 

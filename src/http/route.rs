@@ -1,6 +1,7 @@
 //! `Route`: straight to the server, or through the proxy that the environment names; and what is said when whoever
 //! is connected to cannot be reached.
 
+use super::scarce::Scarce;
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, words_of};
@@ -95,6 +96,10 @@ impl Route {
     /// What connecting ended with; `None` where there was no address to try.
     pub(super) fn not_connected(&self, server: &str, why: Option<&io::Error>) -> Error {
         let hop = self.hop(server);
+        if let Some(Scarce { what, fix }) = why.and_then(Scarce::of) {
+            let what = format!("connect to {hop}: {what}");
+            return Error::new(Kind::Unreachable, what).hint(fix).unsent();
+        }
         match why {
             Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.unreachable(
                 format!("connect to {hop}: connection refused"),

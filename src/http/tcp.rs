@@ -1,13 +1,16 @@
-//! TCP, and the time limits of the call that has the connection now.
+//! TCP: connecting within time, and what the call that has the connection waits for.
 //!
-//! Takes ureq's place for two reasons: for limits that differ from call to call, ureq copies its whole configuration each
-//! time; and it asks whether a kept connection is still open in three system calls instead of one.
+//! Takes ureq's place for three reasons: for limits that differ from call to call, ureq copies its whole configuration each
+//! time; it asks whether a kept connection is still open in three system calls instead of one; and while it sends it does
+//! not listen, so that a server which refuses a large request before it has read it is not heard.
 
 use super::buffers::GrowingBuffers;
-use super::locked;
-use std::io::{self, Read as _, Write as _};
+use super::early::{ENOUGH, Early, SomethingCame};
+use super::scarce::NotConnected;
+use super::terms::Terms;
+use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use ureq::Timeout;
 use ureq::unversioned::transport::time::{Duration as Limit, Instant as Moment};
@@ -15,45 +18,8 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
 };
 
-/// What the call that has the connection now is bound to. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Terms(Arc<Mutex<Bounds>>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Bounds {
-    deadline: Option<Instant>,
-    is_stream: bool,
-}
-
-impl Terms {
-    /// `is_stream`: silence is normal.
-    pub(super) fn set(&self, deadline: Option<Instant>, is_stream: bool) {
-        *locked(&self.0) = Bounds { deadline, is_stream };
-    }
-
-    pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
-        locked(&self.0).deadline = deadline;
-    }
-
-    /// What is left of `timeout` under these terms, if anything.
-    pub(super) fn limit(&self, mut timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
-        let Bounds { deadline, is_stream } = *locked(&self.0);
-        if is_stream {
-            timeout.per_read = None;
-        }
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left < *timeout.after {
-                (timeout.after, timeout.reason) = (Limit::Exact(left), Timeout::Global);
-            }
-        }
-        if timeout.after.is_zero() {
-            Err(ureq::Error::Timeout(timeout.reason))
-        } else {
-            Ok(timeout)
-        }
-    }
-}
+/// What came while a request is sent, and was too little to judge, is looked at again after this time.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What is left of the time for connecting.
 pub(super) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
@@ -70,6 +36,8 @@ pub(super) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
 #[derive(Debug)]
 pub(super) struct TcpConnector {
     pub(super) terms: Terms,
+    /// So much is sent at once.
+    pub(super) output_bytes: usize,
 }
 
 impl TcpConnector {
@@ -88,7 +56,7 @@ impl TcpConnector {
             last = match connected {
                 Ok(stream) => return Ok(stream),
                 Err(error) if is_late(&error) => ureq::Error::Timeout(Timeout::Connect),
-                Err(error) => error.into(),
+                Err(error) => NotConnected(error).into(),
             };
         }
         self.terms.limit(time_left(details))?;
@@ -108,22 +76,36 @@ impl<In: Transport> Connector<In> for TcpConnector {
             return Ok(Some(Either::A(tunnel)));
         }
         let stream = self.dial(details)?;
-        stream.set_nodelay(details.config.no_delay())?;
+        stream.set_nodelay(details.config.no_delay()).map_err(NotConnected)?;
         let socket = Arc::new(Socket(stream));
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
+        self.terms.connected(&socket);
         Ok(Some(Either::B(TcpTransport {
             socket,
-            buffers: GrowingBuffers::default(),
+            buffers: GrowingBuffers::new(self.output_bytes),
             terms: self.terms.clone(),
             read_timeout: None,
-            write_timeout: None,
+            is_refused: false,
+            has_told: false,
         })))
     }
 }
 
 #[derive(Debug)]
-struct Socket(TcpStream);
+pub(super) struct Socket(TcpStream);
+
+impl Socket {
+    /// Nothing to read, and no end: whatever came would be taken for the next response.
+    pub(super) fn is_silent(&self) -> bool {
+        system::peek(&self.0, &mut [0]).is_err_and(|error| is_late(&error))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0)
+    }
+}
 
 impl ShutdownHandle for Socket {
     fn shutdown(&self) {
@@ -138,9 +120,73 @@ pub(super) struct TcpTransport {
     socket: Arc<Socket>,
     buffers: GrowingBuffers,
     terms: Terms,
-    /// As the socket has them, so that they are set only when they change.
+    /// As the socket has it, so that it is set only when it changes.
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    /// The server has answered: what is left of the request is needless.
+    is_refused: bool,
+    /// Whoever can read what came has been told, and has not read it.
+    has_told: bool,
+}
+
+/// While a full connection was waited for.
+enum Turn {
+    /// There is room again, or the connection broke, or it is not yet clear what came.
+    GoOn,
+    /// Nothing more need be sent.
+    Refused,
+    /// What came is for those above.
+    Encrypted,
+}
+
+impl TcpTransport {
+    /// Waits until more can be sent or something comes.
+    fn wait_for_room(&mut self, timeout: NextTimeout) -> Result<Turn, ureq::Error> {
+        let timeout = self.terms.limit(timeout)?.for_write();
+        let began = Instant::now();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        let mut listens = !self.has_told;
+        loop {
+            let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
+            // What is there and means nothing yet would end each wait at once.
+            let wait = if listens { left } else { Some(left.map_or(GLANCE, |l| l.min(GLANCE))) };
+            let ready = system::wait(&self.socket.0, listens, wait)?;
+            if ready.input || !ready.room {
+                match self.early() {
+                    Early::Refusal | Early::End => return Ok(Turn::Refused),
+                    Early::Encrypted if !self.has_told => return Ok(Turn::Encrypted),
+                    Early::Nothing => {}
+                    Early::Unclear | Early::Other | Early::Encrypted => listens = false,
+                }
+            }
+            if ready.room {
+                return Ok(Turn::GoOn);
+            }
+        }
+    }
+
+    /// What has come.
+    fn early(&self) -> Early {
+        let mut bytes = [0; ENOUGH];
+        match system::peek(&self.socket.0, &mut bytes) {
+            Ok(count) => Early::of(&bytes[..count]),
+            Err(_) => Early::Nothing,
+        }
+    }
+
+    fn refused(&mut self) {
+        self.is_refused = true;
+        self.terms.use_up();
+    }
+}
+
+impl Drop for TcpTransport {
+    /// Whoever watches it while it is idle keeps the socket; the other end must not wait for that.
+    fn drop(&mut self) {
+        self.socket.shutdown();
+    }
 }
 
 impl Transport for TcpTransport {
@@ -150,14 +196,46 @@ impl Transport for TcpTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.buffers.reset();
-        let timeout = self.terms.limit(timeout)?.for_write();
-        let mut stream = &self.socket.0;
-        set(&mut self.write_timeout, timeout, |limit| stream.set_write_timeout(limit))?;
-        let written = stream.write_all(&self.buffers.output()[..amount]);
-        written.map_err(|error| in_time(error, timeout))
+        self.terms.limit(timeout)?;
+        let mut sent = 0;
+        while sent < amount && !self.is_refused {
+            let error = match system::send(&self.socket.0, &self.buffers.output()[sent..amount]) {
+                Ok(count) => {
+                    sent += count;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => match self.wait_for_room(timeout)? {
+                    Turn::GoOn => {}
+                    Turn::Refused => self.refused(),
+                    Turn::Encrypted => {
+                        self.has_told = true;
+                        return Err(SomethingCame { sent, is_broken: false }.into());
+                    }
+                },
+                // A server that refuses and closes has often been heard before the connection broke.
+                _ => match self.early() {
+                    Early::Refusal | Early::Unclear | Early::Other => self.refused(),
+                    Early::Encrypted => {
+                        return Err(SomethingCame { sent, is_broken: true }.into());
+                    }
+                    Early::End | Early::Nothing => return Err(error.into()),
+                },
+            }
+        }
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.has_told = false;
+        if self.terms.waits_for_nothing() {
+            let count = system::receive(&self.socket.0, self.buffers.input_append_buf())?;
+            self.buffers.input_appended(count);
+            return Ok(count > 0);
+        }
         let mut first_signal: Option<Instant> = None;
         loop {
             let mut timeout = self.terms.limit(timeout)?.for_read();
@@ -184,9 +262,8 @@ impl Transport for TcpTransport {
         }
     }
 
-    /// Nothing to read, and no end: whatever came would be taken for the next answer.
     fn is_open(&mut self) -> bool {
-        is_silent(&self.socket.0)
+        !self.is_refused && self.socket.is_silent()
     }
 }
 
@@ -216,17 +293,91 @@ fn in_time(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     if is_late(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
 }
 
+/// What a connection is ready for.
+struct Ready {
+    room: bool,
+    input: bool,
+}
+
+/// What does not wait, and the waiting for either of two things.
 #[cfg(unix)]
-fn is_silent(stream: &TcpStream) -> bool {
+mod system {
+    use super::Ready;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::Errno;
-    use rustix::net::{RecvFlags, recv};
-    let peeked = recv(stream, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-    peeked.err() == Some(Errno::AGAIN)
+    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
+    use std::io;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send_to(stream, bytes, SendFlags::DONTWAIT)?)
+    }
+
+    pub(super) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::DONTWAIT)?.0)
+    }
+
+    pub(super) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// Until there is room, the connection breaks, or, for one that listens, something comes; or the time passes.
+    pub(super) fn wait(
+        stream: &TcpStream,
+        listens: bool,
+        limit: Option<Duration>,
+    ) -> io::Result<Ready> {
+        let events = if listens { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
+        let mut polled = [PollFd::new(stream, events)];
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let came = polled[0].revents();
+        Ok(Ready {
+            room: came.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP),
+            input: came.contains(PollFlags::IN),
+        })
+    }
 }
 
 #[cfg(not(unix))]
-fn is_silent(stream: &TcpStream) -> bool {
-    let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
-    let is_silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-    is_silent && stream.set_nonblocking(false).is_ok()
+mod system {
+    use super::Ready;
+    use std::io::{self, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+    use std::time::Duration;
+
+    /// There is no waiting for two things at once: both are tried in turn.
+    const TURN: Duration = Duration::from_millis(5);
+
+    pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.write(bytes))
+    }
+
+    pub(super) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.read(into))
+    }
+
+    pub(super) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |stream| stream.peek(into))
+    }
+
+    pub(super) fn wait(_: &TcpStream, _: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        thread::sleep(limit.map_or(TURN, |limit| limit.min(TURN)));
+        Ok(Ready { room: true, input: true })
+    }
+
+    fn at_once<T>(
+        stream: &TcpStream,
+        does: impl FnOnce(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        stream.set_nonblocking(true)?;
+        let done = does(stream);
+        stream.set_nonblocking(false)?;
+        done
+    }
 }

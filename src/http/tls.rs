@@ -5,8 +5,11 @@
 
 use super::buffers::GrowingBuffers;
 use super::certificate::Certificate;
+use super::early::{Early, SomethingCame};
 use super::locked;
+use super::scarce::{NotConnected, Scarce};
 use super::tcp::time_left;
+use super::terms::Terms;
 use crate::error::{Error, Kind, words_of};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,7 +21,7 @@ use rustls::{
     StreamOwned,
 };
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use ureq::unversioned::transport::{
@@ -58,7 +61,11 @@ impl CaBundle {
 
 /// Wraps connections to https URLs. Clones share the configuration.
 #[derive(Clone, Debug)]
-pub(super) struct TlsConnector(Arc<Shared>);
+pub(super) struct TlsConnector {
+    shared: Arc<Shared>,
+    terms: Terms,
+    output_bytes: usize,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -69,39 +76,47 @@ struct Shared {
 
 impl TlsConnector {
     pub(super) fn new(ca_bundle: &CaBundle) -> TlsConnector {
-        TlsConnector(Arc::new(Shared {
+        let shared = Shared {
             ca_bundle: ca_bundle.clone(),
             config: OnceLock::new(),
             last_refused: Arc::default(),
-        }))
+        };
+        let terms = Terms::default();
+        TlsConnector { shared: Arc::new(shared), terms, output_bytes: 0 }
+    }
+
+    /// For a connection with these terms that sends so much at once.
+    pub(super) fn under(&self, terms: &Terms, output_bytes: usize) -> TlsConnector {
+        TlsConnector { shared: Arc::clone(&self.shared), terms: terms.clone(), output_bytes }
     }
 
     /// Who issued the certificate that was refused last.
     pub(super) fn last_refused_issuer(&self) -> Option<String> {
-        locked(&self.0.last_refused).clone()
+        locked(&self.shared.last_refused).clone()
     }
 
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
-        if let Some(config) = self.0.config.get() {
+        if let Some(config) = self.shared.config.get() {
             return Ok(Arc::clone(config));
         }
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // What of them cannot be read is of no use to anybody, and no reason to stop.
-        roots.add_parsable_certificates(system_bundle());
-        roots.add_parsable_certificates(self.0.ca_bundle.0.iter().cloned());
+        roots.add_parsable_certificates(system_bundle()?);
+        roots.add_parsable_certificates(self.shared.ca_bundle.0.iter().cloned());
         let provider = Arc::new(ring::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
                 .map_err(other)?;
-        let verifier = TellingVerifier { verifier, last_refused: Arc::clone(&self.0.last_refused) };
+        let verifier =
+            TellingVerifier { verifier, last_refused: Arc::clone(&self.shared.last_refused) };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(other)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        Ok(Arc::clone(self.0.config.get_or_init(|| Arc::new(config))))
+        Ok(Arc::clone(self.shared.config.get_or_init(|| Arc::new(config))))
     }
 }
 
@@ -118,9 +133,16 @@ pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ur
     ureq::Error::Other(Box::new(error))
 }
 
-fn system_bundle() -> Vec<CertificateDer<'static>> {
-    let pem = SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
-    CertificateDer::pem_slice_iter(&pem).flatten().collect()
+/// Fails only where there will be one a moment later: what is trusted is decided once.
+fn system_bundle() -> Result<Vec<CertificateDer<'static>>, NotConnected> {
+    for path in SYSTEM_BUNDLES {
+        match std::fs::read(path) {
+            Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
+            Err(error) if Scarce::of(&error).is_some() => return Err(NotConnected(error)),
+            Err(_) => {}
+        }
+    }
+    Ok(Vec::new())
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {
@@ -147,8 +169,12 @@ impl<In: Transport> Connector<In> for TlsConnector {
             ureq::Error::Io(error) => other(error),
             error => error,
         })?;
-        let stream = StreamOwned { conn: connection, sock: socket };
-        Ok(Some(Either::B(TlsTransport { buffers: GrowingBuffers::default(), stream })))
+        Ok(Some(Either::B(TlsTransport {
+            buffers: GrowingBuffers::new(self.output_bytes),
+            stream: StreamOwned { conn: connection, sock: socket },
+            terms: self.terms.clone(),
+            is_refused: false,
+        })))
     }
 }
 
@@ -156,6 +182,98 @@ impl<In: Transport> Connector<In> for TlsConnector {
 pub(super) struct TlsTransport {
     buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
+    terms: Terms,
+    /// The server has answered: what is left of the request is needless, and what is left of it here is never sent.
+    is_refused: bool,
+}
+
+impl TlsTransport {
+    /// Sends what is encrypted. If something comes while there is no room, it is looked at.
+    fn flush(&mut self) -> Result<(), ureq::Error> {
+        while self.stream.conn.wants_write() && !self.is_refused {
+            let mut listening = Listening { socket: &mut self.stream.sock, came: None };
+            let written = self.stream.conn.write_tls(&mut listening);
+            match (listening.came, written) {
+                (Some(is_broken), written) => self.take_in(is_broken, written.err())?,
+                (None, written) => drop(written?),
+            }
+        }
+        Ok(())
+    }
+
+    /// What came may be a ticket, which is nothing, or the response. `is_broken`: nothing more can be sent, and whatever
+    /// response there is counts; without one it is `error` that ended the request.
+    fn take_in(&mut self, is_broken: bool, error: Option<io::Error>) -> Result<(), ureq::Error> {
+        loop {
+            match self.early() {
+                Early::Refusal => break,
+                Early::Unclear | Early::Other if is_broken => break,
+                // Its rest can wait until the request is sent.
+                Early::Other | Early::Encrypted => return Ok(()),
+                Early::Unclear | Early::Nothing | Early::End => {}
+            }
+            let read = self.stream.conn.read_tls(&mut self.stream.sock);
+            if is_broken && !matches!(read, Ok(1..)) {
+                return Err(error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()).into());
+            }
+            if read? == 0 {
+                break;
+            }
+            self.decrypt()?;
+            let has_more = self.stream.sock.get_mut().buffers().can_use_input();
+            if !is_broken && !has_more && self.early() != Early::Refusal {
+                return Ok(());
+            }
+        }
+        self.is_refused = true;
+        self.terms.use_up();
+        Ok(())
+    }
+
+    fn early(&mut self) -> Early {
+        Early::of(self.stream.conn.reader().into_first_chunk().unwrap_or_default())
+    }
+
+    fn decrypt(&mut self) -> io::Result<()> {
+        let decrypted = self.stream.conn.process_new_packets();
+        decrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Reads without sending anything.
+    fn read_only(&mut self) -> io::Result<usize> {
+        loop {
+            let room = self.buffers.input_append_buf();
+            match self.stream.conn.reader().read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            self.stream.conn.read_tls(&mut self.stream.sock)?;
+            self.decrypt()?;
+        }
+    }
+}
+
+/// Notices that something came while nothing more could be written.
+struct Listening<'a> {
+    socket: &'a mut TransportAdapter,
+    /// Whether the connection is broken, too.
+    came: Option<bool>,
+}
+
+impl Write for Listening<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let error = match self.socket.write(bytes) {
+            Ok(count) => return Ok(count),
+            Err(error) => error,
+        };
+        let Some(came) = SomethingCame::of(&error) else { return Err(error) };
+        self.came = Some(came.is_broken);
+        if came.sent > 0 { Ok(came.sent) } else { Err(error) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Transport for TlsTransport {
@@ -166,19 +284,28 @@ impl Transport for TlsTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.buffers.reset();
         self.stream.get_mut().set_timeout(timeout);
-        self.stream.write_all(&self.buffers.output()[..amount])?;
+        let mut sent = 0;
+        while sent < amount && !self.is_refused {
+            let rest = &self.buffers.output()[sent..amount];
+            sent += self.stream.conn.writer().write(rest)?;
+            self.flush()?;
+        }
         Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let count = self.stream.read(self.buffers.input_append_buf())?;
+        let count = if self.is_refused {
+            self.read_only()?
+        } else {
+            self.stream.read(self.buffers.input_append_buf())?
+        };
         self.buffers.input_appended(count);
         Ok(count > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        self.stream.get_mut().get_mut().is_open()
+        !self.is_refused && self.stream.get_mut().get_mut().is_open()
     }
 
     fn is_tls(&self) -> bool {

@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A certificate authority of ours.
 pub struct Authority {
@@ -45,6 +46,9 @@ pub struct Identity {
 pub fn localhost() -> CertificateParams {
     CertificateParams::new(vec!["localhost".to_owned(), "mcp.example".to_owned()]).unwrap()
 }
+
+/// Longer requests are refused before they are read.
+const LARGEST: usize = 8 << 20;
 
 /// Answers `initialize` and pings over TLS; counts what reaches it once the handshake is over.
 pub struct TlsServer {
@@ -93,16 +97,32 @@ fn serve(
     requests: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut received = Vec::new();
-    let mut piece = [0; 4096];
+    let mut piece = [0; 16 * 1024];
     loop {
         let count = stream.read(&mut piece)?;
         if count == 0 {
             return Ok(());
         }
         received.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&received).into_owned();
-        let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
-        if let Ok(message) = serde_json::from_str::<Value>(body) {
+        let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        if length > LARGEST {
+            let head = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\n";
+            stream.write_all(format!("{head}too large").as_bytes())?;
+            stream.flush()?;
+            // Reads nothing more, and does not hang up.
+            std::thread::park_timeout(Duration::from_secs(20));
+            return Ok(());
+        }
+        if received.len() < end + 4 + length {
+            continue;
+        }
+        let body = String::from_utf8_lossy(&received[end + 4..]).into_owned();
+        if let Ok(message) = serde_json::from_str::<Value>(&body) {
             received.clear();
             requests.fetch_add(1, Ordering::SeqCst);
             let result = match message["method"].as_str() {
