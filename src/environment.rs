@@ -2,30 +2,60 @@
 //!
 //! The only place that reads the process's environment; tests build one from pairs.
 
-use std::collections::HashMap;
+use crate::error::{Error, Kind};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A snapshot of the environment variables.
 #[derive(Clone, Default)]
 pub struct Environment {
+    /// What is not UTF-8 stands as U+FFFD, so that no variable that is set is ever taken for unset.
     variables: HashMap<String, String>,
+    /// Those that are not UTF-8, as they are.
+    unreadable: BTreeMap<String, OsString>,
 }
 
 impl Environment {
-    /// The variables of this process. One whose name or value is not UTF-8 counts as unset.
+    /// The variables of this process. What [`problems`](Environment::problems) names is not to be decided by.
     pub fn of_process() -> Environment {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        let all = std::env::vars_os();
-        Environment::from_pairs(all.filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        Environment::from_pairs(std::env::vars_os())
     }
 
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+    pub fn from_pairs<N: Into<OsString>, V: Into<OsString>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Environment {
-        Environment { variables: pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect() }
+        let mut environment = Environment::default();
+        for (name, value) in pairs {
+            // Nobody looks up a name that is not UTF-8.
+            let Ok(name) = name.into().into_string() else { continue };
+            let text = value.into().into_string().unwrap_or_else(|raw| {
+                let text = raw.to_string_lossy().into_owned();
+                environment.unreadable.insert(name.clone(), raw);
+                text
+            });
+            environment.variables.insert(name, text);
+        }
+        environment
+    }
+
+    /// An error for each variable that is not UTF-8 and may decide who signs, what is allowed or where messages go. It
+    /// names the variable and leaves its value out.
+    pub fn problems(&self) -> Vec<Error> {
+        let ours = self.unreadable.keys().filter(|name| is_ours(name));
+        let problem = |name: &String| {
+            Error::new(Kind::Usage, format!("{name} is not UTF-8"))
+                .context("configuration error")
+                .hint("write it in UTF-8, or unset it")
+        };
+        ours.map(problem).collect()
+    }
+
+    /// Whether a variable is UTF-8, if it is set.
+    pub fn is_readable(&self, name: &str) -> bool {
+        !self.unreadable.contains_key(name)
     }
 
     /// The value, ASCII white space at both ends removed; `None` when unset or blank.
@@ -39,11 +69,13 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// `$HOME`; on Windows `%USERPROFILE%` after it.
+    /// `$HOME`, on Windows `%USERPROFILE%` after it; these need not be UTF-8.
     pub fn home(&self) -> Option<&Path> {
-        let home =
-            self.get("HOME").or_else(|| if cfg!(windows) { self.get("USERPROFILE") } else { None });
-        home.map(Path::new)
+        let folder = |name| match self.unreadable.get(name) {
+            Some(raw) => Some(Path::new(raw)),
+            None => self.get(name).map(Path::new),
+        };
+        folder("HOME").or_else(|| if cfg!(windows) { folder("USERPROFILE") } else { None })
     }
 
     /// A path as AWS writes it: a leading `~/` is the home folder, `~user` is not anything.
@@ -56,6 +88,15 @@ impl Environment {
             _ => PathBuf::from(text),
         }
     }
+}
+
+/// All variables of the AWS SDKs and of MCP, and those of other programs that are looked at here.
+fn is_ours(name: &str) -> bool {
+    const OTHERS: [&str; 5] =
+        ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
+    name.starts_with("AWS_")
+        || name.starts_with("MCP_")
+        || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// Names only: a value may be a secret.
@@ -83,6 +124,23 @@ mod tests {
         assert_eq!(environment.path("~/.aws/config"), Path::new("/home/ann/.aws/config"));
         assert_eq!(environment.path("~bob/x"), Path::new("~bob/x"));
         assert_eq!(environment.path("/etc/x"), Path::new("/etc/x"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_utf_8_is_set_all_the_same_and_an_error_where_it_decides() {
+        use std::os::unix::ffi::OsStringExt;
+        let bad = || OsString::from_vec(b"w\xffrk".to_vec());
+        let names =
+            ["AWS_PROFILE", "MCP_READ_ONLY", "no_proxy", "HTTPS_PROXY", "LS_COLORS", "HOME"];
+        let environment = Environment::from_pairs(names.map(|name| (name, bad())));
+        let problems = environment.problems();
+        let problems: Vec<&str> = problems.iter().map(Error::message).collect();
+        let expected = ["AWS_PROFILE", "HTTPS_PROXY", "MCP_READ_ONLY", "no_proxy"];
+        assert_eq!(problems, expected.map(|n| format!("configuration error: {n} is not UTF-8")));
+        assert_eq!(environment.get("AWS_PROFILE"), Some("w\u{fffd}rk"));
+        assert!(!environment.is_readable("LS_COLORS") && environment.is_readable("UNSET"));
+        assert_eq!(environment.path("~/x"), Path::new(&bad()).join("x"));
     }
 
     #[test]

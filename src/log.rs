@@ -1,8 +1,9 @@
 //! `Log`: lines for people, on stderr or in a file. The only file that writes there.
 
 use crate::clock;
+use crate::file;
 use std::fmt::{Display, Write as _};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,17 +69,18 @@ enum Order {
 }
 
 impl Log {
-    /// To stderr, or to the end of `file`.
-    pub fn new(level: Level, format: Format, file: Option<&Path>) -> io::Result<Log> {
-        let sink = match file {
-            Some(path) => {
-                Sink::File(Mutex::new(OpenOptions::new().create(true).append(true).open(path)?))
+    /// To stderr, or to the end of the file at `path`. That is a regular file, so that writing to it waits for nobody, or the null
+    /// device.
+    pub fn new(level: Level, format: Format, path: Option<&Path>) -> io::Result<Log> {
+        let sink = match path {
+            Some(path) if path != Path::new("/dev/stderr") => {
+                Sink::File(Mutex::new(file::append(path)?))
             }
-            None => Sink::Stderr(OnceLock::new()),
+            _ => Sink::Stderr(OnceLock::new()),
         };
         let shared =
             Arc::new(Shared { sink, last: Mutex::default(), any_last: AtomicBool::new(false) });
-        Ok(Log { level, format, in_file: file.is_some(), shared })
+        Ok(Log { level, format, in_file: path.is_some(), shared })
     }
 
     /// Waits for what is on its way to stderr, but not for ever.

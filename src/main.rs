@@ -11,14 +11,14 @@ use sigv4_proxy::http::{CaBundle, Http, Limits};
 use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
 use sigv4_proxy::policy::Policy;
+use sigv4_proxy::process;
 use sigv4_proxy::profiles::Profiles;
 use sigv4_proxy::proxy::{self, End};
 use sigv4_proxy::upstream::Upstream;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 #[cfg(target_env = "musl")]
@@ -29,19 +29,27 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_SEARCHES: Duration = Duration::from_millis(150);
 
 fn main() -> ExitCode {
+    process::wait_for_children();
     let environment = Environment::of_process();
     let arguments = std::env::args_os().skip(1);
     let profile = |flag: Option<&str>| profile_settings(&environment, flag);
     match options::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Doctor { options, problems, as_json }) => {
+        Ok(Command::Doctor { options, mut problems, as_json }) => {
+            problems.extend(unknown_profiles(&options, &environment));
             doctor(&options, problems, as_json, environment)
         }
-        Ok(Command::Run(options)) => match run(&options, &environment) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&[error]),
-        },
+        Ok(Command::Run(options)) => {
+            let problems = unknown_profiles(&options, &environment);
+            if !problems.is_empty() {
+                return fail(&problems);
+            }
+            match run(&options, &environment) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&[error]),
+            }
+        }
         Err(errors) => fail(&errors),
     }
 }
@@ -76,7 +84,10 @@ fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }));
 
     let (end, ends) = channel();
-    watch_signals(end.clone());
+    let on_signal = end.clone();
+    process::watch_signals(move || {
+        let _ = on_signal.send(End::Signal);
+    });
     log.info(format_args!(
         "signing for {} in {} with {}, relaying to {}",
         options.service,
@@ -112,9 +123,21 @@ fn no_log_file(options: &Options, error: &io::Error) -> Error {
     Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
         match error.kind() {
             io::ErrorKind::NotFound => "name a file in a folder that exists",
-            _ => "name a file that can be written",
+            _ => "name a regular file that can be written",
         },
     )
+}
+
+/// Names among several profiles that nobody knows. Of one alone the credential chain tells, with each request: it may
+/// be made while we run.
+fn unknown_profiles(options: &Options, environment: &Environment) -> Vec<Error> {
+    let names = Some(&options.profiles).filter(|names| names.len() > 1);
+    let unknown = names.map(|names| credentials::unknown_profiles(environment, names));
+    let problem = |unknown: Error| {
+        let error = Error::new(Kind::Usage, unknown.message()).context("configuration error");
+        error.hint(unknown.what_to_do().unwrap_or("leave it out, or write it as in these files"))
+    };
+    unknown.into_iter().flatten().map(problem).collect()
 }
 
 /// What an AWS profile says beside credentials.
@@ -142,7 +165,7 @@ fn parts(
         read: options.read_timeout,
         write: options.write_timeout,
     };
-    let http = Http::new(&options.endpoint, limits, &ca_bundle);
+    let http = Http::new(&options.endpoint, limits, &ca_bundle, &environment);
     let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
     let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
     (Conversation::new(options, upstream, log), credentials)
@@ -173,7 +196,9 @@ fn doctor(
         problems.push(error);
         CaBundle::default()
     });
-    let (conversation, credentials) = parts(options, ca_bundle, environment, log.clone());
+    // What is looked at is the server's own answer to `initialize`.
+    let eager = Options { lazy: false, ..options.clone() };
+    let (conversation, credentials) = parts(&eager, ca_bundle, environment, log.clone());
     let doctor = Doctor {
         options,
         problems: &problems,
@@ -213,24 +238,6 @@ fn keep_memory_to_ourselves() {
         // An old kernel or a sandbox may refuse; then it is as it is for every other program.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
-}
-
-fn watch_signals(end: Sender<End>) {
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        // Without handlers signals end the process at once, which is the next best thing.
-        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]) else {
-            return;
-        };
-        thread::spawn(move || {
-            for _ in signals.forever() {
-                let _ = end.send(End::Signal);
-            }
-        });
-    }
-    #[cfg(not(unix))]
-    drop(end);
 }
 
 /// The descriptor itself: the standard library's buffers would copy every message once more.

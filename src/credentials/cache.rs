@@ -370,7 +370,7 @@ impl State {
 
     /// Remembers what was found. The same credentials stay the same `Arc`.
     fn settle(&mut self, found: Result<Credentials, Error>, notes: Notes, now: OffsetDateTime) {
-        let Notes { watch, mut warnings, passed_over } = notes;
+        let Notes { watch, mut warnings, passed_over, unreadable: _ } = notes;
         let old = self.held.take().filter(|held| is_valid(held, now));
         let result = match (old, found) {
             (old, Ok(new)) => {

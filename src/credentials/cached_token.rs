@@ -46,16 +46,22 @@ impl CachedToken {
         self.members.insert(name.to_owned(), Value::String(value.into()));
     }
 
-    /// Puts the file in place whole, so that no other process reads half of it, and for its owner alone.
+    /// Puts the file in place whole, so that no other process reads half of it, and for its owner alone. A symbolic
+    /// link stays one: what it leads to is replaced. A file that has gone is not brought back, for that is a logout.
     pub(super) fn write(&self, watch: &mut Watch) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let draft = folder.join(format!(".sigv4-proxy-{:016x}", random::number()));
-        let written = self.write_to(&draft).and_then(|()| fs::rename(&draft, &self.path));
-        if written.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
+        let written = fs::canonicalize(&self.path).and_then(|target| self.replace(&target));
         watch.wrote(&self.path);
         written
+    }
+
+    fn replace(&self, target: &Path) -> io::Result<()> {
+        let draft = format!(".sigv4-proxy-{:016x}", random::number());
+        let draft = target.with_file_name(draft);
+        let replaced = self.write_to(&draft).and_then(|()| fs::rename(&draft, target));
+        if replaced.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        replaced
     }
 
     fn write_to(&self, draft: &Path) -> io::Result<()> {

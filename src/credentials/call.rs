@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::endpoint::Endpoint;
+use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::{CaBundle, Cancel, Http, Limits, Request};
 use crate::random;
@@ -18,6 +19,8 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Network {
     pub(super) ca_bundle: CaBundle,
+    /// It may name a proxy.
+    pub(super) environment: Environment,
     /// Ends what is going on when the process ends.
     pub(super) cancel: Arc<Cancel>,
 }
@@ -108,7 +111,8 @@ impl Network {
             read: Some(policy.read),
             write: Some(policy.read),
         };
-        let http = Http::new(call.endpoint, limits, &self.ca_bundle).for_one_request();
+        let http =
+            Http::new(call.endpoint, limits, &self.ca_bundle, &self.environment).for_one_request();
         let url = call.endpoint.to_string();
         let request = Request {
             method: call.method,

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use super::cache::due;
 use super::call::Network;
 use super::endpoints::{Endpoints, Service, is_region};
-use super::files::{Location, Watch};
+use super::files::{self, Location, Watch};
 use super::profile::{Base, CredentialSource, Files, Plan, Profile, Role, Selection, WebIdentity};
 use super::sts::{CallerIdentity, Sts};
 use super::{
@@ -32,6 +32,8 @@ pub(super) struct Notes {
     pub(super) warnings: Vec<String>,
     /// The sources that were not asked, in their order, and why.
     pub(super) passed_over: Vec<String>,
+    /// Why a file that may hold profiles is not read.
+    pub(super) unreadable: Option<Error>,
 }
 
 /// The source that is being asked, for callers that do not wait for its answer. Clones share it.
@@ -94,7 +96,11 @@ impl Chain {
     ) -> Chain {
         Chain {
             files: [Location::config(&environment), Location::credentials(&environment)],
-            network: Network { ca_bundle: settings.ca_bundle.clone(), cancel },
+            network: Network {
+                ca_bundle: settings.ca_bundle.clone(),
+                environment: environment.clone(),
+                cancel,
+            },
             progress,
             session_name: format!("sigv4-proxy-{}", started.unix_timestamp()),
             environment,
@@ -117,10 +123,15 @@ impl Chain {
             self.steps.clear();
             self.sso_failure = None;
         }
-        // First of all, whoever answers: a mistyped profile or a broken file must not pass unseen.
+        // First of all, whoever answers: a variable that cannot be read, a mistyped profile or a broken file must not
+        // pass unseen.
+        if let Some(problem) = self.environment.problems().into_iter().next() {
+            return Err(problem);
+        }
         let files = read(&self.files, notes)?;
         let selected = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let profile = files.profile(&selected)?;
+        let found = files.profile(&selected);
+        let profile = found.map_err(|missing| notes.unreadable.clone().unwrap_or(missing))?;
         let allow_http = self.settings.allow_http;
         let endpoints = Endpoints::new(&self.environment, profile.as_ref(), allow_http);
         let walk = Walk { profile, selected: &selected, endpoints, now };
@@ -181,6 +192,10 @@ impl Chain {
             }
             let variable = "AWS_WEB_IDENTITY_TOKEN_FILE";
             notes.passed_over.push(format!("web identity: {variable} is not set"));
+        }
+        // What it holds might have signed, and the next source is somebody else.
+        if let Some(error) = notes.unreadable.take() {
+            return Err(error);
         }
         if let Some(profile) = &walk.profile
             && let Some(Plan { base, roles }) = profile.plan(&mut notes.warnings)?
@@ -343,10 +358,7 @@ impl Chain {
         walk: &Walk<'_>,
     ) -> Result<Credentials, Error> {
         let path = self.environment.path(&identity.token_file.to_string_lossy());
-        let token = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!("web identity token {}: {error}", path.display());
-            Error::new(Kind::Credentials, message)
-        })?;
+        let token = files::token(&path, "web identity token")?;
         self.sts(walk)?.assume_role_with_web_identity(identity, token.trim_end())
     }
 
@@ -442,17 +454,39 @@ pub fn profile_setting(
     setting: &str,
 ) -> Result<Option<String>, Error> {
     let locations = [Location::config(environment), Location::credentials(environment)];
-    let files = read(&locations, &mut Notes::default())?;
+    let mut notes = Notes::default();
+    let files = read(&locations, &mut notes)?;
+    notes.unreadable.map_or(Ok(()), Err)?;
     let selected = Selection::new(environment, profile);
     let profile = files.profile(&selected)?;
     Ok(profile.and_then(|profile| profile.get(setting)).map(str::to_owned))
 }
 
+/// An error for each of `names` that no profile has. There is none where the files cannot be read, which looking for
+/// credentials will tell.
+pub fn unknown_profiles(environment: &Environment, names: &[String]) -> Vec<Error> {
+    let locations = [Location::config(environment), Location::credentials(environment)];
+    let mut notes = Notes::default();
+    match read(&locations, &mut notes) {
+        Ok(files) if notes.unreadable.is_none() => {
+            let selected = names.iter().map(|name| Selection::new(environment, Some(name)));
+            selected.filter_map(|selected| files.profile(&selected).err()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Both files; of one that cannot be read nothing, and a note.
 fn read(locations: &[Location; 2], notes: &mut Notes) -> Result<Files, Error> {
     let [config, credentials] = locations;
-    let Notes { watch, warnings, .. } = notes;
-    let of_config = config.read(watch, warnings)?;
-    let of_credentials = credentials.read(watch, warnings)?;
+    let Notes { watch, warnings, unreadable, .. } = notes;
+    let mut bytes = |location: &Location| {
+        location.read(watch, warnings).unwrap_or_else(|error| {
+            unreadable.get_or_insert(error);
+            Vec::new()
+        })
+    };
+    let (of_config, of_credentials) = (bytes(config), bytes(credentials));
     Files::parse((&config.shown, &of_config), (&credentials.shown, &of_credentials))
 }
 

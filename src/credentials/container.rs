@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::call::{Call, Network, Policy};
-use super::{Credentials, Source, access_key, time_of};
+use super::{Credentials, Source, access_key, files, time_of};
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -95,8 +95,7 @@ fn token(environment: &Environment) -> Result<Option<String>, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let (variable, token) = match environment.get(TOKEN_FILE) {
         Some(path) => {
-            let token = std::fs::read_to_string(Path::new(path))
-                .map_err(|error| wrong(format!("token file {path}: {error}")))?;
+            let token = files::token(Path::new(path), "token file")?;
             (TOKEN_FILE, token)
         }
         None => match environment.get(TOKEN) {

@@ -2,7 +2,7 @@
 //! Knows nothing of what they hold.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,9 +11,13 @@ use time::{Duration, OffsetDateTime};
 
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
+use crate::file;
 
-/// The largest file that is read.
+/// The largest file that is read whole, in bytes.
 const LIMIT: u64 = 1024 * 1024;
+
+/// The largest file with a token alone, in bytes.
+const TOKEN_LIMIT: u64 = 64 * 1024;
 
 /// Where the config or the credentials file should be.
 #[derive(Clone, Debug)]
@@ -47,8 +51,8 @@ impl Location {
         }
     }
 
-    /// The bytes. A file that is absent or cannot be read counts as empty, with a warning where that may
-    /// surprise.
+    /// The bytes. A file that is absent counts as empty, with a warning where that may surprise; one that is there and
+    /// cannot be read is an error for whoever needs it.
     pub(super) fn read(
         &self,
         watch: &mut Watch,
@@ -61,18 +65,27 @@ impl Location {
         let shown = self.shown.display();
         match read {
             Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                Err(Error::new(Kind::Credentials, format!("{shown}: {error}")))
-            }
             Err(error) => {
                 let named =
                     self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
+                if self.exists() {
+                    let message = format!("{named}{shown}: {error}");
+                    let hint = "make it a file that can be read, or name another one";
+                    return Err(Error::new(Kind::Credentials, message).hint(hint));
+                }
                 if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
                     warnings.push(format!("{named}{shown}: {error}; it counts as empty"));
                 }
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Whether something is there that may hold profiles. A folder is none: Docker makes one where a file is mounted that
+    /// is missing.
+    fn exists(&self) -> bool {
+        let found = self.path.as_ref().and_then(|path| fs::metadata(path).ok());
+        found.is_some_and(|found| !found.is_dir())
     }
 }
 
@@ -151,22 +164,22 @@ impl Stamp {
     }
 }
 
+/// What a file holds that has a token and nothing else; `what` names the file in errors.
+pub(super) fn token(path: &Path, what: &str) -> Result<String, Error> {
+    let bytes = file::read(path, TOKEN_LIMIT);
+    let text =
+        bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8")));
+    text.map_err(|error| {
+        Error::new(Kind::Credentials, format!("{what} {}: {error}", path.display()))
+    })
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     // `/dev/null` is how people say "none".
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    // A pipe would block, and `/dev/stdin` is the client's.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT {
-        let message = format!("larger than {LIMIT} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(bytes)
+    file::read(path, LIMIT)
 }
 
 #[cfg(unix)]

@@ -19,7 +19,7 @@ mod sso;
 mod sts;
 
 pub use cache::CredentialCache;
-pub use chain::profile_setting;
+pub use chain::{profile_setting, unknown_profiles};
 pub use sts::CallerIdentity;
 
 use std::fmt;

@@ -322,8 +322,10 @@ impl Doctor<'_> {
         let discover = format!(
             r#"{{"jsonrpc":"2.0","id":"doctor-2","method":"server/discover","params":{{{META}}}}}"#
         );
-        if let (Kind::BadAnswer, Ok(hello)) =
-            (first_error.kind(), self.ask(&discover, Effort::Once))
+        // A server that takes any method for its own would answer as well, but without a version.
+        if first_error.kind() == Kind::BadAnswer
+            && let Ok(hello) = self.ask(&discover, Effort::Once)
+            && hello["supportedVersions"].as_array().is_some_and(|versions| !versions.is_empty())
         {
             let found = "no session is needed: the server answers server/discover (2026-07-28)";
             let finding = Finding::new(Check::Initialize, Verdict::Pass, found);

@@ -23,6 +23,7 @@ pub use probe::{Handshake, Probe};
 pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;
+use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::large::{make_room, used_buffer};
 use crate::signing::Header;
@@ -30,7 +31,7 @@ use cancel::cancelled;
 use connection::{Connection, head_bytes};
 use pool::{LONGEST_IDLE, Pool, Rest};
 use resolver::RememberingResolver;
-use route::{Route, proxy_of_environment};
+use route::Route;
 use scarce::NotConnected;
 use std::fmt;
 use std::io::{self, Read};
@@ -94,8 +95,14 @@ pub struct Http {
 }
 
 impl Http {
-    /// The certificates of `ca_bundle` are trusted beside Mozilla's.
-    pub fn new(endpoint: &Endpoint, limits: Limits, ca_bundle: &CaBundle) -> Http {
+    /// The certificates of `ca_bundle` are trusted beside Mozilla's; `environment` may name a proxy.
+    pub fn new(
+        endpoint: &Endpoint,
+        limits: Limits,
+        ca_bundle: &CaBundle,
+        environment: &Environment,
+    ) -> Http {
+        let route = Route::new(endpoint, environment);
         let mut config = Config::builder()
             .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
             .accept("")
@@ -114,12 +121,13 @@ impl Http {
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
             .timeout_per_write(limits.write);
-        config = config.proxy(if endpoint.is_local() { None } else { proxy_of_environment() });
+        // ureq would look into the environment itself.
+        config = config.proxy(route.proxy().cloned());
         let config = config.build();
         Http {
             limits,
             host: endpoint.authority(),
-            route: Route::new(&config, endpoint),
+            route,
             config,
             resolver: RememberingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
@@ -467,7 +475,7 @@ mod tests {
         assert!(cancel.sleep(Duration::from_secs(60)));
         let endpoint = Endpoint::parse("http://127.0.0.1:9/").expect("a URL");
         let limits = Limits { connect: None, read: None, write: None };
-        let http = Http::new(&endpoint, limits, &CaBundle::default());
+        let http = Http::new(&endpoint, limits, &CaBundle::default(), &Environment::default());
         let request = Request {
             method: "GET",
             url: "http://127.0.0.1:9/",

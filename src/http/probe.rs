@@ -69,7 +69,8 @@ impl Probe<'_> {
         Ok(match &self.http.route {
             Route::Direct => "none: requests go straight to the server".to_owned(),
             Route::Spared => "NO_PROXY names this host: requests go straight to it".to_owned(),
-            Route::Through(proxy) => {
+            Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
+            Route::Through { proxy, .. } => {
                 let user = match (proxy.username(), proxy.password()) {
                     (None, _) => "",
                     (Some(_), None) => ", with a user name",
@@ -86,9 +87,9 @@ impl Probe<'_> {
 
     /// Who is connected to: the server, or the proxy.
     pub fn next_hop(&self) -> (&str, u16) {
-        match &self.http.route {
-            Route::Through(proxy) => (proxy.host(), proxy.port()),
-            _ => (&self.host, self.port),
+        match self.http.route.proxy() {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (&self.host, self.port),
         }
     }
 

@@ -6,7 +6,6 @@ use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, words_of};
 use std::io;
-use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
 
@@ -20,49 +19,70 @@ pub(super) enum Route {
     Direct,
     /// There is a proxy, but not for this host.
     Spared,
-    Through(Proxy),
+    Through {
+        proxy: Proxy,
+        /// The variable that names it.
+        variable: &'static str,
+    },
+    /// What this variable holds is not the URL of a proxy.
+    Unreadable(&'static str),
 }
 
 impl Route {
-    pub(super) fn new(config: &Config, endpoint: &Endpoint) -> Route {
+    /// As ureq would go, with three differences. Of a proxy of SOCKS and one of HTTP, which programs name side by side,
+    /// it is that of HTTP. `NO_PROXY` may have blanks behind its commas. And what cannot be read is an error, not the way
+    /// without a proxy.
+    pub(super) fn new(endpoint: &Endpoint, environment: &Environment) -> Route {
+        let named = VARIABLES.into_iter().filter_map(|name| {
+            let url = environment.get(name).filter(|_| !endpoint.is_local())?;
+            Some((name, Proxy::new(url).ok()))
+        });
+        // The first of those that are worth most.
+        let worth = |proxy: &Option<Proxy>| match proxy {
+            Some(proxy) if !is_socks(proxy) => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        let Some((variable, proxy)) = named.min_by_key(|(_, proxy)| worth(proxy)) else {
+            return Route::Direct;
+        };
+        let hosts = environment.first(&["NO_PROXY", "no_proxy"]).map_or("", |(_, hosts)| hosts);
         let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
-        match config.proxy() {
-            None => Route::Direct,
-            Some(proxy) if proxy.is_no_proxy(&uri) => Route::Spared,
-            Some(proxy) => Route::Through(proxy.clone()),
+        // Only a proxy can tell for which hosts it is not.
+        let some_proxy = proxy.clone().or_else(|| Proxy::new("http://localhost").ok());
+        match (proxy, some_proxy.and_then(|some_proxy| sparing(&some_proxy, hosts))) {
+            (_, Some(sparing)) if sparing.is_no_proxy(&uri) => Route::Spared,
+            (Some(_), Some(proxy)) => Route::Through { proxy, variable },
+            _ => Route::Unreadable(variable),
         }
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
         match self {
-            Route::Direct | Route::Spared => None,
-            Route::Through(proxy) => Some(proxy),
+            Route::Through { proxy, .. } => Some(proxy),
+            Route::Direct | Route::Spared | Route::Unreadable(_) => None,
         }
     }
 
     /// The variable that names the proxy; the usual one where none does.
     pub(super) fn variable(&self) -> &'static str {
-        let Some(proxy) = self.proxy() else { return "HTTPS_PROXY" };
-        let environment = Environment::of_process();
-        let place = |proxy: &Proxy| (proxy.protocol(), proxy.host().to_owned(), proxy.port());
-        let names_it = |name: &&str| {
-            let named = environment.get(name).and_then(|value| Proxy::new(value).ok());
-            named.is_some_and(|named| place(&named) == place(proxy))
-        };
-        VARIABLES.into_iter().find(names_it).unwrap_or("HTTPS_PROXY")
+        match self {
+            Route::Through { variable, .. } | Route::Unreadable(variable) => variable,
+            Route::Direct | Route::Spared => "HTTPS_PROXY",
+        }
     }
 
     /// Why the proxy cannot be used at all.
     pub(super) fn check(&self) -> Result<(), Error> {
-        match self.proxy() {
-            Some(proxy) if is_socks(proxy) => {
-                let (variable, protocol) = (self.variable(), proxy.protocol().to_string());
-                let protocol = protocol.to_lowercase();
-                let what = format!("{variable}: {protocol} is not supported");
-                Err(Error::new(Kind::Usage, what).hint("name an http:// proxy").unsent())
+        let what = match self {
+            Route::Through { proxy, variable } if is_socks(proxy) => {
+                let protocol = proxy.protocol().to_string().to_lowercase();
+                format!("{variable}: {protocol} is not supported")
             }
-            _ => Ok(()),
-        }
+            Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
+            _ => return Ok(()),
+        };
+        Err(Error::new(Kind::Usage, what).hint("name an http:// proxy").unsent())
     }
 
     /// Who is connected to, as messages name it; `server` is how they name the server.
@@ -136,23 +156,17 @@ impl Route {
     }
 }
 
-/// What ureq would take from the environment, with two differences. Where that is a proxy of SOCKS and another variable
-/// names one of HTTP, as programs that set all of them do, it is that one. And `NO_PROXY` may have blanks behind its commas.
-pub(super) fn proxy_of_environment() -> Option<Proxy> {
-    let first = Proxy::try_from_env()?;
-    let environment = Environment::of_process();
-    let named = VARIABLES.into_iter().filter_map(|name| Proxy::new(environment.get(name)?).ok());
-    let Some(usable) = named.into_iter().find(|proxy| !is_socks(proxy)) else { return Some(first) };
-    let mut built = Proxy::builder(usable.protocol()).host(usable.host()).port(usable.port());
-    if let Some(user) = usable.username() {
+/// The same proxy, but not for the hosts of `NO_PROXY`.
+fn sparing(proxy: &Proxy, hosts: &str) -> Option<Proxy> {
+    let mut built = Proxy::builder(proxy.protocol()).host(proxy.host()).port(proxy.port());
+    if let Some(user) = proxy.username() {
         built = built.username(user);
     }
-    if let Some(password) = usable.password() {
+    if let Some(password) = proxy.password() {
         built = built.password(password);
     }
-    let spared = environment.first(&["NO_PROXY", "no_proxy"]).map_or("", |(_, hosts)| hosts);
-    let spared = spared.split(',').map(str::trim).filter(|host| !host.is_empty());
-    spared.fold(built, ProxyBuilder::no_proxy).build().ok()
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+    hosts.fold(built, ProxyBuilder::no_proxy).build().ok()
 }
 
 /// ureq is built without them, and would go straight to the server.

@@ -11,6 +11,7 @@ use super::scarce::{NotConnected, Scarce};
 use super::tcp::time_left;
 use super::terms::Terms;
 use crate::error::{Error, Kind, words_of};
+use crate::file;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
@@ -38,6 +39,9 @@ const SYSTEM_BUNDLES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
+/// The largest bundle, in bytes. All of the world's public authorities together take less than one MiB.
+const BUNDLE_LIMIT: u64 = 16 * 1024 * 1024;
+
 /// Certificate authorities that the user trusts beside all others. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct CaBundle(Arc<[CertificateDer<'static>]>);
@@ -49,7 +53,7 @@ impl CaBundle {
             Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
                 .hint("name a readable PEM file")
         };
-        let pem = std::fs::read(path).map_err(|error| wrong(words_of(&error)))?;
+        let pem = file::read(path, BUNDLE_LIMIT).map_err(|error| wrong(words_of(&error)))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
         if certificates.is_empty() {
@@ -136,7 +140,7 @@ pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ur
 /// Fails only where there will be one a moment later: what is trusted is decided once.
 fn system_bundle() -> Result<Vec<CertificateDer<'static>>, NotConnected> {
     for path in SYSTEM_BUNDLES {
-        match std::fs::read(path) {
+        match file::read(Path::new(path), BUNDLE_LIMIT) {
             Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
             Err(error) if Scarce::of(&error).is_some() => return Err(NotConnected(error)),
             Err(_) => {}

@@ -95,6 +95,12 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
                 &format!("set {variable} or take the header out"),
             ));
         };
+        if !environment.is_readable(variable) {
+            return Err(wrong(
+                &format!("the header {name} needs the variable {variable}, which is not UTF-8"),
+                &format!("write {variable} in UTF-8 or take the header out"),
+            ));
+        }
         text.push_str(before);
         text.push_str(found);
         rest = after;

@@ -179,8 +179,10 @@ pub fn parse(
     if as_json.is_some() && !is_doctor {
         reading.report(Key::Json, wrong("--json goes only with doctor", "leave it out"));
     }
-    let (options, problems) = reading.options(profile);
+    let (options, problems_of_values) = reading.options(profile);
     let options = Box::new(Options { without_meaning, ..options });
+    let problems: Vec<Error> =
+        environment.problems().into_iter().chain(problems_of_values).collect();
     if !not_understood.is_empty() {
         // All at once, so that they can be mended at once.
         return Err(not_understood.into_iter().chain(problems).collect());

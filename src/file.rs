@@ -1,0 +1,142 @@
+//! Files that users and variables name. Only regular files are opened, and opening never waits: a pipe would block until
+//! somebody writes, `/dev/stdin` is the client's, and a device has no end.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// The bytes of a file that has at most `limit`; of a larger one `io::ErrorKind::FileTooLarge`.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open(path, OpenOptions::new().read(true), Metadata::is_file)?;
+    let too_large = || {
+        let message = format!("larger than {limit} bytes");
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
+    };
+    if file.metadata()?.len() > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    // It may have grown; and what stands under /proc claims to be empty.
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// A file to append to. One that is made is its owner's alone; the null device will do as well.
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    open(path, &mut options, |metadata| metadata.is_file() || is_null_device(metadata))
+}
+
+/// Opens what `fits`. It is looked at before, since opening alone has effects on some devices, and again once it is
+/// open, since it may have been replaced in between.
+fn open(path: &Path, options: &mut OpenOptions, fits: fn(&Metadata) -> bool) -> io::Result<File> {
+    let not_regular = || Err(io::Error::other("not a regular file"));
+    match fs::metadata(path) {
+        Ok(metadata) if !fits(&metadata) => return not_regular(),
+        // Whether that is an error depends on whether the file may be made.
+        Ok(_) | Err(_) => {}
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if fits(&file.metadata()?) { Ok(file) } else { not_regular() }
+}
+
+#[cfg(unix)]
+fn is_null_device(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    metadata.file_type().is_char_device()
+        && fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == metadata.rdev())
+}
+
+#[cfg(not(unix))]
+fn is_null_device(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    /// An empty folder for one test.
+    fn folder(test: &str) -> PathBuf {
+        let name = format!("sigv4-proxy-{}-{test}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    fn fifo(path: &Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }
+
+    #[test]
+    fn reading() {
+        let folder = folder("reading");
+        let file = folder.join("file");
+        fs::write(&file, "12345678").unwrap();
+        assert_eq!(read(&file, 8).unwrap(), b"12345678");
+        assert_eq!(read(&file, 7).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let link = folder.join("link");
+        symlink("file", &link).unwrap();
+        assert_eq!(read(&link, 8).unwrap(), b"12345678");
+        let absent = read(&folder.join("absent"), 8).unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
+
+        fs::File::create(folder.join("sparse")).unwrap().set_len(8 << 30).unwrap();
+        let sparse = read(&folder.join("sparse"), 1 << 20).unwrap_err();
+        assert_eq!(sparse.kind(), io::ErrorKind::FileTooLarge);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let folder = folder("refused");
+        let pipe = folder.join("pipe");
+        fifo(&pipe);
+        symlink("pipe", folder.join("link")).unwrap();
+        for path in [&folder, &pipe, &folder.join("link"), Path::new("/dev/zero")] {
+            for error in [read(path, 8).unwrap_err(), append(path).unwrap_err()] {
+                assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
+            }
+        }
+        let looped = folder.join("loop");
+        symlink("loop", &looped).unwrap();
+        assert!(read(&looped, 8).is_err() && append(&looped).is_err());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn appending() {
+        use std::io::Write as _;
+        let folder = folder("appending");
+        let made = folder.join("made");
+        for _ in 0..2 {
+            append(&made).unwrap().write_all(b"line\n").unwrap();
+        }
+        assert_eq!(fs::read(&made).unwrap(), b"line\nline\n");
+        assert_eq!(fs::metadata(&made).unwrap().mode() & 0o077, 0);
+
+        let existing = folder.join("existing");
+        fs::write(&existing, "").unwrap();
+        fs::set_permissions(&existing, fs::Permissions::from_mode(0o644)).unwrap();
+        append(&existing).unwrap();
+        assert_eq!(fs::metadata(&existing).unwrap().mode() & 0o777, 0o644);
+        assert!(append(Path::new("/dev/null")).is_ok());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,57 @@
+//! The signals of the process, as its parent left them.
+
+/// Waits of the process for its children work, also where the parent had ignored SIGCHLD, which children inherit. Call it
+/// before the first of them is started.
+pub fn wait_for_children() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGCHLD;
+        use std::sync::Arc;
+        use std::sync::atomic::AtomicBool;
+        // A handler that does nothing is as good as none, and children do not inherit it. Where nothing ignores the
+        // signal, none is needed, and no call is interrupted.
+        if is_ignored(SIGCHLD) != Some(false) {
+            let _ = signal_hook::flag::register(SIGCHLD, Arc::<AtomicBool>::default());
+        }
+    }
+}
+
+/// Calls `end` for each SIGTERM, SIGINT and SIGHUP. The latter two stay ignored if the parent had ignored them, as
+/// `nohup` and shells do for what runs in the background.
+pub fn watch_signals(end: impl Fn() + Send + 'static) {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let kept = [SIGHUP, SIGINT].into_iter().filter(|signal| is_ignored(*signal) != Some(true));
+        // Without handlers signals end the process at once, which is the next best thing.
+        let Ok(mut signals) = signal_hook::iterator::Signals::new(kept.chain([SIGTERM])) else {
+            return;
+        };
+        std::thread::spawn(move || signals.forever().for_each(|_| end()));
+    }
+    #[cfg(not(unix))]
+    drop(end);
+}
+
+/// Whether a signal is ignored; `None` where the system does not say. Only `sigaction` could tell everywhere, and that is
+/// unsafe.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> Option<bool> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use signal_hook::consts::{SIGPIPE, SIGTERM};
+
+    #[test]
+    fn what_is_ignored() {
+        // Rust ignores it in every program.
+        assert_eq!(is_ignored(SIGPIPE), Some(true));
+        assert_eq!(is_ignored(SIGTERM), Some(false));
+    }
+}
