@@ -80,6 +80,11 @@ impl<R: Read> EventStream<R> {
         }
     }
 
+    /// What is read from.
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// The last `id` seen on this stream.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()

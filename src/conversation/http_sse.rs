@@ -1,62 +1,67 @@
 //! `HttpSse`: the transport of 2024-11-05. Messages go out by POST; everything comes back on one GET stream.
 //!
-//! The thread that sent `initialize` reads that stream to its end, which is the session's.
+//! The thread that sent `initialize` reads that stream to its end, which is the session's. Until it is answered the stream
+//! belongs to that call, with its time limit and its cancellation; from then on to the session.
 
 use super::failed::{Failed, Sent};
 use super::{Conversation, Errand, is_idempotent};
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::event_stream::{Event, EventStream};
+use crate::event_stream::EventStream;
 use crate::http::{Answer, Cancel, read_error};
 use crate::members::Members;
 use crate::message::Id;
+use crate::monitor::{Monitor, WaitError};
 use crate::relay::{Deliver, is_event_stream};
 use crate::session::Session;
 use crate::upstream::{Outgoing, Place};
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The server must say within this time where to send messages.
 const ENDPOINT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often a call that waits looks whether it was cancelled. Nothing else could wake it.
-const GLANCE: Duration = Duration::from_millis(100);
-
 #[derive(Debug)]
 pub(super) struct HttpSse {
     place: Place,
-    inbox: Mutex<Inbox>,
-    changed: Condvar,
+    inbox: Arc<Monitor<Inbox>>,
+    /// Ends the stream, and with it the session.
+    stream: Arc<Cancel>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inbox {
     /// Ids that somebody waits for.
     expected: Vec<Id>,
+    /// One for each of them at most.
     answers: VecDeque<(Id, String)>,
     is_over: bool,
 }
 
 impl HttpSse {
-    fn new(place: Place) -> HttpSse {
-        HttpSse { place, inbox: Mutex::default(), changed: Condvar::new() }
+    fn new(place: Place, stream: Arc<Cancel>) -> HttpSse {
+        HttpSse { place, inbox: Monitor::new(Inbox::default()), stream }
+    }
+
+    /// Ends the session.
+    pub(super) fn close(&self) {
+        self.stream.cancel();
     }
 
     /// An answer came; it is kept if somebody waits for it.
     fn put(&self, text: String) {
         let members = Members::of(text.as_bytes()).ok();
-        let id = members.and_then(|members| members.id.and_then(Id::from_json));
-        let mut inbox = self.inbox();
-        if let Some(id) = id
-            && inbox.expected.contains(&id)
-        {
-            inbox.answers.push_back((id, text));
-            drop(inbox);
-            self.changed.notify_all();
-        }
+        let Some(id) = members.and_then(|members| members.id.and_then(Id::from_json)) else {
+            return;
+        };
+        self.inbox.update(|inbox| {
+            let is_first = inbox.answers.iter().all(|(answered, _)| *answered != id);
+            if is_first && inbox.expected.contains(&id) {
+                inbox.answers.push_back((id, text));
+            }
+        });
     }
 
     /// The next answer to one of these.
@@ -66,34 +71,20 @@ impl HttpSse {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<String, Error> {
-        let mut inbox = self.inbox();
-        loop {
-            if let Some(at) = inbox.answers.iter().position(|(id, _)| ids.contains(id))
-                && let Some((_, text)) = inbox.answers.remove(at)
-            {
-                return Ok(text);
+        let taken = self.inbox.wait(deadline, cancel, |inbox| {
+            let at = inbox.answers.iter().position(|(id, _)| ids.contains(id));
+            match at.and_then(|at| inbox.answers.remove(at)) {
+                Some((_, text)) => Some(Some(text)),
+                None => inbox.is_over.then_some(None),
             }
-            if cancel.is_cancelled() {
-                return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
-            }
-            if inbox.is_over {
-                return Err(Error::new(
-                    Kind::Unreachable,
-                    "the event stream of the server ended, and the session with it",
-                )
-                .hint("restart the server in the MCP client"));
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::new(Kind::TimedOut, "the time limit of the request passed")
-                    .hint("raise --timeout, or --tool-timeout for tools/call"));
-            }
-            (inbox, _) =
-                self.changed.wait_timeout(inbox, GLANCE).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        taken.map_err(wait_ended)?.ok_or_else(|| {
+            Error::new(
+                Kind::Unreachable,
+                "the event stream of the server ended, and the session with it",
+            )
+            .hint("restart the server in the MCP client")
+        })
     }
 }
 
@@ -102,27 +93,46 @@ struct Expected<'a>(&'a HttpSse, &'a [Id]);
 
 impl<'a> Expected<'a> {
     fn new(http_sse: &'a HttpSse, ids: &'a [Id]) -> Expected<'a> {
-        http_sse.inbox().expected.extend_from_slice(ids);
+        http_sse.inbox.lock().expected.extend_from_slice(ids);
         Expected(http_sse, ids)
     }
 }
 
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
-        let mut inbox = self.0.inbox();
+        let mut inbox = self.0.inbox.lock();
         inbox.expected.retain(|id| !self.1.contains(id));
         inbox.answers.retain(|(id, _)| !self.1.contains(id));
     }
 }
 
 /// The session ends with its stream, however that ends.
-struct UntilOver<'a>(&'a Conversation, Arc<HttpSse>);
+struct UntilOver<'a> {
+    conversation: &'a Conversation,
+    http_sse: Arc<HttpSse>,
+    /// What there was before, and is again unless this one is begun.
+    before: Option<Arc<HttpSse>>,
+    is_begun: Cell<bool>,
+}
+
+impl UntilOver<'_> {
+    /// The server has answered `initialize` with a version.
+    fn begun(&self) {
+        self.is_begun.set(true);
+        if let Some(before) = &self.before {
+            before.close();
+        }
+    }
+}
 
 impl Drop for UntilOver<'_> {
     fn drop(&mut self) {
-        self.1.inbox().is_over = true;
-        self.1.changed.notify_all();
-        self.0.log.debug("the event stream of the server ended");
+        self.http_sse.inbox.update(|inbox| inbox.is_over = true);
+        if self.is_begun.get() {
+            self.conversation.log.debug("the event stream of the server ended");
+        } else {
+            self.conversation.put_back_http_sse(&self.http_sse, self.before.take());
+        }
     }
 }
 
@@ -137,37 +147,44 @@ impl Conversation {
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Box<Failed>> {
         let Errand { message, cancel, deadline, .. } = *errand;
-        let stream = self.upstream.get(&Session::default(), None, None, true, cancel);
-        let stream = match stream {
+        let stream = Cancel::new();
+        let ending = Arc::clone(&stream);
+        let until_answered = cancel.on_cancel(move || ending.cancel());
+        let limit = [deadline, Instant::now().checked_add(ENDPOINT_LIMIT)];
+        let limit = limit.into_iter().flatten().min();
+        let opened = self.upstream.get(&Session::default(), None, limit, true, &stream);
+        let opened = match opened {
             Ok(answer) if answer.status() == 200 && is_event_stream(&answer) => answer,
+            Err(error) if error.kind() == Kind::Cancelled => return Err(Failed::for_good(error)),
             _ => return Err(refusal),
         };
-        let mut events = EventStream::new(stream, self.max_message_bytes, read_error);
-        let endpoint = match first_event(&mut events, cancel) {
-            Some(event) if event.name == "endpoint" => {
-                let reference = String::from_utf8_lossy(&event.data).into_owned();
-                self.upstream.endpoint().join(&reference).map_err(|error| {
-                    Failed::for_good(Error::new(
-                        Kind::BadAnswer,
-                        format!("the server's endpoint event is not followed: {}", error.message()),
-                    ))
-                })?
-            }
-            _ => return Err(refusal),
+        let mut events = EventStream::new(opened, self.max_message_bytes, read_error);
+        let place = match self.endpoint_of(&mut events) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Err(refusal),
+            Err(_) if stream.is_cancelled() => return Err(cancelled()),
+            Err(error) => return Err(Failed::for_good(error)),
         };
-        self.log.debug(format_args!("the server speaks HTTP+SSE (2024-11-05) at {endpoint}"));
-        let http_sse = Arc::new(HttpSse::new(self.upstream.place_at(&endpoint)));
-        let _until_over = UntilOver(self, Arc::clone(&http_sse));
-        let account = credentials.account.as_deref();
-        self.upstream.session_mut(|session| session.begin(None, account));
-        self.set_http_sse(Some(Arc::clone(&http_sse)));
+        events.reader().set_deadline(deadline);
+        let http_sse = Arc::new(HttpSse::new(place, Arc::clone(&stream)));
+        let session = UntilOver {
+            conversation: self,
+            before: self.set_http_sse(Some(Arc::clone(&http_sse))),
+            http_sse: Arc::clone(&http_sse),
+            is_begun: Cell::new(false),
+        };
         self.post_by_http_sse(&http_sse, errand, credentials)?;
 
-        let on_version = |version| self.session_is_begun(message, version);
+        let on_version = |version| {
+            session.begun();
+            self.upstream.session_mut(|s| s.begin(None, credentials.account.as_deref()));
+            self.session_is_begun(message, version);
+        };
         let on_stray = |text| http_sse.put(text);
         let mut relay = self.relay(message, Some(&on_version), deliver);
         relay.on_stray = Some(&on_stray);
         relay.held_back = &[];
+        let mut until_answered = Some(until_answered);
         loop {
             match events.next_event() {
                 Ok(Some(event)) if event.is_message() => {
@@ -175,14 +192,47 @@ impl Conversation {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) if relay.is_done() => return Ok(()),
+                Ok(None) | Err(_) if stream.is_cancelled() => return Err(cancelled()),
                 Ok(None) => return Err(refusal),
                 Err(error) => return Err(Failed::for_good(error)),
             }
-            if !relay.is_done() && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let error = Error::new(Kind::TimedOut, "the time limit of the request passed");
-                return Err(Failed::for_good(error.hint("raise --timeout")));
+            if relay.is_done() && until_answered.take().is_some() {
+                if !session.is_begun.get() {
+                    return Ok(());
+                }
+                events.reader().set_deadline(None);
             }
         }
+    }
+
+    /// Unless another has been begun in place of `failed`.
+    fn put_back_http_sse(&self, failed: &Arc<HttpSse>, before: Option<Arc<HttpSse>>) {
+        let mut present = self.http_sse.write().unwrap_or_else(PoisonError::into_inner);
+        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, failed)) {
+            *present = before;
+        }
+    }
+
+    /// Where the server wants messages; `None` where it says something else first, or nothing.
+    fn endpoint_of(&self, events: &mut EventStream<Answer<'_>>) -> Result<Option<Place>, Error> {
+        let event = match events.next_event() {
+            Ok(Some(event)) if event.name == "endpoint" => event,
+            Err(error) if error.kind() == Kind::TimedOut => {
+                let what = "the server's event stream did not say in time where to send messages";
+                return Err(Error::new(Kind::TimedOut, what).hint(
+                    "is this the URL of an MCP endpoint? raise --timeout if the server is slow",
+                ));
+            }
+            _ => return Ok(None),
+        };
+        let reference = String::from_utf8_lossy(&event.data);
+        let endpoint = self.upstream.endpoint().join(&reference).map_err(|error| {
+            let why = error.message();
+            let what = format!("the server's endpoint event is not followed: {why}");
+            Error::new(Kind::BadAnswer, what)
+        })?;
+        self.log.debug(format_args!("the server speaks HTTP+SSE (2024-11-05) at {endpoint}"));
+        Ok(Some(self.upstream.place_at(&endpoint)))
     }
 
     /// A message to such a server, and its answers from the stream that another thread reads.
@@ -242,17 +292,14 @@ impl Conversation {
     }
 }
 
-/// The first event, if it comes in time. If it does not, the call is over.
-fn first_event(events: &mut EventStream<Answer<'_>>, cancel: &Cancel) -> Option<Event> {
-    let (came, waits) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            if waits.recv_timeout(ENDPOINT_LIMIT) == Err(RecvTimeoutError::Timeout) {
-                cancel.cancel();
-            }
-        });
-        let event = events.next_event();
-        drop(came);
-        event.ok().flatten()
-    })
+fn cancelled() -> Box<Failed> {
+    Failed::for_good(wait_ended(WaitError::Cancelled))
+}
+
+fn wait_ended(error: WaitError) -> Error {
+    match error {
+        WaitError::Cancelled => Error::new(Kind::Cancelled, "the call was cancelled"),
+        WaitError::TimedOut => Error::new(Kind::TimedOut, "the time limit of the request passed")
+            .hint("raise --timeout, or --tool-timeout for tools/call"),
+    }
 }

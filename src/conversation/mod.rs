@@ -361,7 +361,9 @@ impl Conversation {
         if is_initialize {
             let account = credentials.account.as_deref();
             self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
-            self.set_http_sse(None);
+            if let Some(before) = self.set_http_sse(None) {
+                before.close();
+            }
         } else if has_session && sent.session.id().is_none() {
             let id = answer.header("mcp-session-id");
             if id.is_some() {
@@ -497,8 +499,10 @@ impl Conversation {
         self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_http_sse(&self, http_sse: Option<Arc<HttpSse>>) {
-        *self.http_sse.write().unwrap_or_else(PoisonError::into_inner) = http_sse;
+    /// What it was before.
+    fn set_http_sse(&self, http_sse: Option<Arc<HttpSse>>) -> Option<Arc<HttpSse>> {
+        let mut present = self.http_sse.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut present, http_sse)
     }
 }
 

@@ -146,3 +146,80 @@ fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
     program.silent_for(Duration::from_millis(200));
     assert_eq!(program.close().code, Some(0));
 }
+
+#[test]
+fn initialize_is_answered_in_time_wherever_the_server_stops() {
+    let stream = |more: &str, beats: usize| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        let beat = (Duration::from_millis(50), b": beat\n\n".to_vec());
+        let first = (Duration::ZERO, format!("{head}{more}").into_bytes());
+        Reply::RawPieces(std::iter::once(first).chain(std::iter::repeat_n(beat, beats)).collect())
+    };
+    let endpoint = "event: endpoint\ndata: /messages\n\n";
+    let accepted = Reply::Status { code: 202, headers: vec![], body: vec![] };
+    let cases: [(&str, Reply, Option<Reply>); 6] = [
+        ("GET is not answered", Reply::Hang, None),
+        ("no endpoint, silent", stream("", 0), None),
+        ("no endpoint, comments", stream("", 100), None),
+        ("POST is not answered", stream(endpoint, 100), Some(Reply::Hang)),
+        ("no answer, comments", stream(endpoint, 100), Some(accepted.clone())),
+        ("no answer, proper stream", Reply::Proper, Some(accepted)),
+    ];
+    let check = |what: &str, get: Reply, post: Option<Reply>| {
+        let server = old_server();
+        server.reply_next("GET", get);
+        server.reply_next("initialize", Reply::Proper);
+        if let Some(post) = post {
+            server.reply_next("initialize", post);
+        }
+        let mut program = Launch::to(&server.url("/sse")).arg("--timeout=500ms").start();
+        let begun = std::time::Instant::now();
+        let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+        assert!(answer["error"].is_object(), "{what}: {answer}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{what}: {:?}", begun.elapsed());
+        // The next one succeeds, and its stream outlives the limit.
+        server.forget_script();
+        program.shake_hands();
+        std::thread::park_timeout(Duration::from_millis(550));
+        let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&sum), "2", "{what}");
+        assert_eq!(program.close().code, Some(0), "{what}");
+    };
+    std::thread::scope(|scope| {
+        for (what, get, post) in cases {
+            scope.spawn(move || check(what, get, post));
+        }
+    });
+}
+
+#[test]
+fn a_failed_initialize_leaves_the_session_as_it_was_and_a_new_one_ends_it() {
+    let server = old_server();
+    let mut program = started(&server);
+    let open = || {
+        let gets = server.requests().into_iter().filter(|r| r.label() == "GET");
+        gets.filter(|get| server.is_open(get.connection)).count()
+    };
+    let stream =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: endpoint\ndata: /m\n\n";
+    let pieces = [(Duration::ZERO, stream), (PATIENCE, "")];
+    let pieces = pieces.map(|(wait, text)| (wait, text.as_bytes().to_vec()));
+    server.reply_next("GET", Reply::RawPieces(pieces.to_vec()));
+    server.reply_next("initialize", Reply::Proper);
+    server.reply_next(
+        "initialize",
+        Reply::Status { code: 400, headers: vec![], body: "not again".into() },
+    );
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+    assert_error(&answer, &json!(1), &["not again"]);
+    let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    program.shake_hands();
+    let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    let begun = std::time::Instant::now();
+    while open() > 1 {
+        assert!(begun.elapsed() < PATIENCE, "{} streams", open());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
