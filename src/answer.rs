@@ -5,6 +5,7 @@
 //! of them need be there.
 
 use crate::error::{AwsError, Error, Kind};
+use crate::error_cause::{Cause, classify};
 use crate::mismatch::{Comparison, Steps};
 use serde_json::Value;
 use std::fmt::Write;
@@ -41,6 +42,11 @@ impl Refusal<'_> {
     /// What AWS would have signed, if it says so.
     pub fn steps_of_aws(&self) -> Option<Steps> {
         Steps::of_aws(Explanation::of(None, self.body).message.as_deref()?)
+    }
+
+    /// What AWS blames.
+    pub(crate) fn cause(&self) -> Cause {
+        Explanation::of(self.error_type, self.body).cause(self.status)
     }
 
     /// The refusal in words: whose words they are, and the command that mends it where one is known.
@@ -149,35 +155,46 @@ impl Explanation {
         Some(signed.steps?.compare(&aws))
     }
 
+    fn cause(&self, status: u16) -> Cause {
+        let error_type = self.error_type.as_deref().unwrap_or_default();
+        classify(status, error_type, self.message.as_deref().unwrap_or_default())
+    }
+
     /// The command or setting that mends it.
     fn hint(&self, status: u16, signed: &SignedWith<'_>) -> Option<String> {
         let error_type = self.error_type.as_deref().unwrap_or_default();
         let text = self.message.as_deref().unwrap_or_default();
         let lower = text.to_lowercase();
         let SignedWith { service, region, .. } = signed;
-        let hint = if let Some(right) = between(text, "scoped to correct service: '", "'") {
-            format!("signed for service {service}; set --service-name {right}")
-        } else if lower.contains("scoped to a valid region") {
-            format!("signed for region {region}; set --region to the region of the server")
-        } else if lower.contains("signature expired")
-            || lower.contains("not yet current")
-            || error_type == "RequestExpired"
-        {
-            "the clock of this machine is off: set it by NTP".to_owned()
-        } else if error_type.starts_with("ExpiredToken")
-            || lower.contains("token included in the request is expired")
-        {
-            "the session token has expired: renew it, e.g. with aws sso login or aws login"
-                .to_owned()
-        } else if ["UnrecognizedClientException", "InvalidClientTokenId"].contains(&error_type)
-            || lower.contains("token included in the request is invalid")
-        {
-            "AWS does not know this key: compare with aws sts get-caller-identity".to_owned()
-        } else if ["InvalidSignatureException", "SignatureDoesNotMatch"].contains(&error_type) {
-            format!(
+        let hint = match self.cause(status) {
+            Cause::Clock { .. } => {
+                Some("the clock of this machine is off: set it by NTP".to_owned())
+            }
+            Cause::ExpiredCredentials => Some(
+                "the session token has expired: renew it, e.g. with aws sso login or aws login"
+                    .to_owned(),
+            ),
+            Cause::UnknownCredentials => Some(
+                "AWS does not know this key: compare with aws sts get-caller-identity".to_owned(),
+            ),
+            Cause::WrongSignature => Some(format!(
                 "signed for service {service} in {region}: check the secret key, --service-name, --region, and that nothing between changes the request"
-            )
-        } else if error_type == "MissingAuthenticationTokenException" {
+            )),
+            Cause::WrongService { expected } => {
+                Some(format!("signed for service {service}; set --service-name {expected}"))
+            }
+            Cause::WrongRegion => Some(format!(
+                "signed for region {region}; set --region to the region of the server"
+            )),
+            Cause::RuntimeStarting => {
+                Some("the runtime is still starting: try again in some seconds".to_owned())
+            }
+            Cause::Throttled | Cause::Unavailable | Cause::RetryableConflict | Cause::Other => None,
+        };
+        if hint.is_some() {
+            return hint;
+        }
+        let hint = if error_type == "MissingAuthenticationTokenException" {
             "the request was signed, so the path, stage or method of the URL is wrong".to_owned()
         } else if lower.contains("authorization method mismatch") {
             "this server wants OAuth, not SigV4: connect to it without sigv4-proxy".to_owned()
@@ -195,7 +212,7 @@ impl Explanation {
                 404 => "check the path of the URL, or the ARN and its qualifier".to_owned(),
                 405 | 406 => "is this the URL of an MCP endpoint?".to_owned(),
                 413 => "the message is larger than the service takes".to_owned(),
-                424 => "the runtime is still starting: try again in some seconds".to_owned(),
+                424 => "the runtime failed: its CloudWatch log tells more".to_owned(),
                 429 | 503 => "too many requests at once: try again later".to_owned(),
                 504 => "the time limit is the gateway's, not this proxy's".to_owned(),
                 _ => return None,
@@ -315,7 +332,13 @@ mod tests {
             (403, Some("AccessDeniedException"), "{}", "policy"),
             (403, None, r#"{"message":"Forbidden"}"#, "--service-name"),
             (404, None, "<html>", "path of the URL"),
-            (424, Some("RuntimeClientError"), "{}", "still starting"),
+            (
+                424,
+                Some("RuntimeClientError"),
+                r#"{"message":"Runtime initialization time exceeded."}"#,
+                "still starting",
+            ),
+            (424, Some("RuntimeClientError"), "{}", "CloudWatch"),
             (429, None, "", "too many"),
         ] {
             let hint =

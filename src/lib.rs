@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod environment;
 pub mod error;
+mod error_cause;
 pub mod event_stream;
 mod file;
 pub mod http;

@@ -2,24 +2,25 @@
 //!
 //! The one rule above all others: a `tools/call` that may have run is never sent again.
 
+use crate::error_cause::Cause;
 use crate::random;
+use crate::skew;
 use std::mem::{Discriminant, discriminant};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::macros::format_description;
 
 /// Waits grow from these, doubling, and are random between zero and that.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const FIRST_WAIT_WHEN_THROTTLED: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// AgentCore starts a runtime in a minute or two; for so long a 424 is not an answer.
+/// A server that asks for more time than this gets no further attempt: the user is better served by the error.
+const LONGEST_WAIT_ASKED_FOR: Duration = Duration::from_secs(60);
+
+/// AgentCore starts a runtime in a minute or two; for so long that it is starting is not the end.
 const COLD_START: Duration = Duration::from_secs(300);
 const COLD_START_WAIT: Duration = Duration::from_secs(2);
-
-/// A smaller difference is not what AWS refuses signatures for.
-const LEAST_SKEW: time::Duration = time::Duration::minutes(4);
 
 /// How far the request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +41,21 @@ pub(crate) struct Failure<'a> {
     pub(crate) status: u16,
     /// Of a JSON-RPC error.
     pub(crate) code: Option<i64>,
-    /// AWS's name for it, or empty.
-    pub(crate) error_type: &'a str,
+    /// What AWS blames.
+    pub(crate) cause: &'a Cause,
     /// What the server says.
     pub(crate) text: &'a str,
     /// How long it asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// When it was signed, and what time it was there when it answered.
+    /// The time it was signed for, and the `Date` of the answer.
     pub(crate) signed_at: OffsetDateTime,
     pub(crate) server_time: Option<OffsetDateTime>,
     /// The request carried a session id.
     pub(crate) had_session: bool,
     /// `Mcp-Param-*` headers belong to such a request (a `tools/call` of 2026-07-28).
     pub(crate) has_mirrors: bool,
-    /// The URL says another region than the one that was signed for.
-    pub(crate) other_region: bool,
+    /// The server is a runtime or a gateway of AgentCore, whose own JSON-RPC errors say what did not run.
+    pub(crate) is_agentcore: bool,
 }
 
 /// The request as far as it matters here.
@@ -90,7 +91,7 @@ pub(crate) enum Next {
     /// Sign with the server's time.
     SetClock(OffsetDateTime),
     SignForService(String),
-    /// Sign for the region of the URL.
+    /// Sign for the region of the URL, if that is another one.
     SignForRegion,
     NewSession,
     /// Learn which arguments go into headers.
@@ -124,64 +125,38 @@ pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut Tried) 
         Reached::Perhaps => return Next::GiveUp,
         Reached::Server => {}
     }
-    let text = failure.text.to_lowercase();
-    let says = |words: &str| text.contains(words);
-    let is_refusal = matches!(failure.status, 400 | 401 | 403);
-    // The first four say so; the others may mean it, if the clocks do differ.
-    let may_be_skew = says("signature expired")
-        || says("not yet current")
-        || [
-            "RequestExpired",
-            "RequestTimeTooSkewed",
-            "RequestInTheFuture",
-            "InvalidSignatureException",
-            "SignatureDoesNotMatch",
-            "AuthFailure",
-        ]
-        .contains(&failure.error_type);
-    let there = time_in(failure.text).or(failure.server_time);
-    if is_refusal
-        && may_be_skew
-        && let Some(there) = there
-        && (there - failure.signed_at).abs() >= LEAST_SKEW
-    {
-        return once(tried, Next::SetClock(there));
+    match failure.cause {
+        Cause::Clock { server_time } => {
+            let told = [*server_time, failure.server_time].into_iter().flatten();
+            let mut told = told.filter(|there| skew::explains_refusal(*there, failure.signed_at));
+            return told.next().map_or(Next::GiveUp, |there| once(tried, Next::SetClock(there)));
+        }
+        Cause::ExpiredCredentials | Cause::UnknownCredentials | Cause::WrongSignature => {
+            return once(tried, Next::NewCredentials);
+        }
+        Cause::WrongService { expected } => {
+            return once(tried, Next::SignForService(expected.clone()));
+        }
+        Cause::WrongRegion => return once(tried, Next::SignForRegion),
+        Cause::RuntimeStarting if failure.is_agentcore => return cold_start(request, tried),
+        _ => {}
     }
-    let is_expired = failure.error_type.starts_with("ExpiredToken")
-        || says("token included in the request is expired")
-        || says("security token has expired");
-    let is_unknown = ["UnrecognizedClientException", "InvalidClientTokenId"]
-        .contains(&failure.error_type)
-        || says("token included in the request is invalid");
-    if (is_refusal && (is_expired || is_unknown))
-        || (failure.code == Some(-32001) && says("token") && says("expired"))
-    {
+    if failure.is_agentcore && failure.code == Some(-32001) && is_expired_token(failure.text) {
         return once(tried, Next::NewCredentials);
     }
-    if is_refusal && let Some(service) = right_service(failure.text) {
-        return once(tried, Next::SignForService(service));
-    }
-    if is_refusal && failure.other_region && says("scoped to a valid region") {
-        return once(tried, Next::SignForRegion);
-    }
-    if failure.had_session && is_dead_session(failure, &text) {
+    if failure.had_session && is_dead_session(failure) {
         return once(tried, Next::NewSession);
     }
     if failure.has_mirrors && failure.code == Some(-32020) {
         return once(tried, Next::LearnMirrors);
     }
-    if failure.status == 424 {
-        return cold_start(request, tried);
-    }
-    let is_throttled = failure.error_type.contains("Throttl")
-        || ["TooManyRequestsException", "SlowDown", "LimitExceededException"]
-            .contains(&failure.error_type)
-        || failure.code == Some(-32004);
-    // A gateway's 503 says nothing of what ran behind it, unless it asks to come again.
-    let is_clean = failure.status == 429
-        || is_throttled
-        || (failure.status == 503 && failure.retry_after.is_some());
-    if is_clean || (failure.status == 503 && request.is_idempotent) {
+    let has_not_run = failure.status == 429
+        || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
+        // A gateway's 503 says nothing of what ran behind it, unless it asks to come again.
+        || (failure.status == 503 && failure.retry_after.is_some())
+        || (failure.is_agentcore
+            && (*failure.cause == Cause::RetryableConflict || failure.code == Some(-32004)));
+    if has_not_run || (failure.status == 503 && request.is_idempotent) {
         return again(failure, request, tried, FIRST_WAIT_WHEN_THROTTLED, 5);
     }
     if matches!(failure.status, 500 | 502 | 504) && failure.code.is_none() && request.is_idempotent
@@ -210,7 +185,9 @@ fn again(
     let growing = first_wait.saturating_mul(1 << tried.attempts.min(16)).min(LONGEST_WAIT);
     let after = failure.retry_after.unwrap_or_else(|| random::up_to(growing));
     tried.attempts += 1;
-    if tried.attempts > request.retries || request.left.is_some_and(|left| after >= left) {
+    let is_too_late =
+        after > LONGEST_WAIT_ASKED_FOR || request.left.is_some_and(|left| after >= left);
+    if tried.attempts > request.retries || is_too_late {
         return Next::GiveUp;
     }
     Next::Again { after, costs }
@@ -225,61 +202,60 @@ fn cold_start(request: &Request, tried: &mut Tried) -> Next {
     if is_too_long { Next::GiveUp } else { Next::Again { after, costs: 0 } }
 }
 
-/// 404 for the id we sent, unless it says "unknown method"; AWS's own code; or a 400 that names the session.
-fn is_dead_session(failure: &Failure<'_>, text: &str) -> bool {
-    let names_session = || {
-        // What a tool says of its arguments is not about us.
-        failure.code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600))
-            && (text.contains("session") || text.contains("server not initialized"))
-    };
+/// Of AgentCore, with its code -32001, which is that of a lost session as well.
+fn is_expired_token(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("token") && text.contains("expired")
+}
+
+/// 404 or 410 for the id we sent, unless it says "unknown method"; AWS's own code; or an error that says of the session
+/// that it is lost. Where the request may have got as far as a tool, it must say so of the session first of all: tools have
+/// sessions of their own.
+fn is_dead_session(failure: &Failure<'_>) -> bool {
+    // What a tool says of its arguments is not about us.
+    let may_name_session = failure.code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600));
+    let text = failure.text.to_lowercase();
     match (failure.status, failure.code) {
         (_, Some(-30001)) => true,
-        (404, code) => code != Some(-32601),
-        (400, _) => names_session(),
+        (404 | 410, code) => code != Some(-32601),
+        (400 | 401 | 422, _) => may_name_session && says_session_is_lost(&text),
+        (500, _) | (200, Some(_)) => {
+            const SUBJECTS: [&str; 10] = [
+                "session",
+                "mcp session",
+                "mcp-session-id",
+                "the session",
+                "invalid session",
+                "unknown session",
+                "expired session",
+                "missing session",
+                "no session",
+                "no valid session",
+            ];
+            let said = text.trim_start();
+            let said = said.strip_prefix("bad request: ").unwrap_or(said);
+            may_name_session
+                && SUBJECTS.iter().any(|subject| said.starts_with(subject))
+                && says_session_is_lost(said)
+        }
         _ => false,
     }
 }
 
-/// `… scoped to correct service: 'lambda'.`
-fn right_service(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("scoped to correct service: '")?;
-    let (service, _) = rest.split_once('\'')?;
-    let is_name = !service.is_empty()
-        && service.len() <= 64
-        && service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    is_name.then(|| service.to_owned())
-}
-
-/// AWS's time in `Signature expired: A is now earlier than B (C - 5 min.)` and its twin with `later`: C.
-fn time_in(text: &str) -> Option<OffsetDateTime> {
-    let (_, rest) = text.split_once('(')?;
-    parse_basic(rest.get(..16)?)
-}
-
-/// `20260102T030405Z`
-fn parse_basic(text: &str) -> Option<OffsetDateTime> {
-    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    time::PrimitiveDateTime::parse(text, format).ok().map(time::PrimitiveDateTime::assume_utc)
-}
-
-/// `Date` and `Retry-After` (RFC 9110 §5.6.7), in the one form that is still written.
-pub(crate) fn parse_http_date(text: &str) -> Option<OffsetDateTime> {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    time::PrimitiveDateTime::parse(text.trim(), format)
-        .ok()
-        .map(time::PrimitiveDateTime::assume_utc)
-}
-
-/// `Retry-After` in seconds or as a date; `now` is the time there.
-pub(crate) fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let wait = parse_http_date(text)? - now;
-    Some(wait.try_into().unwrap_or(Duration::ZERO))
+fn says_session_is_lost(text: &str) -> bool {
+    const LOST: [&str; 9] = [
+        "not found",
+        "unknown",
+        "invalid",
+        "no valid",
+        "expired",
+        "terminated",
+        "missing",
+        "no session",
+        "required",
+    ];
+    (text.contains("session") && LOST.iter().any(|words| text.contains(words)))
+        || text.contains("server not initialized")
 }
 
 /// Attempts that all calls share, so that a server in trouble is not given more of it.
@@ -318,7 +294,6 @@ impl Default for Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skew::Skew;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
@@ -326,19 +301,19 @@ mod tests {
     const CALL: Request = Request { is_idempotent: false, left: None, retries: 3 };
     const LIST: Request = Request { is_idempotent: true, ..CALL };
 
-    fn answered(status: u16, error_type: &'static str, text: &'static str) -> Failure<'static> {
+    fn answered(status: u16, text: &'static str) -> Failure<'static> {
         Failure {
             reached: Reached::Server,
             status,
             code: None,
-            error_type,
+            cause: &Cause::Other,
             text,
             retry_after: None,
             signed_at: NOW,
             server_time: None,
             had_session: false,
             has_mirrors: false,
-            other_region: false,
+            is_agentcore: false,
         }
     }
 
@@ -352,45 +327,78 @@ mod tests {
 
     #[test]
     fn a_call_that_may_have_run_is_not_sent_again() {
-        let lost = Failure { reached: Reached::Perhaps, ..answered(0, "", "") };
+        let lost = Failure { reached: Reached::Perhaps, ..answered(0, "") };
         assert_eq!(first(&lost, &CALL), Next::GiveUp);
         assert!(is_again(&first(&lost, &LIST)));
-        let unsent = Failure { reached: Reached::Nobody, ..answered(0, "", "") };
+        let unsent = Failure { reached: Reached::Nobody, ..answered(0, "") };
         assert!(is_again(&first(&unsent, &CALL)));
         for status in [500, 502, 503, 504] {
-            assert_eq!(first(&answered(status, "", ""), &CALL), Next::GiveUp, "{status}");
-            assert!(is_again(&first(&answered(status, "", ""), &LIST)), "{status}");
+            assert_eq!(first(&answered(status, ""), &CALL), Next::GiveUp, "{status}");
+            assert!(is_again(&first(&answered(status, ""), &LIST)), "{status}");
         }
         for status in [200, 301, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 415, 501] {
-            assert_eq!(first(&answered(status, "", ""), &LIST), Next::GiveUp, "{status}");
+            assert_eq!(first(&answered(status, ""), &LIST), Next::GiveUp, "{status}");
+        }
+    }
+
+    /// Row by row: what a call that has certainly not run was answered with, and its nearest neighbours.
+    #[test]
+    fn a_call_is_sent_again_only_where_it_has_not_run() {
+        let blamed = |status, cause| Failure { cause, ..answered(status, "") };
+        let coded = |status, code, text| Failure { code: Some(code), ..answered(status, text) };
+        let agentcore = |failure| Failure { is_agentcore: true, ..failure };
+        let soon = Some(Duration::from_secs(2));
+        for (failure, expected) in [
+            (answered(429, ""), true),
+            (coded(429, -32004, ""), true),
+            (blamed(400, &Cause::Throttled), true),
+            (blamed(500, &Cause::Throttled), true),
+            (Failure { retry_after: soon, ..answered(503, "") }, true),
+            (blamed(503, &Cause::Unavailable), true),
+            (agentcore(blamed(409, &Cause::RetryableConflict)), true),
+            (agentcore(blamed(424, &Cause::RuntimeStarting)), true),
+            (agentcore(coded(200, -32004, "slow down")), true),
+            (answered(503, ""), false),
+            (answered(500, ""), false),
+            (Failure { retry_after: soon, ..answered(500, "") }, false),
+            (Failure { retry_after: soon, ..answered(502, "") }, false),
+            (blamed(409, &Cause::RetryableConflict), false),
+            (blamed(424, &Cause::RuntimeStarting), false),
+            (coded(200, -32004, "slow down"), false),
+            (agentcore(answered(409, "")), false),
+            (agentcore(answered(424, "")), false),
+            (agentcore(answered(500, "")), false),
+            (agentcore(coded(200, -32003, "slow down")), false),
+        ] {
+            let next = first(&failure, &CALL);
+            assert_eq!(is_again(&next), expected, "{failure:?}: {next:?}");
+            if let Next::Again { after, .. } = next {
+                let most = FIRST_WAIT_WHEN_THROTTLED.max(2 * COLD_START_WAIT);
+                assert!(failure.retry_after.map_or(after <= most, |asked| asked == after));
+            }
         }
     }
 
     #[test]
-    fn throttling() {
-        for failure in [
-            answered(429, "", ""),
-            answered(400, "ThrottlingException", "Rate exceeded"),
-            Failure { code: Some(-32004), ..answered(200, "", "slow down") },
-            Failure { retry_after: Some(Duration::from_secs(2)), ..answered(503, "", "") },
-        ] {
-            let next = first(&failure, &CALL);
-            let Next::Again { after, .. } = next else { panic!("{failure:?}: {next:?}") };
-            match failure.retry_after {
-                Some(asked) => assert_eq!(after, asked),
-                None => assert!(after <= FIRST_WAIT_WHEN_THROTTLED),
-            }
+    fn a_wait_that_is_too_long_is_not_begun() {
+        let asks = |seconds| Failure {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..answered(429, "")
+        };
+        let soon = Request { left: Some(Duration::from_secs(30)), ..CALL };
+        assert!(is_again(&first(&asks(20), &soon)));
+        assert_eq!(first(&asks(30), &soon), Next::GiveUp, "it does not fit into the time left");
+        for seconds in [3600, u64::MAX] {
+            assert_eq!(first(&asks(seconds), &LIST), Next::GiveUp, "there is no limit at all");
         }
-        let hour =
-            Failure { retry_after: Some(Duration::from_secs(3600)), ..answered(429, "", "") };
-        let soon = Request { left: Some(Duration::from_secs(60)), ..CALL };
-        assert_eq!(first(&hour, &soon), Next::GiveUp, "it does not fit into the time left");
+        let longest = Failure { retry_after: Some(Duration::MAX), ..answered(503, "") };
+        assert_eq!(first(&longest, &CALL), Next::GiveUp);
     }
 
     #[test]
     fn attempts_are_counted() {
         let mut tried = Tried::default();
-        let failure = answered(429, "", "");
+        let failure = answered(429, "");
         for _ in 0..3 {
             assert!(is_again(&next(&failure, &CALL, &mut tried)));
         }
@@ -402,7 +410,8 @@ mod tests {
     #[test]
     fn a_runtime_that_starts_is_waited_for() {
         let mut tried = Tried::default();
-        let failure = answered(424, "RuntimeClientError", "");
+        let failure =
+            Failure { cause: &Cause::RuntimeStarting, is_agentcore: true, ..answered(424, "") };
         let mut waited = Duration::ZERO;
         while let Next::Again { after, .. } = next(&failure, &CALL, &mut tried) {
             waited += after;
@@ -412,49 +421,42 @@ mod tests {
 
     #[test]
     fn what_is_mended_is_mended_once() {
-        let expired = "Signature expired: 20260102T030405Z is now earlier than 20260102T040405Z (20260102T040905Z - 5 min.)";
         let there = datetime!(2026-01-02 04:09:05 UTC);
+        let clock = Cause::Clock { server_time: None };
+        let clock_in_words = Cause::Clock { server_time: Some(there) };
+        let service = Cause::WrongService { expected: "lambda".into() };
+        let blamed = |cause| Failure { cause, ..answered(403, "") };
         let dead =
-            |status, code, text| Failure { code, had_session: true, ..answered(status, "", text) };
+            |status, code, text| Failure { code, had_session: true, ..answered(status, text) };
         for (failure, expected) in [
-            (answered(403, "InvalidSignatureException", expired), Next::SetClock(there)),
-            (
-                Failure { server_time: Some(there), ..answered(403, "RequestExpired", "") },
-                Next::SetClock(there),
-            ),
-            (answered(403, "ExpiredTokenException", ""), Next::NewCredentials),
-            (
-                answered(403, "", "The security token included in the request is expired"),
-                Next::NewCredentials,
-            ),
-            (answered(403, "UnrecognizedClientException", ""), Next::NewCredentials),
+            (blamed(&clock_in_words), Next::SetClock(there)),
+            (Failure { server_time: Some(there), ..blamed(&clock) }, Next::SetClock(there)),
+            (blamed(&Cause::ExpiredCredentials), Next::NewCredentials),
+            (blamed(&Cause::UnknownCredentials), Next::NewCredentials),
+            (blamed(&Cause::WrongSignature), Next::NewCredentials),
             (
                 Failure {
                     code: Some(-32001),
-                    ..answered(200, "", "Your session token has expired")
+                    is_agentcore: true,
+                    had_session: true,
+                    ..answered(200, "Your session token has expired")
                 },
                 Next::NewCredentials,
             ),
-            (
-                answered(403, "", "Credential should be scoped to correct service: 'lambda'."),
-                Next::SignForService("lambda".into()),
-            ),
-            (
-                Failure {
-                    other_region: true,
-                    ..answered(403, "", "Credential should be scoped to a valid region.")
-                },
-                Next::SignForRegion,
-            ),
+            (blamed(&service), Next::SignForService("lambda".into())),
+            (blamed(&Cause::WrongRegion), Next::SignForRegion),
             (dead(404, None, ""), Next::NewSession),
+            (dead(410, None, ""), Next::NewSession),
             (dead(404, Some(-32001), "Session not found"), Next::NewSession),
+            (dead(200, Some(-32001), "Session not found"), Next::NewSession),
+            (dead(500, None, "Session expired"), Next::NewSession),
             (dead(200, Some(-30001), "SessionId was not found or has expired"), Next::NewSession),
             (
                 dead(400, Some(-32000), "Bad Request: No valid session ID provided"),
                 Next::NewSession,
             ),
             (
-                Failure { code: Some(-32020), has_mirrors: true, ..answered(400, "", "") },
+                Failure { code: Some(-32020), has_mirrors: true, ..answered(400, "") },
                 Next::LearnMirrors,
             ),
         ] {
@@ -467,131 +469,30 @@ mod tests {
     #[test]
     fn what_only_looks_like_it() {
         let with_session = |failure| Failure { had_session: true, ..failure };
+        let clock = Cause::Clock { server_time: None };
+        let clock_of_year_9999 =
+            Cause::Clock { server_time: Some(datetime!(9999-12-31 23:59:59 UTC)) };
+        let blamed = |cause| Failure { cause, ..answered(403, "") };
         for failure in [
             // Less than four minutes are not what the signature was refused for.
-            Failure {
-                server_time: Some(NOW + LEAST_SKEW / 2),
-                ..answered(403, "RequestExpired", "")
-            },
-            answered(403, "", "Credential should be scoped to a valid region."),
-            answered(403, "", "scoped to correct service: 'evil\r\nX: y'"),
-            answered(404, "", "Session not found"),
-            with_session(Failure { code: Some(-32601), ..answered(404, "", "Method not found") }),
-            with_session(Failure { code: Some(-32602), ..answered(400, "", "no session given") }),
-            with_session(answered(400, "", "bad JSON")),
-            with_session(answered(403, "AccessDeniedException", "session policy")),
-            Failure { code: Some(-32020), ..answered(400, "", "") },
-            answered(403, "AccessDeniedException", "User is not authorized"),
+            Failure { server_time: Some(NOW + time::Duration::minutes(2)), ..blamed(&clock) },
+            blamed(&clock),
+            blamed(&clock_of_year_9999),
+            // A Date two days ahead blames nothing by itself.
+            Failure { server_time: Some(NOW + time::Duration::days(2)), ..answered(403, "") },
+            answered(404, "Session not found"),
+            with_session(Failure { code: Some(-32601), ..answered(404, "Method not found") }),
+            with_session(Failure { code: Some(-32602), ..answered(400, "no session given") }),
+            with_session(answered(400, "bad JSON")),
+            with_session(answered(403, "the session policy is unknown")),
+            with_session(Failure { code: Some(-32001), ..answered(200, "the token has expired") }),
+            Failure { code: Some(-32020), ..answered(400, "") },
+            answered(403, "User is not authorized"),
         ] {
             assert_eq!(first(&failure, &LIST), Next::GiveUp, "{failure:?}");
         }
-    }
-
-    /// The cases that the AWS SDKs share: each attempt's times, the server's `Date`, and what the skew is after it.
-    #[test]
-    fn clock_skew_as_the_aws_sdks_have_it() {
-        struct Attempt {
-            sent: i64,
-            received: i64,
-            /// Against the time here.
-            signed: i64,
-            error: &'static str,
-            /// `None`: without a `Date`, or with an `Age`.
-            date: Option<i64>,
-            again: bool,
-            skew: i64,
-        }
-        let ok = |sent, received, signed, date, skew| Attempt {
-            sent,
-            received,
-            signed,
-            error: "",
-            date,
-            again: false,
-            skew,
-        };
-        let skewed = "RequestTimeTooSkewed";
-        let possible = "InvalidSignatureException";
-        let bad = |error, date, again, skew| Attempt {
-            sent: 0,
-            received: 2,
-            signed: 0,
-            error,
-            date,
-            again,
-            skew,
-        };
-        for (name, first_skew, attempts) in [
-            ("the clocks agree", 0, vec![ok(0, 2, 0, Some(1), 0)]),
-            (
-                "a definite error, and what was learned lasts",
-                0,
-                vec![
-                    bad(skewed, Some(301), true, 300),
-                    ok(2, 4, 302, Some(303), 300),
-                    ok(60, 62, 360, Some(361), 300),
-                ],
-            ),
-            (
-                "a slow answer is not believed",
-                0,
-                vec![ok(0, 960, 0, Some(600), 0), ok(1020, 1022, 1020, Some(1321), 300)],
-            ),
-            ("a success corrects it too", 300, vec![ok(0, 2, 300, Some(1), 0)]),
-            ("a small difference is no reason", 0, vec![bad(possible, Some(121), false, 120)]),
-            (
-                "a possible error with a large difference is",
-                0,
-                vec![bad(possible, Some(301), true, 300), ok(2, 4, 302, Some(303), 300)],
-            ),
-            ("no date, no attempt", 0, vec![bad(skewed, None, false, 0)]),
-            (
-                "what comes from a cache is not believed",
-                0,
-                vec![ok(0, 2, 0, None, 0), ok(10, 12, 10, Some(311), 300)],
-            ),
-            (
-                "nor does it spoil what is known",
-                0,
-                vec![ok(0, 2, 0, None, 0), ok(10, 12, 10, Some(11), 0)],
-            ),
-        ] {
-            let at = |seconds| NOW + time::Duration::seconds(seconds);
-            let skew = Skew::default();
-            skew.set(NOW, at(first_skew));
-            for attempt in attempts {
-                let signed_at = skew.at(at(attempt.sent));
-                assert_eq!(signed_at, at(attempt.signed), "{name}");
-                let date = attempt.date.map(at);
-                let believed = date
-                    .is_some_and(|date| skew.learn(at(attempt.sent), at(attempt.received), date));
-                if !attempt.error.is_empty() {
-                    let failure = Failure {
-                        signed_at,
-                        server_time: date.filter(|_| believed),
-                        ..answered(403, attempt.error, "")
-                    };
-                    let is_again = matches!(first(&failure, &CALL), Next::SetClock(_));
-                    assert_eq!(is_again, attempt.again, "{name}");
-                }
-                assert_eq!(skew.at(NOW), at(attempt.skew), "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT"), Some(NOW));
-        for (text, expected) in [
-            ("7", Some(7)),
-            (" 7 ", Some(7)),
-            ("Fri, 02 Jan 2026 03:04:15 GMT", Some(10)),
-            ("Fri, 02 Jan 2026 03:04:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            assert_eq!(parse_retry_after(text, NOW).map(|wait| wait.as_secs()), expected, "{text}");
-        }
+        let of_a_tool = with_session(answered(500, "the tool's browser session has expired"));
+        assert_eq!(first(&of_a_tool, &CALL), Next::GiveUp);
     }
 
     #[test]

@@ -5,18 +5,19 @@ use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
-use crate::http::{Answer, Cancel, Http, Probe, Request};
+use crate::error_cause::Cause;
+use crate::http::{Answer, Cancel, Http, Probe, Request, parse_date};
+use crate::inference::{self, Inferred};
 use crate::log::Log;
 use crate::message::{Message, Sort};
 use crate::mismatch::Steps;
 use crate::options::{self, Options};
-use crate::retry::parse_http_date;
 use crate::session::Session;
 use crate::signing::{self, Algorithm, Header, PathRule, Payload, PayloadRule, Signer, Target};
 use crate::skew::Skew;
 use crate::user_agent;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
@@ -37,6 +38,8 @@ pub struct Upstream {
     credentials: CredentialCache,
     algorithm: Algorithm,
     scope: RwLock<Arc<Scope>>,
+    /// What the server may still correct of it.
+    corrections: Mutex<Corrections>,
     endpoint: Endpoint,
     place: Place,
     path_rule: PathRule,
@@ -45,13 +48,29 @@ pub struct Upstream {
     signed_headers: Vec<options::Header>,
     unsigned_headers: Vec<options::Header>,
     skip_auth: bool,
+    is_agentcore: bool,
     /// `None`: the user does not want the client named.
     user_agent: Option<RwLock<String>>,
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
     session: RwLock<Arc<Session>>,
+    /// What the server's refusals say of its clock. It changes signatures and nothing else.
     skew: Skew,
+    /// What the `Date` of its answers says, where somebody wants to see that. Nothing is done with it.
+    shown_skew: OnceLock<Skew>,
     log: Log,
+}
+
+/// What a server may have us change in the scope, each once at most: it cannot have us sign for whatever it likes.
+#[derive(Debug)]
+struct Corrections {
+    /// Service and region that the host itself names, if it is one of AWS's.
+    of_host: Inferred,
+    /// The user has not named the service, and a host can be misread: the server may name any.
+    any_service: bool,
+    /// Not corrected yet.
+    service: bool,
+    region: bool,
 }
 
 /// What is signed for.
@@ -96,6 +115,9 @@ pub(crate) struct Answered<'a> {
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) body: String,
+    pub(crate) cause: Cause,
+    /// Its `Date`, if it was made just now for this request.
+    pub(crate) server_time: Option<OffsetDateTime>,
     pub(crate) in_words: Error,
 }
 
@@ -110,11 +132,22 @@ impl Upstream {
             PayloadRule::Unsigned => PayloadRule::HashedInHeader,
             rule => rule,
         };
+        let of_host = inference::of_host(options.endpoint.host());
+        let is_agentcore = [Some(&options.service), of_host.service.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|service| service == "bedrock-agentcore");
         Upstream {
             http,
             credentials,
             algorithm: options.algorithm,
             scope: RwLock::new(Scope::new(options.algorithm, &options.service, &options.region)),
+            corrections: Mutex::new(Corrections {
+                any_service: options.service_is_inferred,
+                of_host,
+                service: true,
+                region: true,
+            }),
             endpoint: options.endpoint.clone(),
             place: Place::new(&options.endpoint, path_rule),
             path_rule,
@@ -122,11 +155,13 @@ impl Upstream {
             signed_headers,
             unsigned_headers,
             skip_auth: options.skip_auth,
+            is_agentcore,
             user_agent: user_agent.map(RwLock::new),
             timeout: options.timeout,
             tool_timeout: options.tool_timeout,
             session: RwLock::default(),
             skew: Skew::default(),
+            shown_skew: OnceLock::new(),
             log,
         }
     }
@@ -161,10 +196,51 @@ impl Upstream {
         Arc::clone(&self.scope.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on this is signed for.
-    pub(crate) fn set_scope(&self, service: &str, region: &str) {
+    /// Takes the service that the server says it is. False when the user has named another, or another was taken before.
+    pub(crate) fn correct_service(&self, service: &str) -> bool {
+        let mut corrections = self.corrections();
+        let scope = self.scope();
+        let is_of_host = corrections.of_host.service.as_deref() == Some(service);
+        // Another call may have learned it meanwhile.
+        if scope.service == service {
+            return true;
+        }
+        if !corrections.service || !(is_of_host || corrections.any_service) {
+            return false;
+        }
+        corrections.service = false;
+        self.set_scope(service, &scope.region);
+        true
+    }
+
+    /// Takes the region that the URL names. False when it names none, or had been taken for this call already.
+    pub(crate) fn correct_region(&self) -> bool {
+        let mut corrections = self.corrections();
+        let scope = self.scope();
+        let Some(region) = corrections.of_host.region.as_ref() else { return false };
+        if *region == scope.region {
+            return !corrections.region;
+        }
+        if !corrections.region {
+            return false;
+        }
+        self.set_scope(&scope.service, region);
+        corrections.region = false;
+        true
+    }
+
+    fn set_scope(&self, service: &str, region: &str) {
         let scope = Scope::new(self.algorithm, service, region);
         *self.scope.write().unwrap_or_else(PoisonError::into_inner) = scope;
+    }
+
+    fn corrections(&self) -> MutexGuard<'_, Corrections> {
+        self.corrections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server is a runtime or a gateway of Bedrock `AgentCore`: by its host, or because the user signs for it.
+    pub(crate) fn is_agentcore(&self) -> bool {
+        self.is_agentcore
     }
 
     /// When the message must be answered.
@@ -243,7 +319,7 @@ impl Upstream {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.credentials.get_until(self.now(), deadline, cancel);
+        let credentials = self.credentials.get_until(clock::now(), deadline, cancel);
         for warning in self.credentials.take_warnings() {
             self.log.warn(warning);
         }
@@ -297,7 +373,7 @@ impl Upstream {
         let sent = clock::now();
         let signed = (!credentials.is_nobody()).then(|| {
             let scope = self.scope.read().unwrap_or_else(PoisonError::into_inner);
-            scope.signer.sign(&request, &credentials.key, self.skew.at(sent))
+            scope.signer.sign(&request, &credentials.key, self.time_there(sent))
         });
         let user_agent = self.user_agent.as_ref();
         let user_agent =
@@ -321,9 +397,10 @@ impl Upstream {
             is_idempotent: outgoing.is_idempotent,
         };
         let answer = self.http.send(&request, cancel)?;
-        let date = answer.header("date").and_then(parse_http_date);
-        if let Some(date) = date.filter(|_| answer.header("age").is_none()) {
-            self.skew.learn(sent, clock::now(), date);
+        if let Some(shown) = self.shown_skew.get()
+            && let Some(date) = own_date(&answer)
+        {
+            shown.set(clock::now(), date);
         }
         let steps = signed.filter(|_| (400..500).contains(&answer.status())).map(|signed| Steps {
             canonical_request: without_secrets(&signed.canonical_request, credentials),
@@ -368,7 +445,8 @@ impl Upstream {
             self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
-        Refused { body, in_words }
+        let (cause, server_time) = (refusal.cause(), own_date(answer));
+        Refused { body, cause, server_time, in_words }
     }
 
     /// After a refusal that blames the key: whether there is another now.
@@ -378,13 +456,18 @@ impl Upstream {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
-        self.credentials.reject(refused, self.now());
-        Ok(self.credentials(deadline, cancel)?.key.id != refused.key.id)
+        self.credentials.reject(refused, clock::now());
+        Ok(self.credentials(deadline, cancel)?.key != refused.key)
     }
 
-    /// The server's time, as far as it is known.
+    /// The time to sign for.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        self.skew.at(clock::now())
+        self.time_there(clock::now())
+    }
+
+    /// What the server said last; else what AWS said when credentials were asked for.
+    fn time_there(&self, here: OffsetDateTime) -> OffsetDateTime {
+        self.skew.known_at(here).unwrap_or_else(|| self.credentials.time_of_aws(here))
     }
 
     /// From now on it is what it is `there`. By how many seconds the clock here is behind.
@@ -394,9 +477,14 @@ impl Upstream {
         (there - here).whole_seconds()
     }
 
-    /// By how many seconds the clock here is behind the server's, once it has told its time.
+    /// From now on the `Date` of each answer is looked at, for `clock_behind`.
+    pub(crate) fn watch_clock(&self) {
+        let _ = self.shown_skew.set(Skew::default());
+    }
+
+    /// By how many seconds the clock here is behind the server's, if an answer since `watch_clock` told its time.
     pub(crate) fn clock_behind(&self) -> Option<i64> {
-        self.skew.behind()
+        self.shown_skew.get()?.behind()
     }
 
     /// The way to the server, for looking at it.
@@ -444,6 +532,11 @@ impl Place {
             Target::new(&endpoint.authority(), endpoint.path(), endpoint.query(), path_rule);
         Place { url: endpoint.to_string(), target }
     }
+}
+
+/// The `Date` of an answer that no cache has kept.
+fn own_date(answer: &Answer<'_>) -> Option<OffsetDateTime> {
+    answer.header("date").filter(|_| answer.header("age").is_none()).and_then(parse_date)
 }
 
 fn as_header(header: &options::Header) -> Header<'_> {

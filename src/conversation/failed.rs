@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
+use crate::error_cause::Cause;
 use crate::incoming::ErrorBody;
 use crate::message::one_line;
 use crate::relay::{Deliver, Delivery, KeptError, Line};
@@ -19,6 +20,7 @@ pub(super) struct Failed {
     pub(super) reached: Option<Reached>,
     pub(super) status: u16,
     pub(super) code: Option<i64>,
+    pub(super) cause: Cause,
     pub(super) text: String,
     /// The server's own errors, one for each request.
     pub(super) lines: Vec<String>,
@@ -44,6 +46,7 @@ impl Failed {
             reached: None,
             status: 0,
             code: None,
+            cause: Cause::Other,
             text: String::new(),
             lines: Vec::new(),
             retry_after: None,

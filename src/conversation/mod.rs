@@ -14,9 +14,8 @@ use crate::clock;
 use crate::credentials::Credentials;
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
-use crate::http::Cancel;
+use crate::http::{Cancel, parse_date, parse_retry_after, parse_retry_after_millis};
 use crate::incoming::ErrorBody;
-use crate::inference;
 use crate::log::Log;
 use crate::message::{Message, Sort};
 use crate::options::Options;
@@ -220,23 +219,18 @@ impl Conversation {
         tried: &mut Tried,
     ) -> Next {
         let Some(reached) = failed.reached else { return Next::GiveUp };
-        let region = inference::of_host(self.upstream.endpoint().host()).region;
         let failure = Failure {
             reached,
             status: failed.status,
             code: failed.code,
-            error_type: failed
-                .error
-                .aws_error()
-                .and_then(|aws| aws.error_type.as_deref())
-                .unwrap_or_default(),
+            cause: &failed.cause,
             text: &failed.text,
             retry_after: failed.retry_after,
             signed_at: failed.sent.signed_at,
             server_time: failed.server_time,
             had_session: failed.sent.session.id().is_some(),
             has_mirrors: has_mirrors(message),
-            other_region: region.is_some_and(|region| region != self.upstream.scope().region),
+            is_agentcore: self.upstream.is_agentcore(),
         };
         let request = retry::Request {
             is_idempotent: is_idempotent(message),
@@ -271,24 +265,26 @@ impl Conversation {
                 Ok(true)
             }
             Next::SignForService(service) => {
-                let scope = self.upstream.scope();
-                self.log.warn(format_args!(
-                    "AWS wants requests signed for service {service}, not {}; set --service-name {service}",
-                    scope.service
-                ));
-                self.upstream.set_scope(service, &scope.region);
-                Ok(true)
+                let signed = &self.upstream.scope().service;
+                let is_corrected = self.upstream.correct_service(service);
+                if is_corrected && service != signed {
+                    self.log.warn(format_args!(
+                        "AWS wants requests signed for service {service}, not {signed}; set --service-name {service}"
+                    ));
+                }
+                // Otherwise the error says what to set.
+                Ok(is_corrected)
             }
             Next::SignForRegion => {
-                let host = self.upstream.endpoint().host();
-                let Some(region) = inference::of_host(host).region else { return Ok(false) };
-                let scope = self.upstream.scope();
-                self.log.warn(format_args!(
-                    "AWS does not take requests signed for region {}; the URL says {region}: set --region {region}",
-                    scope.region
-                ));
-                self.upstream.set_scope(&scope.service, &region);
-                Ok(true)
+                let signed = &self.upstream.scope().region;
+                let is_corrected = self.upstream.correct_region();
+                let region = &self.upstream.scope().region;
+                if region != signed {
+                    self.log.warn(format_args!(
+                        "AWS does not take requests signed for region {signed}; the URL says {region}: set --region {region}"
+                    ));
+                }
+                Ok(is_corrected)
             }
             Next::NewSession => {
                 self.log.debug(format_args!("the session is dead: {}", failed.error));
@@ -461,15 +457,16 @@ impl Conversation {
     ) -> Box<Failed> {
         let refused = self.upstream.refused(answer, credentials);
         let error_body = ErrorBody::parse(&refused.body);
-        let date = answer.header("date").and_then(retry::parse_http_date);
-        let milliseconds = answer.header("x-amz-retry-after").and_then(|ms| ms.trim().parse().ok());
+        let date = answer.header("date").and_then(parse_date).unwrap_or_else(clock::now);
         let retry_after = answer
-            .header("retry-after")
-            .and_then(|value| retry::parse_retry_after(value, date.unwrap_or_else(clock::now)));
+            .header("x-amz-retry-after")
+            .and_then(parse_retry_after_millis)
+            .or_else(|| parse_retry_after(answer.header("retry-after")?, date));
         Box::new(Failed {
             reached: Some(Reached::Server),
             status: answer.status(),
             code: error_body.as_ref().map(|body| body.code),
+            cause: refused.cause,
             text: match &error_body {
                 Some(body) => body.message.clone().into_owned(),
                 None => refused.in_words.message().to_owned(),
@@ -478,9 +475,8 @@ impl Conversation {
                 message.ids().iter().map(|id| body.under(id)).collect()
             }),
             error: refused.in_words,
-            retry_after: milliseconds.map(Duration::from_millis).or(retry_after),
-            // With a date that is believed this is it.
-            server_time: date.map(|_| self.upstream.now()),
+            retry_after,
+            server_time: refused.server_time,
             credentials: Some(Arc::clone(credentials)),
             sent,
         })

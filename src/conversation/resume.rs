@@ -30,7 +30,8 @@ impl Conversation {
         while let Some(interruption) = waiting.take() {
             in_vain = if interruption.any_event { 0 } else { in_vain + 1 };
             let wait = interruption.retry.unwrap_or(WAIT).min(LONGEST_WAIT);
-            let is_too_late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+            let is_too_late = deadline
+                .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= wait);
             if in_vain > PATIENCE || is_too_late {
                 break;
             }

@@ -7,20 +7,15 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use super::call::Network;
 use super::chain::{Chain, Notes, Progress};
 use super::files::Watch;
-use super::{CallerIdentity, Credentials, Settings, Source};
+use super::{CallerIdentity, Credentials, Settings, Source, expiry};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::monitor::{Monitor, WaitError};
-use crate::random;
-
-/// Newer credentials are asked for this long before the old ones end, in the background.
-const EARLY: Duration = Duration::from_secs(5 * 60);
-
-/// So that many processes that began together do not ask together.
-const SPREAD: Duration = Duration::from_secs(60);
+use crate::skew::Skew;
 
 /// In this last moment callers wait for the newer ones.
 const LATE: Duration = Duration::from_secs(60);
@@ -48,6 +43,9 @@ struct Shared {
     progress: Progress,
     /// There are warnings that nobody took.
     any_warnings: AtomicBool,
+    /// How far the clock here is from that of AWS, as the services that give credentials say. Whether credentials have
+    /// expired is judged by their time; pauses are measured here.
+    skew: Arc<Skew>,
     cancel: Arc<Cancel>,
 }
 
@@ -106,13 +104,19 @@ impl CredentialCache {
         settings: Settings,
         started: OffsetDateTime,
     ) -> CredentialCache {
-        let cancel = Cancel::new();
+        let (cancel, skew) = (Cancel::new(), Arc::<Skew>::default());
         let progress = Progress::default();
-        let chain =
-            Chain::new(environment, settings, started, Arc::clone(&cancel), progress.clone());
+        let network = Network {
+            ca_bundle: settings.ca_bundle.clone(),
+            environment: environment.clone(),
+            skew: Arc::clone(&skew),
+            cancel: Arc::clone(&cancel),
+        };
+        let chain = Chain::new(environment, settings, started, network, progress.clone());
         let state = State { chain: Some(Box::new(chain)), ..State::default() };
         let state = Monitor::new(state);
-        let shared = Shared { state, progress, any_warnings: AtomicBool::new(false), cancel };
+        let any_warnings = AtomicBool::new(false);
+        let shared = Shared { state, progress, any_warnings, skew, cancel };
         CredentialCache { shared: Arc::new(shared) }
     }
 
@@ -131,7 +135,7 @@ impl CredentialCache {
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
         let mut state = self.shared.state.lock();
-        match state.next(now) {
+        match state.next(now, self.time_of_aws(now)) {
             Next::Use(held) => Ok(held),
             Next::UseAndAskAhead(held) => {
                 let chain = state.chain.take();
@@ -148,11 +152,18 @@ impl CredentialCache {
         }
     }
 
+    /// The time of AWS when it is `now` here, as far as the services that give credentials have told it.
+    pub fn time_of_aws(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.shared.skew.at(now)
+    }
+
     /// After a refusal that blames the key: forgets exactly this one, so that the next call looks again. At
     /// most once in 30 seconds.
     pub fn reject(&self, bad: &Arc<Credentials>, now: OffsetDateTime) {
         let mut state = self.shared.state.lock();
-        let is_soon = state.rejected_at.is_some_and(|at| now < at + BETWEEN_REJECTIONS);
+        let is_soon = state
+            .rejected_at
+            .is_some_and(|at| now >= at && now < expiry::after(at, BETWEEN_REJECTIONS));
         if !is_soon && state.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, bad)) {
             state.held = None;
             state.is_rejected = true;
@@ -227,7 +238,7 @@ impl Shared {
             let found = self.state.wait(deadline, cancel, |state| {
                 if state.turn != turn {
                     match (&state.held, &state.failure) {
-                        (Some(held), _) if is_valid(held, now) => {
+                        (Some(held), _) if is_valid(held, self.skew.at(now)) => {
                             return Some(Found::Result(Ok(Arc::clone(held))));
                         }
                         (_, Some((error, _))) => return Some(Found::Result(Err(error.clone()))),
@@ -298,7 +309,7 @@ impl Asking {
         let began = Instant::now();
         let found = self.lease.chain().resolve(self.anew, self.now, &mut notes);
         // In whole seconds, as all that is measured from here.
-        self.now += Duration::from_secs(began.elapsed().as_secs());
+        self.now = expiry::after(self.now, Duration::from_secs(began.elapsed().as_secs()));
         self.settle(found, notes);
     }
 
@@ -307,7 +318,7 @@ impl Asking {
         self.is_settled = true;
         let shared = &self.lease.shared;
         shared.state.update(|state| {
-            state.settle(found, notes, self.now);
+            state.settle(found, notes, self.now, shared.skew.at(self.now));
             shared.any_warnings.store(!state.warnings.is_empty(), Ordering::Relaxed);
         });
     }
@@ -336,14 +347,15 @@ fn ending() -> Error {
 }
 
 impl State {
-    fn next(&mut self, now: OffsetDateTime) -> Next {
+    /// `now` is the time here, `there` that of AWS.
+    fn next(&mut self, now: OffsetDateTime, there: OffsetDateTime) -> Next {
         if self.is_rejected {
             return Next::Ask { anew: true };
         }
         if !self.depends_on_nothing() && !self.watch.is_unchanged(now) {
             return Next::Ask { anew: true };
         }
-        let Some(held) = self.held.as_ref().filter(|held| is_valid(held, now)) else {
+        let Some(held) = self.held.as_ref().filter(|held| is_valid(held, there)) else {
             return match &self.failure {
                 Some((error, until)) if now < *until => Next::Fail(error.clone()),
                 _ => Next::Ask { anew: false },
@@ -352,7 +364,7 @@ impl State {
         if self.due.is_none_or(|due| now < due) {
             return Next::Use(Arc::clone(held));
         }
-        if held.expires.is_some_and(|expires| now + LATE >= expires) {
+        if held.expires.is_some_and(|expires| expiry::left(expires, there) <= LATE) {
             return Next::Ask { anew: false };
         }
         // Whoever asks already asks for us.
@@ -369,12 +381,19 @@ impl State {
     }
 
     /// Remembers what was found. The same credentials stay the same `Arc`.
-    fn settle(&mut self, found: Result<Credentials, Error>, notes: Notes, now: OffsetDateTime) {
+    fn settle(
+        &mut self,
+        found: Result<Credentials, Error>,
+        notes: Notes,
+        now: OffsetDateTime,
+        there: OffsetDateTime,
+    ) {
         let Notes { watch, mut warnings, passed_over, unreadable: _ } = notes;
-        let old = self.held.take().filter(|held| is_valid(held, now));
+        let old = self.held.take().filter(|held| is_valid(held, there));
         let result = match (old, found) {
             (old, Ok(new)) => {
-                self.due = due(now, new.expires);
+                let left = new.expires.map(|expires| expiry::left(expires, there));
+                self.due = expiry::refresh_at(now, left);
                 self.failures = 0;
                 Ok(old.filter(|old| **old == new).unwrap_or_else(|| Arc::new(new)))
             }
@@ -384,14 +403,15 @@ impl State {
                     "looking for credentials again failed, so the keys of {source} stay in use: {error}"
                 ));
                 let pause = (PAUSE * 2_u32.pow(self.failures.min(2))).min(LONGEST_PAUSE);
-                self.due = old.expires.map(|_| now + pause);
-                self.failures += 1;
+                self.due = old.expires.map(|_| expiry::after(now, pause));
+                self.failures = self.failures.saturating_add(1);
                 Ok(old)
             }
             (None, Err(error)) => Err(error),
         };
         self.held = result.as_ref().ok().cloned();
-        self.failure = result.as_ref().err().map(|error| (error.clone(), now + ERROR_LASTS));
+        self.failure =
+            result.as_ref().err().map(|error| (error.clone(), expiry::after(now, ERROR_LASTS)));
         self.watch = watch;
         self.passed_over = passed_over;
         self.is_rejected = false;
@@ -401,21 +421,8 @@ impl State {
     }
 }
 
-/// When to ask for newer credentials than these.
-pub(super) fn due(now: OffsetDateTime, expires: Option<OffsetDateTime>) -> Option<OffsetDateTime> {
-    // A source that hands out the same ones until the last moment is not asked all the time.
-    const AT_LEAST: Duration = Duration::from_secs(30);
-    let expires = expires?;
-    let left = Duration::try_from(expires - now).unwrap_or_default();
-    let wait = match left.checked_sub(2 * EARLY) {
-        Some(more) => more + EARLY + random::up_to(SPREAD),
-        None => left / 2,
-    };
-    Some(now + wait.max(AT_LEAST))
-}
-
-fn is_valid(held: &Credentials, now: OffsetDateTime) -> bool {
-    held.expires.is_none_or(|expires| expires > now)
+fn is_valid(held: &Credentials, there: OffsetDateTime) -> bool {
+    held.expires.is_none_or(|expires| expires > there)
 }
 
 #[cfg(test)]
@@ -427,24 +434,13 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 
     #[test]
-    fn newer_ones_are_due_ahead_of_time() {
-        let wait = |lasts: u64| {
-            let due = due(NOW, Some(NOW + Duration::from_secs(lasts))).unwrap() - NOW;
-            due.whole_seconds()
-        };
-        assert!((3300..=3360).contains(&wait(3600)), "{}", wait(3600));
-        assert_eq!((wait(599), wait(100), wait(1)), (299, 50, 30));
-        assert_eq!(due(NOW, None), None);
-    }
-
-    #[test]
     fn warnings_are_said_once_while_they_last() {
         let mut state = State::default();
         let mut settle = |warnings: &[&str]| {
             let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
             let error = Error::new(Kind::Credentials, "none");
             let notes = Notes { warnings, ..Notes::default() };
-            state.settle(Err(error), notes, NOW);
+            state.settle(Err(error), notes, NOW, NOW);
             std::mem::take(&mut state.warnings)
         };
         assert_eq!(settle(&["a"]), ["a"]);

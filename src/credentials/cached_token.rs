@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::expiry;
 use super::files::Watch;
-use super::time_of;
 use crate::random;
 
 /// A file and what it holds, unknown members too. Its values are secret, so it does not print.
@@ -31,7 +31,7 @@ impl CachedToken {
     }
 
     pub(super) fn time(&self, name: &str) -> Option<OffsetDateTime> {
-        time_of(self.text(name)?)
+        expiry::parse(self.text(name)?)
     }
 
     pub(super) fn object(&self, name: &str) -> Option<&Map<String, Value>> {

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
+use super::expiry;
+use crate::answer::Refusal;
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::{CaBundle, Cancel, Http, Limits, Request};
+use crate::error_cause::{Cause, classify};
+use crate::http::{CaBundle, Cancel, Http, Limits, Request, parse_date};
 use crate::random;
 use crate::signing::Header;
+use crate::skew::{Skew, explains_refusal};
 
 /// No answer of a credential source is larger.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -21,6 +26,8 @@ pub(super) struct Network {
     pub(super) ca_bundle: CaBundle,
     /// It may name a proxy.
     pub(super) environment: Environment,
+    /// How far the clock here is from that of AWS.
+    pub(super) skew: Arc<Skew>,
     /// Ends what is going on when the process ends.
     pub(super) cancel: Arc<Cancel>,
 }
@@ -37,8 +44,12 @@ pub(super) struct Call<'a> {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
-    /// `x-aws-ec2-metadata-token-ttl-seconds`, the one header that matters to anybody.
+    /// `x-aws-ec2-metadata-token-ttl-seconds`.
     pub(super) token_ttl: Option<String>,
+    /// `x-amzn-ErrorType`.
+    pub(super) error_type: Option<String>,
+    /// `Date`, unless a cache has kept the answer.
+    pub(super) date: Option<OffsetDateTime>,
 }
 
 /// Time limits and repetitions.
@@ -89,6 +100,30 @@ impl Policy {
 }
 
 impl Network {
+    /// The time of AWS when it is `now` here, as far as it is known.
+    pub(super) fn time_of_aws(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.skew.at(now)
+    }
+
+    /// Sends what `ask` makes for the time of AWS, when it is `now` here. If that is refused because of its time, the
+    /// time of the refusal is learned and it is sent once more.
+    pub(super) fn send_dated(
+        &self,
+        now: OffsetDateTime,
+        ask: impl Fn(OffsetDateTime) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let started = Instant::now();
+        let signed_at = self.time_of_aws(now);
+        let reply = ask(signed_at)?;
+        let Cause::Clock { server_time } = reply.cause() else { return Ok(reply) };
+        let told = [server_time, reply.date].into_iter().flatten();
+        let Some(there) = told.into_iter().find(|there| explains_refusal(*there, signed_at)) else {
+            return Ok(reply);
+        };
+        self.skew.set(expiry::after(now, started.elapsed()), there);
+        ask(there)
+    }
+
     /// The last attempt's outcome, whatever its status. Redirects are never followed.
     pub(super) fn send(&self, call: &Call<'_>, policy: &Policy) -> Result<Reply, Error> {
         let mut attempt = 1;
@@ -128,6 +163,11 @@ impl Network {
             Ok(Reply {
                 status: answer.status(),
                 token_ttl: answer.header("x-aws-ec2-metadata-token-ttl-seconds").map(str::to_owned),
+                error_type: answer.header("x-amzn-errortype").map(str::to_owned),
+                date: answer
+                    .header("date")
+                    .filter(|_| answer.header("age").is_none())
+                    .and_then(parse_date),
                 body: answer.read_whole(MAX_ANSWER_BYTES)?,
             })
         };
@@ -155,6 +195,25 @@ impl Reply {
         };
         let code = first(&["code", "Code", "__type", "error"]);
         format!("status {status}{code}{}", first(&["message", "Message", "error_description"]))
+    }
+
+    /// What AWS blames. OAuth's services put the error's type into `error`.
+    fn cause(&self) -> Cause {
+        let refusal = Refusal {
+            status: self.status,
+            error_type: self.error_type.as_deref(),
+            request_id: None,
+            location: None,
+            body: &self.body,
+        };
+        match (refusal.cause(), self.json()) {
+            (Cause::Other, Some(body)) => {
+                let text = |name: &str| body.get(name).and_then(Value::as_str);
+                let message = text("error_description").or(text("message")).unwrap_or_default();
+                classify(self.status, text("error").unwrap_or_default(), message)
+            }
+            (cause, _) => cause,
+        }
     }
 
     fn names_throttling(&self) -> bool {

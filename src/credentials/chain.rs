@@ -10,18 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::cache::due;
 use super::call::Network;
 use super::endpoints::{Endpoints, Service, is_region};
 use super::files::{self, Location, Watch};
 use super::profile::{Base, CredentialSource, Files, Plan, Profile, Role, Selection, WebIdentity};
 use super::sts::{CallerIdentity, Sts};
 use super::{
-    Credentials, Settings, Source, access_key, container, imds, login, process, sendable, sso,
+    Credentials, Settings, Source, access_key, container, expiry, imds, login, process, sendable,
+    sso,
 };
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::Cancel;
 
 /// What asking brings up beside the answer.
 #[derive(Debug, Default)]
@@ -91,16 +90,12 @@ impl Chain {
         environment: Environment,
         settings: Settings,
         started: OffsetDateTime,
-        cancel: Arc<Cancel>,
+        network: Network,
         progress: Progress,
     ) -> Chain {
         Chain {
             files: [Location::config(&environment), Location::credentials(&environment)],
-            network: Network {
-                ca_bundle: settings.ca_bundle.clone(),
-                environment: environment.clone(),
-                cancel,
-            },
+            network,
             progress,
             session_name: format!("sigv4-proxy-{}", started.unix_timestamp()),
             environment,
@@ -136,10 +131,19 @@ impl Chain {
         let endpoints = Endpoints::new(&self.environment, profile.as_ref(), allow_http);
         let walk = Walk { profile, selected: &selected, endpoints, now };
 
+        let behind = self.network.skew.behind();
         let (start, mut roles) = self.start(&walk, notes)?;
         roles.extend(self.settings.role.clone());
-        let found = self.base(start, &walk, roles.is_empty(), notes)?;
-        self.assume(found, &roles, &walk)
+        let found = self
+            .base(start, &walk, roles.is_empty(), notes)
+            .and_then(|found| self.assume(found, &roles, &walk));
+        if let Some(behind) = self.network.skew.behind().filter(|now| Some(*now) != behind) {
+            let (seconds, side) = (behind.abs(), if behind < 0 { "ahead of" } else { "behind" });
+            notes.warnings.push(format!(
+                "local clock is {seconds} s {side} AWS; signing with AWS time (sync the clock with NTP)"
+            ));
+        }
+        found
     }
 
     /// As whom AWS knows this key.
@@ -177,7 +181,8 @@ impl Chain {
         if self.settings.profile.is_some() {
             notes.passed_over.push("environment: not looked at beside --profile".to_owned());
         } else {
-            if let Some(found) = environment_keys(&self.environment, walk.now, notes)? {
+            let now = self.network.time_of_aws(walk.now);
+            if let Some(found) = environment_keys(&self.environment, now, notes)? {
                 if let Some(variable) = walk.selected.named_by {
                     let name = &walk.selected.name;
                     notes.warnings.push(format!(
@@ -234,7 +239,7 @@ impl Chain {
             return Ok(found);
         }
         let found = self.ask(start, walk, notes)?;
-        let found = checked(found, walk.now)?;
+        let found = checked(found, self.network.time_of_aws(walk.now))?;
         self.remember(0, &found, walk.now);
         Ok(found)
     }
@@ -325,7 +330,8 @@ impl Chain {
     ) -> Result<Credentials, Error> {
         match source {
             CredentialSource::Environment => {
-                let found = environment_keys(&self.environment, walk.now, notes)?;
+                let now = self.network.time_of_aws(walk.now);
+                let found = environment_keys(&self.environment, now, notes)?;
                 found.ok_or_else(|| Error::new(Kind::Credentials, "AWS_ACCESS_KEY_ID is not set"))
             }
             CredentialSource::EcsContainer => {
@@ -359,7 +365,7 @@ impl Chain {
     ) -> Result<Credentials, Error> {
         let path = self.environment.path(&identity.token_file.to_string_lossy());
         let token = files::token(&path, "web identity token")?;
-        self.sts(walk)?.assume_role_with_web_identity(identity, token.trim_end())
+        self.sts(walk)?.assume_role_with_web_identity(identity, token.trim_end(), walk.now)
     }
 
     /// Each role with the credentials before it.
@@ -378,7 +384,7 @@ impl Chain {
             }
             self.progress.asks(format_args!("STS (role {})", role.arn));
             let assumed = self.sts(walk)?.assume_role(role, &found.key, walk.now)?;
-            found = checked(assumed, walk.now)?;
+            found = checked(assumed, self.network.time_of_aws(walk.now))?;
             self.remember(at + 1, &found, walk.now);
         }
         Ok(found)
@@ -431,7 +437,9 @@ impl Chain {
         if !is_same {
             // What was built on the old ones goes with them.
             self.steps.truncate(step);
-            self.steps.push((found.clone(), due(now, found.expires)));
+            let there = self.network.time_of_aws(now);
+            let left = found.expires.map(|expires| expiry::left(expires, there));
+            self.steps.push((found.clone(), expiry::refresh_at(now, left)));
         }
     }
 
@@ -511,16 +519,16 @@ fn environment_keys(
     }
     let mut expires = None;
     if let Some(text) = environment.get("AWS_CREDENTIAL_EXPIRATION") {
-        match OffsetDateTime::parse(text, &Rfc3339) {
-            Ok(time) if time <= now => {
+        match expiry::parse(text) {
+            Some(time) if time <= now => {
                 let message = format!(
                     "environment credentials expired at {text} (AWS_CREDENTIAL_EXPIRATION)"
                 );
                 let hint = "set new ones and start again: a process cannot renew its environment";
                 return Err(Error::new(Kind::Credentials, message).hint(hint));
             }
-            Ok(time) => expires = Some(time),
-            Err(_) => notes.warnings.push(
+            Some(time) => expires = Some(time),
+            None => notes.warnings.push(
                 "AWS_CREDENTIAL_EXPIRATION is ignored: it is not a time like 2030-01-31T12:00:00Z"
                     .into(),
             ),

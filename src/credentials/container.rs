@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::call::{Call, Network, Policy};
-use super::{Credentials, Source, access_key, files, time_of};
+use super::{Credentials, Source, access_key, expiry, files};
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -53,7 +53,7 @@ pub(super) fn of_metadata(
         text.ok_or_else(|| wrong(format!("no {name} in the answer")))
     };
     let key = access_key(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
-    let expires = time_of(text("Expiration")?)
+    let expires = expiry::parse(text("Expiration")?)
         .ok_or_else(|| wrong("the Expiration in the answer is no time".to_owned()))?;
     let account = answer.get("AccountId").and_then(Value::as_str).map(str::to_owned);
     Ok(Credentials { key, expires: Some(expires), account, source })

@@ -4,10 +4,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -159,8 +159,11 @@ impl Stamp {
     /// every two seconds (FAT): of two writes within a tick the second may look like the first.
     fn is_settled(&self, now: OffsetDateTime) -> bool {
         let Some(modified) = self.0.as_ref().and_then(|mark| mark.modified) else { return true };
-        let age = now - OffsetDateTime::from(modified);
-        age.is_negative() || age > Duration::seconds(2)
+        // Not as a date: files can be dated beyond all years of a calendar.
+        match SystemTime::from(now).duration_since(modified) {
+            Ok(age) => age > Duration::from_secs(2),
+            Err(_) => true,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::call::{Call, Network, Policy, Reply, shown};
 use super::container::of_metadata;
 use super::profile::Profile;
-use super::{Credentials, Source};
+use super::{Credentials, Source, expiry};
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -113,10 +113,11 @@ impl Imds {
             (Err(failure), None) => return Err(failure),
         };
         self.last = Some(found.clone());
-        let is_over = found.expires.is_some_and(|expires| expires <= now);
+        let there = network.time_of_aws(now);
+        let is_over = found.expires.is_some_and(|expires| expires <= there);
         // Five minutes of this are for asking ahead of time.
-        let extended =
-            now + Duration::from_secs(15 * 60) + random::up_to(Duration::from_secs(5 * 60));
+        let more = Duration::from_secs(15 * 60) + random::up_to(Duration::from_secs(5 * 60));
+        let extended = expiry::after(there, more);
         Ok(Credentials { expires: if is_over { Some(extended) } else { found.expires }, ..found })
     }
 
@@ -234,7 +235,8 @@ impl Imds {
         }
         let lifetime = reply.token_ttl.and_then(|seconds| seconds.trim().parse::<u32>().ok());
         let lifetime = Duration::from_secs(u64::from(lifetime.unwrap_or(21_600)));
-        self.token = Some((token.clone(), now + lifetime.saturating_sub(TOKEN_MARGIN)));
+        self.token =
+            Some((token.clone(), expiry::after(now, lifetime.saturating_sub(TOKEN_MARGIN))));
         Ok(token)
     }
 }

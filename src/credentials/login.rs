@@ -10,20 +10,21 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 use super::cached_token::CachedToken;
 use super::call::{Call, Network, Policy};
 use super::endpoints::{Endpoints, Service};
 use super::files::Watch;
-use super::{Credentials, Source, access_key, shell_word, time_of};
+use super::{Credentials, Source, access_key, expiry, shell_word};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::random;
 
 /// Credentials that end sooner are refreshed.
-const MARGIN: Duration = Duration::minutes(5);
+const MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// What a question needs.
 pub(super) struct Question<'a> {
@@ -35,6 +36,7 @@ pub(super) struct Question<'a> {
     pub(super) environment: &'a Environment,
     pub(super) endpoints: &'a Endpoints,
     pub(super) network: &'a Network,
+    /// The time here.
     pub(super) now: OffsetDateTime,
 }
 
@@ -50,18 +52,23 @@ impl Question<'_> {
         };
         let found = self.held(&cached)?;
         let expires = found.expires.unwrap_or(self.now);
-        if expires - self.now > MARGIN {
+        if expiry::left(expires, self.there()) > MARGIN {
             return Ok(found);
         }
         match self.refresh(&mut cached, watch, warnings) {
             Ok(()) => self.held(&cached),
             Err(Refusal::Final(error)) => Err(error),
-            Err(Refusal::Passing(why)) if expires > self.now => {
+            Err(Refusal::Passing(why)) if expires > self.there() => {
                 warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
                 Ok(found)
             }
             Err(Refusal::Passing(why)) => Err(self.no_login(&format!("expired: {why}"))),
         }
+    }
+
+    /// The time of AWS, as far as it is known by now.
+    fn there(&self) -> OffsetDateTime {
+        self.network.time_of_aws(self.now)
     }
 
     fn cache_file(&self) -> Result<PathBuf, Error> {
@@ -90,7 +97,7 @@ impl Question<'_> {
             access_key(text("accessKeyId")?, text("secretAccessKey")?, Some(text("sessionToken")?));
         let account = Some(text("accountId")?.to_owned());
         let expires =
-            time_of(text("expiresAt")?).ok_or_else(|| missing("accessToken.expiresAt"))?;
+            expiry::parse(text("expiresAt")?).ok_or_else(|| missing("accessToken.expiresAt"))?;
         let source = Source::Login { profile: self.profile.to_owned() };
         Ok(Credentials { key, expires: Some(expires), account, source })
     }
@@ -108,7 +115,8 @@ impl Question<'_> {
         else {
             return Err(passing("the answer has no accessToken or expiresIn"));
         };
-        let ends = (self.now + Duration::seconds(seconds.into())).replace_nanosecond(0);
+        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
+        let ends = ends.replace_nanosecond(0);
         let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
         let held = cached.object_mut("accessToken").ok_or_else(|| passing("no accessToken"))?;
         for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
@@ -143,15 +151,18 @@ impl Question<'_> {
         })
         .to_string();
         let key = cached.text("dpopKey").unwrap_or_default();
-        let proof = proof(key, &endpoint.to_string(), self.now)
-            .ok_or_else(|| Refusal::Final(self.no_login("not usable (dpopKey)")))?;
-        let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
-        let call =
-            Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
-        let reply = self
-            .network
-            .send(&call, &Policy::SERVICE)
-            .map_err(|error| Refusal::Passing(error.to_string()))?;
+        let url = endpoint.to_string();
+        let key = SecretKey::from_sec1_pem(key).map(SigningKey::from);
+        let key = key.map_err(|_| Refusal::Final(self.no_login("not usable (dpopKey)")))?;
+        let ask = |there| {
+            let proof = proof(&key, &url, there);
+            let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
+            let body = body.as_bytes();
+            let call = Call { method: "POST", endpoint: &endpoint, headers: &headers, body };
+            self.network.send(&call, &Policy::SERVICE)
+        };
+        let reply = self.network.send_dated(self.now, ask);
+        let reply = reply.map_err(|error| Refusal::Passing(error.to_string()))?;
         let answer = reply.json().unwrap_or_default();
         if reply.status == 200 {
             return Ok(answer);
@@ -189,15 +200,14 @@ fn passing(why: &str) -> Refusal {
     Refusal::Passing(why.to_owned())
 }
 
-/// A DPoP proof (RFC 9449 §4.2) for a POST to `url`. `None` when the key cannot be read.
-fn proof(key_pem: &str, url: &str, now: OffsetDateTime) -> Option<String> {
-    let key: SigningKey = SecretKey::from_sec1_pem(key_pem).ok()?.into();
+/// A DPoP proof (RFC 9449 §4.2) for a POST to `url`.
+fn proof(key: &SigningKey, url: &str, now: OffsetDateTime) -> String {
     let point = key.verifying_key().as_affine().to_sec1_point(false);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let header = json!({
         "typ": "dpop+jwt",
         "alg": "ES256",
-        "jwk": { "kty": "EC", "crv": "P-256", "x": encode(point.x()?), "y": encode(point.y()?) },
+        "jwk": { "kty": "EC", "crv": "P-256", "x": point.x().map(|x| encode(x)), "y": point.y().map(|y| encode(y)) },
     });
     let claims = json!({
         "jti": random::uuid(),
@@ -211,5 +221,5 @@ fn proof(key_pem: &str, url: &str, now: OffsetDateTime) -> Option<String> {
         encode(claims.to_string().as_bytes())
     );
     let signature: Signature = key.sign(signed.as_bytes());
-    Some(format!("{signed}.{}", encode(&signature.to_bytes())))
+    format!("{signed}.{}", encode(&signature.to_bytes()))
 }

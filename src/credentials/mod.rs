@@ -1,6 +1,6 @@
 //! AWS credentials: every source the AWS SDKs know, in their order, and `CredentialCache`, which remembers.
 //!
-//! `ini`, `profile` and `endpoints` are pure: text in, plan or address out. `chain` walks the sources, of which
+//! `ini`, `profile`, `endpoints` and `expiry` are pure: text in, plan or address out. `chain` walks the sources, of which
 //! each has a file: `sts`, `sso`, `login`, `process`, `container`, `imds`.
 
 mod cache;
@@ -9,6 +9,7 @@ mod call;
 mod chain;
 mod container;
 mod endpoints;
+mod expiry;
 mod files;
 mod imds;
 pub mod ini;
@@ -142,15 +143,6 @@ fn access_key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
     AccessKey { id: id.to_owned(), secret: Secret::new(secret), token: token.map(Secret::new) }
 }
 
-/// RFC 3339, or with the `UTC` for `Z` that older tools of AWS write.
-fn time_of(text: &str) -> Option<OffsetDateTime> {
-    let text = text.trim();
-    match text.strip_suffix("UTC") {
-        Some(local) => OffsetDateTime::parse(&format!("{local}Z"), &Rfc3339).ok(),
-        None => OffsetDateTime::parse(text, &Rfc3339).ok(),
-    }
-}
-
 /// A text as a shell reads it back: the name of a profile is any text.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+".contains(c);
@@ -170,7 +162,6 @@ pub fn read_sts(xml: &[u8]) -> Result<Credentials, crate::error::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::datetime;
 
     #[test]
     fn what_can_be_sent_in_a_header() {
@@ -188,16 +179,5 @@ mod tests {
         ] {
             assert_eq!(shell_word(name), word);
         }
-    }
-
-    #[test]
-    fn times() {
-        let time = Some(datetime!(2030-01-01 00:00 UTC));
-        for text in
-            ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00UTC", "2030-01-01T02:00:00.000+02:00"]
-        {
-            assert_eq!(time_of(text), time, "{text}");
-        }
-        assert_eq!(time_of("soon"), None);
     }
 }

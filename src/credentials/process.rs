@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::call::shown;
-use super::{Credentials, Source, access_key, shell_word, time_of};
+use super::{Credentials, Source, access_key, expiry, shell_word};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 
@@ -174,7 +174,7 @@ fn understood(output: &[u8], profile: &str) -> Result<Credentials, Error> {
         None | Some(Value::Null) => None,
         Some(time) => Some(
             time.as_str()
-                .and_then(time_of)
+                .and_then(expiry::parse)
                 .ok_or_else(|| wrong("printed an Expiration that is no time"))?,
         ),
     };

@@ -4,24 +4,25 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
+use std::time::Duration;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 use super::cached_token::CachedToken;
 use super::call::{Call, Network, Policy, Reply, shown};
 use super::endpoints::{Endpoints, Service};
 use super::files::Watch;
 use super::profile::Sso;
-use super::{Credentials, Source, access_key, shell_word};
+use super::{Credentials, Source, access_key, expiry, shell_word};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::signing::canonical::percent_encode;
 
 /// A token that ends sooner is refreshed.
-const TOKEN_MARGIN: Duration = Duration::minutes(5);
+const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// After a refresh that failed.
-const REFRESH_PAUSE: Duration = Duration::seconds(30);
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a question needs.
 pub(super) struct Question<'a> {
@@ -29,6 +30,7 @@ pub(super) struct Question<'a> {
     pub(super) environment: &'a Environment,
     pub(super) endpoints: &'a Endpoints,
     pub(super) network: &'a Network,
+    /// The time here.
     pub(super) now: OffsetDateTime,
 }
 
@@ -50,13 +52,15 @@ impl Question<'_> {
         else {
             return Err(self.no_login("missing"));
         };
-        let is_settled = last_failure.is_some_and(|at| self.now - at < REFRESH_PAUSE);
-        if self.sso.session.is_some() && expires - self.now <= TOKEN_MARGIN && !is_settled {
+        let is_settled = last_failure
+            .is_some_and(|at| self.now >= at && expiry::left(self.now, at) < REFRESH_PAUSE);
+        let is_ending = expiry::left(expires, self.there()) <= TOKEN_MARGIN;
+        if self.sso.session.is_some() && is_ending && !is_settled {
             match self.refresh(&mut cached, watch, warnings) {
                 Ok(()) => *last_failure = None,
                 Err(why) => {
                     *last_failure = Some(self.now);
-                    if expires <= self.now {
+                    if expires <= self.there() {
                         return Err(self.no_login(&format!("expired and not refreshable: {why}")));
                     }
                     warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
@@ -64,9 +68,14 @@ impl Question<'_> {
             }
         }
         match (cached.text("accessToken"), cached.time("expiresAt")) {
-            (Some(token), Some(expires)) if expires > self.now => self.role(token),
+            (Some(token), Some(expires)) if expires > self.there() => self.role(token),
             _ => Err(self.no_login("expired")),
         }
+    }
+
+    /// The time of AWS, as far as it is known by now.
+    fn there(&self) -> OffsetDateTime {
+        self.network.time_of_aws(self.now)
     }
 
     /// `~/.aws/sso/cache/SHA1.json`, of the session's name, or in the older form of the start URL.
@@ -94,7 +103,7 @@ impl Question<'_> {
                 match CachedToken::read(&path, watch) {
                     Some(newer)
                         if newer.text("refreshToken") != cached.text("refreshToken")
-                            && newer.time("expiresAt").is_some_and(|time| time > self.now) =>
+                            && newer.time("expiresAt").is_some_and(|time| time > self.there()) =>
                     {
                         *cached = newer;
                         return Ok(());
@@ -109,7 +118,8 @@ impl Question<'_> {
         else {
             return Err("the answer has no accessToken or expiresIn".to_owned());
         };
-        let ends = (self.now + Duration::seconds(seconds.into())).replace_nanosecond(0);
+        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
+        let ends = ends.replace_nanosecond(0);
         let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
         cached.set("accessToken", token);
         cached.set("expiresAt", ends);
@@ -132,7 +142,7 @@ impl Question<'_> {
     ) -> Result<Result<serde_json::Map<String, Value>, String>, String> {
         let member = |name: &str| cached.text(name).ok_or(format!("{name} is not in its file"));
         let registration_ends = cached.time("registrationExpiresAt");
-        if registration_ends.is_none_or(|ends| ends <= self.now) {
+        if registration_ends.is_none_or(|ends| ends <= self.there()) {
             return Err("the client registration has expired".to_owned());
         }
         let body = json!({
@@ -149,8 +159,7 @@ impl Question<'_> {
         let headers = [("content-type", "application/json")];
         let call =
             Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
-        let reply =
-            self.network.send(&call, &Policy::SERVICE).map_err(|error| error.to_string())?;
+        let reply = self.send(&call).map_err(|error| error.to_string())?;
         Ok(match reply.json() {
             Some(answer) if reply.status == 200 => Ok(answer),
             _ => Err(reply.refusal()),
@@ -175,7 +184,7 @@ impl Question<'_> {
         }
         let headers = [("x-amz-sso_bearer_token", token)];
         let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
-        let reply = self.network.send(&call, &Policy::SERVICE);
+        let reply = self.send(&call);
         let reply = reply
             .map_err(|error| error.context(format_args!("profile {:?}: SSO", self.sso.profile)))?;
         match reply.status {
@@ -183,6 +192,11 @@ impl Question<'_> {
             401 => Err(self.no_login("revoked")),
             _ => Err(self.fault(self.refused(&reply))),
         }
+    }
+
+    /// Neither call is signed, but a service may refuse any for its time.
+    fn send(&self, call: &Call<'_>) -> Result<Reply, Error> {
+        self.network.send_dated(self.now, |_| self.network.send(call, &Policy::SERVICE))
     }
 
     fn refused(&self, reply: &Reply) -> String {
@@ -204,9 +218,8 @@ impl Question<'_> {
             text.filter(|text| !text.is_empty())
                 .ok_or_else(|| self.fault(format!("SSO: no {name} in the answer")))
         };
-        let millis = found.and_then(|found| found.get("expiration")?.as_i64());
-        let expires = millis
-            .and_then(|millis| OffsetDateTime::from_unix_timestamp(millis / 1000).ok())
+        let expires = found
+            .and_then(|found| expiry::of_unix_millis(found.get("expiration")?))
             .ok_or_else(|| self.fault("SSO: no expiration in the answer".to_owned()))?;
         Ok(Credentials {
             key: access_key(

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::call::{Call, Network, Policy, Reply, shown};
 use super::profile::{Role, WebIdentity};
-use super::{Credentials, Source, access_key, time_of};
+use super::{Credentials, Source, access_key, expiry};
 use crate::answer::{Refusal, SignedWith};
 use crate::endpoint::Endpoint;
 use crate::error::{AwsError, Error, Kind};
@@ -52,14 +52,13 @@ impl Sts<'_> {
         fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
         let body = form(&fields);
 
-        let headers = self.signed(&body, with, now);
-        let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
         let asked_by = match &role.profile {
             Some(profile) => format!(" (profile {profile:?})"),
             None => " (--role-arn)".to_owned(),
         };
-        self.ask(&headers, &body, source)
+        self.send_signed(&body, with, now)
+            .and_then(|reply| granted(&reply, source))
             .map_err(|error| error.context(format_args!("AssumeRole {}{asked_by}", role.arn)))
     }
 
@@ -68,6 +67,7 @@ impl Sts<'_> {
         &self,
         identity: &WebIdentity,
         token: &str,
+        now: OffsetDateTime,
     ) -> Result<Credentials, Error> {
         let body = form(&[
             ("Action", "AssumeRoleWithWebIdentity"),
@@ -80,9 +80,13 @@ impl Sts<'_> {
             role: identity.role_arn.clone(),
             profile: identity.profile.clone(),
         };
-        self.ask(&[CONTENT_TYPE], &body, source).map_err(|error| {
-            error.context(format_args!("AssumeRoleWithWebIdentity {}", identity.role_arn))
-        })
+        let network = self.network;
+        network
+            .send_dated(now, |_| self.send(&[CONTENT_TYPE], &body))
+            .and_then(|reply| granted(&reply, source))
+            .map_err(|error| {
+                error.context(format_args!("AssumeRoleWithWebIdentity {}", identity.role_arn))
+            })
     }
 
     /// `GetCallerIdentity`, which every key may ask.
@@ -92,15 +96,13 @@ impl Sts<'_> {
         now: OffsetDateTime,
     ) -> Result<CallerIdentity, Error> {
         let body = form(&[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]);
-        let headers = self.signed(&body, &credentials.key, now);
-        let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let reply = self.send(&headers, &body)?;
+        let reply = self.send_signed(&body, &credentials.key, now)?;
         if reply.status != 200 {
             let identity =
                 format!("key {} from {}", credentials.key.masked_id(), credentials.source);
             let refusal = Refusal {
                 status: reply.status,
-                error_type: None,
+                error_type: reply.error_type.as_deref(),
                 request_id: None,
                 location: None,
                 body: &reply.body,
@@ -154,15 +156,24 @@ impl Sts<'_> {
         self.network.send(&call, &Policy::SERVICE)
     }
 
-    fn ask(
+    /// Signed for the time of AWS, when it is `now` here.
+    fn send_signed(
         &self,
-        headers: &[Header<'_>],
         body: &str,
-        source: Source,
-    ) -> Result<Credentials, Error> {
-        let reply = self.send(headers, body)?;
-        if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(&reply)) }
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Result<Reply, Error> {
+        self.network.send_dated(now, |there| {
+            let headers = self.signed(body, with, there);
+            let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            self.send(&headers, body)
+        })
     }
+}
+
+/// The credentials of an answer, or what it refuses.
+fn granted(reply: &Reply, source: Source) -> Result<Credentials, Error> {
+    if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(reply)) }
 }
 
 fn form(fields: &[(&str, &str)]) -> String {
@@ -187,7 +198,7 @@ pub(super) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Err
     };
     let token = field("SessionToken")?;
     let key = access_key(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
-    let expires = time_of(&field("Expiration")?)
+    let expires = expiry::parse(&field("Expiration")?)
         .ok_or_else(|| wrong("answer has an Expiration that is no time"))?;
     let account = element(document.root(), "AssumedRoleUser")
         .and_then(|user| text_of(user, "Arn"))
@@ -262,7 +273,14 @@ mod tests {
     #[test]
     fn refusals() {
         let error = |status, body: &str| {
-            refusal(&Reply { status, body: body.into(), token_ttl: None }).to_string()
+            refusal(&Reply {
+                status,
+                body: body.into(),
+                token_ttl: None,
+                error_type: None,
+                date: None,
+            })
+            .to_string()
         };
         let xml = "<E><Error><Code>AccessDenied</Code><Message>not\n so</Message></Error><RequestId>1-2</RequestId></E>";
         assert_eq!(error(403, xml), "AccessDenied: not so [1-2]");

@@ -286,6 +286,7 @@ impl Doctor<'_> {
             }
             return Ok(None);
         }
+        self.conversation.upstream().watch_clock();
         let (initialize, server) = self.initialize(times);
         report.add(match self.conversation.upstream().clock_behind() {
             Some(behind) => clock_finding(behind),

@@ -6,6 +6,7 @@ mod buffers;
 mod cancel;
 mod certificate;
 mod connection;
+mod date;
 mod early;
 mod joining;
 mod pool;
@@ -19,6 +20,7 @@ mod tls;
 mod watch;
 
 pub use cancel::{Cancel, OnCancel};
+pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub use probe::{Handshake, Probe};
 pub use tls::CaBundle;
 

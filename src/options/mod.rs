@@ -48,6 +48,8 @@ pub struct Options {
     /// With v4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,
     pub service: String,
+    /// Neither flag nor variable names the service: the host does.
+    pub service_is_inferred: bool,
     pub algorithm: Algorithm,
     pub unsigned_payload: bool,
     /// Where there are no credentials, nothing is signed.

@@ -99,6 +99,7 @@ impl<'a> Reading<'a> {
             let hint = error.what_to_do().unwrap_or("mend it, or set --region");
             self.report(Key::Region, error_of_ours.hint(hint));
         }
+        let service_is_inferred = self.given.value(Key::ServiceName).is_none();
         let service = self.service(inferred.service.as_deref());
         let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
@@ -109,6 +110,7 @@ impl<'a> Reading<'a> {
             endpoint,
             region,
             service,
+            service_is_inferred,
             algorithm,
             unsigned_payload,
             skip_auth: self.switch(Key::SkipAuth).unwrap_or(false),

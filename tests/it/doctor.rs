@@ -129,17 +129,20 @@ fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
 }
 
 #[test]
-fn what_the_proxy_mends_by_itself_is_a_warning_with_the_flag_to_set() {
+fn a_wrong_service_names_the_flag() {
     let server = Server::start(ServerOptions::default());
     let ended = launch(&server.url("/mcp"), &sts()).arg("--service-name=lambda").run("");
-    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
     let words = &[
         "scoped to correct service: 'execute-api'",
         "mend: signed for service lambda; set --service-name execute-api",
     ];
-    assert_check(&ended, "initialize", "warn", words);
-    assert_check(&ended, "tools", "pass", &[]);
+    assert_check(&ended, "initialize", "fail", words);
+}
 
+#[test]
+fn what_the_proxy_mends_by_itself_is_a_warning() {
+    let server = Server::start(ServerOptions::default());
     let throttled = || Reply::aws_error(429, "ThrottlingException", "Rate exceeded");
     server.script(vec![throttled(), throttled()]);
     let ended = launch(&server.url("/mcp"), &sts()).run("");

@@ -431,10 +431,15 @@ fn a_lazy_session_waits_for_server_and_credentials() {
     assert_eq!(names(&program.ask(LIST)).len(), 7);
 
     // A cold start is waited for.
-    let cold = crate::policies::server();
-    let starting = || Reply::aws_error(424, "RuntimeClientError", "initialization time exceeded");
+    let service = "bedrock-agentcore";
+    let cold = Server::start(ServerOptions { service: service.into(), ..ServerOptions::default() });
+    let starting =
+        || Reply::aws_error(424, "RuntimeClientError", "Runtime initialization time exceeded.");
     cold.reply_next("initialize", starting());
-    let mut program = Launch::to(&cold.url("/mcp")).env("MCP_WARM", "1").start();
+    let mut program = Launch::to(&cold.url("/mcp"))
+        .arg(&format!("--service-name={service}"))
+        .env("MCP_WARM", "1")
+        .start();
     program.shake_hands();
     program.write(&call("1", "echo", &json!({"text": "warm"})));
     let answer = loop {

@@ -2,6 +2,7 @@
 
 use crate::messages::{assert_error, call, json_reply, labels, text_of};
 use crate::program::{KEY_ID, Launch, Program, SECRET};
+use crate::support::tls::connect_proxy;
 use crate::support::{Key, Recorded, Reply, Server, ServerOptions, Verdict};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -113,7 +114,7 @@ fn what_does_no_harm_twice_is_sent_again() {
 
 #[test]
 fn a10_throttled_calls_wait_as_long_as_the_server_asks() {
-    let (server, mut program) = started(&["--timeout=20s"]);
+    let (server, mut program) = started(&["--timeout=100s"]);
     for throttled in [
         status(429, &[("Retry-After", "1")], ""),
         status(503, &[("Retry-After", "1")], ""),
@@ -124,20 +125,17 @@ fn a10_throttled_calls_wait_as_long_as_the_server_asks() {
         assert_eq!(text_of(&program.ask(&add(1))), "2");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     }
-    let slow_down = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32004,"message":"Rate exceeded"}}"#;
-    for throttled in [
-        Reply::aws_error(400, "ThrottlingException", "Rate exceeded"),
-        json_reply(200, slow_down),
-        json_reply(429, slow_down),
-    ] {
-        server.reply_next("tools/call", throttled);
-        assert_eq!(text_of(&program.ask(&add(1))), "2");
+    // An hour does not fit into the time of the request: the answer comes now. Nor does what is no time at all.
+    for longer in ["3600", "61", "9223372036854775808", "99999999999999999999999999999"] {
+        for header in ["Retry-After", "x-amz-retry-after"] {
+            let wait =
+                if header == "Retry-After" { longer.to_owned() } else { format!("{longer}000") };
+            server.reply_next("tools/call", status(429, &[(header, &wait)], "later"));
+            let begun = Instant::now();
+            assert_error(&program.ask(&add(1)), &json!(1), &["429", "later"]);
+            assert!(begun.elapsed() < Duration::from_secs(2));
+        }
     }
-    // An hour does not fit into the time of the request: the answer comes now.
-    server.reply_next("tools/call", status(429, &[("Retry-After", "3600")], "later"));
-    let begun = Instant::now();
-    assert_error(&program.ask(&add(1)), &json!(1), &["429", "later"]);
-    assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
@@ -152,13 +150,111 @@ fn retries_can_be_switched_off() {
 
 #[test]
 fn a_runtime_that_is_starting_is_waited_for() {
-    let (server, mut program) = started(&["--timeout=30s"]);
-    let starting = || Reply::aws_error(424, "RuntimeClientError", "the runtime is starting");
-    for _ in 0..2 {
-        server.reply_next("tools/call", starting());
-    }
+    let (server, mut program) = agentcore();
+    let starting =
+        "Runtime initialization time exceeded. Please make sure that it completes in 30s.";
+    server.reply_next("tools/call", Reply::aws_error(424, "RuntimeClientError", starting));
+    server.reply_next("tools/call", Reply::aws_error(424, "", starting));
     assert_eq!(text_of(&program.ask(&add(1))), "2");
     assert_eq!(calls(&server).len(), 3);
+}
+
+/// A server of AgentCore's: its own JSON-RPC errors and statuses say what did not run.
+fn agentcore() -> (Server, Program) {
+    let service = "bedrock-agentcore";
+    let server =
+        Server::start(ServerOptions { service: service.into(), ..ServerOptions::default() });
+    started_at(server, &[&format!("--service-name={service}"), "--timeout=30s"])
+}
+
+/// What a call is answered with when it has certainly not run, and whether only AgentCore says it so.
+fn not_run() -> Vec<(Reply, bool)> {
+    let json = |code, headers: &[(&str, &str)], body: &str| {
+        let json = [("Content-Type", "application/json")];
+        status(code, &[&json[..], headers].concat(), body)
+    };
+    let of_mcp = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32004,"message":"Rate exceeded"}}"#;
+    let xml =
+        "<ErrorResponse><Error><Code>SlowDown</Code><Message>x</Message></Error></ErrorResponse>";
+    let conflict = "RetryableConflictException";
+    vec![
+        (json(429, &[], r#"{"message":"Too Many Requests"}"#), false),
+        (status(429, &[], "<html>"), false),
+        (json(429, &[], of_mcp), false),
+        (Reply::aws_error(400, "ThrottlingException", "Rate exceeded"), false),
+        (Reply::aws_error(500, "Throttling", "Rate exceeded"), false),
+        (Reply::aws_error(503, "RequestThrottledException", ""), false),
+        (json(400, &[], r#"{"__type":"com.amazon#TooManyRequestsException"}"#), false),
+        (json(400, &[], r#"{"code":"RequestLimitExceeded","message":"x"}"#), false),
+        (status(503, &[], xml), false),
+        (json(503, &[("Retry-After", "0")], "{}"), false),
+        (Reply::aws_error(503, "ServiceUnavailableException", ""), false),
+        (Reply::aws_error(409, conflict, "x"), true),
+        (json(409, &[], &format!(r#"{{"__type":"{conflict}"}}"#)), true),
+        (json_reply(200, of_mcp), true),
+    ]
+}
+
+#[test]
+fn a_call_that_has_not_run_is_sent_again() {
+    let (server, mut program) = started(&[]);
+    let (agentcore, mut of_agentcore) = agentcore();
+    for (reply, needs_agentcore) in not_run() {
+        agentcore.reply_next("tools/call", reply.clone());
+        assert_eq!(text_of(&of_agentcore.ask(&add(1))), "2", "{reply:?}");
+        let before = calls(&server).len();
+        server.reply_next("tools/call", reply.clone());
+        let answer = program.ask(&add(1));
+        assert_eq!(answer["error"].is_object(), needs_agentcore, "{reply:?}: {answer}");
+        let sent = if needs_agentcore { 1 } else { 2 };
+        assert_eq!(calls(&server).len(), before + sent, "{reply:?}");
+        server.forget_script();
+    }
+    assert_eq!(calls(&agentcore).len(), 2 * not_run().len());
+}
+
+#[test]
+fn words_about_throttling_or_keys_are_no_reason_to_send_a_call_again() {
+    let json = |code, body: &str| json_reply(code, body);
+    let error = |code: i32, text: &str| {
+        json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": text}}).to_string()
+    };
+    let expired = "The security token included in the request is expired";
+    for (mut started, is_agentcore) in [(started(&[]), false), (agentcore(), true)] {
+        let (server, program) = (&started.0, &mut started.1);
+        let mut replies = vec![
+            json(500, r#"{"message":"ThrottlingException: Rate exceeded, SlowDown"}"#),
+            status(400, &[], "ThrottlingException: Rate exceeded"),
+            status(409, &[], "RetryableConflictException: try again"),
+            Reply::aws_error(409, "ConflictException", "RetryableConflictException"),
+            json(424, r#"{"message":"a dependency of the tool failed"}"#),
+            Reply::aws_error(424, "RuntimeClientError", "Received error (500) from runtime."),
+            Reply::aws_error(503, "InternalServerException", "ServiceUnavailable"),
+            Reply::aws_error(500, "InternalServerException", "x"),
+            json(400, &json!({"message": expired}).to_string()),
+            json(403, &json!({"message": format!("upstream said: {expired}")}).to_string()),
+            json(500, &json!({"message": expired}).to_string()),
+            Reply::aws_error(403, "AccessDeniedException", expired),
+            json(200, &error(-32603, "ThrottlingException: Rate exceeded")),
+            json(200, &error(-32002, expired)),
+        ];
+        if !is_agentcore {
+            replies.push(json(200, &error(-32001, "the access token has expired")));
+            replies.push(Reply::aws_error(
+                424,
+                "RuntimeClientError",
+                "Runtime initialization time exceeded.",
+            ));
+        }
+        for reply in replies {
+            let before = calls(server).len();
+            server.reply_next("tools/call", reply.clone());
+            let answer = program.ask(&add(1));
+            assert!(answer["error"].is_object(), "{reply:?}: {answer}");
+            assert_eq!(calls(server).len(), before + 1, "{reply:?}");
+        }
+        assert_eq!(text_of(&program.ask(&add(2))), "2");
+    }
 }
 
 #[test]
@@ -250,19 +346,92 @@ fn d3_expired_credentials_are_looked_for_again() {
     assert_eq!(calls(&server).len(), 4);
 }
 
+/// A program that reaches the server under this name.
+fn under_name(server: &Server, host: &str, arguments: &[&str]) -> Program {
+    let port = server.url("").rsplit_once(':').unwrap().1.parse().unwrap();
+    let (proxy, _) = connect_proxy(port);
+    let url = format!("http://{host}/mcp");
+    let mut launch = Launch::bare(&[&url, "--allow-http", "--no-sse"])
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("HTTP_PROXY", &format!("http://127.0.0.1:{proxy}"));
+    for argument in arguments {
+        launch = launch.arg(argument);
+    }
+    launch.start()
+}
+
+fn wants_service(name: &str) -> Reply {
+    let text = format!("Credential should be scoped to correct service: '{name}'. ");
+    Reply::aws_error(403, "InvalidSignatureException", &text)
+}
+
+/// What the requests were signed for: `us-east-1/execute-api`.
+fn scopes(server: &Server) -> Vec<String> {
+    let mut scopes: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| {
+            let authorization = request.header("authorization").unwrap();
+            let scope = authorization.split('/').skip(2).take(2).collect::<Vec<_>>();
+            scope.join("/")
+        })
+        .collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
 #[test]
-fn a_service_that_aws_names_is_signed_for() {
-    let server =
-        Server::start(ServerOptions { service: "lambda".into(), ..ServerOptions::default() });
-    let (server, mut program) = started_at(server, &[]);
+fn a_service_read_off_the_host_is_corrected_once() {
+    let server = Server::start(ServerOptions { service: "new".into(), ..ServerOptions::default() });
+    let mut program = under_name(&server, "new-mcp.us-east-1.api.aws", &[]);
+    program.shake_hands();
     assert_eq!(text_of(&program.ask(&add(1))), "2");
     let refused = server.requests().iter().filter(|r| r.verdict != Verdict::Verified).count();
     assert_eq!(refused, 1, "it is kept");
+    for name in ["sts", "iam"] {
+        server.reply_next("tools/call", wants_service(name));
+        let advice = format!("set --service-name {name}");
+        assert_error(&program.ask(&add(1)), &json!(1), &["403", &advice]);
+    }
+    assert_eq!(scopes(&server), ["us-east-1/new", "us-east-1/new-mcp"]);
     let ended = program.close();
     assert!(
-        ended.log.contains("WARN: ") && ended.log.contains("--service-name lambda"),
+        ended.log.contains("WARN: ") && ended.log.contains("--service-name new"),
         "{}",
         ended.log
+    );
+}
+
+#[test]
+fn what_the_user_signs_for_is_not_changed_by_the_server() {
+    let (server, mut program) = started(&[]);
+    for (code, text) in [
+        (403, "Credential should be scoped to correct service: 'sts'."),
+        (400, "Credential should be scoped to correct service: 'iam'."),
+        (401, "Credential should be scoped to a valid region, not 'us-east-1'."),
+    ] {
+        server.reply_next("tools/call", Reply::aws_error(code, "SignatureDoesNotMatch", text));
+        server.reply_next("tools/list", Reply::aws_error(code, "SignatureDoesNotMatch", text));
+        assert_error(&program.ask(&add(1)), &json!(1), &[text, "(signed for ", "; set --"]);
+        assert_error(&program.ask(LIST), &json!(1), &[text]);
+    }
+    assert_eq!(text_of(&program.ask(&add(1))), "2");
+    assert_eq!(scopes(&server), ["us-east-1/execute-api"]);
+
+    // A flag that the host contradicts gives way to the host, and to nothing else.
+    let server = Server::start(ServerOptions::default());
+    let host = "abc.execute-api.us-east-1.amazonaws.com";
+    let flags = ["--service-name=lambda", "--region=eu-west-1"];
+    let mut program = under_name(&server, host, &flags);
+    program.shake_hands();
+    server.reply_next("tools/call", wants_service("secretsmanager"));
+    assert_error(&program.ask(&add(1)), &json!(1), &["secretsmanager"]);
+    assert_eq!(text_of(&program.ask(&add(1))), "2");
+    assert_eq!(
+        scopes(&server),
+        ["eu-west-1/execute-api", "eu-west-1/lambda", "us-east-1/execute-api"]
     );
 }
 

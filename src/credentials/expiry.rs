@@ -1,0 +1,146 @@
+//! When credentials end, and when to ask for newer ones. Pure.
+//!
+//! The times come from files, programs and servers, so none of this can overflow: a time beyond the calendar counts as
+//! its end, far in the future or far in the past.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
+
+use crate::random;
+
+/// Newer credentials are asked for this long before the old ones end, in the background.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+
+/// So that many processes that began together do not ask together.
+const SPREAD: Duration = Duration::from_secs(60);
+
+/// A source that hands out the same credentials until the last moment is not asked more often.
+const MIN_WAIT: Duration = Duration::from_secs(30);
+
+/// Reads RFC 3339, or with the `UTC` for `Z` that older tools of AWS write.
+pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
+    let text = text.trim();
+    let time = match text.strip_suffix("UTC") {
+        Some(local) => OffsetDateTime::parse(&format!("{local}Z"), &Rfc3339),
+        None => OffsetDateTime::parse(text, &Rfc3339),
+    };
+    let time = time.ok()?;
+    // `9999-12-31T23:59:59-23:59` is in no year that UTC has.
+    Some(time.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| end_of_time(time.year() > 0)))
+}
+
+/// Reads milliseconds since 1970.
+pub(super) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
+    let Value::Number(millis) = value else { return None };
+    let is_future = millis.as_f64()? > 0.0;
+    let seconds = match millis.as_i64() {
+        Some(millis) => Some(millis.div_euclid(1000)),
+        // A number as a float, `1.7e12`, or one beyond all times.
+        None => format!("{:.0}", millis.as_f64()? / 1000.0).parse().ok(),
+    };
+    let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    Some(time.unwrap_or_else(|| end_of_time(is_future)))
+}
+
+/// How long it is from `now` to `expires`; zero when that has passed.
+pub(super) fn left(expires: OffsetDateTime, now: OffsetDateTime) -> Duration {
+    Duration::try_from(expires - now).unwrap_or_default()
+}
+
+/// The time when `wait` has passed since `time`.
+pub(super) fn after(time: OffsetDateTime, wait: Duration) -> OffsetDateTime {
+    time.saturating_add(time::Duration::try_from(wait).unwrap_or(time::Duration::MAX))
+}
+
+/// When to ask for newer credentials than those that are good for `left`; `None`: never.
+pub(super) fn refresh_at(now: OffsetDateTime, left: Option<Duration>) -> Option<OffsetDateTime> {
+    let left = left?;
+    let wait = match left.checked_sub(2 * EARLY) {
+        Some(more) => more + EARLY + random::up_to(SPREAD),
+        None => left / 2,
+    };
+    Some(after(now, wait.max(MIN_WAIT)))
+}
+
+fn end_of_time(is_future: bool) -> OffsetDateTime {
+    if is_future { PrimitiveDateTime::MAX } else { PrimitiveDateTime::MIN }.assume_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
+
+    #[test]
+    fn times() {
+        for text in
+            ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00UTC", "2030-01-01T02:00:00.000+02:00"]
+        {
+            assert_eq!(parse(text), Some(NOW), "{text}");
+        }
+        for value in [json!(1_893_456_000_000_i64), json!(1.893_456e12)] {
+            assert_eq!(of_unix_millis(&value), Some(NOW), "{value}");
+        }
+        for text in ["soon", "", "UTC", "-1", "9223372036854775808", "2030-02-30T25:61:61Z"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(of_unix_millis(&json!("soon")), None);
+    }
+
+    #[test]
+    fn newer_ones_are_due_ahead_of_time() {
+        let wait = |lasts: u64| {
+            let at = refresh_at(NOW, Some(Duration::from_secs(lasts))).unwrap() - NOW;
+            at.whole_seconds()
+        };
+        assert!((3300..=3360).contains(&wait(3600)), "{}", wait(3600));
+        assert_eq!((wait(599), wait(100), wait(1), wait(0)), (299, 50, 30, 30));
+        assert_eq!(refresh_at(NOW, None), None);
+    }
+
+    /// Every time that a source can name, at every time that a clock can show.
+    #[test]
+    fn absurd_times_are_far_away_and_overflow_nothing() {
+        let texts = [
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59-23:59",
+            "9999-12-31T23:59:59.999999999-23:59",
+            "0000-01-01T00:00:00Z",
+            "0000-01-01T00:00:00+23:59",
+            "99999999999-12-31T23:59:59Z",
+        ];
+        let numbers = [
+            json!(0),
+            json!(-1),
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1_u64 << 63),
+            json!(1e308),
+            json!(-1e308),
+            json!(0.5),
+        ];
+        let ends = texts.iter().filter_map(|text| parse(text));
+        let ends: Vec<_> = ends.chain(numbers.iter().filter_map(of_unix_millis)).collect();
+        assert_eq!(ends.len(), texts.len() - 1 + numbers.len());
+        for now in [NOW, end_of_time(false), end_of_time(true)] {
+            for expires in &ends {
+                let left = left(*expires, now);
+                assert_eq!(left.is_zero(), *expires <= now, "{expires}");
+                assert!(refresh_at(now, Some(left)).is_some_and(|at| at >= now), "{expires}");
+            }
+            assert_eq!(after(now, Duration::MAX), end_of_time(true));
+        }
+        let is_over = |expires| left(expires, NOW).is_zero();
+        assert!(
+            !is_over(parse(texts[1]).unwrap()) && !is_over(of_unix_millis(&numbers[4]).unwrap())
+        );
+        assert!(is_over(parse(texts[4]).unwrap()) && is_over(of_unix_millis(&numbers[7]).unwrap()));
+    }
+}
