@@ -22,7 +22,7 @@ use reading::Reading;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::Key;
+use table::{Key, Row, TABLE};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -168,7 +168,12 @@ pub fn parse(
         Line::Doctor(flags) => (flags, true),
         Line::Given(flags) => (flags, false),
     };
-    let given::Flags { values, mut without_meaning, problems: not_understood, in_doubt } = flags;
+    let given::Flags { values, mut without_meaning, problems: not_understood, mut in_doubt } =
+        flags;
+    // `Environment::problems` tells of these.
+    let is_unreadable =
+        |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
+    in_doubt.extend(TABLE.iter().filter(is_unreadable).map(|row| row.key));
     without_meaning.extend(
         given::VARIABLES_OF_OTHERS
             .iter()

@@ -382,6 +382,25 @@ fn servers_of_other_revisions() {
     assert_check(&ended, "tools", "pass", &["listed"]);
 }
 
+/// With `--lazy` the proxy answers `initialize` by itself; what is looked at is the server's answer.
+#[test]
+fn a_refused_initialize_is_no_success_with_lazy_either() {
+    let sts = sts();
+    let server = Server::start(ServerOptions::default());
+    let lazy = |server: &Server| launch(&server.url("/mcp"), &sts).env("MCP_LAZY", "true").run("");
+    assert_eq!(lazy(&server).code, Some(0));
+    let refusal = r#"{"jsonrpc":"2.0","id":"doctor-1","error":{"code":-32000,"message":"no"}}"#;
+    for _ in 0..2 {
+        server.reply_next("initialize", crate::messages::json_reply(200, refusal));
+    }
+    // A server that answers whatever it is asked.
+    let empty = r#"{"jsonrpc":"2.0","id":"doctor-2","result":{}}"#;
+    server.reply_next("server/discover", crate::messages::json_reply(200, empty));
+    let ended = lazy(&server);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(&ended, "initialize", "fail", &["error -32000: no"]);
+}
+
 #[test]
 fn as_json() {
     let server = Server::start(ServerOptions::default());

@@ -15,6 +15,8 @@ mod dependencies;
 mod docs;
 mod doctor;
 mod drop_in;
+#[cfg(unix)]
+mod environment;
 mod errors;
 mod logs;
 mod mcp_2024_11_05;

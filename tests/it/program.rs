@@ -1,6 +1,7 @@
 //! The real program as a client launches it: stdin, stdout, stderr, exit code.
 
 use serde_json::Value;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -16,7 +17,9 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 /// How the program is started. Its environment is empty but for what is given here.
 pub(crate) struct Launch {
     arguments: Vec<String>,
-    environment: Vec<(String, String)>,
+    environment: Vec<(String, OsString)>,
+    /// Commands of a shell that then becomes the program.
+    shell: Option<String>,
     reads_stderr: bool,
 }
 
@@ -40,6 +43,7 @@ impl Launch {
         Launch {
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
             environment: Vec::new(),
+            shell: None,
             reads_stderr: true,
         }
         .env("HOME", "/nonexistent")
@@ -53,8 +57,15 @@ impl Launch {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Launch {
-        self.environment.push((name.to_owned(), value.to_owned()));
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Launch {
+        self.environment.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// By a shell that runs these commands first, and becomes the program.
+    #[cfg(unix)]
+    pub(crate) fn after(mut self, commands: &str) -> Launch {
+        self.shell = Some(format!("{commands}; exec \"$0\" \"$@\""));
         self
     }
 
@@ -83,8 +94,12 @@ impl Launch {
 
     /// As a client that does not read.
     pub(crate) fn start_unread(&self) -> Program {
+        let program = env!("CARGO_BIN_EXE_sigv4-proxy");
         #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sigv4-proxy"));
+        let mut command = Command::new(self.shell.as_ref().map_or(program, |_| "/bin/sh"));
+        if let Some(commands) = &self.shell {
+            command.args(["-c", commands, program]);
+        }
         command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
@@ -120,7 +135,7 @@ impl Launch {
             let is_secret = ["SECRET", "TOKEN", "TEAM_KEY"].iter().any(|word| name.contains(word));
             is_secret && value.len() > 5 && !name.ends_with("FILE")
         });
-        let given = given.map(|(_, value)| value.clone());
+        let given = given.map(|(_, value)| value.to_string_lossy().into_owned());
         given.chain([SECRET.to_owned(), "Signature=".to_owned()]).collect()
     }
 
