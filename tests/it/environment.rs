@@ -44,7 +44,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
         "https_proxy",
         "NO_PROXY",
     ] {
-        let ended = Launch::to(&server.url("/mcp")).env(name, not_utf_8()).run(PING);
+        let ended = Launch::to(&server.url("/mcp")).env_os(name, not_utf_8()).run(PING);
         assert_eq!(ended.code, Some(2), "{name}: {}", ended.log);
         let problem = format!("configuration error: {name} is not UTF-8");
         assert!(ended.log.contains(&problem), "{name}: {}", ended.log);
@@ -54,7 +54,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
 
     let doctor =
         Launch::bare(&["doctor", &server.url("/mcp"), "--region=us-east-1", "--service=s3"]);
-    let ended = doctor.env("AWS_ROLE_ARN", not_utf_8()).env("AWS_ACCESS_KEY_ID", KEY_ID).run("");
+    let ended = doctor.env_os("AWS_ROLE_ARN", not_utf_8()).env("AWS_ACCESS_KEY_ID", KEY_ID).run("");
     let report = ended.lines.join("\n");
     assert_eq!(ended.code, Some(1), "{report}");
     for check in ["fail  configuration", "fail  credentials"] {
@@ -64,10 +64,10 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
     assert!(server.requests().is_empty());
 
     // What decides nothing may be anything, unless a header needs it.
-    let ended = Launch::to(&server.url("/mcp")).env("LS_COLORS", not_utf_8()).run(PING);
+    let ended = Launch::to(&server.url("/mcp")).env_os("LS_COLORS", not_utf_8()).run(PING);
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
     let team = Launch::to(&server.url("/mcp")).arg("--header=X-Team: ${TEAM}");
-    let ended = team.env("TEAM", not_utf_8()).run(PING);
+    let ended = team.env_os("TEAM", not_utf_8()).run(PING);
     assert_eq!(ended.code, Some(2));
     assert!(ended.log.contains("needs the variable TEAM, which is not UTF-8"), "{}", ended.log);
 }
@@ -96,7 +96,7 @@ fn an_unknown_name_among_several_profiles_ends_the_start() {
     let launch = |arguments: &[&str]| {
         let url = server.url("/mcp");
         let words = [&["--target-url", &url, "--service=s3"], arguments].concat();
-        Launch::bare(&words).arg("--region=us-east-1").env("HOME", &home.0)
+        Launch::bare(&words).arg("--region=us-east-1").env_os("HOME", &home.0)
     };
     for launch in [
         launch(&["--profile", "work", "tets"]),
@@ -136,8 +136,8 @@ fn a_token_file_that_is_no_file_is_refused_at_once_and_takes_no_message() {
         for launch in [
             launch()
                 .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")
-                .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file),
-            launch().env("AWS_ROLE_ARN", ROLE).env("AWS_WEB_IDENTITY_TOKEN_FILE", file),
+                .env_os("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file),
+            launch().env("AWS_ROLE_ARN", ROLE).env_os("AWS_WEB_IDENTITY_TOKEN_FILE", file),
         ] {
             let ended = launch.run(&[PING, &PING.replace('1', "2")].concat());
             assert_eq!((ended.code, ended.lines.len()), (Some(0), 2), "{}", ended.log);
@@ -235,7 +235,7 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
     let server = Server::start(ServerOptions::default());
     let pipe = Home::new("environment-log").0.join("pipe");
     make_pipe(&pipe);
-    let launch = |file: &Path| Launch::to(&server.url("/mcp")).env("MCP_LOG_FILE", file);
+    let launch = |file: &Path| Launch::to(&server.url("/mcp")).env_os("MCP_LOG_FILE", file);
     let ended = launch(&pipe).run(PING);
     assert_eq!(ended.code, Some(2));
     let pipe = pipe.display();
@@ -279,7 +279,7 @@ fn signals_stay_as_they_were_but_for_that_of_children() {
     let server = Server::start(ServerOptions::default());
     let launch = Launch::bare(&["--target-url", &server.url("/mcp"), "--region=us-east-1"])
         .arg("--service-name=execute-api")
-        .env("HOME", &home.0)
+        .env_os("HOME", &home.0)
         .env("PATH", "/usr/bin:/bin");
     let mut program = launch.after("trap '' HUP INT CHLD").start();
     program.shake_hands();

@@ -57,7 +57,12 @@ impl Launch {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Launch {
+    pub(crate) fn env(self, name: &str, value: &str) -> Launch {
+        self.env_os(name, value)
+    }
+
+    /// The value need not be UTF-8.
+    pub(crate) fn env_os(mut self, name: &str, value: impl AsRef<OsStr>) -> Launch {
         self.environment.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
