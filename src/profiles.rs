@@ -21,8 +21,8 @@ pub struct Profiles {
 
 #[derive(Default)]
 struct State {
-    initialize: Option<Vec<u8>>,
-    initialized: Option<Vec<u8>>,
+    initialize: Option<Arc<[u8]>>,
+    initialized: Option<Arc<[u8]>>,
     /// Calls under way in other conversations than the first, so that what takes them back goes there too.
     calls: HashMap<Id, usize>,
     /// Requests of servers, under the ids that the client knows: two sessions may choose the same ids.
@@ -36,8 +36,8 @@ pub(crate) struct Route<'a> {
     pub(crate) conversation: &'a Arc<Conversation>,
     /// `None`: as it is.
     pub(crate) changed: Option<Message>,
-    /// Among those of other profiles.
-    other: Option<usize>,
+    /// The conversation's place among those of other profiles.
+    pub(crate) other: Option<usize>,
 }
 
 impl Profiles {
@@ -82,10 +82,11 @@ impl Profiles {
         let conversation = &self.others[other].1;
         let mut state = self.state();
         state.calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
-        if let Some(initialize) = &state.initialize {
-            conversation.owe_handshake(initialize, state.initialized.as_deref());
-        }
+        let (initialize, initialized) = (state.initialize.clone(), state.initialized.clone());
         drop(state);
+        if let Some(initialize) = initialize {
+            conversation.owe_handshake(&initialize, initialized.as_ref());
+        }
         Ok(Route { conversation, changed, other: Some(other) })
     }
 
@@ -96,9 +97,9 @@ impl Profiles {
         }
     }
 
-    /// A line that is no answer, as the client gets it.
-    pub(crate) fn as_asked(&self, route: &Route<'_>, line: Vec<u8>) -> Vec<u8> {
-        let Some(other) = route.other else { return line };
+    /// A line that is no answer, as the client gets it. `other`: as in `Route`.
+    pub(crate) fn as_asked(&self, other: Option<usize>, line: Vec<u8>) -> Vec<u8> {
+        let Some(other) = other else { return line };
         let question = || {
             let text = str::from_utf8(&line).ok()?;
             let members = Members::of(text)?;
@@ -117,9 +118,9 @@ impl Profiles {
 
     fn remember(&self, message: &Message) {
         if message.is_initialize() {
-            self.state().initialize = Some(message.body().to_vec());
+            self.state().initialize = Some(message.body().into());
         } else if message.method() == Some("notifications/initialized") {
-            self.state().initialized = Some(message.body().to_vec());
+            self.state().initialized = Some(message.body().into());
         }
     }
 

@@ -13,7 +13,7 @@ use crate::large::put_away;
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
-use crate::profiles::{Profiles, Route};
+use crate::profiles::Profiles;
 use crate::relay::{Delivery, Line};
 use crate::signing::BodyHash;
 use crate::standby::Standby;
@@ -85,6 +85,7 @@ pub fn run(
         draining: AtomicBool::new(false),
     });
     let input: Box<dyn Read + Send> = Box::new(input);
+    proxy.take_what_belongs_to_no_call();
     if !options.lazy {
         proxy.look_for_credentials();
     }
@@ -123,6 +124,16 @@ struct Proxy {
 }
 
 impl Proxy {
+    /// A handshake has what to say to the client when no call waits for it.
+    fn take_what_belongs_to_no_call(self: &Arc<Self>) {
+        for (place, conversation) in self.profiles.all().enumerate() {
+            let (proxy, other) = (Arc::downgrade(self), place.checked_sub(1));
+            conversation.on_delivery(move |delivery| {
+                proxy.upgrade().map_or(Ok(()), |proxy| proxy.deliver_aside(other, delivery))
+            });
+        }
+    }
+
     /// The first request finds the credentials ready, and whoever tests a configuration sees at once if they are
     /// missing, also with an empty stdin: its end waits for this as for a call.
     fn look_for_credentials(self: &Arc<Self>) {
@@ -341,15 +352,12 @@ impl Proxy {
                     any_line = true;
                     answered.extend(&line.answers);
                     if line.answers.is_empty() {
-                        line.bytes = self.profiles.as_asked(&route, line.bytes);
+                        line.bytes = self.profiles.as_asked(route.other, line.bytes);
                     }
                     let is_answered = answered.len() == call.ids.len();
                     self.deliver(call, line, is_answered)
                 }
-                Delivery::NewSession => {
-                    self.listen_if_first(&route);
-                    Ok(())
-                }
+                Delivery::NewSession => Ok(()),
             })
         }));
         self.profiles.end(&call.ids);
@@ -418,13 +426,8 @@ impl Proxy {
     fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
-        route.conversation.exchange(message, &Cancel::default(), &mut |delivery| match delivery {
-            // Only a new session's handshake has something to say here.
-            Delivery::Line(line) => self.write(self.profiles.as_asked(&route, line.bytes)),
-            Delivery::NewSession => {
-                self.listen_if_first(&route);
-                Ok(())
-            }
+        route.conversation.exchange(message, &Cancel::default(), &mut |delivery| {
+            self.deliver_aside(route.other, delivery)
         })
     }
 
@@ -507,13 +510,6 @@ impl Proxy {
 
     // ---- the standing stream
 
-    /// There is one, and it is that of the client's own session.
-    fn listen_if_first(self: &Arc<Self>, route: &Route<'_>) {
-        if Arc::ptr_eq(route.conversation, self.profiles.first()) {
-            self.listen();
-        }
-    }
-
     fn listen(self: &Arc<Self>) {
         if self.get_stream == GetStream::Off {
             return;
@@ -561,14 +557,7 @@ impl Proxy {
         self.workers.run(Job::new(move || {
             let mut wait = FIRST_BEGIN;
             while !cancel.sleep(wait) {
-                let begun = proxy.profiles.first().begin(&cancel, &mut |delivery| match delivery {
-                    Delivery::Line(line) => proxy.write(line.bytes),
-                    Delivery::NewSession => {
-                        proxy.listen();
-                        Ok(())
-                    }
-                });
-                match begun {
+                match proxy.profiles.first().begin(&cancel) {
                     Ok(()) => break,
                     Err(error) => proxy.log.debug(format_args!("not yet: {error}")),
                 }
@@ -580,6 +569,24 @@ impl Proxy {
     }
 
     // ---- out
+
+    /// What belongs to no call of the client. `other`: the conversation's place among those of other profiles.
+    fn deliver_aside(
+        self: &Arc<Self>,
+        other: Option<usize>,
+        delivery: Delivery,
+    ) -> Result<(), Error> {
+        match delivery {
+            Delivery::Line(line) => self.write(self.profiles.as_asked(other, line.bytes)),
+            Delivery::NewSession => {
+                // The standing stream is that of the client's own session.
+                if other.is_none() {
+                    self.listen();
+                }
+                Ok(())
+            }
+        }
+    }
 
     /// `is_answered`: with this line the whole call is.
     fn deliver(

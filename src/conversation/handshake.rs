@@ -1,60 +1,75 @@
-//! A dead session is begun anew, once for all who need it, and the client does not notice.
+//! A session is begun with what the client once sent: one that is owed, or in place of one that died, which the client
+//! does not notice. A thread of its own does it, once for all calls; each waits for it until its own limit.
 
 use super::Conversation;
 use super::failed::{Failed, Sent};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::Message;
+use crate::monitor::WaitError;
 use crate::random;
 use crate::relay::{Deliver, Delivery, Line, Progress, Relay};
 use crate::retry::{Next, Tried};
 use crate::session::Session;
 use crate::upstream::{Answered, Outgoing, session_headers};
 use serde_json::{Value, json};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whoever waits for the new session waits no longer than this; a cold start fits in.
-const RENEWAL_LIMIT: Duration = Duration::from_secs(120);
+/// How long a handshake may take, whether or not a call still waits for it; a cold start fits in.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(120);
 
 /// For a client that names no version.
 const FALLBACK_VERSION: &str = "2025-11-25";
 
-/// What the client sent to begin the session.
+/// What the client sent to begin the session, and whether one is being begun with it.
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
-    pub(super) initialize: Option<Vec<u8>>,
-    pub(super) initialized: Option<Vec<u8>>,
+    pub(super) initialize: Option<Arc<[u8]>>,
+    pub(super) initialized: Option<Arc<[u8]>>,
     /// The server has not been told yet.
     pub(super) is_owed: bool,
-    /// The session that could not be replaced, when that was, and why.
-    failed: Option<(u64, Instant, Error)>,
+    /// A thread is at it.
+    pub(super) is_under_way: bool,
+    /// The session that it has begun and not finished yet. What the client answers to the server goes there.
+    pub(super) coming: Option<Arc<Session>>,
+    /// Counts the handshakes of this process.
+    number: u64,
+    /// Why the last one failed, if it did.
+    failed: Option<Error>,
 }
+
+/// A handshake on its way. Dropped before it is finished, because there was no thread for it or it panicked, it has
+/// failed, so that no call waits for it.
+struct UnderWay {
+    conversation: Arc<Conversation>,
+    is_finished: bool,
+}
+
+/// For a session that is begun before the client has sent its own.
+const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 impl Conversation {
     /// Takes over what began another session: this one is begun with it by the first request that needs it.
-    pub(crate) fn owe_handshake(&self, initialize: &[u8], initialized: Option<&[u8]>) {
-        let mut handshake = self.handshake();
+    pub(crate) fn owe_handshake(&self, initialize: &Arc<[u8]>, initialized: Option<&Arc<[u8]>>) {
+        let mut handshake = self.handshake.lock();
         if handshake.initialize.is_none() {
-            handshake.initialize = Some(initialize.to_vec());
+            handshake.initialize = Some(Arc::clone(initialize));
             handshake.is_owed = true;
         }
-        handshake.initialized = initialized.map(<[u8]>::to_vec);
+        handshake.initialized = initialized.cloned();
     }
 
     /// Whether the client has begun its session and the server does not know.
     pub(crate) fn owes_handshake(&self) -> bool {
-        self.handshake().is_owed
+        self.handshake.lock().is_owed
     }
 
     /// Begins the session that is owed, if one is.
-    pub(crate) fn begin(&self, cancel: &Cancel, deliver: &mut Deliver<'_>) -> Result<(), Error> {
-        if !self.owes_handshake() {
-            return Ok(());
-        }
-        let deadline = Instant::now().checked_add(RENEWAL_LIMIT);
-        self.renew_session(&self.upstream.session(), deadline, cancel, deliver)
+    pub(crate) fn begin(self: &Arc<Self>, cancel: &Cancel) -> Result<(), Error> {
+        self.begun_session(None, None, cancel).map(|_| ())
     }
 
     /// `--lazy`: the client gets its answer at once. What is said of the server is only that its lists may change,
@@ -64,8 +79,8 @@ impl Conversation {
         initialize: &Message,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
-        let mut handshake = self.handshake();
-        handshake.initialize = Some(initialize.body().to_vec());
+        let mut handshake = self.handshake.lock();
+        handshake.initialize = Some(initialize.body().into());
         handshake.initialized = None;
         handshake.is_owed = true;
         drop(handshake);
@@ -86,82 +101,108 @@ impl Conversation {
         deliver(Delivery::Line(Line { bytes, answers: vec![0], is_last: true }))
     }
 
-    /// Begins the session anew, unless that has been done since `dead` was in use.
-    pub(super) fn renew_session(
-        &self,
-        dead: &Session,
+    /// The session, once none is being begun; begins one if one is owed, or if `dead` is still in use.
+    pub(super) fn begun_session(
+        self: &Arc<Self>,
+        dead: Option<&Session>,
         deadline: Option<Instant>,
         cancel: &Cancel,
-        deliver: &mut Deliver<'_>,
-    ) -> Result<(), Error> {
-        let asked = Instant::now();
-        let mut handshake = self.handshake();
-        if self.upstream.session().number() != dead.number() {
-            return Ok(());
+    ) -> Result<Arc<Session>, Error> {
+        enum Found {
+            Session(Arc<Session>),
+            Failed(Error),
+            NobodyAtIt,
         }
-        if let Some((number, at, error)) = &handshake.failed
-            && *number == dead.number()
-            && *at > asked
-        {
-            return Err(error.clone());
-        }
-        let renewed =
-            self.shake_hands(&handshake, dead, deadline, cancel, deliver).map_err(|error| {
-                error.context(if handshake.is_owed {
-                    "the session could not be begun"
-                } else {
-                    "the session has ended, and a new one could not be begun"
-                })
+        // The handshake whose failure is ours: the one under way, or the next.
+        let mut ours = None;
+        loop {
+            let found = self.handshake.wait(deadline, cancel, |handshake| {
+                let is_under_way = handshake.is_under_way;
+                let ours = *ours.get_or_insert(handshake.number + u64::from(!is_under_way));
+                if is_under_way {
+                    return None;
+                }
+                if let Some(error) = handshake.failed.as_ref().filter(|_| handshake.number >= ours)
+                {
+                    return Some(Found::Failed(error.clone()));
+                }
+                let session = self.upstream.session();
+                if !handshake.is_owed && dead.is_none_or(|dead| dead.number() != session.number()) {
+                    return Some(Found::Session(session));
+                }
+                handshake.is_under_way = true;
+                handshake.number += 1;
+                handshake.failed = None;
+                Some(Found::NobodyAtIt)
             });
-        handshake.failed =
-            renewed.as_ref().err().map(|error| (dead.number(), Instant::now(), error.clone()));
-        let was_owed = handshake.is_owed;
-        handshake.is_owed &= renewed.is_err();
-        drop(handshake);
-        renewed?;
-        if let Some(tools) = self.forgetful() {
-            tools.forget();
+            match found {
+                Ok(Found::Session(session)) => return Ok(session),
+                Ok(Found::Failed(error)) => return Err(error),
+                Ok(Found::NobodyAtIt) => {
+                    let conversation = Arc::clone(self);
+                    let under_way = UnderWay { conversation, is_finished: false };
+                    // Without a thread it is dropped, and thereby finished.
+                    let name = "handshake".to_owned();
+                    let _ = thread::Builder::new().name(name).spawn(|| under_way.run());
+                }
+                Err(WaitError::Cancelled) => {
+                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                }
+                Err(WaitError::TimedOut) => {
+                    let what =
+                        "the server had not answered when the time limit of the request passed";
+                    return Err(Error::new(Kind::TimedOut, what)
+                        .hint("raise --timeout, or --tool-timeout for tools/call")
+                        .context(Self::what_fails(self.owes_handshake())));
+                }
+            }
         }
-        deliver(Delivery::NewSession)?;
+    }
+
+    /// The new session is in use.
+    fn tell_of_session(&self, was_owed: bool) {
+        let mut deliveries = vec![Delivery::NewSession];
         if was_owed && self.is_lazy {
-            for list in ["tools", "prompts", "resources"] {
+            deliveries.extend(["tools", "prompts", "resources"].map(|list| {
                 let line =
                     format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
                 let bytes = line.into_bytes();
-                deliver(Delivery::Line(Line { bytes, answers: Vec::new(), is_last: false }))?;
-            }
+                Delivery::Line(Line { bytes, answers: Vec::new(), is_last: false })
+            }));
         }
-        Ok(())
+        // Its error says that the client is gone.
+        let _ = deliveries.into_iter().try_for_each(|delivery| self.deliver_aside(delivery));
     }
 
-    /// Sends what the client once sent, under an id of our own.
-    fn shake_hands(
-        &self,
-        handshake: &Handshake,
-        dead: &Session,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-        deliver: &mut Deliver<'_>,
-    ) -> Result<(), Error> {
-        let initialize = handshake
-            .initialize
-            .clone()
-            .and_then(|line| Message::parse(line).ok())
+    fn what_fails(is_owed: bool) -> &'static str {
+        if is_owed {
+            "the session could not be begun"
+        } else {
+            "the session has ended, and a new one could not be begun"
+        }
+    }
+
+    /// Sends what the client once sent, under an id of our own. False: the client has begun another session meanwhile.
+    fn shake_hands(self: &Arc<Self>) -> Result<bool, Error> {
+        let dead = self.upstream.session();
+        let (initialize, is_owed) = {
+            let handshake = self.handshake.lock();
+            (handshake.initialize.clone(), handshake.is_owed)
+        };
+        let initialize = initialize
+            .and_then(|line| Message::parse(line.to_vec()).ok())
             .map(|message| self.tools.policy().with_metadata(&message).unwrap_or(message))
             .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
             .ok_or_else(|| Error::new(Kind::BadAnswer, "it was not begun through this process"))?;
-        let limit = Instant::now().checked_add(RENEWAL_LIMIT);
-        let deadline = [limit, deadline].into_iter().flatten().min();
+        let (deadline, cancel) = (Instant::now().checked_add(HANDSHAKE_LIMIT), &*self.closing);
         let credentials = self.upstream.credentials(deadline, cancel)?;
-        let answer = self.post(&initialize, &Session::default(), deadline, cancel, deliver)?;
-        let account = credentials.account.as_deref();
-        self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
+        let answer = self.post(&initialize, &Session::default(), deadline)?;
+        let mut session = Session::clone(&dead);
+        session.begin(answer.header("mcp-session-id"), credentials.account.as_deref());
+        self.handshake.lock().coming = Some(Arc::new(session.clone()));
 
-        let is_begun = Cell::new(false);
-        let on_version = |version| {
-            is_begun.set(true);
-            self.upstream.session_mut(|session| session.learn_version(version));
-        };
+        let version = RefCell::new(None);
+        let on_version = |told| *version.borrow_mut() = Some(told);
         let mut relay = Relay {
             ids: initialize.ids(),
             on_version: Some(&on_version),
@@ -175,44 +216,48 @@ impl Conversation {
             // The server may ask something before it answers; its answer is ours.
             deliver: &mut |delivery| match delivery {
                 Delivery::Line(line) if !line.answers.is_empty() => Ok(()),
-                other => deliver(other),
+                other => self.deliver_aside(other),
             },
             progress: Progress::default(),
         };
         relay.take_answer(answer.answer)?;
-        if !is_begun.get() {
+        let Some(version) = version.take() else {
             return Err(Error::new(Kind::BadAnswer, "the server refused to initialize again"));
-        }
-        let session = self.upstream.session();
-        if !handshake.is_owed && session.version() != dead.version() {
+        };
+        session.learn_version(version);
+        if !is_owed && session.version() != dead.version() {
             self.log.warn(format_args!(
                 "the new session speaks protocol {}, the old one spoke {}",
                 session.version().unwrap_or("unknown"),
                 dead.version().unwrap_or("unknown")
             ));
         }
-        let initialized = handshake.initialized.clone().unwrap_or_else(|| {
-            br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec()
-        });
-        if let Ok(initialized) = Message::parse(initialized) {
-            let answer = self.post(&initialized, &session, deadline, cancel, deliver)?;
-            answer.answer.finish();
+        let initialized = self.handshake.lock().initialized.clone();
+        let initialized = initialized.as_deref().unwrap_or(INITIALIZED);
+        if let Ok(initialized) = Message::parse(initialized.to_vec()) {
+            self.post(&initialized, &session, deadline)?.answer.finish();
         }
-        if !handshake.is_owed {
+        if !is_owed {
             self.log.debug("the session was begun anew; what the old one held is gone");
         }
-        Ok(())
+        let mut is_ours = false;
+        self.upstream.session_mut(|current| {
+            is_ours = current.number() == dead.number();
+            if is_ours {
+                *current = session;
+            }
+        });
+        Ok(is_ours)
     }
 
     /// One message of the handshake, as often as `retry` allows. An error answer is an error.
     fn post<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         message: &Message,
         session: &Session,
         deadline: Option<Instant>,
-        cancel: &'a Cancel,
-        deliver: &mut Deliver<'_>,
     ) -> Result<Answered<'a>, Error> {
+        let cancel = &*self.closing;
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
@@ -242,11 +287,56 @@ impl Conversation {
             };
             let mends = match self.next(&failed, message, deadline, &mut tried) {
                 Next::Again { after, costs } => self.quota.take(costs) && !cancel.sleep(after),
-                next => self.mend(&next, &failed, &errand, deliver)?,
+                next => {
+                    self.mend(&next, &failed, &errand, &mut |other| self.deliver_aside(other))?
+                }
             };
             if !mends {
                 return Err(failed.error);
             }
         }
+    }
+}
+
+impl UnderWay {
+    fn run(mut self) {
+        let begun = self.conversation.shake_hands();
+        self.finish(begun);
+    }
+
+    fn finish(&mut self, begun: Result<bool, Error>) {
+        let conversation = &self.conversation;
+        let is_begun = matches!(begun, Ok(true));
+        let was_owed = conversation.owes_handshake();
+        if is_begun {
+            if let Some(tools) = conversation.forgetful() {
+                tools.forget();
+            }
+            // Before the calls go on, whose answers are to come after it.
+            conversation.tell_of_session(was_owed);
+        }
+        conversation.handshake.update(|handshake| {
+            handshake.is_under_way = false;
+            handshake.coming = None;
+            handshake.is_owed &= !is_begun;
+            let what_fails = Conversation::what_fails(was_owed);
+            handshake.failed = begun.err().map(|error| error.context(what_fails));
+        });
+        self.is_finished = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        self.finish(Err(if thread::panicking() {
+            Error::new(Kind::Internal, "a bug in sigv4-proxy ended the handshake")
+                .hint("please report it")
+        } else {
+            Error::new(Kind::Internal, "no thread can be started")
+                .hint("raise the limit of processes (ulimit -u), or that of the container")
+        }));
     }
 }

@@ -9,7 +9,7 @@ use crate::random;
 use crate::relay::{Deliver, Delivery};
 use crate::tools;
 use serde_json::value::RawValue;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The tools are listed up to so many pages, and for so long.
@@ -19,7 +19,7 @@ const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 impl Conversation {
     /// Whether this call may leave at all.
     pub(super) fn check_tool(
-        &self,
+        self: &Arc<Self>,
         errand: &Errand<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
@@ -51,7 +51,7 @@ impl Conversation {
 
     /// Lists the server's tools, as the call's client would.
     pub(super) fn learn_tools(
-        &self,
+        self: &Arc<Self>,
         errand: &Errand<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {

@@ -18,9 +18,10 @@ use crate::http::{Cancel, parse_date, parse_retry_after, parse_retry_after_milli
 use crate::incoming::ErrorBody;
 use crate::log::Log;
 use crate::message::{Message, Sort};
+use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::policy::Policy;
-use crate::relay::{Deliver, Progress, Relay};
+use crate::relay::{Deliver, Delivery, Progress, Relay};
 use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
 use crate::session::Session;
 use crate::signing::Payload;
@@ -30,8 +31,8 @@ use failed::{Failed, Sent, give_up};
 use handshake::Handshake;
 use http_sse::HttpSse;
 use std::cell::RefCell;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Errors with these codes may be mended: AWS's dead session, expired token, throttling.
@@ -50,12 +51,21 @@ pub struct Conversation {
     tools: Tools,
     /// Held while the tools are listed for our own use, so that it is done once for all.
     listing: Mutex<()>,
-    /// What began the session. Held while a dead session is begun anew, so that requests wait for it.
-    handshake: Mutex<Handshake>,
+    /// What began the session, and the handshake that begins another.
+    handshake: Arc<Monitor<Handshake>>,
+    outlet: Outlet,
+    /// Cancels what no call owns.
+    closing: Arc<Cancel>,
     /// The transport of 2024-11-05, if the server speaks no other.
     http_sse: RwLock<Option<Arc<HttpSse>>>,
     log: Log,
 }
+
+/// Where that goes which belongs to no call: what the server sends during a handshake, and that a session was begun.
+#[derive(Default)]
+struct Outlet(OnceLock<Box<DeliverAside>>);
+
+type DeliverAside = dyn Fn(Delivery) -> Result<(), Error> + Send + Sync;
 
 /// A message on its way, through however many attempts.
 struct Errand<'a> {
@@ -86,7 +96,9 @@ impl Conversation {
             quota: Quota::default(),
             tools: Tools::new(Policy::new(options)),
             listing: Mutex::default(),
-            handshake: Mutex::default(),
+            handshake: Monitor::new(Handshake::default()),
+            outlet: Outlet::default(),
+            closing: Cancel::new(),
             http_sse: RwLock::default(),
             log,
         }
@@ -101,6 +113,18 @@ impl Conversation {
         self.upstream.session().version().is_some()
     }
 
+    /// Hands `deliver` from now on what belongs to no call.
+    pub(crate) fn on_delivery(
+        &self,
+        deliver: impl Fn(Delivery) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        let _ = self.outlet.0.set(Box::new(deliver));
+    }
+
+    fn deliver_aside(&self, delivery: Delivery) -> Result<(), Error> {
+        self.outlet.0.get().map_or(Ok(()), |deliver| deliver(delivery))
+    }
+
     /// Whether there is a session to end.
     pub(crate) fn has_session_id(&self) -> bool {
         self.upstream.session().id().is_some()
@@ -108,7 +132,7 @@ impl Conversation {
 
     /// Sends the message and hands out what comes back. For requests `Ok` means that their answers were among it.
     pub fn exchange(
-        &self,
+        self: &Arc<Self>,
         message: &Message,
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
@@ -124,9 +148,9 @@ impl Conversation {
                 return self.answer_initialize_here(message, deliver);
             }
             if message.method() == Some("notifications/initialized") {
-                let mut handshake = self.handshake();
+                let mut handshake = self.handshake.lock();
                 if handshake.is_owed {
-                    handshake.initialized = Some(message.body().to_vec());
+                    handshake.initialized = Some(message.body().into());
                     return Ok(());
                 }
             }
@@ -142,7 +166,7 @@ impl Conversation {
 
     /// Like `exchange`, but only once: nothing is mended.
     pub(crate) fn try_once(
-        &self,
+        self: &Arc<Self>,
         message: &Message,
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
@@ -162,7 +186,7 @@ impl Conversation {
     }
 
     /// Attempt after attempt, as long as there is a point in it.
-    fn run(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
+    fn run(self: &Arc<Self>, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
         let Errand { message, cancel, .. } = *errand;
         let mut tried = Tried::default();
         let mut paid = 0;
@@ -171,7 +195,7 @@ impl Conversation {
                 Ok(()) => {
                     self.quota.give_back(paid);
                     if message.method() == Some("notifications/initialized") {
-                        self.handshake().initialized = Some(message.body().to_vec());
+                        self.handshake.lock().initialized = Some(message.body().into());
                     }
                     return Ok(());
                 }
@@ -201,8 +225,9 @@ impl Conversation {
         }
     }
 
-    /// Cancels what no call owns, which is the search for credentials. The process is about to end.
+    /// Cancels what no call owns: a handshake, the search for credentials. The process is about to end.
     pub fn close(&self) {
+        self.closing.cancel();
         self.upstream.cancel_credentials();
     }
 
@@ -242,7 +267,7 @@ impl Conversation {
 
     /// Does what may help before the next attempt. False when there is nothing to be done after all.
     fn mend(
-        &self,
+        self: &Arc<Self>,
         next: &Next,
         failed: &Failed,
         errand: &Errand<'_>,
@@ -289,7 +314,7 @@ impl Conversation {
             Next::NewSession => {
                 self.log.debug(format_args!("the session is dead: {}", failed.error));
                 let dead = &failed.sent.session;
-                self.renew_session(dead, errand.deadline, errand.cancel, deliver).map(|()| true)
+                self.begun_session(Some(dead), errand.deadline, errand.cancel).map(|_| true)
             }
             Next::LearnMirrors => {
                 self.log.debug("the server misses headers: its tools are listed again");
@@ -302,7 +327,11 @@ impl Conversation {
     }
 
     /// Sends the message once.
-    fn attempt(&self, errand: &Errand<'_>, deliver: &mut Deliver<'_>) -> Result<(), Box<Failed>> {
+    fn attempt(
+        self: &Arc<Self>,
+        errand: &Errand<'_>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<(), Box<Failed>> {
         let Errand { message, cancel, deadline, .. } = *errand;
         let started = self.log.is_debug().then(Instant::now);
         errand.trail.borrow_mut().attempts += 1;
@@ -313,11 +342,8 @@ impl Conversation {
             return self.exchange_by_http_sse(&http_sse, errand, deliver);
         }
         let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
-        let session = if has_session {
-            self.session_for(errand, &credentials, deliver)?
-        } else {
-            Arc::default()
-        };
+        let session =
+            if has_session { self.session_for(errand, &credentials)? } else { Arc::default() };
         let mirrors =
             if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
         let sent = Sent { signed_at: self.upstream.now(), session, mirrors };
@@ -390,26 +416,25 @@ impl Conversation {
 
     /// The session to send a message with, as soon as it can be used.
     fn session_for(
-        &self,
+        self: &Arc<Self>,
         errand: &Errand<'_>,
         credentials: &Credentials,
-        deliver: &mut Deliver<'_>,
     ) -> Result<Arc<Session>, Box<Failed>> {
+        let handshake = self.handshake.lock();
         if matches!(errand.message.sort(), Sort::Response) {
-            return Ok(self.upstream.session());
+            return Ok(handshake.coming.clone().unwrap_or_else(|| self.upstream.session()));
         }
-        let is_owed = self.handshake().is_owed;
-        let session = self.upstream.session();
-        if is_owed {
-            self.renew_session(&session, errand.deadline, errand.cancel, deliver)
-                .map_err(Failed::for_good)?;
-            return Ok(self.upstream.session());
+        let is_pending = handshake.is_owed || handshake.is_under_way;
+        drop(handshake);
+        let mut session = self.upstream.session();
+        let Errand { deadline, cancel, .. } = *errand;
+        if is_pending {
+            session = self.begun_session(None, deadline, cancel).map_err(Failed::for_good)?;
         }
         if session.id().is_some() && session.is_of_another(credentials.account.as_deref()) {
             self.log.debug("the AWS account has changed: the session is begun anew");
-            self.renew_session(&session, errand.deadline, errand.cancel, deliver)
-                .map_err(Failed::for_good)?;
-            return Ok(self.upstream.session());
+            let begun = self.begun_session(Some(&session), deadline, cancel);
+            session = begun.map_err(Failed::for_good)?;
         }
         Ok(session)
     }
@@ -417,7 +442,7 @@ impl Conversation {
     /// A server before 2026-07-28 has answered `initialize`.
     fn session_is_begun(&self, initialize: &Message, version: String) {
         self.upstream.session_mut(|session| session.learn_version(version));
-        self.handshake().initialize = Some(initialize.body().to_vec());
+        self.handshake.lock().initialize = Some(initialize.body().into());
     }
 
     fn relay<'a, 'd>(
@@ -487,10 +512,6 @@ impl Conversation {
         self.tools.policy().is_read_only().then_some(&self.tools)
     }
 
-    fn handshake(&self) -> MutexGuard<'_, Handshake> {
-        self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn http_sse(&self) -> Option<Arc<HttpSse>> {
         self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -499,6 +520,12 @@ impl Conversation {
     fn set_http_sse(&self, http_sse: Option<Arc<HttpSse>>) -> Option<Arc<HttpSse>> {
         let mut present = self.http_sse.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut present, http_sse)
+    }
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Outlet")
     }
 }
 

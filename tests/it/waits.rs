@@ -2,8 +2,8 @@
 
 use crate::credentials::Home;
 use crate::messages::{assert_error, call, text_of};
-use crate::program::{Launch, PATIENCE};
-use crate::support::{Reply, Server, ServerOptions};
+use crate::program::{Launch, PATIENCE, Program};
+use crate::support::{Recorded, Reply, Server, ServerOptions};
 use serde_json::json;
 use std::fs;
 use std::net::TcpListener;
@@ -111,30 +111,137 @@ fn the_end_of_stdin_waits_for_credentials_as_long_as_for_calls() {
     assert_eq!(ended.code, Some(0));
 }
 
-#[test]
-fn the_sessions_of_all_profiles_end_side_by_side() {
+/// A server whose sessions have ids, and a client with these profiles.
+fn with_profiles(name: &str, names: &[&str]) -> (Server, Program) {
     let options = ServerOptions { sessions: true, verify: false, ..ServerOptions::default() };
-    let (server, home) = (Server::start(options), Home::new("waits-farewell"));
-    let names = ["a", "b", "c", "d", "e"];
-    let profiles = names.map(|name| {
+    let (server, home) = (Server::start(options), Home::new(name));
+    let profiles = names.iter().map(|name| {
         format!(
             "[{name}]\naws_access_key_id = AKIA{name}\naws_secret_access_key = secret-of-{name}\n"
         )
     });
-    home.write(".aws/credentials", profiles.concat());
-    let launch = Launch::bare(&["--profile", "a", "b", "c", "d", "e", &server.url("/mcp")])
-        .arg("--region=us-east-1")
-        .arg("--service-name=execute-api")
-        .arg("--profile-tools=*")
-        .arg("--no-sse")
-        .env("HOME", home.0.to_str().unwrap());
+    home.write(".aws/credentials", profiles.collect::<String>());
+    let mut arguments = vec!["--profile"];
+    arguments.extend(names);
+    let url = server.url("/mcp");
+    arguments.extend([&url[..], "--region=us-east-1", "--service-name=execute-api"]);
+    let launch = Launch::bare(&arguments).arg("--profile-tools=*").arg("--no-sse");
+    let mut program = launch
+        .arg("--timeout=10s")
+        .arg("--tool-timeout=1s")
+        .env("HOME", home.0.to_str().unwrap())
+        .start();
+    program.shake_hands();
+    program.ask(PING);
+    (server, program)
+}
+
+fn of_profile(id: &str, name: &str) -> String {
+    call(id, "add", &json!({"a": 1, "b": 1, "aws_profile": name}))
+}
+
+fn count(server: &Server, label: &str) -> usize {
+    server.requests().iter().filter(|request| request.label() == label).count()
+}
+
+fn wait_for(server: &Server, label: &str, count: usize) {
+    let has = |all: &[Recorded]| all.iter().filter(|request| request.label() == label).count();
+    assert!(has(&server.wait_for(PATIENCE, |all| has(all) >= count)) >= count, "{label}");
+}
+
+#[test]
+fn a_slow_handshake_of_one_profile_holds_up_no_other() {
+    let (server, mut program) = with_profiles("waits-profiles", &["a", "b", "c"]);
+    server.reply_next("initialize", Reply::Late(Duration::from_millis(1600)));
+    let started = Instant::now();
+    program.write(&of_profile("1", "b"));
+    wait_for(&server, "initialize", 2);
+    program.write(&of_profile("2", "b"));
+    for (id, profile) in [("3", "a"), ("4", "c")] {
+        let sum = program.ask(&of_profile(id, profile));
+        assert_eq!((text_of(&sum), sum["id"].to_string()), ("2", id.to_owned()));
+    }
+    assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    // They are answered at their limit, and the handshake goes on for the next.
+    for _ in 0..2 {
+        let error = program.read();
+        let words = ["the session could not be begun", "time limit"];
+        assert_error(&error, &error["id"], &words);
+    }
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    let sum = program.ask(&of_profile("5", "b"));
+    assert_eq!((text_of(&sum), &sum["id"]), ("2", &json!(5)));
+    assert_eq!(count(&server, "initialize"), 3, "one for each profile");
+}
+
+#[test]
+fn a_server_that_asks_before_its_session_is_begun_is_answered() {
+    let (server, mut program) = with_profiles("waits-questions", &["a", "b"]);
+    server.reply_next("initialize", Reply::AskFirst(Duration::from_millis(100)));
+    for id in ["1", "2", "3"] {
+        program.write(&of_profile(id, "b"));
+    }
+    let question = program.read();
+    assert_eq!(question["method"], "roots/list", "{question}");
+    program.write(
+        &json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}).to_string(),
+    );
+    for _ in 0..3 {
+        let sum = program.read();
+        assert_eq!(text_of(&sum), "2");
+    }
+    assert_eq!(count(&server, "initialize"), 2);
+}
+
+/// Nobody waits any more for what it asks in its handshake; the client is asked nevertheless.
+#[test]
+fn a_handshake_goes_on_without_the_call_that_needed_it() {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let launch = Launch::to(&server.url("/mcp")).arg("--no-sse").arg("--tool-timeout=300ms");
     let mut program = launch.start();
     program.shake_hands();
+    program.ask(PING);
+    server.end_sessions();
+    server.reply_next("initialize", Reply::AskFirst(Duration::from_millis(600)));
+    let add = |id: &str| call(id, "add", &json!({"a": 1, "b": 1}));
+    let words = ["the session has ended, and a new one could not be begun", "time limit"];
+    assert_error(&program.ask(&add("1")), &json!(1), &words);
+    let question = program.read();
+    program.write(
+        &json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}).to_string(),
+    );
+    wait_for(&server, "notifications/initialized", 2);
+    let answer =
+        server.requests().into_iter().find(|request| request.label() == "response").unwrap();
+    assert_eq!(answer.header("mcp-session-id"), Some("session-2"), "the new session asked");
+    assert_eq!(text_of(&program.ask(&add("2"))), "2");
+    assert_eq!(count(&server, "initialize"), 2);
+}
+
+#[test]
+fn a_call_that_waits_for_a_handshake_can_be_cancelled() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--lazy").arg("--no-sse").start();
+    program.shake_hands();
+    server.reply_next("initialize", Reply::Hang);
+    program.write(&call("1", "add", &json!({"a": 1, "b": 1})));
+    wait_for(&server, "initialize", 1);
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    let ended = program.close();
+    assert!(ended.took < Duration::from_secs(4), "{:?}", ended.took);
+    assert!(ended.lines.is_empty(), "{:?}", ended.lines);
+}
+
+#[test]
+fn the_sessions_of_all_profiles_end_side_by_side() {
+    let names = ["a", "b", "c", "d", "e"];
+    let (server, mut program) = with_profiles("waits-farewell", &names);
     for name in names {
-        program.ask(&call("1", "add", &json!({"a": 1, "b": 1, "aws_profile": name})));
+        program.ask(&of_profile("1", name));
         server.reply_next("DELETE", Reply::Hang);
     }
     let ended = program.close();
     assert!(ended.took < Duration::from_secs(1), "{:?}", ended.took);
-    assert_eq!(server.requests().iter().filter(|request| request.label() == "DELETE").count(), 5);
+    assert_eq!(count(&server, "DELETE"), 5);
 }

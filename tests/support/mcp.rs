@@ -198,6 +198,35 @@ impl Mcp {
         message: &Message<'_>,
         connection: &mut Connection,
     ) -> io::Result<()> {
+        let (headers, result) = self.begin_session(id, message);
+        self.send_message(connection, &result, &headers)
+    }
+
+    /// Answers `initialize` after a pause, and before that asks the client for its roots.
+    pub fn initialize_after_asking(
+        &self,
+        pause: Duration,
+        request: &Request,
+        connection: &mut Connection,
+    ) -> io::Result<()> {
+        let Some(message) = Message::parse(&request.body) else { return Ok(()) };
+        let Some(id) = message.id else { return Ok(()) };
+        let (headers, result) = self.begin_session(id, &message);
+        let (question, answer) = self.ask("roots/list", &json!({}));
+        connection.begin_events(&headers)?;
+        connection.pause(pause)?;
+        connection.event(&question)?;
+        if answer.recv().is_ok() {
+            connection.event(&result)?;
+        }
+        connection.end_events()
+    }
+
+    fn begin_session(
+        &self,
+        id: &RawValue,
+        message: &Message<'_>,
+    ) -> (Vec<(String, String)>, String) {
         let params: Value = parsed(message.params);
         let asked = params["protocolVersion"].as_str().unwrap_or_default();
         let version = VERSIONS.into_iter().find(|known| *known == asked).unwrap_or("2025-11-25");
@@ -217,7 +246,7 @@ impl Mcp {
             "capabilities": {"tools": {"listChanged": true}},
             "serverInfo": {"name": "verifying-server", "version": "1.0.0"},
         });
-        self.send_message(connection, &result_message(id, &result), &headers)
+        (headers, result_message(id, &result))
     }
 
     fn stream(&self, request: &Request, connection: &mut Connection) -> io::Result<()> {

@@ -107,6 +107,10 @@ pub enum Reply {
     /// Closes the connection without a byte.
     Close,
     Redirect(String),
+    /// The proper answer, so much later.
+    Late(Duration),
+    /// To `initialize`: so much later a request of the server's own, and once that is answered the proper answer.
+    AskFirst(Duration),
 }
 
 impl Reply {
@@ -338,6 +342,13 @@ impl Shared {
                 return Ok(false);
             }
             Reply::Close => return Ok(false),
+            Reply::Late(pause) => {
+                connection.pause(pause)?;
+                self.mcp.answer(request, connection)?;
+            }
+            Reply::AskFirst(pause) => {
+                self.mcp.initialize_after_asking(pause, request, connection)?;
+            }
         }
         Ok(true)
     }
