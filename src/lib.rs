@@ -35,6 +35,7 @@ pub mod profiles;
 pub mod proxy;
 mod punycode;
 mod random;
+pub mod redact;
 pub mod relay;
 mod retry;
 pub mod session;

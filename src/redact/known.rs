@@ -1,0 +1,378 @@
+//! `Known`: the secrets, in the forms in which they are looked for, and the looking.
+
+use super::CUT;
+use super::unit::Unit;
+use crate::signing::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use memchr::memchr2;
+use std::collections::VecDeque;
+use zeroize::Zeroizing;
+
+/// What is shorter would be found in ordinary texts.
+const MIN_SECRET_BYTES: usize = 8;
+
+/// So much of a secret's beginning, where the text was cut off behind it, goes too.
+const MIN_BEGINNING_BYTES: usize = 12;
+
+/// Keys and tokens are replaced all day long; the oldest are forgotten.
+const MOST_SECRETS: usize = 512;
+
+/// All secrets, and a filter that most places of a text do not pass.
+#[derive(Clone)]
+pub(super) struct Known {
+    secrets: VecDeque<Forms>,
+    signatures: VecDeque<Forms>,
+    /// A bit for each hash of a beginning.
+    beginnings: Vec<u64>,
+}
+
+/// One secret.
+#[derive(Clone)]
+struct Forms {
+    secret: Secret,
+    needles: Vec<Needle>,
+}
+
+/// What one secret looks like once the text around it is decoded.
+#[derive(Clone)]
+struct Needle {
+    bytes: Zeroizing<Vec<u8>>,
+    is_base64: bool,
+    /// Of base64: the last bits of the secret stand in one more digit, which they share with what follows.
+    shares_digit: bool,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        let beginnings = vec![0; 1 << 10];
+        Known { secrets: VecDeque::new(), signatures: VecDeque::new(), beginnings }
+    }
+}
+
+impl Known {
+    pub(super) fn add(&mut self, secret: &str) {
+        let known = self.secrets.iter().position(|forms| forms.secret.expose() == secret);
+        let forms = match known.and_then(|at| self.secrets.remove(at)) {
+            Some(forms) => forms,
+            None => match Forms::of(secret) {
+                Some(forms) => forms,
+                None => return,
+            },
+        };
+        self.secrets.push_back(forms);
+        if self.secrets.len() > MOST_SECRETS {
+            self.secrets.pop_front();
+        }
+        self.refresh();
+    }
+
+    pub(super) fn add_signatures<'a>(
+        &mut self,
+        signatures: impl Iterator<Item = &'a str>,
+        most: usize,
+    ) {
+        self.signatures.extend(signatures.filter_map(Forms::of));
+        let surplus = self.signatures.len().saturating_sub(most);
+        self.signatures.drain(..surplus);
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        self.beginnings.fill(0);
+        let all = self.secrets.iter().chain(&self.signatures);
+        for needle in all.flat_map(|forms| &forms.needles) {
+            let hash = Beginning::of(&needle.bytes);
+            self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.signatures.is_empty()
+    }
+
+    /// `None` when there is no secret in it.
+    pub(super) fn without_secrets(&self, text: &str) -> Option<String> {
+        let mut safe = Copy::of(text);
+        if !self.is_empty() {
+            let mut at = 0;
+            while at < text.len() {
+                at = match self.secret_at(text, at, true) {
+                    Some(end) => safe.replace(at..end, CUT.encode_utf8(&mut [0; 4])),
+                    None => at + 1,
+                };
+            }
+        }
+        safe.finished()
+    }
+
+    /// The same for a JSON document, of which nothing but strings and numbers is looked into.
+    pub(super) fn json_without_secrets(&self, json: &str) -> Option<String> {
+        let mut safe = Copy::of(json);
+        let bytes = json.as_bytes();
+        let mut at = if self.is_empty() { json.len() } else { 0 };
+        while let Some(byte) = bytes.get(at) {
+            at = match byte {
+                b'"' => {
+                    let end = string_end(bytes, at + 1);
+                    self.cut_out_of_string(&json[..end], at + 1, &mut safe);
+                    end + 1
+                }
+                b'0'..=b'9' => {
+                    let rest = &bytes[at..];
+                    let is_digit =
+                        |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                    let end = rest
+                        .iter()
+                        .position(|byte| !is_digit(byte))
+                        .map_or(json.len(), |length| at + length);
+                    match self.secret_at(&json[..end], at, false) {
+                        Some(found) if found == end => safe.replace(at..end, "0"),
+                        _ => end,
+                    }
+                }
+                _ => at + 1,
+            };
+        }
+        safe.finished()
+    }
+
+    /// Goes from escape to escape: half of one must never be left.
+    fn cut_out_of_string(&self, text: &str, begin: usize, safe: &mut Copy<'_>) {
+        let mut at = begin;
+        while at < text.len() {
+            at = match self.secret_at(text, at, false) {
+                Some(end) => safe.replace(at..end, CUT.encode_utf8(&mut [0; 4])),
+                None => match &text.as_bytes()[at..] {
+                    [b'\\', b'u', ..] => at + 6,
+                    [b'\\', ..] => at + 2,
+                    _ => at + 1,
+                },
+            };
+        }
+    }
+
+    /// The end of the longest secret that begins here. `may_be_cut`: the text may end, or be cut off, within it.
+    fn secret_at(&self, text: &str, at: usize, may_be_cut: bool) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let hash = Beginning::at(bytes, at)?;
+        if self.beginnings[usize::from(hash >> 6)] & (1 << (hash & 63)) == 0 {
+            return None;
+        }
+        let all = self.secrets.iter().chain(&self.signatures);
+        all.flat_map(|forms| &forms.needles)
+            .filter_map(|needle| needle.end_in(bytes, at, may_be_cut))
+            .filter(|end| text.is_char_boundary(at) && text.is_char_boundary(*end))
+            .max()
+    }
+}
+
+impl Forms {
+    /// `None` for what is too short to be looked for.
+    fn of(secret: &str) -> Option<Forms> {
+        let text = Needle::of_text(secret);
+        if text.bytes.len() < MIN_SECRET_BYTES {
+            return None;
+        }
+        let mut needles = vec![text];
+        needles.extend((0..3).map(|shift| Needle::of_base64(secret, shift)));
+        Some(Forms { secret: Secret::new(secret), needles })
+    }
+}
+
+impl Needle {
+    /// Decoded like the texts it is looked for in, for a secret may itself hold what looks like an escape.
+    fn of_text(secret: &str) -> Needle {
+        let text = secret.trim_end_matches(['\\', '%', '&']).as_bytes();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        let mut at = 0;
+        while let Some(unit) = Unit::at(text, at) {
+            bytes.extend(unit.bytes().iter().copied().map(text_digit));
+            at = unit.end;
+        }
+        Needle { bytes, is_base64: false, shares_digit: false }
+    }
+
+    /// The digits that depend on the secret alone, `shift` bytes behind a group of three.
+    fn of_base64(secret: &str, shift: usize) -> Needle {
+        let mut bytes = Zeroizing::new(vec![0; shift]);
+        bytes.extend_from_slice(secret.as_bytes());
+        let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&bytes));
+        let (first, bits) = ((shift * 8).div_ceil(6), bytes.len() * 8);
+        let digits = &encoded.as_bytes()[first..bits / 6];
+        Needle {
+            bytes: Zeroizing::new(digits.to_vec()),
+            is_base64: true,
+            shares_digit: bits % 6 != 0,
+        }
+    }
+
+    /// Where it ends, if it begins at `at`.
+    fn end_in(&self, text: &[u8], at: usize, may_be_cut: bool) -> Option<usize> {
+        let mut left = &self.bytes[..];
+        let mut at = at;
+        let mut blanks = 0;
+        while let Some(expected) = left.first() {
+            if may_be_cut
+                && self.bytes.len() - left.len() >= MIN_BEGINNING_BYTES
+                && let Some(end) = end_of_cut(text, at)
+            {
+                return Some(end);
+            }
+            let unit = Unit::at(text, at)?;
+            at = unit.end;
+            // Long base64 is often broken into lines.
+            if self.is_base64 && *expected != b'+' && matches!(unit.bytes(), b" " | b"\r" | b"\n") {
+                blanks += 1;
+                if blanks > self.bytes.len() {
+                    return None;
+                }
+                continue;
+            }
+            for byte in unit.bytes() {
+                let digit = if self.is_base64 { base64_digit(*byte) } else { text_digit(*byte) };
+                left = left.strip_prefix(&[digit])?;
+            }
+        }
+        Some(if self.is_base64 { self.end_of_digits(text, at) } else { at })
+    }
+
+    /// The last digit and the padding tell nothing, but would look like a remainder.
+    fn end_of_digits(&self, text: &[u8], at: usize) -> usize {
+        let mut end = at;
+        if self.shares_digit
+            && let Some(unit) = Unit::at(text, end)
+            && matches!(unit.bytes(), [byte] if byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
+        {
+            end = unit.end;
+        }
+        for _ in 0..2 {
+            match Unit::at(text, end) {
+                Some(unit) if unit.bytes() == b"=" => end = unit.end,
+                _ => break,
+            }
+        }
+        end
+    }
+}
+
+/// Hashes of the first bytes, under which `+` and its stand-ins are the same.
+struct Beginning;
+
+impl Beginning {
+    const BYTES: usize = 4;
+
+    fn of(bytes: &[u8]) -> u16 {
+        bytes.iter().take(Beginning::BYTES).fold(0, |hash: u16, byte| {
+            let byte = match byte {
+                b' ' | b'-' => b'+',
+                b'_' => b'/',
+                byte => *byte,
+            };
+            hash.wrapping_mul(0x6d2b) ^ (hash >> 7) ^ u16::from(byte).wrapping_mul(0x9e37)
+        })
+    }
+
+    fn at(text: &[u8], at: usize) -> Option<u16> {
+        let mut bytes = [0; Beginning::BYTES];
+        let (mut length, mut at) = (0, at);
+        while length < Beginning::BYTES {
+            let unit = Unit::at(text, at)?;
+            for (place, byte) in bytes[length..].iter_mut().zip(unit.bytes()) {
+                *place = *byte;
+                length += 1;
+            }
+            at = unit.end;
+        }
+        Some(Beginning::of(&bytes))
+    }
+}
+
+/// A form writes a blank as `+`.
+fn text_digit(byte: u8) -> u8 {
+    if byte == b'+' { b' ' } else { byte }
+}
+
+/// URLs have other digits.
+fn base64_digit(byte: u8) -> u8 {
+    match byte {
+        b'-' | b' ' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    }
+}
+
+/// Behind what is left of a text that was cut off here or within the escape that begins here.
+fn end_of_cut(text: &[u8], at: usize) -> Option<usize> {
+    const LONGEST_ESCAPE: usize = 10;
+    let rest = &text[at..];
+    let mark = CUT.encode_utf8(&mut [0; 4]).len();
+    let is_mark = |rest: &[u8]| rest.starts_with(CUT.encode_utf8(&mut [0; 4]).as_bytes());
+    if rest.is_empty() {
+        return Some(at);
+    }
+    if is_mark(rest) {
+        return Some(at + mark);
+    }
+    if !matches!(rest[0], b'\\' | b'%' | b'&') {
+        return None;
+    }
+    let escape = rest
+        .iter()
+        .take(LONGEST_ESCAPE)
+        .take_while(|byte| byte.is_ascii_alphanumeric() || b"\\%&#".contains(byte));
+    let length = escape.count();
+    match &rest[length..] {
+        [] => Some(text.len()),
+        behind if is_mark(behind) => Some(at + length + mark),
+        _ => None,
+    }
+}
+
+/// The place of the quote that ends the JSON string whose text begins at `at`.
+fn string_end(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+        at += found;
+        if json[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// What Basic authentication sends.
+pub(super) fn user_and_password(base64: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(STANDARD.decode(base64).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// A text with some places replaced. Nothing is copied as long as there are none.
+struct Copy<'a> {
+    text: &'a str,
+    safe: String,
+    copied: usize,
+}
+
+impl<'a> Copy<'a> {
+    fn of(text: &'a str) -> Copy<'a> {
+        Copy { text, safe: String::new(), copied: 0 }
+    }
+
+    /// The end of the place.
+    fn replace(&mut self, place: std::ops::Range<usize>, with: &str) -> usize {
+        self.safe.push_str(&self.text[self.copied..place.start]);
+        self.safe.push_str(with);
+        self.copied = place.end;
+        place.end
+    }
+
+    fn finished(mut self) -> Option<String> {
+        if self.copied == 0 {
+            return None;
+        }
+        self.safe.push_str(&self.text[self.copied..]);
+        Some(self.safe)
+    }
+}

@@ -1,0 +1,146 @@
+//! `Unit`: one character of a text as a reader of any of its encodings sees it.
+
+/// How often one encoding may be inside another: percent-encoding in XML in JSON. JSON in JSON counts once.
+const DEPTH: u8 = 3;
+
+/// JSON in JSON in JSON … doubles its backslashes each time.
+const MOST_BACKSLASHES: usize = 15;
+
+/// `&#x1F600;` without its ends.
+const MAX_ENTITY_BYTES: usize = 8;
+
+/// A byte that stands for itself, or the bytes of a character that is escaped.
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    bytes: [u8; 4],
+    length: usize,
+    /// Where it ends in the text.
+    pub(super) end: usize,
+    /// It escapes nothing in any encoding.
+    is_final: bool,
+}
+
+impl Unit {
+    /// The unit that begins at `at`: `/` may stand there as `\/`, `\u002f`, `%2F`, `%252f`, `&#47;` and mixtures of these.
+    pub(super) fn at(text: &[u8], at: usize) -> Option<Unit> {
+        Unit::at_depth(text, at, DEPTH)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn at_depth(text: &[u8], at: usize, depth: u8) -> Option<Unit> {
+        let byte = *text.get(at)?;
+        let plain = Unit::of_byte(byte, at + 1);
+        if depth == 0 || !matches!(byte, b'\\' | b'%' | b'&') {
+            return Some(plain);
+        }
+        let inner = Unit::at_depth(text, at, depth - 1)?;
+        if inner.is_final {
+            return Some(inner);
+        }
+        let next = |at| Unit::at_depth(text, at, depth - 1);
+        let decoded = match inner.bytes() {
+            // Too long a run of them is looked through once and not at every depth.
+            b"\\" => backslash(inner.end, next).or(Some(Unit { is_final: true, ..inner })),
+            b"%" => percent(inner.end, next),
+            b"&" => entity(inner.end, next),
+            _ => None,
+        };
+        Some(decoded.unwrap_or(inner))
+    }
+
+    fn of_byte(byte: u8, end: usize) -> Unit {
+        Unit { bytes: [byte, 0, 0, 0], length: 1, end, is_final: false }
+    }
+
+    fn of(character: Option<char>, end: usize) -> Unit {
+        let mut bytes = [0; 4];
+        let length = character.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut bytes).len();
+        Unit { bytes, length, end, is_final: false }
+    }
+
+    fn hex_digit(&self) -> Option<u32> {
+        let [digit] = self.bytes() else { return None };
+        char::from(*digit).to_digit(16)
+    }
+}
+
+/// Behind a backslash: any number of others, then what they escape.
+fn backslash(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
+    let mut escaped = next(at)?;
+    for _ in 0..MOST_BACKSLASHES {
+        if escaped.bytes() != b"\\" {
+            break;
+        }
+        escaped = next(escaped.end)?;
+    }
+    let control = match escaped.bytes() {
+        b"u" => {
+            let mut code = 0;
+            let mut end = escaped.end;
+            for _ in 0..4 {
+                let Some((unit, digit)) =
+                    next(end).and_then(|unit| Some((unit, unit.hex_digit()?)))
+                else {
+                    return Some(escaped);
+                };
+                code = code * 16 + digit;
+                end = unit.end;
+            }
+            return Some(Unit::of(char::from_u32(code), end));
+        }
+        b"n" => '\n',
+        b"r" => '\r',
+        b"t" => '\t',
+        b"b" => '\u{8}',
+        b"f" => '\u{c}',
+        b"\\" => return None,
+        _ => return Some(escaped),
+    };
+    Some(Unit::of(Some(control), escaped.end))
+}
+
+/// Behind a `%`: two digits.
+fn percent(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
+    let high = next(at)?;
+    let low = next(high.end)?;
+    let byte = high.hex_digit()? * 16 + low.hex_digit()?;
+    Some(Unit::of_byte(u8::try_from(byte).ok()?, low.end))
+}
+
+/// Behind a `&`: a name or a number, and `;`.
+fn entity(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
+    let mut name = [0; MAX_ENTITY_BYTES];
+    let mut length = 0;
+    let mut end = at;
+    loop {
+        let unit = next(end)?;
+        end = unit.end;
+        match unit.bytes() {
+            b";" => break,
+            [byte] if byte.is_ascii_alphanumeric() || *byte == b'#' => {
+                *name.get_mut(length)? = *byte;
+                length += 1;
+            }
+            _ => return None,
+        }
+    }
+    let character = match str::from_utf8(&name[..length]).ok()? {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        name => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)?
+        }
+    };
+    Some(Unit::of(Some(character), end))
+}
