@@ -4,14 +4,11 @@
 //! `Message`, JSON with `__type`, and XML with `<Code>` and `<Message>`. Anyone can stand behind a URL, so none
 //! of them need be there.
 
-use crate::error::{AwsError, Error, Kind};
+use crate::error::{AwsError, Error, Kind, quoted};
 use crate::error_cause::{Cause, classify};
 use crate::mismatch::{Comparison, Steps};
 use serde_json::Value;
 use std::fmt::Write;
-
-/// So much of a body may enter a message.
-const MAX_QUOTED_CHARS: usize = 500;
 
 /// An answer that is no success, as far as it explains itself.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +31,7 @@ pub struct SignedWith<'a> {
     pub region: &'a str,
     /// `key AKIA****MPLE from profile dev`.
     pub identity: &'a str,
-    /// What was signed, without secrets.
+    /// What was signed.
     pub steps: Option<&'a Steps>,
 }
 
@@ -54,7 +51,7 @@ impl Refusal<'_> {
         let explanation = Explanation::of(self.error_type, self.body);
         let status = self.status;
         if (300..400).contains(&status) {
-            let target = self.location.unwrap_or("an unnamed place");
+            let target = self.location.map_or_else(|| "an unnamed place".to_owned(), quoted);
             return Error::new(
                 Kind::Refused(status),
                 format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),
@@ -73,7 +70,7 @@ impl Refusal<'_> {
         }
         if let Some(text) = &explanation.message {
             message.push_str(": ");
-            message.push_str(&presentable(text));
+            message.push_str(&quoted(before_canonical_request(text)));
         }
         let comparison = explanation.comparison(signed);
         if let Some(Comparison::Differ(difference)) = &comparison {
@@ -84,7 +81,7 @@ impl Refusal<'_> {
             let _ = write!(message, " [{}]", signed.identity);
         }
         if let Some(request_id) = self.request_id {
-            let _ = write!(message, " [request id {request_id}]");
+            let _ = write!(message, " [request id {}]", quoted(request_id));
         }
         let hint = match comparison {
             Some(Comparison::Differ(_)) => {
@@ -222,16 +219,9 @@ impl Explanation {
     }
 }
 
-/// Cut before the canonical request that API Gateway appends: it holds the session token. One line, bounded.
-fn presentable(text: &str) -> String {
-    let text = text.split("The Canonical String for this request").next().unwrap_or_default();
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let mut text = words.join(" ");
-    if let Some((end, _)) = text.char_indices().nth(MAX_QUOTED_CHARS) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text.chars().filter(|c| !c.is_control()).collect()
+/// API Gateway appends the request as it saw it, which tells a person nothing.
+fn before_canonical_request(text: &str) -> &str {
+    text.split("The Canonical String for this request").next().unwrap_or_default()
 }
 
 /// The text of the first XML element of this name.
@@ -373,7 +363,9 @@ mod tests {
     #[test]
     fn html_is_not_quoted_and_plain_text_is() {
         assert!(!refused(502, None, "<html><body>Bad</body></html>").message().contains("html"));
-        assert!(refused(500, None, "it\n broke\u{1b}[0m").message().contains(": it broke[0m"));
+        assert!(
+            refused(500, None, "it\n broke\u{1b}[0m").message().contains(": it broke\u{1b}[0m")
+        );
         assert!(refused(500, None, &"x".repeat(5000)).message().len() < 700);
     }
 }

@@ -51,7 +51,8 @@ impl Kind {
     }
 }
 
-/// A failure in words: lower case, one line, no full stop, the outermost context first. Never holds a secret.
+/// A failure in words: lower case, one line, no full stop, the outermost context first. What others wrote in it may hold secrets
+/// of ours: it leaves through `redact`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
@@ -149,6 +150,27 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What somebody else wrote, as part of a message: in one line, and cut where it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    const MOST_CHARS: usize = 500;
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > 4 * MOST_CHARS {
+            break;
+        }
+    }
+    if let Some((end, _)) = line.char_indices().nth(MOST_CHARS) {
+        line.truncate(end);
+        // By this mark the redactor knows that the beginning of a secret may stand before it.
+        line.push('…');
+    }
+    line
+}
 
 /// What the system says of a failure, without its number, which says the same.
 pub fn words_of(error: &io::Error) -> String {

@@ -1,8 +1,9 @@
-//! `Log`: lines for people, on stderr or in a file. The only file that writes there.
+//! `Log`: lines for people, on stderr or in a file. The only file that writes there. What it writes has gone through `redact`.
 
 use crate::clock;
 use crate::file;
-use std::fmt::{Display, Write as _};
+use crate::redact::Redactor;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -42,6 +43,7 @@ pub struct Log {
     level: Level,
     format: Format,
     in_file: bool,
+    redactor: Redactor,
     shared: Arc<Shared>,
 }
 
@@ -71,7 +73,12 @@ enum Order {
 impl Log {
     /// To stderr, or to the end of the file at `path`. That is a regular file, so that writing to it waits for nobody, or the null
     /// device.
-    pub fn new(level: Level, format: Format, path: Option<&Path>) -> io::Result<Log> {
+    pub fn new(
+        level: Level,
+        format: Format,
+        path: Option<&Path>,
+        redactor: Redactor,
+    ) -> io::Result<Log> {
         let sink = match path {
             Some(path) if path != Path::new("/dev/stderr") => {
                 Sink::File(Mutex::new(file::append(path)?))
@@ -80,7 +87,7 @@ impl Log {
         };
         let shared =
             Arc::new(Shared { sink, last: Mutex::default(), any_last: AtomicBool::new(false) });
-        Ok(Log { level, format, in_file: path.is_some(), shared })
+        Ok(Log { level, format, in_file: path.is_some(), redactor, shared })
     }
 
     /// Waits for what is on its way to stderr, but not for ever.
@@ -91,6 +98,11 @@ impl Log {
         if writer.try_send(Order::Tell(tell)).is_ok() {
             let _ = told.recv_timeout(LAST_LINES);
         }
+    }
+
+    /// What knows the secrets of this process, for the other exits of text.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     pub fn is_debug(&self) -> bool {
@@ -115,7 +127,8 @@ impl Log {
 
     /// An error that meets every request in turn is told the first time; `recovered` ends that.
     pub fn error_once(&self, text: impl Display) {
-        let text = text.to_string();
+        // An echo of the signature would make every one of them new.
+        let text = self.redactor.safe(&text.to_string());
         let mut last = self.shared.last();
         if last.as_deref() != Some(&text) {
             *last = Some(text.clone());
@@ -138,7 +151,8 @@ impl Log {
             return;
         }
         // Before the lock: what prints itself here might fail, and that is logged too.
-        let line = line(self.format, level, text, self.in_file);
+        let text = self.redactor.safe(&text.to_string());
+        let line = line(self.format, level, &text, self.in_file);
         // A log that cannot be written must not stop the work.
         match &self.shared.sink {
             Sink::File(file) => {
@@ -176,14 +190,13 @@ fn start_writer() -> SyncSender<Order> {
 }
 
 /// A line on stderr has no time of its own: the client that launched us stamps it.
-fn line(format: Format, level: Level, text: &dyn Display, in_file: bool) -> String {
+fn line(format: Format, level: Level, text: &str, in_file: bool) -> String {
     let name = match level {
         Level::Debug => "DEBUG",
         Level::Info => "INFO",
         Level::Warn => "WARN",
         Level::Error | Level::Silent => "ERROR",
     };
-    let text = without_controls(&text.to_string());
     let time = || clock::now().format(&Rfc3339).unwrap_or_default();
     match format {
         Format::Json => {
@@ -194,31 +207,15 @@ fn line(format: Format, level: Level, text: &dyn Display, in_file: bool) -> Stri
     }
 }
 
-/// Text of a server may end up in a log, and from there on a terminal.
-pub(crate) fn without_controls(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            let _ = write!(safe, "{}", c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lines() {
-        assert_eq!(
-            line(Format::Text, Level::Error, &"a\x1b[31m\nb é", false),
-            "ERROR: a\\u{1b}[31m\\nb é\n"
-        );
+        assert_eq!(line(Format::Text, Level::Error, "a é", false), "ERROR: a é\n");
         let json: serde_json::Value =
-            serde_json::from_str(&line(Format::Json, Level::Info, &"a", false)).expect("JSON");
+            serde_json::from_str(&line(Format::Json, Level::Info, "a", false)).expect("JSON");
         assert_eq!((&json["level"], &json["message"]), (&"INFO".into(), &"a".into()));
     }
 }

@@ -7,13 +7,14 @@ use sigv4_proxy::credentials::{self, CredentialCache, Settings};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind, words_of};
-use sigv4_proxy::http::{CaBundle, Http, Limits};
+use sigv4_proxy::http::{CaBundle, Http, Limits, proxy_passwords};
 use sigv4_proxy::log::{Format, Level, Log};
 use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
 use sigv4_proxy::policy::Policy;
 use sigv4_proxy::process;
 use sigv4_proxy::profiles::Profiles;
 use sigv4_proxy::proxy::{self, End};
+use sigv4_proxy::redact::Redactor;
 use sigv4_proxy::upstream::Upstream;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ const LAST_SEARCHES: Duration = Duration::from_millis(150);
 fn main() -> ExitCode {
     process::wait_for_children();
     let environment = Environment::of_process();
+    let redactor = Redactor::default();
+    add_secrets_of_environment(&redactor, &environment);
     let arguments = std::env::args_os().skip(1);
     let profile = |flag: Option<&str>| profile_settings(&environment, flag);
     match options::parse(arguments, &environment, profile) {
@@ -38,25 +41,50 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, mut problems, as_json }) => {
             problems.extend(unknown_profiles(&options, &environment));
-            doctor(&options, problems, as_json, environment)
+            doctor(&options, problems, as_json, environment, &redactor)
         }
         Ok(Command::Run(options)) => {
             let problems = unknown_profiles(&options, &environment);
             if !problems.is_empty() {
-                return fail(&problems);
+                return fail(&problems, &redactor);
             }
-            match run(&options, &environment) {
+            match run(&options, &environment, &redactor) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&[error]),
+                Err(error) => fail(&[error], &redactor),
             }
         }
-        Err(errors) => fail(&errors),
+        Err(errors) => fail(&errors, &redactor),
     }
 }
 
-fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+/// What the environment holds of secrets is known before anything can quote it.
+fn add_secrets_of_environment(redactor: &Redactor, environment: &Environment) {
+    let names = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    ];
+    let secrets = names.into_iter().filter_map(|name| environment.get(name));
+    secrets.chain(proxy_passwords(environment)).for_each(|secret| redactor.add(secret));
+}
+
+/// Values of headers are secrets, but for those that every message of ours may name.
+fn add_headers(redactor: &Redactor, options: &Options) {
+    let named = [options.service.as_str(), &options.region, options.endpoint.host()];
+    for value in options.headers.iter().map(|header| header.value.expose()) {
+        let is_named = named.contains(&value) || options.profiles.iter().any(|name| name == value);
+        if !is_named {
+            redactor.add_header(value);
+        }
+    }
+}
+
+fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> Result<(), Error> {
     keep_memory_to_ourselves();
-    let log = Log::new(options.log_level, options.log_format, options.log_file.as_deref())
+    add_headers(redactor, options);
+    let (level, file) = (options.log_level, options.log_file.as_deref());
+    let log = Log::new(level, options.log_format, file, redactor.clone())
         .map_err(|error| no_log_file(options, &error))?;
     for note in &options.notes {
         log.debug(note);
@@ -166,7 +194,8 @@ fn parts(
         write: options.write_timeout,
     };
     let http = Http::new(&options.endpoint, limits, &ca_bundle, &environment);
-    let credentials = CredentialCache::new(environment, settings(options, ca_bundle), clock::now());
+    let settings = settings(options, ca_bundle, log.redactor().clone());
+    let credentials = CredentialCache::new(environment, settings, clock::now());
     let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
     (Conversation::new(options, upstream, log), credentials)
 }
@@ -181,11 +210,15 @@ fn doctor(
     mut problems: Vec<Error>,
     as_json: bool,
     environment: Environment,
+    redactor: &Redactor,
 ) -> ExitCode {
     keep_memory_to_ourselves();
+    add_headers(redactor, options);
     // What is found stands in the report; the log is for those who ask for it.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
-    let Ok(log) = Log::new(level, options.log_format, None) else { return ExitCode::FAILURE };
+    let Ok(log) = Log::new(level, options.log_format, None, redactor.clone()) else {
+        return ExitCode::FAILURE;
+    };
     let is_terminal = io::stdout().is_terminal() && environment.get("NO_COLOR").is_none();
     let style = match (as_json, is_terminal) {
         (true, _) => Style::Json,
@@ -203,6 +236,7 @@ fn doctor(
         options,
         problems: &problems,
         credentials: &credentials,
+        redactor,
         conversation: &Arc::new(conversation),
         under_way: Mutex::default(),
     };
@@ -212,7 +246,7 @@ fn doctor(
     if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn settings(options: &Options, ca_bundle: CaBundle) -> Settings {
+fn settings(options: &Options, ca_bundle: CaBundle, redactor: Redactor) -> Settings {
     let role = options.role.clone().map(|role| Role {
         arn: role.arn,
         profile: None,
@@ -226,6 +260,7 @@ fn settings(options: &Options, ca_bundle: CaBundle) -> Settings {
         target_region: Some(options.region.clone()),
         role,
         ca_bundle,
+        redactor,
         allow_http: options.allow_http,
     }
 }
@@ -279,8 +314,8 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// Each problem on a line of its own: all of them at once, so that they can be mended at once.
-fn fail(errors: &[Error]) -> ExitCode {
-    if let Ok(log) = Log::new(Level::Error, Format::Text, None) {
+fn fail(errors: &[Error], redactor: &Redactor) -> ExitCode {
+    if let Ok(log) = Log::new(Level::Error, Format::Text, None, redactor.clone()) {
         for error in errors {
             log.error(error);
         }

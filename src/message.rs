@@ -5,6 +5,7 @@
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
 use crate::members::{Members, NoMembers};
+use crate::redact::Redactor;
 use crate::signing::BodyHash;
 use crate::splice;
 use serde::Deserialize;
@@ -315,29 +316,40 @@ pub fn one_line(mut document: Vec<u8>) -> Vec<u8> {
 }
 
 /// The answer to a request that failed here: what happened, and what would mend it.
-pub fn error_line(id: &Id, error: &Error) -> String {
+pub fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
     let mut data = json!({ "source": "sigv4-proxy", "kind": error.kind().name() });
     if let Kind::Refused(status) = error.kind() {
         data["httpStatus"] = status.into();
     }
     if let Some(aws) = error.aws_error() {
         if let Some(error_type) = &aws.error_type {
-            data["awsErrorType"] = error_type.as_str().into();
+            data["awsErrorType"] = redactor.safe(error_type).into();
         }
         if let Some(request_id) = &aws.request_id {
-            data["awsRequestId"] = request_id.as_str().into();
+            data["awsRequestId"] = redactor.safe(request_id).into();
         }
     }
     if let Some(hint) = error.what_to_do() {
-        data["hint"] = hint.into();
+        data["hint"] = redactor.safe(hint).into();
     }
-    let error = json!({ "code": INTERNAL_ERROR, "message": error.to_string(), "data": data });
+    let message = redactor.safe(&error.to_string());
+    let error = json!({ "code": INTERNAL_ERROR, "message": message, "data": data });
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
 
+/// A server's own error without the secrets that it repeats; nearly always the same bytes. The id is the client's.
+pub(crate) fn safe_error(line: String, redactor: &Redactor) -> String {
+    let Some(safe) = redactor.safe_json(&line) else { return line };
+    let id = |line| Members::of(str::as_bytes(line)).ok().and_then(|members| members.id);
+    match (id(&line), id(&safe)) {
+        (Some(id), Some(changed)) if id != changed => splice::with(&safe, changed, id),
+        _ => safe,
+    }
+}
+
 /// What tells a client that a subscription has ended, which only a broken stream does without a result.
-pub fn cancelled_line(id: &Id, error: &Error) -> String {
-    let reason = Value::from(error.to_string());
+pub fn cancelled_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
+    let reason = Value::from(redactor.safe(&error.to_string()));
     format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":{reason}}}}}"#,
         id.as_json()

@@ -3,6 +3,8 @@
 //! API Gateway and some other front doors say what they would have signed when a signature does not match. Where
 //! the two part, something between changed the request; where they do not, the secret key is wrong.
 
+use zeroize::Zeroize as _;
+
 /// So much of a line is shown.
 const MAX_SHOWN_CHARS: usize = 120;
 
@@ -12,6 +14,13 @@ pub struct Steps {
     pub canonical_request: String,
     /// Empty when it is not told.
     pub string_to_sign: String,
+}
+
+/// A canonical request holds the session token and the values of headers.
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.canonical_request.zeroize();
+    }
 }
 
 /// AWS's steps beside ours.

@@ -248,7 +248,7 @@ impl Proxy {
         drop(lane);
         self.report(&error);
         for id in message.ids() {
-            let _ = self.write(message::error_line(id, &error).into_bytes());
+            let _ = self.write(message::error_line(id, &error, self.log.redactor()).into_bytes());
         }
         false
     }
@@ -397,9 +397,9 @@ impl Proxy {
         for place in left {
             let id = &call.ids[place];
             let line = if call.is_subscription && any_line {
-                message::cancelled_line(id, &error)
+                message::cancelled_line(id, &error, self.log.redactor())
             } else {
-                message::error_line(id, &error)
+                message::error_line(id, &error, self.log.redactor())
             };
             let line = Line { bytes: line.into_bytes(), answers: vec![place], is_last: true };
             let _ = self.deliver(call, line, true);
@@ -723,7 +723,7 @@ impl Proxy {
     fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {
         let error = Error::new(Kind::Cancelled, "sigv4-proxy ended before the request was sent");
         for id in waiting {
-            let _ = self.write(message::error_line(id, &error).into_bytes());
+            let _ = self.write(message::error_line(id, &error, self.log.redactor()).into_bytes());
         }
     }
 

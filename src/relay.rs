@@ -5,7 +5,7 @@ use crate::event_stream::EventStream;
 use crate::http::{Answer, read_error};
 use crate::incoming::{Incoming, protocol_version};
 use crate::log::Log;
-use crate::message::{Id, one_line, split_batch};
+use crate::message::{Id, one_line, safe_error, split_batch};
 use crate::tools::Tools;
 use memchr::memmem;
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct KeptError {
     pub(crate) code: i64,
-    /// The message.
+    /// The message as it came.
     pub(crate) line: String,
 }
 
@@ -216,7 +216,8 @@ impl Relay<'_, '_> {
                 }
                 Incoming::Error { place, mended, .. } => {
                     answers.push(place);
-                    lines.push(Some(mended.unwrap_or_else(|| (*message).to_owned())));
+                    let line = mended.unwrap_or_else(|| (*message).to_owned());
+                    lines.push(Some(safe_error(line, self.log.redactor())));
                 }
             }
         }
@@ -260,7 +261,8 @@ impl Relay<'_, '_> {
                 Ok(())
             }
             Incoming::Error { place, mended, .. } => {
-                self.answer(place, mended.map_or(message, String::into_bytes))
+                let line = mended.unwrap_or_else(|| text_of(message));
+                self.answer(place, safe_error(line, self.log.redactor()).into_bytes())
             }
             Incoming::Stray => {
                 match self.on_stray {

@@ -107,11 +107,11 @@ pub(crate) struct Outgoing<'a> {
 #[derive(Debug)]
 pub(crate) struct Answered<'a> {
     pub(crate) answer: Answer<'a>,
-    /// Of a refusal: what had been signed, without secrets.
+    /// Of a refusal: what had been signed.
     steps: Option<Steps>,
 }
 
-/// An answer that is an error: its body, cleaned of secrets, and what it says to a person.
+/// An answer that is an error: its body as it came, and what it says to a person.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) body: String,
@@ -381,6 +381,9 @@ impl Upstream {
         headers.extend(user_agent.as_deref().map(|agent| ("user-agent", agent)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
         let signed = signed.as_ref();
+        if let Some(signed) = signed {
+            self.log.redactor().add_signature(&signed.signature);
+        }
         headers.extend(
             signed
                 .iter()
@@ -403,7 +406,7 @@ impl Upstream {
             shown.set(clock::now(), date);
         }
         let steps = signed.filter(|_| (400..500).contains(&answer.status())).map(|signed| Steps {
-            canonical_request: without_secrets(&signed.canonical_request, credentials),
+            canonical_request: signed.canonical_request.clone(),
             string_to_sign: signed.string_to_sign.clone(),
         });
         Ok(Answered { answer, steps })
@@ -417,7 +420,7 @@ impl Upstream {
     ) -> Refused {
         let Answered { answer, steps } = answered;
         let body = answer.read_beginning(MAX_ERROR_BYTES);
-        let body = without_secrets(&String::from_utf8_lossy(&body), credentials);
+        let body = String::from_utf8_lossy(&body).into_owned();
         let refusal = Refusal {
             status: answer.status(),
             error_type: answer.header("x-amzn-errortype"),
@@ -562,19 +565,4 @@ pub(crate) fn request_id<'a>(answer: &'a Answer<'_>) -> Option<&'a str> {
     ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
         .iter()
         .find_map(|name| answer.header(name))
-}
-
-/// AWS's secrets have 40 characters and its tokens hundreds. Fewer than these would be found in any text.
-const SHORTEST_SECRET: usize = 8;
-
-/// AWS echoes what it was sent in some of its errors.
-fn without_secrets(text: &str, credentials: &Credentials) -> String {
-    let mut text = text.to_owned();
-    let key = &credentials.key;
-    for secret in std::iter::once(&key.secret).chain(&key.token) {
-        if secret.expose().len() >= SHORTEST_SECRET && text.contains(secret.expose()) {
-            text = text.replace(secret.expose(), "…");
-        }
-    }
-    text
 }

@@ -4,7 +4,8 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::error_cause::Cause;
 use crate::incoming::ErrorBody;
-use crate::message::one_line;
+use crate::message::{one_line, safe_error};
+use crate::redact::Redactor;
 use crate::relay::{Deliver, Delivery, KeptError, Line};
 use crate::retry::Reached;
 use crate::session::Session;
@@ -90,13 +91,17 @@ impl Failed {
 }
 
 /// The server's own errors are the answers; without them it is put into words.
-pub(super) fn give_up(failed: Box<Failed>, deliver: &mut Deliver<'_>) -> Result<(), Error> {
+pub(super) fn give_up(
+    failed: Box<Failed>,
+    redactor: &Redactor,
+    deliver: &mut Deliver<'_>,
+) -> Result<(), Error> {
     if failed.lines.is_empty() {
         return Err(failed.error);
     }
     let last = failed.lines.len() - 1;
     for (place, line) in failed.lines.into_iter().enumerate() {
-        let bytes = one_line(line.into_bytes());
+        let bytes = one_line(safe_error(line, redactor).into_bytes());
         deliver(Delivery::Line(Line { bytes, answers: vec![place], is_last: place == last }))?;
     }
     Ok(())

@@ -172,7 +172,8 @@ impl Conversation {
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
-        self.attempt(&errand, deliver).or_else(|failed| give_up(failed, deliver))
+        self.attempt(&errand, deliver)
+            .or_else(|failed| give_up(failed, self.log.redactor(), deliver))
     }
 
     fn errand<'a>(
@@ -220,7 +221,7 @@ impl Conversation {
                 next => self.mend(&next, &failed, errand, deliver)?,
             };
             if !mends {
-                return give_up(failed, deliver);
+                return give_up(failed, self.log.redactor(), deliver);
             }
         }
     }

@@ -109,6 +109,7 @@ impl CredentialCache {
         let network = Network {
             ca_bundle: settings.ca_bundle.clone(),
             environment: environment.clone(),
+            redactor: settings.redactor.clone(),
             skew: Arc::clone(&skew),
             cancel: Arc::clone(&cancel),
         };

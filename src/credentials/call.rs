@@ -10,10 +10,11 @@ use super::expiry;
 use crate::answer::Refusal;
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, quoted};
 use crate::error_cause::{Cause, classify};
 use crate::http::{CaBundle, Cancel, Http, Limits, Request, parse_date};
 use crate::random;
+use crate::redact::Redactor;
 use crate::signing::Header;
 use crate::skew::{Skew, explains_refusal};
 
@@ -28,6 +29,8 @@ pub(super) struct Network {
     pub(super) environment: Environment,
     /// How far the clock here is from that of AWS.
     pub(super) skew: Arc<Skew>,
+    /// Is told of every secret before it is sent.
+    pub(super) redactor: Redactor,
     /// Ends what is going on when the process ends.
     pub(super) cancel: Arc<Cancel>,
 }
@@ -191,7 +194,7 @@ impl Reply {
         let body = self.json().unwrap_or_default();
         let first = |names: &[&str]| {
             let text = names.iter().find_map(|name| body.get(*name)?.as_str());
-            text.map(|text| format!(": {}", shown(text))).unwrap_or_default()
+            text.map(|text| format!(": {}", quoted(text))).unwrap_or_default()
         };
         let code = first(&["code", "Code", "__type", "error"]);
         format!("status {status}{code}{}", first(&["message", "Message", "error_description"]))
@@ -222,15 +225,4 @@ impl Reply {
             .iter()
             .any(|code| text.contains(code))
     }
-}
-
-/// What somebody else wrote, in one line of bounded length.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 500;
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let mut line: String = words.join(" ").chars().take(MOST).collect();
-    if words.iter().map(|word| word.len() + 1).sum::<usize>() > 4 * MOST {
-        line.push('…');
-    }
-    line
 }

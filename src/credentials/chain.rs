@@ -239,6 +239,7 @@ impl Chain {
             return Ok(found);
         }
         let found = self.ask(start, walk, notes)?;
+        self.network.redactor.add_key(&found.key);
         let found = checked(found, self.network.time_of_aws(walk.now))?;
         self.remember(0, &found, walk.now);
         Ok(found)
@@ -290,7 +291,7 @@ impl Chain {
             }
             Base::WebIdentity(identity) => self.web_identity(&identity, walk),
             Base::Process { command, profile } => {
-                process::credentials(&command, &profile, &self.network.cancel)
+                process::credentials(&command, &profile, &self.network)
             }
             Base::Sso(sso) => sso::Question {
                 sso: &sso,
@@ -384,6 +385,7 @@ impl Chain {
             }
             self.progress.asks(format_args!("STS (role {})", role.arn));
             let assumed = self.sts(walk)?.assume_role(role, &found.key, walk.now)?;
+            self.network.redactor.add_key(&assumed.key);
             found = checked(assumed, self.network.time_of_aws(walk.now))?;
             self.remember(at + 1, &found, walk.now);
         }

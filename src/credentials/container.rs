@@ -29,6 +29,7 @@ pub(super) fn credentials(
 fn ask(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
     let endpoint = endpoint(environment)?;
     let token = token(environment)?;
+    network.redactor.add_header(token.as_deref().unwrap_or_default());
     let mut headers = vec![("accept", "application/json")];
     headers.extend(token.as_deref().map(|token| ("authorization", token)));
     let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::call::{Call, Network, Policy, Reply, shown};
+use super::call::{Call, Network, Policy, Reply};
 use super::container::of_metadata;
 use super::profile::Profile;
 use super::{Credentials, Source, expiry};
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, quoted};
 use crate::random;
 
 const TOKEN_LIFETIME: &str = "21600";
@@ -161,14 +161,14 @@ impl Imds {
         let answer = reply.json().ok_or_else(|| broken("the answer is not JSON".to_owned()))?;
         let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
         if let Some(code) = text("Code").filter(|code| !code.eq_ignore_ascii_case("success")) {
-            let message = text("Message").map(|message| format!(": {}", shown(message)));
+            let message = text("Message").map(|message| format!(": {}", quoted(message)));
             let advice = if code == "AssumeRoleUnauthorizedAccess" {
                 "; check the role's trust policy for ec2.amazonaws.com"
             } else {
                 ""
             };
             let message = message.unwrap_or_default();
-            return Err(broken(format!("{}{message}{advice}", shown(code))));
+            return Err(broken(format!("{}{message}{advice}", quoted(code))));
         }
         let source = Source::Instance { role: role.to_owned() };
         of_metadata(&answer, source).map_err(|error| Failure::Broken(error.context("IMDS")))
@@ -224,6 +224,7 @@ impl Imds {
             _ => Failure::Broken(error.context("IMDS")),
         })?;
         let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
+        network.redactor.add(&token);
         match reply.status {
             200 if !token.is_empty() && super::sendable(&token) => {}
             200 => return Err(broken("the token is not usable".to_owned())),

@@ -50,7 +50,9 @@ impl Question<'_> {
         let Some(mut cached) = CachedToken::read(&path, watch) else {
             return Err(self.no_login(&format!("missing: no usable {}", path.display())));
         };
+        self.network.redactor.add(cached.text("refreshToken").unwrap_or_default());
         let found = self.held(&cached)?;
+        self.network.redactor.add_key(&found.key);
         let expires = found.expires.unwrap_or(self.now);
         if expiry::left(expires, self.there()) > MARGIN {
             return Ok(found);
@@ -127,6 +129,7 @@ impl Question<'_> {
         }
         held.insert("expiresAt".to_owned(), ends.into());
         if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+            self.network.redactor.add(token);
             cached.set("refreshToken", token);
         }
         if let Err(error) = cached.write(watch) {
@@ -156,6 +159,7 @@ impl Question<'_> {
         let key = key.map_err(|_| Refusal::Final(self.no_login("not usable (dpopKey)")))?;
         let ask = |there| {
             let proof = proof(&key, &url, there);
+            self.network.redactor.add(&proof);
             let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
             let body = body.as_bytes();
             let call = Call { method: "POST", endpoint: &endpoint, headers: &headers, body };

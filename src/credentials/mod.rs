@@ -30,6 +30,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::http::CaBundle;
+use crate::redact::Redactor;
 use crate::signing::{AccessKey, Secret};
 
 /// What AWS signs with, how long it lasts and where it came from.
@@ -130,6 +131,8 @@ pub struct Settings {
     /// `--role-arn`: assumed with whatever the chain finds.
     pub role: Option<profile::Role>,
     pub ca_bundle: CaBundle,
+    /// Told of every secret that is found or sent.
+    pub redactor: Redactor,
     /// Whether an endpoint beyond this machine may be asked over http.
     pub allow_http: bool,
 }

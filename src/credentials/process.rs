@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::call::shown;
+use super::call::Network;
 use super::{Credentials, Source, access_key, expiry, shell_word};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, quoted};
 use crate::http::Cancel;
+use crate::redact::Redactor;
 
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,9 +30,10 @@ const KEPT_STDERR_BYTES: usize = 4096;
 pub(super) fn credentials(
     command: &str,
     profile: &str,
-    cancel: &Cancel,
+    network: &Network,
 ) -> Result<Credentials, Error> {
-    run(command, LIMIT, cancel).and_then(|output| understood(&output, profile)).map_err(|error| {
+    let output = run(command, LIMIT, &network.cancel, &network.redactor);
+    output.and_then(|output| understood(&output, profile)).map_err(|error| {
         let what = error.message();
         // The command itself is not shown: it may hold a secret. This one runs it, and shows none.
         let hint = format!(
@@ -44,7 +46,12 @@ pub(super) fn credentials(
 }
 
 /// What the command prints on stdout.
-fn run(command: &str, limit: Duration, cancel: &Cancel) -> Result<Vec<u8>, Error> {
+fn run(
+    command: &str,
+    limit: Duration,
+    cancel: &Cancel,
+    redactor: &Redactor,
+) -> Result<Vec<u8>, Error> {
     let mut child = shell(command).spawn().map_err(|error| {
         Error::new(Kind::Credentials, format!("could not be started: sh: {error}"))
     })?;
@@ -68,7 +75,7 @@ fn run(command: &str, limit: Duration, cancel: &Cancel) -> Result<Vec<u8>, Error
         }
         if started.elapsed() >= limit {
             end(&mut child);
-            let said = said(stderr.as_ref());
+            let said = said(stderr.as_ref(), stdout.as_ref(), redactor);
             let message = format!("timed out after {} s{said}", limit.as_secs_f64());
             return Err(Error::new(Kind::Credentials, message));
         }
@@ -79,7 +86,8 @@ fn run(command: &str, limit: Duration, cancel: &Cancel) -> Result<Vec<u8>, Error
             Some(code) => format!("exited with status {code}"),
             None => "was ended by a signal".to_owned(),
         };
-        return Err(Error::new(Kind::Credentials, format!("{how}{}", said(stderr.as_ref()))));
+        let said = said(stderr.as_ref(), stdout.as_ref(), redactor);
+        return Err(Error::new(Kind::Credentials, format!("{how}{said}")));
     }
     let output = stdout.and_then(|output| output.recv_timeout(LAST_WORDS).ok());
     output.ok_or_else(|| {
@@ -144,10 +152,27 @@ fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> Receiver<Vec<
     receiver
 }
 
+type Output = Receiver<Vec<u8>>;
+
 /// `: the last words on stderr`, if there are any.
-fn said(stderr: Option<&Receiver<Vec<u8>>>) -> String {
+fn said(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Redactor) -> String {
     let bytes = stderr.and_then(|stderr| stderr.recv_timeout(LAST_WORDS).ok()).unwrap_or_default();
-    let words = shown(&String::from_utf8_lossy(&bytes));
+    // A command that is told to be verbose repeats there what it prints.
+    if let Some(printed) = stdout.and_then(|stdout| stdout.try_recv().ok())
+        && let Ok(printed) = serde_json::from_slice::<serde_json::Map<String, Value>>(&printed)
+    {
+        for name in ["SecretAccessKey", "SessionToken"] {
+            redactor.add(printed.get(name).and_then(Value::as_str).unwrap_or_default());
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    // Of a word whose beginning was lost nobody knows whether it is the end of a secret.
+    let whole_words = match text.split_once(char::is_whitespace) {
+        Some((_, rest)) if bytes.len() >= KEPT_STDERR_BYTES => rest,
+        None if bytes.len() >= KEPT_STDERR_BYTES => "",
+        _ => &text,
+    };
+    let words = quoted(whole_words);
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
@@ -162,7 +187,7 @@ fn understood(output: &[u8], profile: &str) -> Result<Credentials, Error> {
         Some(version) if version.as_u64() == Some(1) => {}
         None => return Err(wrong("printed no Version, which must be 1")),
         Some(version) => {
-            let version = shown(&version.to_string());
+            let version = quoted(&version.to_string());
             return Err(wrong(&format!(
                 "printed a wrong version: Version must be 1, got {version}"
             )));
@@ -195,7 +220,8 @@ mod tests {
     use super::*;
 
     fn quickly(command: &str) -> Result<String, String> {
-        let output = run(command, Duration::from_millis(300), &Cancel::default());
+        let output =
+            run(command, Duration::from_millis(300), &Cancel::default(), &Redactor::default());
         output
             .map(|output| String::from_utf8_lossy(&output).into_owned())
             .map_err(|error| error.message().to_owned())
@@ -230,7 +256,7 @@ mod tests {
     fn taking_back_ends_it_at_once() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let error = run("sleep 60", LIMIT, &cancel).unwrap_err();
+        let error = run("sleep 60", LIMIT, &cancel, &Redactor::default()).unwrap_err();
         assert_eq!(error.kind(), Kind::Cancelled);
     }
 

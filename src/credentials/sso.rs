@@ -9,13 +9,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::cached_token::CachedToken;
-use super::call::{Call, Network, Policy, Reply, shown};
+use super::call::{Call, Network, Policy, Reply};
 use super::endpoints::{Endpoints, Service};
 use super::files::Watch;
 use super::profile::Sso;
 use super::{Credentials, Source, access_key, expiry, shell_word};
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, quoted};
 use crate::signing::canonical::percent_encode;
 
 /// A token that ends sooner is refreshed.
@@ -48,6 +48,7 @@ impl Question<'_> {
         let Some(mut cached) = CachedToken::read(&path, watch) else {
             return Err(self.no_login("missing"));
         };
+        self.make_known(&cached);
         let (Some(_), Some(expires)) = (cached.text("accessToken"), cached.time("expiresAt"))
         else {
             return Err(self.no_login("missing"));
@@ -106,6 +107,7 @@ impl Question<'_> {
                             && newer.time("expiresAt").is_some_and(|time| time > self.there()) =>
                     {
                         *cached = newer;
+                        self.make_known(cached);
                         return Ok(());
                     }
                     _ => return Err(refusal),
@@ -127,12 +129,19 @@ impl Question<'_> {
         if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
             cached.set("refreshToken", token);
         }
+        self.make_known(cached);
         cached.set("startUrl", &self.sso.start_url);
         cached.set("region", &self.sso.region);
         if let Err(error) = cached.write(watch) {
             warnings.push(format!("the refreshed SSO token cannot be kept for others: {error}"));
         }
         Ok(())
+    }
+
+    fn make_known(&self, cached: &CachedToken) {
+        for name in ["accessToken", "refreshToken", "clientSecret"] {
+            self.network.redactor.add(cached.text(name).unwrap_or_default());
+        }
     }
 
     /// OIDC `CreateToken`. The inner error is the server's refusal, the outer one that nothing could be asked.
@@ -203,7 +212,7 @@ impl Question<'_> {
         let Sso { account, role, .. } = self.sso;
         let body = reply.json().unwrap_or_default();
         let what = match body.get("message").and_then(Value::as_str) {
-            Some(message) => format!("{} ({})", shown(message), reply.status),
+            Some(message) => format!("{} ({})", quoted(message), reply.status),
             None => reply.refusal(),
         };
         format!("role {role} in account {account}: {what}")

@@ -3,12 +3,12 @@
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::call::{Call, Network, Policy, Reply, shown};
+use super::call::{Call, Network, Policy, Reply};
 use super::profile::{Role, WebIdentity};
 use super::{Credentials, Source, access_key, expiry};
 use crate::answer::{Refusal, SignedWith};
 use crate::endpoint::Endpoint;
-use crate::error::{AwsError, Error, Kind};
+use crate::error::{AwsError, Error, Kind, quoted};
 use crate::signing::canonical::percent_encode;
 use crate::signing::{
     AccessKey, Algorithm, Header, PathRule, Payload, PayloadRule, Request, Signer, Target,
@@ -69,6 +69,7 @@ impl Sts<'_> {
         token: &str,
         now: OffsetDateTime,
     ) -> Result<Credentials, Error> {
+        self.network.redactor.add(token);
         let body = form(&[
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
@@ -121,7 +122,7 @@ impl Sts<'_> {
         let (Some(account), Some(arn)) = (told("Account"), told("Arn")) else {
             return Err(wrong());
         };
-        Ok(CallerIdentity { account: shown(&account), arn: shown(&arn) })
+        Ok(CallerIdentity { account: quoted(&account), arn: quoted(&arn) })
     }
 
     /// The headers of a signed POST.
@@ -144,6 +145,7 @@ impl Sts<'_> {
             payload: &Payload::of(body.as_bytes(), PayloadRule::of_service("sts")),
         };
         let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
+        self.network.redactor.add_signature(&signed.signature);
         let (name, value) = CONTENT_TYPE;
         let mut headers = vec![(name, Zeroizing::new(value.to_owned()))];
         headers.extend(signed.headers.iter().map(|(n, v)| (*n, Zeroizing::new(v.clone()))));
@@ -213,11 +215,11 @@ fn refusal(reply: &Reply) -> Error {
     let document = roxmltree::Document::parse(&text).ok();
     let root = document.as_ref().map(roxmltree::Document::root);
     let told = |name| root.and_then(|root| text_of(root, name));
-    let request_id = told("RequestId").map(|id| shown(&id));
-    let Some(code) = told("Code").map(|code| shown(&code)) else {
+    let request_id = told("RequestId").map(|id| quoted(&id));
+    let Some(code) = told("Code").map(|code| quoted(&code)) else {
         return Error::new(Kind::Credentials, reply.refusal());
     };
-    let message = told("Message").map(|message| format!(": {}", shown(&message)));
+    let message = told("Message").map(|message| format!(": {}", quoted(&message)));
     let id = request_id.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
     let error = Error::new(Kind::Credentials, format!("{code}{}{id}", message.unwrap_or_default()));
     error.aws(AwsError { error_type: Some(code), request_id })

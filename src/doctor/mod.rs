@@ -14,6 +14,7 @@ use crate::error::{Error, Kind};
 use crate::http::{Cancel, Handshake};
 use crate::message::Message;
 use crate::options::Options;
+use crate::redact::Redactor;
 use crate::relay::Delivery;
 use report::{Check, Finding, Report, Verdict};
 use serde_json::Value;
@@ -51,6 +52,8 @@ pub struct Doctor<'a> {
     /// What is wrong with the options already.
     pub problems: &'a [Error],
     pub credentials: &'a CredentialCache,
+    /// Knows what must not be printed.
+    pub redactor: &'a Redactor,
     pub conversation: &'a Arc<Conversation>,
     /// Exchanges that may still be under way: the stream of an old server lasts as long as its session.
     pub under_way: Mutex<Vec<Arc<Cancel>>>,
@@ -84,7 +87,7 @@ struct Times {
 impl Doctor<'_> {
     /// Looks at everything and prints what it finds. Whether nothing failed.
     pub fn run(&self, out: &mut dyn Write, style: Style) -> io::Result<bool> {
-        let mut report = Report::begin(out, style)?;
+        let mut report = Report::begin(out, style, self.redactor)?;
         report.add(self.configuration())?;
         let (finding, credentials) = self.look_for_credentials();
         report.add(finding)?;

@@ -1,7 +1,7 @@
 //! What the doctor found, as lines for a person or as one JSON document.
 
 use crate::error::Error;
-use crate::log::without_controls;
+use crate::redact::Redactor;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -139,6 +139,7 @@ impl Check {
 pub(super) struct Report<'a> {
     out: &'a mut dyn Write,
     style: Style,
+    redactor: &'a Redactor,
     findings: Vec<Finding>,
 }
 
@@ -151,14 +152,23 @@ pub enum Style {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn begin(out: &'a mut dyn Write, style: Style) -> io::Result<Report<'a>> {
+    pub(super) fn begin(
+        out: &'a mut dyn Write,
+        style: Style,
+        redactor: &'a Redactor,
+    ) -> io::Result<Report<'a>> {
         if style != Style::Json {
             writeln!(out, "sigv4-proxy {} doctor\n", env!("CARGO_PKG_VERSION"))?;
         }
-        Ok(Report { out, style, findings: Vec::new() })
+        Ok(Report { out, style, redactor, findings: Vec::new() })
     }
 
-    pub(super) fn add(&mut self, finding: Finding) -> io::Result<()> {
+    /// Everything that is told of a finding comes by here.
+    pub(super) fn add(&mut self, mut finding: Finding) -> io::Result<()> {
+        let details = finding.details.iter_mut();
+        for text in details.chain([&mut finding.found]).chain(&mut finding.mend) {
+            *text = self.redactor.safe(text);
+        }
         if self.style != Style::Json {
             self.print(&finding)?;
         }
@@ -172,15 +182,14 @@ impl<'a> Report<'a> {
             Style::Terminal => format!("\u{1b}[{}m{word}\u{1b}[0m", finding.verdict.colour()),
             _ => word.to_owned(),
         };
-        let found = without_controls(&finding.found);
-        writeln!(self.out, "{word}  {:<13}  {found}", finding.check.name())?;
+        writeln!(self.out, "{word}  {:<13}  {}", finding.check.name(), finding.found)?;
         for detail in &finding.details {
-            writeln!(self.out, "{:21}{}", "", without_controls(detail))?;
+            writeln!(self.out, "{:21}{}", "", detail)?;
         }
         if finding.is_bad() {
             writeln!(self.out, "{:21}why:  {}", "", finding.shown_why())?;
             if let Some(mend) = &finding.mend {
-                writeln!(self.out, "{:21}mend: {}", "", without_controls(mend))?;
+                writeln!(self.out, "{:21}mend: {}", "", mend)?;
             }
         }
         self.out.flush()

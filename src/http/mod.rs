@@ -22,6 +22,7 @@ mod watch;
 pub use cancel::{Cancel, OnCancel};
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub use probe::{Handshake, Probe};
+pub use route::proxy_passwords;
 pub use tls::CaBundle;
 
 use crate::endpoint::Endpoint;

@@ -13,6 +13,16 @@ use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
 const VARIABLES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
+/// The passwords of proxies, as they stand in the environment.
+pub fn proxy_passwords(environment: &Environment) -> impl Iterator<Item = &str> {
+    let urls = VARIABLES.into_iter().filter_map(|name| environment.get(name));
+    urls.filter_map(|url| {
+        let (user_info, _) = url.rsplit_once('@')?;
+        let (_, user_info) = user_info.split_once("://").unwrap_or(("", user_info));
+        Some(user_info.split_once(':')?.1)
+    })
+}
+
 /// Which way requests go.
 #[derive(Clone)]
 pub(super) enum Route {

@@ -170,33 +170,31 @@ impl Known {
 impl Forms {
     /// `None` for what is too short to be looked for.
     fn of(secret: &str) -> Option<Forms> {
-        let text = Needle::of_text(secret);
-        if text.bytes.len() < MIN_SECRET_BYTES {
+        let decoded = decoded(secret.trim_end_matches(['\\', '%', '&']).as_bytes());
+        if decoded.len() < MIN_SECRET_BYTES {
             return None;
         }
-        let mut needles = vec![text];
-        needles.extend((0..3).map(|shift| Needle::of_base64(secret, shift)));
+        let mut needles = vec![Needle::of_text(&decoded)];
+        needles.extend((0..3).map(|shift| Needle::of_base64(secret.as_bytes(), shift)));
+        // The password in a URL is sent decoded.
+        if decoded.as_slice() != secret.as_bytes() {
+            needles.extend((0..3).map(|shift| Needle::of_base64(&decoded, shift)));
+        }
         Some(Forms { secret: Secret::new(secret), needles })
     }
 }
 
 impl Needle {
     /// Decoded like the texts it is looked for in, for a secret may itself hold what looks like an escape.
-    fn of_text(secret: &str) -> Needle {
-        let text = secret.trim_end_matches(['\\', '%', '&']).as_bytes();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-        let mut at = 0;
-        while let Some(unit) = Unit::at(text, at) {
-            bytes.extend(unit.bytes().iter().copied().map(text_digit));
-            at = unit.end;
-        }
+    fn of_text(decoded: &[u8]) -> Needle {
+        let bytes = Zeroizing::new(decoded.iter().copied().map(text_digit).collect());
         Needle { bytes, is_base64: false, shares_digit: false }
     }
 
     /// The digits that depend on the secret alone, `shift` bytes behind a group of three.
-    fn of_base64(secret: &str, shift: usize) -> Needle {
+    fn of_base64(secret: &[u8], shift: usize) -> Needle {
         let mut bytes = Zeroizing::new(vec![0; shift]);
-        bytes.extend_from_slice(secret.as_bytes());
+        bytes.extend_from_slice(secret);
         let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&bytes));
         let (first, bits) = ((shift * 8).div_ceil(6), bytes.len() * 8);
         let digits = &encoded.as_bytes()[first..bits / 6];
@@ -286,6 +284,17 @@ impl Beginning {
         }
         Some(Beginning::of(&bytes))
     }
+}
+
+fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    // Decoding never makes a text longer, so no copy of a secret is left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut at = 0;
+    while let Some(unit) = Unit::at(text, at) {
+        bytes.extend(unit.bytes());
+        at = unit.end;
+    }
+    bytes
 }
 
 /// A form writes a blank as `+`.

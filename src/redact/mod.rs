@@ -7,6 +7,7 @@
 mod known;
 mod unit;
 
+use crate::signing::AccessKey;
 use known::Known;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -55,6 +56,13 @@ impl Redactor {
         Arc::make_mut(&mut locked(&self.shared.known)).add(secret);
     }
 
+    /// Makes known what is secret of a key.
+    pub fn add_key(&self, key: &AccessKey) {
+        for secret in std::iter::once(&key.secret).chain(&key.token) {
+            self.add(secret.expose());
+        }
+    }
+
     /// Makes known the value of a header, and what in it is the secret proper: the token behind `Bearer`, the password in
     /// `Basic`, the value of a cookie.
     pub fn add_header(&self, value: &str) {
@@ -95,8 +103,8 @@ impl Redactor {
     pub fn safe(&self, text: &str) -> String {
         let mut text = Cow::Borrowed(text);
         if text.len() > MAX_READ_BYTES {
-            let end = text.floor_char_boundary(MAX_READ_BYTES);
-            text = Cow::Owned(format!("{}{CUT}", &text[..end]));
+            let end = (0..=MAX_READ_BYTES).rev().find(|end| text.is_char_boundary(*end));
+            text = Cow::Owned(format!("{}{CUT}", &text[..end.unwrap_or_default()]));
         }
         let without_secrets = self.known().without_secrets(&text);
         cleaned(without_secrets.as_deref().unwrap_or(&text))
@@ -246,7 +254,9 @@ mod tests {
 
     fn knowing(secrets: &[&str]) -> Redactor {
         let redactor = Redactor::default();
-        secrets.iter().for_each(|secret| redactor.add(secret));
+        for secret in secrets {
+            redactor.add(secret);
+        }
         redactor
     }
 
