@@ -365,7 +365,10 @@ impl Chain {
         walk: &Walk<'_>,
     ) -> Result<Credentials, Error> {
         let path = self.environment.path(&identity.token_file.to_string_lossy());
-        let token = files::token(&path, "web identity token")?;
+        let token = files::token(&path).map_err(|error| {
+            let message = format!("web identity token {}: {error}", path.display());
+            Error::new(Kind::Credentials, message)
+        })?;
         self.sts(walk)?.assume_role_with_web_identity(identity, token.trim_end(), walk.now)
     }
 

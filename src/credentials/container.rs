@@ -96,7 +96,8 @@ fn token(environment: &Environment) -> Result<Option<String>, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let (variable, token) = match environment.get(TOKEN_FILE) {
         Some(path) => {
-            let token = files::token(Path::new(path), "token file")?;
+            let token = files::token(Path::new(path))
+                .map_err(|error| wrong(format!("token file {path}: {error}")))?;
             (TOKEN_FILE, token)
         }
         None => match environment.get(TOKEN) {

@@ -167,14 +167,10 @@ impl Stamp {
     }
 }
 
-/// What a file holds that has a token and nothing else; `what` names the file in errors.
-pub(super) fn token(path: &Path, what: &str) -> Result<String, Error> {
-    let bytes = file::read(path, TOKEN_LIMIT);
-    let text =
-        bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8")));
-    text.map_err(|error| {
-        Error::new(Kind::Credentials, format!("{what} {}: {error}", path.display()))
-    })
+/// What a file holds that has a token and nothing else.
+pub(super) fn token(path: &Path) -> io::Result<String> {
+    let bytes = file::read(path, TOKEN_LIMIT)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

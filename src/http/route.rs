@@ -84,15 +84,17 @@ impl Route {
 
     /// Why the proxy cannot be used at all.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let what = match self {
+        let wrong = |what: String| {
+            Err(Error::new(Kind::Usage, what).hint("name an http:// proxy").unsent())
+        };
+        match self {
             Route::Through { proxy, variable } if is_socks(proxy) => {
                 let protocol = proxy.protocol().to_string().to_lowercase();
-                format!("{variable}: {protocol} is not supported")
+                wrong(format!("{variable}: {protocol} is not supported"))
             }
-            Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
-            _ => return Ok(()),
-        };
-        Err(Error::new(Kind::Usage, what).hint("name an http:// proxy").unsent())
+            Route::Unreadable(variable) => wrong(format!("{variable} is not the URL of a proxy")),
+            _ => Ok(()),
+        }
     }
 
     /// Who is connected to, as messages name it; `server` is how they name the server.

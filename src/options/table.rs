@@ -537,7 +537,7 @@ pub(super) const TABLE: &[Row] = &[
         takes: Takes::Value("FILE"),
         default: "stderr",
         group: Group::Log,
-        help: "Where the log is written.",
+        help: "Where the log is written: a regular file, made for its owner alone where there is none.",
     },
     Row {
         key: Key::LogFormat,

@@ -1,5 +1,6 @@
 //! The `ERROR:` lines of docs/troubleshooting.md, brought about: the program says them word for word.
 
+use crate::credentials::Home;
 use crate::program::Launch;
 use std::fs;
 use std::net::TcpListener;
@@ -32,6 +33,8 @@ fn cases(silent_port: u16) -> Vec<Case> {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = closed.local_addr().unwrap().to_string();
     drop(closed);
+    let home = Home::new("troubleshooting");
+    home.write(".aws/config", "[profile test]\n[profile work]\n");
     let to = |url: &str| Launch::to(url).arg("--retries=0").arg("--drain-timeout=20s");
     vec![
         case("target URL is required", Launch::bare(&["--region=us-east-1"])),
@@ -39,6 +42,13 @@ fn cases(silent_port: u16) -> Vec<Case> {
         case("service name is required", Launch::bare(&[custom, "--region=us-east-1"])),
         case("got: ftp", Launch::bare(&["ftp://mcp.example.com/mcp"])),
         case("unsupported signature version", Launch::bare(&[custom, "--sig-version=v5"])),
+        case(
+            "could not be found",
+            Launch::bare(&[custom, "--region=us-east-1", "--service=execute-api"])
+                .arg("--profile=work")
+                .arg("--profile=tets")
+                .env("HOME", home.0.to_str().unwrap()),
+        ),
         case(
             "failed to load AWS credentials",
             Launch::bare(&[custom, "--region=us-east-1", "--service=execute-api"]),
