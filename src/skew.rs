@@ -35,7 +35,9 @@ impl Skew {
 
     /// The server said that it was `there` when it was `here` here.
     pub(crate) fn set(&self, here: OffsetDateTime, there: OffsetDateTime) {
-        self.behind.store((there - here).whole_seconds(), Ordering::Relaxed);
+        // To the nearest second; no two times are further apart than fits.
+        let seconds = ((there - here).whole_milliseconds() + 500).div_euclid(1000);
+        self.behind.store(i64::try_from(seconds).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// By how many seconds the clock here is behind, once that has been learned.
