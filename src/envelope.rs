@@ -2,6 +2,7 @@
 //!
 //! Such a request needs no session: everything that its HTTP headers must say stands in the message.
 
+use crate::splice::Object;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
@@ -13,6 +14,10 @@ use std::sync::LazyLock;
 static VERSION: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("io.modelcontextprotocol/protocolVersion"));
 
+/// The escapes with which the mark could be written otherwise: of its slash, and of characters in ASCII.
+static SLASH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\/"));
+static CHARACTER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u00"));
+
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The headers, their values encoded.
@@ -23,8 +28,10 @@ impl Envelope {
     /// `None` for a request of an older revision. `params` is JSON.
     pub fn of(method: &str, params: &[u8]) -> Option<Envelope> {
         // Most requests are older: they are not parsed once more.
-        VERSION.find(params)?;
-        let params: Params<'_> = serde_json::from_slice(params).ok()?;
+        if !may_hold_version(params) {
+            return None;
+        }
+        let Object(params): Object<Params<'_>> = serde_json::from_slice(params).ok()?;
         // Which member names the thing that a method is about.
         let name = match method {
             "tools/call" | "prompts/get" => params.name,
@@ -34,7 +41,7 @@ impl Envelope {
         };
         let name: Option<String> = name.and_then(|name| serde_json::from_str(name.get()).ok());
         let mut headers = vec![
-            ("mcp-protocol-version", encoded(params.meta.protocol_version)),
+            ("mcp-protocol-version", encoded(params.meta.0.protocol_version)),
             ("mcp-method", encoded(method.to_owned())),
         ];
         headers.extend(name.map(|name| ("mcp-name", encoded(name))));
@@ -46,10 +53,16 @@ impl Envelope {
     }
 }
 
+fn may_hold_version(params: &[u8]) -> bool {
+    VERSION.find(params).is_some()
+        || SLASH.find(params).is_some()
+        || CHARACTER.find_iter(params).any(|at| matches!(params.get(at + 4), Some(b'2'..=b'7')))
+}
+
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(rename = "_meta")]
-    meta: Meta,
+    meta: Object<Meta>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -107,6 +120,28 @@ mod tests {
         check("tools/call", r#"{"name":"a","_meta":{"progressToken":1}}"#, None);
         check("tools/call", r#"{"name":"io.modelcontextprotocol/protocolVersion"}"#, None);
         check("tools/call", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}"#, None);
+        check("m", r#"[{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}]"#, None);
+        check("m", r#"{"_meta":["io.modelcontextprotocol/protocolVersion"]}"#, None);
+        check("m", r#"{"_meta":{"io.modelcontextprotocol\\/protocolVersion":"2026-07-28"}}"#, None);
+    }
+
+    #[test]
+    fn escapes_hide_no_version() {
+        for name in [
+            r"io.modelcontextprotocol\/protocolVersion",
+            r"io.modelcontextprotocol\u002fprotocolVersion",
+            r"io.modelcontextprotocol/protocol\u0056ersion",
+            r"\u0069o.modelcontextprotocol/protocolVersion",
+        ] {
+            let params =
+                format!(r#"{{"_m\u0065ta":{{"{name}":"2026\u002d07-28"}},"n\u0061me":"\u0061"}}"#);
+            let headers = [
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "a"),
+            ];
+            check("tools/call", &params, Some(&headers));
+        }
     }
 
     #[test]

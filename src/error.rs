@@ -19,6 +19,8 @@ pub enum Kind {
     Denied,
     /// A bug of ours.
     Internal,
+    /// The client's message can be read in more than one way, or has no place for what must be written into it.
+    InvalidRequest,
     /// No source has AWS credentials, which is not the same as credentials that cannot be used.
     NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Credentials | Kind::NoCredentials => "credentials",
             Kind::Denied => "denied",
             Kind::Internal => "internal",
+            Kind::InvalidRequest => "invalid_request",
             Kind::Refused(_) => "refused",
             Kind::TooLarge => "too_large",
             Kind::TimedOut => "timed_out",

@@ -5,21 +5,17 @@
 use crate::error::{Error, Kind};
 use crate::members::{Members, NoMembers};
 use crate::message::Id;
+use crate::splice::{self, Object};
 use serde::Deserialize;
 use std::borrow::Cow;
 
 /// One message from the server, as far as the relay must know it. `place` is that of the id among those asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    Result {
-        place: usize,
-    },
+    /// A result, and the line that it should have been if it has another spelling of the id.
+    Result { place: usize, mended: Option<String> },
     /// An error, and the line that it should have been if it is broken.
-    Error {
-        place: usize,
-        code: Option<i64>,
-        mended: Option<String>,
-    },
+    Error { place: usize, code: Option<i64>, mended: Option<String> },
     /// An answer to some other request.
     Stray,
     /// A request or notification of the server.
@@ -32,6 +28,12 @@ impl Incoming {
     /// An error without a usable id is taken for that of the only request, and `"result":null` beside an error is
     /// dropped: AWS's front ends send both, and strict clients refuse them.
     pub fn parse(text: &[u8], ids: &[Id]) -> Result<Incoming, Error> {
+        Incoming::after(&[], text, ids)
+    }
+
+    /// The same where the ids at the places `answered` have had their answers. Of requests with one id the first that
+    /// still waits is meant.
+    pub(crate) fn after(answered: &[usize], text: &[u8], ids: &[Id]) -> Result<Incoming, Error> {
         let members = Members::of(text).map_err(|error| {
             let (what, error) = match error {
                 NoMembers::NotUtf8 => {
@@ -45,7 +47,8 @@ impl Incoming {
         if members.method.is_some() {
             return Ok(Incoming::Other);
         }
-        let ours = members.id.and_then(|json| ids.iter().position(|id| id.is(json)));
+        let ours = members.id.and_then(|json| place_of(json, ids, answered));
+        let is_spelt_so = |place: usize| members.id.is_some_and(|json| ids[place].is_spelt(json));
         match (members.result, members.error) {
             (None, None) => Err(Error::new(
                 Kind::BadAnswer,
@@ -56,21 +59,45 @@ impl Incoming {
                 "the server's answer has both a result and an error",
             )),
             (result, Some(error)) => {
-                let is_broken = ours.is_none() || result.is_some();
                 let place = match (ours, ids) {
                     (Some(place), _) => place,
                     (None, [_]) if has_no_say(members.id) => 0,
                     _ => return Ok(Incoming::Stray),
                 };
+                let is_broken = !is_spelt_so(place) || result.is_some();
                 let mended = is_broken.then(|| with_id(&ids[place], error));
                 Ok(Incoming::Error { place, code: error_code(error), mended })
             }
             (Some(_), None) => Ok(match ours {
-                Some(place) => Incoming::Result { place },
+                Some(place) if is_spelt_so(place) => Incoming::Result { place, mended: None },
+                Some(place) => {
+                    let text = str::from_utf8(text).unwrap_or_default();
+                    let its_id = members.id.unwrap_or_default();
+                    let mended = splice::with(text, its_id, ids[place].as_json());
+                    Incoming::Result { place, mended: Some(mended) }
+                }
                 None => Incoming::Stray,
             }),
         }
     }
+}
+
+/// Which request an answer with this id is for: one that waits rather than one that was answered, one that spells its
+/// id like this rather than one that has it by value. Some servers make a string of a number.
+fn place_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
+    let waiting = || ids.iter().enumerate().filter(|(place, _)| !answered.contains(place));
+    let find = |is_it: &dyn Fn(&Id) -> bool| waiting().find(|(_, id)| is_it(id));
+    let found = find(&|id| id.is_spelt(json)).or_else(|| find(&|id| id.is(json)));
+    if let Some((place, _)) = found {
+        return Some(place);
+    }
+    if json.starts_with('"') {
+        let mut numbers = waiting().filter(|(_, id)| id.is_number_in(json));
+        if let (Some((place, _)), None) = (numbers.next(), numbers.next()) {
+            return Some(place);
+        }
+    }
+    ids.iter().position(|id| id.is(json))
 }
 
 /// A JSON-RPC error body that came with an HTTP error status.
@@ -93,7 +120,7 @@ impl<'a> ErrorBody<'a> {
 
         let members = Members::of(text.as_bytes()).ok()?;
         let error = members.error.filter(|_| members.method.is_none())?;
-        let Shape { code, message } = serde_json::from_slice(error).ok()?;
+        let Object(Shape { code, message }) = serde_json::from_slice(error).ok()?;
         Some(ErrorBody { code, message, error })
     }
 
@@ -109,7 +136,7 @@ fn error_code(error: &[u8]) -> Option<i64> {
     struct Code {
         code: i64,
     }
-    serde_json::from_slice::<Code>(error).ok().map(|error| error.code)
+    serde_json::from_slice::<Object<Code>>(error).ok().map(|Object(error)| error.code)
 }
 
 /// No id, `null` and `""` name no request.
@@ -126,14 +153,15 @@ fn with_id(id: &Id, error: &[u8]) -> String {
 pub(crate) fn protocol_version(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
-        result: InitializeResult,
+        result: Object<InitializeResult>,
     }
     #[derive(Deserialize)]
     struct InitializeResult {
         #[serde(rename = "protocolVersion")]
         protocol_version: String,
     }
-    serde_json::from_slice::<Answer>(answer).ok().map(|answer| answer.result.protocol_version)
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    Some(answer.result.0.protocol_version)
 }
 
 #[cfg(test)]
@@ -152,9 +180,9 @@ mod tests {
             mended: mended.map(str::to_owned),
         };
         for (text, expected) in [
-            (r#"{"id":1,"result":{}}"#, Incoming::Result { place: 0 }),
+            (r#"{"id":1,"result":{}}"#, Incoming::Result { place: 0, mended: None }),
             (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
-            (r#"{"id":"1","result":{}}"#, Incoming::Stray),
+            (r#"{"id":"2","result":{}}"#, Incoming::Stray),
             (r#"{"id":2,"error":{}}"#, Incoming::Stray),
             (r#"{"id":2,"method":"ping"}"#, Incoming::Other),
             (r#"{"method":"notifications/progress"}"#, Incoming::Other),
@@ -219,7 +247,7 @@ mod tests {
     fn answers_to_a_batch_are_told_apart() {
         let ids = [id("1"), id("\"1\"")];
         for (text, expected) in [
-            (r#"{"id":"1","result":{}}"#, Incoming::Result { place: 1 }),
+            (r#"{"id":"1","result":{}}"#, Incoming::Result { place: 1, mended: None }),
             (
                 r#"{"id":1,"error":{"code":-5,"message":""}}"#,
                 Incoming::Error { place: 0, code: Some(-5), mended: None },
@@ -227,6 +255,46 @@ mod tests {
             (r#"{"id":null,"error":{"code":-5}}"#, Incoming::Stray),
         ] {
             assert_eq!(Incoming::parse(text.as_bytes(), &ids).expect(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_known_by_its_value() {
+        let result = |place, mended: Option<&str>| Incoming::Result {
+            place,
+            mended: mended.map(str::to_owned),
+        };
+        let ids = |ids: &[&str]| ids.iter().map(|json| id(json)).collect::<Vec<_>>();
+        for (asked, answered, text, expected) in [
+            (
+                &["1.0"][..],
+                &[][..],
+                r#"{"id":1, "result":{}}"#,
+                result(0, Some(r#"{"id":1.0, "result":{}}"#)),
+            ),
+            (&["1", "1.0"], &[], r#"{"id":1.0,"result":{}}"#, result(1, None)),
+            (
+                &["1", "1.0"],
+                &[0],
+                r#"{"id":1,"result":{}}"#,
+                result(1, Some(r#"{"id":1.0,"result":{}}"#)),
+            ),
+            (&["5", "5"], &[0], r#"{"id":5,"result":{}}"#, result(1, None)),
+            (&["5"], &[0], r#"{"id":5,"result":{}}"#, result(0, None)),
+            (&["7"], &[], r#"{"id":"7","result":{}}"#, result(0, Some(r#"{"id":7,"result":{}}"#))),
+            (&["7", "\"7\""], &[], r#"{"id":"7","result":{}}"#, result(1, None)),
+            (
+                &["7", "\"7\""],
+                &[1],
+                r#"{"id":"7","result":{}}"#,
+                result(0, Some(r#"{"id":7,"result":{}}"#)),
+            ),
+            (&["7", "7.0"], &[], r#"{"id":"7","result":{}}"#, Incoming::Stray),
+            (&["7"], &[], r#"{"id":"seven","result":{}}"#, Incoming::Stray),
+            (&["\"7\""], &[], r#"{"id":7,"result":{}}"#, Incoming::Stray),
+        ] {
+            let found = Incoming::after(answered, text.as_bytes(), &ids(asked)).expect(text);
+            assert_eq!(found, expected, "{asked:?} {answered:?} {text}");
         }
     }
 }

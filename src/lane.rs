@@ -239,10 +239,17 @@ impl Lane {
         self.aside -= 1;
     }
 
-    /// Takes a request out that has not left yet.
-    pub(crate) fn take_waiting(&mut self, id: &Id) -> Option<Message> {
-        let at = self.waiting.iter().position(|waiting| waiting.ids() == [id.clone()])?;
-        self.take_waiting_at(at)
+    /// Takes a request out that has not left yet, alone or from its batch. False if there is none.
+    pub(crate) fn take_waiting(&mut self, id: &Id) -> bool {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.ids().contains(id)) else {
+            return false;
+        };
+        let Some(whole) = self.take_waiting_at(at) else { return false };
+        if let Some(rest) = whole.without(id) {
+            self.waiting_bytes += rest.body().len();
+            self.waiting.insert(at, rest);
+        }
+        true
     }
 
     /// The unanswered call of this id; of two the later.
@@ -380,7 +387,7 @@ mod tests {
         let two = message(&ping(2));
         let two = &two.ids()[0];
         assert!(lane.running(two).is_none());
-        assert!(lane.take_waiting(two).is_some() && lane.take_waiting(two).is_none());
+        assert!(lane.take_waiting(two) && !lane.take_waiting(two));
         assert!(lane.running(&one.ids[0]).is_some());
         lane.end_call(&one);
         assert!(lane.running(&one.ids[0]).is_none());

@@ -5,6 +5,8 @@
 //! counts.
 
 use crate::json_string;
+use crate::splice::Object;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -52,7 +54,10 @@ fn thorough(document: &[u8]) -> Result<Members<'_>, NoMembers> {
     }
 
     let text = str::from_utf8(document).map_err(|_| NoMembers::NotUtf8)?;
-    let raw: Raw<'_> = serde_json::from_str(text).map_err(NoMembers::Json)?;
+    let Object(raw): Object<Raw<'_>> = serde_json::from_str(text).map_err(|error| {
+        // Whether it is JSON at all is to be known first.
+        NoMembers::Json(serde_json::from_str::<IgnoredAny>(text).err().unwrap_or(error))
+    })?;
     Ok(Members {
         id: raw.id.map(RawValue::get),
         method: raw.method,

@@ -7,12 +7,13 @@ use crate::error::{Error, Kind};
 use crate::members::{Members, NoMembers};
 use crate::redact::Redactor;
 use crate::signing::BodyHash;
-use crate::splice;
+use crate::splice::{self, Object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// JSON-RPC 2.0 error codes that this program gives.
@@ -24,13 +25,13 @@ const INTERNAL_ERROR: i32 = -32603;
 /// Methods of most messages, which need no memory of their own.
 const COMMON: [&str; 4] = ["tools/call", "tools/list", "resources/read", "prompts/get"];
 
-/// A request's id, by type and value: `1` and `"1"` are two ids.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A request's id, by type and value: `1` and `"1"` are two ids, `1` and `1.0` are one.
+#[derive(Clone)]
 pub struct Id(Json);
 
-/// Canonical JSON, so that `"a/b"` and `"a\/b"` are one id. Most ids are short, and one thread reads them and another lets go
+/// A string in one spelling, so that `"a/b"` and `"a\/b"` are one id; a number as it was written. Most ids are short, and one thread reads them and another lets go
 /// of them, for which memory of their own is dear.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 enum Json {
     /// The rest of `bytes` is zero.
     Short {
@@ -51,7 +52,20 @@ impl Id {
 
     /// Whether this JSON is this id.
     pub(crate) fn is(&self, json: &str) -> bool {
+        canonical_id(json).is_some_and(|json| is_one_id(&json, self.as_json()))
+    }
+
+    /// Whether this JSON is this id and is spelt as it is.
+    pub(crate) fn is_spelt(&self, json: &str) -> bool {
         canonical_id(json).is_some_and(|json| json == self.as_json())
+    }
+
+    /// Whether this JSON is a string that spells this id, which is a number.
+    pub(crate) fn is_number_in(&self, json: &str) -> bool {
+        let Ok(text) = serde_json::from_str::<String>(json) else { return false };
+        let is_number = serde_json::from_str::<&RawValue>(&text)
+            .is_ok_and(|value| value.get() == text && is_number(&text));
+        is_number && is_number_and_equal(&text, self.as_json())
     }
 
     /// The id as it stands in a message.
@@ -79,6 +93,23 @@ impl Json {
     }
 }
 
+impl PartialEq for Id {
+    fn eq(&self, other: &Id) -> bool {
+        is_one_id(self.as_json(), other.as_json())
+    }
+}
+
+impl Eq for Id {}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match Decimal::of(self.as_json()) {
+            Some(decimal) => decimal.hash(state),
+            None => self.as_json().hash(state),
+        }
+    }
+}
+
 impl fmt::Debug for Id {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Id({})", self.as_json())
@@ -94,6 +125,58 @@ fn canonical_id(json: &str) -> Option<Cow<'_, str>> {
         // As written: a number of 20 digits must not go through a float.
         b'"' | b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
         _ => None,
+    }
+}
+
+/// Whether two ids are one, by type and value.
+fn is_one_id(one: &str, other: &str) -> bool {
+    one == other || (is_number(one) && is_number_and_equal(one, other))
+}
+
+fn is_number_and_equal(number: &str, other: &str) -> bool {
+    let is_integer = |json: &str| !json.contains(['.', 'e', 'E']) && json != "-0";
+    if is_integer(number) && is_integer(other) {
+        return number == other;
+    }
+    number == other
+        || matches!((Decimal::of(number), Decimal::of(other)), (Some(a), Some(b)) if a == b)
+}
+
+fn is_number(json: &str) -> bool {
+    json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// The value of a JSON number: its digits, which neither begin nor end with zero, times a power of ten. Exact, for an id of 20 digits must
+/// not go through a float.
+#[derive(PartialEq, Eq, Hash)]
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    /// `None` for what is not a number, and for an exponent beyond 64 bits.
+    fn of(json: &str) -> Option<Decimal> {
+        if !is_number(json) {
+            return None;
+        }
+        let (is_negative, rest) = json.strip_prefix('-').map_or((false, json), |rest| (true, rest));
+        let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = [whole, fraction].concat();
+        let significant = digits.trim_end_matches('0');
+        if significant.is_empty() {
+            return Some(Decimal { is_negative: false, digits: String::new(), exponent: 0 });
+        }
+        let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+        let exponent = exponent.parse::<i64>().ok()?;
+        let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        Some(Decimal {
+            is_negative,
+            digits: significant.trim_start_matches('0').to_owned(),
+            exponent: exponent.checked_add(zeros)?,
+        })
     }
 }
 
@@ -198,6 +281,19 @@ impl Message {
         Message::parse(line.into_bytes()).ok()
     }
 
+    /// A batch without its requests of this id; `None` if nothing is left of it, or if there is no such request.
+    pub(crate) fn without(&self, id: &Id) -> Option<Message> {
+        let messages = split_batch(&self.line).filter(|_| self.ids().contains(id))?;
+        let left: Vec<&str> = messages
+            .into_iter()
+            .filter(|message| {
+                let one = classify_one(message.as_bytes());
+                !matches!(one, Ok(Sort::Request { id: its_id, .. }) if its_id == *id)
+            })
+            .collect();
+        Message::parse(format!("[{}]", left.join(",")).into_bytes()).ok()
+    }
+
     /// The method of a request or notification.
     pub fn method(&self) -> Option<&str> {
         match &self.sort {
@@ -253,7 +349,9 @@ fn classify_one(line: &[u8]) -> Result<Sort, String> {
         }
         Err(NoMembers::Json(error)) if error.is_data() => {
             let why = "invalid request: the line is not a JSON-RPC message";
-            return Err(raw_error_line("null", INVALID_REQUEST, why));
+            let id = only_id(line);
+            let id = id.as_ref().map_or("null", Id::as_json);
+            return Err(raw_error_line(id, INVALID_REQUEST, why));
         }
         Err(NoMembers::Json(error)) => {
             return Err(raw_error_line("null", PARSE_ERROR, &format!("parse error: {error}")));
@@ -288,6 +386,14 @@ fn classify_one(line: &[u8]) -> Result<Sort, String> {
     }
 }
 
+/// The id of what is not a message otherwise, if it has one and no more.
+fn only_id(line: &[u8]) -> Option<Id> {
+    let members = splice::Members::of(str::from_utf8(line).ok()?)?;
+    let mut ids = members.0.iter().filter(|(name, _)| name == "id").map(|(_, value)| value.get());
+    let id = ids.next().filter(|_| ids.next().is_none())?;
+    Id::from_json(id)
+}
+
 fn kept(method: Cow<'_, str>) -> Cow<'static, str> {
     match COMMON.iter().find(|common| **common == method) {
         Some(common) => Cow::Borrowed(common),
@@ -301,7 +407,7 @@ fn cancelled_request(params: &[u8]) -> Option<Id> {
         #[serde(borrow, rename = "requestId")]
         request_id: &'a RawValue,
     }
-    let params: Params<'_> = serde_json::from_slice(params).ok()?;
+    let Object(params): Object<Params<'_>> = serde_json::from_slice(params).ok()?;
     Id::from_json(params.request_id.get())
 }
 
@@ -332,8 +438,12 @@ pub fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
     if let Some(hint) = error.what_to_do() {
         data["hint"] = redactor.safe(hint).into();
     }
+    let code = match error.kind() {
+        Kind::InvalidRequest => INVALID_REQUEST,
+        _ => INTERNAL_ERROR,
+    };
     let message = redactor.safe(&error.to_string());
-    let error = json!({ "code": INTERNAL_ERROR, "message": message, "data": data });
+    let error = json!({ "code": code, "message": message, "data": data });
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
 
@@ -383,6 +493,7 @@ fn raw_error_line(id: &str, code: i32, message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn id(json: &str) -> Id {
         Id(Json::of(json))
@@ -399,6 +510,46 @@ mod tests {
             let id = Id::from_json(&json).expect("an id");
             assert_eq!(id.as_json(), json);
             assert!(id.is(&json) && !id.is("7") && id != Id::from_json("7").expect("an id"));
+        }
+        for same in [
+            &["1", "1.0", "1e0", "10e-1", "0.1E1", "0.001e+3", "1.000"][..],
+            &["0", "-0", "0.0", "0e7", "-0.0e-7"],
+            &["-1.5", "-15e-1"],
+            &[
+                "12345678901234567890123",
+                "12345678901234567890123.0",
+                "1.2345678901234567890123e22",
+            ],
+            &["1e999999999", "10e999999998"],
+            &["1e99999999999999999999"],
+            &["1.5"],
+            &["\"1\""],
+            &["\"1.0\""],
+            &["12345678901234567890124"],
+        ]
+        .windows(2)
+        {
+            let ids = |spellings: &[&str]| -> Vec<Id> {
+                spellings.iter().map(|json| Id::from_json(json).expect("an id")).collect()
+            };
+            let (one, other) = (ids(same[0]), ids(same[1]));
+            for id in &one {
+                assert_eq!(one.iter().collect::<HashSet<_>>().len(), 1, "{one:?}");
+                assert!(one[0] == *id && one[0].is(id.as_json()) && !other.contains(id), "{id:?}");
+            }
+        }
+        for (json, number, is_its_text) in [
+            (r#""7""#, "7", true),
+            (r#""\u0037""#, "7", true),
+            (r#""7.0""#, "7", true),
+            (r#"" 7""#, "7", false),
+            (r#""07""#, "7", false),
+            (r#""7""#, "8", false),
+            (r#""7""#, "\"7\"", false),
+            ("7", "7", false),
+        ] {
+            let number = Id::from_json(number).expect("an id");
+            assert_eq!(number.is_number_in(json), is_its_text, "{json} {number:?}");
         }
         let escaped = Id::from_json(r#""a\/b""#).expect("an id");
         assert!(escaped.is(r#""a/b""#) && escaped == id(r#""a/b""#) && !escaped.is(r#""a""#));
@@ -451,7 +602,10 @@ mod tests {
             (b"{\"id\":1}", INVALID_REQUEST, "1"),
             (b"{\"id\":null,\"method\":\"a\"}", INVALID_REQUEST, "null"),
             (b"{\"id\":[1],\"method\":\"a\"}", INVALID_REQUEST, "null"),
-            (b"{\"id\":1,\"method\":2}", INVALID_REQUEST, "null"),
+            (b"{\"id\":1,\"method\":2}", INVALID_REQUEST, "1"),
+            (b"{\"id\":1,\"method\":\"a\",\"params\":1,\"params\":2}", INVALID_REQUEST, "1"),
+            (b"{\"id\":1,\"id\":2,\"method\":\"a\"}", INVALID_REQUEST, "null"),
+            (b"[[1,\"a\"]]", INVALID_REQUEST, "null"),
         ] {
             let answer = Message::parse(line.to_vec()).expect_err("no message");
             let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -493,6 +647,18 @@ mod tests {
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!((&answer[0]["id"], &answer[1]["id"]), (&json!(1), &json!(2)));
         assert_eq!(answer[1]["error"]["code"], INVALID_REQUEST);
+    }
+
+    #[test]
+    fn a_batch_without_one_of_its_requests() {
+        let batch = r#"[{"id":1,"method":"a"}, {"method":"n"},{"id":"1", "method":"b"},{"id":1.0,"method":"c"}]"#;
+        let batch = Message::parse(batch.into()).expect("a batch");
+        let left = batch.without(&id("1")).expect("more than that");
+        assert_eq!(left.body(), br#"[{"method":"n"},{"id":"1", "method":"b"}]"#);
+        assert_eq!(left.without(&id("\"1\"")).expect("more").body(), br#"[{"method":"n"}]"#);
+        assert!(left.without(&id("1")).is_none());
+        let one = Message::parse(br#"[{"id":1,"method":"a"}]"#.to_vec()).expect("a batch");
+        assert!(one.without(&id("1")).is_none());
     }
 
     #[test]

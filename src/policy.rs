@@ -1,18 +1,36 @@
 //! `Policy`: what the user restricts or adds. Pure, and off unless asked for: without one no message is touched.
 //!
 //! Which tools are offered and may be called, by name and by the server's `readOnlyHint`; what is written into
-//! `params._meta`; which tools take the name of an AWS profile.
+//! `params._meta`; which tools take the name of an AWS profile. What it cannot judge does not pass.
 
 use crate::error::{Error, Kind};
-use crate::message::{Message, Sort};
+use crate::glob;
+use crate::member_names::unambiguous;
+use crate::message::{Message, split_batch};
 use crate::options::{Options, WORKING_REGION};
-use crate::splice::{self, Members};
+use crate::profile_argument::ProfileArgument;
+use crate::request_metadata::RequestMetadata;
+use crate::splice::Members;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The argument by which a call chooses its profile.
-const PROFILE: &str = "aws_profile";
+/// The members that mean something in a message, in the params of its method, and in their `_meta`.
+const OF_A_MESSAGE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const OF_PARAMS: [(&str, &[&str]); 8] = [
+    ("tools/call", &["name", "arguments", "task"]),
+    ("tools/list", &["cursor"]),
+    ("prompts/get", &["name", "arguments"]),
+    ("resources/read", &["uri"]),
+    ("tasks/get", &["taskId"]),
+    ("tasks/update", &["taskId"]),
+    ("tasks/cancel", &["taskId"]),
+    ("initialize", &["protocolVersion", "capabilities", "clientInfo"]),
+];
+const OF_META: [&str; 3] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+];
 
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -20,29 +38,27 @@ pub struct Policy {
     /// Empty: all.
     allowed: Vec<String>,
     denied: Vec<String>,
-    metadata: Vec<(String, String)>,
-    /// Those that a call may choose from; empty when there is no choice.
-    profiles: Vec<String>,
-    profile_tools: Vec<String>,
+    metadata: RequestMetadata,
+    profile_argument: ProfileArgument,
 }
 
 impl Policy {
     pub fn new(options: &Options) -> Policy {
-        let has_choice = options.profiles.len() > 1;
+        let region = options.working_region.iter().map(|r| (WORKING_REGION.to_owned(), r.clone()));
         Policy {
-            read_only: options.read_only,
-            allowed: options.allowed_tools.clone(),
-            denied: options.denied_tools.clone(),
-            metadata: options
-                .metadata
-                .iter()
-                .cloned()
-                .chain(
-                    options.working_region.iter().map(|r| (WORKING_REGION.to_owned(), r.clone())),
-                )
-                .collect(),
-            profiles: if has_choice { options.profiles.clone() } else { Vec::new() },
-            profile_tools: options.profile_tools.clone(),
+            metadata: RequestMetadata::new(options.metadata.iter().cloned().chain(region)),
+            profile_argument: ProfileArgument::new(&options.profiles, &options.profile_tools),
+            ..Policy::of_tools(options.read_only, &options.allowed_tools, &options.denied_tools)
+        }
+    }
+
+    /// A tool filter and nothing else. `allowed` and `denied` are patterns; no `allowed` allows all.
+    pub fn of_tools(read_only: bool, allowed: &[String], denied: &[String]) -> Policy {
+        Policy {
+            read_only,
+            allowed: allowed.to_vec(),
+            denied: denied.to_vec(),
+            ..Policy::default()
         }
     }
 
@@ -50,26 +66,99 @@ impl Policy {
         self.read_only
     }
 
-    /// Whether lists of tools are changed by it.
-    pub(crate) fn changes_lists(&self) -> bool {
-        self.filters() || !self.profiles.is_empty()
+    pub(crate) fn metadata(&self) -> &RequestMetadata {
+        &self.metadata
     }
 
-    /// Whether calls are checked.
-    pub(crate) fn filters(&self) -> bool {
+    /// Whether lists of tools are changed by it.
+    pub(crate) fn changes_lists(&self) -> bool {
+        self.filters() || self.profile_argument.is_on()
+    }
+
+    fn filters(&self) -> bool {
         self.read_only || !self.allowed.is_empty() || !self.denied.is_empty()
     }
 
+    // ---- messages of the client
+
+    /// Judges every call that a message of the client holds, whatever form it has: with an id or without, alone or in a
+    /// batch, beside a result. Returns the tool that it calls, of which the server's hint is still to be judged. An
+    /// error means that the message must not be sent; so does what cannot be judged.
+    pub fn judge(&self, message: &Message) -> Result<Option<String>, Error> {
+        if !self.changes_lists() && self.metadata.is_empty() {
+            return Ok(None);
+        }
+        let Some(messages) = split_batch(message.body()) else {
+            let text = str::from_utf8(message.body()).unwrap_or_default();
+            return self.judge_one(text);
+        };
+        // A batch is sent whole, so one that would have to be changed is not sent at all.
+        let mut holds_requests = !message.ids().is_empty();
+        for message in messages {
+            match self.judge_one(message) {
+                Ok(tool) => holds_requests |= tool.is_some(),
+                Err(error) if error.kind() == Kind::Denied => holds_requests = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if !holds_requests {
+            return Ok(None);
+        }
+        let what = "batches are not taken beside --read-only, --allow-tool, --deny-tool, --metadata or several profiles";
+        Err(Error::new(Kind::Denied, what).hint("send the requests one by one"))
+    }
+
+    fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
+        let message = read("the message", text, &OF_A_MESSAGE)?;
+        // A response by itself calls nothing.
+        let Some(method) = present(&message, "method") else { return Ok(None) };
+        let method: String = serde_json::from_str(method.get()).map_err(|_| names_no_tool())?;
+        // Metadata is written into calls as into every request, and judges none.
+        let is_call = method == "tools/call" && self.changes_lists();
+        let params = present(&message, "params").filter(|params| params.get().starts_with('{'));
+        let Some(params) = params else {
+            return if is_call { Err(names_no_tool()) } else { Ok(None) };
+        };
+        let expected = OF_PARAMS.iter().find(|(known, _)| *known == method);
+        let mut expected = expected.map_or_else(Vec::new, |(_, expected)| expected.to_vec());
+        expected.push("_meta");
+        let params = read("params", params.get(), &expected)?;
+        if let Some(meta) = present(&params, "_meta").filter(|meta| meta.get().starts_with('{')) {
+            let expected: Vec<&str> = OF_META.into_iter().chain(self.metadata.names()).collect();
+            read("_meta", meta.get(), &expected)?;
+        }
+        if !is_call {
+            return Ok(None);
+        }
+        let name = params.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
+        let name: String = name.ok_or_else(names_no_tool)?;
+        self.check_name(&name)?;
+        Ok(Some(name))
+    }
+
+    /// The profile that a call chooses, and the call without that argument. `None`: it chooses none.
+    pub(crate) fn chosen_profile(
+        &self,
+        message: &Message,
+    ) -> Result<Option<(String, Message)>, Error> {
+        match self.judge(message)? {
+            Some(tool) => self.profile_argument.chosen(message, &tool),
+            None => Ok(None),
+        }
+    }
+
+    // ---- tools
+
     /// Whether this tool may be called as far as its name tells.
-    pub(crate) fn check_name(&self, tool: &str) -> Result<(), Error> {
+    fn check_name(&self, tool: &str) -> Result<(), Error> {
         let denied = |why: String| {
             let what = format!("tool {tool:?} may not be called: {why}");
             Err(Error::new(Kind::Denied, what).hint("whoever started sigv4-proxy decided so"))
         };
-        if let Some(glob) = self.denied.iter().find(|glob| matches(glob, tool)) {
-            return denied(format!("--deny-tool {glob}"));
+        if let Some(pattern) = self.denied.iter().find(|pattern| glob::matches(pattern, tool)) {
+            return denied(format!("--deny-tool {pattern}"));
         }
-        if !self.allowed.is_empty() && !self.allowed.iter().any(|glob| matches(glob, tool)) {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|p| glob::matches(p, tool)) {
             return denied(format!("it is not among --allow-tool {}", self.allowed.join(" ")));
         }
         Ok(())
@@ -98,198 +187,50 @@ impl Policy {
         if self.check_name(name).is_err() || self.check_hint(name, only_reads).is_err() {
             return None;
         }
-        if !self.takes_profile(name) {
+        if !self.profile_argument.is_taken_by(name) {
             return Some(Cow::Borrowed(tool));
         }
-        Some(self.with_profile_argument(tool).map_or(Cow::Borrowed(tool), Cow::Owned))
-    }
-
-    /// A batch is sent whole, so one that would have to be changed is not sent at all.
-    pub(crate) fn check_batch(&self, message: &Message) -> Result<(), Error> {
-        let Sort::Batch { ids, .. } = message.sort() else { return Ok(()) };
-        let touches_requests = self.changes_lists() || !self.metadata.is_empty();
-        if ids.is_empty() || !touches_requests {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Denied,
-            "batches are not taken beside --read-only, --allow-tool, --deny-tool, --metadata or several profiles",
-        )
-        .hint("send the requests one by one"))
-    }
-
-    /// The request with what belongs into its `params._meta`; the client's own members win.
-    pub(crate) fn with_metadata(&self, message: &Message) -> Option<Message> {
-        if self.metadata.is_empty() || !matches!(message.sort(), Sort::Request { .. }) {
-            return None;
-        }
-        let text = str::from_utf8(message.body()).ok()?;
-        let members = Members::of(text)?;
-        let changed = if let Some(params) = members.get("params") {
-            splice::with(text, params.get(), &self.added_to(params)?)
-        } else {
-            let params = format!("{{\"_meta\":{}}}", self.merged("{}")?);
-            splice::with_member(text, "params", &params)
-        };
-        Message::parse(changed.into_bytes()).ok()
-    }
-
-    fn added_to(&self, params: &RawValue) -> Option<String> {
-        let members = Members::of(params.get())?;
-        Some(match members.get("_meta") {
-            Some(meta) => splice::with(params.get(), meta.get(), &self.merged(meta.get())?),
-            None => splice::with_member(params.get(), "_meta", &self.merged("{}")?),
-        })
-    }
-
-    fn merged(&self, meta: &str) -> Option<String> {
-        let members = Members::of(meta)?;
-        let new = self.metadata.iter().rev().filter(|(name, _)| members.get(name).is_none());
-        Some(new.fold(meta.to_owned(), |meta, (name, value)| {
-            let name = Value::from(name.as_str()).to_string();
-            splice::with_member(
-                &meta,
-                name.trim_matches('"'),
-                &Value::from(value.as_str()).to_string(),
-            )
-        }))
-    }
-
-    // ---- profiles
-
-    fn takes_profile(&self, tool: &str) -> bool {
-        !self.profiles.is_empty() && self.profile_tools.iter().any(|glob| matches(glob, tool))
-    }
-
-    /// The profile that a call chooses, and the call without that argument. `None`: it chooses none.
-    pub(crate) fn chosen_profile(
-        &self,
-        message: &Message,
-    ) -> Result<Option<(String, Message)>, Error> {
-        if self.profiles.is_empty() || message.method() != Some("tools/call") {
-            return Ok(None);
-        }
-        self.profile_argument(message)
-    }
-
-    fn profile_argument(&self, message: &Message) -> Result<Option<(String, Message)>, Error> {
-        let found = || {
-            let text = str::from_utf8(message.body()).ok()?;
-            let params = Members::of(text)?.get("params")?;
-            let members = Members::of(params.get())?;
-            let tool: String = serde_json::from_str(members.get("name")?.get()).ok()?;
-            let arguments = members.get("arguments")?;
-            let members = Members::of(arguments.get())?;
-            let chosen = members.get(PROFILE).filter(|_| self.takes_profile(&tool))?;
-            Some((text, arguments, members.without(PROFILE), chosen))
-        };
-        let Some((text, arguments, rest, chosen)) = found() else { return Ok(None) };
-        let chosen = serde_json::from_str::<String>(chosen.get()).unwrap_or_default();
-        if !self.profiles.contains(&chosen) {
-            let what = format!("no profile {chosen:?} for {PROFILE}");
-            let mend = format!("choose from: {}", self.profiles.join(", "));
-            return Err(Error::new(Kind::Denied, what).hint(mend));
-        }
-        let changed = splice::with(text, arguments.get(), &rest);
-        Ok(Message::parse(changed.into_bytes()).ok().map(|message| (chosen, message)))
-    }
-
-    /// `None` when it has such an argument of its own, or no schema to add one to.
-    fn with_profile_argument(&self, tool: &str) -> Option<String> {
-        let schema = Members::of(tool)?.get("inputSchema")?;
-        let argument = json!({
-            "type": "string",
-            "enum": self.profiles,
-            "description": format!("The AWS profile to make this call with. Default: {}", self.profiles[0]),
-        })
-        .to_string();
-        let changed = if let Some(properties) = Members::of(schema.get())?.get("properties") {
-            let members = Members::of(properties.get())?;
-            if members.get(PROFILE).is_some() {
-                return None;
-            }
-            let more = splice::with_member(properties.get(), PROFILE, &argument);
-            splice::with(schema.get(), properties.get(), &more)
-        } else {
-            let properties = format!("{{\"{PROFILE}\":{argument}}}");
-            splice::with_member(schema.get(), "properties", &properties)
-        };
-        Some(splice::with(tool, schema.get(), &changed))
+        Some(self.profile_argument.added_to(tool).map_or(Cow::Borrowed(tool), Cow::Owned))
     }
 }
 
-/// A name and a pattern, in which `*` is any text and `?` any letter.
-fn matches(glob: &str, name: &str) -> bool {
-    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
-    let (mut at, mut of, mut star) = (0, 0, None);
-    while of < name.len() {
-        match glob.get(at) {
-            Some('*') => {
-                star = Some((at, of));
-                at += 1;
-            }
-            Some(c) if *c == '?' || *c == name[of] => {
-                at += 1;
-                of += 1;
-            }
-            _ => match star {
-                // The last star takes one letter more.
-                Some((star_at, taken)) => {
-                    star = Some((star_at, taken + 1));
-                    at = star_at + 1;
-                    of = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[at..].iter().all(|c| *c == '*')
+/// An object of a message, if every parser reads it alike.
+fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Members<'a>, Error> {
+    unambiguous(text, expected).map_err(|why| {
+        Error::new(Kind::InvalidRequest, format!("{what} can be read in more than one way: {why}"))
+            .hint("write each member once, and its name in the usual letters")
+    })
+}
+
+/// A member that is there and not null.
+fn present<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.get(name).filter(|value| value.get() != "null")
+}
+
+fn names_no_tool() -> Error {
+    let what = "a call whose params name no tool may not be made";
+    Error::new(Kind::InvalidRequest, what).hint("write the tool's name as text into params.name")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+    use std::fmt;
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn message(line: &str) -> Message {
-        Message::parse(line.as_bytes().to_vec()).expect("a message")
-    }
-
-    fn text(message: &Message) -> &str {
-        str::from_utf8(message.body()).expect("UTF-8")
-    }
-
-    #[test]
-    fn globs() {
-        for (glob, name, fits) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "", true),
-            ("aws___*", "aws___call_aws", true),
-            ("*_aws", "aws___call_aws", true),
-            ("a*b*c", "aXbXbXc", true),
-            ("a*b*c", "aXbXbX", false),
-            ("?b", "ab", true),
-            ("?b", "b", false),
-            ("**", "x", true),
-            ("[a]", "a", false),
-            ("é?", "éü", true),
-        ] {
-            assert_eq!(matches(glob, name), fits, "{glob} {name}");
-        }
+    fn judged(policy: &Policy, line: &str) -> Result<Option<String>, Error> {
+        policy.judge(&Message::parse(line.as_bytes().to_vec()).expect("a message"))
     }
 
     #[test]
     fn names_and_hints() {
-        let policy = Policy {
-            read_only: true,
-            allowed: strings(&["get_*", "list"]),
-            denied: strings(&["get_secret*"]),
-            ..Policy::default()
-        };
+        let policy =
+            Policy::of_tools(true, &strings(&["get_*", "list"]), &strings(&["get_secret*"]));
         assert!(policy.check_name("get_time").is_ok() && policy.check_name("list").is_ok());
         for (name, why) in
             [("get_secret_value", "--deny-tool get_secret*"), ("put", "--allow-tool get_* list")]
@@ -306,74 +247,223 @@ mod tests {
     }
 
     #[test]
-    fn metadata_beside_what_the_client_says() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let policy = Policy {
-            metadata: vec![pair("AWS_REGION", "eu-west-1"), pair("a\"b", "c")],
-            ..Policy::default()
-        };
-        for (line, expected) in [
+    fn calls_are_judged_in_every_form() {
+        let policy = Policy::of_tools(false, &[], &strings(&["delete"]));
+        for (line, tool) in [
+            (r#"{"id":1,"method":"tools/call","params":{"name":"echo"}}"#, Some("echo")),
+            (r#"{"method":"tools\/call","params":{"n\u0061me":"ech\u006f"}}"#, Some("echo")),
+            (r#"{"id":1,"method":"m","params":["delete"]}"#, None),
+            (r#"{"id":1,"result":{"name":"delete","Name":1}}"#, None),
+            (r#"[{"id":1,"result":{}},{"method":"notifications/x"}]"#, None),
             (
-                r#"{"jsonrpc":"2.0","id":1e2,"method":"m"}"#,
-                r#"{"params":{"_meta":{"AWS_REGION":"eu-west-1","a\"b":"c"}},"jsonrpc":"2.0","id":1e2,"method":"m"}"#,
-            ),
-            (
-                r#"{"id":1,"method":"m","params":{ "x":0.10}}"#,
-                r#"{"id":1,"method":"m","params":{"_meta":{"AWS_REGION":"eu-west-1","a\"b":"c"}, "x":0.10}}"#,
-            ),
-            (
-                r#"{"id":1,"method":"m","params":{"_meta":{"AWS_REGION":"mine","progressToken":1}}}"#,
-                r#"{"id":1,"method":"m","params":{"_meta":{"a\"b":"c","AWS_REGION":"mine","progressToken":1}}}"#,
-            ),
-            (
-                r#"{"id":1,"method":"m","params":{"_meta":{}}}"#,
-                r#"{"id":1,"method":"m","params":{"_meta":{"AWS_REGION":"eu-west-1","a\"b":"c"}}}"#,
+                r#"{"id":1,"method":"tools/call","params":{"name":"echo","arguments":{"name":1,"Name":2}}}"#,
+                Some("echo"),
             ),
         ] {
-            let changed = policy.with_metadata(&message(line)).expect("it changes");
-            assert_eq!(text(&changed), expected);
+            assert_eq!(judged(&policy, line).expect(line).as_deref(), tool, "{line}");
         }
-        assert!(policy.with_metadata(&message(r#"{"method":"notifications/x"}"#)).is_none());
-        assert!(policy.with_metadata(&message(r#"{"id":1,"method":"m","params":[1]}"#)).is_none());
-        assert!(Policy::default().with_metadata(&message(r#"{"id":1,"method":"m"}"#)).is_none());
+        for (line, kind) in [
+            (r#"{"id":1,"method":"tools/call","params":{"name":"delete"}}"#, Kind::Denied),
+            (r#"{"method":"tools/call","params":{"name":"delete"}}"#, Kind::Denied),
+            (
+                r#"{"id":1,"result":{},"method":"tools/call","params":{"name":"delete"}}"#,
+                Kind::Denied,
+            ),
+            (r#"[{"method":"tools/call","params":{"name":"delete"}}]"#, Kind::Denied),
+            (r#"[{"method":"tools/call","params":{"name":"echo"}}]"#, Kind::Denied),
+            (r#"[{"id":1,"method":"ping"}]"#, Kind::Denied),
+            (r#"{"id":1,"method":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"tools/call","params":["echo"]}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"tools/call","params":{"name":["echo"]}}"#, Kind::InvalidRequest),
+            (
+                r#"{"id":1,"method":"tools/call","params":{"name":"echo","Name":1}}"#,
+                Kind::InvalidRequest,
+            ),
+            (r#"{"id":1,"method":"ping","Method":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"result":{},"METHOD":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"[{"id":1,"result":{},"METHOD":"tools/call"}]"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","params":{"_Meta":{}}}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","params":{"_meta":{"x":1,"X":2}}}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","param\u017f":{}}"#, Kind::InvalidRequest),
+        ] {
+            assert_eq!(judged(&policy, line).expect_err(line).kind(), kind, "{line}");
+            assert_eq!(judged(&Policy::default(), line).expect(line), None, "{line}");
+        }
     }
 
-    #[test]
-    fn profiles() {
-        let policy = Policy {
-            profiles: strings(&["a", "b c"]),
-            profile_tools: strings(&["aws___*"]),
-            ..Policy::default()
-        };
-        let tool = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"n":{"const":1.0}}}}"#;
-        let listed = policy.listed("aws___x", false, tool).expect("it is listed").into_owned();
-        let argument = r#"{"properties":{"aws_profile":{"description":"The AWS profile to make this call with. Default: a","enum":["a","b c"],"type":"string"},"#;
-        let expected = tool.replace(r#"{"properties":{"#, argument);
-        let expected = expected.replace(
-            r#""properties":{"n""#,
-            &argument[1..].replace(r#""type":"string"},"#, r#""type":"string"},"n""#),
-        );
-        assert_eq!(listed, expected);
-        assert_eq!(policy.listed("other", false, tool).as_deref(), Some(tool));
-        let own = r#"{"inputSchema":{"properties":{"aws_profile":{}}}}"#;
-        assert_eq!(policy.listed("aws___x", false, own).as_deref(), Some(own));
-        let bare = policy.listed("aws___x", false, r#"{"inputSchema":{"type":"object"}}"#);
-        assert!(bare.expect("it is listed").contains(r#"{"properties":{"aws_profile":"#));
+    /// A parser, as far as they differ.
+    #[derive(Clone, Copy, Debug)]
+    enum Duplicates {
+        FirstCounts,
+        LastCounts,
+        LastCountsAndCaseDoesNot,
+    }
 
-        let call = |tool: &str, arguments: &str| {
-            let params = format!(r#"{{"name":"{tool}","arguments":{arguments}}}"#);
-            message(&format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#))
-        };
-        let chosen = call("aws___x", r#"{"n": 1.50,"aws_profile":"b c","m":[]}"#);
-        let (profile, stripped) = policy.chosen_profile(&chosen).expect("it may").expect("one");
-        assert_eq!(profile, "b c");
-        assert_eq!(text(&stripped), text(&call("aws___x", r#"{"n":1.50,"m":[]}"#)));
-        for (tool, arguments) in [("aws___x", "{}"), ("other", r#"{"aws_profile":"b c"}"#)] {
-            assert!(policy.chosen_profile(&call(tool, arguments)).expect("it may").is_none());
+    /// A JSON text as it stands, its members in their order.
+    #[derive(Debug)]
+    enum Json {
+        Object(Vec<(String, Json)>),
+        Array(Vec<Json>),
+        Text(String),
+        Other,
+    }
+
+    impl Json {
+        fn get(&self, name: &str, parser: Duplicates) -> Option<&Json> {
+            let Json::Object(members) = self else { return None };
+            let mut all = members.iter().filter(|(known, _)| match parser {
+                // A folding of its own: these two reach ASCII, and nothing else does.
+                Duplicates::LastCountsAndCaseDoesNot => known
+                    .replace('\u{17f}', "s")
+                    .replace('\u{212a}', "k")
+                    .eq_ignore_ascii_case(name),
+                _ => known == name,
+            });
+            match parser {
+                Duplicates::FirstCounts => all.next(),
+                _ => all.next_back(),
+            }
+            .map(|(_, value)| value)
         }
-        for wrong in [r#"{"aws_profile":"z"}"#, r#"{"aws_profile":7}"#] {
-            let error = policy.chosen_profile(&call("aws___x", wrong)).expect_err("not there");
-            assert_eq!(error.what_to_do(), Some("choose from: a, b c"));
+
+        /// The tools that a server with this parser would run; `None` stands for a call without a name.
+        fn run(&self, parser: Duplicates) -> Vec<Option<&str>> {
+            fn text(json: Option<&Json>) -> Option<&str> {
+                match json {
+                    Some(Json::Text(text)) => Some(text),
+                    _ => None,
+                }
+            }
+            match self {
+                Json::Array(messages) => messages.iter().flat_map(|m| m.run(parser)).collect(),
+                _ if text(self.get("method", parser)) == Some("tools/call") => {
+                    let params = self.get("params", parser);
+                    vec![text(params.and_then(|params| params.get("name", parser)))]
+                }
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Json {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Json, D::Error> {
+            struct AsItStands;
+
+            impl<'de> Visitor<'de> for AsItStands {
+                type Value = Json;
+
+                fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    out.write_str("JSON")
+                }
+
+                fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Json, M::Error> {
+                    let mut members = Vec::new();
+                    while let Some(member) = map.next_entry()? {
+                        members.push(member);
+                    }
+                    Ok(Json::Object(members))
+                }
+
+                fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Json, S::Error> {
+                    let mut values = Vec::new();
+                    while let Some(value) = seq.next_element()? {
+                        values.push(value);
+                    }
+                    Ok(Json::Array(values))
+                }
+
+                fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+                    Ok(Json::Text(text.to_owned()))
+                }
+
+                fn visit_unit<E>(self) -> Result<Json, E> {
+                    Ok(Json::Other)
+                }
+
+                fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+                    Ok(Json::Other)
+                }
+
+                fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
+                    Ok(Json::Other)
+                }
+            }
+
+            from.deserialize_any(AsItStands)
+        }
+    }
+
+    /// An object whose members have these names, written in many ways, and some of these values.
+    fn object(
+        names: &'static [&'static str],
+        value: impl Strategy<Value = String> + 'static,
+    ) -> impl Strategy<Value = String> {
+        let name = (prop::sample::select(names), 0..8_u8, any::<prop::sample::Index>());
+        let name = name.prop_map(|(name, way, at)| {
+            let at = at.index(name.len());
+            let (before, after) = name.split_at(at);
+            let (letter, rest) = after.split_at(1);
+            match way {
+                0 => name.to_uppercase(),
+                1 => format!("{before}{}{rest}", letter.to_uppercase()),
+                2 => format!("{before}\\u{:04x}{rest}", letter.as_bytes()[0]),
+                3 => name.replacen('s', "\u{17f}", 1),
+                4 => name.replacen('s', "\\u017f", 1),
+                _ => name.to_owned(),
+            }
+        });
+        prop::collection::vec((name, value), 0..4).prop_map(|members| {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        prop::sample::select(
+            &["\"echo\"", "\"delete\"", r#""d\u0065lete""#, "[\"delete\"]", "{}", "null", "1"][..],
+        )
+        .prop_map(str::to_owned)
+    }
+
+    fn messages() -> impl Strategy<Value = String> {
+        let params = prop_oneof![
+            8 => object(&["name", "arguments", "_meta"], values()),
+            1 => values(),
+        ];
+        // Mostly calls, for anything else calls nothing.
+        let call = (params.clone(), prop::sample::select(&["", "\"id\":1,", "\"result\":{},"][..]))
+            .prop_map(|(params, more)| {
+                format!(r#"{{{more}"method":"tools/call","params":{params}}}"#)
+            });
+        let value = prop_oneof![params, Just(r#""tools/call""#.to_owned()), values()];
+        prop_oneof![3 => call, 1 => object(&["id", "method", "params", "result"], value)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn no_parser_runs_what_was_not_judged(
+            messages in prop::collection::vec(messages(), 1..3),
+            is_batch in any::<bool>(),
+        ) {
+            let line =
+                if is_batch { format!("[{}]", messages.join(",")) } else { messages[0].clone() };
+            let policy = Policy::of_tools(false, &strings(&["e*"]), &strings(&["delete"]));
+            if let Ok(message) = Message::parse(line.clone().into_bytes())
+                && policy.judge(&message).is_ok()
+            {
+                let read: Json = serde_json::from_str(&line).expect("a message is JSON");
+                for parser in [
+                    Duplicates::FirstCounts,
+                    Duplicates::LastCounts,
+                    Duplicates::LastCountsAndCaseDoesNot,
+                ] {
+                    let run = read.run(parser);
+                    prop_assert!(run.iter().all(|tool| *tool == Some("echo")), "{parser:?} {run:?}");
+                }
+            }
         }
     }
 }

@@ -64,7 +64,6 @@ impl Profiles {
         if self.others.is_empty() {
             return Ok(to_first());
         }
-        self.remember(message);
         let (other, changed) = match message.sort() {
             Sort::Response => self.asker_of(message),
             Sort::Notification { cancels: Some(id), .. } => {
@@ -78,6 +77,7 @@ impl Profiles {
                 }
             },
         };
+        self.remember(message);
         let Some(other) = other else { return Ok(Route { changed, ..to_first() }) };
         let conversation = &self.others[other].1;
         let mut state = self.state();

@@ -465,7 +465,7 @@ impl Proxy {
     /// something may start now.
     fn take_back(self: &Arc<Self>, id: &Id, message: Message) -> bool {
         let mut lane = self.lane();
-        if lane.take_waiting(id).is_some() {
+        if lane.take_waiting(id) {
             // Neither has left yet, so the server need not know of either.
             self.tell_if_idle(&lane);
             return lane.wants_somebody();
@@ -632,6 +632,7 @@ impl Proxy {
     fn report(&self, error: &Error) {
         match error.kind() {
             Kind::Cancelled | Kind::Denied => self.log.debug(error),
+            Kind::InvalidRequest => self.log.warn(error),
             Kind::Unreachable | Kind::TimedOut => {
                 self.log.error_once(format_args!("proxy server error: {error}"));
             }

@@ -6,8 +6,7 @@ use crate::http::{Answer, read_error};
 use crate::incoming::{Incoming, protocol_version};
 use crate::log::Log;
 use crate::message::{Id, one_line, safe_error, split_batch};
-use crate::tools::Tools;
-use memchr::memmem;
+use crate::tools::{Page, Tools, says_that_tools_changed};
 use std::time::Duration;
 
 /// Some servers begin with one, and no JSON parser likes it.
@@ -39,12 +38,10 @@ pub type Deliver<'a> = dyn FnMut(Delivery) -> Result<(), Error> + 'a;
 pub(crate) struct Relay<'a, 'd> {
     /// The requests that wait for their answers; none on a standing stream.
     pub(crate) ids: &'a [Id],
-    /// Told the version that an initialize result names.
-    pub(crate) on_version: Option<&'a dyn Fn(String)>,
+    /// Told that `initialize` has a result, and the version that it names.
+    pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
     /// Learns from the answer, which is that to a `tools/list`, and changes it where it must be.
-    pub(crate) tools: Option<&'a Tools>,
-    /// Speaks 2026-07-28.
-    pub(crate) is_modern: bool,
+    pub(crate) tools: Option<(&'a Tools, Page)>,
     /// Forgets what it knows when the server says that its tools have changed.
     pub(crate) forgetful: Option<&'a Tools>,
     /// Takes answers to other requests.
@@ -201,20 +198,18 @@ impl Relay<'_, '_> {
     fn take_batch(&mut self, document: &[u8], messages: &[&str]) -> Result<(), Error> {
         let mut lines = Vec::with_capacity(messages.len());
         let mut answers = Vec::new();
+        let mut answered = self.progress.answered.clone();
         for message in messages {
-            match Incoming::parse(message.as_bytes(), self.ids)? {
+            match Incoming::after(&answered, message.as_bytes(), self.ids)? {
                 Incoming::Other => lines.push(Some((*message).to_owned())),
                 Incoming::Stray => lines.push(None),
-                Incoming::Result { place } | Incoming::Error { place, .. }
-                    if answers.contains(&place) || self.progress.answered.contains(&place) =>
+                Incoming::Result { place, .. } | Incoming::Error { place, .. }
+                    if answered.contains(&place) =>
                 {
                     lines.push(None);
                 }
-                Incoming::Result { place } => {
-                    answers.push(place);
-                    lines.push(Some((*message).to_owned()));
-                }
-                Incoming::Error { place, mended, .. } => {
+                Incoming::Result { place, mended } | Incoming::Error { place, mended, .. } => {
+                    answered.push(place);
                     answers.push(place);
                     let line = mended.unwrap_or_else(|| (*message).to_owned());
                     lines.push(Some(safe_error(line, self.log.redactor())));
@@ -232,27 +227,33 @@ impl Relay<'_, '_> {
         } else {
             format!("[{}]", lines.join(",")).into_bytes()
         };
-        self.progress.answered.extend(&answers);
+        self.progress.answered = answered;
         self.hand_out(line, answers)
     }
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
-        match Incoming::parse(&message, self.ids)? {
+        match Incoming::after(&self.progress.answered, &message, self.ids)? {
             Incoming::Other => {
                 if let Some(tools) = self.forgetful
-                    && memmem::find(&message, b"notifications/tools/list_changed").is_some()
+                    && says_that_tools_changed(&message)
                 {
-                    tools.forget();
+                    match &mut self.tools {
+                        // A list that comes after it on this stream is a new one.
+                        Some((tools, page)) => tools.forget_before(page),
+                        None => tools.forget(),
+                    }
                 }
                 self.hand_out(message, Vec::new())
             }
-            Incoming::Result { place } => {
-                if let Some(on_version) = self.on_version
-                    && let Some(version) = protocol_version(&message)
-                {
-                    on_version(version);
+            Incoming::Result { place, mended } => {
+                let message = mended.map_or(message, String::into_bytes);
+                if self.progress.answered.contains(&place) {
+                    return self.answer(place, message);
                 }
-                let message = self.list_of_tools(message);
+                let message = self.list_of_tools(message)?;
+                if let Some(on_initialized) = self.on_initialized {
+                    on_initialized(protocol_version(&message));
+                }
                 self.answer(place, message)
             }
             Incoming::Error { code: Some(code), mended, .. } if self.keeps_back(code) => {
@@ -278,14 +279,14 @@ impl Relay<'_, '_> {
         !self.progress.any_line && self.held_back.contains(&code)
     }
 
-    fn list_of_tools(&self, answer: Vec<u8>) -> Vec<u8> {
-        let Some(tools) = self.tools else { return answer };
+    fn list_of_tools(&self, answer: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let Some((tools, page)) = self.tools else { return Ok(answer) };
         let answer = text_of(answer);
-        let listing = tools.learn(&answer, self.is_modern);
+        let listing = tools.learn(&answer, page)?;
         for (tool, reason) in &listing.newly_left_out {
             self.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
         }
-        listing.changed.unwrap_or(answer).into_bytes()
+        Ok(listing.changed.unwrap_or(answer).into_bytes())
     }
 
     fn answer(&mut self, place: usize, message: Vec<u8>) -> Result<(), Error> {

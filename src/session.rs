@@ -33,13 +33,21 @@ impl Session {
         matches!((&self.account, account), (Some(began), Some(now)) if began != now)
     }
 
-    /// A new session, with what the head of the answer to `initialize` says.
-    pub fn begin(&mut self, id: Option<&str>, account: Option<&str>) {
-        *self = Session {
+    /// The session that the head of an answer to `initialize` offers. It begins with the result.
+    pub fn offered(id: Option<&str>, account: Option<&str>) -> Session {
+        Session {
             id: id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned),
-            version: None,
-            number: self.number + 1,
             account: account.map(str::to_owned),
+            ..Session::default()
+        }
+    }
+
+    /// Puts an offered session in the place of this one. `version` is that of its initialize result.
+    pub fn begin(&mut self, offered: &Session, version: Option<String>) {
+        *self = Session {
+            version: version.filter(|version| is_safe(version, 64)),
+            number: self.number + 1,
+            ..offered.clone()
         };
     }
 
@@ -48,11 +56,6 @@ impl Session {
         if self.id.is_none() {
             self.id = id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned);
         }
-    }
-
-    /// Takes the version of an initialize result.
-    pub fn learn_version(&mut self, version: String) {
-        self.version = Some(version).filter(|version| is_safe(version, 64));
     }
 }
 
@@ -68,12 +71,11 @@ mod tests {
     #[test]
     fn an_id_is_kept_until_the_next_initialize() {
         let mut session = Session::default();
-        session.begin(Some("a"), None);
-        session.learn_version("2025-06-18".into());
+        session.begin(&Session::offered(Some("a"), None), Some("2025-06-18".into()));
         session.learn_id(None);
         session.learn_id(Some("b"));
         assert_eq!((session.id(), session.version()), (Some("a"), Some("2025-06-18")));
-        session.begin(None, None);
+        session.begin(&Session::default(), None);
         assert_eq!((session.id(), session.version(), session.number()), (None, None, 2));
         session.learn_id(Some("b"));
         assert_eq!(session.id(), Some("b"));
@@ -83,9 +85,8 @@ mod tests {
     fn hostile_ids_are_not_kept() {
         for id in ["", "a b", "a\r\nb", "é", &"x".repeat(1025)] {
             let mut session = Session::default();
-            session.begin(Some(id), None);
+            session.begin(&Session::offered(Some(id), None), Some(id.to_owned()));
             session.learn_id(Some(id));
-            session.learn_version(id.to_owned());
             assert_eq!((session.id(), session.version()), (None, None), "{id:?}");
         }
     }
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn a_session_belongs_to_the_account_that_began_it() {
         let mut session = Session::default();
-        session.begin(Some("a"), Some("111122223333"));
+        session.begin(&Session::offered(Some("a"), Some("111122223333")), None);
         assert!(session.is_of_another(Some("444455556666")));
         assert!(!session.is_of_another(Some("111122223333")) && !session.is_of_another(None));
     }

@@ -5,8 +5,11 @@
 //! them from every `tools/list`, keep tools with broken marks from the client, repeat marked arguments.
 
 use crate::envelope::encoded;
+use crate::error::{Error, Kind};
+use crate::member_names::{self, unambiguous};
+use crate::message::Message;
 use crate::policy::Policy;
-use crate::splice::place_of;
+use crate::splice::{Members, Object, place_of};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -22,11 +25,27 @@ const MOST_TOOLS: usize = 10_000;
 /// Integers beyond this are not the same in every language, so no header carries one.
 const LARGEST_INTEGER: i64 = (1 << 53) - 1;
 
+/// The members that mean something in an answer to `tools/list`, in its result, in a tool, and in its annotations.
+const OF_AN_ANSWER: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const OF_A_RESULT: [&str; 3] = ["tools", "nextCursor", "_meta"];
+const OF_A_TOOL: [&str; 5] = ["name", "description", "inputSchema", "annotations", "_meta"];
+const OF_ANNOTATIONS: [&str; 4] =
+    ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+
 /// What is known of the server's tools.
 #[derive(Debug, Default)]
 pub struct Tools {
     policy: Policy,
-    known: RwLock<HashMap<String, Known>>,
+    knowledge: RwLock<Knowledge>,
+}
+
+#[derive(Debug, Default)]
+struct Knowledge {
+    tools: HashMap<String, Known>,
+    /// Why tools are left out of lists, as far as it was told.
+    told: HashMap<String, String>,
+    /// Counts how often all was forgotten.
+    era: u64,
 }
 
 #[derive(Debug)]
@@ -35,6 +54,17 @@ struct Known {
     mirrors: Result<Vec<Mirror>, String>,
     /// `readOnlyHint`.
     only_reads: bool,
+}
+
+/// A page of the server's list of tools that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// With it the list begins anew.
+    is_first: bool,
+    /// The marks of 2026-07-28 mean something.
+    has_marks: bool,
+    /// When it was asked for.
+    era: u64,
 }
 
 /// An argument that is repeated in a header.
@@ -56,7 +86,7 @@ pub struct Listing {
 
 impl Tools {
     pub fn new(policy: Policy) -> Tools {
-        Tools { policy, known: RwLock::default() }
+        Tools { policy, knowledge: RwLock::default() }
     }
 
     /// What the user restricts or adds.
@@ -64,38 +94,76 @@ impl Tools {
         &self.policy
     }
 
-    /// Reads a result of `tools/list`. What is no such result teaches nothing. `has_marks`: those of 2026-07-28
-    /// mean something.
-    pub fn learn(&self, answer: &str, has_marks: bool) -> Listing {
-        let Ok(ListAnswer { result: ListResult { tools } }) = serde_json::from_str(answer) else {
-            return Listing::default();
+    /// The page that this `tools/list` asks for now.
+    pub fn page(&self, request: &Message) -> Page {
+        let text = str::from_utf8(request.body()).unwrap_or_default();
+        let params = Members::of(text).and_then(|request| request.get("params"));
+        let cursor = params.and_then(|params| Members::of(params.get())?.get("cursor"));
+        Page {
+            is_first: cursor.is_none_or(|cursor| cursor.get() == "null"),
+            has_marks: request.envelope().is_some(),
+            era: self.era(),
+        }
+    }
+
+    /// Counts how often all was forgotten.
+    fn era(&self) -> u64 {
+        self.knowledge.read().unwrap_or_else(PoisonError::into_inner).era
+    }
+
+    /// The same page, of which the answer is younger than what is forgotten now.
+    pub(crate) fn forget_before(&self, page: &mut Page) {
+        self.forget();
+        page.era = self.era();
+    }
+
+    /// Reads a result of `tools/list`. The first page replaces what was known, and of two tools of one name the stricter
+    /// hint counts. Where lists are changed, a tool that cannot be judged is left out, and a list that cannot be is an error.
+    pub fn learn(&self, answer: &str, page: Page) -> Result<Listing, Error> {
+        let is_judged = self.policy.changes_lists();
+        let tools = match tools_of(answer, is_judged) {
+            Ok(tools) => tools,
+            Err(why) if is_judged => {
+                let what = format!("the server's list of tools cannot be judged: {why}");
+                return Err(Error::new(Kind::BadAnswer, what));
+            }
+            // What is no such result teaches nothing.
+            Err(_) => return Ok(Listing::default()),
         };
         let mut listing = Listing::default();
         let mut listed = Vec::with_capacity(tools.len());
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = knowledge.era == page.era;
+        if page.is_first && is_fresh {
+            knowledge.tools.clear();
+        }
         for raw in &tools {
-            let Ok(Tool { name, input_schema, annotations }) = serde_json::from_str(raw.get())
-            else {
-                // What cannot be read cannot be judged.
-                listed.extend((!self.policy.changes_lists()).then_some(Cow::Borrowed(raw.get())));
-                continue;
+            let tool = match Tool::read(raw.get(), is_judged) {
+                Ok(tool) => tool,
+                Err(_) if !is_judged => {
+                    listed.push(Cow::Borrowed(raw.get()));
+                    continue;
+                }
+                Err(why) => {
+                    for name in names_of(raw.get()) {
+                        let why = format!("it can be read in more than one way: {why}");
+                        listing.newly_left_out.extend(knowledge.tell(&name, &why));
+                        let unknown = Known { mirrors: Ok(Vec::new()), only_reads: false };
+                        knowledge.keep(name, unknown, is_fresh);
+                    }
+                    continue;
+                }
             };
-            let schema = input_schema.filter(|_| has_marks);
+            let schema = tool.input_schema.filter(|_| page.has_marks);
             let mirrors = schema.map_or(Ok(Vec::new()), mirrors_of);
-            let only_reads = annotations.is_some_and(only_reads);
-            if mirrors.is_ok() {
-                listed.extend(self.policy.listed(&name, only_reads, raw.get()));
+            match &mirrors {
+                Ok(_) => {
+                    listed.extend(self.policy.listed(&tool.name, tool.only_reads, raw.get()));
+                }
+                Err(why) => listing.newly_left_out.extend(knowledge.tell(&tool.name, why)),
             }
-            if known.len() >= MOST_TOOLS && !known.contains_key(name.as_ref()) {
-                continue;
-            }
-            let name = name.into_owned();
-            if let Err(reason) = &mirrors
-                && known.get(&name).is_none_or(|known| known.mirrors != mirrors)
-            {
-                listing.newly_left_out.push((name.clone(), reason.clone()));
-            }
-            known.insert(name, Known { mirrors, only_reads });
+            let known = Known { mirrors, only_reads: tool.only_reads };
+            knowledge.keep(tool.name, known, is_fresh);
         }
         let is_changed =
             listed.len() < tools.len() || listed.iter().any(|tool| matches!(tool, Cow::Owned(_)));
@@ -105,32 +173,34 @@ impl Tools {
             listing.changed =
                 Some(format!("{}{}{}", &answer[..start], listed.join(","), &answer[end..]));
         }
-        listing
+        Ok(listing)
     }
 
     /// `readOnlyHint` of a tool; `None` if it is not known.
     pub(crate) fn only_reads(&self, tool: &str) -> Option<bool> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(tool).map(|known| known.only_reads)
+        let knowledge = self.knowledge.read().unwrap_or_else(PoisonError::into_inner);
+        knowledge.tools.get(tool).map(|known| known.only_reads)
     }
 
-    /// The server says that its tools are others now.
+    /// The server's tools are others now, or may be: it says so, or the session is another.
     pub(crate) fn forget(&self) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
+        knowledge.tools.clear();
+        knowledge.era += 1;
     }
 
     /// The headers that this `tools/call` must have beside those that every request has.
     pub fn headers(&self, call: &[u8]) -> Vec<(String, String)> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.is_empty() {
+        let knowledge = self.knowledge.read().unwrap_or_else(PoisonError::into_inner);
+        if knowledge.tools.is_empty() {
             return Vec::new();
         }
-        let Ok(Call { params: CallParams { name, arguments: Some(arguments) } }) =
+        let Ok(Call { params: Object(CallParams { name, arguments: Some(arguments) }) }) =
             serde_json::from_slice(call)
         else {
             return Vec::new();
         };
-        let Some(Known { mirrors: Ok(mirrors), .. }) = known.get(name.as_ref()) else {
+        let Some(Known { mirrors: Ok(mirrors), .. }) = knowledge.tools.get(name.as_ref()) else {
             return Vec::new();
         };
         let header = |mirror: &Mirror| Some((mirror.header.clone(), value_at(arguments, mirror)?));
@@ -138,47 +208,93 @@ impl Tools {
     }
 }
 
-#[derive(Deserialize)]
-struct ListAnswer<'a> {
-    #[serde(borrow)]
-    result: ListResult<'a>,
-}
-
-#[derive(Deserialize)]
-struct ListResult<'a> {
-    #[serde(borrow)]
-    tools: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Tool<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default, rename = "inputSchema")]
-    input_schema: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    annotations: Option<&'a RawValue>,
-}
-
-fn only_reads(annotations: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Annotations {
-        #[serde(default, rename = "readOnlyHint")]
-        read_only: bool,
+impl Knowledge {
+    /// What a list says of a tool. Of two of one name the stricter hint counts.
+    fn keep(&mut self, name: String, mut known: Known, is_fresh: bool) {
+        if !is_fresh || (self.tools.len() >= MOST_TOOLS && !self.tools.contains_key(&name)) {
+            return;
+        }
+        known.only_reads &= self.tools.get(&name).is_none_or(|known| known.only_reads);
+        self.tools.insert(name, known);
     }
-    serde_json::from_str::<Annotations>(annotations.get()).is_ok_and(|hints| hints.read_only)
+
+    /// Name and reason of a tool that is left out, unless that was told before.
+    fn tell(&mut self, name: &str, why: &str) -> Option<(String, String)> {
+        if self.told.get(name).is_some_and(|told| told == why) || self.told.len() >= MOST_TOOLS {
+            return None;
+        }
+        self.told.insert(name.to_owned(), why.to_owned());
+        Some((name.to_owned(), why.to_owned()))
+    }
 }
 
-/// The name of the tool that a `tools/call` calls.
-pub(crate) fn called(call: &[u8]) -> Option<String> {
-    let Call { params: CallParams { name, .. } } = serde_json::from_slice(call).ok()?;
-    Some(name.into_owned())
+/// Whether a message says that the tools have changed, for whatever parser.
+pub(crate) fn says_that_tools_changed(message: &[u8]) -> bool {
+    let members = str::from_utf8(message).ok().and_then(Members::of);
+    members.is_some_and(|members| {
+        members.0.iter().any(|(name, value)| {
+            member_names::is_folded_to(name, "method")
+                && serde_json::from_str::<Cow<'_, str>>(value.get())
+                    .is_ok_and(|method| method == "notifications/tools/list_changed")
+        })
+    })
+}
+
+/// The tools of an answer to `tools/list`. `is_judged`: an answer that parsers read differently is none.
+fn tools_of(answer: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
+    let result = read(answer, &OF_AN_ANSWER, is_judged)?.get("result").ok_or("it has no result")?;
+    let result = read(result.get(), &OF_A_RESULT, is_judged)?;
+    match result.get("tools").filter(|tools| tools.get() != "null") {
+        Some(tools) => {
+            serde_json::from_str(tools.get()).map_err(|_| "its tools are no list".into())
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+struct Tool<'a> {
+    name: String,
+    input_schema: Option<&'a RawValue>,
+    only_reads: bool,
+}
+
+impl<'a> Tool<'a> {
+    /// The error says why it cannot be judged.
+    fn read(text: &'a str, is_judged: bool) -> Result<Tool<'a>, String> {
+        let members = read(text, &OF_A_TOOL, is_judged)?;
+        let name = members.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
+        let annotations = members.get("annotations").filter(|value| value.get() != "null");
+        let hint = match annotations.map(|text| read(text.get(), &OF_ANNOTATIONS, is_judged)) {
+            Some(Ok(annotations)) => annotations.get("readOnlyHint"),
+            Some(Err(why)) if is_judged => return Err(format!("its annotations: {why}")),
+            _ => None,
+        };
+        Ok(Tool {
+            name: name.ok_or("its name is no text")?,
+            input_schema: members.get("inputSchema"),
+            only_reads: hint.is_some_and(|hint| hint.get() == "true"),
+        })
+    }
+}
+
+fn read<'a>(text: &'a str, expected: &[&str], is_judged: bool) -> Result<Members<'a>, String> {
+    if is_judged {
+        return unambiguous(text, expected);
+    }
+    Members::of(text).ok_or_else(|| "it is not a JSON object".into())
+}
+
+/// All that some parser may take for the name of this tool.
+fn names_of(tool: &str) -> Vec<String> {
+    let members = Members::of(tool).map(|members| members.0).unwrap_or_default();
+    let names = members.into_iter().filter(|(name, _)| member_names::is_folded_to(name, "name"));
+    names.filter_map(|(_, value)| serde_json::from_str(value.get()).ok()).collect()
 }
 
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]
-    params: CallParams<'a>,
+    params: Object<CallParams<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -315,8 +431,16 @@ mod tests {
 
     fn learned(tools: &[Value]) -> (Tools, Listing) {
         let known = Tools::default();
-        let listing = known.learn(&json!({"id": 1, "result": {"tools": tools}}).to_string(), true);
+        let listing = learn(&known, &json!({"id": 1, "result": {"tools": tools}}).to_string());
         (known, listing)
+    }
+
+    fn learn(tools: &Tools, answer: &str) -> Listing {
+        tools.learn(answer, first_page(tools, true)).expect("it is not judged")
+    }
+
+    fn first_page(tools: &Tools, has_marks: bool) -> Page {
+        Page { is_first: true, has_marks, era: tools.era() }
     }
 
     #[test]
@@ -423,7 +547,7 @@ mod tests {
         let answer = format!(
             r#"{{"z":1e400,"result":{{"nextCursor":"c\n","tools":[ {bad} , {good},{bad}]}},"id":1}}"#
         );
-        let listing = tools.learn(&answer, true);
+        let listing = learn(&tools, &answer);
         assert_eq!(
             listing.changed.as_deref(),
             Some(
@@ -434,10 +558,10 @@ mod tests {
             )
         );
         assert_eq!(listing.newly_left_out.len(), 1, "a reason is told once");
-        let all = tools.learn(&format!(r#"{{"result":{{"tools":[{bad}]}}}}"#), true);
+        let all = learn(&tools, &format!(r#"{{"result":{{"tools":[{bad}]}}}}"#));
         assert_eq!(all.changed.as_deref(), Some(r#"{"result":{"tools":[]}}"#));
         assert!(all.newly_left_out.is_empty());
-        let of_old = tools.learn(&answer, false);
+        let of_old = tools.learn(&answer, first_page(&tools, false)).expect("it is not judged");
         assert_eq!(of_old.changed, None, "the marks mean nothing before 2026-07-28");
     }
 
@@ -447,8 +571,98 @@ mod tests {
         let (tools, _) = learned(&[tool("x", &schema)]);
         let call = br#"{"params":{"name":"x","arguments":{"a":"v"}}}"#;
         assert_eq!(tools.headers(call).len(), 1);
-        tools.learn(&json!({"result": {"tools": [tool("x", &json!({}))]}}).to_string(), true);
+        learn(&tools, &json!({"result": {"tools": [tool("x", &json!({}))]}}).to_string());
         assert!(tools.headers(call).is_empty());
-        tools.learn(r#"{"error":{"code":1}}"#, true);
+        learn(&tools, r#"{"error":{"code":1}}"#);
+    }
+
+    fn read_only() -> Tools {
+        Tools::new(Policy::of_tools(true, &[], &[]))
+    }
+
+    fn list(tools: &[&str]) -> String {
+        format!(r#"{{"id":1,"result":{{"tools":[{}]}}}}"#, tools.join(","))
+    }
+
+    const READS: &str = r#"{"name":"a","annotations":{"readOnlyHint":true}}"#;
+    const WRITES: &str = r#"{"name":"a","annotations":{"readOnlyHint":false}}"#;
+    const OTHER: &str = r#"{"name":"b","annot\u0061tions":{"re\u0061dOnlyHint":true}}"#;
+
+    #[test]
+    fn what_is_known_is_what_the_last_list_said() {
+        let tools = read_only();
+        let page = |is_first| Page { is_first, ..first_page(&tools, false) };
+        let learn = |tool: &[&str], page| tools.learn(&list(tool), page).expect("a list");
+        learn(&[READS], page(true));
+        learn(&[OTHER], page(false));
+        assert_eq!((tools.only_reads("a"), tools.only_reads("b")), (Some(true), Some(true)));
+        learn(&[WRITES], page(false));
+        assert_eq!(tools.only_reads("a"), Some(false), "of two the stricter");
+        learn(&[READS], page(false));
+        assert_eq!(tools.only_reads("a"), Some(false), "in either order");
+        learn(&[OTHER], page(true));
+        assert_eq!((tools.only_reads("a"), tools.only_reads("b")), (None, Some(true)));
+
+        let old = page(true);
+        tools.forget();
+        assert_eq!(tools.only_reads("b"), None);
+        let listing = learn(&[READS, WRITES, OTHER], old);
+        assert_eq!(listing.changed, Some(list(&[READS, OTHER])), "it is changed all the same");
+        assert_eq!(tools.only_reads("b"), None, "what was asked for before is forgotten as well");
+        let mut old = old;
+        tools.forget_before(&mut old);
+        learn(&[OTHER], old);
+        assert_eq!(tools.only_reads("b"), Some(true));
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_left_out() {
+        for tool in [
+            r#"["a",{},[true]]"#,
+            r#"{"name":["a"],"annotations":{"readOnlyHint":true}}"#,
+            r#"{"name":"a","annotations":[true]}"#,
+            r#"{"name":"a","annotations":{"readOnlyHint":true,"ReadOnlyHint":false}}"#,
+            r#"{"name":"a","annotations":{"readonlyhint":true}}"#,
+            r#"{"name":"a","annotations":{"readOnlyHint":"true"}}"#,
+            r#"{"name":"a","annotations":{"readOnlyHint":true},"annotation\u017f":{}}"#,
+            r#"{"name":"a","annotations":{"readOnlyHint":true},"annot\u0061tions":{}}"#,
+            r#"{"name":"a","Name":"c","annotations":{"readOnlyHint":true}}"#,
+        ] {
+            let tools = read_only();
+            let listing =
+                tools.learn(&list(&[tool, OTHER]), first_page(&tools, false)).expect("a list");
+            assert_eq!(listing.changed, Some(list(&[OTHER])), "{tool}");
+            let listed =
+                tools.learn(&list(&[READS]), Page { is_first: false, ..first_page(&tools, false) });
+            assert!(listed.is_ok());
+            let is_named = !tool.contains("[\"a\"") && !tool.starts_with('[');
+            assert_eq!(tools.only_reads("a"), Some(!is_named), "{tool}");
+        }
+        for answer in [
+            r#"{"id":1,"result":{"tools":[]},"Result":{"tools":[]}}"#,
+            r#"{"id":1,"re\u017fult":{},"result":{"tools":[]}}"#,
+            r#"{"id":1,"result":{"tools":[],"Tools":[]}}"#,
+            r#"{"id":1,"result":{"TOOLS":[]}}"#,
+            r#"{"id":1,"result":{"tools":{}}}"#,
+            r#"{"id":1,"result":[[]]}"#,
+        ] {
+            let tools = read_only();
+            let error = tools.learn(answer, first_page(&tools, false)).expect_err(answer);
+            assert_eq!(error.kind(), Kind::BadAnswer, "{answer}");
+            assert_eq!(learn(&Tools::default(), answer), Listing::default(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn tools_that_have_changed() {
+        for (message, expected) in [
+            (r#"{"method":"notifications/tools/list_changed"}"#, true),
+            (r#"{"m\u0065thod":"notifications\/tools\/list_\u0063hanged"}"#, true),
+            (r#"{"METHOD":"notifications/tools/list_changed","method":"x"}"#, true),
+            (r#"{"method":"notifications/prompts/list_changed"}"#, false),
+            (r#"{"method":"x","params":{"method":"notifications/tools/list_changed"}}"#, false),
+        ] {
+            assert_eq!(says_that_tools_changed(message.as_bytes()), expected, "{message}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Conversation;
 use super::failed::{Failed, Sent};
+use super::http_sse::HttpSse;
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::Message;
@@ -33,12 +34,32 @@ pub(super) struct Handshake {
     pub(super) is_owed: bool,
     /// A thread is at it.
     pub(super) is_under_way: bool,
-    /// The session that it has begun and not finished yet. What the client answers to the server goes there.
-    pub(super) coming: Option<Arc<Session>>,
+    /// The session that an `initialize` on its way is offered.
+    pub(super) coming: Option<Offer>,
     /// Counts the handshakes of this process.
     number: u64,
     /// Why the last one failed, if it did.
     failed: Option<Error>,
+}
+
+/// A session that has no result of `initialize` yet, and may never have one. The server may ask something before it
+/// answers; what the client says to that belongs here, all else to the session there is.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) session: Arc<Session>,
+    pub(super) http_sse: Option<Arc<HttpSse>>,
+}
+
+/// An offer stands until this goes.
+pub(super) struct Offered<'a> {
+    conversation: &'a Conversation,
+    pub(super) offer: Offer,
+}
+
+impl Drop for Offered<'_> {
+    fn drop(&mut self) {
+        self.conversation.withdraw(&self.offer);
+    }
 }
 
 /// A handshake on its way. Dropped before it is finished, because there was no thread for it or it panicked, it has
@@ -72,6 +93,42 @@ impl Conversation {
         self.begun_session(None, None, cancel).map(|_| ())
     }
 
+    /// Offers a session, until it is begun or refused.
+    pub(super) fn offer(&self, session: Session, http_sse: Option<Arc<HttpSse>>) -> Offered<'_> {
+        let offer = Offer { session: Arc::new(session), http_sse };
+        self.handshake.lock().coming = Some(offer.clone());
+        Offered { conversation: self, offer }
+    }
+
+    fn withdraw(&self, offer: &Offer) {
+        let is_it = |coming: &mut Offer| Arc::ptr_eq(&coming.session, &offer.session);
+        self.handshake.lock().coming.take_if(is_it);
+    }
+
+    /// The client's `initialize` has a result: what was offered is the session now. A refused one changes nothing.
+    pub(super) fn session_is_begun(
+        &self,
+        initialize: &Message,
+        offer: &Offer,
+        version: Option<String>,
+    ) {
+        let before = self.set_http_sse(offer.http_sse.clone());
+        self.forget_tools();
+        self.upstream.session_mut(|session| session.begin(&offer.session, version));
+        self.withdraw(offer);
+        self.handshake.lock().initialize = Some(initialize.body().into());
+        if let Some(before) = before {
+            before.close();
+        }
+    }
+
+    /// What is known of the tools ends before another session begins.
+    fn forget_tools(&self) {
+        if let Some(tools) = self.forgetful() {
+            tools.forget();
+        }
+    }
+
     /// `--lazy`: the client gets its answer at once. What is said of the server is only that its lists may change,
     /// which they will be said to have done once it has been asked.
     pub(super) fn answer_initialize_here(
@@ -84,7 +141,8 @@ impl Conversation {
         handshake.initialized = None;
         handshake.is_owed = true;
         drop(handshake);
-        self.upstream.session_mut(|session| session.begin(None, None));
+        self.forget_tools();
+        self.upstream.session_mut(|session| session.begin(&Session::default(), None));
         let asked = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
         let version = asked["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
         let result = json!({
@@ -191,23 +249,25 @@ impl Conversation {
         };
         let initialize = initialize
             .and_then(|line| Message::parse(line.to_vec()).ok())
-            .map(|message| self.tools.policy().with_metadata(&message).unwrap_or(message))
+            .map(|message| match self.tools.policy().metadata().added_to(&message) {
+                Ok(Some(changed)) => changed,
+                // It had its metadata when it was sent, or it would not have been.
+                Ok(None) | Err(_) => message,
+            })
             .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
             .ok_or_else(|| Error::new(Kind::BadAnswer, "it was not begun through this process"))?;
         let (deadline, cancel) = (Instant::now().checked_add(HANDSHAKE_LIMIT), &*self.closing);
         let credentials = self.upstream.credentials(deadline, cancel)?;
         let answer = self.post(&initialize, &Session::default(), deadline)?;
-        let mut session = Session::clone(&dead);
-        session.begin(answer.header("mcp-session-id"), credentials.account.as_deref());
-        self.handshake.lock().coming = Some(Arc::new(session.clone()));
+        let account = credentials.account.as_deref();
+        let offered = self.offer(Session::offered(answer.header("mcp-session-id"), account), None);
 
         let version = RefCell::new(None);
-        let on_version = |told| *version.borrow_mut() = Some(told);
+        let on_initialized = |told| *version.borrow_mut() = Some(told);
         let mut relay = Relay {
             ids: initialize.ids(),
-            on_version: Some(&on_version),
+            on_initialized: Some(&on_initialized),
             tools: None,
-            is_modern: false,
             forgetful: self.forgetful(),
             on_stray: None,
             held_back: &[],
@@ -224,7 +284,8 @@ impl Conversation {
         let Some(version) = version.take() else {
             return Err(Error::new(Kind::BadAnswer, "the server refused to initialize again"));
         };
-        session.learn_version(version);
+        let mut session = Session::clone(&dead);
+        session.begin(&offered.offer.session, version);
         if !is_owed && session.version() != dead.version() {
             self.log.warn(format_args!(
                 "the new session speaks protocol {}, the old one spoke {}",
@@ -240,6 +301,7 @@ impl Conversation {
         if !is_owed {
             self.log.debug("the session was begun anew; what the old one held is gone");
         }
+        self.forget_tools();
         let mut is_ours = false;
         self.upstream.session_mut(|current| {
             is_ours = current.number() == dead.number();
@@ -309,15 +371,11 @@ impl UnderWay {
         let is_begun = matches!(begun, Ok(true));
         let was_owed = conversation.owes_handshake();
         if is_begun {
-            if let Some(tools) = conversation.forgetful() {
-                tools.forget();
-            }
             // Before the calls go on, whose answers are to come after it.
             conversation.tell_of_session(was_owed);
         }
         conversation.handshake.update(|handshake| {
             handshake.is_under_way = false;
-            handshake.coming = None;
             handshake.is_owed &= !is_begun;
             let what_fails = Conversation::what_fails(was_owed);
             handshake.failed = begun.err().map(|error| error.context(what_fails));

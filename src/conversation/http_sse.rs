@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::upstream::{Outgoing, Place};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The server must say within this time where to send messages.
@@ -35,9 +35,20 @@ pub(super) struct HttpSse {
 struct Inbox {
     /// Ids that somebody waits for.
     expected: Vec<Id>,
-    /// One for each of them at most.
+    /// At most as many for an id as wait for it: two requests may have one id.
     answers: VecDeque<(Id, String)>,
     is_over: bool,
+}
+
+impl Inbox {
+    /// The id that an answer is waited for under. Some servers make a string of a number.
+    fn expected_as(&self, id: Id) -> Option<Id> {
+        if self.expected.contains(&id) {
+            return Some(id);
+        }
+        let mut numbers = self.expected.iter().filter(|known| known.is_number_in(id.as_json()));
+        numbers.next().filter(|_| numbers.next().is_none()).cloned()
+    }
 }
 
 impl HttpSse {
@@ -57,8 +68,11 @@ impl HttpSse {
             return;
         };
         self.inbox.update(|inbox| {
-            let is_first = inbox.answers.iter().all(|(answered, _)| *answered != id);
-            if is_first && inbox.expected.contains(&id) {
+            let Some(id) = inbox.expected_as(id) else { return };
+            let count =
+                |ids: &mut dyn Iterator<Item = &Id>| ids.filter(|known| **known == id).count();
+            let kept = count(&mut inbox.answers.iter().map(|(id, _)| id));
+            if kept < count(&mut inbox.expected.iter()) {
                 inbox.answers.push_back((id, text));
             }
         });
@@ -101,8 +115,14 @@ impl<'a> Expected<'a> {
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
         let mut inbox = self.0.inbox.lock();
-        inbox.expected.retain(|id| !self.1.contains(id));
-        inbox.answers.retain(|(id, _)| !self.1.contains(id));
+        for id in self.1 {
+            if let Some(at) = inbox.expected.iter().position(|known| known == id) {
+                inbox.expected.swap_remove(at);
+            }
+            if !inbox.expected.contains(id) {
+                inbox.answers.retain(|(known, _)| known != id);
+            }
+        }
     }
 }
 
@@ -110,19 +130,8 @@ impl Drop for Expected<'_> {
 struct UntilOver<'a> {
     conversation: &'a Conversation,
     http_sse: Arc<HttpSse>,
-    /// What there was before, and is again unless this one is begun.
-    before: Option<Arc<HttpSse>>,
+    /// The server has answered `initialize` with a result.
     is_begun: Cell<bool>,
-}
-
-impl UntilOver<'_> {
-    /// The server has answered `initialize` with a version.
-    fn begun(&self) {
-        self.is_begun.set(true);
-        if let Some(before) = &self.before {
-            before.close();
-        }
-    }
 }
 
 impl Drop for UntilOver<'_> {
@@ -130,8 +139,6 @@ impl Drop for UntilOver<'_> {
         self.http_sse.inbox.update(|inbox| inbox.is_over = true);
         if self.is_begun.get() {
             self.conversation.log.debug("the event stream of the server ended");
-        } else {
-            self.conversation.put_back_http_sse(&self.http_sse, self.before.take());
         }
     }
 }
@@ -169,19 +176,19 @@ impl Conversation {
         let http_sse = Arc::new(HttpSse::new(place, Arc::clone(&stream)));
         let session = UntilOver {
             conversation: self,
-            before: self.set_http_sse(Some(Arc::clone(&http_sse))),
             http_sse: Arc::clone(&http_sse),
             is_begun: Cell::new(false),
         };
+        let account = credentials.account.as_deref();
+        let offered = self.offer(Session::offered(None, account), Some(Arc::clone(&http_sse)));
         self.post_by_http_sse(&http_sse, errand, credentials)?;
 
-        let on_version = |version| {
-            session.begun();
-            self.upstream.session_mut(|s| s.begin(None, credentials.account.as_deref()));
-            self.session_is_begun(message, version);
+        let on_initialized = |version| {
+            session.is_begun.set(true);
+            self.session_is_begun(message, &offered.offer, version);
         };
         let on_stray = |text| http_sse.put(text);
-        let mut relay = self.relay(message, Some(&on_version), deliver);
+        let mut relay = self.relay(message, Some(&on_initialized), deliver);
         relay.on_stray = Some(&on_stray);
         relay.held_back = &[];
         let mut until_answered = Some(until_answered);
@@ -202,14 +209,6 @@ impl Conversation {
                 }
                 events.reader().set_deadline(None);
             }
-        }
-    }
-
-    /// Unless another has been begun in place of `failed`.
-    fn put_back_http_sse(&self, failed: &Arc<HttpSse>, before: Option<Arc<HttpSse>>) {
-        let mut present = self.http_sse.write().unwrap_or_else(PoisonError::into_inner);
-        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, failed)) {
-            *present = before;
         }
     }
 

@@ -7,7 +7,7 @@ use crate::incoming::ErrorBody;
 use crate::message::Message;
 use crate::random;
 use crate::relay::{Deliver, Delivery};
-use crate::tools;
+use crate::splice::{Members, Object};
 use serde_json::value::RawValue;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,36 +17,28 @@ const MOST_PAGES: usize = 100;
 const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 
 impl Conversation {
-    /// Whether this call may leave at all.
-    pub(super) fn check_tool(
+    /// Whether this call may leave as far as the server says what its tool does.
+    pub(super) fn check_hint(
         self: &Arc<Self>,
         errand: &Errand<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
         let policy = self.tools.policy();
-        if errand.message.method() != Some("tools/call") || !policy.filters() {
+        let Some(tool) = errand.tool.as_deref().filter(|_| policy.is_read_only()) else {
             return Ok(());
-        }
-        let Some(tool) = tools::called(errand.message.body()) else {
-            let what = "a call that names no tool, or two, may not be made";
-            return Err(Error::new(Kind::Denied, what).hint("write params.name once"));
         };
-        policy.check_name(&tool)?;
-        if !policy.is_read_only() {
-            return Ok(());
-        }
-        let mut known = self.tools.only_reads(&tool);
+        let mut known = self.tools.only_reads(tool);
         if known.is_none() {
             let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-            known = self.tools.only_reads(&tool);
+            known = self.tools.only_reads(tool);
             if known.is_none() {
                 self.learn_tools(errand, deliver).map_err(|error| {
                     error.context("the tools cannot be listed, which --read-only needs")
                 })?;
-                known = self.tools.only_reads(&tool);
+                known = self.tools.only_reads(tool);
             }
         }
-        policy.check_hint(&tool, known.unwrap_or(false))
+        policy.check_hint(tool, known.unwrap_or(false))
     }
 
     /// Lists the server's tools, as the call's client would.
@@ -58,9 +50,8 @@ impl Conversation {
         let mut cursor: Option<String> = None;
         let limit = Instant::now().checked_add(LEARNING_LIMIT);
         for _ in 0..MOST_PAGES {
-            let Some(message) = list_tools(errand.message, cursor.as_deref()) else {
-                return Ok(());
-            };
+            let message = list_tools(errand.message, cursor.as_deref());
+            let message = self.tools.policy().metadata().added_to(&message)?.unwrap_or(message);
             let deadline = [limit, errand.deadline].into_iter().flatten().min();
             let page = self.errand(&message, deadline, errand.cancel);
             let mut listed = Listed::Nothing;
@@ -100,7 +91,7 @@ impl Listed {
         #[derive(serde::Deserialize)]
         struct Answer<'a> {
             #[serde(borrow, default)]
-            result: Option<Page<'a>>,
+            result: Option<Object<Page<'a>>>,
         }
         #[derive(serde::Deserialize)]
         struct Page<'a> {
@@ -113,7 +104,7 @@ impl Listed {
             return Listed::Refused(Error::new(Kind::BadAnswer, what));
         }
         match serde_json::from_str::<Answer<'_>>(&text) {
-            Ok(Answer { result: Some(Page { next_cursor }) }) => {
+            Ok(Answer { result: Some(Object(Page { next_cursor })) }) => {
                 let next = next_cursor.map(|next| next.get().to_owned());
                 Listed::Page { next: next.filter(|next| next != "null") }
             }
@@ -124,21 +115,15 @@ impl Listed {
 
 /// A `tools/list` of our own, with what `call` says of its client if it says anything. Its progress token is not
 /// ours to use.
-fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
-    #[derive(serde::Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow)]
-        params: Params<'a>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow, rename = "_meta")]
-        meta: std::collections::BTreeMap<&'a str, &'a RawValue>,
-    }
+fn list_tools(call: &Message, cursor: Option<&str>) -> Message {
     let mut params: Vec<String> =
         cursor.map(|cursor| format!("\"cursor\":{cursor}")).into_iter().collect();
-    if call.envelope().is_some() {
-        let Call { params: Params { meta } } = serde_json::from_slice(call.body()).ok()?;
+    let meta = || {
+        call.envelope()?;
+        let call = Members::of(str::from_utf8(call.body()).ok()?)?;
+        Members::of(Members::of(call.get("params")?.get())?.get("_meta")?.get())
+    };
+    if let Some(meta) = meta() {
         let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
             .iter()
             .filter_map(|name| {
@@ -153,5 +138,5 @@ fn list_tools(call: &Message, cursor: Option<&str>) -> Option<Message> {
         random::uuid(),
         params.join(",")
     );
-    Message::parse(line.into_bytes()).ok()
+    Message::parse(line.into_bytes()).expect("it is made of JSON")
 }

@@ -82,9 +82,8 @@ impl Conversation {
         }
         let mut relay = Relay {
             ids: &[],
-            on_version: None,
+            on_initialized: None,
             tools: None,
-            is_modern: false,
             forgetful: self.forgetful(),
             on_stray: None,
             held_back: &[],

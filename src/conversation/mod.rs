@@ -70,6 +70,8 @@ type DeliverAside = dyn Fn(Delivery) -> Result<(), Error> + Send + Sync;
 /// A message on its way, through however many attempts.
 struct Errand<'a> {
     message: &'a Message,
+    /// The tool that it calls, if there is a tool filter.
+    tool: Option<String>,
     payload: Payload,
     deadline: Option<Instant>,
     cancel: &'a Cancel,
@@ -137,8 +139,8 @@ impl Conversation {
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
-        self.tools.policy().check_batch(message)?;
-        let changed = self.tools.policy().with_metadata(message);
+        let tool = self.tools.policy().judge(message)?;
+        let changed = self.tools.policy().metadata().added_to(message)?;
         let message = changed.as_ref().unwrap_or(message);
         if message.is_initialize() || message.envelope().is_some() {
             self.upstream.learn_client(message.body());
@@ -156,8 +158,9 @@ impl Conversation {
             }
         }
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
+        let errand = Errand { tool, ..errand };
         let started = self.log.is_debug().then(Instant::now);
-        let result = self.check_tool(&errand, deliver).and_then(|()| self.run(&errand, deliver));
+        let result = self.run(&errand, deliver);
         if let Some(started) = started {
             self.log.debug(errand.told(started.elapsed(), result.as_ref().err()));
         }
@@ -171,6 +174,8 @@ impl Conversation {
         cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
+        let changed = self.tools.policy().metadata().added_to(message)?;
+        let message = changed.as_ref().unwrap_or(message);
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
         self.attempt(&errand, deliver)
             .or_else(|failed| give_up(failed, self.log.redactor(), deliver))
@@ -183,7 +188,7 @@ impl Conversation {
         cancel: &'a Cancel,
     ) -> Errand<'a> {
         let payload = self.upstream.payload_of(message);
-        Errand { message, payload, deadline, cancel, trail: RefCell::default() }
+        Errand { message, tool: None, payload, deadline, cancel, trail: RefCell::default() }
     }
 
     /// Attempt after attempt, as long as there is a point in it.
@@ -339,12 +344,23 @@ impl Conversation {
         let is_initialize = message.is_initialize();
         // A request that speaks for itself has no session; nor has the one that begins it.
         let has_session = !is_initialize && message.envelope().is_none();
-        if has_session && let Some(http_sse) = self.http_sse() {
+        if has_session && let Some(http_sse) = self.http_sse_for(message) {
+            self.check_hint(errand, deliver).map_err(Failed::for_good)?;
             return self.exchange_by_http_sse(&http_sse, errand, deliver);
         }
         let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
-        let session =
-            if has_session { self.session_for(errand, &credentials)? } else { Arc::default() };
+        let session = loop {
+            let session =
+                if has_session { self.session_for(errand, &credentials)? } else { Arc::default() };
+            // What is known of tools ends with the session, so each attempt is judged anew.
+            self.check_hint(errand, deliver).map_err(Failed::for_good)?;
+            let is_judged_in = |session: &Session| {
+                !has_session || self.upstream.session().number() == session.number()
+            };
+            if errand.tool.is_none() || is_judged_in(&session) {
+                break session;
+            }
+        };
         let mirrors =
             if has_mirrors(message) { self.tools.headers(message.body()) } else { Vec::new() };
         let sent = Sent { signed_at: self.upstream.now(), session, mirrors };
@@ -381,13 +397,7 @@ impl Conversation {
             }
             return Err(failed);
         }
-        if is_initialize {
-            let account = credentials.account.as_deref();
-            self.upstream.session_mut(|s| s.begin(answer.header("mcp-session-id"), account));
-            if let Some(before) = self.set_http_sse(None) {
-                before.close();
-            }
-        } else if has_session && sent.session.id().is_none() {
+        if has_session && sent.session.id().is_none() {
             let id = answer.header("mcp-session-id");
             if id.is_some() {
                 self.upstream.session_mut(|session| session.learn_id(id));
@@ -398,13 +408,27 @@ impl Conversation {
             answer.answer.finish();
             return Ok(());
         }
-        let on_version = |version| self.session_is_begun(message, version);
-        let mut relay = self.relay(message, is_initialize.then_some(&on_version), deliver);
+        let offered = is_initialize.then(|| {
+            let account = credentials.account.as_deref();
+            self.offer(Session::offered(answer.header("mcp-session-id"), account), None)
+        });
+        let on_initialized = |version| {
+            if let Some(offered) = &offered {
+                self.session_is_begun(message, &offered.offer, version);
+            }
+        };
+        let mut relay = self.relay(message, is_initialize.then_some(&on_initialized), deliver);
         let result = relay.take_answer(answer.answer);
         let result = match result {
             // Since 2026-07-28 a broken stream has lost its request.
             Err(error) if message.envelope().is_none() => {
-                self.resume(error, &mut relay, &sent.session, deadline, cancel)
+                // The session that the stream belongs to; its id may have come with the answer.
+                let session = match &offered {
+                    Some(offered) => Arc::clone(&offered.offer.session),
+                    None if sent.session.id().is_some() => Arc::clone(&sent.session),
+                    None => self.upstream.session(),
+                };
+                self.resume(error, &mut relay, &session, deadline, cancel)
             }
             other => other,
         };
@@ -423,7 +447,8 @@ impl Conversation {
     ) -> Result<Arc<Session>, Box<Failed>> {
         let handshake = self.handshake.lock();
         if matches!(errand.message.sort(), Sort::Response) {
-            return Ok(handshake.coming.clone().unwrap_or_else(|| self.upstream.session()));
+            let coming = handshake.coming.as_ref().map(|offer| Arc::clone(&offer.session));
+            return Ok(coming.unwrap_or_else(|| self.upstream.session()));
         }
         let is_pending = handshake.is_owed || handshake.is_under_way;
         drop(handshake);
@@ -440,26 +465,19 @@ impl Conversation {
         Ok(session)
     }
 
-    /// A server before 2026-07-28 has answered `initialize`.
-    fn session_is_begun(&self, initialize: &Message, version: String) {
-        self.upstream.session_mut(|session| session.learn_version(version));
-        self.handshake.lock().initialize = Some(initialize.body().into());
-    }
-
     fn relay<'a, 'd>(
         &'a self,
         message: &'a Message,
-        on_version: Option<&'a dyn Fn(String)>,
+        on_initialized: Option<&'a dyn Fn(Option<String>)>,
         deliver: &'a mut Deliver<'d>,
     ) -> Relay<'a, 'd> {
         let is_modern = message.envelope().is_some();
         Relay {
             ids: message.ids(),
-            on_version,
+            on_initialized,
             tools: (message.method() == Some("tools/list")
                 && (is_modern || self.tools.policy().changes_lists()))
-            .then_some(&self.tools),
-            is_modern,
+            .then(|| (&self.tools, self.tools.page(message))),
             forgetful: self.forgetful(),
             on_stray: None,
             held_back: match message.ids() {
@@ -515,6 +533,16 @@ impl Conversation {
 
     fn http_sse(&self) -> Option<Arc<HttpSse>> {
         self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn http_sse_for(&self, message: &Message) -> Option<Arc<HttpSse>> {
+        match message.sort() {
+            Sort::Response => {
+                let coming = self.handshake.lock().coming.clone();
+                coming.map_or_else(|| self.http_sse(), |offer| offer.http_sse)
+            }
+            _ => self.http_sse(),
+        }
     }
 
     /// What it was before.

@@ -38,9 +38,6 @@ impl Conversation {
             if cancel.sleep(wait) {
                 return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
             }
-            // The session that the call began in: `initialize` itself began the present one.
-            let present = self.upstream.session();
-            let session = if session.id().is_some() { session } else { &present };
             match self.upstream.get(session, Some(&interruption.last_id), deadline, false, cancel) {
                 Ok(answer) if answer.status() == 200 && is_event_stream(&answer) => {
                     result = relay.take_answer(answer);

@@ -72,7 +72,7 @@ fn the_kinds_are_explained() {
     let (_, names) = source.split_once("pub fn name(self)").unwrap();
     let names = names.split_once("\n    }\n").unwrap().0;
     let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
-    assert_eq!(names.len(), 10);
+    assert_eq!(names.len(), 11);
     for name in names {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
     }

@@ -299,7 +299,7 @@ fn garbage_from_the_server_costs_one_answer_each() {
         (json("{"), "no JSON"),
         (json("[1]"), "no JSON-RPC message"),
         (json(r#"{"jsonrpc":"2.0","id":7777,"result":{}}"#), "does not answer this request"),
-        (json(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#), "does not answer this request"),
+        (json(r#"{"jsonrpc":"2.0","id":"2","result":{}}"#), "does not answer this request"),
         (json("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"), "no JSON"),
         (json(r#"{"jsonrpc":"2.0","id":1}"#), "neither a result nor an error"),
         (events(""), "ended without the answer"),

@@ -19,7 +19,8 @@ fuzz_target!(|message: &[u8]| {
         serde_json::from_str::<&RawValue>(&line).expect("a mended error is JSON");
     }
     let tools = Tools::default();
-    if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), true).changed {
+    let page = tools.page(&request);
+    if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), page).expect("it is not judged").changed {
         serde_json::from_str::<&RawValue>(&changed).expect("a shorter list is JSON");
     }
     for (_, value) in tools.headers(message) {
