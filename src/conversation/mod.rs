@@ -40,6 +40,9 @@ const MAY_BE_MENDED: [i64; 3] = [-30001, -32001, -32004];
 /// And on a call with mirrored arguments this one.
 const MAY_BE_MENDED_IN_A_CALL: [i64; 4] = [-30001, -32001, -32004, -32020];
 
+/// What refuses a notification holds up what follows it no longer than this.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
+
 /// The server, and what it told.
 #[derive(Debug)]
 pub struct Conversation {
@@ -390,6 +393,9 @@ impl Conversation {
             errand.note(&answer, started);
         }
         if !(200..300).contains(&answer.status()) {
+            if message.ids().is_empty() {
+                answer.set_deadline(Instant::now().checked_add(REFUSAL_LIMIT));
+            }
             let failed = self.refused(message, &mut answer, &credentials, sent);
             drop(answer);
             if is_initialize && matches!(failed.status, 400 | 404 | 405) && failed.code.is_none() {

@@ -44,6 +44,8 @@ pub(super) struct Pool {
 struct State {
     /// Not in use; who came last stands last.
     idle: Vec<Idle>,
+    /// How many of them have a rest.
+    unfinished: usize,
     /// When a kept connection last turned out to be dead only after something was sent on it.
     hung_up: Option<Instant>,
     sweeper: Sweeper,
@@ -54,8 +56,8 @@ struct Idle {
     by: usize,
     since: Instant,
     connection: Connection,
-    /// Of the last response; nobody waits for it.
-    rest: Option<Rest>,
+    /// Of the last response; nobody waits for it. In a box, since there is hardly ever one.
+    rest: Option<Box<Rest>>,
 }
 
 /// The body of a response whose status said everything.
@@ -94,13 +96,15 @@ impl Pool {
         }
         let mut state = locked(&self.state);
         let state = &mut *state;
+        if state.unfinished > 0 {
+            state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
+            state.count_unfinished();
+        }
         if !is_idempotent && state.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
             // This one, too: each that fails is one less to try.
             state.idle.pop();
+            state.count_unfinished();
             return None;
-        }
-        if state.idle.iter().any(|idle| idle.rest.is_some()) {
-            state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
         }
         // Rather its own, which is in the caches of this thread's processor; else the last that was used.
         let me = this_thread();
@@ -118,12 +122,17 @@ impl Pool {
         if !self.keeps || connection.socket().is_none() {
             return;
         }
+        let rest = rest.map(Box::new);
         let mut idle = Idle { by: this_thread(), since: Instant::now(), connection, rest };
         if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
             return;
         }
         let mut state = locked(&self.state);
-        let given_up = if idle.rest.is_some() { state.oldest_unfinished() } else { None };
+        let mut given_up = None;
+        if idle.rest.is_some() {
+            given_up = state.oldest_unfinished();
+            state.unfinished += 1;
+        }
         state.idle.push(idle);
         // One that watches is woken: it does not know of this one.
         let sweeper = std::mem::replace(&mut state.sweeper, Sweeper::Resting);
@@ -192,14 +201,22 @@ impl Idle {
 impl State {
     /// Makes room for another.
     fn oldest_unfinished(&mut self) -> Option<Idle> {
-        let mut unfinished = (0..self.idle.len()).filter(|at| self.idle[*at].rest.is_some());
-        let oldest = unfinished.next()?;
-        (unfinished.count() + 1 >= MOST_UNFINISHED).then(|| self.idle.remove(oldest))
+        if self.unfinished < MOST_UNFINISHED {
+            return None;
+        }
+        let oldest = self.idle.iter().position(|idle| idle.rest.is_some())?;
+        self.unfinished -= 1;
+        Some(self.idle.remove(oldest))
+    }
+
+    fn count_unfinished(&mut self) {
+        self.unfinished = self.idle.iter().filter(|idle| idle.rest.is_some()).count();
     }
 
     /// What is idle is to be closed.
     fn end_sweeping(&mut self) -> Vec<Idle> {
         self.sweeper = Sweeper::Absent;
+        self.unfinished = 0;
         std::mem::take(&mut self.idle)
     }
 
@@ -216,12 +233,13 @@ impl State {
                 old.push(idle);
             }
         }
+        self.count_unfinished();
         old
     }
 
     /// Whether all that is to be done before one closes or grows old has been done.
     fn is_settled(&self) -> bool {
-        self.idle.len() <= MOST_IDLE && self.idle.iter().all(|idle| idle.rest.is_none())
+        self.idle.len() <= MOST_IDLE && self.unfinished == 0
     }
 }
 

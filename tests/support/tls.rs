@@ -75,6 +75,8 @@ impl TlsServer {
             for stream in listener.incoming().flatten() {
                 let (config, counted) = (Arc::clone(&config), Arc::clone(&counted));
                 std::thread::spawn(move || {
+                    // What is sent before it hangs up must have left.
+                    stream.set_nodelay(true).unwrap();
                     let connection = ServerConnection::new(config).unwrap();
                     let _ = serve(StreamOwned::new(connection, stream), &counted);
                 });
@@ -114,8 +116,10 @@ fn serve(
             let head = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\n";
             stream.write_all(format!("{head}too large").as_bytes())?;
             stream.flush()?;
-            // Reads nothing more, and does not hang up.
-            std::thread::park_timeout(Duration::from_secs(20));
+            // Reads nothing more, and hangs up only on the largest.
+            if length < 2 * LARGEST {
+                std::thread::park_timeout(Duration::from_secs(20));
+            }
             return Ok(());
         }
         if received.len() < end + 4 + length {
