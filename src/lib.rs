@@ -44,6 +44,7 @@ mod request_metadata;
 mod retry;
 pub mod session;
 pub mod signing;
+mod single_flight;
 mod skew;
 mod spelling;
 mod splice;

@@ -7,7 +7,6 @@ use super::http_sse::HttpSse;
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::message::Message;
-use crate::monitor::WaitError;
 use crate::random;
 use crate::relay::{Deliver, Delivery, Line, Progress, Relay};
 use crate::retry::{Next, Tried};
@@ -16,7 +15,6 @@ use crate::upstream::{Answered, Outgoing, session_headers};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a handshake may take, whether or not a call still waits for it; a cold start fits in.
@@ -32,14 +30,8 @@ pub(super) struct Handshake {
     pub(super) initialized: Option<Arc<[u8]>>,
     /// The server has not been told yet.
     pub(super) is_owed: bool,
-    /// A thread is at it.
-    pub(super) is_under_way: bool,
     /// The session that an `initialize` on its way is offered.
     pub(super) coming: Option<Offer>,
-    /// Counts the handshakes of this process.
-    number: u64,
-    /// Why the last one failed, if it did.
-    failed: Option<Error>,
 }
 
 /// A session that has no result of `initialize` yet, and may never have one. The server may ask something before it
@@ -62,20 +54,13 @@ impl Drop for Offered<'_> {
     }
 }
 
-/// A handshake on its way. Dropped before it is finished, because there was no thread for it or it panicked, it has
-/// failed, so that no call waits for it.
-struct UnderWay {
-    conversation: Arc<Conversation>,
-    is_finished: bool,
-}
-
 /// For a session that is begun before the client has sent its own.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 impl Conversation {
     /// Takes over what began another session: this one is begun with it by the first request that needs it.
     pub(crate) fn owe_handshake(&self, initialize: &Arc<[u8]>, initialized: Option<&Arc<[u8]>>) {
-        let mut handshake = self.handshake.lock();
+        let mut handshake = self.handshake();
         if handshake.initialize.is_none() {
             handshake.initialize = Some(Arc::clone(initialize));
             handshake.is_owed = true;
@@ -85,7 +70,7 @@ impl Conversation {
 
     /// Whether the client has begun its session and the server does not know.
     pub(crate) fn owes_handshake(&self) -> bool {
-        self.handshake.lock().is_owed
+        self.handshake().is_owed
     }
 
     /// Begins the session that is owed, if one is.
@@ -96,13 +81,13 @@ impl Conversation {
     /// Offers a session, until it is begun or refused.
     pub(super) fn offer(&self, session: Session, http_sse: Option<Arc<HttpSse>>) -> Offered<'_> {
         let offer = Offer { session: Arc::new(session), http_sse };
-        self.handshake.lock().coming = Some(offer.clone());
+        self.handshake().coming = Some(offer.clone());
         Offered { conversation: self, offer }
     }
 
     fn withdraw(&self, offer: &Offer) {
         let is_it = |coming: &mut Offer| Arc::ptr_eq(&coming.session, &offer.session);
-        self.handshake.lock().coming.take_if(is_it);
+        self.handshake().coming.take_if(is_it);
     }
 
     /// The client's `initialize` has a result: what was offered is the session now. A refused one changes nothing.
@@ -116,7 +101,7 @@ impl Conversation {
         self.forget_tools();
         self.upstream.session_mut(|session| session.begin(&offer.session, version));
         self.withdraw(offer);
-        self.handshake.lock().initialize = Some(initialize.body().into());
+        self.handshake().initialize = Some(initialize.body().into());
         if let Some(before) = before {
             before.close();
         }
@@ -136,7 +121,7 @@ impl Conversation {
         initialize: &Message,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
-        let mut handshake = self.handshake.lock();
+        let mut handshake = self.handshake();
         handshake.initialize = Some(initialize.body().into());
         handshake.initialized = None;
         handshake.is_owed = true;
@@ -166,55 +151,37 @@ impl Conversation {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Session>, Error> {
-        enum Found {
-            Session(Arc<Session>),
-            Failed(Error),
-            NobodyAtIt,
-        }
-        // The handshake whose failure is ours: the one under way, or the next.
-        let mut ours = None;
-        loop {
-            let found = self.handshake.wait(deadline, cancel, |handshake| {
-                let is_under_way = handshake.is_under_way;
-                let ours = *ours.get_or_insert(handshake.number + u64::from(!is_under_way));
-                if is_under_way {
-                    return None;
-                }
-                if let Some(error) = handshake.failed.as_ref().filter(|_| handshake.number >= ours)
-                {
-                    return Some(Found::Failed(error.clone()));
-                }
+        let conversation = Arc::clone(self);
+        let begun = self.handshakes.get(
+            deadline,
+            cancel,
+            |_| {
+                let is_owed = self.owes_handshake();
                 let session = self.upstream.session();
-                if !handshake.is_owed && dead.is_none_or(|dead| dead.number() != session.number()) {
-                    return Some(Found::Session(session));
-                }
-                handshake.is_under_way = true;
-                handshake.number += 1;
-                handshake.failed = None;
-                Some(Found::NobodyAtIt)
-            });
-            match found {
-                Ok(Found::Session(session)) => return Ok(session),
-                Ok(Found::Failed(error)) => return Err(error),
-                Ok(Found::NobodyAtIt) => {
-                    let conversation = Arc::clone(self);
-                    let under_way = UnderWay { conversation, is_finished: false };
-                    // Without a thread it is dropped, and thereby finished.
-                    let name = "handshake".to_owned();
-                    let _ = thread::Builder::new().name(name).spawn(|| under_way.run());
-                }
-                Err(WaitError::Cancelled) => {
-                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
-                }
-                Err(WaitError::TimedOut) => {
-                    let what =
-                        "the server had not answered when the time limit of the request passed";
-                    return Err(Error::new(Kind::TimedOut, what)
-                        .hint("raise --timeout, or --tool-timeout for tools/call")
-                        .context(Self::what_fails(self.owes_handshake())));
-                }
-            }
+                let is_dead = dead.is_some_and(|dead| dead.number() == session.number());
+                (!is_owed && !is_dead).then_some(session)
+            },
+            move || conversation.begin_session(),
+        );
+        begun.map_err(|error| match error.kind() {
+            Kind::Cancelled => error,
+            _ if self.owes_handshake() => error.context("the session could not be begun"),
+            _ => error.context("the session has ended, and a new one could not be begun"),
+        })
+    }
+
+    fn begin_session(self: &Arc<Self>) -> Result<(), Error> {
+        let is_begun = self.shake_hands();
+        let was_owed = {
+            let mut handshake = self.handshake();
+            let was_owed = handshake.is_owed;
+            handshake.is_owed &= !matches!(is_begun, Ok(true));
+            was_owed
+        };
+        if is_begun? {
+            self.tell_of_session(was_owed);
         }
+        Ok(())
     }
 
     /// The new session is in use.
@@ -232,19 +199,11 @@ impl Conversation {
         let _ = deliveries.into_iter().try_for_each(|delivery| self.deliver_aside(delivery));
     }
 
-    fn what_fails(is_owed: bool) -> &'static str {
-        if is_owed {
-            "the session could not be begun"
-        } else {
-            "the session has ended, and a new one could not be begun"
-        }
-    }
-
     /// Sends what the client once sent, under an id of our own. False: the client has begun another session meanwhile.
     fn shake_hands(self: &Arc<Self>) -> Result<bool, Error> {
         let dead = self.upstream.session();
         let (initialize, is_owed) = {
-            let handshake = self.handshake.lock();
+            let handshake = self.handshake();
             (handshake.initialize.clone(), handshake.is_owed)
         };
         let initialize = initialize
@@ -293,7 +252,7 @@ impl Conversation {
                 dead.version().unwrap_or("unknown")
             ));
         }
-        let initialized = self.handshake.lock().initialized.clone();
+        let initialized = self.handshake().initialized.clone();
         let initialized = initialized.as_deref().unwrap_or(INITIALIZED);
         if let Ok(initialized) = Message::parse(initialized.to_vec()) {
             self.post(&initialized, &session, deadline)?.answer.finish();
@@ -357,44 +316,5 @@ impl Conversation {
                 return Err(failed.error);
             }
         }
-    }
-}
-
-impl UnderWay {
-    fn run(mut self) {
-        let begun = self.conversation.shake_hands();
-        self.finish(begun);
-    }
-
-    fn finish(&mut self, begun: Result<bool, Error>) {
-        let conversation = &self.conversation;
-        let is_begun = matches!(begun, Ok(true));
-        let was_owed = conversation.owes_handshake();
-        if is_begun {
-            // Before the calls go on, whose answers are to come after it.
-            conversation.tell_of_session(was_owed);
-        }
-        conversation.handshake.update(|handshake| {
-            handshake.is_under_way = false;
-            handshake.is_owed &= !is_begun;
-            let what_fails = Conversation::what_fails(was_owed);
-            handshake.failed = begun.err().map(|error| error.context(what_fails));
-        });
-        self.is_finished = true;
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if self.is_finished {
-            return;
-        }
-        self.finish(Err(if thread::panicking() {
-            Error::new(Kind::Internal, "a bug in sigv4-proxy ended the handshake")
-                .hint("please report it")
-        } else {
-            Error::new(Kind::Internal, "no thread can be started")
-                .hint("raise the limit of processes (ulimit -u), or that of the container")
-        }));
     }
 }

@@ -3,13 +3,14 @@
 
 use super::{Conversation, Errand};
 use crate::error::{Error, Kind};
+use crate::http::Cancel;
 use crate::incoming::ErrorBody;
 use crate::message::Message;
 use crate::random;
 use crate::relay::{Deliver, Delivery};
 use crate::splice::{Members, Object};
 use serde_json::value::RawValue;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The tools are listed up to so many pages, and for so long.
@@ -18,42 +19,55 @@ const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 
 impl Conversation {
     /// Whether this call may leave as far as the server says what its tool does.
-    pub(super) fn check_hint(
-        self: &Arc<Self>,
-        errand: &Errand<'_>,
-        deliver: &mut Deliver<'_>,
-    ) -> Result<(), Error> {
+    pub(super) fn check_hint(self: &Arc<Self>, errand: &Errand<'_>) -> Result<(), Error> {
         let policy = self.tools.policy();
         let Some(tool) = errand.tool.as_deref().filter(|_| policy.is_read_only()) else {
             return Ok(());
         };
-        let mut known = self.tools.only_reads(tool);
-        if known.is_none() {
-            let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-            known = self.tools.only_reads(tool);
-            if known.is_none() {
-                self.learn_tools(errand, deliver).map_err(|error| {
-                    error.context("the tools cannot be listed, which --read-only needs")
-                })?;
-                known = self.tools.only_reads(tool);
-            }
-        }
-        policy.check_hint(tool, known.unwrap_or(false))
+        let known = match self.tools.only_reads(tool) {
+            Some(known) => known,
+            None => self.learn_whether_it_only_reads(tool, errand)?,
+        };
+        policy.check_hint(tool, known)
     }
 
-    /// Lists the server's tools, as the call's client would.
+    /// Has the tools listed, once for all calls. One that is not listed does not.
+    fn learn_whether_it_only_reads(
+        self: &Arc<Self>,
+        tool: &str,
+        errand: &Errand<'_>,
+    ) -> Result<bool, Error> {
+        let (conversation, client) = (Arc::clone(self), client_meta(errand.message));
+        let known = self.listings.get(
+            errand.deadline,
+            errand.cancel,
+            |is_done| self.tools.only_reads(tool).or(is_done.then_some(false)),
+            move || {
+                let deliver = &mut |other| conversation.deliver_aside(other);
+                conversation.learn_tools(client.as_deref(), None, &conversation.closing, deliver)
+            },
+        );
+        known.map_err(|error| match error.kind() {
+            Kind::Cancelled => error,
+            _ => error.context("the tools cannot be listed, which --read-only needs"),
+        })
+    }
+
+    /// Lists the server's tools, as the client would; `client`: what it says of itself.
     pub(super) fn learn_tools(
         self: &Arc<Self>,
-        errand: &Errand<'_>,
+        client: Option<&str>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), Error> {
         let mut cursor: Option<String> = None;
         let limit = Instant::now().checked_add(LEARNING_LIMIT);
         for _ in 0..MOST_PAGES {
-            let message = list_tools(errand.message, cursor.as_deref());
+            let message = list_tools(client, cursor.as_deref());
             let message = self.tools.policy().metadata().added_to(&message)?.unwrap_or(message);
-            let deadline = [limit, errand.deadline].into_iter().flatten().min();
-            let page = self.errand(&message, deadline, errand.cancel);
+            let deadline = [limit, deadline].into_iter().flatten().min();
+            let page = self.errand(&message, deadline, cancel);
             let mut listed = Listed::Nothing;
             self.run(&page, &mut |delivery| match delivery {
                 Delivery::Line(line) if !line.answers.is_empty() => {
@@ -113,26 +127,26 @@ impl Listed {
     }
 }
 
-/// A `tools/list` of our own, with what `call` says of its client if it says anything. Its progress token is not
-/// ours to use.
-fn list_tools(call: &Message, cursor: Option<&str>) -> Message {
-    let mut params: Vec<String> =
-        cursor.map(|cursor| format!("\"cursor\":{cursor}")).into_iter().collect();
-    let meta = || {
-        call.envelope()?;
-        let call = Members::of(str::from_utf8(call.body()).ok()?)?;
-        Members::of(Members::of(call.get("params")?.get())?.get("_meta")?.get())
-    };
-    if let Some(meta) = meta() {
-        let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
-            .iter()
-            .filter_map(|name| {
-                let name = format!("io.modelcontextprotocol/{name}");
-                Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
-            })
-            .collect();
-        params.push(format!("\"_meta\":{{{}}}", meta.join(",")));
-    }
+/// What a call of 2026-07-28 says of its client, as JSON. Its progress token is not ours to use.
+pub(super) fn client_meta(call: &Message) -> Option<String> {
+    call.envelope()?;
+    let call = Members::of(str::from_utf8(call.body()).ok()?)?;
+    let meta = Members::of(Members::of(call.get("params")?.get())?.get("_meta")?.get())?;
+    let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
+        .iter()
+        .filter_map(|name| {
+            let name = format!("io.modelcontextprotocol/{name}");
+            Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
+        })
+        .collect();
+    Some(format!("{{{}}}", meta.join(",")))
+}
+
+/// A `tools/list` of our own, with what a client says of itself if it says anything.
+fn list_tools(client: Option<&str>, cursor: Option<&str>) -> Message {
+    let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor}"));
+    let client = client.map(|client| format!("\"_meta\":{client}"));
+    let params: Vec<String> = [cursor, client].into_iter().flatten().collect();
     let line = format!(
         r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{}","method":"tools/list","params":{{{}}}}}"#,
         random::uuid(),

@@ -18,21 +18,22 @@ use crate::http::{Cancel, parse_date, parse_retry_after, parse_retry_after_milli
 use crate::incoming::ErrorBody;
 use crate::log::Log;
 use crate::message::{Message, Sort};
-use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::policy::Policy;
 use crate::relay::{Deliver, Delivery, Progress, Relay};
 use crate::retry::{self, Failure, Next, Quota, Reached, Tried};
 use crate::session::Session;
 use crate::signing::Payload;
+use crate::single_flight::SingleFlight;
 use crate::tools::Tools;
 use crate::upstream::{Answered, Outgoing, Upstream, request_id, session_headers};
 use failed::{Failed, Sent, give_up};
 use handshake::Handshake;
 use http_sse::HttpSse;
+use learning::client_meta;
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Errors with these codes may be mended: AWS's dead session, expired token, throttling.
@@ -52,10 +53,11 @@ pub struct Conversation {
     max_message_bytes: usize,
     quota: Quota,
     tools: Tools,
-    /// Held while the tools are listed for our own use, so that it is done once for all.
-    listing: Mutex<()>,
-    /// What began the session, and the handshake that begins another.
-    handshake: Arc<Monitor<Handshake>>,
+    /// Those of the tools for our own use.
+    listings: SingleFlight,
+    /// What began the session.
+    handshake: Mutex<Handshake>,
+    handshakes: SingleFlight,
     outlet: Outlet,
     /// Cancels what no call owns.
     closing: Arc<Cancel>,
@@ -100,8 +102,9 @@ impl Conversation {
             max_message_bytes: options.max_message_bytes,
             quota: Quota::default(),
             tools: Tools::new(Policy::new(options)),
-            listing: Mutex::default(),
-            handshake: Monitor::new(Handshake::default()),
+            listings: SingleFlight::new("tools/list"),
+            handshake: Mutex::default(),
+            handshakes: SingleFlight::new("handshake"),
             outlet: Outlet::default(),
             closing: Cancel::new(),
             http_sse: RwLock::default(),
@@ -153,7 +156,7 @@ impl Conversation {
                 return self.answer_initialize_here(message, deliver);
             }
             if message.method() == Some("notifications/initialized") {
-                let mut handshake = self.handshake.lock();
+                let mut handshake = self.handshake();
                 if handshake.is_owed {
                     handshake.initialized = Some(message.body().into());
                     return Ok(());
@@ -204,7 +207,7 @@ impl Conversation {
                 Ok(()) => {
                     self.quota.give_back(paid);
                     if message.method() == Some("notifications/initialized") {
-                        self.handshake.lock().initialized = Some(message.body().into());
+                        self.handshake().initialized = Some(message.body().into());
                     }
                     return Ok(());
                 }
@@ -327,7 +330,10 @@ impl Conversation {
             }
             Next::LearnMirrors => {
                 self.log.debug("the server misses headers: its tools are listed again");
-                if let Err(error) = self.learn_tools(errand, deliver) {
+                let (client, limit) = (client_meta(errand.message), errand.deadline);
+                if let Err(error) =
+                    self.learn_tools(client.as_deref(), limit, errand.cancel, deliver)
+                {
                     self.log.debug(format_args!("the tools cannot be listed: {error}"));
                 }
                 Ok(self.tools.headers(errand.message.body()) != failed.sent.mirrors)
@@ -348,7 +354,7 @@ impl Conversation {
         // A request that speaks for itself has no session; nor has the one that begins it.
         let has_session = !is_initialize && message.envelope().is_none();
         if has_session && let Some(http_sse) = self.http_sse_for(message) {
-            self.check_hint(errand, deliver).map_err(Failed::for_good)?;
+            self.check_hint(errand).map_err(Failed::for_good)?;
             return self.exchange_by_http_sse(&http_sse, errand, deliver);
         }
         let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
@@ -356,7 +362,7 @@ impl Conversation {
             let session =
                 if has_session { self.session_for(errand, &credentials)? } else { Arc::default() };
             // What is known of tools ends with the session, so each attempt is judged anew.
-            self.check_hint(errand, deliver).map_err(Failed::for_good)?;
+            self.check_hint(errand).map_err(Failed::for_good)?;
             let is_judged_in = |session: &Session| {
                 !has_session || self.upstream.session().number() == session.number()
             };
@@ -451,13 +457,11 @@ impl Conversation {
         errand: &Errand<'_>,
         credentials: &Credentials,
     ) -> Result<Arc<Session>, Box<Failed>> {
-        let handshake = self.handshake.lock();
         if matches!(errand.message.sort(), Sort::Response) {
-            let coming = handshake.coming.as_ref().map(|offer| Arc::clone(&offer.session));
+            let coming = self.handshake().coming.as_ref().map(|offer| Arc::clone(&offer.session));
             return Ok(coming.unwrap_or_else(|| self.upstream.session()));
         }
-        let is_pending = handshake.is_owed || handshake.is_under_way;
-        drop(handshake);
+        let is_pending = self.owes_handshake() || self.handshakes.is_under_way();
         let mut session = self.upstream.session();
         let Errand { deadline, cancel, .. } = *errand;
         if is_pending {
@@ -537,6 +541,10 @@ impl Conversation {
         self.tools.policy().is_read_only().then_some(&self.tools)
     }
 
+    fn handshake(&self) -> MutexGuard<'_, Handshake> {
+        self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn http_sse(&self) -> Option<Arc<HttpSse>> {
         self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -544,7 +552,7 @@ impl Conversation {
     fn http_sse_for(&self, message: &Message) -> Option<Arc<HttpSse>> {
         match message.sort() {
             Sort::Response => {
-                let coming = self.handshake.lock().coming.clone();
+                let coming = self.handshake().coming.clone();
                 coming.map_or_else(|| self.http_sse(), |offer| offer.http_sse)
             }
             _ => self.http_sse(),

@@ -219,6 +219,20 @@ fn a_handshake_goes_on_without_the_call_that_needed_it() {
 }
 
 #[test]
+fn the_list_of_tools_is_waited_for_until_the_limit_of_each_call() {
+    let server = Server::start(ServerOptions::default());
+    let launch = Launch::to(&server.url("/mcp")).arg("--read-only").arg("--tool-timeout=500ms");
+    let mut program = launch.arg("--no-sse").start();
+    program.shake_hands();
+    server.reply_next("tools/list", Reply::Late(Duration::from_millis(800)));
+    let add = |id: &str| call(id, "add", &json!({"a": 1, "b": 1}));
+    let words = ["the tools cannot be listed, which --read-only needs", "time limit"];
+    assert_error(&program.ask(&add("1")), &json!(1), &words);
+    assert_eq!(text_of(&program.ask(&add("2"))), "2");
+    assert_eq!(count(&server, "tools/list"), 1);
+}
+
+#[test]
 fn a_call_that_waits_for_a_handshake_can_be_cancelled() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--lazy").arg("--no-sse").start();
