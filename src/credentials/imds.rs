@@ -224,7 +224,6 @@ impl Imds {
             _ => Failure::Broken(error.context("IMDS")),
         })?;
         let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
-        network.redactor.add(&token);
         match reply.status {
             200 if !token.is_empty() && super::sendable(&token) => {}
             200 => return Err(broken("the token is not usable".to_owned())),
@@ -234,6 +233,7 @@ impl Imds {
             }
             _ => return Err(broken(format!("token: {}", reply.refusal()))),
         }
+        network.redactor.add(&token);
         let lifetime = reply.token_ttl.and_then(|seconds| seconds.trim().parse::<u32>().ok());
         let lifetime = Duration::from_secs(u64::from(lifetime.unwrap_or(21_600)));
         self.token =

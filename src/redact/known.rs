@@ -187,7 +187,9 @@ impl Forms {
 impl Needle {
     /// Decoded like the texts it is looked for in, for a secret may itself hold what looks like an escape.
     fn of_text(decoded: &[u8]) -> Needle {
-        let bytes = Zeroizing::new(decoded.iter().copied().map(text_digit).collect());
+        let mut bytes: Zeroizing<Vec<u8>> =
+            Zeroizing::new(decoded.iter().copied().map(text_digit).collect());
+        bytes.dedup_by(|next, last| (*next, *last) == (b' ', b' '));
         Needle { bytes, is_base64: false, shares_digit: false }
     }
 
@@ -210,6 +212,7 @@ impl Needle {
         let mut left = &self.bytes[..];
         let mut at = at;
         let mut blanks = 0;
+        let mut is_blank = false;
         while let Some(expected) = left.first() {
             if may_be_cut
                 && self.bytes.len() - left.len() >= MIN_BEGINNING_BYTES
@@ -219,8 +222,14 @@ impl Needle {
             }
             let unit = Unit::at(text, at)?;
             at = unit.end;
-            // Long base64 is often broken into lines.
-            if self.is_base64 && *expected != b'+' && matches!(unit.bytes(), b" " | b"\r" | b"\n") {
+            let is_surplus = if self.is_base64 {
+                // Long base64 is often broken into lines.
+                *expected != b'+' && matches!(unit.bytes(), b" " | b"\r" | b"\n")
+            } else {
+                // Canonical requests have one blank where a value has several.
+                is_blank && matches!(unit.bytes(), [byte] if text_digit(*byte) == b' ')
+            };
+            if is_surplus {
                 blanks += 1;
                 if blanks > self.bytes.len() {
                     return None;
@@ -230,6 +239,7 @@ impl Needle {
             for byte in unit.bytes() {
                 let digit = if self.is_base64 { base64_digit(*byte) } else { text_digit(*byte) };
                 left = left.strip_prefix(&[digit])?;
+                is_blank = digit == b' ';
             }
         }
         Some(if self.is_base64 { self.end_of_digits(text, at) } else { at })
@@ -254,35 +264,60 @@ impl Needle {
     }
 }
 
-/// Hashes of the first bytes, under which `+` and its stand-ins are the same.
+/// Hashes of the first bytes, under which `+` and its stand-ins are the same, and several of them as one.
 struct Beginning;
 
 impl Beginning {
     const BYTES: usize = 4;
+    const MOST_UNITS: usize = 32;
 
     fn of(bytes: &[u8]) -> u16 {
-        bytes.iter().take(Beginning::BYTES).fold(0, |hash: u16, byte| {
-            let byte = match byte {
-                b' ' | b'-' => b'+',
-                b'_' => b'/',
-                byte => *byte,
-            };
-            hash.wrapping_mul(0x6d2b) ^ (hash >> 7) ^ u16::from(byte).wrapping_mul(0x9e37)
-        })
+        let mut beginning = [0; Beginning::BYTES];
+        let mut length = 0;
+        for byte in bytes {
+            length = Beginning::push(&mut beginning, length, *byte);
+        }
+        Beginning::hash(beginning)
     }
 
+    /// `None` where there are too few, or too many blanks among them.
     fn at(text: &[u8], at: usize) -> Option<u16> {
-        let mut bytes = [0; Beginning::BYTES];
+        let mut beginning = [0; Beginning::BYTES];
         let (mut length, mut at) = (0, at);
-        while length < Beginning::BYTES {
+        for _ in 0..Beginning::MOST_UNITS {
             let unit = Unit::at(text, at)?;
-            for (place, byte) in bytes[length..].iter_mut().zip(unit.bytes()) {
-                *place = *byte;
-                length += 1;
+            for byte in unit.bytes() {
+                length = Beginning::push(&mut beginning, length, *byte);
+            }
+            if length == Beginning::BYTES {
+                return Some(Beginning::hash(beginning));
             }
             at = unit.end;
         }
-        Some(Beginning::of(&bytes))
+        None
+    }
+
+    /// How many there are now.
+    fn push(beginning: &mut [u8; Beginning::BYTES], length: usize, byte: u8) -> usize {
+        let byte = match byte {
+            b' ' | b'-' | b'\t' => b'+',
+            b'_' => b'/',
+            byte => byte,
+        };
+        let is_surplus = byte == b'+' && length > 0 && beginning[length - 1] == b'+';
+        match beginning.get_mut(length) {
+            Some(place) if !is_surplus => {
+                *place = byte;
+                length + 1
+            }
+            _ => length,
+        }
+    }
+
+    fn hash(beginning: [u8; Beginning::BYTES]) -> u16 {
+        beginning.into_iter().fold(0, |hash: u16, byte| {
+            hash.wrapping_mul(0x6d2b) ^ (hash >> 7) ^ u16::from(byte).wrapping_mul(0x9e37)
+        })
     }
 }
 
@@ -299,7 +334,7 @@ fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// A form writes a blank as `+`.
 fn text_digit(byte: u8) -> u8 {
-    if byte == b'+' { b' ' } else { byte }
+    if matches!(byte, b'+' | b'\t') { b' ' } else { byte }
 }
 
 /// URLs have other digits.

@@ -307,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn several_blanks_are_as_good_as_one() {
+        let redactor = knowing(&["a  b\tc   defgh", "x++y+z++wv", "-- begin --"]);
+        let text = "(a  b\\tc   defgh) (a b c defgh) (a+b%20c  defgh) (x++y+z++wv) (-- begin --)";
+        assert_eq!(redactor.safe(text), "(…) (…) (…) (…) (…)");
+        for secret in ["x++y+z++wv", "a  b\tc   defgh"] {
+            assert_eq!(redactor.safe(&STANDARD.encode(secret)), "…");
+        }
+    }
+
+    #[test]
     fn what_is_no_secret_passes() {
         let redactor = knowing(&[SECRET, "short", "production"]);
         redactor.add_signature(&"0123456789abcdef".repeat(4));

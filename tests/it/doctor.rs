@@ -11,7 +11,7 @@ use sigv4_proxy::clock;
 
 const IDENTITY: &str = "arn:aws:iam::123456789012:user/ann";
 
-fn sts() -> Aws {
+pub(crate) fn sts() -> Aws {
     let answer = format!(
         "<R xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{IDENTITY}</Arn>\
          <UserId>AIDA</UserId><Account>123456789012</Account></GetCallerIdentityResult></R>"

@@ -31,6 +31,7 @@ mod policies;
 mod program;
 mod relay;
 mod retries;
+mod secrets;
 mod server_answers;
 mod server_checks;
 mod shells;

@@ -102,6 +102,8 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
+    /// An answer in which `SIGNATURE` is that of the request.
+    Echo(Response),
     /// Nothing, for as long as the client stays.
     Hang,
     /// Closes the connection without a byte.
@@ -322,6 +324,16 @@ impl Shared {
             Reply::Proper => self.mcp.answer(request, connection)?,
             Reply::Status { code, headers, body } => {
                 connection.respond(&Response { status: code, headers, body })?;
+            }
+            Reply::Echo(mut response) => {
+                let signature = request.header("authorization").unwrap_or_default();
+                let signature = signature.rsplit('=').next().unwrap_or_default();
+                let body = String::from_utf8_lossy(&response.body).replace("SIGNATURE", signature);
+                response.body = body.into_bytes();
+                for (_, value) in &mut response.headers {
+                    *value = value.replace("SIGNATURE", signature);
+                }
+                connection.respond(&response)?;
             }
             Reply::Redirect(location) => {
                 connection.respond(&Response::empty(307).with("location", location))?;
