@@ -93,8 +93,11 @@ fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> Res
         log.info(format_args!("{name} means nothing here and is left out"));
     }
     let ca_bundle = read_ca_bundle(options)?;
-    let begin =
-        |options: &Options| parts(options, ca_bundle.clone(), environment.clone(), log.clone());
+    // All profiles share the connections, which are bounded together.
+    let http = Arc::new(http(options, &ca_bundle, environment));
+    let begin = |options: &Options| {
+        parts(options, Arc::clone(&http), ca_bundle.clone(), environment.clone(), log.clone())
+    };
     let (conversation, credentials) = begin(options);
     let conversation = Arc::new(conversation);
     let others = options.profiles.iter().skip(1).map(|name| {
@@ -181,19 +184,23 @@ fn profile_settings(
     })
 }
 
-/// What a session is made of.
-fn parts(
-    options: &Options,
-    ca_bundle: CaBundle,
-    environment: Environment,
-    log: Log,
-) -> (Conversation, CredentialCache) {
+fn http(options: &Options, ca_bundle: &CaBundle, environment: &Environment) -> Http {
     let limits = Limits {
         connect: options.connect_timeout,
         read: options.read_timeout,
         write: options.write_timeout,
     };
-    let http = Http::new(&options.endpoint, limits, &ca_bundle, &environment);
+    Http::new(&options.endpoint, limits, ca_bundle, environment)
+}
+
+/// What a session is made of.
+fn parts(
+    options: &Options,
+    http: Arc<Http>,
+    ca_bundle: CaBundle,
+    environment: Environment,
+    log: Log,
+) -> (Conversation, CredentialCache) {
     let settings = settings(options, ca_bundle, log.redactor().clone());
     let credentials = CredentialCache::new(environment, settings, clock::now());
     let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
@@ -231,7 +238,8 @@ fn doctor(
     });
     // What is looked at is the server's own answer to `initialize`.
     let eager = Options { lazy: false, ..options.clone() };
-    let (conversation, credentials) = parts(&eager, ca_bundle, environment, log.clone());
+    let http = Arc::new(http(&eager, &ca_bundle, &environment));
+    let (conversation, credentials) = parts(&eager, http, ca_bundle, environment, log.clone());
     let doctor = Doctor {
         options,
         problems: &problems,

@@ -34,7 +34,7 @@ const CHANGED_ON_THE_WAY: [&str; 7] =
 /// The server, and everything that is needed to send it one signed request.
 #[derive(Debug)]
 pub struct Upstream {
-    http: Http,
+    http: Arc<Http>,
     credentials: CredentialCache,
     algorithm: Algorithm,
     scope: RwLock<Arc<Scope>>,
@@ -122,7 +122,12 @@ pub(crate) struct Refused {
 }
 
 impl Upstream {
-    pub fn new(options: &Options, http: Http, credentials: CredentialCache, log: Log) -> Upstream {
+    pub fn new(
+        options: &Options,
+        http: Arc<Http>,
+        credentials: CredentialCache,
+        log: Log,
+    ) -> Upstream {
         let (unsigned_headers, signed_headers) =
             options.headers.iter().cloned().partition(|header| is_changed_on_the_way(&header.name));
         let user_agent = options.names_client.then(|| user_agent::OURS.to_owned());

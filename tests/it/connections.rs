@@ -1,7 +1,7 @@
 //! What goes over a connection besides proper answers, and what becomes of connections that nobody needs.
 
 use crate::messages::{assert_error, call, text_of};
-use crate::program::{Launch, PATIENCE};
+use crate::program::{Launch, PATIENCE, SECRET};
 use crate::support::tls::{TlsServer, localhost};
 use crate::support::{Reply, Server, ServerOptions};
 use serde_json::json;
@@ -133,6 +133,32 @@ fn a_connection_whose_answer_nobody_reads_serves_again_if_it_is_whole_soon() {
     let requests = server.requests();
     let first = requests[0].connection;
     assert!(requests.iter().all(|request| request.connection == first));
+}
+
+#[test]
+fn several_profiles_share_the_connections() {
+    let home = crate::credentials::Home::new("shared connections");
+    let keys = |name| {
+        format!("[{name}]\naws_access_key_id = AKIA{name}\naws_secret_access_key = {SECRET}\n")
+    };
+    home.write(".aws/credentials", keys("one") + &keys("two"));
+    let server = Server::start(ServerOptions { verify: false, ..ServerOptions::default() });
+    let url = server.url("/mcp");
+    let service = ["--region", "us-east-1", "--service-name", "execute-api"];
+    let mut launch = Launch::bare(&["--target-url", &url, "--no-sse", "--profile", "one", "two"]);
+    for argument in service {
+        launch = launch.arg(argument);
+    }
+    let mut program = launch.env("HOME", home.0.to_str().unwrap()).start();
+    program.shake_hands();
+    for profile in ["one", "two", "one"] {
+        program.ask(&call("1", "aws___call_aws", &json!({ "aws_profile": profile })));
+    }
+    let requests = server.requests();
+    let signers =
+        requests.iter().filter(|r| r.header("authorization").unwrap().contains("AKIAtwo"));
+    assert!(signers.count() >= 2, "the second profile has a session of its own");
+    assert!(requests.iter().all(|request| request.connection == requests[0].connection));
 }
 
 #[test]
