@@ -257,7 +257,7 @@ impl Upstream {
             }
             Sort::Batch { ids, .. } if !ids.is_empty() => self.timeout,
             Sort::Request { .. } => self.timeout,
-            _ => Some(NOTIFICATION_LIMIT),
+            _ => [self.timeout, Some(NOTIFICATION_LIMIT)].into_iter().flatten().min(),
         };
         limit.and_then(|limit| Instant::now().checked_add(limit))
     }

@@ -4,7 +4,7 @@
 //! stderr is the error.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::call::Network;
 use super::{Credentials, Source, access_key, expiry, shell_word};
-use crate::error::{Error, Kind, quoted};
+use crate::error::{Error, Kind, quoted, words_of};
 use crate::http::Cancel;
 use crate::redact::Redactor;
 
@@ -55,8 +55,16 @@ fn run(
     let mut child = shell(command).spawn().map_err(|error| {
         Error::new(Kind::Credentials, format!("could not be started: sh: {error}"))
     })?;
-    let stdout = child.stdout.take().map(|pipe| read_aside(pipe, Keep::Beginning));
-    let stderr = child.stderr.take().map(|pipe| read_aside(pipe, Keep::End));
+    let stdout = child.stdout.take().map(|pipe| read_aside(pipe, Keep::Beginning)).transpose();
+    let stderr = child.stderr.take().map(|pipe| read_aside(pipe, Keep::End)).transpose();
+    let (stdout, stderr) = match (stdout, stderr) {
+        (Ok(stdout), Ok(stderr)) => (stdout, stderr),
+        (Err(error), _) | (_, Err(error)) => {
+            end(&mut child);
+            let message = format!("could not be read: no thread: {}", words_of(&error));
+            return Err(Error::new(Kind::Credentials, message));
+        }
+    };
 
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
@@ -134,9 +142,9 @@ enum Keep {
 }
 
 /// Reads to the end on a thread of its own, so that the command never waits for us. What is kept has a bound.
-fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> Receiver<Vec<u8>> {
+fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Output> {
     let (sender, receiver) = channel();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut kept = VecDeque::new();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
@@ -148,8 +156,8 @@ fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> Receiver<Vec<
             }
         }
         let _ = sender.send(kept.into());
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 type Output = Receiver<Vec<u8>>;

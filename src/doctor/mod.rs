@@ -19,7 +19,7 @@ use crate::relay::Delivery;
 use report::{Check, Finding, Report, Verdict};
 use serde_json::Value;
 use std::io::{self, Write};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -189,8 +189,16 @@ impl Doctor<'_> {
         }
     }
 
-    fn identity(&self, credentials: &Credentials) -> Finding {
-        match self.credentials.caller_identity(credentials, clock::now()) {
+    fn identity(&self, credentials: &Arc<Credentials>) -> Finding {
+        let (told, answer) = channel();
+        let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
+        thread::spawn(move || told.send(cache.caller_identity(&credentials, clock::now())));
+        let late = |_| Err(Error::new(Kind::TimedOut, "there is no answer within --timeout"));
+        let identity = match self.options.timeout {
+            Some(limit) => answer.recv_timeout(limit).unwrap_or_else(late),
+            None => answer.recv().unwrap_or_else(|_| late(RecvTimeoutError::Disconnected)),
+        };
+        match identity {
             Ok(identity) => {
                 let found = format!("{}, account {}", identity.arn, identity.account);
                 Finding::new(Check::Identity, Verdict::Pass, found)

@@ -78,6 +78,24 @@ fn a_source_that_is_silent_does_not_hold_a_call() {
     }
 }
 
+#[test]
+fn the_doctor_waits_for_sts_until_its_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let server = Server::start(ServerOptions::default());
+    let role = "--role-arn=arn:aws:iam::123456789012:role/A";
+    for (argument, words) in [
+        (role, "still waiting for AWS credentials from STS"),
+        ("--no-sse", "there is no answer within --timeout"),
+    ] {
+        let launch = Launch::to(&server.url("/mcp")).arg("--timeout=300ms").arg(argument);
+        let ended = launch.arg("doctor").env("AWS_ENDPOINT_URL_STS", &silent).run("");
+        let report = ended.lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(report.contains(words), "{report}");
+        assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_the_process_within_a_second_whatever_hangs() {
