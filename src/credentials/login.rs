@@ -50,7 +50,9 @@ impl Question<'_> {
         let Some(mut cached) = CachedToken::read(&path, watch) else {
             return Err(self.no_login(&format!("missing: no usable {}", path.display())));
         };
-        self.network.redactor.add(cached.text("refreshToken").unwrap_or_default());
+        for name in ["refreshToken", "dpopKey"] {
+            self.network.redactor.add(cached.text(name).unwrap_or_default());
+        }
         let found = self.held(&cached)?;
         self.network.redactor.add_key(&found.key);
         let expires = found.expires.unwrap_or(self.now);

@@ -301,7 +301,7 @@ fn decoded(text: &str) -> String {
     let code = |digits: Option<&str>| char::from_u32(u32::from_str_radix(digits?, 16).ok()?);
     while let Some(c) = rest.chars().next() {
         let escaped = rest.trim_start_matches('\\');
-        let escape = if rest.starts_with("%") {
+        let escape = if rest.starts_with('%') {
             code(rest.get(1..3)).map(|c| (c, &rest[3..]))
         } else if rest.len() > escaped.len() && escaped.starts_with('u') {
             code(escaped.get(1..5)).map(|c| (c, &escaped[5..]))
