@@ -43,7 +43,7 @@ pub(crate) struct Relay<'a, 'd> {
     /// Learns from the answer, which is that to a `tools/list`, and changes it where it must be.
     pub(crate) tools: Option<(&'a Tools, Page)>,
     /// Forgets what it knows when the server says that its tools have changed.
-    pub(crate) forgetful: Option<&'a Tools>,
+    pub(crate) forgetful: &'a Tools,
     /// Takes answers to other requests.
     pub(crate) on_stray: Option<&'a dyn Fn(String)>,
     /// An error with one of these codes is kept back if it is the first that comes.
@@ -234,13 +234,11 @@ impl Relay<'_, '_> {
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
         match Incoming::after(&self.progress.answered, &message, self.ids)? {
             Incoming::Other => {
-                if let Some(tools) = self.forgetful
-                    && says_that_tools_changed(&message)
-                {
+                if says_that_tools_changed(&message) {
                     match &mut self.tools {
                         // A list that comes after it on this stream is a new one.
                         Some((tools, page)) => tools.forget_before(page),
-                        None => tools.forget(),
+                        None => self.forgetful.forget(),
                     }
                 }
                 self.hand_out(message, Vec::new())

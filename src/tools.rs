@@ -1,5 +1,5 @@
 //! `Tools`: what we know of the server's tools. Which arguments are repeated in headers (`x-mcp-header`, MCP
-//! 2026-07-28), and which tools only read.
+//! 2026-07-28), which tools only read, and which may run twice.
 //!
 //! A client on stdio knows nothing of headers, so what HTTP clients must do with these marks is done here: learn
 //! them from every `tools/list`, keep tools with broken marks from the client, repeat marked arguments.
@@ -10,6 +10,7 @@ use crate::member_names::{self, unambiguous};
 use crate::message::Message;
 use crate::policy::Policy;
 use crate::splice::{Members, Object, place_of};
+use memchr::{memchr, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -22,15 +23,21 @@ const MARK: &str = "x-mcp-header";
 /// So many tools are remembered.
 const MOST_TOOLS: usize = 10_000;
 
+/// A longer page teaches no hints where nothing else is asked of it: it passes as fast as any other answer, and calls of
+/// its tools are not sent twice.
+const MAX_BYTES_FOR_HINTS: usize = 1024 * 1024;
+
 /// Integers beyond this are not the same in every language, so no header carries one.
 const LARGEST_INTEGER: i64 = (1 << 53) - 1;
 
 /// The members that mean something in an answer to `tools/list`, in its result, in a tool, and in its annotations.
-const OF_AN_ANSWER: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const OF_A_MESSAGE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 const OF_A_RESULT: [&str; 3] = ["tools", "nextCursor", "_meta"];
 const OF_A_TOOL: [&str; 5] = ["name", "description", "inputSchema", "annotations", "_meta"];
 const OF_ANNOTATIONS: [&str; 4] =
     ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+/// The members that mean something in the params of a `tools/call`.
+const OF_A_CALL: [&str; 4] = ["name", "arguments", "task", "_meta"];
 
 /// What is known of the server's tools.
 #[derive(Debug, Default)]
@@ -54,6 +61,8 @@ struct Known {
     mirrors: Result<Vec<Mirror>, String>,
     /// `readOnlyHint`.
     only_reads: bool,
+    /// `readOnlyHint` or `idempotentHint`, for whatever parser.
+    may_repeat: bool,
 }
 
 /// A page of the server's list of tools that was asked for.
@@ -121,6 +130,10 @@ impl Tools {
     /// hint counts. Where lists are changed, a tool that cannot be judged is left out, and a list that cannot be is an error.
     pub fn learn(&self, answer: &str, page: Page) -> Result<Listing, Error> {
         let is_judged = self.policy.changes_lists();
+        if !is_judged && !page.has_marks && answer.len() > MAX_BYTES_FOR_HINTS {
+            self.forget();
+            return Ok(Listing::default());
+        }
         let tools = match tools_of(answer, is_judged) {
             Ok(tools) => tools,
             Err(why) if is_judged => {
@@ -130,6 +143,7 @@ impl Tools {
             // What is no such result teaches nothing.
             Err(_) => return Ok(Listing::default()),
         };
+        let is_unambiguous = is_judged || tools_of(answer, true).is_ok();
         let mut listing = Listing::default();
         let mut listed = Vec::with_capacity(tools.len());
         let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
@@ -148,8 +162,7 @@ impl Tools {
                     for name in names_of(raw.get()) {
                         let why = format!("it can be read in more than one way: {why}");
                         listing.newly_left_out.extend(knowledge.tell(&name, &why));
-                        let unknown = Known { mirrors: Ok(Vec::new()), only_reads: false };
-                        knowledge.keep(name, unknown, is_fresh);
+                        knowledge.keep(name, Known::default(), is_fresh);
                     }
                     continue;
                 }
@@ -162,7 +175,8 @@ impl Tools {
                 }
                 Err(why) => listing.newly_left_out.extend(knowledge.tell(&tool.name, why)),
             }
-            let known = Known { mirrors, only_reads: tool.only_reads };
+            let may_repeat = tool.may_repeat && is_unambiguous;
+            let known = Known { mirrors, only_reads: tool.only_reads, may_repeat };
             knowledge.keep(tool.name, known, is_fresh);
         }
         let is_changed =
@@ -182,11 +196,29 @@ impl Tools {
         knowledge.tools.get(tool).map(|known| known.only_reads)
     }
 
-    /// The server's tools are others now, or may be: it says so, or the session is another.
+    /// Whether the server says of the tool that this `tools/call` calls that running it twice does no harm.
+    pub(crate) fn may_repeat(&self, call: &[u8]) -> bool {
+        let name = || {
+            let call = unambiguous(str::from_utf8(call).ok()?, &OF_A_MESSAGE).ok()?;
+            let params = unambiguous(call.get("params")?.get(), &OF_A_CALL).ok()?;
+            serde_json::from_str::<String>(params.get("name")?.get()).ok()
+        };
+        let Some(name) = name() else { return false };
+        let knowledge = self.knowledge.read().unwrap_or_else(PoisonError::into_inner);
+        knowledge.tools.get(&name).is_some_and(|known| known.may_repeat)
+    }
+
+    /// The server's tools are others now, or may be: it says so, or the session is another. Which arguments are repeated
+    /// in headers stays known where that is all that is asked; a server that misses one says so.
     pub(crate) fn forget(&self) {
         let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
-        knowledge.tools.clear();
         knowledge.era += 1;
+        if self.policy.is_read_only() {
+            knowledge.tools.clear();
+        }
+        for known in knowledge.tools.values_mut() {
+            (known.only_reads, known.may_repeat) = (false, false);
+        }
     }
 
     /// The headers that this `tools/call` must have beside those that every request has.
@@ -208,13 +240,22 @@ impl Tools {
     }
 }
 
+impl Default for Known {
+    fn default() -> Known {
+        Known { mirrors: Ok(Vec::new()), only_reads: false, may_repeat: false }
+    }
+}
+
 impl Knowledge {
     /// What a list says of a tool. Of two of one name the stricter hint counts.
     fn keep(&mut self, name: String, mut known: Known, is_fresh: bool) {
         if !is_fresh || (self.tools.len() >= MOST_TOOLS && !self.tools.contains_key(&name)) {
             return;
         }
-        known.only_reads &= self.tools.get(&name).is_none_or(|known| known.only_reads);
+        if let Some(other) = self.tools.get(&name) {
+            known.only_reads &= other.only_reads;
+            known.may_repeat &= other.may_repeat;
+        }
         self.tools.insert(name, known);
     }
 
@@ -230,6 +271,10 @@ impl Knowledge {
 
 /// Whether a message says that the tools have changed, for whatever parser.
 pub(crate) fn says_that_tools_changed(message: &[u8]) -> bool {
+    // Most messages cannot, and are not parsed. An escape could hide it.
+    if memmem::find(message, b"list_changed").is_none() && memchr(b'\\', message).is_none() {
+        return false;
+    }
     let members = str::from_utf8(message).ok().and_then(Members::of);
     members.is_some_and(|members| {
         members.0.iter().any(|(name, value)| {
@@ -242,7 +287,7 @@ pub(crate) fn says_that_tools_changed(message: &[u8]) -> bool {
 
 /// The tools of an answer to `tools/list`. `is_judged`: an answer that parsers read differently is none.
 fn tools_of(answer: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
-    let result = read(answer, &OF_AN_ANSWER, is_judged)?.get("result").ok_or("it has no result")?;
+    let result = read(answer, &OF_A_MESSAGE, is_judged)?.get("result").ok_or("it has no result")?;
     let result = read(result.get(), &OF_A_RESULT, is_judged)?;
     match result.get("tools").filter(|tools| tools.get() != "null") {
         Some(tools) => {
@@ -256,6 +301,7 @@ struct Tool<'a> {
     name: String,
     input_schema: Option<&'a RawValue>,
     only_reads: bool,
+    may_repeat: bool,
 }
 
 impl<'a> Tool<'a> {
@@ -264,15 +310,25 @@ impl<'a> Tool<'a> {
         let members = read(text, &OF_A_TOOL, is_judged)?;
         let name = members.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
         let annotations = members.get("annotations").filter(|value| value.get() != "null");
-        let hint = match annotations.map(|text| read(text.get(), &OF_ANNOTATIONS, is_judged)) {
-            Some(Ok(annotations)) => annotations.get("readOnlyHint"),
+        let hints = match annotations.map(|text| read(text.get(), &OF_ANNOTATIONS, is_judged)) {
+            Some(Ok(hints)) => Some(hints),
             Some(Err(why)) if is_judged => return Err(format!("its annotations: {why}")),
             _ => None,
         };
+        let says = |hint: &str| {
+            hints.as_ref().and_then(|h| h.get(hint)).is_some_and(|h| h.get() == "true")
+        };
+        let is_unambiguous = || {
+            is_judged
+                || unambiguous(text, &OF_A_TOOL).is_ok()
+                    && annotations.is_some_and(|a| unambiguous(a.get(), &OF_ANNOTATIONS).is_ok())
+        };
+        let may_repeat = (says("readOnlyHint") || says("idempotentHint")) && is_unambiguous();
         Ok(Tool {
             name: name.ok_or("its name is no text")?,
             input_schema: members.get("inputSchema"),
-            only_reads: hint.is_some_and(|hint| hint.get() == "true"),
+            only_reads: says("readOnlyHint"),
+            may_repeat,
         })
     }
 }
@@ -424,6 +480,7 @@ fn integer(number: &str) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::slice::from_ref;
 
     fn tool(name: &str, schema: &Value) -> Value {
         json!({"name": name, "inputSchema": schema})
@@ -664,5 +721,72 @@ mod tests {
         ] {
             assert_eq!(says_that_tools_changed(message.as_bytes()), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn a_call_may_be_repeated_if_every_reading_of_the_list_and_of_the_call_allows_it() {
+        let hinted = |name: &str, hints: &str| {
+            format!(r#"{{"name":"{name}","inputSchema":{{}},"annotations":{hints}}}"#)
+        };
+        let call = |params: &str| format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#);
+        let listed = |tools: &[String], rest: &str| {
+            let known = Tools::default();
+            let answer = format!(r#"{{"id":1,"result":{{"tools":[{}]{rest}}}}}"#, tools.join(","));
+            assert_eq!(learn(&known, &answer), Listing::default(), "the client's list stays");
+            known
+        };
+        let x = call(r#"{"name":"x","arguments":{"Name":1,"name":2}}"#);
+        for (hints, may_repeat) in [
+            (r#"{"idempotentHint":true}"#, true),
+            (r#"{"readOnlyHint":true,"title":"t"}"#, true),
+            (r#"{"readOnlyHint":false,"idempotentHint":true}"#, true),
+            (r#"{"readOnlyHint":false,"idempotentHint":false}"#, false),
+            (r#"{"idempotentHint":"true"}"#, false),
+            (r#"{"idempotentHint":1}"#, false),
+            (r#"[{"idempotentHint":true}]"#, false),
+            (r#"{"idempotentHint":false,"idempotentHint":true}"#, false),
+            (r#"{"idempotentHint":true,"IdempotentHint":false}"#, false),
+            (r#"{"idempotenthint":true}"#, false),
+            (r#"{"destructiveHint":false}"#, false),
+            ("null", false),
+        ] {
+            let known = listed(&[hinted("x", hints)], "");
+            assert_eq!(known.may_repeat(x.as_bytes()), may_repeat, "{hints}");
+        }
+        let good = hinted("x", r#"{"idempotentHint":true}"#);
+        let known = listed(&[good.clone(), hinted("other", "{}")], "");
+        for params in [
+            r#"{"name":"other"}"#,
+            r#"{"name":"y"}"#,
+            r#"{"name":"x","Name":"other"}"#,
+            r#"{"name":"other","name":"x"}"#,
+            r#"{"name":["x"]}"#,
+            "{}",
+            "[]",
+        ] {
+            assert!(!known.may_repeat(call(params).as_bytes()), "{params}");
+        }
+        assert!(
+            !known.may_repeat(x.replace(r#""id""#, r#""Params":{"name":"other"},"id""#).as_bytes())
+        );
+        assert!(known.may_repeat(x.replace('x', "\\u0078").as_bytes()));
+        // The stricter of two, in any order; a list that can be read in two ways.
+        for tools in [[good.clone(), hinted("x", "{}")], [hinted("x", "{}"), good.clone()]] {
+            assert!(!listed(&tools, "").may_repeat(x.as_bytes()));
+        }
+        assert!(!listed(from_ref(&good), r#","Tools":[]"#).may_repeat(x.as_bytes()));
+        // It ends with the session, with a new list, and with one too long to be read for this alone.
+        known.forget();
+        assert!(!known.may_repeat(x.as_bytes()));
+        let known = listed(from_ref(&good), "");
+        learn(&known, r#"{"id":1,"result":{"tools":[]}}"#);
+        assert!(!known.may_repeat(x.as_bytes()));
+        let known = listed(&[good], "");
+        let long = " ".repeat(MAX_BYTES_FOR_HINTS);
+        let old = first_page(&known, false);
+        known
+            .learn(&format!(r#"{{"id":1,"result":{{"tools":[]}}}}{long}"#), old)
+            .expect("it passes");
+        assert!(!known.may_repeat(x.as_bytes()));
     }
 }

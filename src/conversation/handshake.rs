@@ -98,19 +98,13 @@ impl Conversation {
         version: Option<String>,
     ) {
         let before = self.set_http_sse(offer.http_sse.clone());
-        self.forget_tools();
+        // What is known of the tools ends before another session begins.
+        self.tools.forget();
         self.upstream.session_mut(|session| session.begin(&offer.session, version));
         self.withdraw(offer);
         self.handshake().initialize = Some(initialize.body().into());
         if let Some(before) = before {
             before.close();
-        }
-    }
-
-    /// What is known of the tools ends before another session begins.
-    fn forget_tools(&self) {
-        if let Some(tools) = self.forgetful() {
-            tools.forget();
         }
     }
 
@@ -126,7 +120,7 @@ impl Conversation {
         handshake.initialized = None;
         handshake.is_owed = true;
         drop(handshake);
-        self.forget_tools();
+        self.tools.forget();
         self.upstream.session_mut(|session| session.begin(&Session::default(), None));
         let asked = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
         let version = asked["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
@@ -227,7 +221,7 @@ impl Conversation {
             ids: initialize.ids(),
             on_initialized: Some(&on_initialized),
             tools: None,
-            forgetful: self.forgetful(),
+            forgetful: &self.tools,
             on_stray: None,
             held_back: &[],
             max_message_bytes: self.max_message_bytes,
@@ -260,7 +254,7 @@ impl Conversation {
         if !is_owed {
             self.log.debug("the session was begun anew; what the old one held is gone");
         }
-        self.forget_tools();
+        self.tools.forget();
         let mut is_ours = false;
         self.upstream.session_mut(|current| {
             is_ours = current.number() == dead.number();

@@ -84,7 +84,7 @@ impl Conversation {
             ids: &[],
             on_initialized: None,
             tools: None,
-            forgetful: self.forgetful(),
+            forgetful: &self.tools,
             on_stray: None,
             held_back: &[],
             max_message_bytes: self.max_message_bytes,

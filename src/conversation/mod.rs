@@ -270,7 +270,10 @@ impl Conversation {
             is_agentcore: self.upstream.is_agentcore(),
         };
         let request = retry::Request {
-            is_idempotent: is_idempotent(message),
+            is_idempotent: is_idempotent(message)
+                || (message.method() == Some("tools/call")
+                    && matches!(message.sort(), Sort::Request { .. })
+                    && self.tools.may_repeat(message.body())),
             left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             retries: self.retries,
         };
@@ -481,14 +484,12 @@ impl Conversation {
         on_initialized: Option<&'a dyn Fn(Option<String>)>,
         deliver: &'a mut Deliver<'d>,
     ) -> Relay<'a, 'd> {
-        let is_modern = message.envelope().is_some();
         Relay {
             ids: message.ids(),
             on_initialized,
-            tools: (message.method() == Some("tools/list")
-                && (is_modern || self.tools.policy().changes_lists()))
-            .then(|| (&self.tools, self.tools.page(message))),
-            forgetful: self.forgetful(),
+            tools: (message.method() == Some("tools/list"))
+                .then(|| (&self.tools, self.tools.page(message))),
+            forgetful: &self.tools,
             on_stray: None,
             held_back: match message.ids() {
                 [_] if has_mirrors(message) => &MAY_BE_MENDED_IN_A_CALL,
@@ -534,11 +535,6 @@ impl Conversation {
             credentials: Some(Arc::clone(credentials)),
             sent,
         })
-    }
-
-    /// Who has to know when the server's tools change.
-    fn forgetful(&self) -> Option<&Tools> {
-        self.tools.policy().is_read_only().then_some(&self.tools)
     }
 
     fn handshake(&self) -> MutexGuard<'_, Handshake> {

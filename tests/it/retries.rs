@@ -1,6 +1,6 @@
 //! What is tried again, through the real binary: as often as it helps, and never what may have run.
 
-use crate::messages::{assert_error, call, json_reply, labels, text_of};
+use crate::messages::{assert_error, call, json_reply, labels, stream_reply, text_of};
 use crate::program::{KEY_ID, Launch, Program, SECRET};
 use crate::support::tls::connect_proxy;
 use crate::support::{Key, Recorded, Reply, Server, ServerOptions, Verdict};
@@ -83,6 +83,52 @@ fn a11_a_call_that_may_have_run_is_never_sent_again() {
     }
     assert!(count >= 45, "{count}");
     assert_eq!(text_of(&program.ask(&add(999))), "2");
+}
+
+#[test]
+fn a_tool_that_says_it_may_run_twice_is_called_again() {
+    let (server, mut program) = started(&[]);
+    let list = |annotations: &str| {
+        let tool = format!(r#"{{"name":"add","inputSchema":{{}},"annotations":{annotations}}}"#);
+        json_reply(200, &format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tool}]}}}}"#))
+    };
+    let faults = [Reply::Close, status(500, &[], ""), status(502, &[], "<html>")];
+    // Whether a call is sent again after each of them.
+    let assert_repeated = |program: &mut Program, is_repeated: bool| {
+        for fault in &faults {
+            let before = calls(&server).len();
+            server.reply_next("tools/call", fault.clone());
+            let answer = program.ask(&add(1));
+            assert_eq!(answer["result"].is_object(), is_repeated, "{fault:?}: {answer}");
+            assert_eq!(calls(&server).len(), before + 1 + usize::from(is_repeated), "{fault:?}");
+        }
+    };
+    assert_repeated(&mut program, false);
+    for (annotations, is_repeated) in [
+        (r#"{"idempotentHint":true}"#, true),
+        (r#"{"readOnlyHint":true}"#, true),
+        (r#"{"idempotentHint":"true","readOnlyHint":[true]}"#, false),
+        (r#"{"idempotentHint":false}"#, false),
+    ] {
+        server.reply_next("tools/list", list(annotations));
+        program.ask(LIST);
+        assert_repeated(&mut program, is_repeated);
+    }
+    // What was said ends when the server says that its tools have changed, and with the session.
+    server.reply_next("tools/list", list(r#"{"idempotentHint":true}"#));
+    program.ask(LIST);
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications\/tools\/list_changed"}"#;
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"2"}]}}"#;
+    server
+        .reply_next("tools/call", stream_reply(&format!("data: {changed}\n\ndata: {result}\n\n")));
+    program.write(&add(1));
+    program.read();
+    assert_eq!(text_of(&program.read()), "2");
+    assert_repeated(&mut program, false);
+    server.reply_next("tools/list", list(r#"{"idempotentHint":true}"#));
+    program.ask(LIST);
+    program.shake_hands();
+    assert_repeated(&mut program, false);
 }
 
 #[test]
