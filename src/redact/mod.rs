@@ -342,7 +342,7 @@ mod tests {
                 assert!(!safe.contains("wJalr"), "{end}: {safe}");
             }
         }
-        for shift in 0..40 {
+        for shift in (0..40).step_by(9) {
             let safe = redactor.safe(&(".".repeat(shift) + &format!("{SECRET} ").repeat(4000)));
             assert!(!safe.contains(&SECRET[..12]) && safe.len() < 2100, "{shift}: {safe}");
         }
