@@ -16,8 +16,8 @@ fn a_good_session_says_that_it_began_and_nothing_else() {
     });
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
-    // A cold start, a session that dies and no GET stream: all of that is handled.
-    server.reply_next("tools/call", Reply::aws_error(424, "RuntimeClientError", "starting"));
+    // A throttled call, a session that dies and no GET stream: all of that is handled.
+    server.reply_next("tools/call", Reply::aws_error(429, "ThrottlingException", "slow down"));
     program.ask(&call("1", "add", &json!({"a": 1, "b": 2})));
     server.end_sessions();
     program.ask(&call("2", "add", &json!({"a": 1, "b": 2})));
@@ -39,7 +39,7 @@ fn one_line_a_request_at_debug() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--log-level=debug").start();
     program.shake_hands();
-    server.reply_next("tools/call", Reply::aws_error(424, "RuntimeClientError", "starting"));
+    server.reply_next("tools/call", Reply::aws_error(429, "ThrottlingException", "slow down"));
     program.ask(&call("7", "add", &json!({"a": 1, "b": 2})));
     server.reply_next("ping", Reply::aws_error(403, "AccessDeniedException", "no"));
     program.ask(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
