@@ -21,8 +21,6 @@ pub struct Profiles {
 
 #[derive(Default)]
 struct State {
-    initialize: Option<Arc<[u8]>>,
-    initialized: Option<Arc<[u8]>>,
     /// Calls under way in other conversations than the first, so that what takes them back goes there too.
     calls: HashMap<Id, usize>,
     /// Requests of servers, under the ids that the client knows: two sessions may choose the same ids.
@@ -77,16 +75,10 @@ impl Profiles {
                 }
             },
         };
-        self.remember(message);
         let Some(other) = other else { return Ok(Route { changed, ..to_first() }) };
         let conversation = &self.others[other].1;
-        let mut state = self.state();
-        state.calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
-        let (initialize, initialized) = (state.initialize.clone(), state.initialized.clone());
-        drop(state);
-        if let Some(initialize) = initialize {
-            conversation.owe_handshake(&initialize, initialized.as_ref());
-        }
+        self.state().calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
+        conversation.owe_handshake(&self.first);
         Ok(Route { conversation, changed, other: Some(other) })
     }
 
@@ -114,14 +106,6 @@ impl Profiles {
         let changed = splice::with(text, id.get(), &known);
         state.questions.insert(key, (other, id.get().to_owned()));
         changed.into_bytes()
-    }
-
-    fn remember(&self, message: &Message) {
-        if message.is_initialize() {
-            self.state().initialize = Some(message.body().into());
-        } else if message.method() == Some("notifications/initialized") {
-            self.state().initialized = Some(message.body().into());
-        }
     }
 
     /// Who asked what this answers, and the answer under the id that it asked with.

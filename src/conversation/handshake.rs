@@ -58,14 +58,20 @@ impl Drop for Offered<'_> {
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 impl Conversation {
-    /// Takes over what began another session: this one is begun with it by the first request that needs it.
-    pub(crate) fn owe_handshake(&self, initialize: &Arc<[u8]>, initialized: Option<&Arc<[u8]>>) {
+    /// Takes over what began the session of `first`: this one is begun with it by the first request that needs it. With
+    /// another session of the client's it begins again.
+    pub(crate) fn owe_handshake(&self, first: &Conversation) {
+        let (initialize, initialized) = {
+            let handshake = first.handshake();
+            (handshake.initialize.clone(), handshake.initialized.clone())
+        };
+        let Some(initialize) = initialize else { return };
         let mut handshake = self.handshake();
-        if handshake.initialize.is_none() {
-            handshake.initialize = Some(Arc::clone(initialize));
+        if handshake.initialize.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &initialize)) {
+            handshake.initialize = Some(initialize);
             handshake.is_owed = true;
         }
-        handshake.initialized = initialized.cloned();
+        handshake.initialized = initialized;
     }
 
     /// Whether the client has begun its session and the server does not know.

@@ -185,7 +185,7 @@ impl Conversation {
 
         let on_initialized = |version| {
             session.is_begun.set(true);
-            self.session_is_begun(message, &offered.offer, version);
+            self.session_is_begun(errand.as_written, &offered.offer, version);
         };
         let on_stray = |text| http_sse.put(text);
         let mut relay = self.relay(message, Some(&on_initialized), deliver);

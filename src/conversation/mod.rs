@@ -75,6 +75,8 @@ type DeliverAside = dyn Fn(Delivery) -> Result<(), Error> + Send + Sync;
 /// A message on its way, through however many attempts.
 struct Errand<'a> {
     message: &'a Message,
+    /// The same as the client wrote it, without metadata.
+    as_written: &'a Message,
     /// The tool that it calls, if there is a tool filter.
     tool: Option<String>,
     payload: Payload,
@@ -147,13 +149,14 @@ impl Conversation {
     ) -> Result<(), Error> {
         let tool = self.tools.policy().judge(message)?;
         let changed = self.tools.policy().metadata().added_to(message)?;
+        let as_written = message;
         let message = changed.as_ref().unwrap_or(message);
         if message.is_initialize() || message.envelope().is_some() {
             self.upstream.learn_client(message.body());
         }
         if self.is_lazy {
             if message.is_initialize() {
-                return self.answer_initialize_here(message, deliver);
+                return self.answer_initialize_here(as_written, deliver);
             }
             if message.method() == Some("notifications/initialized") {
                 let mut handshake = self.handshake();
@@ -164,7 +167,7 @@ impl Conversation {
             }
         }
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
-        let errand = Errand { tool, ..errand };
+        let errand = Errand { tool, as_written, ..errand };
         let started = self.log.is_debug().then(Instant::now);
         let result = self.run(&errand, deliver);
         if let Some(started) = started {
@@ -194,7 +197,15 @@ impl Conversation {
         cancel: &'a Cancel,
     ) -> Errand<'a> {
         let payload = self.upstream.payload_of(message);
-        Errand { message, tool: None, payload, deadline, cancel, trail: RefCell::default() }
+        Errand {
+            message,
+            as_written: message,
+            tool: None,
+            payload,
+            deadline,
+            cancel,
+            trail: RefCell::default(),
+        }
     }
 
     /// Attempt after attempt, as long as there is a point in it.
@@ -429,7 +440,7 @@ impl Conversation {
         });
         let on_initialized = |version| {
             if let Some(offered) = &offered {
-                self.session_is_begun(message, &offered.offer, version);
+                self.session_is_begun(errand.as_written, &offered.offer, version);
             }
         };
         let mut relay = self.relay(message, is_initialize.then_some(&on_initialized), deliver);

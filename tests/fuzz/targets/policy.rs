@@ -1,0 +1,26 @@
+//! No server runs a tool that the filter did not judge, whichever of several members of one name its parser takes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sigv4_proxy::message::Message;
+use sigv4_proxy::policy::Policy;
+
+#[path = "../../support/readings.rs"]
+mod readings;
+use readings::{Json, Parser};
+
+fuzz_target!(|line: &[u8]| {
+    let Ok(message) = Message::parse(line.to_vec()) else { return };
+    let filter = Policy::of_tools(false, &["e*".to_owned()], &["evil".to_owned()]);
+    if filter.judge(&message).is_err() {
+        return;
+    }
+    // What is too deep for this reading holds its calls before that depth, or is no call.
+    let Ok(read) = serde_json::from_slice::<Json>(line) else { return };
+    for parser in Parser::ALL {
+        for tool in read.run(parser) {
+            let is_allowed = tool.is_some_and(|tool| tool.starts_with('e') && tool != "evil");
+            assert!(is_allowed, "{parser:?} runs {tool:?}");
+        }
+    }
+});
