@@ -167,7 +167,7 @@ impl Conversation {
             }
         }
         let errand = self.errand(message, self.upstream.deadline(message), cancel);
-        let errand = Errand { tool, as_written, ..errand };
+        let errand = Errand { as_written, tool, ..errand };
         let started = self.log.is_debug().then(Instant::now);
         let result = self.run(&errand, deliver);
         if let Some(started) = started {

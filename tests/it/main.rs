@@ -40,4 +40,5 @@ mod signing_oracle;
 mod tidy;
 mod tls;
 mod troubleshooting;
+mod untrusted_messages;
 mod waits;
