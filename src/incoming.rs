@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Kind};
 use crate::members::{Members, NoMembers};
-use crate::message::Id;
+use crate::message::{Id, cancelled_request};
 use crate::splice::{self, Object};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -18,8 +18,12 @@ pub enum Incoming {
     Error { place: usize, code: Option<i64>, mended: Option<String> },
     /// An answer to some other request.
     Stray,
-    /// A request or notification of the server.
-    Other,
+    /// A request of the server, which waits for the client's response.
+    Request { id: Id, is_ping: bool },
+    /// A request of the server whose id is neither a string nor a number, so that nobody can respond to it.
+    NoRequest,
+    /// A notification of the server, and the request of its own that it cancels.
+    Notification { cancels: Option<Id> },
 }
 
 impl Incoming {
@@ -44,8 +48,17 @@ impl Incoming {
             };
             Error::new(Kind::BadAnswer, format!("the server's answer is {what}: {error}"))
         })?;
-        if members.method.is_some() {
-            return Ok(Incoming::Other);
+        if let Some(method) = members.method {
+            return Ok(match members.id.filter(|id| *id != "null") {
+                Some(id) => match Id::from_json(id) {
+                    Some(id) => Incoming::Request { id, is_ping: method == "ping" },
+                    None => Incoming::NoRequest,
+                },
+                None if method == "notifications/cancelled" => {
+                    Incoming::Notification { cancels: members.params.and_then(cancelled_request) }
+                }
+                None => Incoming::Notification { cancels: None },
+            });
         }
         let ours = members.id.and_then(|json| place_of(json, ids, answered));
         let is_spelt_so = |place: usize| members.id.is_some_and(|json| ids[place].is_spelt(json));
@@ -184,8 +197,17 @@ mod tests {
             (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
             (r#"{"id":"2","result":{}}"#, Incoming::Stray),
             (r#"{"id":2,"error":{}}"#, Incoming::Stray),
-            (r#"{"id":2,"method":"ping"}"#, Incoming::Other),
-            (r#"{"method":"notifications/progress"}"#, Incoming::Other),
+            (r#"{"id":2,"method":"ping"}"#, Incoming::Request { id: id("2"), is_ping: true }),
+            (
+                r#"{"id":"a\/b","method":"roots\/list"}"#,
+                Incoming::Request { id: id("\"a/b\""), is_ping: false },
+            ),
+            (r#"{"id":{},"method":"ping"}"#, Incoming::NoRequest),
+            (r#"{"method":"notifications/progress"}"#, Incoming::Notification { cancels: None }),
+            (
+                r#"{"id":null,"method":"notifications\/cancelled","params":{"requestId":2}}"#,
+                Incoming::Notification { cancels: Some(id("2")) },
+            ),
             (
                 r#"{"jsonrpc":"2.0","id":"","result":null,"error":{"code":-32600, "message":"x"}}"#,
                 failed(

@@ -90,7 +90,10 @@ fn read_until_newline(
 /// Skips to the end of the line and shows `scan` what is skipped.
 fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
     loop {
-        let chunk = input.fill_buf()?;
+        let chunk = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
         if chunk.is_empty() {
             return Ok(());
         }

@@ -10,10 +10,19 @@ use crate::message::{Id, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many messages may wait.
 const MAX_WAITING: usize = 10_000;
+
+/// Maximum number of subscriptions (2026-07-28) that are open or wait.
+const MAX_SUBSCRIPTIONS: usize = 64;
+
+/// Maximum number of streams that stay open although their calls need nothing more of them. Beyond it the oldest are closed.
+const MAX_OPEN_STREAMS: usize = 16;
+
+/// Most servers end a stream right after the response. One that is younger than this may be about to end by itself.
+pub(crate) const STREAM_END_DELAY: Duration = Duration::from_millis(10);
 
 /// And they may be as large as so many of the largest messages.
 const MAX_WAITING_MESSAGES_WORTH: usize = 2;
@@ -33,6 +42,12 @@ pub(crate) struct Lane {
     finishing: usize,
     /// Messages on their way that wait for nothing and hold up nothing.
     aside: usize,
+    /// Subscriptions that wait or are open.
+    subscriptions: usize,
+    /// Calls that need nothing more, and since when, the oldest first. Their streams are open, or about to end.
+    lingering: VecDeque<(Instant, Arc<Call>)>,
+    /// `sweep` will be asked.
+    is_sweep_due: bool,
     crowd: Crowd,
     /// Every call whose exchange is not over, answered or not.
     calls: BTreeMap<u64, Arc<Call>>,
@@ -44,7 +59,7 @@ pub(crate) struct Lane {
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Call {
-    serial: u64,
+    pub(crate) serial: u64,
     /// One, or those of a batch.
     pub(crate) ids: Vec<Id>,
     pub(crate) is_initialize: bool,
@@ -54,7 +69,7 @@ pub(crate) struct Call {
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
     pub(crate) cancel: Cancel,
-    /// Places of the ids that the client took back: nothing more of them is written. Changed under the output lock only.
+    /// Places of the ids that the client took back: nothing more of them is written.
     taken_back: Mutex<Vec<usize>>,
     /// It no longer counts as in flight. Changed by the lane alone, as the next one.
     settled: AtomicBool,
@@ -74,6 +89,11 @@ impl Call {
         taken_back.len() == self.ids.len()
     }
 
+    /// Whether lines that are no response may still be written.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.taken_back().len() < self.ids.len() && !self.cancel.is_cancelled()
+    }
+
     pub(crate) fn is_taken_back(&self, place: usize) -> bool {
         self.taken_back().contains(&place)
     }
@@ -81,6 +101,16 @@ impl Call {
     fn taken_back(&self) -> MutexGuard<'_, Vec<usize>> {
         self.taken_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What comes after a call's response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Its thread comes for the next message at once.
+    NextMessage,
+    /// What its stream may still bring.
+    OpenStream,
+    Nothing,
 }
 
 /// What may start.
@@ -101,6 +131,9 @@ impl Lane {
             unanswered: 0,
             finishing: 0,
             aside: 0,
+            subscriptions: 0,
+            lingering: VecDeque::new(),
+            is_sweep_due: false,
             crowd: Crowd::default(),
             calls: BTreeMap::new(),
             next_serial: 0,
@@ -110,6 +143,10 @@ impl Lane {
 
     /// Whether one more message may wait.
     pub(crate) fn room_for(&self, message: &Message) -> Result<(), Error> {
+        if message.is_subscription() && self.subscriptions >= MAX_SUBSCRIPTIONS {
+            let what = format!("{MAX_SUBSCRIPTIONS} subscriptions are open already");
+            return Err(Error::new(Kind::TooLarge, what).hint("cancel one that is not needed"));
+        }
         let bytes = self.waiting_bytes.saturating_add(message.body().len());
         if self.waiting.len() < MAX_WAITING && bytes <= self.max_waiting_bytes {
             return Ok(());
@@ -121,6 +158,7 @@ impl Lane {
     /// Puts the message at the end of what waits.
     pub(crate) fn enter(&mut self, message: Message) {
         self.waiting_bytes += message.body().len();
+        self.subscriptions += usize::from(message.is_subscription());
         self.waiting.push_back(message);
     }
 
@@ -173,8 +211,9 @@ impl Lane {
         let is_request = !next.ids().is_empty();
         let (is_initialize, is_subscription) = (next.is_initialize(), next.is_subscription());
         let takes_no_room = !is_request || is_initialize || is_subscription;
-        let has_room =
-            takes_no_room || (self.unanswered < self.max_in_flight && !self.is_crowded());
+        // Streams that are too many have threads, too. Those that end soon come for what waits.
+        let is_free = self.unanswered < self.max_in_flight && self.too_many_streams() == 0;
+        let has_room = takes_no_room || (is_free && !self.is_crowded());
         if self.barrier || self.closed || !has_room {
             return None;
         }
@@ -192,7 +231,7 @@ impl Lane {
             started: Instant::now(),
             cancel: Cancel::default(),
             taken_back: Mutex::default(),
-            settled: AtomicBool::new(is_subscription),
+            settled: AtomicBool::new(false),
             finishing: AtomicBool::new(false),
         });
         self.next_serial += 1;
@@ -202,16 +241,24 @@ impl Lane {
         Some(Start::Call(call, message))
     }
 
-    /// The call is answered, or needs no answer any more. `is_last`: its thread will come for more at once.
-    pub(crate) fn settle(&mut self, call: &Call, is_last: bool) {
+    /// The call is answered, or needs no answer any more.
+    pub(crate) fn settle(&mut self, call: &Arc<Call>, after: After) {
         if call.settled.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.unanswered -= 1;
-        self.crowd.one_is_done();
-        if is_last {
-            call.finishing.store(true, Ordering::Relaxed);
-            self.finishing += 1;
+        if call.is_subscription {
+            self.subscriptions -= 1;
+        } else {
+            self.unanswered -= 1;
+            self.crowd.one_is_done();
+        }
+        match after {
+            After::NextMessage => {
+                call.finishing.store(true, Ordering::Relaxed);
+                self.finishing += 1;
+            }
+            After::OpenStream => self.lingering.push_back((Instant::now(), Arc::clone(call))),
+            After::Nothing => {}
         }
         if call.is_initialize {
             self.barrier = false;
@@ -219,12 +266,39 @@ impl Lane {
     }
 
     /// The call's exchange is over.
-    pub(crate) fn end_call(&mut self, call: &Call) {
-        self.settle(call, false);
+    pub(crate) fn end_call(&mut self, call: &Arc<Call>) {
+        self.settle(call, After::Nothing);
         self.calls.remove(&call.serial);
+        let its_place = self.lingering.iter().rposition(|(_, other)| Arc::ptr_eq(other, call));
+        if let Some(at) = its_place {
+            self.lingering.remove(at);
+        }
         if call.finishing.swap(false, Ordering::Relaxed) {
             self.finishing -= 1;
         }
+    }
+
+    /// The calls whose streams are too many, but for those that may be about to end. True: the caller must see to it that
+    /// `sweep` is asked in a moment.
+    pub(crate) fn calls_to_close(&mut self, now: Instant) -> (Vec<Arc<Call>>, bool) {
+        let too_many = self.too_many_streams();
+        let oldest = self.lingering.iter().take(too_many);
+        let to_close: Vec<Arc<Call>> = oldest
+            .take_while(|(since, _)| now.saturating_duration_since(*since) >= STREAM_END_DELAY)
+            .map(|(_, call)| Arc::clone(call))
+            .collect();
+        let again = to_close.len() < too_many;
+        (to_close, again && !std::mem::replace(&mut self.is_sweep_due, true))
+    }
+
+    /// The same, when the moment has passed.
+    pub(crate) fn sweep(&mut self, now: Instant) -> (Vec<Arc<Call>>, bool) {
+        self.is_sweep_due = false;
+        self.calls_to_close(now)
+    }
+
+    pub(crate) fn too_many_streams(&self) -> usize {
+        self.lingering.len().saturating_sub(MAX_OPEN_STREAMS)
     }
 
     pub(crate) fn end_notification(&mut self) {
@@ -245,6 +319,7 @@ impl Lane {
             return false;
         };
         let Some(whole) = self.take_waiting_at(at) else { return false };
+        self.subscriptions -= usize::from(whole.is_subscription());
         if let Some(rest) = whole.without(id) {
             self.waiting_bytes += rest.body().len();
             self.waiting.insert(at, rest);
@@ -254,10 +329,8 @@ impl Lane {
 
     /// The unanswered call of this id; of two the later.
     pub(crate) fn running(&self, id: &Id) -> Option<Arc<Call>> {
-        let is_it = |call: &&Arc<Call>| {
-            let is_open = call.is_subscription || !call.settled.load(Ordering::Relaxed);
-            is_open && call.ids.contains(id)
-        };
+        let is_it =
+            |call: &&Arc<Call>| !call.settled.load(Ordering::Relaxed) && call.ids.contains(id);
         self.calls.values().rev().find(is_it).cloned()
     }
 
@@ -317,7 +390,7 @@ mod tests {
             lane(9, &[INITIALIZE, INITIALIZED, &ping(1), &ping(2), INITIALIZED, &ping(3)]);
         let initialize = start_call(&mut lane);
         assert!(lane.start_next().is_none(), "initialize holds up everything");
-        lane.settle(&initialize, true);
+        lane.settle(&initialize, After::NextMessage);
         lane.end_call(&initialize);
         assert!(matches!(lane.start_next(), Some(Start::Notification(_))));
         assert!(lane.start_next().is_none(), "a notification holds up what follows");
@@ -336,7 +409,7 @@ mod tests {
         let mut lane = lane(1, &[&ping(1), &ping(2), &ping(3)]);
         let one = start_call(&mut lane);
         assert!(lane.start_next().is_none());
-        lane.settle(&one, false);
+        lane.settle(&one, After::OpenStream);
         let two = start_call(&mut lane);
         lane.end_call(&one);
         assert!(lane.start_next().is_none(), "two is still on its way");
@@ -350,7 +423,7 @@ mod tests {
     fn a_finishing_thread_takes_the_next_itself() {
         let mut lane = lane(2, &[&ping(1), &ping(2), &ping(3)]);
         let one = start_call(&mut lane);
-        lane.settle(&one, true);
+        lane.settle(&one, After::NextMessage);
         assert!(lane.wants_a_thread(), "two wait, and one thread comes for one of them");
         start_call(&mut lane);
         assert!(!lane.wants_a_thread());
@@ -368,7 +441,7 @@ mod tests {
         }
         assert_eq!(calls.len(), FEW);
         assert!(lane.wants_a_watcher() && !lane.wants_a_watcher(), "one is enough");
-        lane.settle(&calls[0], true);
+        lane.settle(&calls[0], After::NextMessage);
         lane.end_call(&calls[0]);
         calls.push(start_call(&mut lane));
         assert!(!lane.wants_a_thread());
@@ -408,6 +481,63 @@ mod tests {
         assert!(lane.running(&subscription.ids[0]).is_some());
         lane.end_call(&subscription);
         assert!(lane.is_idle() && lane.running(&subscription.ids[0]).is_none());
+    }
+
+    #[test]
+    fn one_subscription_too_many_is_refused_until_another_ends() {
+        let subscription = |id: usize| {
+            message(&format!(
+                r#"{{"id":{id},"method":"subscriptions/listen","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+            ))
+        };
+        let mut lane = Lane::new(1, 100_000);
+        for id in 0..MAX_SUBSCRIPTIONS {
+            lane.room_for(&subscription(id)).expect("there is room");
+            lane.enter(subscription(id));
+        }
+        let first = start_call(&mut lane);
+        lane.room_for(&subscription(99)).expect_err("that is one too many");
+        lane.room_for(&message(&ping(1))).expect("others are not concerned");
+        lane.settle(&first, After::OpenStream);
+        lane.room_for(&subscription(99)).expect("one is cancelled");
+        lane.enter(subscription(99));
+        lane.end_call(&first);
+        lane.room_for(&subscription(100)).expect_err("it counts once");
+        assert!(!lane.take_waiting(&first.ids[0]));
+        assert!(lane.take_waiting(&subscription(99).ids()[0]));
+        lane.room_for(&subscription(100)).expect("one has never started");
+    }
+
+    #[test]
+    fn of_too_many_open_streams_the_oldest_are_closed_and_hold_up_calls_until_then() {
+        let pings: Vec<String> = (0..19).map(ping).collect();
+        let mut lane = lane(64, &pings.iter().map(String::as_str).collect::<Vec<_>>());
+        let calls: Vec<_> = (0..18)
+            .map(|_| {
+                let call = start_call(&mut lane);
+                lane.settle(&call, After::OpenStream);
+                if lane.too_many_streams() == 1 {
+                    lane.end_call(&call);
+                }
+                call
+            })
+            .collect();
+        assert_eq!((lane.lingering.len(), lane.too_many_streams()), (16, 0));
+        for call in &calls[16..] {
+            lane.lingering.push_back((Instant::now(), Arc::clone(call)));
+        }
+        assert!(lane.start_next().is_none(), "two streams are too many");
+        let long_ago = calls[0].started;
+        let (none, again) = lane.calls_to_close(long_ago);
+        assert!(none.is_empty() && again, "they may be about to end");
+        assert!(!lane.calls_to_close(long_ago).1, "one sweep is enough");
+        let (to_close, again) = lane.sweep(Instant::now() + STREAM_END_DELAY);
+        assert!(to_close.len() == 2 && !again);
+        assert!(Arc::ptr_eq(&to_close[0], &calls[0]) && Arc::ptr_eq(&to_close[1], &calls[1]));
+        for call in &to_close {
+            lane.end_call(call);
+        }
+        start_call(&mut lane);
     }
 
     #[test]

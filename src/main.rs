@@ -129,12 +129,12 @@ fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> Res
     log.info("Proxy is ready to accept MCP protocol messages");
     let conversations = others.iter().map(|(name, other, _)| (name.clone(), Arc::clone(other)));
     let profiles = Profiles::new(Policy::new(options), conversation, conversations.collect());
-    proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
+    let ran = proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
     let credentials: Vec<_> =
         others.iter().map(|(.., credentials)| credentials).chain([&credentials]).collect();
     end_searches(&credentials);
     log.flush();
-    Ok(())
+    ran.map(drop)
 }
 
 /// Ends the processes that look for credentials, those of all profiles side by side.

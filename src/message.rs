@@ -255,6 +255,22 @@ impl Message {
         }
     }
 
+    /// The ids of the server's requests that this responds to.
+    pub(crate) fn responds_to(&self) -> Vec<Id> {
+        let of_one = |message: &[u8]| {
+            let members = Members::of(message).ok().filter(|members| members.method.is_none())?;
+            members.id.and_then(Id::from_json)
+        };
+        match &self.sort {
+            Sort::Response => of_one(&self.line).into_iter().collect(),
+            Sort::Batch { .. } => {
+                let messages = split_batch(&self.line).unwrap_or_default();
+                messages.iter().filter_map(|message| of_one(message.as_bytes())).collect()
+            }
+            Sort::Request { .. } | Sort::Notification { .. } => Vec::new(),
+        }
+    }
+
     /// Whether this is the request that begins a session.
     pub fn is_initialize(&self) -> bool {
         matches!(&self.sort, Sort::Request { method, .. } if method == "initialize")
@@ -401,7 +417,8 @@ fn kept(method: Cow<'_, str>) -> Cow<'static, str> {
     }
 }
 
-fn cancelled_request(params: &[u8]) -> Option<Id> {
+/// The request that `notifications/cancelled` with these `params` cancels.
+pub(crate) fn cancelled_request(params: &[u8]) -> Option<Id> {
     #[derive(Deserialize)]
     struct Params<'a> {
         #[serde(borrow, rename = "requestId")]
@@ -455,6 +472,12 @@ pub(crate) fn safe_error(line: String, redactor: &Redactor) -> String {
         (Some(id), Some(changed)) if id != changed => splice::with(&safe, changed, id),
         _ => safe,
     }
+}
+
+/// What a server is answered whose requests the client does not respond to.
+pub(crate) fn too_many_requests_line(id: &Id) -> String {
+    let why = "too many requests are waiting for the client already";
+    raw_error_line(id.as_json(), INTERNAL_ERROR, why)
 }
 
 /// What tells a client that a subscription has ended, which only a broken stream does without a result.

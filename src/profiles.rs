@@ -57,6 +57,11 @@ impl Profiles {
         std::iter::once(&self.first).chain(self.others.iter().map(|(_, conversation)| conversation))
     }
 
+    /// `other`: as in `Route`.
+    pub(crate) fn conversation(&self, other: Option<usize>) -> &Arc<Conversation> {
+        other.map_or(&self.first, |other| &self.others[other].1)
+    }
+
     pub(crate) fn route(&self, message: &Message) -> Result<Route<'_>, Error> {
         let to_first = || Route { conversation: &self.first, changed: None, other: None };
         if self.others.is_empty() {

@@ -4,24 +4,28 @@
 //! matters. The client's answers to the server and its cancellations never wait.
 
 use crate::clock::processor_time;
+use crate::conversation::Conversation;
 use crate::crowd::{TICK, Tick, is_busy};
+use crate::detached::{DetachedQueue, Purpose, Push};
 use crate::error::{Error, Kind};
 use crate::http::Cancel;
 use crate::input::{Input, read_line};
-use crate::lane::{Call, Lane, Start};
-use crate::large::put_away;
+use crate::lane::{After, Call, Lane, STREAM_END_DELAY, Start};
 use crate::log::Log;
 use crate::message::{self, Id, Message, Sort};
 use crate::options::{GetStream, Options};
+use crate::output::Output;
 use crate::profiles::Profiles;
-use crate::relay::{Delivery, Line};
+use crate::relay::{Delivery, Line, ServerRequest};
+use crate::server_requests::{self, Origin, ServerRequests};
 use crate::signing::BodyHash;
 use crate::standby::Standby;
+use crate::timer::Timer;
 use crate::workers::{Job, Workers};
 use std::io::{BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,6 +49,10 @@ const CLOSING_LIMIT: Duration = Duration::from_millis(600);
 const FIRST_BEGIN: Duration = Duration::from_secs(2);
 const LONGEST_BEGIN: Duration = Duration::from_secs(60);
 
+/// Maximum number and size of the error lines of the reading thread that wait for stdout.
+const MAX_OWN_LINES: usize = 10_000;
+const MAX_OWN_BYTES: usize = 16 * 1024 * 1024;
+
 /// Why the proxy ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -60,7 +68,8 @@ pub enum End {
 
 /// Relays until the input ends, the output breaks, or a signal arrives through `ends`.
 ///
-/// Threads that are blocked on the input are left behind; the process is expected to end.
+/// Threads that are blocked on the input or the output are left behind; the process is expected to end. Fails when the
+/// system has no threads for it.
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
@@ -68,17 +77,23 @@ pub fn run(
     options: &Options,
     log: Log,
     (end, ends): (Sender<End>, &Receiver<End>),
-) -> End {
+) -> Result<End, Error> {
+    let (own_lines, lines_to_write) = sync_channel(MAX_OWN_LINES);
     let proxy = Arc::new(Proxy {
         signs_bodies: profiles.first().upstream().signs_bodies(),
         profiles,
         log,
         max_message_bytes: options.max_message_bytes,
         get_stream: options.sse,
-        output: Mutex::new(Box::new(output)),
+        output: Output::new(output),
+        own_lines,
+        own_bytes: AtomicUsize::new(0),
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
         workers: Workers::default(),
         standby: Standby::new(),
+        timer: Timer::new(),
+        detached: Mutex::new(DetachedQueue::new(options.max_message_bytes)),
+        server_requests: Mutex::default(),
         listen_cancel: Mutex::default(),
         begin_cancel: Mutex::default(),
         end,
@@ -89,7 +104,11 @@ pub fn run(
     if !options.lazy {
         proxy.look_for_credentials();
     }
-    proxy.workers.run(proxy.reading(BufReader::with_capacity(INPUT_BUFFER_BYTES, input)));
+    let input = BufReader::with_capacity(INPUT_BUFFER_BYTES, input);
+    if !proxy.workers.run(proxy.writing(lines_to_write)) || !proxy.workers.run(proxy.reading(input))
+    {
+        return Err(out_of_threads());
+    }
 
     let mut why = ends.recv().unwrap_or(End::InputClosed);
     if why == End::InputClosed {
@@ -97,7 +116,14 @@ pub fn run(
     }
     proxy.log.debug(format_args!("ending: {why:?}"));
     proxy.close(why, ends);
-    why
+    Ok(why)
+}
+
+fn out_of_threads() -> Error {
+    let what = "out of threads: the system refused to start another one";
+    Error::new(Kind::Unreachable, what)
+        .hint("raise the limit (ulimit -u, TasksMax, the pids limit of the container) or lower --max-in-flight")
+        .unsent()
 }
 
 type ClientInput = BufReader<Box<dyn Read + Send>>;
@@ -109,11 +135,17 @@ struct Proxy {
     /// Signatures cover the bodies of messages.
     signs_bodies: bool,
     get_stream: GetStream,
-    /// Held while a whole line is written, and across nothing else.
-    output: Mutex<Box<dyn Write + Send>>,
+    output: Output,
+    /// Lines of our own, for the thread that writes them: the thread that reads never waits for stdout.
+    own_lines: SyncSender<Vec<u8>>,
+    /// Their size.
+    own_bytes: AtomicUsize,
     lane: Mutex<Lane>,
     workers: Workers,
     standby: Standby<ClientInput>,
+    timer: Timer<Due>,
+    detached: Mutex<DetachedQueue<Detached>>,
+    server_requests: Mutex<ServerRequests>,
     /// The standing GET stream of the session.
     listen_cancel: Mutex<Option<Arc<Cancel>>>,
     /// The attempts to begin a session that is owed (`--lazy`).
@@ -121,6 +153,23 @@ struct Proxy {
     end: Sender<End>,
     /// The input is at its end: `Idle` is told.
     draining: AtomicBool,
+}
+
+/// What is to be done later.
+enum Due {
+    /// The server is told of a cancellation.
+    Cancellation(Message),
+    /// A cancelled call has had its time to end in order.
+    Close(Arc<Call>),
+    /// Streams that stay open have become too many.
+    Sweep,
+}
+
+/// A message that waits for no request.
+struct Detached {
+    message: Message,
+    /// `None`: as its content says.
+    conversation: Option<Arc<Conversation>>,
 }
 
 impl Proxy {
@@ -138,8 +187,7 @@ impl Proxy {
     /// missing, also with an empty stdin: its end waits for this as for a call.
     fn look_for_credentials(self: &Arc<Self>) {
         self.lane().begin_aside();
-        let proxy = Arc::clone(self);
-        self.workers.run(Job::new(move || {
+        let look = |proxy: Arc<Proxy>| {
             let looked = catch_unwind(AssertUnwindSafe(|| {
                 let upstream = proxy.profiles.first().upstream();
                 match upstream.credentials(None, &Cancel::default()) {
@@ -153,61 +201,71 @@ impl Proxy {
             if looked.is_err() {
                 proxy.log.error("a bug in sigv4-proxy ended the search for credentials");
             }
-            let mut lane = proxy.lane();
-            lane.end_aside();
-            proxy.tell_if_idle(&lane);
+            proxy.end_aside();
             None
-        }));
+        };
+        self.workers.run(Job::of(Arc::clone(self), look, |proxy| proxy.end_aside()));
     }
 
     // ---- in
 
-    /// Reads lines. A request that comes alone is sent by the thread that read it.
-    fn reading(self: &Arc<Self>, mut input: ClientInput) -> Job {
+    /// Reads lines.
+    fn reading(self: &Arc<Self>, input: ClientInput) -> Job {
         let proxy = Arc::clone(self);
         Job::new(move || {
-            loop {
-                let read = read_line(&mut input, proxy.max_message_bytes, proxy.signs_bodies);
-                let may_start = match read {
-                    Ok(Input::Line { bytes, hash }) => proxy.accept(bytes, hash),
-                    Ok(Input::TooLong { id }) => {
-                        let answer = message::too_long_line(id.as_deref(), proxy.max_message_bytes);
-                        let _ = proxy.write(answer.into_bytes());
-                        false
-                    }
-                    Ok(Input::End) => break,
-                    Err(error) => {
-                        proxy.log.error(format_args!("stdin cannot be read: {error}"));
-                        break;
-                    }
-                };
-                if !may_start {
-                    continue;
-                }
-                let lone = if input.buffer().is_empty() { proxy.lone_start() } else { None };
-                let Some(start) = lone else {
-                    proxy.pump();
-                    continue;
-                };
-                if proxy.standby.leave(input) {
-                    let watcher = Arc::clone(&proxy);
-                    let watching = Job::new(move || {
-                        watcher.standby.watch().map(|input| watcher.reading(input))
-                    });
-                    if proxy.workers.hand_over(watching).is_some() {
-                        // Out of threads: what the client writes is read once the call is over.
-                        proxy.standby.is_unwatched();
-                    }
-                }
-                proxy.go_on_from(start);
-                match proxy.standby.take_back() {
-                    Some(again) => input = again,
-                    None => return None,
-                }
+            let read = catch_unwind(AssertUnwindSafe(|| proxy.read_all(input)));
+            let is_at_end = read.unwrap_or_else(|_| {
+                proxy.log.error("a bug in sigv4-proxy ended the reading of stdin");
+                true
+            });
+            if is_at_end {
+                let _ = proxy.end.send(End::InputClosed);
             }
-            let _ = proxy.end.send(End::InputClosed);
             None
         })
+    }
+
+    /// Reads lines and hands them over. A request that comes alone is sent by the thread that read it, but only once
+    /// another one is there to read on. False: another thread reads now.
+    fn read_all(self: &Arc<Self>, mut input: ClientInput) -> bool {
+        loop {
+            let may_start = match read_line(&mut input, self.max_message_bytes, self.signs_bodies) {
+                Ok(Input::Line { bytes, hash }) => self.accept(bytes, hash),
+                Ok(Input::TooLong { id }) => {
+                    self.say(message::too_long_line(id.as_deref(), self.max_message_bytes));
+                    false
+                }
+                Ok(Input::End) => return true,
+                Err(error) => {
+                    self.log.error(format_args!("stdin cannot be read: {error}"));
+                    return true;
+                }
+            };
+            if !may_start {
+                continue;
+            }
+            let lone = if input.buffer().is_empty() { self.lone_start() } else { None };
+            let Some(start) = lone else {
+                self.pump();
+                continue;
+            };
+            if let Err(not_left) = self.standby.leave(input, || self.workers.run(self.watching())) {
+                input = not_left;
+                self.workers.run(self.job(start));
+                continue;
+            }
+            self.go_on_from(start);
+            match self.standby.take_back() {
+                Some(again) => input = again,
+                None => return false,
+            }
+        }
+    }
+
+    /// Reads on if the thread that reads is busy for too long.
+    fn watching(self: &Arc<Self>) -> Job {
+        let proxy = Arc::clone(self);
+        Job::new(move || proxy.standby.watch().map(|input| proxy.reading(input)))
     }
 
     /// True: something may start now.
@@ -215,22 +273,24 @@ impl Proxy {
         let message = match Message::parse(line) {
             Ok(message) => message.with_hash(hash),
             Err(answer) => {
-                let _ = self.write(answer.into_bytes());
+                self.say(answer);
                 return false;
             }
         };
         match message.sort() {
-            Sort::Response => self.send_aside(message),
+            Sort::Response => self.respond(message),
             Sort::Batch { ids, has_notification: false } if ids.is_empty() => {
-                self.send_aside(message);
+                self.respond(message);
             }
             Sort::Notification { cancels: Some(id), .. } => {
                 let id = id.clone();
                 return self.take_back(&id, message);
             }
-            Sort::Request { .. } | Sort::Notification { .. } | Sort::Batch { .. } => {
+            Sort::Batch { .. } => {
+                self.is_responded_to(&message);
                 return self.enter(message);
             }
+            Sort::Request { .. } | Sort::Notification { .. } => return self.enter(message),
         }
         false
     }
@@ -248,7 +308,7 @@ impl Proxy {
         drop(lane);
         self.report(&error);
         for id in message.ids() {
-            let _ = self.write(message::error_line(id, &error, self.log.redactor()).into_bytes());
+            self.say(message::error_line(id, &error, self.log.redactor()));
         }
         false
     }
@@ -272,8 +332,9 @@ impl Proxy {
         let mut lane = self.lane();
         if lane.wants_a_watcher() {
             drop(lane);
-            self.workers.hand_over(self.watching_the_clock())?;
-            // There is no thread for it.
+            if self.workers.run(self.watching_the_clock()) {
+                return None;
+            }
             lane = self.lane();
             lane.is_unwatched();
         }
@@ -284,51 +345,77 @@ impl Proxy {
     fn watching_the_clock(self: &Arc<Self>) -> Job {
         let proxy = Arc::clone(self);
         Job::new(move || {
-            let clock = Cancel::default();
-            let processors = thread::available_parallelism().map_or(1, usize::from);
-            let mut before = (processor_time(), Instant::now());
-            loop {
-                clock.sleep(TICK);
-                let now = (processor_time(), Instant::now());
-                let used = now.0.saturating_sub(before.0);
-                let is_busy = is_busy(used, now.1.duration_since(before.1), processors);
-                before = now;
-                let tick = proxy.lane().tick(is_busy);
-                match tick {
-                    Tick::Wait => {}
-                    Tick::Start => proxy.pump(),
-                    Tick::End => return None,
-                }
+            if catch_unwind(AssertUnwindSafe(|| proxy.watch_the_clock())).is_err() {
+                proxy.lane().is_unwatched();
             }
+            None
         })
     }
 
+    fn watch_the_clock(self: &Arc<Self>) {
+        let clock = Cancel::default();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut before = (processor_time(), Instant::now());
+        loop {
+            clock.sleep(TICK);
+            let now = (processor_time(), Instant::now());
+            let used = now.0.saturating_sub(before.0);
+            let is_busy = is_busy(used, now.1.duration_since(before.1), processors);
+            before = now;
+            let tick = self.lane().tick(is_busy);
+            match tick {
+                Tick::Wait => {}
+                Tick::Start => self.pump(),
+                Tick::End => return,
+            }
+        }
+    }
+
     fn job(self: &Arc<Self>, start: Start) -> Job {
-        let proxy = Arc::clone(self);
-        Job::new(move || {
+        let run = |(proxy, start): (Arc<Proxy>, Start)| {
             proxy.go_on_from(start);
             None
-        })
+        };
+        Job::of((Arc::clone(self), start), run, |(proxy, start)| proxy.turn_away(&start))
+    }
+
+    /// There is no thread for it.
+    fn turn_away(&self, start: &Start) {
+        let error = out_of_threads();
+        self.report(&error);
+        let mut lane = match start {
+            Start::Call(call, _) => {
+                for id in &call.ids {
+                    self.say(message::error_line(id, &error, self.log.redactor()));
+                }
+                let mut lane = self.lane();
+                lane.end_call(call);
+                lane
+            }
+            Start::Notification(_) => self.lane(),
+        };
+        if matches!(start, Start::Notification(_)) {
+            lane.end_notification();
+        }
+        self.tell_if_idle(&lane);
     }
 
     /// A message's way, and after it whatever waits next.
     fn go_on_from(self: &Arc<Self>, start: Start) {
         let mut next = Some(start);
         while let Some(start) = next {
-            let call = match start {
-                Start::Call(call, message) => {
-                    self.call(&call, &message);
-                    Some(call)
-                }
-                Start::Notification(message) => {
-                    self.notify(&message);
-                    None
-                }
-            };
+            // Whatever happens on the way, the place becomes free.
+            let way = catch_unwind(AssertUnwindSafe(|| match &start {
+                Start::Call(call, message) => self.call(call, message),
+                Start::Notification(message) => self.notify(message),
+            }));
+            if way.is_err() {
+                self.log.error("a bug in sigv4-proxy ended a message's way");
+            }
             let mut lane = self.lane();
-            match call {
-                Some(call) => lane.end_call(&call),
-                None => lane.end_notification(),
+            match &start {
+                Start::Call(call, _) => lane.end_call(call),
+                Start::Notification(_) => lane.end_notification(),
             }
             self.tell_if_idle(&lane);
             next = lane.start_next();
@@ -344,6 +431,8 @@ impl Proxy {
     fn call(self: &Arc<Self>, call: &Arc<Call>, message: &Message) {
         let mut answered = Vec::new();
         let mut any_line = false;
+        let mut any_request = false;
+        let is_open = || call.is_wanted();
         let exchange = catch_unwind(AssertUnwindSafe(|| {
             let route = self.profiles.route(message)?;
             let message = route.changed.as_ref().unwrap_or(message);
@@ -357,10 +446,21 @@ impl Proxy {
                     let is_answered = answered.len() == call.ids.len();
                     self.deliver(call, line, is_answered)
                 }
+                Delivery::Request(request) => {
+                    any_request = true;
+                    self.pass_on(route.other, request, Origin::Call(call.serial), is_open)
+                }
+                Delivery::CancelledRequest(id) => {
+                    self.is_cancelled(route.other, &id);
+                    Ok(())
+                }
                 Delivery::NewSession => Ok(()),
             })
         }));
         self.profiles.end(&call.ids);
+        if any_request {
+            self.server_requests().end(Origin::Call(call.serial));
+        }
         let result = exchange.unwrap_or_else(|_| {
             Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
                 .hint("please report it"))
@@ -401,7 +501,12 @@ impl Proxy {
             } else {
                 message::error_line(id, &error, self.log.redactor())
             };
-            let line = Line { bytes: line.into_bytes(), answers: vec![place], is_last: true };
+            let line = Line {
+                bytes: line.into_bytes(),
+                answers: vec![place],
+                is_last: true,
+                stays_open: false,
+            };
             let _ = self.deliver(call, line, true);
         }
     }
@@ -431,32 +536,198 @@ impl Proxy {
         })
     }
 
-    /// What waits for nothing and holds up nothing.
-    fn send_aside(self: &Arc<Self>, message: Message) {
+    // ---- what waits for nothing and holds up nothing
+
+    /// The client's response to a request of the server.
+    fn respond(self: &Arc<Self>, message: Message) {
+        let is_pong = self.is_responded_to(&message);
+        let purpose = if is_pong { Purpose::Pong } else { Purpose::Response };
+        self.detach(purpose, message, None);
+    }
+
+    /// The requests of the server that this message responds to wait no longer. True: it answers pings only.
+    fn is_responded_to(&self, message: &Message) -> bool {
+        let ids = message.responds_to();
+        let mut requests = self.server_requests();
+        // All of them, not only those up to the first that is no ping.
+        let pings = ids.iter().filter(|id| requests.remove(id) == Some(true)).count();
+        pings > 0 && pings == ids.len()
+    }
+
+    /// Sends the message on a thread of its own, as soon as there is a place.
+    fn detach(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        message: Message,
+        conversation: Option<Arc<Conversation>>,
+    ) {
         self.lane().begin_aside();
-        let proxy = Arc::clone(self);
-        self.workers.run(Job::new(move || {
-            let sent = catch_unwind(AssertUnwindSafe(|| proxy.send(&message)));
-            if let Ok(Err(error)) = sent {
-                proxy.report(&error);
+        let bytes = message.body().len();
+        let push = self.detached().push(purpose, bytes, Detached { message, conversation });
+        match push {
+            Push::Send(first) => {
+                let run = move |(proxy, first): (Arc<Proxy>, Detached)| {
+                    proxy.send_detached(purpose, first);
+                    None
+                };
+                self.workers.run(Job::of((Arc::clone(self), first), run, move |(proxy, _)| {
+                    proxy.report(&out_of_threads());
+                    proxy.detached().give_up(purpose);
+                    proxy.end_aside();
+                }));
             }
-            let mut lane = proxy.lane();
-            lane.end_aside();
-            proxy.tell_if_idle(&lane);
-            None
-        }));
+            Push::Waits => {}
+            Push::Dropped => {
+                self.log.warn(format_args!(
+                    "too many messages wait for the server ({purpose:?}): one is left out"
+                ));
+                self.end_aside();
+            }
+        }
+    }
+
+    /// The first message, and then whatever waits of its kind.
+    fn send_detached(self: &Arc<Self>, purpose: Purpose, first: Detached) {
+        let mut next = Some(first);
+        while let Some(Detached { message, conversation }) = next {
+            let sent = catch_unwind(AssertUnwindSafe(|| {
+                let sent = match &conversation {
+                    Some(conversation) => {
+                        conversation.exchange(&message, &Cancel::default(), &mut |_| Ok(()))
+                    }
+                    None => self.send(&message),
+                };
+                if let Err(error) = sent {
+                    self.report(&error);
+                }
+            }));
+            if sent.is_err() {
+                self.log.error("a bug in sigv4-proxy ended a message's way");
+            }
+            self.end_aside();
+            next = self.detached().next(purpose);
+        }
+    }
+
+    fn end_aside(&self) {
+        let mut lane = self.lane();
+        lane.end_aside();
+        self.tell_if_idle(&lane);
+    }
+
+    // ---- requests of the server
+
+    /// A request of the server goes to the client, unless too many wait there already. `other`: as in `Route`.
+    fn pass_on(
+        self: &Arc<Self>,
+        other: Option<usize>,
+        request: ServerRequest,
+        origin: Origin,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(), Error> {
+        let ServerRequest { mut id, is_ping, mut bytes } = request;
+        if !is_wanted() {
+            return Ok(());
+        }
+        let mut requests = self.server_requests();
+        if !requests.has_room() {
+            drop(requests);
+            self.log.debug(format_args!(
+                "a request of the server is refused: {} wait already",
+                server_requests::MAX_WAITING
+            ));
+            let conversation = self.profiles.conversation(other);
+            if let Ok(refusal) = Message::parse(message::too_many_requests_line(&id).into_bytes()) {
+                self.detach(Purpose::Refusal, refusal, Some(Arc::clone(conversation)));
+            }
+            return Ok(());
+        }
+        if other.is_some() {
+            bytes = self.profiles.as_asked(other, bytes);
+            let its_id = Message::parse(bytes.clone()).ok().and_then(|m| m.ids().first().cloned());
+            id = its_id.unwrap_or(id);
+        }
+        let is_new = requests.add(id, is_ping, origin);
+        drop(requests);
+        if !is_new {
+            self.log.debug("a request of the server that waits already is left out");
+            return Ok(());
+        }
+        self.write(bytes, is_wanted)
+    }
+
+    /// The server cancels a request of its own.
+    fn is_cancelled(&self, other: Option<usize>, id: &Id) {
+        // Those of other profiles are known under other ids; they wait until their streams end.
+        if other.is_none() {
+            self.server_requests().remove(id);
+        }
     }
 
     /// The call no longer counts as in flight; what waited for it may start, here if this was its last line.
-    fn settle(self: &Arc<Self>, call: &Call, is_last: bool) {
+    fn settle(self: &Arc<Self>, call: &Arc<Call>, after: After) {
         let mut lane = self.lane();
-        lane.settle(call, is_last);
+        lane.settle(call, after);
         self.tell_if_idle(&lane);
         let has_more = lane.wants_somebody();
+        let has_too_many_streams = lane.too_many_streams() > 0;
         drop(lane);
+        if has_too_many_streams {
+            let now = Instant::now();
+            let to_close = self.lane().calls_to_close(now);
+            self.close_calls(to_close, now);
+        }
         if has_more {
             self.pump();
         }
+    }
+
+    // ---- later
+
+    fn later(self: &Arc<Self>, due: Instant, what: Due) {
+        if !self.timer.add(due, what) {
+            return;
+        }
+        let run = |proxy: Arc<Proxy>| {
+            while let Some(due) = proxy.timer.next() {
+                let done = catch_unwind(AssertUnwindSafe(|| proxy.is_due(due, Instant::now())));
+                if done.is_err() {
+                    proxy.log.error("a bug in sigv4-proxy ended what was due");
+                }
+            }
+            None
+        };
+        self.workers.run(Job::of(Arc::clone(self), run, |proxy| {
+            // Without a thread that waits: too early rather than never.
+            let then = Instant::now() + STREAM_END_DELAY;
+            proxy.timer.take_all().into_iter().for_each(|due| proxy.is_due(due, then));
+        }));
+    }
+
+    fn is_due(self: &Arc<Self>, due: Due, now: Instant) {
+        match due {
+            Due::Cancellation(message) => self.detach(Purpose::Cancellation, message, None),
+            Due::Close(call) => self.close_call(&call),
+            Due::Sweep => {
+                let to_close = self.lane().sweep(now);
+                self.close_calls(to_close, now);
+            }
+        }
+    }
+
+    fn close_calls(self: &Arc<Self>, (calls, again): (Vec<Arc<Call>>, bool), now: Instant) {
+        for call in &calls {
+            self.close_call(call);
+        }
+        if again {
+            self.later(now + STREAM_END_DELAY, Due::Sweep);
+        }
+    }
+
+    /// Ends what the call may still do, reading or writing.
+    fn close_call(&self, call: &Call) {
+        call.cancel.cancel();
+        self.output.reconsider();
     }
 
     // ---- taking back
@@ -475,42 +746,40 @@ impl Proxy {
         let Some(call) = call.filter(|call| !call.is_initialize) else {
             // It was answered a moment ago, or never was. Only a server with a session can know more of it.
             if self.profiles.first().has_session() {
-                self.send_aside(message);
+                self.detach(Purpose::Cancellation, message, None);
             }
             return false;
         };
-        let nothing_is_left = {
-            let _output = self.output();
-            call.take_back(id)
-        };
+        let nothing_is_left = call.take_back(id);
+        // A line of it that waits for stdout is not written any more.
+        self.output.reconsider();
         if !nothing_is_left {
-            self.send_aside(message);
+            self.detach(Purpose::Cancellation, message, None);
             return false;
         }
-        self.settle(&call, false);
+        self.settle(&call, After::OpenStream);
         if call.is_sessionless {
             // The closed connection is the message; there is none to forward.
-            call.cancel.cancel();
+            self.close_call(&call);
             return false;
         }
-        let proxy = Arc::clone(self);
-        self.workers.run(Job::new(move || {
-            let young = CANCEL_DELAY.saturating_sub(call.started.elapsed());
-            if !young.is_zero() {
-                call.cancel.sleep(young);
-            }
-            proxy.send_aside(message);
-            call.cancel.sleep(CANCEL_GRACE);
-            // Many servers never end the stream of a cancelled call: left open, it would stay for ever.
-            call.cancel.cancel();
-            None
-        }));
+        let now = Instant::now();
+        let due = call.started + CANCEL_DELAY;
+        if due > now {
+            self.later(due, Due::Cancellation(message));
+        } else {
+            self.detach(Purpose::Cancellation, message, None);
+        }
+        // Many servers never end the stream of a cancelled call: left open, it would stay for ever.
+        self.later(due.max(now) + CANCEL_GRACE, Due::Close(call));
         false
     }
 
     // ---- the standing stream
 
     fn listen(self: &Arc<Self>) {
+        // A new session: nothing of the old one waits for the client any more.
+        self.server_requests().end(Origin::Session);
         if self.get_stream == GetStream::Off {
             return;
         }
@@ -522,12 +791,21 @@ impl Proxy {
             .replace(Arc::clone(&cancel));
         if let Some(old) = old {
             old.cancel();
+            self.output.reconsider();
         }
         let proxy = Arc::clone(self);
         self.workers.run(Job::new(move || {
             let listened = catch_unwind(AssertUnwindSafe(|| {
+                let is_wanted = || !cancel.is_cancelled();
                 proxy.profiles.first().listen(&cancel, &mut |delivery| match delivery {
-                    Delivery::Line(line) => proxy.write(line.bytes),
+                    Delivery::Line(line) => proxy.write(line.bytes, is_wanted),
+                    Delivery::Request(request) => {
+                        proxy.pass_on(None, request, Origin::Session, is_wanted)
+                    }
+                    Delivery::CancelledRequest(id) => {
+                        proxy.server_requests().remove(&id);
+                        Ok(())
+                    }
                     Delivery::NewSession => Ok(()),
                 });
             }));
@@ -553,19 +831,29 @@ impl Proxy {
             }
             *trying = Some(Arc::clone(&cancel));
         }
-        let proxy = Arc::clone(self);
-        self.workers.run(Job::new(move || {
-            let mut wait = FIRST_BEGIN;
-            while !cancel.sleep(wait) {
-                match proxy.profiles.first().begin(&cancel) {
-                    Ok(()) => break,
-                    Err(error) => proxy.log.debug(format_args!("not yet: {error}")),
-                }
-                wait = (wait * 2).min(LONGEST_BEGIN);
+        let run = move |proxy: Arc<Proxy>| {
+            if catch_unwind(AssertUnwindSafe(|| proxy.keep_beginning(&cancel))).is_err() {
+                proxy.log.error("a bug in sigv4-proxy ended the attempts to begin a session");
             }
-            *proxy.begin_cancel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            proxy.begins_no_longer();
             None
-        }));
+        };
+        self.workers.run(Job::of(Arc::clone(self), run, |proxy| proxy.begins_no_longer()));
+    }
+
+    fn keep_beginning(self: &Arc<Self>, cancel: &Cancel) {
+        let mut wait = FIRST_BEGIN;
+        while !cancel.sleep(wait) {
+            match self.profiles.first().begin(cancel) {
+                Ok(()) => return,
+                Err(error) => self.log.debug(format_args!("not yet: {error}")),
+            }
+            wait = (wait * 2).min(LONGEST_BEGIN);
+        }
+    }
+
+    fn begins_no_longer(&self) {
+        *self.begin_cancel.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     // ---- out
@@ -577,7 +865,12 @@ impl Proxy {
         delivery: Delivery,
     ) -> Result<(), Error> {
         match delivery {
-            Delivery::Line(line) => self.write(self.profiles.as_asked(other, line.bytes)),
+            Delivery::Line(line) => self.write(self.profiles.as_asked(other, line.bytes), || true),
+            Delivery::Request(request) => self.pass_on(other, request, Origin::Session, || true),
+            Delivery::CancelledRequest(id) => {
+                self.is_cancelled(other, &id);
+                Ok(())
+            }
             Delivery::NewSession => {
                 // The standing stream is that of the client's own session.
                 if other.is_none() {
@@ -595,36 +888,54 @@ impl Proxy {
         line: Line,
         is_answered: bool,
     ) -> Result<(), Error> {
-        let mut output = self.output();
-        // Decided under the lock: once the reader has marked the call, nothing of it is written.
-        let is_taken_back = if line.answers.is_empty() {
-            (0..call.ids.len()).all(|place| call.is_taken_back(place))
-        } else {
-            line.answers.iter().all(|place| call.is_taken_back(*place))
+        let Line { bytes, answers, is_last, stays_open } = line;
+        let is_wanted = || match answers[..] {
+            [] => call.is_wanted(),
+            _ => !answers.iter().all(|place| call.is_taken_back(*place)),
         };
-        if !is_taken_back {
-            self.write_to(&mut **output, line.bytes)?;
-        }
-        drop(output);
+        self.write(bytes, is_wanted)?;
         if is_answered {
-            self.settle(call, line.is_last && !is_taken_back);
+            let after = match (is_last && is_wanted(), stays_open) {
+                (true, _) => After::NextMessage,
+                (false, true) => After::OpenStream,
+                (false, false) => After::Nothing,
+            };
+            self.settle(call, after);
         }
         Ok(())
     }
 
-    fn write(&self, line: Vec<u8>) -> Result<(), Error> {
-        self.write_to(&mut **self.output(), line)
-    }
-
-    fn write_to(&self, output: &mut dyn Write, mut line: Vec<u8>) -> Result<(), Error> {
-        // One write a line, and no copy of a large one for the sake of a byte.
-        line.reserve_exact(1);
-        line.push(b'\n');
-        let written = output.write_all(&line).and_then(|()| output.flush());
-        put_away(line);
-        written.map_err(|error| {
+    /// Writes the line when stdout takes it, if it is still wanted then.
+    fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> Result<(), Error> {
+        self.output.write(line, is_wanted).map_err(|error| {
             let _ = self.end.send(End::OutputClosed);
             Error::new(Kind::Cancelled, format!("stdout: {error}"))
+        })
+    }
+
+    /// Has a line of our own written. Never waits.
+    fn say(&self, line: String) {
+        let bytes = line.len();
+        self.lane().begin_aside();
+        let waiting = self.own_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > MAX_OWN_BYTES || self.own_lines.try_send(line.into_bytes()).is_err() {
+            self.own_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.log.error_once("an error line is left out: the client does not read its stdin");
+            self.end_aside();
+        }
+    }
+
+    /// Writes our own lines.
+    fn writing(self: &Arc<Self>, lines: Receiver<Vec<u8>>) -> Job {
+        let proxy = Arc::clone(self);
+        Job::new(move || {
+            for line in lines {
+                proxy.own_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                // The end of the process is under way if it cannot be written.
+                let _ = proxy.write(line, || true);
+                proxy.end_aside();
+            }
+            None
         })
     }
 
@@ -661,11 +972,12 @@ impl Proxy {
     fn close(self: &Arc<Self>, why: End, ends: &Receiver<End>) {
         let started = Instant::now();
         self.draining.store(true, Ordering::SeqCst);
-        let proxy = Arc::clone(self);
-        self.workers.run(Job::new(move || {
-            proxy.cancel_all(why);
+        let cancel = move |proxy: Arc<Proxy>| proxy.cancel_all(why);
+        let run = move |proxy| {
+            cancel(proxy);
             None
-        }));
+        };
+        self.workers.run(Job::of(Arc::clone(self), run, cancel));
         if why != End::OutputClosed {
             let deadline = started + LAST_WORDS;
             while let Ok(end) =
@@ -724,7 +1036,7 @@ impl Proxy {
     fn refuse<'a>(&self, waiting: impl Iterator<Item = &'a Id>) {
         let error = Error::new(Kind::Cancelled, "sigv4-proxy ended before the request was sent");
         for id in waiting {
-            let _ = self.write(message::error_line(id, &error, self.log.redactor()).into_bytes());
+            self.say(message::error_line(id, &error, self.log.redactor()));
         }
     }
 
@@ -738,7 +1050,11 @@ impl Proxy {
         self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn output(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    fn detached(&self) -> MutexGuard<'_, DetachedQueue<Detached>> {
+        self.detached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn server_requests(&self) -> MutexGuard<'_, ServerRequests> {
+        self.server_requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

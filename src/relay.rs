@@ -7,10 +7,13 @@ use crate::incoming::{Incoming, protocol_version};
 use crate::log::Log;
 use crate::message::{Id, one_line, safe_error, split_batch};
 use crate::tools::{Page, Tools, says_that_tools_changed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Some servers begin with one, and no JSON parser likes it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A stream that stays open after the response is read for so long.
+const STREAM_GRACE: Duration = Duration::from_secs(5);
 
 /// One line for the client.
 #[derive(Debug)]
@@ -21,12 +24,26 @@ pub struct Line {
     pub answers: Vec<usize>,
     /// Whether nothing can follow it.
     pub is_last: bool,
+    /// The request's own stream stays open for a while: more may follow there.
+    pub stays_open: bool,
+}
+
+/// A request of the server, for the client.
+#[derive(Debug)]
+pub struct ServerRequest {
+    pub id: Id,
+    pub is_ping: bool,
+    /// Without a newline.
+    pub bytes: Vec<u8>,
 }
 
 /// What an exchange hands out as it goes on.
 #[derive(Debug)]
 pub enum Delivery {
     Line(Line),
+    Request(ServerRequest),
+    /// The server has cancelled this request of its own. The line that says so follows.
+    CancelledRequest(Id),
     /// A session was begun anew: what belonged to the old one has ended.
     NewSession,
 }
@@ -46,6 +63,8 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) forgetful: &'a Tools,
     /// Takes answers to other requests.
     pub(crate) on_stray: Option<&'a dyn Fn(String)>,
+    /// What is read is there for these requests alone, so it ends with them.
+    pub(crate) owns_stream: bool,
     /// An error with one of these codes is kept back if it is the first that comes.
     pub(crate) held_back: &'a [i64],
     pub(crate) max_message_bytes: usize,
@@ -133,6 +152,7 @@ impl Relay<'_, '_> {
     fn take_stream(&mut self, answer: Answer<'_>) -> Result<(), Error> {
         let mut events = EventStream::new(answer, self.max_message_bytes, read_error);
         let mut any_event = false;
+        let mut is_ending = false;
         let error = loop {
             match events.next_event() {
                 Ok(Some(event)) => {
@@ -143,6 +163,10 @@ impl Relay<'_, '_> {
                     // The request may be sent again: the old stream has nothing more to say.
                     if self.progress.kept.is_some() {
                         return Ok(());
+                    }
+                    if !is_ending && self.is_done() {
+                        is_ending = true;
+                        events.reader().set_deadline(Instant::now().checked_add(STREAM_GRACE));
                     }
                 }
                 // Messages may follow the answer, so a stream is read to its end, however it ends.
@@ -201,8 +225,16 @@ impl Relay<'_, '_> {
         let mut answered = self.progress.answered.clone();
         for message in messages {
             match Incoming::after(&answered, message.as_bytes(), self.ids)? {
-                Incoming::Other => lines.push(Some((*message).to_owned())),
-                Incoming::Stray => lines.push(None),
+                Incoming::Notification { cancels } => {
+                    self.tell_if_cancelled(cancels)?;
+                    lines.push(Some((*message).to_owned()));
+                }
+                // On a line of its own: it may have to be kept from the client.
+                Incoming::Request { id, is_ping } => {
+                    self.ask(id, is_ping, message.as_bytes().to_vec())?;
+                    lines.push(None);
+                }
+                Incoming::Stray | Incoming::NoRequest => lines.push(None),
                 Incoming::Result { place, .. } | Incoming::Error { place, .. }
                     if answered.contains(&place) =>
                 {
@@ -233,7 +265,13 @@ impl Relay<'_, '_> {
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
         match Incoming::after(&self.progress.answered, &message, self.ids)? {
-            Incoming::Other => {
+            Incoming::Request { id, is_ping } => self.ask(id, is_ping, message),
+            Incoming::NoRequest => {
+                self.log.debug("a request of the server with an unusable id is left out");
+                Ok(())
+            }
+            Incoming::Notification { cancels } => {
+                self.tell_if_cancelled(cancels)?;
                 if says_that_tools_changed(&message) {
                     match &mut self.tools {
                         // A list that comes after it on this stream is a new one.
@@ -273,6 +311,16 @@ impl Relay<'_, '_> {
         }
     }
 
+    fn ask(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
+        self.progress.any_line = true;
+        let bytes = one_line(message);
+        (self.deliver)(Delivery::Request(ServerRequest { id, is_ping, bytes }))
+    }
+
+    fn tell_if_cancelled(&mut self, request: Option<Id>) -> Result<(), Error> {
+        request.map_or(Ok(()), |id| (self.deliver)(Delivery::CancelledRequest(id)))
+    }
+
     fn keeps_back(&self, code: i64) -> bool {
         !self.progress.any_line && self.held_back.contains(&code)
     }
@@ -298,9 +346,11 @@ impl Relay<'_, '_> {
 
     fn hand_out(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
         self.progress.any_line = true;
-        let is_last = self.progress.is_single && self.is_done();
+        let is_done = self.is_done();
+        let is_last = self.progress.is_single && is_done;
+        let stays_open = !answers.is_empty() && is_done && !is_last && self.owns_stream;
         let bytes = one_line(document);
-        (self.deliver)(Delivery::Line(Line { bytes, answers, is_last }))
+        (self.deliver)(Delivery::Line(Line { bytes, answers, is_last, stays_open }))
     }
 }
 

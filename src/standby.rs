@@ -1,9 +1,9 @@
 //! `Standby`: somebody goes on reading when the thread that reads is busy with a call of its own.
 //!
 //! Handing every line to another thread costs more than the line itself: a thread that sleeps has to be woken. So the
-//! thread that reads a lone request also sends it, and leaves the input here meanwhile. Almost always it is back in
-//! a moment; if not, a watcher takes the input over. The watcher looks at the clock only while there is
-//! something going on.
+//! thread that reads a lone request also sends it, and leaves the input here meanwhile: only when there is a watcher, which
+//! takes the input over if the thread is not back in a moment. The watcher looks at the clock only while there is something
+//! going on.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,13 +47,18 @@ impl<T> Standby<T> {
         is_worth_it
     }
 
-    /// Leaves the input for a while. True: the caller must see to it that somebody watches.
-    pub(crate) fn leave(&self, input: T) -> bool {
-        let now = Instant::now();
+    /// Leaves the input for a while, if a watcher is there or `start_watcher` gets one; otherwise gives it back.
+    pub(crate) fn leave(&self, input: T, start_watcher: impl FnOnce() -> bool) -> Result<(), T> {
         let mut state = self.state();
+        // The watcher waits for this lock, so it finds the input.
+        if !state.is_watched && !start_watcher() {
+            return Err(input);
+        }
+        let now = Instant::now();
+        state.is_watched = true;
         state.left = Some((input, now));
         state.last_used = now;
-        !std::mem::replace(&mut state.is_watched, true)
+        Ok(())
     }
 
     /// Back to reading, unless somebody else reads by now.
@@ -83,11 +88,6 @@ impl<T> Standby<T> {
         }
     }
 
-    /// There is no thread to watch.
-    pub(crate) fn is_unwatched(&self) {
-        self.state().is_watched = false;
-    }
-
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,26 +102,28 @@ mod tests {
     #[test]
     fn what_is_left_for_too_long_is_taken_over() {
         let standby = Arc::new(Standby::new());
-        assert!(standby.leave("input"));
+        assert_eq!(standby.leave("input", || false), Err("input"), "nobody would watch");
+        assert_eq!(standby.leave("input", || true), Ok(()));
         let watcher = Arc::clone(&standby);
         let watching = thread::spawn(move || watcher.watch());
         assert_eq!(watching.join().expect("it watches"), Some("input"));
         assert_eq!(standby.take_back(), None);
         let worth_it = (0..=SLOW_CALLS).filter(|_| standby.is_worth_it()).count();
         assert_eq!(worth_it, 1, "after some other calls it is tried again");
-        assert!(standby.leave("input"), "nobody watches any more");
+        assert_eq!(standby.leave("input", || false), Err("input"), "nobody watches any more");
     }
 
     #[test]
     fn what_is_taken_back_in_time_is_not() {
         let standby = Arc::new(Standby::new());
-        assert!(standby.leave(1));
+        assert_eq!(standby.leave(1, || true), Ok(()));
         assert_eq!(standby.take_back(), Some(1));
-        assert!(!standby.leave(2), "somebody is to watch already");
+        let no_other = || panic!("there is a watcher already");
+        assert_eq!(standby.leave(2, no_other), Ok(()));
         assert_eq!(standby.take_back(), Some(2));
         let started = Instant::now();
         assert_eq!(standby.watch(), None);
         assert!(started.elapsed() < Duration::from_secs(5));
-        assert!(standby.leave(3));
+        assert_eq!(standby.leave(3, || false), Err(3));
     }
 }

@@ -1,9 +1,11 @@
 //! `Workers`: threads that run one blocking job each, kept for a while for the next.
 //!
-//! There is no bound here; who hands in jobs keeps one.
+//! There is no bound here; who hands in jobs keeps one. When the system has no thread left, a job is refused: it never
+//! runs on the thread that hands it in.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,17 +17,42 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STACK_BYTES: usize = 512 * 1024;
 
 /// Something to run. What it returns is run next, on the same thread.
-pub(crate) struct Job(Box<dyn FnOnce() -> Option<Job> + Send>);
+pub(crate) struct Job(Box<dyn FnOnce(Fate) -> Option<Job> + Send>);
+
+/// What becomes of a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Runs,
+    /// There is no thread for it.
+    Refused,
+}
 
 impl Job {
-    pub(crate) fn new(job: impl FnOnce() -> Option<Job> + Send + 'static) -> Job {
-        Job(Box::new(job))
+    /// A job that is simply dropped if there is no thread for it.
+    pub(crate) fn new(run: impl FnOnce() -> Option<Job> + Send + 'static) -> Job {
+        Job::of((), move |()| run(), |()| ())
     }
 
-    pub(crate) fn run(self) {
+    /// Runs `run`; or `refuse` if there is no thread, which must not block.
+    pub(crate) fn of<T: Send + 'static>(
+        subject: T,
+        run: impl FnOnce(T) -> Option<Job> + Send + 'static,
+        refuse: impl FnOnce(T) + Send + 'static,
+    ) -> Job {
+        Job(Box::new(move |fate| match fate {
+            Fate::Runs => run(subject),
+            Fate::Refused => {
+                refuse(subject);
+                None
+            }
+        }))
+    }
+
+    /// A panic ends this job and what it would have returned, but not the thread.
+    fn run(self) {
         let mut next = Some(self);
         while let Some(Job(job)) = next {
-            next = job();
+            next = catch_unwind(AssertUnwindSafe(|| job(Fate::Runs))).unwrap_or(None);
         }
     }
 }
@@ -50,23 +77,15 @@ struct State {
 }
 
 impl Workers {
-    /// Runs the job on a thread of its own, at once. The job must not panic.
-    pub(crate) fn run(&self, job: Job) {
-        // Out of threads: the job is late rather than lost.
-        if let Some(job) = self.hand_over(job) {
-            job.run();
-        }
-    }
-
-    /// The same, but gives the job back where there is no thread for it.
-    pub(crate) fn hand_over(&self, job: Job) -> Option<Job> {
+    /// Runs the job on a thread of its own, at once. False: there is no thread, and the job is refused.
+    pub(crate) fn run(&self, job: Job) -> bool {
         let mut state = self.shared.lock();
         if state.idle > 0 {
             state.idle -= 1;
             state.jobs.push_back(job);
             drop(state);
             self.shared.wake.notify_one();
-            return None;
+            return true;
         }
         drop(state);
         let shared = Arc::clone(&self.shared);
@@ -80,7 +99,12 @@ impl Workers {
                 shared.work();
             },
         );
-        if spawned.is_ok() { None } else { take(&first) }
+        if spawned.is_err()
+            && let Some(Job(job)) = take(&first)
+        {
+            job(Fate::Refused);
+        }
+        spawned.is_ok()
     }
 }
 
@@ -124,6 +148,27 @@ impl fmt::Debug for Workers {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn a_panic_ends_the_job_and_not_its_thread() {
+        let workers = Workers::default();
+        let (done, finished) = mpsc::channel();
+        let panics = Job::new(|| panic!("as it must"));
+        let first = done.clone();
+        workers.run(Job::new(move || {
+            let _ = first.send(thread::current().id());
+            Some(panics)
+        }));
+        let its_thread = finished.recv_timeout(Duration::from_secs(10)).expect("it runs");
+        while workers.shared.lock().idle == 0 {
+            thread::yield_now();
+        }
+        workers.run(Job::new(move || {
+            let _ = done.send(thread::current().id());
+            None
+        }));
+        assert_eq!(finished.recv_timeout(Duration::from_secs(10)), Ok(its_thread));
+    }
 
     #[test]
     fn jobs_that_wait_for_each_other_all_run() {

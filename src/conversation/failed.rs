@@ -102,7 +102,12 @@ pub(super) fn give_up(
     let last = failed.lines.len() - 1;
     for (place, line) in failed.lines.into_iter().enumerate() {
         let bytes = one_line(safe_error(line, redactor).into_bytes());
-        deliver(Delivery::Line(Line { bytes, answers: vec![place], is_last: place == last }))?;
+        deliver(Delivery::Line(Line {
+            bytes,
+            answers: vec![place],
+            is_last: place == last,
+            stays_open: false,
+        }))?;
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ impl Conversation {
         });
         let id = initialize.ids()[0].as_json();
         let bytes = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes();
-        deliver(Delivery::Line(Line { bytes, answers: vec![0], is_last: true }))
+        deliver(Delivery::Line(Line { bytes, answers: vec![0], is_last: true, stays_open: false }))
     }
 
     /// The session, once none is being begun; begins one if one is owed, or if `dead` is still in use.
@@ -192,7 +192,12 @@ impl Conversation {
                 let line =
                     format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
                 let bytes = line.into_bytes();
-                Delivery::Line(Line { bytes, answers: Vec::new(), is_last: false })
+                Delivery::Line(Line {
+                    bytes,
+                    answers: Vec::new(),
+                    is_last: false,
+                    stays_open: false,
+                })
             }));
         }
         // Its error says that the client is gone.
@@ -229,6 +234,7 @@ impl Conversation {
             tools: None,
             forgetful: &self.tools,
             on_stray: None,
+            owns_stream: true,
             held_back: &[],
             max_message_bytes: self.max_message_bytes,
             log: &self.log,

@@ -190,6 +190,7 @@ impl Conversation {
         let on_stray = |text| http_sse.put(text);
         let mut relay = self.relay(message, Some(&on_initialized), deliver);
         relay.on_stray = Some(&on_stray);
+        relay.owns_stream = false;
         relay.held_back = &[];
         let mut until_answered = Some(until_answered);
         loop {
@@ -246,6 +247,7 @@ impl Conversation {
         let _expected = Expected::new(http_sse, message.ids());
         self.post_by_http_sse(http_sse, errand, &credentials)?;
         let mut relay = self.relay(message, None, deliver);
+        relay.owns_stream = false;
         relay.held_back = &[];
         while !relay.is_done() {
             let answer =

@@ -86,6 +86,7 @@ impl Conversation {
             tools: None,
             forgetful: &self.tools,
             on_stray: None,
+            owns_stream: true,
             held_back: &[],
             max_message_bytes: self.max_message_bytes,
             log: &self.log,

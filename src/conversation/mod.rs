@@ -502,6 +502,7 @@ impl Conversation {
                 .then(|| (&self.tools, self.tools.page(message))),
             forgetful: &self.tools,
             on_stray: None,
+            owns_stream: true,
             held_back: match message.ids() {
                 [_] if has_mirrors(message) => &MAY_BE_MENDED_IN_A_CALL,
                 [_] => &MAY_BE_MENDED,

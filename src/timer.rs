@@ -1,0 +1,84 @@
+//! `Timer`: what is to be done at a later time, all of it by one thread, which is there only while there is something.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+pub(crate) struct Timer<T> {
+    state: Mutex<State<T>>,
+    /// Something was added.
+    added: Condvar,
+}
+
+struct State<T> {
+    /// In no order: they are few.
+    entries: Vec<(Instant, T)>,
+    has_thread: bool,
+}
+
+impl<T> Timer<T> {
+    pub(crate) fn new() -> Timer<T> {
+        let state = State { entries: Vec::new(), has_thread: false };
+        Timer { state: Mutex::new(state), added: Condvar::new() }
+    }
+
+    /// Adds an entry. True: the caller must see to it that a thread calls `next`.
+    #[must_use]
+    pub(crate) fn add(&self, due: Instant, entry: T) -> bool {
+        let mut state = self.state();
+        state.entries.push((due, entry));
+        let needs_thread = !std::mem::replace(&mut state.has_thread, true);
+        drop(state);
+        self.added.notify_one();
+        needs_thread
+    }
+
+    /// The next entry, once it is due. `None` when there is none left: the thread that calls this is then done.
+    pub(crate) fn next(&self) -> Option<T> {
+        let mut state = self.state();
+        loop {
+            let earliest = (0..state.entries.len()).min_by_key(|at| state.entries[*at].0);
+            let Some(at) = earliest else {
+                state.has_thread = false;
+                return None;
+            };
+            let left = state.entries[at].0.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Some(state.entries.swap_remove(at).1);
+            }
+            let woken = self.added.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// There is no thread for it: all entries, due or not.
+    pub(crate) fn take_all(&self) -> Vec<T> {
+        let mut state = self.state();
+        state.has_thread = false;
+        std::mem::take(&mut state.entries).into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn entries_come_when_they_are_due_whatever_the_order_in_which_they_were_added() {
+        let timer = Timer::new();
+        let now = Instant::now();
+        let due = now + Duration::from_millis(20);
+        assert!(timer.add(due, "late") && !timer.add(now, "early"), "one thread is enough");
+        assert_eq!(timer.next(), Some("early"));
+        assert_eq!(timer.next(), Some("late"));
+        assert!(Instant::now() >= due);
+        assert_eq!(timer.next(), None);
+        assert!(timer.add(now, "anew"));
+        assert_eq!(timer.take_all(), ["anew"]);
+        assert!(timer.add(now, "and once more"), "the thread never came");
+    }
+}
