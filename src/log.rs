@@ -174,7 +174,8 @@ impl Shared {
 
 fn start_writer() -> SyncSender<Order> {
     let (writer, orders) = sync_channel(MOST_WAITING);
-    thread::spawn(move || {
+    // Without a thread the lines are lost, as those are that nobody reads.
+    let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
         for order in orders {
             match order {
                 Order::Write(line) => {

@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod bounds;
 mod clock;
 mod connections;
 mod credential_cases;
