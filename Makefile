@@ -9,7 +9,7 @@ help:
 	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy (needs Node 20, python3; installs both)'
 	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
-	@echo 'make soak    20,000 requests to a server that breaks at random; COUNT=100000 SEED=7 for others'
+	@echo 'make soak    20,000 requests to a server that breaks at random, and to one that multiplies what it can; COUNT=100000 SEED=7 for others'
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
 	@echo '             (needs rustup target add, or rust-src of Debian; musl-gcc, or python3 and zig from PyPI, which it installs;'
 	@echo '             root or user namespaces; for another architecture qemu-user-static)'
@@ -71,7 +71,7 @@ soak: COUNT = 20000
 soak: SEED = 1
 soak:
 	cargo build --quiet --locked --release --bin sigv4-proxy --example soak
-	target/release/examples/soak target/release/sigv4-proxy $(COUNT) $(SEED)
+	ulimit -n 4096; target/release/examples/soak target/release/sigv4-proxy $(COUNT) $(SEED)
 
 check: fmt-check clippy test doc audit
 

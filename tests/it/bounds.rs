@@ -88,7 +88,10 @@ fn requests_of_the_server_that_are_too_many_are_refused_by_the_proxy() {
         (0..64).chain([70]).map(|id| Value::from(format!("s-{id}"))).collect();
     assert_eq!(asked, expected);
     let refused = |requests: &[crate::support::Recorded]| -> Vec<Value> {
-        let bodies = requests.iter().filter(|r| r.request.method == "POST").map(|r| r.json());
+        let bodies = requests
+            .iter()
+            .filter(|r| r.request.method == "POST")
+            .map(crate::support::Recorded::json);
         let mut refused: Vec<Value> = bodies.filter(|body| body["error"].is_object()).collect();
         refused.sort_by_key(|body| body["id"].to_string());
         refused

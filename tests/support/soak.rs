@@ -2,9 +2,13 @@
 //!
 //! `soak PROGRAM COUNT SEED` sends COUNT requests, up to 64 at a time. What must hold: one answer for each, none that nobody
 //! asked for, each answer that of its own request, the process alive and healthy at the end. What it used is reported.
+//! Then the same against a server that multiplies what it can: half as many streams that stay open, half as many pings, and a
+//! twentieth as many idle connections, all of which it closes at once.
 
 #![allow(clippy::print_stdout, reason = "the report is what it prints")]
 
+#[path = "hostile_server.rs"]
+mod hostile_server;
 #[path = "mod.rs"]
 mod support;
 
@@ -14,6 +18,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use hostile_server::HostileServer;
 use serde_json::Value;
 use support::{Mode, Reply, Server, ServerOptions};
 
@@ -91,11 +96,12 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start(program: &str, url: &str) -> Proxy {
+    fn start(program: &str, url: &str, more: &[String]) -> Proxy {
         #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
         let mut child = Command::new(program)
             .args(["--target-url", url, "--region=us-east-1", "--service-name=execute-api"])
             .args(["--log-level=silent", "--read-timeout=2s", "--timeout=20s"])
+            .args(more)
             .env_clear()
             .env("HOME", "/nonexistent")
             .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -123,9 +129,56 @@ impl Proxy {
         written.map_err(|error| format!("the program is gone: {error}"))
     }
 
+    fn shake_hands(&mut self) -> Result<(), String> {
+        self.write(r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"soak","version":"1"}}}"#)?;
+        self.read()?;
+        self.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+    }
+
     fn read(&mut self) -> Result<Value, String> {
         let line = self.lines.recv_timeout(PATIENCE).map_err(|_| "no answer came".to_owned())?;
         serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))
+    }
+
+    /// Calls the tool so often, each call with its own text, which is to come back if calls succeed.
+    fn call_side_by_side(
+        &mut self,
+        tool: &str,
+        calls: u64,
+        at_once: usize,
+        count: u64,
+        succeed: bool,
+    ) -> Result<(), String> {
+        let (mut open, mut sent, mut peak) = (0, 0, [0; 3]);
+        while sent < calls || open > 0 {
+            while sent < calls && open < at_once {
+                let arguments = format!(r#"{{"text":"{tool} {sent}","count":{count}}}"#);
+                self.write(&format!(
+                    r#"{{"jsonrpc":"2.0","id":"{tool} {sent}","method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+                ))?;
+                sent += 1;
+                open += 1;
+            }
+            let message = self.read()?;
+            if message["method"].is_string() {
+                continue;
+            }
+            if succeed != (message["result"]["content"][0]["text"] == message["id"]) {
+                return Err(format!("{tool}: an answer that was not expected: {message}"));
+            }
+            open -= 1;
+            if open == 0 || sent % 100 == 0 {
+                let now = self.usage();
+                peak = std::array::from_fn(|at| peak[at].max(now[at]));
+            }
+        }
+        println!("{tool}, at most: {} KiB, {} threads, {} descriptors", peak[0], peak[1], peak[2]);
+        Ok(())
+    }
+
+    fn report(&self, when: &str) {
+        let [resident, threads, descriptors] = self.usage();
+        println!("{when}: {resident} KiB, {threads} threads, {descriptors} descriptors");
     }
 
     /// Resident KiB, threads, descriptors (where they may be counted).
@@ -152,7 +205,7 @@ fn main() -> ExitCode {
         println!("COUNT and SEED are numbers");
         return ExitCode::from(2);
     };
-    match soak(program, count, seed) {
+    match soak(program, count, seed).and_then(|()| multiply(program, count / 2, count / 20)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             println!("FAILED (seed {seed}): {why}");
@@ -169,10 +222,8 @@ fn soak(program: &str, count: u64, seed: u64) -> Result<(), String> {
         ..ServerOptions::default()
     });
     let mut dice = Dice(seed);
-    let mut proxy = Proxy::start(program, &server.url("/mcp"));
-    proxy.write(r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"soak","version":"1"}}}"#)?;
-    proxy.read()?;
-    proxy.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
+    let mut proxy = Proxy::start(program, &server.url("/mcp"), &[]);
+    proxy.shake_hands()?;
     // What a healthy load of the same width uses is what growth is measured against.
     healthy(&mut proxy, 2000, "warm")?;
     let before = proxy.usage();
@@ -243,6 +294,43 @@ fn soak(program: &str, count: u64, seed: u64) -> Result<(), String> {
     for (at, what) in ["resident KiB", "threads", "descriptors"].iter().enumerate() {
         println!("{what}: {} before, {} at most, {} after", before[at], peak[at], after[at]);
     }
+    drop(proxy.stdin);
+    let status = proxy.child.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
+}
+
+/// A server that multiplies streams, requests and connections.
+fn multiply(program: &str, calls: u64, connections: u64) -> Result<(), String> {
+    let server = HostileServer::start();
+    let most = connections.max(64);
+    let more =
+        ["--no-sse".to_owned(), format!("--max-in-flight={most}"), "--timeout=5s".to_owned()];
+    let mut proxy = Proxy::start(program, &server.url, &more);
+    proxy.shake_hands()?;
+    healthy(&mut proxy, 100, "warm")?;
+    proxy.report("before");
+
+    proxy.call_side_by_side("stays open", calls, MOST_IN_FLIGHT, 0, true)?;
+    proxy.report(&format!("after {calls} calls whose streams stay open"));
+
+    proxy.call_side_by_side("pings", 1, 1, calls, true)?;
+    proxy.report(&format!("after {calls} pings that nobody answers"));
+
+    let all = usize::try_from(connections).map_err(|error| error.to_string())?;
+    proxy.call_side_by_side("together", connections, all, connections, true)?;
+    proxy.report(&format!("after {connections} connections side by side"));
+    server.hang_up();
+    // Idle connections are looked at once a second.
+    std::thread::park_timeout(Duration::from_secs(3));
+    proxy.report("after the server closed all of them");
+
+    for fault in ["dribbles", "another's"] {
+        proxy.call_side_by_side(fault, 20, 20, 0, false)?;
+    }
+    healthy(&mut proxy, 1000, "after")?;
+    // Threads that have nothing to do end after 10 s.
+    std::thread::park_timeout(Duration::from_secs(12));
+    proxy.report("at last");
     drop(proxy.stdin);
     let status = proxy.child.wait().map_err(|error| error.to_string())?;
     if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
