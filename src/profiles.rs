@@ -9,8 +9,11 @@ use crate::message::{Id, Message, Sort};
 use crate::policy::Policy;
 use crate::splice::{self, Members};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A response to a request of a server finds its way if no more than this came after the request.
+const MAX_QUESTIONS: usize = 1000;
 
 pub struct Profiles {
     policy: Policy,
@@ -25,6 +28,8 @@ struct State {
     calls: HashMap<Id, usize>,
     /// Requests of servers, under the ids that the client knows: two sessions may choose the same ids.
     questions: HashMap<Id, (usize, String)>,
+    /// Their ids in the order in which they came, those that were answered among them.
+    latest: VecDeque<Id>,
     asked: u64,
 }
 
@@ -109,7 +114,13 @@ impl Profiles {
         let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.asked);
         let Some(key) = id_of(&known) else { return line };
         let changed = splice::with(text, id.get(), &known);
-        state.questions.insert(key, (other, id.get().to_owned()));
+        state.questions.insert(key.clone(), (other, id.get().to_owned()));
+        state.latest.push_back(key);
+        if state.latest.len() > MAX_QUESTIONS
+            && let Some(oldest) = state.latest.pop_front()
+        {
+            state.questions.remove(&oldest);
+        }
         changed.into_bytes()
     }
 
