@@ -753,15 +753,13 @@ impl Proxy {
         let nothing_is_left = call.take_back(id);
         // A line of it that waits for stdout is not written any more.
         self.output.reconsider();
-        if !nothing_is_left {
-            self.detach(Purpose::Cancellation, message, None);
-            return false;
-        }
-        self.settle(&call, After::OpenStream);
-        if call.is_sessionless {
-            // The closed connection is the message; there is none to forward.
-            self.close_call(&call);
-            return false;
+        if nothing_is_left {
+            self.settle(&call, After::OpenStream);
+            if call.is_sessionless {
+                // The closed connection is the message; there is none to forward.
+                self.close_call(&call);
+                return false;
+            }
         }
         let now = Instant::now();
         let due = call.started + CANCEL_DELAY;
@@ -769,6 +767,9 @@ impl Proxy {
             self.later(due, Due::Cancellation(message));
         } else {
             self.detach(Purpose::Cancellation, message, None);
+        }
+        if !nothing_is_left {
+            return false;
         }
         // Many servers never end the stream of a cancelled call: left open, it would stay for ever.
         self.later(due.max(now) + CANCEL_GRACE, Due::Close(call));
