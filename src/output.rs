@@ -4,13 +4,20 @@
 //! thread that waits for its turn can be sent away: its line may no longer be wanted.
 
 use crate::large::put_away;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Maximum number and size of the lines that wait without a thread of their own.
+const MAX_QUEUED: usize = 10_000;
+const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
 
 pub(crate) struct Output {
     state: Mutex<State>,
     /// The writer is free, or `reconsider` was called.
     changed: Condvar,
+    /// A line was queued.
+    queued: Condvar,
 }
 
 struct State {
@@ -18,18 +25,26 @@ struct State {
     writer: Option<Box<dyn Write + Send>>,
     /// Threads that wait for their turn.
     waiting: usize,
+    /// Lines of threads that must not wait. They go before whatever else is written.
+    queue: VecDeque<Vec<u8>>,
+    queue_bytes: usize,
 }
 
 impl Output {
     pub(crate) fn new(writer: impl Write + Send + 'static) -> Output {
-        let state = State { writer: Some(Box::new(writer)), waiting: 0 };
-        Output { state: Mutex::new(state), changed: Condvar::new() }
+        let state = State {
+            writer: Some(Box::new(writer)),
+            waiting: 0,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+        };
+        Output { state: Mutex::new(state), changed: Condvar::new(), queued: Condvar::new() }
     }
 
     /// Writes the line, to which it adds the newline, as soon as no other thread writes; unless it is not wanted by then.
     ///
-    /// Blocks until the client has taken the line.
-    pub(crate) fn write(&self, mut line: Vec<u8>, is_wanted: impl Fn() -> bool) -> io::Result<()> {
+    /// Blocks until the client has taken the line. Returns how many queued lines were written before it.
+    pub(crate) fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> io::Result<usize> {
         let mut state = self.state();
         let writer = loop {
             // Looked at under the lock, at the last moment.
@@ -37,24 +52,68 @@ impl Output {
                 if state.writer.is_some() {
                     self.wake_next(&state);
                 }
-                return Ok(());
+                return Ok(0);
             }
             if let Some(writer) = state.writer.take() {
                 break writer;
             }
-            state.waiting += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting -= 1;
+            state = self.wait(state);
         };
+        self.write_with(state, writer, Some(line))
+    }
+
+    /// Queues a line for `write_queued`, or whatever is written before. False: there is no room. Never waits.
+    pub(crate) fn queue(&self, line: Vec<u8>) -> bool {
+        let mut state = self.state();
+        let bytes = state.queue_bytes + line.len();
+        if state.queue.len() == MAX_QUEUED || bytes > MAX_QUEUED_BYTES {
+            return false;
+        }
+        state.queue_bytes = bytes;
+        state.queue.push_back(line);
+        drop(state);
+        self.queued.notify_one();
+        true
+    }
+
+    /// Waits until lines are queued and no other thread writes, and writes them. Returns how many.
+    pub(crate) fn write_queued(&self) -> io::Result<usize> {
+        let mut state = self.state();
+        let writer = loop {
+            if state.queue.is_empty() {
+                if state.writer.is_some() {
+                    self.wake_next(&state);
+                }
+                state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if let Some(writer) = state.writer.take() {
+                break writer;
+            } else {
+                state = self.wait(state);
+            }
+        };
+        self.write_with(state, writer, None)
+    }
+
+    fn write_with(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        writer: Box<dyn Write + Send>,
+        line: Option<Vec<u8>>,
+    ) -> io::Result<usize> {
+        let queued = std::mem::take(&mut state.queue);
+        state.queue_bytes = 0;
         drop(state);
         let mut turn = Turn { output: self, writer: Some(writer) };
-        // One write a line, and no copy of a large one for the sake of a byte.
-        line.reserve_exact(1);
-        line.push(b'\n');
-        let written = turn.write(&line);
-        drop(turn);
-        put_away(line);
-        written
+        let count = queued.len();
+        queued.into_iter().chain(line).try_for_each(|line| turn.write(line))?;
+        Ok(count)
+    }
+
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
     }
 
     /// Lets the threads that wait look again whether their lines are wanted.
@@ -82,10 +141,14 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.write_all(line)?;
-        writer.flush()
+        // One write a line, and no copy of a large one for the sake of a byte.
+        line.reserve_exact(1);
+        line.push(b'\n');
+        let written = writer.write_all(&line).and_then(|()| writer.flush());
+        put_away(line);
+        written
     }
 }
 
@@ -118,6 +181,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn queued_lines_go_before_what_is_written_later() {
+        let (let_one, lets) = channel();
+        let (taken, lines) = channel();
+        let output = Output::new(Slow(lets, taken));
+        (0..6).for_each(|_| let_one.send(()).expect("it is kept"));
+        assert!(output.queue(b"a".to_vec()) && output.queue(b"b".to_vec()));
+        assert_eq!(output.write(b"c".to_vec(), || true).expect("it is written"), 2);
+        assert!(output.queue(b"d".to_vec()));
+        assert_eq!(output.write_queued().expect("it is written"), 1);
+        assert_eq!(lines.try_iter().collect::<Vec<_>>().concat(), b"a\nb\nc\nd\n");
+        assert!(!output.queue(vec![b'x'; MAX_QUEUED_BYTES + 1]));
     }
 
     #[test]

@@ -22,10 +22,10 @@ use crate::signing::BodyHash;
 use crate::standby::Standby;
 use crate::timer::Timer;
 use crate::workers::{Job, Workers};
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,10 +48,6 @@ const CLOSING_LIMIT: Duration = Duration::from_millis(600);
 /// The waits before a session that is owed is tried to be begun again.
 const FIRST_BEGIN: Duration = Duration::from_secs(2);
 const LONGEST_BEGIN: Duration = Duration::from_secs(60);
-
-/// Maximum number and size of the error lines of the reading thread that wait for stdout.
-const MAX_OWN_LINES: usize = 10_000;
-const MAX_OWN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why the proxy ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +74,6 @@ pub fn run(
     log: Log,
     (end, ends): (Sender<End>, &Receiver<End>),
 ) -> Result<End, Error> {
-    let (own_lines, lines_to_write) = sync_channel(MAX_OWN_LINES);
     let proxy = Arc::new(Proxy {
         signs_bodies: profiles.first().upstream().signs_bodies(),
         profiles,
@@ -86,8 +81,6 @@ pub fn run(
         max_message_bytes: options.max_message_bytes,
         get_stream: options.sse,
         output: Output::new(output),
-        own_lines,
-        own_bytes: AtomicUsize::new(0),
         lane: Mutex::new(Lane::new(options.max_in_flight, options.max_message_bytes)),
         workers: Workers::default(),
         standby: Standby::new(),
@@ -105,8 +98,7 @@ pub fn run(
         proxy.look_for_credentials();
     }
     let input = BufReader::with_capacity(INPUT_BUFFER_BYTES, input);
-    if !proxy.workers.run(proxy.writing(lines_to_write)) || !proxy.workers.run(proxy.reading(input))
-    {
+    if !proxy.workers.run(proxy.writing()) || !proxy.workers.run(proxy.reading(input)) {
         return Err(out_of_threads());
     }
 
@@ -136,10 +128,6 @@ struct Proxy {
     signs_bodies: bool,
     get_stream: GetStream,
     output: Output,
-    /// Lines of our own, for the thread that writes them: the thread that reads never waits for stdout.
-    own_lines: SyncSender<Vec<u8>>,
-    /// Their size.
-    own_bytes: AtomicUsize,
     lane: Mutex<Lane>,
     workers: Workers,
     standby: Standby<ClientInput>,
@@ -908,34 +896,37 @@ impl Proxy {
 
     /// Writes the line when stdout takes it, if it is still wanted then.
     fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> Result<(), Error> {
-        self.output.write(line, is_wanted).map_err(|error| {
-            let _ = self.end.send(End::OutputClosed);
-            Error::new(Kind::Cancelled, format!("stdout: {error}"))
-        })
+        self.is_written(self.output.write(line, is_wanted))
+    }
+
+    /// `written`: how many queued lines were.
+    fn is_written(&self, written: io::Result<usize>) -> Result<(), Error> {
+        match written {
+            Ok(queued) => {
+                (0..queued).for_each(|_| self.end_aside());
+                Ok(())
+            }
+            Err(error) => {
+                let _ = self.end.send(End::OutputClosed);
+                Err(Error::new(Kind::Cancelled, format!("stdout: {error}")))
+            }
+        }
     }
 
     /// Has a line of our own written. Never waits.
     fn say(&self, line: String) {
-        let bytes = line.len();
         self.lane().begin_aside();
-        let waiting = self.own_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if waiting > MAX_OWN_BYTES || self.own_lines.try_send(line.into_bytes()).is_err() {
-            self.own_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.log.error_once("an error line is left out: the client does not read its stdin");
+        if !self.output.queue(line.into_bytes()) {
+            self.log.error_once("an error line is left out: the client does not read stdout");
             self.end_aside();
         }
     }
 
-    /// Writes our own lines.
-    fn writing(self: &Arc<Self>, lines: Receiver<Vec<u8>>) -> Job {
+    /// Writes our own lines where nothing else is written.
+    fn writing(self: &Arc<Self>) -> Job {
         let proxy = Arc::clone(self);
         Job::new(move || {
-            for line in lines {
-                proxy.own_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-                // The end of the process is under way if it cannot be written.
-                let _ = proxy.write(line, || true);
-                proxy.end_aside();
-            }
+            while proxy.is_written(proxy.output.write_queued()).is_ok() {}
             None
         })
     }
