@@ -10,13 +10,13 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The server answered with something that is not an answer.
-    BadAnswer,
+    InvalidResponse,
     /// The client took its request back, or the process is ending.
     Cancelled,
     /// There are no usable AWS credentials.
     Credentials,
     /// The user of the command line does not allow it.
-    Denied,
+    PolicyDenied,
     /// A bug of ours.
     Internal,
     /// The client's message can be read in more than one way, or has no place for what must be written into it.
@@ -24,7 +24,7 @@ pub enum Kind {
     /// No source has AWS credentials, which is not the same as credentials that cannot be used.
     NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
-    Refused(u16),
+    HttpStatus(u16),
     /// A message or a queue is larger than its bound.
     TooLarge,
     /// A time limit passed.
@@ -39,13 +39,13 @@ impl Kind {
     /// The word that stands for the kind in a JSON-RPC error's `data.kind`.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::BadAnswer => "bad_answer",
+            Kind::InvalidResponse => "bad_answer",
             Kind::Cancelled => "cancelled",
             Kind::Credentials | Kind::NoCredentials => "credentials",
-            Kind::Denied => "denied",
+            Kind::PolicyDenied => "denied",
             Kind::Internal => "internal",
             Kind::InvalidRequest => "invalid_request",
-            Kind::Refused(_) => "refused",
+            Kind::HttpStatus(_) => "refused",
             Kind::TooLarge => "too_large",
             Kind::TimedOut => "timed_out",
             Kind::Unreachable => "unreachable",
@@ -134,7 +134,7 @@ impl Error {
         &self.message
     }
 
-    pub fn what_to_do(&self) -> Option<&str> {
+    pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref().or(self.advice)
     }
 
@@ -176,7 +176,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// What the system says of a failure, without its number, which says the same.
-pub fn words_of(error: &io::Error) -> String {
+pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
 }

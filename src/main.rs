@@ -1,21 +1,21 @@
 //! Start here: options and environment, the parts, the exit code.
 
+use sigv4_proxy::cli::{self, Command, Options, ProfileSettings};
 use sigv4_proxy::clock;
-use sigv4_proxy::conversation::Conversation;
-use sigv4_proxy::credentials::profile::Role;
+use sigv4_proxy::credentials::config::profile::Role;
 use sigv4_proxy::credentials::{self, CredentialCache, Settings};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::error::{Error, Kind, words_of};
-use sigv4_proxy::http::{CaBundle, Http, Limits, proxy_passwords};
+use sigv4_proxy::error::{Error, Kind, io_message};
+use sigv4_proxy::http::{CaBundle, HttpClient, Limits, proxy_passwords};
 use sigv4_proxy::log::{Format, Level, Log};
-use sigv4_proxy::options::{self, Command, Options, ProfileSettings};
-use sigv4_proxy::policy::Policy;
+use sigv4_proxy::mcp::tool_policy::Policy;
 use sigv4_proxy::process;
-use sigv4_proxy::profiles::Profiles;
-use sigv4_proxy::proxy::{self, End};
 use sigv4_proxy::redact::Redactor;
-use sigv4_proxy::upstream::Upstream;
+use sigv4_proxy::stdio::server::{self, End};
+use sigv4_proxy::streamable_http::exchange::Exchanger;
+use sigv4_proxy::streamable_http::profile_router::ProfileRouter;
+use sigv4_proxy::upstream::signed_client::SignedClient;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     add_secrets_of_environment(&redactor, &environment);
     let arguments = std::env::args_os().skip(1);
     let profile = |flag: Option<&str>| profile_settings(&environment, flag);
-    match options::parse(arguments, &environment, profile) {
+    match cli::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, mut problems, as_json }) => {
@@ -89,7 +89,7 @@ fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> Res
     for note in &options.notes {
         log.debug(note);
     }
-    for name in &options.without_meaning {
+    for name in &options.ignored {
         log.info(format_args!("{name} means nothing here and is left out"));
     }
     let ca_bundle = read_ca_bundle(options)?;
@@ -128,8 +128,8 @@ fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> Res
     ));
     log.info("Proxy is ready to accept MCP protocol messages");
     let conversations = others.iter().map(|(name, other, _)| (name.clone(), Arc::clone(other)));
-    let profiles = Profiles::new(Policy::new(options), conversation, conversations.collect());
-    let ran = proxy::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
+    let profiles = ProfileRouter::new(Policy::new(options), conversation, conversations.collect());
+    let ran = server::run(stdin(), stdout(), profiles, options, log.clone(), (end, &ends));
     let credentials: Vec<_> =
         others.iter().map(|(.., credentials)| credentials).chain([&credentials]).collect();
     end_searches(&credentials);
@@ -150,7 +150,7 @@ fn end_searches(credentials: &[&CredentialCache]) {
 
 fn no_log_file(options: &Options, error: &io::Error) -> Error {
     let path = options.log_file.clone().unwrap_or_default();
-    let (named_by, path, why) = (&options.origins.log_file, path.display(), words_of(error));
+    let (named_by, path, why) = (&options.origins.log_file, path.display(), io_message(error));
     Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
         match error.kind() {
             io::ErrorKind::NotFound => "name a file in a folder that exists",
@@ -166,7 +166,7 @@ fn unknown_profiles(options: &Options, environment: &Environment) -> Vec<Error> 
     let unknown = names.map(|names| credentials::unknown_profiles(environment, names));
     let problem = |unknown: Error| {
         let error = Error::new(Kind::Usage, unknown.message()).context("configuration error");
-        error.hint(unknown.what_to_do().unwrap_or("leave it out, or write it as in these files"))
+        error.hint(unknown.hint_text().unwrap_or("leave it out, or write it as in these files"))
     };
     unknown.into_iter().flatten().map(problem).collect()
 }
@@ -184,27 +184,27 @@ fn profile_settings(
     })
 }
 
-fn http(options: &Options, ca_bundle: &CaBundle, environment: &Environment) -> Http {
+fn http(options: &Options, ca_bundle: &CaBundle, environment: &Environment) -> HttpClient {
     let limits = Limits {
         connect: options.connect_timeout,
         read: options.read_timeout,
         write: options.write_timeout,
     };
-    Http::new(&options.endpoint, limits, ca_bundle, environment)
+    HttpClient::new(&options.endpoint, limits, ca_bundle, environment)
 }
 
 /// What a session is made of.
 fn parts(
     options: &Options,
-    http: Arc<Http>,
+    http: Arc<HttpClient>,
     ca_bundle: CaBundle,
     environment: Environment,
     log: Log,
-) -> (Conversation, CredentialCache) {
+) -> (Exchanger, CredentialCache) {
     let settings = settings(options, ca_bundle, log.redactor().clone());
     let credentials = CredentialCache::new(environment, settings, clock::now());
-    let upstream = Upstream::new(options, http, credentials.clone(), log.clone());
-    (Conversation::new(options, upstream, log), credentials)
+    let upstream = SignedClient::new(options, http, credentials.clone(), log.clone());
+    (Exchanger::new(options, upstream, log), credentials)
 }
 
 fn read_ca_bundle(options: &Options) -> Result<CaBundle, Error> {

@@ -1,5 +1,6 @@
 //! `CredentialCache`: the current credentials, when to ask for newer ones, and one asking for all callers.
 
+use crate::credentials::sources::sts::CallerIdentity;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::call::Network;
-use super::chain::{Chain, Notes, Progress};
-use super::files::Watch;
-use super::{CallerIdentity, Credentials, Settings, Source, expiry};
+use crate::aws::clock_skew::ClockSkew;
+use crate::credentials::chain::{Chain, Diagnostics, Progress};
+use crate::credentials::expiry;
+use crate::credentials::sources::request::Network;
+use crate::credentials::types::{Credentials, Settings, Source};
+use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::Cancel;
-use crate::monitor::{Monitor, WaitError};
-use crate::skew::Skew;
+use crate::sync::cancel::Cancel;
+use crate::sync::monitor::{Monitor, WaitError};
 
 /// In this last moment callers wait for the newer ones.
 const LATE: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ struct Shared {
     any_warnings: AtomicBool,
     /// How far the clock here is from that of AWS, as the services that give credentials say. Whether credentials have
     /// expired is judged by their time; pauses are measured here.
-    skew: Arc<Skew>,
+    skew: Arc<ClockSkew>,
     cancel: Arc<Cancel>,
 }
 
@@ -56,7 +58,7 @@ struct State {
     /// The last good answer, unless it was rejected since.
     held: Option<Arc<Credentials>>,
     /// When to ask for newer ones.
-    due: Option<OffsetDateTime>,
+    refresh_at: Option<OffsetDateTime>,
     /// The last attempt's error, if it failed and left nothing, and until when it is the answer.
     failure: Option<(Error, OffsetDateTime)>,
     /// How many attempts failed in a row while the old credentials lasted.
@@ -78,7 +80,7 @@ struct State {
 enum Next {
     Use(Arc<Credentials>),
     UseAndAskAhead(Arc<Credentials>),
-    Ask { anew: bool },
+    Ask { force: bool },
     Fail(Error),
 }
 
@@ -92,7 +94,7 @@ struct Lease {
 /// settles as a failure, so that no caller waits for it.
 struct Asking {
     lease: Lease,
-    anew: bool,
+    force: bool,
     now: OffsetDateTime,
     is_settled: bool,
 }
@@ -104,7 +106,7 @@ impl CredentialCache {
         settings: Settings,
         started: OffsetDateTime,
     ) -> CredentialCache {
-        let (cancel, skew) = (Cancel::new(), Arc::<Skew>::default());
+        let (cancel, skew) = (Cancel::new(), Arc::<ClockSkew>::default());
         let progress = Progress::default();
         let network = Network {
             ca_bundle: settings.ca_bundle.clone(),
@@ -144,10 +146,10 @@ impl CredentialCache {
                 self.shared.ask(chain, false, now);
                 Ok(held)
             }
-            Next::Ask { anew } => {
+            Next::Ask { force } => {
                 let turn = state.turn;
                 drop(state);
-                self.shared.wait(turn, anew, now, deadline, cancel)
+                self.shared.wait(turn, force, now, deadline, cancel)
             }
             Next::Fail(error) => Err(error),
         }
@@ -160,7 +162,7 @@ impl CredentialCache {
 
     /// After a refusal that blames the key: forgets exactly this one, so that the next call looks again. At
     /// most once in 30 seconds.
-    pub fn reject(&self, bad: &Arc<Credentials>, now: OffsetDateTime) {
+    pub fn invalidate(&self, bad: &Arc<Credentials>, now: OffsetDateTime) {
         let mut state = self.shared.state.lock();
         let is_soon = state
             .rejected_at
@@ -226,7 +228,7 @@ impl Shared {
     fn wait(
         self: &Arc<Self>,
         turn: u64,
-        anew: bool,
+        force: bool,
         now: OffsetDateTime,
         deadline: Option<Instant>,
         cancel: &Cancel,
@@ -250,12 +252,12 @@ impl Shared {
                 if self.cancel.is_cancelled() {
                     return Some(Found::Result(Err(ending())));
                 }
-                let anew = anew || state.is_rejected;
-                state.chain.take().map(|chain| Found::Idle(chain, anew))
+                let force = force || state.is_rejected;
+                state.chain.take().map(|chain| Found::Idle(chain, force))
             });
             match found {
                 Ok(Found::Result(result)) => return result,
-                Ok(Found::Idle(chain, anew)) => self.ask(Some(chain), anew, now),
+                Ok(Found::Idle(chain, force)) => self.ask(Some(chain), force, now),
                 Err(WaitError::Cancelled) => {
                     return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
                 }
@@ -265,12 +267,12 @@ impl Shared {
     }
 
     /// Asks the sources on a thread of its own, if nobody does.
-    fn ask(self: &Arc<Self>, chain: Option<Box<Chain>>, anew: bool, now: OffsetDateTime) {
+    fn ask(self: &Arc<Self>, chain: Option<Box<Chain>>, force: bool, now: OffsetDateTime) {
         if chain.is_none() {
             return;
         }
         let lease = Lease { shared: Arc::clone(self), chain };
-        let asking = Asking { lease, anew, now, is_settled: false };
+        let asking = Asking { lease, force, now, is_settled: false };
         // Without a thread it is dropped, and thereby settled.
         let _ = thread::Builder::new().name("credentials".to_owned()).spawn(|| asking.run());
     }
@@ -306,16 +308,16 @@ impl Drop for Lease {
 
 impl Asking {
     fn run(mut self) {
-        let mut notes = Notes::default();
+        let mut notes = Diagnostics::default();
         let began = Instant::now();
-        let found = self.lease.chain().resolve(self.anew, self.now, &mut notes);
+        let found = self.lease.chain().resolve(self.force, self.now, &mut notes);
         // In whole seconds, as all that is measured from here.
         self.now = expiry::after(self.now, Duration::from_secs(began.elapsed().as_secs()));
         self.settle(found, notes);
     }
 
     /// The chain is still away, so callers see the outcome before they could have it asked again.
-    fn settle(&mut self, found: Result<Credentials, Error>, notes: Notes) {
+    fn settle(&mut self, found: Result<Credentials, Error>, notes: Diagnostics) {
         self.is_settled = true;
         let shared = &self.lease.shared;
         shared.state.update(|state| {
@@ -339,7 +341,7 @@ impl Drop for Asking {
         };
         // What changed in the files is still to be read.
         let watch = std::mem::take(&mut self.lease.shared.state.lock().watch);
-        self.settle(Err(error), Notes { watch, ..Notes::default() });
+        self.settle(Err(error), Diagnostics { watch, ..Diagnostics::default() });
     }
 }
 
@@ -351,22 +353,22 @@ impl State {
     /// `now` is the time here, `there` that of AWS.
     fn next(&mut self, now: OffsetDateTime, there: OffsetDateTime) -> Next {
         if self.is_rejected {
-            return Next::Ask { anew: true };
+            return Next::Ask { force: true };
         }
         if !self.depends_on_nothing() && !self.watch.is_unchanged(now) {
-            return Next::Ask { anew: true };
+            return Next::Ask { force: true };
         }
         let Some(held) = self.held.as_ref().filter(|held| is_valid(held, there)) else {
             return match &self.failure {
                 Some((error, until)) if now < *until => Next::Fail(error.clone()),
-                _ => Next::Ask { anew: false },
+                _ => Next::Ask { force: false },
             };
         };
-        if self.due.is_none_or(|due| now < due) {
+        if self.refresh_at.is_none_or(|refresh_at| now < refresh_at) {
             return Next::Use(Arc::clone(held));
         }
         if held.expires.is_some_and(|expires| expiry::left(expires, there) <= LATE) {
-            return Next::Ask { anew: false };
+            return Next::Ask { force: false };
         }
         // Whoever asks already asks for us.
         if self.chain.is_none() {
@@ -385,16 +387,16 @@ impl State {
     fn settle(
         &mut self,
         found: Result<Credentials, Error>,
-        notes: Notes,
+        notes: Diagnostics,
         now: OffsetDateTime,
         there: OffsetDateTime,
     ) {
-        let Notes { watch, mut warnings, passed_over, unreadable: _ } = notes;
+        let Diagnostics { watch, mut warnings, passed_over, unreadable: _ } = notes;
         let old = self.held.take().filter(|held| is_valid(held, there));
         let result = match (old, found) {
             (old, Ok(new)) => {
                 let left = new.expires.map(|expires| expiry::left(expires, there));
-                self.due = expiry::refresh_at(now, left);
+                self.refresh_at = expiry::refresh_at(now, left);
                 self.failures = 0;
                 Ok(old.filter(|old| **old == new).unwrap_or_else(|| Arc::new(new)))
             }
@@ -404,7 +406,7 @@ impl State {
                     "looking for credentials again failed, so the keys of {source} stay in use: {error}"
                 ));
                 let pause = (PAUSE * 2_u32.pow(self.failures.min(2))).min(LONGEST_PAUSE);
-                self.due = old.expires.map(|_| expiry::after(now, pause));
+                self.refresh_at = old.expires.map(|_| expiry::after(now, pause));
                 self.failures = self.failures.saturating_add(1);
                 Ok(old)
             }
@@ -440,7 +442,7 @@ mod tests {
         let mut settle = |warnings: &[&str]| {
             let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
             let error = Error::new(Kind::Credentials, "none");
-            let notes = Notes { warnings, ..Notes::default() };
+            let notes = Diagnostics { warnings, ..Diagnostics::default() };
             state.settle(Err(error), notes, NOW, NOW);
             std::mem::take(&mut state.warnings)
         };

@@ -10,37 +10,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::call::Network;
-use super::endpoints::{Endpoints, Service, is_region};
-use super::files::{self, Location, Watch};
-use super::profile::{Base, CredentialSource, Files, Plan, Profile, Role, Selection, WebIdentity};
-use super::sts::{CallerIdentity, Sts};
-use super::{
-    Credentials, Settings, Source, access_key, container, expiry, imds, login, process, sendable,
-    sso,
+use crate::credentials::config::profile::{
+    BaseProvider, CredentialSource, Files, Plan, Profile, Role, Selection, WebIdentity,
 };
+use crate::credentials::expiry;
+use crate::credentials::sources::container;
+use crate::credentials::sources::endpoints::{Endpoints, Service, is_region};
+use crate::credentials::sources::imds;
+use crate::credentials::sources::login;
+use crate::credentials::sources::process;
+use crate::credentials::sources::request::Network;
+use crate::credentials::sources::sso;
+use crate::credentials::sources::sts::{CallerIdentity, Sts};
+use crate::credentials::types::{Credentials, Settings, Source, access_key, sendable};
+use crate::credentials::watch::{self, Location, Watch};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 
 /// What asking brings up beside the answer.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Diagnostics {
     /// The files the answer depends on.
-    pub(super) watch: Watch,
+    pub(crate) watch: Watch,
     /// What a person should know although it works.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The sources that were not asked, in their order, and why.
-    pub(super) passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
     /// Why a file that may hold profiles is not read.
-    pub(super) unreadable: Option<Error>,
+    pub(crate) unreadable: Option<Error>,
 }
 
 /// The source that is being asked, for callers that do not wait for its answer. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Progress(Arc<Mutex<Option<String>>>);
+pub(crate) struct Progress(Arc<Mutex<Option<String>>>);
 
 impl Progress {
-    pub(super) fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         let source = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         source.unwrap_or_else(|| "AWS credentials".to_owned())
     }
@@ -52,7 +57,7 @@ impl Progress {
 }
 
 /// Asks the sources, and remembers what makes asking again cheaper.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     environment: Environment,
     settings: Settings,
     files: [Location; 2],
@@ -80,13 +85,13 @@ struct Walk<'a> {
 enum Start {
     Credentials(Credentials),
     WebIdentity(WebIdentity),
-    Profile(Base),
+    Profile(BaseProvider),
     Container,
     Instance,
 }
 
 impl Chain {
-    pub(super) fn new(
+    pub(crate) fn new(
         environment: Environment,
         settings: Settings,
         started: OffsetDateTime,
@@ -107,14 +112,14 @@ impl Chain {
         }
     }
 
-    /// Walks the chain from its beginning. `anew`: nothing of what was remembered counts any more.
-    pub(super) fn resolve(
+    /// Walks the chain from its beginning. `force`: nothing of what was remembered counts any more.
+    pub(crate) fn resolve(
         &mut self,
-        anew: bool,
+        force: bool,
         now: OffsetDateTime,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
-        if anew {
+        if force {
             self.steps.clear();
             self.sso_failure = None;
         }
@@ -147,12 +152,12 @@ impl Chain {
     }
 
     /// As whom AWS knows this key.
-    pub(super) fn caller_identity(
+    pub(crate) fn caller_identity(
         &mut self,
         credentials: &Credentials,
         now: OffsetDateTime,
     ) -> Result<CallerIdentity, Error> {
-        let files = read(&self.files, &mut Notes::default())?;
+        let files = read(&self.files, &mut Diagnostics::default())?;
         let selected = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files.profile(&selected)?;
         let allow_http = self.settings.allow_http;
@@ -162,8 +167,8 @@ impl Chain {
     }
 
     /// The region of this instance; for programs that have no other.
-    pub(super) fn region_of_instance(&mut self, now: OffsetDateTime) -> Option<String> {
-        let files = read(&self.files, &mut Notes::default()).ok()?;
+    pub(crate) fn region_of_instance(&mut self, now: OffsetDateTime) -> Option<String> {
+        let files = read(&self.files, &mut Diagnostics::default()).ok()?;
         let selected = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files.profile(&selected).ok()?;
         self.ask_region(profile.as_ref(), now)
@@ -177,7 +182,7 @@ impl Chain {
         self.region_of_instance.clone()
     }
 
-    fn start(&self, walk: &Walk<'_>, notes: &mut Notes) -> Result<(Start, Vec<Role>), Error> {
+    fn start(&self, walk: &Walk<'_>, notes: &mut Diagnostics) -> Result<(Start, Vec<Role>), Error> {
         if self.settings.profile.is_some() {
             notes.passed_over.push("environment: not looked at beside --profile".to_owned());
         } else {
@@ -228,10 +233,11 @@ impl Chain {
         start: Start,
         walk: &Walk<'_>,
         all: bool,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
         // Files and the environment cost nothing and are always current.
-        let is_cheap = matches!(start, Start::Credentials(_) | Start::Profile(Base::Keys { .. }));
+        let is_cheap =
+            matches!(start, Start::Credentials(_) | Start::Profile(BaseProvider::Keys { .. }));
         if !all
             && !is_cheap
             && let Some(found) = self.remembered(0, walk.now)
@@ -249,21 +255,23 @@ impl Chain {
         &mut self,
         start: Start,
         walk: &Walk<'_>,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
         match &start {
-            Start::WebIdentity(identity) | Start::Profile(Base::WebIdentity(identity)) => {
+            Start::WebIdentity(identity) | Start::Profile(BaseProvider::WebIdentity(identity)) => {
                 self.progress.asks(format_args!("STS (role {})", identity.role_arn));
             }
-            Start::Profile(Base::Process { profile, .. }) => {
+            Start::Profile(BaseProvider::Process { profile, .. }) => {
                 self.progress.asks(format_args!("credential_process of profile {profile:?}"));
             }
-            Start::Profile(Base::Sso(_)) => self.progress.asks("IAM Identity Center"),
-            Start::Profile(Base::Login { .. }) => self.progress.asks("AWS sign-in"),
+            Start::Profile(BaseProvider::Sso(_)) => self.progress.asks("IAM Identity Center"),
+            Start::Profile(BaseProvider::Login { .. }) => self.progress.asks("AWS sign-in"),
             Start::Container => self.progress.asks("the container credential endpoint"),
             Start::Instance => self.progress.asks("instance metadata (IMDS)"),
-            Start::Profile(Base::Elsewhere { source, .. }) => self.progress.asks(source.name()),
-            Start::Credentials(_) | Start::Profile(Base::Keys { .. }) => {}
+            Start::Profile(BaseProvider::NamedSource { source, .. }) => {
+                self.progress.asks(source.name());
+            }
+            Start::Credentials(_) | Start::Profile(BaseProvider::Keys { .. }) => {}
         }
         match start {
             Start::Credentials(found) => Ok(found),
@@ -279,21 +287,21 @@ impl Chain {
 
     fn ask_profile(
         &mut self,
-        base: Base,
+        base: BaseProvider,
         walk: &Walk<'_>,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
-        let Notes { watch, warnings, .. } = notes;
+        let Diagnostics { watch, warnings, .. } = notes;
         match base {
-            Base::Keys { key, account, profile, file } => {
+            BaseProvider::Keys { key, account, profile, file } => {
                 let source = Source::Profile { name: profile, file };
                 Ok(Credentials { key, expires: None, account, source })
             }
-            Base::WebIdentity(identity) => self.web_identity(&identity, walk),
-            Base::Process { command, profile } => {
+            BaseProvider::WebIdentity(identity) => self.web_identity(&identity, walk),
+            BaseProvider::Process { command, profile } => {
                 process::credentials(&command, &profile, &self.network)
             }
-            Base::Sso(sso) => sso::Question {
+            BaseProvider::Sso(sso) => sso::SsoProvider {
                 sso: &sso,
                 environment: &self.environment,
                 endpoints: &walk.endpoints,
@@ -301,9 +309,9 @@ impl Chain {
                 now: walk.now,
             }
             .credentials(&mut self.sso_failure, watch, warnings),
-            Base::Login { session, profile } => {
+            BaseProvider::Login { session, profile } => {
                 let region = self.region(walk);
-                login::Question {
+                login::SsoProvider {
                     session: &session,
                     profile: &profile,
                     region: region.as_deref(),
@@ -314,7 +322,7 @@ impl Chain {
                 }
                 .credentials(watch, warnings)
             }
-            Base::Elsewhere { source, profile } => {
+            BaseProvider::NamedSource { source, profile } => {
                 self.elsewhere(source, walk, notes).map_err(|error| {
                     let asked = format!("profile {profile:?}: credential_source {}", source.name());
                     error.context(asked)
@@ -327,7 +335,7 @@ impl Chain {
         &mut self,
         source: CredentialSource,
         walk: &Walk<'_>,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
         match source {
             CredentialSource::Environment => {
@@ -352,7 +360,7 @@ impl Chain {
     fn instance(
         &mut self,
         walk: &Walk<'_>,
-        notes: &mut Notes,
+        notes: &mut Diagnostics,
     ) -> Result<Credentials, imds::Failure> {
         let service = imds::Service::new(&self.environment, walk.profile.as_ref())?;
         self.imds.credentials(&service, &self.network, walk.now, &mut notes.warnings)
@@ -365,7 +373,7 @@ impl Chain {
         walk: &Walk<'_>,
     ) -> Result<Credentials, Error> {
         let path = self.environment.path(&identity.token_file.to_string_lossy());
-        let token = files::token(&path).map_err(|error| {
+        let token = watch::token(&path).map_err(|error| {
             let message = format!("web identity token {}: {error}", path.display());
             Error::new(Kind::Credentials, message)
         })?;
@@ -433,8 +441,8 @@ impl Chain {
     }
 
     fn remembered(&self, step: usize, now: OffsetDateTime) -> Option<Credentials> {
-        let (found, due) = self.steps.get(step)?;
-        due.is_none_or(|due| now < due).then(|| found.clone())
+        let (found, refresh_at) = self.steps.get(step)?;
+        refresh_at.is_none_or(|refresh_at| now < refresh_at).then(|| found.clone())
     }
 
     fn remember(&mut self, step: usize, found: &Credentials, now: OffsetDateTime) {
@@ -467,7 +475,7 @@ pub fn profile_setting(
     setting: &str,
 ) -> Result<Option<String>, Error> {
     let locations = [Location::config(environment), Location::credentials(environment)];
-    let mut notes = Notes::default();
+    let mut notes = Diagnostics::default();
     let files = read(&locations, &mut notes)?;
     notes.unreadable.map_or(Ok(()), Err)?;
     let selected = Selection::new(environment, profile);
@@ -479,7 +487,7 @@ pub fn profile_setting(
 /// credentials will tell.
 pub fn unknown_profiles(environment: &Environment, names: &[String]) -> Vec<Error> {
     let locations = [Location::config(environment), Location::credentials(environment)];
-    let mut notes = Notes::default();
+    let mut notes = Diagnostics::default();
     match read(&locations, &mut notes) {
         Ok(files) if notes.unreadable.is_none() => {
             let selected = names.iter().map(|name| Selection::new(environment, Some(name)));
@@ -490,9 +498,9 @@ pub fn unknown_profiles(environment: &Environment, names: &[String]) -> Vec<Erro
 }
 
 /// Both files; of one that cannot be read nothing, and a note.
-fn read(locations: &[Location; 2], notes: &mut Notes) -> Result<Files, Error> {
+fn read(locations: &[Location; 2], notes: &mut Diagnostics) -> Result<Files, Error> {
     let [config, credentials] = locations;
-    let Notes { watch, warnings, unreadable, .. } = notes;
+    let Diagnostics { watch, warnings, unreadable, .. } = notes;
     let mut bytes = |location: &Location| {
         location.read(watch, warnings).unwrap_or_else(|error| {
             unreadable.get_or_insert(error);
@@ -507,7 +515,7 @@ fn read(locations: &[Location; 2], notes: &mut Notes) -> Result<Files, Error> {
 fn environment_keys(
     environment: &Environment,
     now: OffsetDateTime,
-    notes: &mut Notes,
+    notes: &mut Diagnostics,
 ) -> Result<Option<Credentials>, Error> {
     let Some(id) = environment.get("AWS_ACCESS_KEY_ID") else { return Ok(None) };
     let Some(secret) = environment.get("AWS_SECRET_ACCESS_KEY") else {
@@ -586,7 +594,7 @@ mod tests {
 
     fn keys(pairs: &[(&str, &str)]) -> Result<Option<Credentials>, Error> {
         let environment = Environment::from_pairs(pairs.iter().copied());
-        environment_keys(&environment, NOW, &mut Notes::default())
+        environment_keys(&environment, NOW, &mut Diagnostics::default())
     }
 
     #[test]

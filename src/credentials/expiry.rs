@@ -21,7 +21,7 @@ const SPREAD: Duration = Duration::from_secs(60);
 const MIN_WAIT: Duration = Duration::from_secs(30);
 
 /// Reads RFC 3339, or with the `UTC` for `Z` that older tools of AWS write.
-pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
+pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
     let time = match text.strip_suffix("UTC") {
         Some(local) => OffsetDateTime::parse(&format!("{local}Z"), &Rfc3339),
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
 }
 
 /// Reads milliseconds since 1970.
-pub(super) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
+pub(crate) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
     let Value::Number(millis) = value else { return None };
     let is_future = millis.as_f64()? > 0.0;
     let seconds = match millis.as_i64() {
@@ -46,17 +46,17 @@ pub(super) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
 }
 
 /// How long it is from `now` to `expires`; zero when that has passed.
-pub(super) fn left(expires: OffsetDateTime, now: OffsetDateTime) -> Duration {
+pub(crate) fn left(expires: OffsetDateTime, now: OffsetDateTime) -> Duration {
     Duration::try_from(expires - now).unwrap_or_default()
 }
 
 /// The time when `wait` has passed since `time`.
-pub(super) fn after(time: OffsetDateTime, wait: Duration) -> OffsetDateTime {
+pub(crate) fn after(time: OffsetDateTime, wait: Duration) -> OffsetDateTime {
     time.saturating_add(time::Duration::try_from(wait).unwrap_or(time::Duration::MAX))
 }
 
 /// When to ask for newer credentials than those that are good for `left`; `None`: never.
-pub(super) fn refresh_at(now: OffsetDateTime, left: Option<Duration>) -> Option<OffsetDateTime> {
+pub(crate) fn refresh_at(now: OffsetDateTime, left: Option<Duration>) -> Option<OffsetDateTime> {
     let left = left?;
     let wait = match left.checked_sub(2 * EARLY) {
         Some(more) => more + EARLY + random::up_to(SPREAD),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Pass,
     /// It works, but something should be known or mended.
     Warn,
@@ -38,38 +38,38 @@ impl Verdict {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) check: Check,
-    pub(super) verdict: Verdict,
+pub(crate) struct Finding {
+    pub(crate) check: Check,
+    pub(crate) verdict: Verdict,
     /// In one line.
-    pub(super) found: String,
+    pub(crate) found: String,
     /// More of it, a line each.
-    pub(super) details: Vec<String>,
+    pub(crate) details: Vec<String>,
     /// Why it matters, where that is not what it is for the whole check.
-    pub(super) why: Option<&'static str>,
+    pub(crate) why: Option<&'static str>,
     /// The command or setting that mends it.
-    pub(super) mend: Option<String>,
+    pub(crate) mend: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn new(check: Check, verdict: Verdict, found: impl Into<String>) -> Finding {
+    pub(crate) fn new(check: Check, verdict: Verdict, found: impl Into<String>) -> Finding {
         Finding { check, verdict, found: found.into(), details: Vec::new(), why: None, mend: None }
     }
 
-    pub(super) fn of_error(check: Check, verdict: Verdict, error: &Error) -> Finding {
-        let mend = error.what_to_do().map(str::to_owned);
+    pub(crate) fn of_error(check: Check, verdict: Verdict, error: &Error) -> Finding {
+        let mend = error.hint_text().map(str::to_owned);
         Finding { mend, ..Finding::new(check, verdict, error.message()) }
     }
 
-    pub(super) fn details(self, details: Vec<String>) -> Finding {
+    pub(crate) fn details(self, details: Vec<String>) -> Finding {
         Finding { details, ..self }
     }
 
-    pub(super) fn mend(self, mend: impl Into<String>) -> Finding {
+    pub(crate) fn mend(self, mend: impl Into<String>) -> Finding {
         Finding { mend: Some(mend.into()), ..self }
     }
 
-    pub(super) fn why(self, why: &'static str) -> Finding {
+    pub(crate) fn why(self, why: &'static str) -> Finding {
         Finding { why: Some(why), ..self }
     }
 
@@ -85,7 +85,7 @@ impl Finding {
 
 /// What is looked at, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Check {
+pub(crate) enum Check {
     Configuration,
     Credentials,
     Identity,
@@ -101,7 +101,7 @@ pub(super) enum Check {
 }
 
 impl Check {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Check::Configuration => "configuration",
             Check::Credentials => "credentials",
@@ -136,7 +136,7 @@ impl Check {
 }
 
 /// Takes findings as they come.
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     out: &'a mut dyn Write,
     style: Style,
     redactor: &'a Redactor,
@@ -152,7 +152,7 @@ pub enum Style {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         out: &'a mut dyn Write,
         style: Style,
         redactor: &'a Redactor,
@@ -164,7 +164,7 @@ impl<'a> Report<'a> {
     }
 
     /// Everything that is told of a finding comes by here.
-    pub(super) fn add(&mut self, mut finding: Finding) -> io::Result<()> {
+    pub(crate) fn add(&mut self, mut finding: Finding) -> io::Result<()> {
         let details = finding.details.iter_mut();
         for text in details.chain([&mut finding.found]).chain(&mut finding.mend) {
             *text = self.redactor.safe(text);
@@ -196,7 +196,7 @@ impl<'a> Report<'a> {
     }
 
     /// Whether nothing failed.
-    pub(super) fn end(self) -> io::Result<bool> {
+    pub(crate) fn end(self) -> io::Result<bool> {
         let count = |verdict| self.findings.iter().filter(|f| f.verdict == verdict).count();
         let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
         if self.style == Style::Json {

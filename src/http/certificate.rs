@@ -5,14 +5,14 @@ use time::macros::format_description;
 
 /// Of one certificate; whatever cannot be read is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// The issuer's common name, or else its organisation.
-    pub(super) issuer: Option<String>,
-    pub(super) expires: Option<OffsetDateTime>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) expires: Option<OffsetDateTime>,
 }
 
 impl Certificate {
-    pub(super) fn read(der: &[u8]) -> Certificate {
+    pub(crate) fn read(der: &[u8]) -> Certificate {
         let Some((issuer, validity)) = issuer_and_validity(der) else {
             return Certificate::default();
         };

@@ -1,9 +1,9 @@
 //! `Pool`: the connections that are kept for the next request, which of them to trust, and how long they are kept.
 
-use super::cancel::Cancel;
-use super::connection::Connection;
-use super::locked;
-use super::watch::{Alarm, Watch};
+use crate::http::idle_sweep::{Alarm, Watch};
+use crate::http::wire::connection::Connection;
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 use std::io::{self, Read as _};
 use std::ptr;
 use std::sync::{Arc, Mutex, Weak};
@@ -21,7 +21,7 @@ const DISTRUST: Duration = Duration::from_secs(60);
 const MOST_IDLE: usize = 16;
 
 /// A connection is kept for so long; load balancers of AWS close theirs after 60 s.
-pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(50);
+pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(50);
 
 /// The time between two sweeps at least. What is busy is back before.
 const REST: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const LARGEST_REST: usize = 4096;
 /// It closes connections and sleeps.
 const STACK_BYTES: usize = 128 * 1024;
 
-pub(super) struct Pool {
+pub(crate) struct Pool {
     state: Arc<Mutex<State>>,
     /// False: every connection is for one request.
     keeps: bool,
@@ -61,7 +61,7 @@ struct Idle {
 }
 
 /// The body of a response whose status said everything.
-pub(super) struct Rest {
+pub(crate) struct Rest {
     body: BodyReader<'static>,
     left: usize,
 }
@@ -85,16 +85,16 @@ enum Sweeper {
 }
 
 impl Pool {
-    pub(super) fn new(keeps: bool) -> Pool {
+    pub(crate) fn new(keeps: bool) -> Pool {
         Pool { state: Arc::default(), keeps }
     }
 
     /// A kept connection, unless it may have been closed and that would do harm.
-    pub(super) fn take(&self, is_idempotent: bool) -> Option<Connection> {
+    pub(crate) fn take(&self, is_idempotent: bool) -> Option<Connection> {
         if !self.keeps {
             return None;
         }
-        let mut state = locked(&self.state);
+        let mut state = lock(&self.state);
         let state = &mut *state;
         if state.unfinished > 0 {
             state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
@@ -118,7 +118,7 @@ impl Pool {
     }
 
     /// `rest` is read as it comes, if it comes soon.
-    pub(super) fn put_back(&self, connection: Connection, rest: Option<Rest>) {
+    pub(crate) fn put_back(&self, connection: Connection, rest: Option<Rest>) {
         if !self.keeps || connection.socket().is_none() {
             return;
         }
@@ -127,7 +127,7 @@ impl Pool {
         if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
             return;
         }
-        let mut state = locked(&self.state);
+        let mut state = lock(&self.state);
         let mut given_up = None;
         if idle.rest.is_some() {
             given_up = state.oldest_unfinished();
@@ -140,13 +140,13 @@ impl Pool {
         drop(given_up);
         if matches!(sweeper, Sweeper::Absent) && self.start_sweeper().is_err() {
             // Without it nothing would ever be closed.
-            drop(locked(&self.state).end_sweeping());
+            drop(lock(&self.state).end_sweeping());
         }
     }
 
     /// A kept connection was dead, and that was seen too late.
-    pub(super) fn one_hung_up(&self) {
-        locked(&self.state).hung_up = Some(Instant::now());
+    pub(crate) fn one_hung_up(&self) {
+        lock(&self.state).hung_up = Some(Instant::now());
     }
 
     fn start_sweeper(&self) -> io::Result<()> {
@@ -157,7 +157,7 @@ impl Pool {
 }
 
 impl Rest {
-    pub(super) fn new(body: BodyReader<'static>) -> Rest {
+    pub(crate) fn new(body: BodyReader<'static>) -> Rest {
         Rest { body, left: LARGEST_REST }
     }
 }
@@ -248,7 +248,7 @@ fn sweep(pool: &Weak<Mutex<State>>) {
     loop {
         Cancel::default().sleep(REST);
         let Some(pool) = pool.upgrade() else { return };
-        let mut state = locked(&pool);
+        let mut state = lock(&pool);
         let old = state.take_old();
         let watch = match state.idle.first() {
             None => {

@@ -2,14 +2,14 @@
 //!
 //! Requests do not go this way; they take the same steps inside ureq.
 
-use super::certificate::Certificate;
-use super::resolver::{NotFound, look_up};
-use super::route::Route;
-use super::scarce::NotConnected;
-use super::tls::other;
-use super::{Http, broken};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::http::certificate::Certificate;
+use crate::http::client::{HttpClient, broken};
+use crate::http::proxy_route::Route;
+use crate::http::url::Endpoint;
+use crate::http::wire::resolver::{NotFound, look_up};
+use crate::http::wire::scarce::NotConnected;
+use crate::http::wire::tls::other;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
@@ -29,7 +29,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The way to one server.
 pub struct Probe<'a> {
-    http: &'a Http,
+    http: &'a HttpClient,
     host: String,
     port: u16,
     is_https: bool,
@@ -49,7 +49,7 @@ pub struct Handshake {
     pub is_public: bool,
 }
 
-impl Http {
+impl HttpClient {
     pub fn probe(&self, endpoint: &Endpoint) -> Probe<'_> {
         let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if endpoint.is_https() { 443 } else { 80 });
@@ -68,7 +68,7 @@ impl Probe<'_> {
         self.http.route.check()?;
         Ok(match &self.http.route {
             Route::Direct => "none: requests go straight to the server".to_owned(),
-            Route::Spared => "NO_PROXY names this host: requests go straight to it".to_owned(),
+            Route::Bypassed => "NO_PROXY names this host: requests go straight to it".to_owned(),
             Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
             Route::Through { proxy, .. } => {
                 let user = match (proxy.username(), proxy.password()) {
@@ -135,7 +135,7 @@ impl Probe<'_> {
         if !self.is_https {
             return Ok(None);
         }
-        let in_words = |error: ureq::Error| self.http.in_words(&error);
+        let in_words = |error: ureq::Error| self.http.to_error(&error);
         let name = ServerName::try_from(self.host.clone()).map_err(|e| in_words(other(e)))?;
         let config = self.http.tls.config().map_err(in_words)?;
         let mut connection =
@@ -149,7 +149,7 @@ impl Probe<'_> {
             cipher_suite: suite.map(|s| format!("{:?}", s.suite())).unwrap_or_default(),
             expires: read.first().and_then(|certificate| certificate.expires),
             issuers: read.into_iter().filter_map(|certificate| certificate.issuer).collect(),
-            is_public: super::tls::is_public(chain, &name),
+            is_public: crate::http::wire::tls::is_public(chain, &name),
         }))
     }
 

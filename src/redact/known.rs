@@ -1,7 +1,7 @@
 //! `Known`: the secrets, in the forms in which they are looked for, and the looking.
 
-use super::CUT;
-use super::unit::Unit;
+use crate::redact::redactor::CUT;
+use crate::redact::unit::Unit;
 use crate::signing::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -20,7 +20,7 @@ const MOST_SECRETS: usize = 512;
 
 /// All secrets, and a filter that most places of a text do not pass.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(crate) struct Known {
     secrets: VecDeque<Forms>,
     signatures: VecDeque<Forms>,
     /// A bit for each hash of a beginning.
@@ -51,7 +51,7 @@ impl Default for Known {
 }
 
 impl Known {
-    pub(super) fn add(&mut self, secret: &str) {
+    pub(crate) fn add(&mut self, secret: &str) {
         let known = self.secrets.iter().position(|forms| forms.secret.expose() == secret);
         let forms = match known.and_then(|at| self.secrets.remove(at)) {
             Some(forms) => forms,
@@ -67,7 +67,7 @@ impl Known {
         self.refresh();
     }
 
-    pub(super) fn add_signatures<'a>(
+    pub(crate) fn add_signatures<'a>(
         &mut self,
         signatures: impl Iterator<Item = &'a str>,
         most: usize,
@@ -92,7 +92,7 @@ impl Known {
     }
 
     /// `None` when there is no secret in it.
-    pub(super) fn without_secrets(&self, text: &str) -> Option<String> {
+    pub(crate) fn without_secrets(&self, text: &str) -> Option<String> {
         let mut safe = Copy::of(text);
         if !self.is_empty() {
             let mut at = 0;
@@ -107,7 +107,7 @@ impl Known {
     }
 
     /// The same for a JSON document, of which nothing but strings and numbers is looked into.
-    pub(super) fn json_without_secrets(&self, json: &str) -> Option<String> {
+    pub(crate) fn json_without_secrets(&self, json: &str) -> Option<String> {
         let mut safe = Copy::of(json);
         let bytes = json.as_bytes();
         let mut at = if self.is_empty() { json.len() } else { 0 };
@@ -386,7 +386,7 @@ fn string_end(json: &[u8], mut at: usize) -> usize {
 }
 
 /// What Basic authentication sends.
-pub(super) fn user_and_password(base64: &str) -> Option<(String, String)> {
+pub(crate) fn user_and_password(base64: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(base64).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))

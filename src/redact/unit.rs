@@ -11,22 +11,22 @@ const MAX_ENTITY_BYTES: usize = 8;
 
 /// A byte that stands for itself, or the bytes of a character that is escaped.
 #[derive(Clone, Copy)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     bytes: [u8; 4],
     length: usize,
     /// Where it ends in the text.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// It escapes nothing in any encoding.
     is_final: bool,
 }
 
 impl Unit {
     /// The unit that begins at `at`: `/` may stand there as `\/`, `\u002f`, `%2F`, `%252f`, `&#47;` and mixtures of these.
-    pub(super) fn at(text: &[u8], at: usize) -> Option<Unit> {
+    pub(crate) fn at(text: &[u8], at: usize) -> Option<Unit> {
         Unit::at_depth(text, at, DEPTH)
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 

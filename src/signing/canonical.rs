@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of keys. Works on bytes, since what is percent-encoded need not be UTF-8.
 
-use super::{Header, PathRule};
+use crate::signing::signer::{Header, UriEncoding};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::Range;
@@ -38,11 +38,11 @@ const UNSIGNED: [&str; 22] = [
 const HASH_LINE: usize = 1 + 64;
 
 /// The canonical path of `wire`, a path as it stands in the request line (without the query).
-pub fn path(wire: &str, rule: PathRule) -> String {
+pub fn path(wire: &str, rule: UriEncoding) -> String {
     match rule {
-        PathRule::AsSent if wire.is_empty() => "/".to_owned(),
-        PathRule::AsSent => wire.to_owned(),
-        PathRule::NormalizedAndEncodedAgain => percent_encode(normalized(wire).as_bytes(), b"/"),
+        UriEncoding::AsSent if wire.is_empty() => "/".to_owned(),
+        UriEncoding::AsSent => wire.to_owned(),
+        UriEncoding::NormalizedAndEncodedAgain => percent_encode(normalized(wire).as_bytes(), b"/"),
     }
 }
 
@@ -173,7 +173,7 @@ fn push_collapsed(text: &mut String, value: &str) {
 
 /// The string to sign of a canonical request. `date` is `YYYYMMDDTHHMMSSZ`.
 pub fn string_to_sign(algorithm: &str, date: &str, scope: &str, canonical_request: &str) -> String {
-    let hash = super::sha256_hex(canonical_request.as_bytes());
+    let hash = crate::signing::signer::sha256_hex(canonical_request.as_bytes());
     [algorithm, date, scope, &hash].join("\n")
 }
 
@@ -235,10 +235,10 @@ mod tests {
             ("/a+b*c@d:e(f)$g~h", "/a%2Bb%2Ac%40d%3Ae%28f%29%24g~h"),
             ("/../..", "/"),
         ] {
-            assert_eq!(path(wire, PathRule::NormalizedAndEncodedAgain), canonical, "{wire}");
+            assert_eq!(path(wire, UriEncoding::NormalizedAndEncodedAgain), canonical, "{wire}");
         }
-        assert_eq!(path("/a//b%2Fc/../d", PathRule::AsSent), "/a//b%2Fc/../d");
-        assert_eq!(path("", PathRule::AsSent), "/");
+        assert_eq!(path("/a//b%2Fc/../d", UriEncoding::AsSent), "/a//b%2Fc/../d");
+        assert_eq!(path("", UriEncoding::AsSent), "/");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! SigV4a: a P-256 key derived from the access key alone, and an ECDSA signature over the string to sign.
 
-use super::AccessKey;
+use crate::signing::secret::AccessKey;
 use hmac::{Hmac, KeyInit, Mac};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey as EcdsaKey};

@@ -6,7 +6,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::{v4, v4a};
 use sha2::{Digest, Sha256};
 use sigv4_proxy::signing::{
-    AccessKey, Algorithm, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target,
+    AccessKey, Algorithm, CanonicalTarget, Payload, PayloadSigning, Request, Secret, Signer,
+    UriEncoding,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,7 +34,8 @@ pub fn measure(rounds: usize) -> Vec<Row> {
                 secret: Secret::new(SECRET),
                 token: None,
             };
-            let target = Target::new(HOST, "/prod/mcp", "", PathRule::of_service("execute-api"));
+            let target =
+                CanonicalTarget::new(HOST, "/prod/mcp", "", UriEncoding::of_service("execute-api"));
             let kept = Signer::new(algorithm, "us-east-1", "execute-api");
             let now = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(22_000);
             let ours = || {
@@ -41,7 +43,7 @@ pub fn measure(rounds: usize) -> Vec<Row> {
                     method: "POST",
                     target: &target,
                     headers: &[("content-type", "application/json")],
-                    payload: &Payload::of(&body, PayloadRule::Hashed),
+                    payload: &Payload::of(&body, PayloadSigning::Hashed),
                 };
                 let fresh;
                 let signer = if is_cached {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::json;
-use sigv4_proxy::credentials::ini::{self, Dialect};
-use sigv4_proxy::credentials::profile::{Files, Selection};
+use sigv4_proxy::credentials::config::ini::{self, Dialect};
+use sigv4_proxy::credentials::config::profile::{Files, Selection};
 use sigv4_proxy::credentials::{CredentialCache, Credentials, Settings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::signing::Secret;
@@ -80,7 +80,7 @@ fn a_file_half_written_keeps_the_old_keys() {
     assert!(!warning.contains("hush"));
 
     // Once they are refused, there is nothing to fall back on.
-    cache.reject(&first, NOW);
+    cache.invalidate(&first, NOW);
     assert!(cache.get(NOW).unwrap_err().to_string().contains("line 1"));
 
     home.write_keys("AKIDMENDED");
@@ -105,13 +105,13 @@ fn only_the_rejected_credentials_are_forgotten() {
     home.write_keys("AKIDONE");
     let cache = home.cache();
     let first = cache.get(NOW).unwrap();
-    cache.reject(&first, NOW);
+    cache.invalidate(&first, NOW);
     let second = cache.get(NOW).unwrap();
     assert!(!Arc::ptr_eq(&first, &second));
     let later = NOW + Duration::from_secs(60);
-    cache.reject(&first, later);
+    cache.invalidate(&first, later);
     assert!(Arc::ptr_eq(&second, &cache.get(later).unwrap()), "the late rejection is not its");
-    cache.reject(&second, NOW + Duration::from_secs(29));
+    cache.invalidate(&second, NOW + Duration::from_secs(29));
     let same = cache.get(later).unwrap();
     assert!(Arc::ptr_eq(&second, &same), "not more often than every 30 seconds");
 }

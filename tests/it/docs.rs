@@ -1,7 +1,8 @@
 //! docs/configuration.md says what the program does: its tables are generated or checked here.
 
+use sigv4_proxy::aws::hostname;
+use sigv4_proxy::cli;
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::{inference, options};
 use std::path::{Path, PathBuf};
 
 const BEGIN: &str = "<!-- generated from the table of options; renew with: UPDATE_DOCS=1 cargo test --test it docs -->\n";
@@ -12,7 +13,7 @@ fn the_options_are_those_of_the_table() {
     let text = std::fs::read_to_string(page()).expect("docs/configuration.md is there");
     let (before, rest) = text.split_once(BEGIN).expect("the first marker is there");
     let (_, after) = rest.split_once(END).expect("the second marker is there");
-    let renewed = format!("{before}{BEGIN}\n{}\n{END}{after}", options::markdown());
+    let renewed = format!("{before}{BEGIN}\n{}\n{END}{after}", cli::markdown());
     if Environment::of_process().get("UPDATE_DOCS").is_some() {
         std::fs::write(page(), &renewed).expect("docs/configuration.md can be written");
         return;
@@ -26,7 +27,7 @@ fn the_options_are_those_of_the_table() {
 #[test]
 fn the_manual_page_is_that_of_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sigv4-proxy.1");
-    let page = options::man_page();
+    let page = cli::man_page();
     if Environment::of_process().get("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &page).expect("docs/sigv4-proxy.1 can be written");
     }
@@ -54,7 +55,7 @@ fn the_hosts_are_read_as_the_page_says() {
         if !host.contains('.') {
             continue;
         }
-        let told = inference::of_host(host);
+        let told = hostname::of_host(host);
         assert_eq!(told.service.as_deref().unwrap_or("nothing"), service, "{host}");
         assert_eq!(told.region.as_deref().unwrap_or("nothing"), region, "{host}");
         rows += 1;

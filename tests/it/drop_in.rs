@@ -1,8 +1,8 @@
 //! Command lines and environments of other proxies, taken as they are (docs/migrating.md).
 
+use sigv4_proxy::cli::{self, Command, GetStream, Options, ProfileSettings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::log::Level;
-use sigv4_proxy::options::{self, Command, GetStream, Options, ProfileSettings};
 use sigv4_proxy::signing::Algorithm;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const AWS_MCP: &str = "https://aws-mcp.us-east-1.api.aws/mcp";
 fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Options {
     let environment = Environment::from_pairs(environment.iter().copied());
     let arguments = arguments.iter().map(OsString::from);
-    match options::parse(arguments, &environment, |_| Ok(ProfileSettings::default())) {
+    match cli::parse(arguments, &environment, |_| Ok(ProfileSettings::default())) {
         Ok(Command::Run(options)) => *options,
         other => panic!("{other:?}"),
     }
@@ -131,7 +131,7 @@ const NPM: &[Case] = &[
             ("MCP_WARM_RETRY_DELAY", "10000"),
             ("MCP_WARM_TIMEOUT", "300000"),
         ],
-        |o| o.without_meaning.len() == 4,
+        |o| o.ignored.len() == 4,
     ),
     // aws-sigv4-mcp-proxy
     (&["--url", URL, "--service", "execute-api"], &[], |o| o.endpoint.to_string() == URL),
@@ -147,7 +147,7 @@ const NPM: &[Case] = &[
     ),
     (&[URL, "--no-server-stream"], &[], |o| o.sse == GetStream::Off),
     (&[URL, "--protocol-version", "2025-06-18", "--retry-empty-response"], &[], |o| {
-        o.without_meaning == ["--protocol-version", "--retry-empty-response"]
+        o.ignored == ["--protocol-version", "--retry-empty-response"]
     }),
 ];
 

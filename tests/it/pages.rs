@@ -1,8 +1,8 @@
 //! The pages for users: what they show is read by the program's own parser, and what they link to is there.
 
 use serde_json::Value;
+use sigv4_proxy::cli::{self, Command, ProfileSettings};
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::options::{self, Command, ProfileSettings};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 fn assert_accepted(words: &[String], page: &Path) {
     let environment = Environment::from_pairs([("ORDERS_KEY", "k"), ("SEARCH_KEY", "k")]);
     let arguments = words.iter().map(OsString::from);
-    let read = options::parse(arguments, &environment, |_| Ok(ProfileSettings::default()));
+    let read = cli::parse(arguments, &environment, |_| Ok(ProfileSettings::default()));
     match read {
         Ok(Command::Doctor { problems, .. }) => assert!(problems.is_empty(), "{problems:?}"),
         Ok(_) => {}
@@ -110,7 +110,7 @@ fn the_bundle_starts_the_program() {
         let environment =
             Environment::from_pairs(variables.map(|(name, value)| (name.clone(), filled(value))));
         let asked = |_: Option<&str>| Ok(ProfileSettings::default());
-        match options::parse(arguments.iter().map(OsString::from), &environment, asked) {
+        match cli::parse(arguments.iter().map(OsString::from), &environment, asked) {
             Ok(Command::Run(options)) => assert!(options.profiles.is_empty(), "{options:?}"),
             other => panic!("{other:?}"),
         }

@@ -29,7 +29,7 @@ fn what_is_signed_is_served_and_the_rest_is_told_why_not() {
     assert!(client.send(&fresh).starts_with("HTTP/1.1 200 "));
     let requests = server.requests();
     let verdicts: Vec<Verdict> = requests.iter().map(|request| request.verdict).collect();
-    let refused = Verdict::Refused("InvalidSignatureException");
+    let refused = Verdict::HttpStatus("InvalidSignatureException");
     assert_eq!(verdicts, [refused, Verdict::Verified, Verdict::Verified]);
     assert_eq!(requests[2].label(), "ping");
     assert_eq!(requests[2].request.body, stale.body);

@@ -6,7 +6,8 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::Value;
 use sigv4_proxy::signing::{
-    AccessKey, Algorithm, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target, v4, v4a,
+    AccessKey, Algorithm, CanonicalTarget, Payload, PayloadSigning, Request, Secret, Signer,
+    UriEncoding, v4, v4a,
 };
 use time::macros::datetime;
 
@@ -127,7 +128,7 @@ fn requests_on_which_signers_disagree_are_signed_as_decided() {
             check_vector(&vector);
             if let Some(wire) = vector["wire_url"].as_str() {
                 let endpoint =
-                    sigv4_proxy::endpoint::Endpoint::parse(vector["url"].as_str().expect("text"));
+                    sigv4_proxy::http::url::Endpoint::parse(vector["url"].as_str().expect("text"));
                 assert_eq!(endpoint.expect("a URL").to_string(), wire, "{id}");
             }
         }
@@ -137,8 +138,8 @@ fn requests_on_which_signers_disagree_are_signed_as_decided() {
 #[test]
 fn the_cached_key_follows_secret_and_day() {
     // One signer for two secrets and two days, each asked twice, must answer as four fresh signers do.
-    let target = Target::new("h", "/", "", PathRule::of_service("execute-api"));
-    let payload = Payload::of(b"", PayloadRule::Hashed);
+    let target = CanonicalTarget::new("h", "/", "", UriEncoding::of_service("execute-api"));
+    let payload = Payload::of(b"", PayloadSigning::Hashed);
     let request = Request { method: "GET", target: &target, headers: &[], payload: &payload };
     let key =
         |secret: &str| AccessKey { id: "AKID".into(), secret: Secret::new(secret), token: None };

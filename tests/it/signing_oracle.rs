@@ -6,9 +6,10 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use proptest::prelude::*;
-use sigv4_proxy::endpoint::Endpoint;
+use sigv4_proxy::http::url::Endpoint;
 use sigv4_proxy::signing::{
-    AccessKey, Algorithm, Header, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target,
+    AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Secret,
+    Signer, UriEncoding,
 };
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -65,14 +66,19 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn ours(case: &Case) -> (String, Endpoint) {
     let endpoint = Endpoint::parse(&case.url).expect("a URL");
-    let rule = PathRule::NormalizedAndEncodedAgain;
+    let rule = UriEncoding::NormalizedAndEncodedAgain;
     let headers: Vec<Header<'_>> =
         case.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let request = Request {
         method: case.method,
-        target: &Target::new(&endpoint.authority(), endpoint.path(), endpoint.query(), rule),
+        target: &CanonicalTarget::new(
+            &endpoint.authority(),
+            endpoint.path(),
+            endpoint.query(),
+            rule,
+        ),
         headers: &headers,
-        payload: &Payload::of(&case.body, PayloadRule::HashedInHeader),
+        payload: &Payload::of(&case.body, PayloadSigning::HashedInHeader),
     };
     let key = AccessKey {
         id: "AKIDEXAMPLE".into(),

@@ -4,7 +4,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::http::Request;
-use super::verify::{Refusal, refusal};
+use super::verify::{ErrorResponse, refusal};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -41,7 +41,7 @@ impl<'a> Authorization<'a> {
     pub fn parse(
         request: &'a Request,
         accepted: &[Algorithm],
-    ) -> Result<Authorization<'a>, Refusal> {
+    ) -> Result<Authorization<'a>, ErrorResponse> {
         let missing =
             || refusal("MissingAuthenticationTokenException", "Missing Authentication Token");
         let header = request.header("authorization").ok_or_else(missing)?;
@@ -97,7 +97,7 @@ fn check_signed_headers(
     request: &Request,
     signed: &[String],
     algorithm: Algorithm,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     if !signed.is_sorted_by(|a, b| a < b) || signed.iter().any(|name| *name != name.to_lowercase())
     {
         return Err(incomplete("SignedHeaders must be lower case, unique and sorted."));
@@ -129,7 +129,7 @@ fn check_signed_headers(
     }
 }
 
-fn date_of(request: &Request) -> Result<(&str, OffsetDateTime), Refusal> {
+fn date_of(request: &Request) -> Result<(&str, OffsetDateTime), ErrorResponse> {
     let mut dates = request.all("x-amz-date");
     let (Some(date), None) = (dates.next(), dates.next()) else {
         return Err(incomplete("'X-Amz-Date' must appear once."));
@@ -141,6 +141,6 @@ fn date_of(request: &Request) -> Result<(&str, OffsetDateTime), Refusal> {
     Ok((date, time.assume_utc()))
 }
 
-fn incomplete(message: impl Into<String>) -> Refusal {
+fn incomplete(message: impl Into<String>) -> ErrorResponse {
     refusal("IncompleteSignatureException", message)
 }

@@ -52,7 +52,7 @@ fn resolve(
             Source::Process { .. } => "process",
             Source::Container => "container",
             Source::Instance { .. } => "imds",
-            Source::Nobody => "none",
+            Source::Anonymous => "none",
         },
         "region": region.or_else(|| cache.region_of_instance(clock::now())),
     }))

@@ -155,7 +155,7 @@ fn refused(client: &mut Client<'_>) -> Outcome<()> {
     let told = answer["id"] == 1 && !message.is_empty();
     expect(told, "the client is answered with an error", &answer)?;
     expect(!answer.to_string().contains(WRONG_SECRET), "no secret is shown", &answer)?;
-    let wrong = Verdict::Refused("InvalidSignatureException");
+    let wrong = Verdict::HttpStatus("InvalidSignatureException");
     let refused = client.server.requests().iter().all(|request| request.verdict == wrong);
     expect(refused, "the server refuses every request", &answer)
 }

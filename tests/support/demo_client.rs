@@ -141,7 +141,7 @@ impl<'a> Client<'a> {
     fn show_request(&self, received: &Recorded) {
         let verdict = match received.verdict {
             Verdict::Verified => "yes".to_owned(),
-            Verdict::Refused(code) => format!("NO, refused with {code}"),
+            Verdict::HttpStatus(code) => format!("NO, refused with {code}"),
             Verdict::Unchecked => "not checked".to_owned(),
         };
         let authorization = received.header("authorization").unwrap_or("(none)");

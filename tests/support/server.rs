@@ -15,7 +15,7 @@ use time::macros::format_description;
 use super::authorization::Algorithm;
 use super::http::{Connection, Request, Response};
 use super::mcp::{Mcp, Message, Mode};
-use super::verify::{Expected, Key, Refusal, verify};
+use super::verify::{ErrorResponse, Expected, Key, verify};
 
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -68,7 +68,7 @@ pub struct Recorded {
 pub enum Verdict {
     Verified,
     /// By the AWS error code given.
-    Refused(&'static str),
+    HttpStatus(&'static str),
     /// [`ServerOptions::verify`] is off.
     Unchecked,
 }
@@ -284,7 +284,7 @@ impl Shared {
             let now = true_time() + self.clock_ahead;
             let refusal = self.refusal(&request, now);
             let verdict = match &refusal {
-                Some(refusal) => Verdict::Refused(refusal.code),
+                Some(refusal) => Verdict::HttpStatus(refusal.code),
                 None if self.verify => Verdict::Verified,
                 None => Verdict::Unchecked,
             };
@@ -294,7 +294,7 @@ impl Shared {
                 ("date".to_owned(), http_date(now)),
                 ("x-amzn-RequestId".to_owned(), format!("00000000-0000-4000-8000-{nth:012}")),
             ];
-            if let Some(Refusal { code, message }) = refusal {
+            if let Some(ErrorResponse { code, message }) = refusal {
                 connection.respond(&aws_error(403, code, &message))?;
             } else if !self.reply(&request, connection)? {
                 return Ok(());
@@ -303,7 +303,7 @@ impl Shared {
         Ok(())
     }
 
-    fn refusal(&self, request: &Request, now: OffsetDateTime) -> Option<Refusal> {
+    fn refusal(&self, request: &Request, now: OffsetDateTime) -> Option<ErrorResponse> {
         if !self.verify {
             return None;
         }

@@ -5,11 +5,11 @@
 //! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector wants other rules than the service's.
 
 use serde_json::{Value, json};
-use sigv4_proxy::endpoint::Endpoint;
 use sigv4_proxy::http;
+use sigv4_proxy::http::url::Endpoint;
 use sigv4_proxy::signing::{
-    AccessKey, Algorithm, Header, PathRule, Payload, PayloadRule, Request, Secret, Signed, Signer,
-    Target, v4a,
+    AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Secret,
+    Signed, Signer, UriEncoding, v4a,
 };
 use time::PrimitiveDateTime;
 use time::macros::format_description;
@@ -98,23 +98,27 @@ fn region(vector: &Value) -> Result<String, String> {
     }
 }
 
-fn target(vector: &Value, headers: &[Header<'_>], rule: PathRule) -> Result<Target, String> {
+fn target(
+    vector: &Value,
+    headers: &[Header<'_>],
+    rule: UriEncoding,
+) -> Result<CanonicalTarget, String> {
     if let Some(target) = vector["target"].as_str() {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        return Ok(Target::new(text(vector, "host")?, path, query, rule));
+        return Ok(CanonicalTarget::new(text(vector, "host")?, path, query, rule));
     }
     let endpoint = Endpoint::parse(text(vector, "url")?).map_err(|e| e.to_string())?;
     let given_host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = given_host.map_or_else(|| endpoint.authority(), |(_, value)| (*value).to_owned());
-    Ok(Target::new(&host, endpoint.path(), endpoint.query(), rule))
+    Ok(CanonicalTarget::new(&host, endpoint.path(), endpoint.query(), rule))
 }
 
-fn path_rule(vector: &Value, service: &str) -> Result<PathRule, String> {
+fn path_rule(vector: &Value, service: &str) -> Result<UriEncoding, String> {
     let options = &vector["options"];
     match (options["normalize_path"].as_bool(), options["double_encode"].as_bool()) {
-        (None, None) => Ok(PathRule::of_service(service)),
-        (Some(true), Some(true)) => Ok(PathRule::NormalizedAndEncodedAgain),
-        (Some(false), Some(false)) => Ok(PathRule::AsSent),
+        (None, None) => Ok(UriEncoding::of_service(service)),
+        (Some(true), Some(true)) => Ok(UriEncoding::NormalizedAndEncodedAgain),
+        (Some(false), Some(false)) => Ok(UriEncoding::AsSent),
         _ => Err("no service normalises without encoding again, or the other way round".to_owned()),
     }
 }
@@ -129,10 +133,10 @@ fn payload(vector: &Value, service: &str, body: &[u8]) -> Result<Payload, String
         return Ok(Payload::with_hash(hash, in_header == Some(true)));
     }
     let rule = match (options["payload"].as_str(), in_header) {
-        (Some("unsigned"), _) => PayloadRule::Unsigned,
-        (_, Some(true)) => PayloadRule::HashedInHeader,
-        (Some("signed"), _) => PayloadRule::Hashed,
-        _ => PayloadRule::of_service(service),
+        (Some("unsigned"), _) => PayloadSigning::Unsigned,
+        (_, Some(true)) => PayloadSigning::HashedInHeader,
+        (Some("signed"), _) => PayloadSigning::Hashed,
+        _ => PayloadSigning::of_service(service),
     };
     Ok(Payload::of(body, rule))
 }

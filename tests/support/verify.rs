@@ -55,7 +55,7 @@ pub struct Expected {
 
 /// Why a request is refused, as AWS names and says it.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct ErrorResponse {
     pub code: &'static str,
     pub message: String,
 }
@@ -66,7 +66,7 @@ pub fn verify(
     keys: &[Key],
     expected: &Expected,
     now: OffsetDateTime,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let authorization = Authorization::parse(request, &expected.algorithms)?;
     let key = who(request, &authorization, keys)?;
     check_scope(request, &authorization, expected)?;
@@ -79,7 +79,7 @@ fn who<'a>(
     request: &Request,
     authorization: &Authorization<'_>,
     keys: &'a [Key],
-) -> Result<&'a Key, Refusal> {
+) -> Result<&'a Key, ErrorResponse> {
     let token = request.header("x-amz-security-token");
     keys.iter()
         .find(|key| key.id == authorization.key_id && key.token.as_deref() == token)
@@ -95,7 +95,7 @@ fn check_scope(
     request: &Request,
     authorization: &Authorization<'_>,
     expected: &Expected,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let Expected { service, region, .. } = expected;
     if !authorization.date.starts_with(authorization.scope_date)
         || authorization.scope_date.len() != 8
@@ -138,7 +138,7 @@ fn region_set_holds(set: &str, region: &str) -> bool {
     })
 }
 
-fn check_time(authorization: &Authorization<'_>, now: OffsetDateTime) -> Result<(), Refusal> {
+fn check_time(authorization: &Authorization<'_>, now: OffsetDateTime) -> Result<(), ErrorResponse> {
     let date = authorization.date;
     if authorization.time < now - WINDOW {
         return Err(invalid(format!(
@@ -157,7 +157,7 @@ fn check_time(authorization: &Authorization<'_>, now: OffsetDateTime) -> Result<
     Ok(())
 }
 
-fn check_body(request: &Request, authorization: &Authorization<'_>) -> Result<(), Refusal> {
+fn check_body(request: &Request, authorization: &Authorization<'_>) -> Result<(), ErrorResponse> {
     match (request.header("x-amz-content-sha256"), authorization.service) {
         (Some(UNSIGNED), VPC_LATTICE) => Ok(()),
         (_, VPC_LATTICE) => Err(invalid("x-amz-content-sha256 must be UNSIGNED-PAYLOAD")),
@@ -173,7 +173,7 @@ fn check_signature(
     request: &Request,
     authorization: &Authorization<'_>,
     key: &Key,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let payload = match authorization.service {
         VPC_LATTICE => UNSIGNED.to_owned(),
         _ => sha256_hex(&request.body),
@@ -252,10 +252,10 @@ fn basic(time: OffsetDateTime) -> String {
         .expect("all its parts are there")
 }
 
-pub fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { code, message: message.into() }
+pub fn refusal(code: &'static str, message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse { code, message: message.into() }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
+fn invalid(message: impl Into<String>) -> ErrorResponse {
     refusal("InvalidSignatureException", message)
 }

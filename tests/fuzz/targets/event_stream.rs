@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sigv4_proxy::error::{Error, Kind};
-use sigv4_proxy::event_stream::{Event, EventStream};
+use sigv4_proxy::http::event_stream::{Event, EventStream};
 use std::io::{self, Read};
 
 const MOST: usize = 256;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigv4_proxy::credentials::ini::{Dialect, parse};
+use sigv4_proxy::credentials::config::ini::{Dialect, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     for dialect in [Dialect::Config, Dialect::Credentials] {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigv4_proxy::message::Message;
-use sigv4_proxy::policy::Policy;
+use sigv4_proxy::mcp::message::Message;
+use sigv4_proxy::mcp::tool_policy::Policy;
 
 #[path = "../../support/readings.rs"]
 mod readings;

@@ -3,22 +3,22 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use sigv4_proxy::incoming::Incoming;
-use sigv4_proxy::message::{Message, one_line};
-use sigv4_proxy::tools::Tools;
+use sigv4_proxy::mcp::server_message::ServerMessage;
+use sigv4_proxy::mcp::message::{Message, one_line};
+use sigv4_proxy::mcp::tool_catalog::ToolCatalog;
 
 fuzz_target!(|message: &[u8]| {
     let request = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let request = Message::parse(request.to_vec()).expect("a request");
-    let incoming = Incoming::parse(message, request.ids());
+    let incoming = ServerMessage::parse(message, request.ids());
     if incoming.is_ok() {
         let text = str::from_utf8(message).expect("what is relayed is UTF-8");
         serde_json::from_str::<&RawValue>(text).expect("what is relayed is JSON");
     }
-    if let Ok(Incoming::Error { mended: Some(line), .. }) = incoming {
+    if let Ok(ServerMessage::Error { mended: Some(line), .. }) = incoming {
         serde_json::from_str::<&RawValue>(&line).expect("a mended error is JSON");
     }
-    let tools = Tools::default();
+    let tools = ToolCatalog::default();
     let page = tools.page(&request);
     if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), page).expect("it is not judged").changed {
         serde_json::from_str::<&RawValue>(&changed).expect("a shorter list is JSON");

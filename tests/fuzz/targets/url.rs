@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigv4_proxy::endpoint::Endpoint;
-use sigv4_proxy::inference;
+use sigv4_proxy::http::url::Endpoint;
+use sigv4_proxy::aws::hostname;
 
 fuzz_target!(|input: (&str, &str)| {
     let (typed, reference) = input;

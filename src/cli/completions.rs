@@ -1,0 +1,227 @@
+//! What shells and `man` know of the options, made from the table.
+
+use crate::cli::table::{Arity, CLOSING, Group, Key, Row, TABLE};
+use std::fmt::Write as _;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+impl Shell {
+    pub(crate) fn of(name: &str) -> Option<Shell> {
+        match name {
+            "bash" => Some(Shell::Bash),
+            "fish" => Some(Shell::Fish),
+            "zsh" => Some(Shell::Zsh),
+            _ => None,
+        }
+    }
+
+    /// The script that teaches this shell the options.
+    pub(crate) fn completions(self) -> String {
+        match self {
+            Shell::Bash => bash(),
+            Shell::Fish => fish(),
+            Shell::Zsh => zsh(),
+        }
+    }
+}
+
+/// What may stand behind a flag.
+enum Completed {
+    /// One of these words.
+    Words(Vec<&'static str>),
+    Files,
+    /// The name of an AWS profile.
+    Profiles,
+    Anything,
+}
+
+impl Completed {
+    /// `None` for a switch.
+    fn of(row: &Row) -> Option<Completed> {
+        let (Arity::Value(name) | Arity::Words(name)) = row.takes else {
+            return None;
+        };
+        Some(match name {
+            "FILE" => Completed::Files,
+            "PROFILE" => Completed::Profiles,
+            name if name.contains('|') => Completed::Words(name.split('|').collect()),
+            _ => Completed::Anything,
+        })
+    }
+}
+
+/// Names of profiles, one a line; for a shell.
+const PROFILES: &str = r"sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u";
+
+fn long_flags(row: &Row) -> impl Iterator<Item = String> {
+    row.flags.iter().filter(|flag| flag.len() > 1).map(|flag| format!("--{flag}"))
+}
+
+fn bash() -> String {
+    let mut cases = String::new();
+    for row in TABLE {
+        let flags: Vec<String> = long_flags(row).collect();
+        let reply = match Completed::of(row) {
+            None => continue,
+            Some(Completed::Words(words)) => format!("-W '{}'", words.join(" ")),
+            Some(Completed::Files) => "-f".to_owned(),
+            Some(Completed::Profiles) => format!("-W \"$({PROFILES})\""),
+            Some(Completed::Anything) => {
+                let _ = writeln!(cases, "        {}) return ;;", flags.join("|"));
+                continue;
+            }
+        };
+        let _ = writeln!(
+            cases,
+            "        {})\n            COMPREPLY=($(compgen {reply} -- \"$word\"))\n            return ;;",
+            flags.join("|")
+        );
+    }
+    let all: Vec<String> = TABLE.iter().flat_map(long_flags).collect();
+    format!(
+        "# bash completion of sigv4-proxy\n\
+         _sigv4_proxy() {{\n\
+         \x20   local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+         \x20   COMPREPLY=()\n\
+         \x20   case \"$before\" in\n\
+         \x20       completions)\n            COMPREPLY=($(compgen -W 'bash fish zsh' -- \"$word\"))\n            return ;;\n\
+         {cases}\
+         \x20   esac\n\
+         \x20   if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then\n\
+         \x20       COMPREPLY=($(compgen -W 'doctor completions' -- \"$word\"))\n\
+         \x20   else\n\
+         \x20       COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n\
+         \x20   fi\n\
+         }}\n\
+         complete -F _sigv4_proxy sigv4-proxy\n",
+        all.join(" ")
+    )
+}
+
+fn zsh() -> String {
+    let mut lines = String::new();
+    for row in TABLE {
+        let help = brief(row).replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]");
+        let help = help.replace(':', "\\:");
+        let repeatable = if matches!(row.takes, Arity::Words(_)) { "*" } else { "" };
+        for flag in long_flags(row) {
+            let value = match Completed::of(row) {
+                None => String::new(),
+                Some(Completed::Words(words)) => format!(":value:({})", words.join(" ")),
+                Some(Completed::Files) => ":file:_files".to_owned(),
+                Some(Completed::Profiles) => ":profile:_sigv4_proxy_profiles".to_owned(),
+                Some(Completed::Anything) => ":value: ".to_owned(),
+            };
+            let _ = writeln!(lines, "    '{repeatable}{flag}[{help}]{value}' \\");
+        }
+    }
+    format!(
+        "#compdef sigv4-proxy\n\
+         _sigv4_proxy_profiles() {{\n    compadd -- ${{(f)\"$({PROFILES})\"}}\n}}\n\
+         _arguments \\\n{lines}    '1:URL or ARN:(doctor completions)' \\\n    '2:URL or ARN:(bash fish zsh)'\n"
+    )
+}
+
+fn fish() -> String {
+    let mut text = String::from(
+        "# fish completion of sigv4-proxy\n\
+         complete -c sigv4-proxy -f\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Find out what is wrong'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a script for a shell'\n\
+         complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a 'bash fish zsh'\n",
+    );
+    for row in TABLE {
+        let value = match Completed::of(row) {
+            None => String::new(),
+            Some(Completed::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+            Some(Completed::Files) => " -r -F".to_owned(),
+            Some(Completed::Profiles) => {
+                format!(" -x -a '({})'", PROFILES.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
+            Some(Completed::Anything) => " -x".to_owned(),
+        };
+        let help = brief(row).replace('\\', "\\\\").replace('\'', "\\'");
+        for flag in row.flags {
+            let dash = if flag.len() > 1 { "-l" } else { "-s" };
+            let _ = writeln!(text, "complete -c sigv4-proxy {dash} {flag}{value} -d '{help}'");
+        }
+    }
+    text
+}
+
+/// The first sentence of what an option means.
+fn brief(row: &Row) -> &'static str {
+    let end = row.help.find(['.', ';']).unwrap_or(row.help.len());
+    &row.help[..end]
+}
+
+/// The manual page, in the language of `man`.
+pub(crate) fn man_page() -> String {
+    let mut text = String::from(
+        ".TH SIGV4-PROXY 1\n\
+         .SH NAME\n\
+         sigv4-proxy \\- sign the messages of an MCP client with AWS Signature Version 4 or 4A and relay them\n\
+         .SH SYNOPSIS\n\
+         .B sigv4-proxy\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
+         .B sigv4-proxy doctor\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
+         .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBzsh\\fR\n\
+         .SH DESCRIPTION\n\
+         An MCP server on stdin and stdout: each message is signed with your AWS credentials and sent to a remote MCP\n\
+         server guarded by IAM; what comes back is written to stdout. Programs that speak MCP start it themselves.\n.PP\n\
+         .B doctor\n\
+         looks at configuration, credentials, network and server, and says for each what is wrong and what mends it.\n\
+         It exits with 1 when something failed.\n\
+         .SH OPTIONS\n",
+    );
+    for group in Group::ALL {
+        let _ = writeln!(text, ".SS {}", group.title());
+        for row in TABLE.iter().filter(|row| row.group == group) {
+            let _ = writeln!(text, ".TP\n{}", spelling(row));
+            let mut facts = vec![roff(row.help)];
+            if !row.default.is_empty() {
+                facts.push(format!("Default: {}.", roff(row.default)));
+            }
+            if !row.environment.is_empty() {
+                facts.push(format!("Environment: {}.", row.environment.join(", ")));
+            }
+            let _ = writeln!(text, "{}", facts.join(" "));
+        }
+    }
+    let notes = CLOSING.split("\nExamples:\n").next().unwrap_or_default().trim();
+    let _ = write!(
+        text,
+        ".PP\n{}\n\
+         .SH EXIT STATUS\n\
+         0 when the client closed stdin or a signal asked for the end; 2 for a mistake in flags or environment; 1 for the rest.\n\
+         .SH SEE ALSO\n\
+         docs/configuration.md, docs/aws-credentials.md and docs/troubleshooting.md of the project.\n",
+        roff(notes)
+    );
+    text
+}
+
+fn spelling(row: &Row) -> String {
+    let dashed = |flag: &&str| {
+        let dashes = if flag.len() == 1 { "-" } else { "--" };
+        format!("\\fB{}\\fR", roff(&format!("{dashes}{flag}")))
+    };
+    let mut names: Vec<String> = row.flags.iter().map(dashed).collect();
+    if row.key == Key::TargetUrl {
+        names.insert(0, "\\fIURL\\fR|\\fIARN\\fR".to_owned());
+    }
+    let names = names.join(", ");
+    match row.takes {
+        Arity::Switch => names,
+        Arity::Value(name) => format!("{names} \\fI{}\\fR", roff(name)),
+        Arity::Words(name) => format!("{names} \\fI{}\\fR...", roff(name)),
+    }
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}

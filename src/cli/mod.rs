@@ -1,0 +1,21 @@
+//! Command line and environment → `Options`: typed, checked, complete.
+//!
+//! One table (`table`) drives parsing, `--help`, completions, the man page and docs/configuration.md. `args` splits the
+//! command line, `resolve` combines it with the environment and the AWS profile. All problems are reported at once, in the
+//! order of the table; a message never repeats a value that may be a secret.
+
+pub mod args;
+pub mod completions;
+pub mod duration;
+pub mod headers;
+pub mod options;
+pub mod resolve;
+pub mod table;
+pub mod target;
+pub mod values;
+
+pub use headers::Header;
+pub(crate) use options::WORKING_REGION;
+pub use options::{
+    Command, GetStream, Options, Origins, ProfileSettings, RoleToAssume, man_page, markdown, parse,
+};

@@ -1,0 +1,398 @@
+//! `Resolver`: each option from what was typed, the environment, the URL and the profile, whichever ranks first, checked.
+
+use crate::aws::hostname;
+use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::duration;
+use crate::cli::options::{
+    GetStream, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION, wrong,
+};
+use crate::cli::table::Key;
+use crate::cli::{headers, target, values};
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::http::url::Endpoint;
+use crate::signing::{Algorithm, PayloadSigning};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The AWS SDKs' variable for the regions of a `SigV4a` signature.
+const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
+
+/// What was typed on its way to `Options`.
+pub(crate) struct Resolver<'a> {
+    given: ParsedArgs<'a>,
+    environment: &'a Environment,
+    problems: Vec<(Key, Error)>,
+    /// A problem is known already of these.
+    in_doubt: Vec<Key>,
+    notes: Vec<String>,
+    origins: Origins,
+}
+
+impl<'a> Resolver<'a> {
+    /// Nothing is reported of the options `in_doubt`.
+    pub(crate) fn new(
+        given: ParsedArgs<'a>,
+        environment: &'a Environment,
+        in_doubt: Vec<Key>,
+    ) -> Self {
+        Resolver {
+            given,
+            environment,
+            problems: Vec::new(),
+            in_doubt,
+            notes: Vec::new(),
+            origins: Origins::default(),
+        }
+    }
+
+    /// All of them, and what is wrong with any, in the order of the table. What stands for a wrong value is good for nothing
+    /// but to go on.
+    pub(crate) fn options(
+        mut self,
+        profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
+    ) -> (Options, Vec<Error>) {
+        let allow_http = self.switch(Key::AllowHttp).unwrap_or(false);
+        let algorithm = self.algorithm();
+        let profiles = self.profiles();
+        let endpoint = self.endpoint(allow_http);
+        let inferred = hostname::of_host(endpoint.host());
+        // A host of AWS's without a region is in all of them.
+        let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
+        let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
+        let told_region = self.told_region(of_url, algorithm);
+        let told_bundle = self.given.value(Key::CaBundle).map(|value| (value.text, value.from));
+        let metadata = self.metadata();
+        let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
+            && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
+        let mut unread_profile = None;
+        let settings = if told_region.is_none()
+            || told_bundle.is_none()
+            || names_region
+            || (algorithm == Algorithm::V4a && self.given.flag(Key::Region).is_none())
+        {
+            profile(profiles.first().map(String::as_str)).unwrap_or_else(|error| {
+                unread_profile = Some(error);
+                ProfileSettings::default()
+            })
+        } else {
+            ProfileSettings::default()
+        };
+        let of_profile =
+            settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
+        let ca_bundle =
+            told_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
+        let working_region = names_region
+            .then(|| self.working_region(settings.region.as_deref(), inferred.region.as_deref()))
+            .flatten();
+        let told_region = match settings.region_set {
+            Some(text) if self.may_be_set_by_profile(algorithm) => {
+                Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })
+            }
+            _ => told_region,
+        };
+        let region = told_region.or_else(|| {
+            let text = settings.region.filter(|region| !region.trim().is_empty())?;
+            Some(Value { text, from: "the profile's region".to_owned() })
+        });
+        let is_told = region.is_some();
+        let region = self.region(region, algorithm);
+        if let Some(error) = unread_profile.filter(|_| !is_told) {
+            let what = format!("the profile is not read: {}", error.message());
+            let error_of_ours = Error::new(Kind::Usage, what).context("configuration error");
+            let hint = error.hint_text().unwrap_or("mend it, or set --region");
+            self.report(Key::Region, error_of_ours.hint(hint));
+        }
+        let service_is_inferred = self.given.value(Key::ServiceName).is_none();
+        let service = self.service(inferred.service.as_deref());
+        let unsigned_payload = self.unsigned_payload(&endpoint, &service);
+
+        let (headers, problems) = headers::read(&self.given, self.environment);
+        self.problems.extend(problems);
+
+        let options = Options {
+            endpoint,
+            region,
+            service,
+            service_is_inferred,
+            algorithm,
+            unsigned_payload,
+            skip_auth: self.switch(Key::SkipAuth).unwrap_or(false),
+            profiles,
+            profile_tools: self.words_or_default(Key::ProfileTools),
+            named_region: self.given.flag(Key::Region).map(|value| value.text),
+            role: self.role(),
+            headers,
+            metadata: metadata.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            working_region,
+            read_only: self.switch(Key::ReadOnly).unwrap_or(false),
+            allowed_tools: self.words(Key::AllowTool),
+            denied_tools: self.words(Key::DenyTool),
+            lazy: self.switch(Key::Lazy).unwrap_or(false),
+            names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
+            sse: match self.switch(Key::Sse) {
+                None => GetStream::Auto,
+                Some(false) => GetStream::Off,
+                Some(true) => GetStream::On,
+            },
+            timeout: self.limit(Key::Timeout),
+            tool_timeout: self.limit(Key::ToolTimeout),
+            connect_timeout: self.limit(Key::ConnectTimeout),
+            read_timeout: self.limit(Key::ReadTimeout),
+            write_timeout: self.limit(Key::WriteTimeout),
+            drain_timeout: self.limit(Key::DrainTimeout).unwrap_or_default(),
+            max_message_bytes: self.or_default(Key::MaxMessageBytes, values::size),
+            max_in_flight: self.or_default(Key::MaxInFlight, values::count),
+            retries: self.or_default(Key::Retries, values::retries),
+            ca_bundle,
+            allow_http,
+            log_level: self.or_default(Key::LogLevel, values::log_level),
+            log_file: self.log_file(),
+            log_format: self.or_default(Key::LogFormat, values::log_format),
+            notes: std::mem::take(&mut self.notes),
+            ignored: Vec::new(),
+            origins: std::mem::take(&mut self.origins),
+        };
+        self.problems.sort_by_key(|(key, _)| *key);
+        (options, self.problems.into_iter().map(|(_, error)| error).collect())
+    }
+
+    fn log_file(&mut self) -> Option<PathBuf> {
+        let Value { text, from } = self.given.value(Key::LogFile)?;
+        self.origins.log_file = from;
+        Some(self.environment.path(&text))
+    }
+
+    pub(crate) fn report(&mut self, key: Key, error: Error) {
+        if !self.in_doubt.contains(&key) {
+            self.problems.push((key, error));
+        }
+    }
+
+    fn endpoint(&mut self, allow_http: bool) -> Endpoint {
+        let qualifier = self.given.value(Key::Qualifier);
+        let Some(Value { text, from }) = self.given.value(Key::TargetUrl) else {
+            let mend = "set MCP_TARGET_URL or --target-url";
+            self.report(Key::TargetUrl, wrong("target URL is required", mend));
+            return Endpoint::unknown();
+        };
+        self.origins.endpoint = from;
+        if qualifier.is_some() && !(target::is_arn(&text) && text.contains(":runtime/")) {
+            let what = "--qualifier goes only with the ARN of a runtime";
+            let mend = "leave it out, or write ?qualifier=NAME into the URL";
+            self.report(Key::Qualifier, wrong(what, mend));
+        }
+        let qualifier =
+            qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
+        let endpoint = target::read(&text, &qualifier, allow_http).unwrap_or_else(|error| {
+            self.report(Key::TargetUrl, error);
+            target::placeholder(&text)
+        });
+        let (endpoint, note) = target::mended(endpoint);
+        self.notes.extend(note);
+        endpoint
+    }
+
+    /// The region by flag, URL or environment, in this order. With `SigV4a` a region set ranks before the URL.
+    fn told_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
+        let flag = self.given.flag(Key::Region);
+        if algorithm == Algorithm::V4a
+            && flag.is_none()
+            && let Some(set) = self.environment.get(REGION_SET)
+        {
+            return Some(Value { text: set.to_owned(), from: REGION_SET.to_owned() });
+        }
+        let variable = self.given.variable(Key::Region);
+        let Some(of_url) = of_url else { return flag.or(variable) };
+        let differs = |value: &Value| value.text != of_url;
+        if let Some(flag) = flag {
+            if differs(&flag) {
+                let note = format!("--region {} is used; the URL names {of_url}", flag.text);
+                self.notes.push(note);
+            }
+            return Some(flag);
+        }
+        if let Some(variable) = variable.filter(differs) {
+            let Value { text, from } = variable;
+            self.notes.push(format!("the URL's region {of_url} is used; {from} is {text}"));
+        }
+        Some(Value { text: of_url.to_owned(), from: "the URL's region".to_owned() })
+    }
+
+    /// `SigV4a`, and neither flag nor variable names a region set.
+    fn may_be_set_by_profile(&self, algorithm: Algorithm) -> bool {
+        algorithm == Algorithm::V4a
+            && self.given.flag(Key::Region).is_none()
+            && self.environment.get(REGION_SET).is_none()
+    }
+
+    fn metadata(&mut self) -> Vec<(String, String)> {
+        let mut metadata: Vec<(String, String)> = Vec::new();
+        for word in self.words(Key::Metadata) {
+            match word.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => {
+                    let name = name.trim();
+                    metadata.retain(|(earlier, _)| earlier != name);
+                    metadata.push((name.to_owned(), value.trim().to_owned()));
+                }
+                // The word is not repeated: it may be a secret.
+                _ => self.report(
+                    Key::Metadata,
+                    wrong("--metadata holds a word that is no NAME=VALUE", "write NAME=VALUE"),
+                ),
+            }
+        }
+        metadata
+    }
+
+    /// That of the profile, of the environment or of the URL. It need not be the one that is signed for.
+    fn working_region(&self, of_profile: Option<&str>, of_url: Option<&str>) -> Option<String> {
+        let variable = || self.given.variable(Key::Region).map(|value| value.text);
+        of_profile.map(str::to_owned).or_else(variable).or(of_url.map(str::to_owned))
+    }
+
+    fn words(&self, key: Key) -> Vec<String> {
+        self.given.flags(key).map(|value| value.text.clone()).collect()
+    }
+
+    fn words_or_default(&self, key: Key) -> Vec<String> {
+        let words = self.words(key);
+        if words.is_empty() {
+            return key.row().default.split(' ').map(str::to_owned).collect();
+        }
+        words
+    }
+
+    fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
+        let Some(Value { text, from }) = value else {
+            let mend = "set AWS_REGION or --region";
+            self.report(Key::Region, wrong("region is required", mend));
+            return String::new();
+        };
+        self.origins.region.clone_from(&from);
+        values::region(&text, algorithm).unwrap_or_else(|error| {
+            self.report(Key::Region, error.context(from).context("configuration error"));
+            String::new()
+        })
+    }
+
+    fn service(&mut self, of_url: Option<&str>) -> String {
+        let Some(Value { text, from }) = self.given.value(Key::ServiceName) else {
+            if let Some(service) = of_url {
+                "the URL".clone_into(&mut self.origins.service);
+                return service.to_owned();
+            }
+            let mend = "set AWS_SERVICE_NAME or --service-name";
+            self.report(Key::ServiceName, wrong("service name is required", mend));
+            return String::new();
+        };
+        self.origins.service.clone_from(&from);
+        if let Some(service) = of_url.filter(|service| *service != text) {
+            self.notes.push(format!("{from} {text} is used; the URL names the service {service}"));
+        }
+        if text == "iam" {
+            self.notes.push(
+                "the service name iam signs for IAM itself; API Gateway's is execute-api, a Lambda function's is lambda"
+                    .to_owned(),
+            );
+        }
+        values::service(&text).unwrap_or_else(|error| {
+            self.report(Key::ServiceName, error.context(from).context("configuration error"));
+            String::new()
+        })
+    }
+
+    fn algorithm(&mut self) -> Algorithm {
+        let Some(value) = self.given.value(Key::SigVersion) else { return Algorithm::V4 };
+        match value.text.to_ascii_lowercase().as_str() {
+            "v4" => Algorithm::V4,
+            "v4a" => Algorithm::V4a,
+            _ => {
+                let what = format!("unsupported signature version: {}", value.text);
+                let error = Error::new(Kind::Usage, what).hint("must be 'v4' or 'v4a'");
+                self.report(Key::SigVersion, error);
+                // The one that takes every region, so that the region is not blamed as well.
+                Algorithm::V4a
+            }
+        }
+    }
+
+    fn role(&mut self) -> Option<RoleToAssume> {
+        let arn = self.understood(Key::RoleArn, values::role_arn);
+        let external_id = self.understood(Key::ExternalId, values::external_id);
+        // The variable is also for web identities, so it is not amiss without a role here.
+        let needs_role = self.given.value(Key::RoleArn).is_none();
+        for (key, flag) in
+            [(Key::ExternalId, "--external-id"), (Key::RoleSessionName, "--role-session-name")]
+        {
+            if needs_role && self.given.flag(key).is_some() {
+                let what = format!("{flag} goes only with --role-arn");
+                self.report(key, wrong(&what, "add --role-arn, or set it in the profile"));
+            }
+        }
+        if needs_role {
+            return None;
+        }
+        let session_name = self.understood(Key::RoleSessionName, values::session_name);
+        Some(RoleToAssume { arn: arn?, external_id, session_name })
+    }
+
+    /// VPC Lattice verifies no other kind of signature. Without TLS nothing would guard the body.
+    fn unsigned_payload(&mut self, endpoint: &Endpoint, service: &str) -> bool {
+        let guarded = target::is_guarded(endpoint);
+        match self.switch(Key::UnsignedPayload) {
+            Some(true) if !guarded => {
+                let mend = "use an https URL, or leave it out";
+                self.report(Key::UnsignedPayload, wrong("--unsigned-payload needs https", mend));
+                false
+            }
+            Some(unsigned) => unsigned,
+            None => guarded && PayloadSigning::of_service(service) == PayloadSigning::Unsigned,
+        }
+    }
+
+    fn profiles(&self) -> Vec<String> {
+        let mut profiles: Vec<String> =
+            self.given.flags(Key::Profile).map(|value| value.text.clone()).collect();
+        if profiles.is_empty()
+            && let Some(Value { text, from }) = self.given.variable(Key::Profile)
+            // The other two are the credential chain's to read: there they rank below keys in the environment.
+            && from == "AWS_MCP_PROXY_PROFILES"
+        {
+            profiles = text.split_ascii_whitespace().map(str::to_owned).collect();
+        }
+        let mut seen = std::collections::HashSet::new();
+        profiles.retain(|profile| seen.insert(profile.clone()));
+        profiles
+    }
+
+    pub(crate) fn switch(&mut self, key: Key) -> Option<bool> {
+        self.understood(key, values::switch)
+    }
+
+    fn limit(&mut self, key: Key) -> Option<Duration> {
+        self.or_default(key, duration::parse)
+    }
+
+    /// The value that was given, else the default of the table; that one too if the value is no good.
+    fn or_default<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> T {
+        self.understood(key, read)
+            .unwrap_or_else(|| read(key.row().default).expect("the defaults of the table are good"))
+    }
+
+    fn understood<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> Option<T> {
+        let Value { text, from } = self.given.value(key)?;
+        match read(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.report(key, error.context(from).context("configuration error"));
+                None
+            }
+        }
+    }
+}
+
+/// AWS's own MCP servers work in a region that their callers name in `_meta`.
+fn is_of_aws_mcp(host: &str) -> bool {
+    host.ends_with(".api.aws")
+}

@@ -1,0 +1,616 @@
+//! The table of all options. It drives parsing, `--help` and docs/configuration.md; nothing else lists them.
+
+use std::fmt::Write as _;
+
+/// One option.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) key: Key,
+    /// Without dashes, the usual one first.
+    pub(crate) flags: &'static [&'static str],
+    /// Looked at in this order.
+    pub(crate) environment: &'static [&'static str],
+    pub(crate) takes: Arity,
+    pub(crate) default: &'static str,
+    pub(crate) group: Group,
+    pub(crate) help: &'static str,
+}
+
+/// What follows a flag; the text is the placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arity {
+    /// Nothing, or `=true` and `=false`; `--no-FLAG` is its opposite.
+    Switch,
+    /// One value; the last one counts.
+    Value(&'static str),
+    /// One value or several words; all count.
+    Words(&'static str),
+}
+
+/// Names a row. The order is the table's, and the one in which problems are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    TargetUrl,
+    Qualifier,
+    AllowHttp,
+    CaBundle,
+    Region,
+    ServiceName,
+    SigVersion,
+    UnsignedPayload,
+    SkipAuth,
+    Profile,
+    ProfileTools,
+    RoleArn,
+    ExternalId,
+    RoleSessionName,
+    Header,
+    Headers,
+    Metadata,
+    ReadOnly,
+    AllowTool,
+    DenyTool,
+    Lazy,
+    Sse,
+    MaxMessageBytes,
+    MaxInFlight,
+    Retries,
+    DisableTelemetry,
+    Timeout,
+    ToolTimeout,
+    ConnectTimeout,
+    ReadTimeout,
+    WriteTimeout,
+    DrainTimeout,
+    LogLevel,
+    LogFile,
+    LogFormat,
+    Json,
+    Help,
+    Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Server,
+    Signing,
+    Messages,
+    Limits,
+    Log,
+    Other,
+}
+
+impl Group {
+    pub(crate) const ALL: [Group; 6] =
+        [Group::Server, Group::Signing, Group::Messages, Group::Limits, Group::Log, Group::Other];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Group::Server => "Server",
+            Group::Signing => "Signing",
+            Group::Messages => "Messages",
+            Group::Limits => "Time limits",
+            Group::Log => "Log",
+            Group::Other => "Other",
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn row(self) -> &'static Row {
+        TABLE.iter().find(|row| row.key == self).expect("every key has its row; a test sees to it")
+    }
+}
+
+/// The text of `--help`, at most 80 columns wide.
+pub(crate) fn help() -> String {
+    let mut text = String::from(INTRODUCTION);
+    for group in Group::ALL {
+        let _ = write!(text, "\n{}:\n", group.title());
+        for row in TABLE.iter().filter(|row| row.group == group) {
+            let _ = writeln!(text, "  {}", spelling(row));
+            for line in wrapped(&remarks(row), 70) {
+                let _ = writeln!(text, "          {line}");
+            }
+        }
+    }
+    text + CLOSING
+}
+
+/// The tables of docs/configuration.md.
+pub(crate) fn markdown() -> String {
+    let mut text = String::new();
+    for group in Group::ALL {
+        let _ = write!(
+            text,
+            "### {}\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n",
+            group.title()
+        );
+        for row in TABLE.iter().filter(|row| row.group == group) {
+            let mut flags = code(row.flags.iter().map(|flag| format!("--{flag}")));
+            if row.key == Key::TargetUrl {
+                flags = format!("`URL` or `ARN` alone, {flags}");
+            }
+            let placeholder = match row.takes {
+                Arity::Switch => String::new(),
+                Arity::Value(name) => format!(" *{name}*"),
+                Arity::Words(name) => format!(" *{name}*…, repeatable"),
+            };
+            let environment = code(row.environment.iter().copied());
+            for cell in [&(flags + &placeholder), &environment, row.default, row.help] {
+                let cell = cell.replace('|', "\\|");
+                let gap = if cell.is_empty() { "" } else { " " };
+                let _ = write!(text, "|{gap}{cell} ");
+            }
+            text.push_str("|\n");
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn spelling(row: &Row) -> String {
+    let mut names: Vec<String> = row
+        .flags
+        .iter()
+        .map(|flag| if flag.len() == 1 { format!("-{flag}") } else { format!("--{flag}") })
+        .collect();
+    if row.key == Key::TargetUrl {
+        names.insert(0, "URL|ARN".to_owned());
+    }
+    let names = names.join(", ");
+    match row.takes {
+        Arity::Switch => names,
+        Arity::Value(name) => format!("{names} {name}"),
+        Arity::Words(name) => format!("{names} {name}..."),
+    }
+}
+
+fn remarks(row: &Row) -> String {
+    let mut facts = Vec::new();
+    if !row.default.is_empty() {
+        facts.push(format!("default: {}", row.default));
+    }
+    if !row.environment.is_empty() {
+        facts.push(format!("env: {}", row.environment.join(", ")));
+    }
+    if facts.is_empty() {
+        return row.help.to_owned();
+    }
+    format!("{} [{}]", row.help, facts.join("; "))
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
+    let names: Vec<String> = names
+        .map(|name| match name.as_ref() {
+            "--h" => "`-h`".to_owned(),
+            "--V" => "`-V`".to_owned(),
+            name => format!("`{name}`"),
+        })
+        .collect();
+    names.join(", ")
+}
+
+const INTRODUCTION: &str = "\
+Usage: sigv4-proxy [FLAGS] URL|ARN
+       sigv4-proxy doctor [FLAGS] URL|ARN       find out what is wrong
+       sigv4-proxy completions bash|fish|zsh    print a script for a shell
+
+An MCP server on stdin and stdout that signs each message with your AWS
+credentials and relays it to a remote MCP server guarded by IAM.
+";
+
+pub(crate) const CLOSING: &str = "
+Flags win over environment variables; a blank value counts as not given. Write
+--flag VALUE or --flag=VALUE, with one dash or two; a switch has an opposite,
+--no-FLAG. A length of time is 30s, 1m30s, 500ms or plain seconds; 0 is no
+limit. A size is plain bytes, 64K, 64MiB or 64MB.
+
+Examples:
+  sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp
+  sigv4-proxy --profile work \\
+      arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/agent-Ab1
+  sigv4-proxy --region eu-west-1 --service-name execute-api \\
+      --header 'X-Team: search' https://mcp.example.com/mcp
+";
+
+pub(crate) const TABLE: &[Row] = &[
+    Row {
+        key: Key::TargetUrl,
+        flags: &["target-url", "url", "runtime-arn"],
+        environment: &["MCP_TARGET_URL", "MCP_SERVER_URL"],
+        takes: Arity::Value("URL"),
+        default: "",
+        group: Group::Server,
+        help: "The MCP endpoint; required. The ARN of a Bedrock AgentCore runtime or gateway becomes its URL.",
+    },
+    Row {
+        key: Key::Qualifier,
+        flags: &["qualifier"],
+        environment: &[],
+        takes: Arity::Value("NAME"),
+        default: "DEFAULT",
+        group: Group::Server,
+        help: "The endpoint of an AgentCore runtime that is given by its ARN.",
+    },
+    Row {
+        key: Key::AllowHttp,
+        flags: &["allow-http"],
+        environment: &["MCP_ALLOW_HTTP"],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Server,
+        help: "Allow http:// to other hosts than this one. Messages and session tokens can then be read on the way.",
+    },
+    Row {
+        key: Key::CaBundle,
+        flags: &["ca-bundle"],
+        environment: &["AWS_CA_BUNDLE", "SSL_CERT_FILE"],
+        takes: Arity::Value("FILE"),
+        default: "the profile's ca_bundle",
+        group: Group::Server,
+        help: "A PEM file of certificate authorities to trust besides the built-in ones.",
+    },
+    Row {
+        key: Key::Region,
+        flags: &["region"],
+        environment: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+        takes: Arity::Value("REGION"),
+        default: "the profile's",
+        group: Group::Signing,
+        help: "The signing region; the URL's region ranks between flag and environment. With v4a a set: us-east-1,eu-west-1 or * for all; there AWS_SIGV4A_SIGNING_REGION_SET comes right behind the flag.",
+    },
+    Row {
+        key: Key::ServiceName,
+        flags: &["service-name", "service"],
+        environment: &["AWS_SERVICE_NAME", "AWS_SERVICE"],
+        takes: Arity::Value("NAME"),
+        default: "from the URL",
+        group: Group::Signing,
+        help: "The signing name of the service, such as execute-api, lambda or bedrock-agentcore.",
+    },
+    Row {
+        key: Key::SigVersion,
+        flags: &["sig-version"],
+        environment: &["AWS_SIG_VERSION"],
+        takes: Arity::Value("v4|v4a"),
+        default: "v4",
+        group: Group::Signing,
+        help: "The signature version; v4a is valid in several regions.",
+    },
+    Row {
+        key: Key::UnsignedPayload,
+        flags: &["unsigned-payload"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off; on for VPC Lattice",
+        group: Group::Signing,
+        help: "Leave the body out of the signature. TLS alone guards it then, so it needs https.",
+    },
+    Row {
+        key: Key::SkipAuth,
+        flags: &["skip-auth"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Signing,
+        help: "Where no source has credentials, send without a signature. Credentials that have expired are an error all the same.",
+    },
+    Row {
+        key: Key::Profile,
+        flags: &["profile"],
+        environment: &["AWS_MCP_PROXY_PROFILES", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
+        takes: Arity::Words("PROFILE"),
+        default: "default",
+        group: Group::Signing,
+        help: "The profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES holds names with blanks between. The other two variables rank below keys in the environment.",
+    },
+    Row {
+        key: Key::ProfileTools,
+        flags: &["profile-tools"],
+        environment: &[],
+        takes: Arity::Words("GLOB"),
+        default: "aws___call_aws aws___run_script aws___get_presigned_url aws___get_tasks aws___suggest_aws_commands",
+        group: Group::Signing,
+        help: "The tools that get the argument aws_profile when there are several profiles; '*' for all.",
+    },
+    Row {
+        key: Key::RoleArn,
+        flags: &["role-arn"],
+        environment: &[],
+        takes: Arity::Value("ARN"),
+        default: "",
+        group: Group::Signing,
+        help: "A role to assume with the credentials that were found, and to sign as.",
+    },
+    Row {
+        key: Key::ExternalId,
+        flags: &["external-id"],
+        environment: &[],
+        takes: Arity::Value("ID"),
+        default: "",
+        group: Group::Signing,
+        help: "The external ID that the trust policy of --role-arn asks for.",
+    },
+    Row {
+        key: Key::RoleSessionName,
+        flags: &["role-session-name"],
+        environment: &["AWS_ROLE_SESSION_NAME"],
+        takes: Arity::Value("NAME"),
+        default: "sigv4-proxy-TIME",
+        group: Group::Signing,
+        help: "How the session of --role-arn is called in CloudTrail. It stays the same while the process lives.",
+    },
+    Row {
+        key: Key::Header,
+        flags: &["header"],
+        environment: &[],
+        takes: Arity::Words("'NAME: VALUE'"),
+        default: "",
+        group: Group::Messages,
+        help: "A header to send and sign with every request; NAME=VALUE is the same. ${VARIABLE} in the value is replaced from the environment.",
+    },
+    Row {
+        key: Key::Headers,
+        flags: &["headers"],
+        environment: &["MCP_HEADERS"],
+        takes: Arity::Value("NAME=VALUE,..."),
+        default: "",
+        group: Group::Messages,
+        help: "Several headers at once, values without commas. A --header of the same name wins.",
+    },
+    Row {
+        key: Key::Metadata,
+        flags: &["metadata"],
+        environment: &[],
+        takes: Arity::Words("NAME=VALUE"),
+        default: "",
+        group: Group::Messages,
+        help: "Written into params._meta of every request, unless the client writes that name itself. AWS_REGION is added to it, and to what goes to hosts under api.aws, as the region to work in; AWS_REGION= leaves it out.",
+    },
+    Row {
+        key: Key::ReadOnly,
+        flags: &["read-only"],
+        environment: &["MCP_READ_ONLY"],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Offer and call only tools that the server marks with readOnlyHint.",
+    },
+    Row {
+        key: Key::AllowTool,
+        flags: &["allow-tool"],
+        environment: &[],
+        takes: Arity::Words("GLOB"),
+        default: "",
+        group: Group::Messages,
+        help: "Offer and call only tools whose names fit one of these; * is any text, ? any letter.",
+    },
+    Row {
+        key: Key::DenyTool,
+        flags: &["deny-tool", "ignore-tool"],
+        environment: &[],
+        takes: Arity::Words("GLOB"),
+        default: "",
+        group: Group::Messages,
+        help: "Neither offer nor call tools whose names fit one of these.",
+    },
+    Row {
+        key: Key::Lazy,
+        flags: &["lazy"],
+        environment: &["MCP_LAZY", "MCP_WARM"],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Answer initialize at once, without the server, and begin the session with the first request that needs it; then the client is told that the lists have changed.",
+    },
+    Row {
+        key: Key::Sse,
+        flags: &["sse", "no-sse", "server-stream"],
+        environment: &["MCP_ENABLE_SSE"],
+        takes: Arity::Switch,
+        default: "try once",
+        group: Group::Messages,
+        help: "Whether to hold a GET stream open for messages the server sends unasked.",
+    },
+    Row {
+        key: Key::MaxMessageBytes,
+        flags: &["max-message-bytes"],
+        environment: &["MCP_MAX_MESSAGE_BYTES"],
+        takes: Arity::Value("SIZE"),
+        default: "128MiB",
+        group: Group::Messages,
+        help: "The largest message, in either direction.",
+    },
+    Row {
+        key: Key::MaxInFlight,
+        flags: &["max-in-flight"],
+        environment: &[],
+        takes: Arity::Value("NUMBER"),
+        default: "256",
+        group: Group::Messages,
+        help: "How many requests may be under way at a time, 1 to 1024; more wait in order.",
+    },
+    Row {
+        key: Key::Retries,
+        flags: &["retries"],
+        environment: &["MCP_RETRIES"],
+        takes: Arity::Value("NUMBER"),
+        default: "3",
+        group: Group::Messages,
+        help: "Extra attempts where that is safe, 0 to 10: nothing was sent, the server asks to come later, or running it twice does no harm.",
+    },
+    Row {
+        key: Key::DisableTelemetry,
+        flags: &["disable-telemetry"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Leave the client's name out of the User-Agent. Nothing else tells of the client, and nothing is sent anywhere but to the server and AWS.",
+    },
+    Row {
+        key: Key::Timeout,
+        flags: &["timeout"],
+        environment: &["MCP_TIMEOUT"],
+        takes: Arity::Value("TIME"),
+        default: "1h",
+        group: Group::Limits,
+        help: "The whole of one request, until its answer is complete.",
+    },
+    Row {
+        key: Key::ToolTimeout,
+        flags: &["tool-timeout"],
+        environment: &[],
+        takes: Arity::Value("TIME"),
+        default: "0",
+        group: Group::Limits,
+        help: "The whole of one tools/call.",
+    },
+    Row {
+        key: Key::ConnectTimeout,
+        flags: &["connect-timeout"],
+        environment: &[],
+        takes: Arity::Value("TIME"),
+        default: "20s",
+        group: Group::Limits,
+        help: "Finding and reaching the server: DNS, TCP and TLS.",
+    },
+    Row {
+        key: Key::ReadTimeout,
+        flags: &["read-timeout"],
+        environment: &[],
+        takes: Arity::Value("TIME"),
+        default: "300s",
+        group: Group::Limits,
+        help: "Silence of the server while it owes an answer; any byte begins it anew.",
+    },
+    Row {
+        key: Key::WriteTimeout,
+        flags: &["write-timeout"],
+        environment: &[],
+        takes: Arity::Value("TIME"),
+        default: "60s",
+        group: Group::Limits,
+        help: "Sending one request.",
+    },
+    Row {
+        key: Key::DrainTimeout,
+        flags: &["drain-timeout"],
+        environment: &[],
+        takes: Arity::Value("TIME"),
+        default: "5s",
+        group: Group::Limits,
+        help: "How long requests under way may still be answered once stdin has ended; here 0 is not at all.",
+    },
+    Row {
+        key: Key::LogLevel,
+        flags: &["log-level"],
+        environment: &["MCP_LOG_LEVEL"],
+        takes: Arity::Value("debug|info|warn|error|silent"),
+        default: "info",
+        group: Group::Log,
+        help: "How much is said; DEBUG, INFO, WARNING, ERROR and CRITICAL are understood too.",
+    },
+    Row {
+        key: Key::LogFile,
+        flags: &["log-file"],
+        environment: &["MCP_LOG_FILE"],
+        takes: Arity::Value("FILE"),
+        default: "stderr",
+        group: Group::Log,
+        help: "Where the log is written: a regular file, made for its owner alone where there is none.",
+    },
+    Row {
+        key: Key::LogFormat,
+        flags: &["log-format"],
+        environment: &["MCP_LOG_FORMAT"],
+        takes: Arity::Value("text|json"),
+        default: "text",
+        group: Group::Log,
+        help: "How a log line is written.",
+    },
+    Row {
+        key: Key::Json,
+        flags: &["json"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Other,
+        help: "With doctor: print the findings as one JSON document.",
+    },
+    Row {
+        key: Key::Help,
+        flags: &["help", "h"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "",
+        group: Group::Other,
+        help: "Print this and leave.",
+    },
+    Row {
+        key: Key::Version,
+        flags: &["version", "V"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "",
+        group: Group::Other,
+        help: "Print the version and leave.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_stand_in_the_order_of_their_keys_and_groups() {
+        assert!(TABLE.is_sorted_by_key(|row| row.key));
+        assert!(
+            TABLE.is_sorted_by_key(|row| Group::ALL.iter().position(|group| *group == row.group))
+        );
+        assert_eq!(TABLE.len(), Key::Version as usize + 1, "every key has one row");
+    }
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let mut names: Vec<&str> =
+            TABLE.iter().flat_map(|row| row.flags.iter().chain(row.environment)).copied().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn help_fits_eighty_columns_and_names_everything() {
+        let help = help();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
+        }
+        for row in TABLE {
+            for name in row.flags.iter().chain(row.environment) {
+                assert!(help.contains(name), "{name}");
+            }
+        }
+        assert_eq!(help.matches("\n  sigv4-proxy ").count(), 3);
+    }
+}

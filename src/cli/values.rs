@@ -1,0 +1,311 @@
+//! Single values: switches, sizes, counts, regions, service names, the log's words. Pure text.
+
+use crate::error::{Error, Kind};
+use crate::log::{Format, Level};
+use crate::signing::Algorithm;
+
+pub(crate) fn switch(text: &str) -> Result<bool, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "on" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(bad(
+            format!("neither on nor off: {text}"),
+            "write true, yes, on, 1 or false, no, off, 0",
+        )),
+    }
+}
+
+/// Bytes. As in GNU's tools, `K` and `KiB` are 1024, `KB` is 1000.
+pub(crate) fn size(text: &str) -> Result<usize, Error> {
+    let mend = "write bytes, or a size such as 64K, 64MiB or 64MB; at least 1";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: usize = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "kb" => 1_000,
+        "m" | "mib" => 1 << 20,
+        "mb" => 1_000_000,
+        "g" | "gib" => 1 << 30,
+        "gb" => 1_000_000_000,
+        _ => return Err(bad(format!("not a size: {text}"), mend)),
+    };
+    if number.is_empty() {
+        return Err(bad(format!("not a size: {text}"), mend));
+    }
+    // No buffer can be larger than `isize::MAX`.
+    let most = isize::MAX.unsigned_abs();
+    match number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)) {
+        Some(0) => Err(bad(format!("nothing would fit: {text}"), mend)),
+        Some(bytes) if bytes <= most => Ok(bytes),
+        _ => Err(bad(format!("too large: {text}"), mend)),
+    }
+}
+
+/// How many at a time. The bound keeps a slip from starting a thread for each of a million requests.
+pub(crate) fn count(text: &str) -> Result<usize, Error> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(count) if digits && (1..=1024).contains(&count) => Ok(count),
+        _ => Err(bad(format!("not a number from 1 to 1024: {text}"), "256 is usual")),
+    }
+}
+
+/// How many more attempts.
+pub(crate) fn retries(text: &str) -> Result<u32, Error> {
+    match text.parse() {
+        Ok(count @ 0..=10) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(count),
+        _ => Err(bad(format!("not a number from 0 to 10: {text}"), "3 is usual")),
+    }
+}
+
+/// One region, or with v4a a region set without blanks.
+pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> {
+    if algorithm == Algorithm::V4 {
+        if text.contains([',', '*']) {
+            let mend = "name one region, or sign with --sig-version v4a";
+            return Err(bad(format!("{text} is a region set"), mend));
+        }
+        return label(text.trim(), false).map(str::to_owned);
+    }
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    for item in &items {
+        if item.is_empty() {
+            let mend = "write us-east-1,eu-west-1 or * for all";
+            return Err(bad("the region set has an empty place".to_owned(), mend));
+        }
+        label(item, true)?;
+    }
+    Ok(items.join(","))
+}
+
+/// A region becomes part of host names, so it must be a DNS label; in a set it may also be a glob.
+fn label(text: &str, glob: bool) -> Result<&str, Error> {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (glob && byte == b'*');
+    if text.is_empty()
+        || text.len() > 63
+        || !text.bytes().all(letters)
+        || text.starts_with('-')
+        || text.ends_with('-')
+        || text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err(bad(
+            format!("not a region: {}", text.escape_debug()),
+            "write it like us-east-1",
+        ));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower == text {
+        Ok(text)
+    } else {
+        Err(bad(format!("not a region: {text}"), &format!("did you mean {lower}?")))
+    }
+}
+
+pub(crate) fn service(text: &str) -> Result<String, Error> {
+    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(letters) {
+        return Ok(text.to_owned());
+    }
+    let lower = text.to_ascii_lowercase();
+    let mend = if lower != text && lower.len() <= 64 && lower.bytes().all(letters) {
+        format!("did you mean {lower}?")
+    } else {
+        "write the signing name in small letters, digits and -, such as execute-api".to_owned()
+    };
+    Err(bad(format!("not a service name: {}", text.escape_debug()), &mend))
+}
+
+/// `arn:PARTITION:iam::ACCOUNT:role/NAME`.
+pub(crate) fn role_arn(text: &str) -> Result<String, Error> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", partition, "iam", "", account, role]
+            if !partition.is_empty()
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && role.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+                && role.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(Error::new(Kind::Usage, format!("not the ARN of a role: {text}"))
+            .hint("write arn:aws:iam::ACCOUNT:role/NAME")),
+    }
+}
+
+/// What STS takes. It may be meant to stay unknown, so it is not shown.
+pub(crate) fn external_id(text: &str) -> Result<String, Error> {
+    named(text, 2..=1224, b"_+=,.@:/-").ok_or_else(|| {
+        Error::new(Kind::Usage, "not an external ID")
+            .hint("2 to 1224 letters, digits and _+=,.@:/-")
+    })
+}
+
+/// What STS takes.
+pub(crate) fn session_name(text: &str) -> Result<String, Error> {
+    named(text, 2..=64, b"_+=,.@-").ok_or_else(|| {
+        Error::new(Kind::Usage, format!("not a session name: {text}"))
+            .hint("2 to 64 letters, digits and _+=,.@-")
+    })
+}
+
+fn named(text: &str, lengths: std::ops::RangeInclusive<usize>, signs: &[u8]) -> Option<String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || signs.contains(&b);
+    (lengths.contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
+}
+
+/// Python's names too. Nothing of ours is worse than an error, so `CRITICAL` is one.
+pub(crate) fn log_level(text: &str) -> Result<Level, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "debug" => Ok(Level::Debug),
+        "info" => Ok(Level::Info),
+        "warn" | "warning" => Ok(Level::Warn),
+        "critical" | "error" => Ok(Level::Error),
+        "silent" => Ok(Level::Silent),
+        _ => Err(bad(format!("unknown log level: {text}"), "debug, info, warn, error or silent")),
+    }
+}
+
+pub(crate) fn log_format(text: &str) -> Result<Format, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        _ => Err(bad(format!("unknown log format: {text}"), "text or json")),
+    }
+}
+
+fn bad(what: String, mend: &str) -> Error {
+    Error::new(Kind::Usage, what).hint(mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn same<T: Debug + PartialEq>(text: &str, result: Result<T, Error>, expected: &T) {
+        assert_eq!(&result.unwrap_or_else(|error| panic!("{text}: {error}")), expected, "{text}");
+    }
+
+    fn refused<T: Debug>(text: &str, result: Result<T, Error>, expected: &str) {
+        let error = result.expect_err(text);
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+    }
+
+    #[test]
+    fn switches() {
+        for text in ["1", "true", "TRUE", "Yes", "on"] {
+            same(text, switch(text), &true);
+        }
+        for text in ["0", "false", "False", "no", "OFF"] {
+            same(text, switch(text), &false);
+        }
+        for text in ["", "2", "y", "enabled"] {
+            refused(text, switch(text), "neither on nor off");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let check = |text: &str, expected: usize| same(text, size(text), &expected);
+        check("1", 1);
+        check("4096", 4096);
+        check("512b", 512);
+        check("64K", 65_536);
+        check("64k", 65_536);
+        check("64KiB", 65_536);
+        check("64KB", 64_000);
+        check("64M", 67_108_864);
+        check("64MiB", 67_108_864);
+        check("64 MiB", 67_108_864);
+        check("64MB", 64_000_000);
+        check("1G", 1_073_741_824);
+        check("1gb", 1_000_000_000);
+        for text in ["", "MiB", "-1", "+1", "1.5M", "1T", "1 2", "0x10", "64MiBs", "٣"] {
+            refused(text, size(text), "not a size");
+        }
+        refused("0", size("0"), "nothing would fit");
+        refused("0K", size("0K"), "nothing would fit");
+        for text in ["9223372036854775808", "99999999999G", "99999999999999999999999"] {
+            refused(text, size(text), "too large");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        same("1", count("1"), &1);
+        same("1024", count("1024"), &1024);
+        for text in ["", "0", "1025", "-1", "+1", "1.5", "many", "99999999999999999999"] {
+            refused(text, count(text), "1 to 1024");
+        }
+    }
+
+    #[test]
+    fn one_region() {
+        for text in ["us-east-1", "us-gov-west-1", "local", "a", "region-with-1-more"] {
+            same(text, region(text, Algorithm::V4), &text.to_owned());
+        }
+        same("trimmed", region(" us-east-1 ", Algorithm::V4), &"us-east-1".to_owned());
+        refused("US-EAST-1", region("US-EAST-1", Algorithm::V4), "did you mean us-east-1?");
+        refused("a,b", region("a,b", Algorithm::V4), "--sig-version v4a");
+        refused("*", region("*", Algorithm::V4), "--sig-version v4a");
+        let long = "a".repeat(64);
+        for text in
+            ["-us", "us-", "12", "us east", "us_east_1", "us.east", "us/east", "x@evil", &long, ""]
+        {
+            refused(text, region(text, Algorithm::V4), "not a region");
+        }
+        same("63", region(&long[1..], Algorithm::V4), &long[1..].to_owned());
+    }
+
+    #[test]
+    fn region_sets() {
+        let check = |text: &str, expected: &str| {
+            same(text, region(text, Algorithm::V4a), &expected.to_owned());
+        };
+        check("us-east-1", "us-east-1");
+        check("us-east-1,eu-west-1", "us-east-1,eu-west-1");
+        check(" us-east-1 , eu-west-1 ", "us-east-1,eu-west-1");
+        check("*", "*");
+        check("eu-*,us-*-1", "eu-*,us-*-1");
+        for text in ["", ",", " , ", "a,,b", "a,"] {
+            refused(text, region(text, Algorithm::V4a), "empty place");
+        }
+        refused("a,B", region("a,B", Algorithm::V4a), "did you mean b?");
+        refused("a,b c", region("a,b c", Algorithm::V4a), "not a region: b c");
+        refused("a,12", region("a,12", Algorithm::V4a), "not a region: 12");
+    }
+
+    #[test]
+    fn services() {
+        for text in ["execute-api", "s3", "vpc-lattice-svcs"] {
+            same(text, service(text), &text.to_owned());
+        }
+        refused("S3", service("S3"), "did you mean s3?");
+        let long = "a".repeat(65);
+        for text in ["", "a b", "a/b", "a.b", "a_b", &long] {
+            refused(text, service(text), "such as execute-api");
+        }
+    }
+
+    #[test]
+    fn the_logs_words() {
+        for (text, level) in [
+            ("debug", Level::Debug),
+            ("INFO", Level::Info),
+            ("warn", Level::Warn),
+            ("WARNING", Level::Warn),
+            ("error", Level::Error),
+            ("CRITICAL", Level::Error),
+            ("Silent", Level::Silent),
+        ] {
+            same(text, log_level(text), &level);
+        }
+        refused("loud", log_level("loud"), "unknown log level: loud");
+        same("json", log_format("json"), &Format::Json);
+        same("TEXT", log_format("TEXT"), &Format::Text);
+        refused("xml", log_format("xml"), "text or json");
+    }
+}

@@ -1,0 +1,150 @@
+//! The credential endpoint of a container: ECS, EKS Pod Identity, Greengrass, local helpers.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::credentials::expiry;
+use crate::credentials::sources::request::{Call, Network, Policy};
+use crate::credentials::types::{Credentials, Source, access_key};
+use crate::credentials::watch as files;
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::http::url::Endpoint;
+
+const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+
+/// The variables that switch this source on.
+pub(crate) const VARIABLES: [&str; 2] = [RELATIVE, FULL];
+
+pub(crate) fn credentials(
+    environment: &Environment,
+    network: &Network,
+) -> Result<Credentials, Error> {
+    ask(environment, network).map_err(|error| error.context("container credentials"))
+}
+
+fn ask(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
+    let endpoint = endpoint(environment)?;
+    let token = token(environment)?;
+    network.redactor.add_header(token.as_deref().unwrap_or_default());
+    let mut headers = vec![("accept", "application/json")];
+    headers.extend(token.as_deref().map(|token| ("authorization", token)));
+    let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
+    let reply = network.send(&call, &Policy::CONTAINER)?;
+    if reply.status != 200 {
+        return Err(Error::new(Kind::Credentials, reply.refusal()));
+    }
+    match reply.json() {
+        Some(answer) => of_metadata(&answer, Source::Container),
+        None => Err(Error::new(Kind::Credentials, "the answer is not JSON")),
+    }
+}
+
+/// Credentials as both metadata services write them.
+pub(crate) fn of_metadata(
+    answer: &Map<String, Value>,
+    source: Source,
+) -> Result<Credentials, Error> {
+    let wrong = |what: String| Error::new(Kind::Credentials, what);
+    let text = |name: &str| {
+        let text = answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text.ok_or_else(|| wrong(format!("no {name} in the answer")))
+    };
+    let key = access_key(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
+    let expires = expiry::parse(text("Expiration")?)
+        .ok_or_else(|| wrong("the Expiration in the answer is no time".to_owned()))?;
+    let account = answer.get("AccountId").and_then(Value::as_str).map(str::to_owned);
+    Ok(Credentials { key, expires: Some(expires), account, source })
+}
+
+/// Checked before a byte is sent: the answer is a key, and the request may carry a token.
+fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
+    let wrong = |what: String| Error::new(Kind::Credentials, what);
+    if let Some(path) = environment.get(RELATIVE) {
+        if !path.starts_with('/') {
+            return Err(wrong(format!("{RELATIVE} must start with /")));
+        }
+        return Endpoint::parse(&format!("http://169.254.170.2{path}"))
+            .map_err(|error| wrong(format!("{RELATIVE}: {}", error.message())));
+    }
+    let url = environment
+        .get(FULL)
+        .ok_or_else(|| wrong(format!("neither {RELATIVE} nor {FULL} is set")))?;
+    let endpoint = Endpoint::parse(url).map_err(|e| wrong(format!("{FULL}: {}", e.message())))?;
+    if endpoint.is_https() || may_be_asked_over_http(&endpoint) {
+        Ok(endpoint)
+    } else {
+        Err(wrong(format!("{FULL}: host {} is not allowed over http", endpoint.host())))
+    }
+}
+
+/// This machine, and the addresses of ECS and EKS. A name is judged by its spelling, whatever it resolves to.
+fn may_be_asked_over_http(endpoint: &Endpoint) -> bool {
+    const ALLOWED: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
+    endpoint.is_loopback()
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| ALLOWED.iter().any(|allowed| allowed.parse() == Ok(address)))
+}
+
+/// What to send as `Authorization`, as it stands. The file is read each time: Kubernetes replaces it.
+fn token(environment: &Environment) -> Result<Option<String>, Error> {
+    let wrong = |what: String| Error::new(Kind::Credentials, what);
+    let (variable, token) = match environment.get(TOKEN_FILE) {
+        Some(path) => {
+            let token = files::token(Path::new(path))
+                .map_err(|error| wrong(format!("token file {path}: {error}")))?;
+            (TOKEN_FILE, token)
+        }
+        None => match environment.get(TOKEN) {
+            Some(token) => (TOKEN, token.to_owned()),
+            None => return Ok(None),
+        },
+    };
+    if token.contains(['\r', '\n']) {
+        return Err(wrong(format!("{variable} holds a line break")));
+    }
+    if !crate::credentials::types::sendable(&token) {
+        return Err(wrong(format!("{variable} holds a character that cannot be sent")));
+    }
+    Ok(Some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_be_asked() {
+        let asked = |pairs: &[(&str, &str)]| match endpoint(&Environment::from_pairs(
+            pairs.iter().copied(),
+        )) {
+            Ok(endpoint) => endpoint.to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(asked(&[(RELATIVE, "/v2/x?y=1"), (FULL, "z")]), "http://169.254.170.2/v2/x?y=1");
+        assert!(asked(&[(RELATIVE, "@evil.example/")]).ends_with("must start with /"));
+        for good in [
+            "http://127.9.9.9/a",
+            "http://[::1]:8080/a",
+            "http://localhost/a",
+            "http://169.254.170.2/a",
+            "http://169.254.170.23/a",
+            "http://[fd00:ec2::23]/a",
+            "https://creds.example/a",
+        ] {
+            assert_eq!(asked(&[(FULL, good)]), good);
+        }
+        for bad in ["http://169.254.169.254/a", "http://loopback.example/a", "http://[fd00::23]/a"]
+        {
+            assert!(asked(&[(FULL, bad)]).ends_with("is not allowed over http"), "{bad}");
+        }
+        assert!(asked(&[(FULL, "ftp://127.0.0.1/")]).contains("must use http or https"));
+    }
+}

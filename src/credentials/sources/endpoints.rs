@@ -1,0 +1,231 @@
+//! Where the chain's own calls go: service and region → endpoint, by AWS's endpoint rules. Pure.
+
+use crate::credentials::config::profile::Profile;
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::http::url::Endpoint;
+
+/// The services that hand out credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Sts,
+    Sso,
+    SsoOidc,
+    SignIn,
+}
+
+impl Service {
+    const ALL: [Service; 4] = [Service::Sts, Service::Sso, Service::SsoOidc, Service::SignIn];
+
+    /// As in `AWS_ENDPOINT_URL_…` and in a `[services]` section.
+    fn id(self) -> &'static str {
+        match self {
+            Service::Sts => "sts",
+            Service::Sso => "sso",
+            Service::SsoOidc => "sso_oidc",
+            Service::SignIn => "signin",
+        }
+    }
+}
+
+/// What the environment and the selected profile say of endpoints.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    fips: bool,
+    dual_stack: bool,
+    /// Who says so, and the URL; in the order of `Service::ALL`.
+    overrides: [Option<(String, String)>; 4],
+    allow_http: bool,
+}
+
+impl Endpoints {
+    pub(crate) fn new(
+        environment: &Environment,
+        profile: Option<&Profile<'_>>,
+        allow_http: bool,
+    ) -> Endpoints {
+        let of_profile = |setting| profile.and_then(|profile| profile.get(setting));
+        let is_on = |variable, setting| {
+            let value = environment.get(variable).or_else(|| of_profile(setting));
+            value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        let ignored =
+            is_on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
+        let overridden = |service: Service| {
+            let own = format!("AWS_ENDPOINT_URL_{}", service.id().to_uppercase());
+            let variable = environment.first(&[&own, "AWS_ENDPOINT_URL"]);
+            let variable = variable.map(|(name, url)| (name.to_owned(), url.to_owned()));
+            variable.or_else(|| {
+                let profile = profile?;
+                let url = profile
+                    .of_services(service.id(), "endpoint_url")
+                    .or_else(|| profile.get("endpoint_url"))?;
+                Some((format!("endpoint_url of profile {:?}", profile.name), url.to_owned()))
+            })
+        };
+        Endpoints {
+            fips: is_on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+            dual_stack: is_on("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
+            overrides: Service::ALL.map(|service| if ignored { None } else { overridden(service) }),
+            allow_http,
+        }
+    }
+
+    /// The endpoint with `resource` (path and query, beginning with `/`), and the region to sign for.
+    pub(crate) fn of<'r>(
+        &self,
+        service: Service,
+        region: &'r str,
+        resource: &str,
+    ) -> Result<(Endpoint, &'r str), Error> {
+        if !is_region(region) {
+            let message = format!("region {region:?} is not valid");
+            return Err(Error::new(Kind::Credentials, message));
+        }
+        let signing_region = if region == "aws-global" { "us-east-1" } else { region };
+        let url = match &self.overrides[service as usize] {
+            Some((by, url)) => return Ok((self.overridden(by, url, resource)?, signing_region)),
+            None => format!("https://{}{resource}", self.host(service, region)),
+        };
+        let endpoint = Endpoint::parse(&url).map_err(|error| {
+            Error::new(Kind::Credentials, format!("endpoint of {}: {error}", service.id()))
+        })?;
+        Ok((endpoint, signing_region))
+    }
+
+    fn overridden(&self, by: &str, url: &str, resource: &str) -> Result<Endpoint, Error> {
+        let wrong = |why: String| Error::new(Kind::Credentials, format!("{by}: {why}"));
+        if self.fips || self.dual_stack {
+            return Err(wrong("an endpoint URL cannot be combined with FIPS or dual-stack".into()));
+        }
+        let endpoint = Endpoint::parse(&format!("{}{resource}", url.trim_end_matches('/')))
+            .map_err(|error| wrong(error.message().to_owned()))?;
+        if endpoint.is_https() || endpoint.is_loopback() || self.allow_http {
+            Ok(endpoint)
+        } else {
+            let why = format!("{} would be asked for credentials over http", endpoint.authority());
+            Err(wrong(why).hint("use https, or --allow-http if the network between is trusted"))
+        }
+    }
+
+    fn host(&self, service: Service, region: &str) -> String {
+        let partition = Partition::of(region);
+        let suffix = if self.dual_stack { partition.dual_stack_suffix } else { partition.suffix };
+        // The plain hosts of GovCloud are the FIPS ones.
+        let is_gov = region.starts_with("us-gov-");
+        let fips = if self.fips && (self.dual_stack || !is_gov) { "-fips" } else { "" };
+        match service {
+            Service::Sts if region == "aws-global" => "sts.amazonaws.com".to_owned(),
+            Service::Sts => format!("sts{fips}.{region}.{suffix}"),
+            Service::Sso => format!("portal.sso{fips}.{region}.{suffix}"),
+            Service::SsoOidc => format!("oidc{fips}.{region}.{suffix}"),
+            Service::SignIn if self.fips => format!("signin-fips.{region}.{suffix}"),
+            Service::SignIn if self.dual_stack => format!("signin.{region}.{suffix}"),
+            Service::SignIn => match partition.sign_in_suffix {
+                Some(suffix) => format!("{region}.{suffix}"),
+                None => format!("signin.{region}.{suffix}"),
+            },
+        }
+    }
+}
+
+struct Partition {
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+    /// Where it has no regular host.
+    sign_in_suffix: Option<&'static str>,
+}
+
+impl Partition {
+    /// An unknown region is taken for a new one of the commercial partition.
+    fn of(region: &str) -> Partition {
+        let (suffix, dual_stack_suffix, sign_in_suffix) = match region {
+            r if r.starts_with("cn-") => {
+                ("amazonaws.com.cn", "api.amazonwebservices.com.cn", Some("signin.amazonaws.cn"))
+            }
+            r if r.starts_with("us-gov-") => {
+                ("amazonaws.com", "api.aws", Some("signin.amazonaws-us-gov.com"))
+            }
+            r if r.starts_with("eusc-") => ("amazonaws.eu", "api.amazonwebservices.eu", None),
+            r if r.starts_with("us-iso-") => ("c2s.ic.gov", "api.aws.ic.gov", None),
+            r if r.starts_with("us-isob-") => ("sc2s.sgov.gov", "api.aws.scloud", None),
+            r if r.starts_with("eu-isoe-") => ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", None),
+            r if r.starts_with("us-isof-") => ("csp.hci.ic.gov", "api.aws.hci.ic.gov", None),
+            _ => ("amazonaws.com", "api.aws", Some("signin.aws.amazon.com")),
+        };
+        Partition { suffix, dual_stack_suffix, sign_in_suffix }
+    }
+}
+
+/// Whether a text may become part of a host name: a label of letters, digits and `-`, not all digits.
+pub(crate) fn is_region(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && !text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(pairs: &[(&str, &str)], service: Service, region: &str) -> String {
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        match Endpoints::new(&environment, None, false).of(service, region, "/x?y=z") {
+            Ok((endpoint, signing_region)) => format!("{endpoint} {signing_region}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn hosts_by_partition_and_kind() {
+        const FIPS: (&str, &str) = ("AWS_USE_FIPS_ENDPOINT", "True");
+        const DUAL: (&str, &str) = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+        use Service::{SignIn, Sso, SsoOidc, Sts};
+        for (pairs, service, region, host) in [
+            (&[][..], Sts, "us-east-1", "sts.us-east-1.amazonaws.com"),
+            (&[], Sts, "xx-new-9", "sts.xx-new-9.amazonaws.com"),
+            (&[], Sts, "eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu"),
+            (&[], Sts, "us-isob-east-1", "sts.us-isob-east-1.sc2s.sgov.gov"),
+            (&[FIPS], Sts, "us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+            (&[FIPS, DUAL], Sts, "us-gov-west-1", "sts-fips.us-gov-west-1.api.aws"),
+            (&[FIPS], Sso, "us-east-1", "portal.sso-fips.us-east-1.amazonaws.com"),
+            (&[DUAL], SsoOidc, "cn-north-1", "oidc.cn-north-1.api.amazonwebservices.com.cn"),
+            (&[], SignIn, "us-east-1", "us-east-1.signin.aws.amazon.com"),
+            (&[], SignIn, "cn-north-1", "cn-north-1.signin.amazonaws.cn"),
+            (&[], SignIn, "us-gov-east-1", "us-gov-east-1.signin.amazonaws-us-gov.com"),
+            (&[], SignIn, "eusc-de-east-1", "signin.eusc-de-east-1.amazonaws.eu"),
+            (&[FIPS], SignIn, "us-gov-east-1", "signin-fips.us-gov-east-1.amazonaws.com"),
+            (&[DUAL], SignIn, "us-east-1", "signin.us-east-1.api.aws"),
+        ] {
+            assert_eq!(url(pairs, service, region), format!("https://{host}/x?y=z {region}"));
+        }
+        assert_eq!(url(&[], Sts, "aws-global"), "https://sts.amazonaws.com/x?y=z us-east-1");
+    }
+
+    #[test]
+    fn overrides() {
+        let own = ("AWS_ENDPOINT_URL_SSO_OIDC", "http://localhost:1/base/");
+        let all = ("AWS_ENDPOINT_URL", "https://all.example");
+        let off = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "TRUE");
+        let oidc = |pairs: &[(&str, &str)]| url(pairs, Service::SsoOidc, "us-east-1");
+        assert_eq!(oidc(&[own, all]), "http://localhost:1/base/x?y=z us-east-1");
+        assert_eq!(oidc(&[all]), "https://all.example/x?y=z us-east-1");
+        assert_eq!(oidc(&[own, all, off]), "https://oidc.us-east-1.amazonaws.com/x?y=z us-east-1");
+        let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
+        assert!(oidc(&[own, fips]).starts_with("AWS_ENDPOINT_URL_SSO_OIDC: an endpoint URL"));
+        let open = ("AWS_ENDPOINT_URL", "http://sts.example");
+        assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would be asked"));
+    }
+
+    #[test]
+    fn what_may_be_a_region() {
+        for good in ["us-east-1", "a", "x1", "aws-global"] {
+            assert!(is_region(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "1", "a.b", "us-east-1/", "*", "a,b", &"a".repeat(64)] {
+            assert!(!is_region(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The instance metadata service of EC2, version 2 only: a token first, then the role, then its credentials.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::credentials::config::profile::Profile;
+use crate::credentials::expiry;
+use crate::credentials::sources::container::of_metadata;
+use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::types::{Credentials, Source};
+use crate::environment::Environment;
+use crate::error::{Error, Kind, quoted};
+use crate::http::url::Endpoint;
+use crate::random;
+
+const TOKEN_LIFETIME: &str = "21600";
+
+/// Nothing is asked with a token that is about to end.
+const TOKEN_MARGIN: Duration = Duration::from_secs(120);
+
+/// What is remembered from one question to the next.
+#[derive(Default)]
+pub(crate) struct Imds {
+    token: Option<(String, OffsetDateTime)>,
+    last: Option<Credentials>,
+}
+
+/// Why there are no credentials.
+pub(crate) enum Failure {
+    /// No instance, no role, switched off: whoever asks last may say that nothing was found.
+    NotFound(String),
+    Broken(Error),
+}
+
+/// Where the service is and how patient to be with it.
+pub(crate) struct Service {
+    base: String,
+    policy: Policy,
+}
+
+impl Service {
+    /// `Err` with `NotFound` when it is switched off.
+    pub(crate) fn new(
+        environment: &Environment,
+        profile: Option<&Profile<'_>>,
+    ) -> Result<Service, Failure> {
+        let is_off = |value: &str| value.eq_ignore_ascii_case("true");
+        if environment.get("AWS_EC2_METADATA_DISABLED").is_some_and(is_off) {
+            return Err(Failure::NotFound("switched off by AWS_EC2_METADATA_DISABLED".to_owned()));
+        }
+        let told = |variable: &'static str, setting: &'static str| {
+            let of_profile = || Some((setting, profile?.get(setting)?));
+            environment.get(variable).map(|value| (variable, value)).or_else(of_profile)
+        };
+        let endpoint = told("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint");
+        let mode =
+            told("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode");
+        let base = match (endpoint, mode) {
+            (Some((_, url)), _) => url.trim_end_matches('/'),
+            (None, None) => "http://169.254.169.254",
+            (None, Some((_, mode))) if mode.eq_ignore_ascii_case("ipv4") => {
+                "http://169.254.169.254"
+            }
+            (None, Some((_, mode))) if mode.eq_ignore_ascii_case("ipv6") => {
+                "http://[fd00:ec2::254]"
+            }
+            (None, Some((by, mode))) => {
+                let message = format!("{by}: {mode:?} is neither IPv4 nor IPv6");
+                return Err(Failure::Broken(Error::new(Kind::Credentials, message)));
+            }
+        };
+        let number = |variable, setting| {
+            told(variable, setting).and_then(|(_, text)| text.parse::<u32>().ok())
+        };
+        let patience = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout");
+        let patience = Duration::from_secs(u64::from(patience.unwrap_or(1).clamp(1, 60)));
+        let attempts = number("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts");
+        Ok(Service {
+            base: base.to_owned(),
+            policy: Policy {
+                connect: patience,
+                read: patience,
+                attempts: attempts.unwrap_or(3).clamp(1, 10),
+                wait: Duration::from_millis(100),
+                jitter: false,
+                // Off EC2 nobody answers; to ask again would only take longer.
+                again: |outcome| matches!(outcome, Ok(reply) if reply.status >= 500),
+            },
+        })
+    }
+}
+
+impl Imds {
+    /// Credentials once fetched are never taken away: while the service fails, and if it hands out expired
+    /// ones, they stay in use and it is asked again some minutes later (AWS calls it static stability).
+    pub(crate) fn credentials(
+        &mut self,
+        service: &Service,
+        network: &Network,
+        now: OffsetDateTime,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, Failure> {
+        let found = match (self.fetch(service, network, now), &self.last) {
+            (Ok(found), _) => found,
+            (Err(failure), Some(last)) => {
+                let why = match failure {
+                    Failure::NotFound(why) => why,
+                    Failure::Broken(error) => error.to_string(),
+                };
+                warnings.push(format!("{}: {why}; the last keys stay in use", last.source));
+                last.clone()
+            }
+            (Err(failure), None) => return Err(failure),
+        };
+        self.last = Some(found.clone());
+        let there = network.time_of_aws(now);
+        let is_over = found.expires.is_some_and(|expires| expires <= there);
+        // Five minutes of this are for asking ahead of time.
+        let more = Duration::from_secs(15 * 60) + random::up_to(Duration::from_secs(5 * 60));
+        let extended = expiry::after(there, more);
+        Ok(Credentials { expires: if is_over { Some(extended) } else { found.expires }, ..found })
+    }
+
+    /// The region this instance is in, asked once and without patience.
+    pub(crate) fn region(
+        &mut self,
+        service: &Service,
+        network: &Network,
+        now: OffsetDateTime,
+    ) -> Option<String> {
+        let once = Service {
+            base: service.base.clone(),
+            policy: Policy { attempts: 1, ..service.policy },
+        };
+        let reply = self.get(&once, network, "placement/region", now).ok()?;
+        let region = String::from_utf8(reply.body).ok()?.trim().to_owned();
+        (reply.status == 200 && !region.is_empty()).then_some(region)
+    }
+
+    fn fetch(
+        &mut self,
+        service: &Service,
+        network: &Network,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Failure> {
+        const ROLES: &str = "iam/security-credentials/";
+        let broken =
+            |what: String| Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"));
+        let roles = self.get(service, network, ROLES, now)?;
+        let names = String::from_utf8_lossy(&roles.body);
+        let role = names.lines().next().unwrap_or_default().trim();
+        match roles.status {
+            200 if !role.is_empty() => {}
+            200 | 404 => return Err(Failure::NotFound("no IAM role on this instance".to_owned())),
+            _ => return Err(broken(roles.refusal())),
+        }
+        let reply = self.get(service, network, &format!("{ROLES}{role}"), now)?;
+        if reply.status != 200 {
+            return Err(broken(reply.refusal()));
+        }
+        let answer = reply.json().ok_or_else(|| broken("the answer is not JSON".to_owned()))?;
+        let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
+        if let Some(code) = text("Code").filter(|code| !code.eq_ignore_ascii_case("success")) {
+            let message = text("Message").map(|message| format!(": {}", quoted(message)));
+            let advice = if code == "AssumeRoleUnauthorizedAccess" {
+                "; check the role's trust policy for ec2.amazonaws.com"
+            } else {
+                ""
+            };
+            let message = message.unwrap_or_default();
+            return Err(broken(format!("{}{message}{advice}", quoted(code))));
+        }
+        let source = Source::Instance { role: role.to_owned() };
+        of_metadata(&answer, source).map_err(|error| Failure::Broken(error.context("IMDS")))
+    }
+
+    /// With the token; a dead one is replaced once.
+    fn get(
+        &mut self,
+        service: &Service,
+        network: &Network,
+        path: &str,
+        now: OffsetDateTime,
+    ) -> Result<Reply, Failure> {
+        let url = format!("{}/latest/meta-data/{path}", service.base);
+        let endpoint = endpoint(&url)?;
+        let mut is_second = false;
+        loop {
+            let token = self.token(service, network, now)?;
+            let headers = [("x-aws-ec2-metadata-token", token.as_str())];
+            let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
+            let reply = network
+                .send(&call, &service.policy)
+                .map_err(|error| Failure::Broken(error.context("IMDS")))?;
+            if reply.status != 401 || is_second {
+                return Ok(reply);
+            }
+            self.token = None;
+            is_second = true;
+        }
+    }
+
+    fn token(
+        &mut self,
+        service: &Service,
+        network: &Network,
+        now: OffsetDateTime,
+    ) -> Result<String, Failure> {
+        if let Some((token, ends)) = &self.token
+            && *ends > now
+        {
+            return Ok(token.clone());
+        }
+        let endpoint = endpoint(&format!("{}/latest/api/token", service.base))?;
+        let headers = [("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_LIFETIME)];
+        let call = Call { method: "PUT", endpoint: &endpoint, headers: &headers, body: b"" };
+        let broken =
+            |what: String| Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"));
+        let reply = network.send(&call, &service.policy).map_err(|error| match error.kind() {
+            Kind::Unreachable | Kind::TimedOut => Failure::NotFound(format!(
+                "no answer to the token request (in a container raise the hop limit to 2): {}",
+                error.message()
+            )),
+            _ => Failure::Broken(error.context("IMDS")),
+        })?;
+        let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
+        match reply.status {
+            200 if !token.is_empty() && crate::credentials::types::sendable(&token) => {}
+            200 => return Err(broken("the token is not usable".to_owned())),
+            403 => return Err(broken("token refused (403): IMDS is switched off".to_owned())),
+            status @ (404 | 405) => {
+                return Err(broken(format!("IMDSv2 not available ({status})")));
+            }
+            _ => return Err(broken(format!("token: {}", reply.refusal()))),
+        }
+        network.redactor.add(&token);
+        let lifetime = reply.token_ttl.and_then(|seconds| seconds.trim().parse::<u32>().ok());
+        let lifetime = Duration::from_secs(u64::from(lifetime.unwrap_or(21_600)));
+        self.token =
+            Some((token.clone(), expiry::after(now, lifetime.saturating_sub(TOKEN_MARGIN))));
+        Ok(token)
+    }
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, Failure> {
+    Endpoint::parse(url).map_err(|error| {
+        let message = format!("AWS_EC2_METADATA_SERVICE_ENDPOINT: {}", error.message());
+        Failure::Broken(Error::new(Kind::Credentials, message))
+    })
+}

@@ -1,0 +1,232 @@
+//! `aws login`: the session of a console sign-in, kept in a file and refreshed with proof of its key (DPoP).
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::SecretKey;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::credentials::expiry;
+use crate::credentials::sources::endpoints::{Endpoints, Service};
+use crate::credentials::sources::request::{Call, Network, Policy};
+use crate::credentials::sources::token_cache::CachedToken;
+use crate::credentials::types::{Credentials, Source, access_key, shell_word};
+use crate::credentials::watch::Watch;
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::random;
+
+/// Credentials that end sooner are refreshed.
+const MARGIN: Duration = Duration::from_secs(5 * 60);
+
+/// What a question needs.
+pub(crate) struct SsoProvider<'a> {
+    /// `login_session`.
+    pub(crate) session: &'a str,
+    pub(crate) profile: &'a str,
+    /// Where the session's file names none.
+    pub(crate) region: Option<&'a str>,
+    pub(crate) environment: &'a Environment,
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) network: &'a Network,
+    /// The time here.
+    pub(crate) now: OffsetDateTime,
+}
+
+impl SsoProvider<'_> {
+    pub(crate) fn credentials(
+        &self,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, Error> {
+        let path = self.cache_file()?;
+        let Some(mut cached) = CachedToken::read(&path, watch) else {
+            return Err(self.no_login(&format!("missing: no usable {}", path.display())));
+        };
+        for name in ["refreshToken", "dpopKey"] {
+            self.network.redactor.add(cached.text(name).unwrap_or_default());
+        }
+        let found = self.held(&cached)?;
+        self.network.redactor.add_key(&found.key);
+        let expires = found.expires.unwrap_or(self.now);
+        if expiry::left(expires, self.there()) > MARGIN {
+            return Ok(found);
+        }
+        match self.refresh(&mut cached, watch, warnings) {
+            Ok(()) => self.held(&cached),
+            Err(Refusal::Final(error)) => Err(error),
+            Err(Refusal::Passing(why)) if expires > self.there() => {
+                warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
+                Ok(found)
+            }
+            Err(Refusal::Passing(why)) => Err(self.no_login(&format!("expired: {why}"))),
+        }
+    }
+
+    /// The time of AWS, as far as it is known by now.
+    fn there(&self) -> OffsetDateTime {
+        self.network.time_of_aws(self.now)
+    }
+
+    fn cache_file(&self) -> Result<PathBuf, Error> {
+        let folder = match self.environment.get("AWS_LOGIN_CACHE_DIRECTORY") {
+            Some(folder) => self.environment.path(folder),
+            None => match self.environment.home() {
+                Some(home) => home.join(".aws/login/cache"),
+                None => return Err(self.no_login("missing: HOME is not set")),
+            },
+        };
+        Ok(folder.join(format!("{}.json", hex::encode(Sha256::digest(self.session)))))
+    }
+
+    /// The credentials in the file. All that a refresh will need must be there, even if it is not needed yet.
+    fn held(&self, cached: &CachedToken) -> Result<Credentials, Error> {
+        let missing = |name: &str| self.no_login(&format!("not usable ({name} is missing)"));
+        let held = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
+        let text = |name: &str| {
+            let text = held.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            text.ok_or_else(|| missing(&format!("accessToken.{name}")))
+        };
+        for name in ["refreshToken", "clientId", "dpopKey"] {
+            cached.text(name).ok_or_else(|| missing(name))?;
+        }
+        let key =
+            access_key(text("accessKeyId")?, text("secretAccessKey")?, Some(text("sessionToken")?));
+        let account = Some(text("accountId")?.to_owned());
+        let expires =
+            expiry::parse(text("expiresAt")?).ok_or_else(|| missing("accessToken.expiresAt"))?;
+        let source = Source::Login { profile: self.profile.to_owned() };
+        Ok(Credentials { key, expires: Some(expires), account, source })
+    }
+
+    fn refresh(
+        &self,
+        cached: &mut CachedToken,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        let answer = self.create_token(cached)?;
+        let fresh = answer.get("accessToken").and_then(Value::as_object);
+        let seconds = answer.get("expiresIn").and_then(Value::as_u64);
+        let (Some(fresh), Some(seconds)) = (fresh, seconds.and_then(|s| u32::try_from(s).ok()))
+        else {
+            return Err(passing("the answer has no accessToken or expiresIn"));
+        };
+        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
+        let ends = ends.replace_nanosecond(0);
+        let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
+        let held = cached.object_mut("accessToken").ok_or_else(|| passing("no accessToken"))?;
+        for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
+            let Some(text) = fresh.get(name).and_then(Value::as_str) else {
+                return Err(passing(&format!("the answer has no {name}")));
+            };
+            held.insert(name.to_owned(), text.into());
+        }
+        held.insert("expiresAt".to_owned(), ends.into());
+        if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+            self.network.redactor.add(token);
+            cached.set("refreshToken", token);
+        }
+        if let Err(error) = cached.write(watch) {
+            warnings.push(format!("the refreshed login session cannot be kept: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Sign-in's `CreateOAuth2Token`.
+    fn create_token(&self, cached: &CachedToken) -> Result<Map<String, Value>, Refusal> {
+        let region = cached.text("signInRegion").or(self.region).ok_or_else(|| {
+            passing("no region for the sign-in service: set AWS_REGION or --region")
+        })?;
+        let (endpoint, _) = self
+            .endpoints
+            .of(Service::SignIn, region, "/v1/token")
+            .map_err(|error| Refusal::Passing(error.to_string()))?;
+        let body = json!({
+            "clientId": cached.text("clientId"),
+            "grantType": "refresh_token",
+            "refreshToken": cached.text("refreshToken"),
+        })
+        .to_string();
+        let key = cached.text("dpopKey").unwrap_or_default();
+        let url = endpoint.to_string();
+        let key = SecretKey::from_sec1_pem(key).map(SigningKey::from);
+        let key = key.map_err(|_| Refusal::Final(self.no_login("not usable (dpopKey)")))?;
+        let ask = |there| {
+            let proof = proof(&key, &url, there);
+            self.network.redactor.add(&proof);
+            let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
+            let body = body.as_bytes();
+            let call = Call { method: "POST", endpoint: &endpoint, headers: &headers, body };
+            self.network.send(&call, &Policy::SERVICE)
+        };
+        let reply = self.network.send_dated(self.now, ask);
+        let reply = reply.map_err(|error| Refusal::Passing(error.to_string()))?;
+        let answer = reply.json().unwrap_or_default();
+        if reply.status == 200 {
+            return Ok(answer);
+        }
+        match answer.get("error").and_then(Value::as_str) {
+            Some("TOKEN_EXPIRED") => Err(Refusal::Final(self.no_login("expired"))),
+            Some("USER_CREDENTIALS_CHANGED") => {
+                let what = "not usable: your password has changed";
+                Err(Refusal::Final(self.no_login(what)))
+            }
+            Some("INSUFFICIENT_PERMISSIONS") => {
+                let what = "login session: missing permission for signin:CreateOAuth2Token";
+                let error = Error::new(Kind::Credentials, what);
+                Err(Refusal::Final(error.context(format_args!("profile {:?}", self.profile))))
+            }
+            _ => Err(Refusal::Passing(reply.refusal())),
+        }
+    }
+
+    fn no_login(&self, what: &str) -> Error {
+        let profile = self.profile;
+        let command = format!("aws login --profile {}", shell_word(profile));
+        let message = format!("profile {profile:?}: login session {what}; run \"{command}\"");
+        Error::new(Kind::Credentials, message)
+    }
+}
+
+enum Refusal {
+    /// To ask again is of no use.
+    Final(Error),
+    Passing(String),
+}
+
+fn passing(why: &str) -> Refusal {
+    Refusal::Passing(why.to_owned())
+}
+
+/// A DPoP proof (RFC 9449 §4.2) for a POST to `url`.
+fn proof(key: &SigningKey, url: &str, now: OffsetDateTime) -> String {
+    let point = key.verifying_key().as_affine().to_sec1_point(false);
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let header = json!({
+        "typ": "dpop+jwt",
+        "alg": "ES256",
+        "jwk": { "kty": "EC", "crv": "P-256", "x": point.x().map(|x| encode(x)), "y": point.y().map(|y| encode(y)) },
+    });
+    let claims = json!({
+        "jti": random::uuid(),
+        "htm": "POST",
+        "htu": url,
+        "iat": now.unix_timestamp(),
+    });
+    let signed = format!(
+        "{}.{}",
+        encode(header.to_string().as_bytes()),
+        encode(claims.to_string().as_bytes())
+    );
+    let signature: Signature = key.sign(signed.as_bytes());
+    format!("{signed}.{}", encode(&signature.to_bytes()))
+}

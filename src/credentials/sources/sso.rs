@@ -1,0 +1,257 @@
+//! IAM Identity Center: the token of `aws sso login` buys the credentials of a role.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::credentials::config::profile::Sso;
+use crate::credentials::expiry;
+use crate::credentials::sources::endpoints::{Endpoints, Service};
+use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::sources::token_cache::CachedToken;
+use crate::credentials::types::{Credentials, Source, access_key, shell_word};
+use crate::credentials::watch::Watch;
+use crate::environment::Environment;
+use crate::error::{Error, Kind, quoted};
+use crate::signing::canonical::percent_encode;
+
+/// A token that ends sooner is refreshed.
+const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
+
+/// After a refresh that failed.
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a question needs.
+pub(crate) struct SsoProvider<'a> {
+    pub(crate) sso: &'a Sso,
+    pub(crate) environment: &'a Environment,
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) network: &'a Network,
+    /// The time here.
+    pub(crate) now: OffsetDateTime,
+}
+
+/// When refreshing the token failed last.
+pub(crate) type LastFailure = Option<OffsetDateTime>;
+
+impl SsoProvider<'_> {
+    pub(crate) fn credentials(
+        &self,
+        last_failure: &mut LastFailure,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, Error> {
+        let path = self.cache_file()?;
+        let Some(mut cached) = CachedToken::read(&path, watch) else {
+            return Err(self.no_login("missing"));
+        };
+        self.make_known(&cached);
+        let (Some(_), Some(expires)) = (cached.text("accessToken"), cached.time("expiresAt"))
+        else {
+            return Err(self.no_login("missing"));
+        };
+        let is_settled = last_failure
+            .is_some_and(|at| self.now >= at && expiry::left(self.now, at) < REFRESH_PAUSE);
+        let is_ending = expiry::left(expires, self.there()) <= TOKEN_MARGIN;
+        if self.sso.session.is_some() && is_ending && !is_settled {
+            match self.refresh(&mut cached, watch, warnings) {
+                Ok(()) => *last_failure = None,
+                Err(why) => {
+                    *last_failure = Some(self.now);
+                    if expires <= self.there() {
+                        return Err(self.no_login(&format!("expired and not refreshable: {why}")));
+                    }
+                    warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
+                }
+            }
+        }
+        match (cached.text("accessToken"), cached.time("expiresAt")) {
+            (Some(token), Some(expires)) if expires > self.there() => self.role(token),
+            _ => Err(self.no_login("expired")),
+        }
+    }
+
+    /// The time of AWS, as far as it is known by now.
+    fn there(&self) -> OffsetDateTime {
+        self.network.time_of_aws(self.now)
+    }
+
+    /// `~/.aws/sso/cache/SHA1.json`, of the session's name, or in the older form of the start URL.
+    fn cache_file(&self) -> Result<PathBuf, Error> {
+        let name = self.sso.session.as_deref().unwrap_or(&self.sso.start_url);
+        let home = self.environment.home().ok_or_else(|| {
+            self.fault("the folder of SSO tokens is not known: HOME is not set".to_owned())
+        })?;
+        let hash = hex::encode(Sha1::digest(name));
+        Ok(home.join(".aws/sso/cache").join(format!("{hash}.json")))
+    }
+
+    /// A new token for the refresh token, unless another process has fetched one already.
+    fn refresh(
+        &self,
+        cached: &mut CachedToken,
+        watch: &mut Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let answer = match self.create_token(cached)? {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                // Refresh tokens serve once: whoever was first has left a newer one in the file.
+                let path = self.cache_file().map_err(|error| error.to_string())?;
+                match CachedToken::read(&path, watch) {
+                    Some(newer)
+                        if newer.text("refreshToken") != cached.text("refreshToken")
+                            && newer.time("expiresAt").is_some_and(|time| time > self.there()) =>
+                    {
+                        *cached = newer;
+                        self.make_known(cached);
+                        return Ok(());
+                    }
+                    _ => return Err(refusal),
+                }
+            }
+        };
+        let token = answer.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let seconds = answer.get("expiresIn").and_then(Value::as_u64);
+        let (Some(token), Some(seconds)) = (token, seconds.and_then(|s| u32::try_from(s).ok()))
+        else {
+            return Err("the answer has no accessToken or expiresIn".to_owned());
+        };
+        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
+        let ends = ends.replace_nanosecond(0);
+        let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
+        cached.set("accessToken", token);
+        cached.set("expiresAt", ends);
+        // Without a new one the old one stays good.
+        if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+            cached.set("refreshToken", token);
+        }
+        self.make_known(cached);
+        cached.set("startUrl", &self.sso.start_url);
+        cached.set("region", &self.sso.region);
+        if let Err(error) = cached.write(watch) {
+            warnings.push(format!("the refreshed SSO token cannot be kept for others: {error}"));
+        }
+        Ok(())
+    }
+
+    fn make_known(&self, cached: &CachedToken) {
+        for name in ["accessToken", "refreshToken", "clientSecret"] {
+            self.network.redactor.add(cached.text(name).unwrap_or_default());
+        }
+    }
+
+    /// OIDC `CreateToken`. The inner error is the server's refusal, the outer one that nothing could be asked.
+    fn create_token(
+        &self,
+        cached: &CachedToken,
+    ) -> Result<Result<serde_json::Map<String, Value>, String>, String> {
+        let member = |name: &str| cached.text(name).ok_or(format!("{name} is not in its file"));
+        let registration_ends = cached.time("registrationExpiresAt");
+        if registration_ends.is_none_or(|ends| ends <= self.there()) {
+            return Err("the client registration has expired".to_owned());
+        }
+        let body = json!({
+            "clientId": member("clientId")?,
+            "clientSecret": member("clientSecret")?,
+            "grantType": "refresh_token",
+            "refreshToken": member("refreshToken")?,
+        })
+        .to_string();
+        let (endpoint, _) = self
+            .endpoints
+            .of(Service::SsoOidc, &self.sso.region, "/token")
+            .map_err(|error| error.to_string())?;
+        let headers = [("content-type", "application/json")];
+        let call =
+            Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
+        let reply = self.send(&call).map_err(|error| error.to_string())?;
+        Ok(match reply.json() {
+            Some(answer) if reply.status == 200 => Ok(answer),
+            _ => Err(reply.refusal()),
+        })
+    }
+
+    /// `GetRoleCredentials`.
+    fn role(&self, token: &str) -> Result<Credentials, Error> {
+        let Sso { account, role, .. } = self.sso;
+        let encoded = |text: &str| percent_encode(text.as_bytes(), b"");
+        let resource = format!(
+            "/federation/credentials?role_name={}&account_id={}",
+            encoded(role),
+            encoded(account)
+        );
+        let (endpoint, _) = self
+            .endpoints
+            .of(Service::Sso, &self.sso.region, &resource)
+            .map_err(|error| error.context(format_args!("profile {:?}", self.sso.profile)))?;
+        if !crate::credentials::types::sendable(token) {
+            return Err(self.no_login("not usable"));
+        }
+        let headers = [("x-amz-sso_bearer_token", token)];
+        let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
+        let reply = self.send(&call);
+        let reply = reply
+            .map_err(|error| error.context(format_args!("profile {:?}: SSO", self.sso.profile)))?;
+        match reply.status {
+            200 => self.credentials_of(&reply),
+            401 => Err(self.no_login("revoked")),
+            _ => Err(self.fault(self.refused(&reply))),
+        }
+    }
+
+    /// Neither call is signed, but a service may refuse any for its time.
+    fn send(&self, call: &Call<'_>) -> Result<Reply, Error> {
+        self.network.send_dated(self.now, |_| self.network.send(call, &Policy::SERVICE))
+    }
+
+    fn refused(&self, reply: &Reply) -> String {
+        let Sso { account, role, .. } = self.sso;
+        let body = reply.json().unwrap_or_default();
+        let what = match body.get("message").and_then(Value::as_str) {
+            Some(message) => format!("{} ({})", quoted(message), reply.status),
+            None => reply.refusal(),
+        };
+        format!("role {role} in account {account}: {what}")
+    }
+
+    fn credentials_of(&self, reply: &Reply) -> Result<Credentials, Error> {
+        let Sso { account, role, profile, .. } = self.sso;
+        let answer = reply.json().unwrap_or_default();
+        let found = answer.get("roleCredentials").and_then(Value::as_object);
+        let text = |name: &str| {
+            let text = found.and_then(|found| found.get(name)?.as_str());
+            text.filter(|text| !text.is_empty())
+                .ok_or_else(|| self.fault(format!("SSO: no {name} in the answer")))
+        };
+        let expires = found
+            .and_then(|found| expiry::of_unix_millis(found.get("expiration")?))
+            .ok_or_else(|| self.fault("SSO: no expiration in the answer".to_owned()))?;
+        Ok(Credentials {
+            key: access_key(
+                text("accessKeyId")?,
+                text("secretAccessKey")?,
+                Some(text("sessionToken")?),
+            ),
+            expires: Some(expires),
+            account: Some(account.clone()),
+            source: Source::Sso { profile: profile.clone(), role: role.clone() },
+        })
+    }
+
+    fn no_login(&self, what: &str) -> Error {
+        let whose = match &self.sso.session {
+            Some(session) => format!("--sso-session {}", shell_word(session)),
+            None => format!("--profile {}", shell_word(&self.sso.profile)),
+        };
+        self.fault(format!("SSO token {what}; run \"aws sso login {whose}\""))
+    }
+
+    fn fault(&self, what: String) -> Error {
+        Error::new(Kind::Credentials, what).context(format_args!("profile {:?}", self.sso.profile))
+    }
+}

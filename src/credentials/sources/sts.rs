@@ -1,0 +1,303 @@
+//! AWS STS: `AssumeRole` and `AssumeRoleWithWebIdentity`, and its answers in XML.
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::aws::refusal::{ErrorResponse, SignedWith};
+use crate::credentials::config::profile::{Role, WebIdentity};
+use crate::credentials::expiry;
+use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::types::{Credentials, Source, access_key};
+use crate::error::{AwsError, Error, Kind, quoted};
+use crate::http::url::Endpoint;
+use crate::signing::canonical::percent_encode;
+use crate::signing::{
+    AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Signer,
+    UriEncoding,
+};
+
+const CONTENT_TYPE: Header<'static> =
+    ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+
+/// How STS is reached: its endpoint and the region to sign for.
+#[derive(Debug)]
+pub(crate) struct Sts<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) region: String,
+    /// For roles that name none themselves. The same for the life of the process.
+    pub(crate) session_name: &'a str,
+}
+
+/// As whom AWS knows a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    pub account: String,
+    pub arn: String,
+}
+
+impl Sts<'_> {
+    pub(crate) fn assume_role(
+        &self,
+        role: &Role,
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Error> {
+        let mut fields = vec![
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", &role.arn),
+            ("RoleSessionName", role.session_name.as_deref().unwrap_or(self.session_name)),
+        ];
+        fields.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
+        let duration = role.duration_seconds.map(|seconds| seconds.to_string());
+        fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
+        let body = form(&fields);
+
+        let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
+        let asked_by = match &role.profile {
+            Some(profile) => format!(" (profile {profile:?})"),
+            None => " (--role-arn)".to_owned(),
+        };
+        self.send_signed(&body, with, now)
+            .and_then(|reply| granted(&reply, source))
+            .map_err(|error| error.context(format_args!("AssumeRole {}{asked_by}", role.arn)))
+    }
+
+    /// Neither signed nor otherwise authenticated: the token in the body says who asks.
+    pub(crate) fn assume_role_with_web_identity(
+        &self,
+        identity: &WebIdentity,
+        token: &str,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Error> {
+        self.network.redactor.add(token);
+        let body = form(&[
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", &identity.role_arn),
+            ("RoleSessionName", identity.session_name.as_deref().unwrap_or(self.session_name)),
+            ("WebIdentityToken", token),
+        ]);
+        let source = Source::WebIdentity {
+            role: identity.role_arn.clone(),
+            profile: identity.profile.clone(),
+        };
+        let network = self.network;
+        network
+            .send_dated(now, |_| self.send(&[CONTENT_TYPE], &body))
+            .and_then(|reply| granted(&reply, source))
+            .map_err(|error| {
+                error.context(format_args!("AssumeRoleWithWebIdentity {}", identity.role_arn))
+            })
+    }
+
+    /// `GetCallerIdentity`, which every key may ask.
+    pub(crate) fn caller_identity(
+        &self,
+        credentials: &Credentials,
+        now: OffsetDateTime,
+    ) -> Result<CallerIdentity, Error> {
+        let body = form(&[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]);
+        let reply = self.send_signed(&body, &credentials.key, now)?;
+        if reply.status != 200 {
+            let identity =
+                format!("key {} from {}", credentials.key.masked_id(), credentials.source);
+            let refusal = ErrorResponse {
+                status: reply.status,
+                error_type: reply.error_type.as_deref(),
+                request_id: None,
+                location: None,
+                body: &reply.body,
+            };
+            return Err(refusal.to_error(&SignedWith {
+                service: "sts",
+                region: &self.region,
+                identity: &identity,
+                steps: None,
+            }));
+        }
+        let wrong =
+            || Error::new(Kind::InvalidResponse, "STS answers without an Account and an Arn");
+        let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
+        let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
+        let told = |name| text_of(document.root(), name).filter(|text| !text.is_empty());
+        let (Some(account), Some(arn)) = (told("Account"), told("Arn")) else {
+            return Err(wrong());
+        };
+        Ok(CallerIdentity { account: quoted(&account), arn: quoted(&arn) })
+    }
+
+    /// The headers of a signed POST.
+    fn signed(
+        &self,
+        body: &str,
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Vec<(&'static str, Zeroizing<String>)> {
+        let target = CanonicalTarget::new(
+            &self.endpoint.authority(),
+            self.endpoint.path(),
+            self.endpoint.query(),
+            UriEncoding::of_service("sts"),
+        );
+        let request = Request {
+            method: "POST",
+            target: &target,
+            headers: &[CONTENT_TYPE],
+            payload: &Payload::of(body.as_bytes(), PayloadSigning::of_service("sts")),
+        };
+        let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
+        self.network.redactor.add_signature(&signed.signature);
+        let (name, value) = CONTENT_TYPE;
+        let mut headers = vec![(name, Zeroizing::new(value.to_owned()))];
+        headers.extend(signed.headers.iter().map(|(n, v)| (*n, Zeroizing::new(v.clone()))));
+        headers
+    }
+
+    fn send(&self, headers: &[Header<'_>], body: &str) -> Result<Reply, Error> {
+        let call =
+            Call { method: "POST", endpoint: &self.endpoint, headers, body: body.as_bytes() };
+        self.network.send(&call, &Policy::SERVICE)
+    }
+
+    /// Signed for the time of AWS, when it is `now` here.
+    fn send_signed(
+        &self,
+        body: &str,
+        with: &AccessKey,
+        now: OffsetDateTime,
+    ) -> Result<Reply, Error> {
+        self.network.send_dated(now, |there| {
+            let headers = self.signed(body, with, there);
+            let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            self.send(&headers, body)
+        })
+    }
+}
+
+/// The credentials of an answer, or what it refuses.
+fn granted(reply: &Reply, source: Source) -> Result<Credentials, Error> {
+    if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(reply)) }
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", percent_encode(value.as_bytes(), b"")))
+        .collect();
+    pairs.join("&")
+}
+
+/// The `Credentials` of an answer, wherever they stand in it.
+pub(crate) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
+    let wrong = |what: &str| Error::new(Kind::Credentials, what);
+    let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
+    let document = roxmltree::Document::parse(text)
+        .map_err(|_| wrong("answer is not XML with Credentials"))?;
+    let found = element(document.root(), "Credentials")
+        .ok_or_else(|| wrong("answer has no Credentials"))?;
+    let field = |name: &str| {
+        let text = text_of(found, name).filter(|text| !text.is_empty());
+        text.ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
+    };
+    let token = field("SessionToken")?;
+    let key = access_key(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
+    let expires = expiry::parse(&field("Expiration")?)
+        .ok_or_else(|| wrong("answer has an Expiration that is no time"))?;
+    let account = element(document.root(), "AssumedRoleUser")
+        .and_then(|user| text_of(user, "Arn"))
+        .and_then(|arn| arn.split(':').nth(4).map(str::to_owned))
+        .filter(|account| !account.is_empty());
+    Ok(Credentials { key, expires: Some(expires), account, source })
+}
+
+/// `AccessDenied: User … is not authorized … [request id]`.
+fn refusal(reply: &Reply) -> Error {
+    let text = String::from_utf8_lossy(&reply.body);
+    let document = roxmltree::Document::parse(&text).ok();
+    let root = document.as_ref().map(roxmltree::Document::root);
+    let told = |name| root.and_then(|root| text_of(root, name));
+    let request_id = told("RequestId").map(|id| quoted(&id));
+    let Some(code) = told("Code").map(|code| quoted(&code)) else {
+        return Error::new(Kind::Credentials, reply.refusal());
+    };
+    let message = told("Message").map(|message| format!(": {}", quoted(&message)));
+    let id = request_id.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
+    let error = Error::new(Kind::Credentials, format!("{code}{}{id}", message.unwrap_or_default()));
+    error.aws(AwsError { error_type: Some(code), request_id })
+}
+
+/// By local name: STS puts its namespace on everything.
+fn element<'a, 'x>(within: roxmltree::Node<'a, 'x>, name: &str) -> Option<roxmltree::Node<'a, 'x>> {
+    within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
+}
+
+/// All text below the element, so that comments and CDATA do not cut it.
+fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
+    let texts = element(within, name)?.descendants().filter(roxmltree::Node::is_text);
+    Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::Secret;
+
+    fn read(xml: &str) -> Result<Credentials, Error> {
+        credentials(xml.as_bytes(), Source::Environment)
+    }
+
+    #[test]
+    fn an_answer() {
+        let found = read(
+            "<?xml version=\"1.0\"?><r xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+             <R><Credentials><Expiration>2030-01-01T00:00:00.5Z</Expiration><!-- c -->\
+             <SessionToken>a<![CDATA[&b]]></SessionToken><AccessKeyId> A&#75;ID\n</AccessKeyId>\
+             <SecretAccessKey>x&amp;y<!-- c -->z</SecretAccessKey></Credentials>\
+             <AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/R/s</Arn></AssumedRoleUser></R></r>",
+        )
+        .unwrap();
+        let key = &found.key;
+        let token = key.token.as_ref().map(Secret::expose);
+        assert_eq!((key.id.as_str(), key.secret.expose(), token), ("AKID", "x&yz", Some("a&b")));
+        assert_eq!(found.account.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        for (xml, message) in [
+            ("{}", "answer is not XML with Credentials"),
+            ("<a/>", "answer has no Credentials"),
+            ("<a><Credentials/></a>", "answer has no SessionToken in its Credentials"),
+        ] {
+            assert_eq!(read(xml).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let error = |status, body: &str| {
+            refusal(&Reply {
+                status,
+                body: body.into(),
+                token_ttl: None,
+                error_type: None,
+                date: None,
+            })
+            .to_string()
+        };
+        let xml = "<E><Error><Code>AccessDenied</Code><Message>not\n so</Message></Error><RequestId>1-2</RequestId></E>";
+        assert_eq!(error(403, xml), "AccessDenied: not so [1-2]");
+        assert_eq!(error(502, "<html>"), "status 502");
+        assert_eq!(error(307, ""), "status 307 (redirects are not followed)");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_or_read_but_harmless() {
+        let deep = "<a>".repeat(200_000);
+        assert!(read(&deep).is_err());
+        let closed = "<a>".repeat(50_000) + &"</a>".repeat(50_000);
+        assert!(read(&closed).is_err());
+    }
+}

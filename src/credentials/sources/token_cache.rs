@@ -1,0 +1,76 @@
+//! The JSON files in which the AWS CLI keeps the tokens of `aws sso login` and `aws login`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::credentials::expiry;
+use crate::credentials::watch::Watch;
+use crate::random;
+
+/// A file and what it holds, unknown members too. Its values are secret, so it does not print.
+pub(crate) struct CachedToken {
+    path: PathBuf,
+    members: Map<String, Value>,
+}
+
+impl CachedToken {
+    /// `None` when it is missing, unreadable or no JSON object: to its readers all that is "no login".
+    pub(crate) fn read(path: &Path, watch: &mut Watch) -> Option<CachedToken> {
+        let bytes = watch.read(path).ok()?;
+        let members = serde_json::from_slice(&bytes).ok()?;
+        Some(CachedToken { path: path.to_owned(), members })
+    }
+
+    /// A text that is not empty.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Option<OffsetDateTime> {
+        expiry::parse(self.text(name)?)
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.members.get(name)?.as_object()
+    }
+
+    pub(crate) fn object_mut(&mut self, name: &str) -> Option<&mut Map<String, Value>> {
+        self.members.get_mut(name)?.as_object_mut()
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.members.insert(name.to_owned(), Value::String(value.into()));
+    }
+
+    /// Puts the file in place whole, so that no other process reads half of it, and for its owner alone. A symbolic
+    /// link stays one: what it leads to is replaced. A file that has gone is not brought back, for that is a logout.
+    pub(crate) fn write(&self, watch: &mut Watch) -> io::Result<()> {
+        let written = fs::canonicalize(&self.path).and_then(|target| self.replace(&target));
+        watch.wrote(&self.path);
+        written
+    }
+
+    fn replace(&self, target: &Path) -> io::Result<()> {
+        let draft = format!(".sigv4-proxy-{:016x}", random::number());
+        let draft = target.with_file_name(draft);
+        let replaced = self.write_to(&draft).and_then(|()| fs::rename(&draft, target));
+        if replaced.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        replaced
+    }
+
+    fn write_to(&self, draft: &Path) -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(draft)?;
+        file.write_all(&serde_json::to_vec(&self.members)?)?;
+        file.sync_all()
+    }
+}

@@ -1,0 +1,77 @@
+//! `Watch`: waits until one of several idle connections is closed, a time has passed, or its `Alarm` is dropped.
+
+#[cfg(unix)]
+pub(crate) use with_poll::{Alarm, Watch};
+#[cfg(not(unix))]
+pub(crate) use without_poll::{Alarm, Watch};
+
+#[cfg(unix)]
+mod with_poll {
+    use crate::http::wire::tcp::Socket;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::io;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    pub(crate) struct Watch {
+        sockets: Vec<Arc<Socket>>,
+        alarm: UnixStream,
+        limit: Duration,
+    }
+
+    /// Ends the wait when it is dropped.
+    pub(crate) struct Alarm(#[expect(dead_code, reason = "its end is the signal")] UnixStream);
+
+    impl Watch {
+        /// Fails where there are no descriptors for it.
+        pub(crate) fn new(
+            sockets: Vec<Arc<Socket>>,
+            limit: Duration,
+        ) -> io::Result<(Watch, Alarm)> {
+            let (ours, theirs) = UnixStream::pair()?;
+            Ok((Watch { sockets, alarm: ours, limit }, Alarm(theirs)))
+        }
+
+        /// An error ends it, too.
+        pub(crate) fn wait(self) {
+            let sockets = self.sockets.iter().map(|socket| socket.as_fd());
+            let mut polled: Vec<PollFd<'_>> =
+                sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+            polled.push(PollFd::new(&self.alarm, PollFlags::IN));
+            let limit = Timespec::try_from(self.limit).ok();
+            let _ = poll(&mut polled, limit.as_ref());
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod without_poll {
+    use crate::http::wire::tcp::Socket;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    /// There is no waiting for several connections: they are looked at so often.
+    const GLANCE: Duration = Duration::from_secs(5);
+
+    pub(crate) struct Watch {
+        alarm: Receiver<()>,
+        limit: Duration,
+    }
+
+    /// Ends the wait when it is dropped.
+    pub(crate) struct Alarm(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
+
+    impl Watch {
+        pub(crate) fn new(_: Vec<Arc<Socket>>, limit: Duration) -> io::Result<(Watch, Alarm)> {
+            let (theirs, ours) = channel();
+            Ok((Watch { alarm: ours, limit }, Alarm(theirs)))
+        }
+
+        pub(crate) fn wait(self) {
+            let _ = self.alarm.recv_timeout(self.limit.min(GLANCE));
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! `Endpoint`: the server's URL, brought once into the one form that is both sent and signed.
+//!
+//! Typed URLs leave room for readings on which signers disagree: raw characters, stray `%`, dot segments,
+//! `+`. In the wire form made here they agree, and the HTTP client finds nothing left to normalise.
+
+use crate::error::{Error, Kind};
+use crate::http::punycode;
+use crate::signing::canonical::{escaped_byte, percent_decode, percent_encode};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// A URL in wire form: scheme and host in lower case, no user info, no fragment, no default port, a path
+/// without dot segments, and nothing in it that an HTTP client would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    secure: bool,
+    host: String,
+    port: Option<u16>,
+    path: String,
+    query: String,
+    user_info: bool,
+}
+
+impl Endpoint {
+    /// ```
+    /// use sigv4_proxy::http::url::Endpoint;
+    /// let endpoint = Endpoint::parse("HTTPS://Api.Example.com:443/a b/../c?x=1+2#top").unwrap();
+    /// assert_eq!(endpoint.to_string(), "https://api.example.com/c?x=1%2B2");
+    /// ```
+    pub fn parse(typed: &str) -> Result<Endpoint, Error> {
+        let typed = typed.trim();
+        let (scheme, rest) =
+            typed.split_once("://").ok_or_else(|| wrong("has no scheme (write https://…)"))?;
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            other => return Err(wrong(format!("must use http or https scheme, got: {other}"))),
+        };
+        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+        let authority_end = rest.find(['/', '?', '\\']).unwrap_or(rest.len());
+        let (authority, resource) = rest.split_at(authority_end);
+        let (path, query) = resource.split_once('?').unwrap_or((resource, ""));
+
+        let (user_info, host_and_port) = match authority.rsplit_once('@') {
+            Some((_, host_and_port)) => (true, host_and_port),
+            None => (false, authority),
+        };
+        let (host, port) = split_port(host_and_port)?;
+        let default_port = if secure { 443 } else { 80 };
+        Ok(Endpoint {
+            secure,
+            host: wire_host(host)?,
+            port: port.filter(|port| *port != default_port),
+            path: without_dot_segments(&wire_path(path)),
+            query: wire_query(query)?,
+            user_info,
+        })
+    }
+
+    /// The URL that a server's reference to itself means (RFC 3986 §5), if it stays with this scheme, host and port.
+    pub fn join(&self, reference: &str) -> Result<Endpoint, Error> {
+        let reference = reference.trim();
+        let scheme = if self.secure { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", self.authority());
+        let name = reference.split(['/', '?', '#']).next().unwrap_or_default();
+        let typed = if name.contains(':') {
+            reference.to_owned()
+        } else if reference.starts_with("//") {
+            format!("{scheme}:{reference}")
+        } else if reference.starts_with('/') {
+            format!("{origin}{reference}")
+        } else if reference.starts_with('?') {
+            format!("{origin}{}{reference}", self.path)
+        } else {
+            let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            format!("{origin}{folder}/{reference}")
+        };
+        let joined = Endpoint::parse(&typed)?;
+        let same = joined.secure == self.secure
+            && joined.host == self.host
+            && joined.port == self.port
+            && !joined.user_info;
+        if same { Ok(joined) } else { Err(wrong(format!("leads away from {origin}"))) }
+    }
+
+    /// What stands for a URL that could not be read. Leads nowhere.
+    pub(crate) fn unknown() -> Endpoint {
+        Endpoint {
+            secure: true,
+            host: "unknown.invalid".to_owned(),
+            port: None,
+            path: "/".to_owned(),
+            query: String::new(),
+            user_info: false,
+        }
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.secure
+    }
+
+    /// The host alone: lower case, IPv6 in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The value of the `Host` header.
+    pub fn authority(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.clone(),
+        }
+    }
+
+    /// Begins with `/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Without the `?`; empty when there is none.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// Whether a user name or password was typed. It is never sent.
+    pub fn had_user_info(&self) -> bool {
+        self.user_info
+    }
+
+    /// Whether no proxy could lead there: this machine, or link-local as the metadata addresses of AWS are.
+    pub fn is_local(&self) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.is_loopback()
+            || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_link_local())
+            || bare.parse::<Ipv6Addr>().is_ok_and(|address| {
+                address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0xec2]
+            })
+    }
+
+    /// Whether the host is this machine by its very spelling; names are not resolved.
+    pub fn is_loopback(&self) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.host == "localhost"
+            || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+            || bare.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// The URL as it is sent.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(out, "{scheme}://{}{}", self.authority(), self.path)?;
+        if self.query.is_empty() { Ok(()) } else { write!(out, "?{}", self.query) }
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), Error> {
+    let host_end = if authority.starts_with('[') {
+        authority
+            .find(']')
+            .map(|at| at + 1)
+            .ok_or_else(|| wrong("has an IPv6 address without its closing bracket"))?
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at(host_end);
+    match port.strip_prefix(':') {
+        None if port.is_empty() => Ok((host, None)),
+        Some("") => Ok((host, None)),
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
+            Ok(0) | Err(_) => Err(wrong(format!("has an impossible port: {digits}"))),
+            Ok(port) => Ok((host, Some(port))),
+        },
+        _ => Err(wrong("has a port that is not a number")),
+    }
+}
+
+fn wire_host(typed: &str) -> Result<String, Error> {
+    if typed.is_empty() {
+        return Err(wrong("has no host"));
+    }
+    if let Some(address) = typed.strip_prefix('[') {
+        let address: Ipv6Addr = address
+            .trim_end_matches(']')
+            .parse()
+            .map_err(|_| wrong("has something in brackets that is no IPv6 address"))?;
+        return Ok(format!("[{address}]"));
+    }
+    let host =
+        punycode::ascii_host(typed).ok_or_else(|| wrong("has a host label that is too long"))?;
+    // Something like 127.1 or 0x7f.1 reaches different machines through different resolvers.
+    let numeric = host.rsplit('.').next().is_some_and(|last| {
+        !last.is_empty() && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x"))
+    });
+    if numeric && host.parse::<Ipv4Addr>().is_err() {
+        return Err(wrong("has a host that looks like an IPv4 address and is none"));
+    }
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if host.bytes().all(legal) {
+        Ok(host)
+    } else {
+        Err(wrong("has a character in its host that no host name has"))
+    }
+}
+
+/// Percent-encodes what may not stand in a path; what is encoded already stays byte for byte.
+fn wire_path(typed: &str) -> String {
+    let bytes = typed.as_bytes();
+    let mut path = String::with_capacity(bytes.len() + 1);
+    if !typed.starts_with('/') && !typed.is_empty() {
+        path.push('/');
+    }
+    for (at, &byte) in bytes.iter().enumerate() {
+        let stays = match byte {
+            b'%' => escaped_byte(&bytes[at..]).is_some(),
+            // RFC 3986 §3.3: unreserved, sub-delims, `:`, `@` and the separator.
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte),
+        };
+        if stays {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&percent_encode(&[byte], b""));
+        }
+    }
+    path
+}
+
+/// RFC 3986 §5.2.4. Empty segments stay: to some servers they mean something.
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if last {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// Each pair decoded and encoded anew: the one spelling on which all signers agree.
+fn wire_query(typed: &str) -> Result<String, Error> {
+    let mut query = String::with_capacity(typed.len());
+    for pair in typed.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = match pair.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (pair, None),
+        };
+        let name = percent_decode(name);
+        if is_presigned(&name) {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            return Err(wrong(format!(
+                "is presigned: its query has {name} (give the plain URL; every request is signed anew)"
+            )));
+        }
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(&percent_encode(&name, b""));
+        if let Some(value) = value {
+            query.push('=');
+            query.push_str(&percent_encode(&percent_decode(value), b""));
+        }
+    }
+    Ok(query)
+}
+
+fn is_presigned(name: &[u8]) -> bool {
+    [
+        "algorithm",
+        "credential",
+        "date",
+        "expires",
+        "region-set",
+        "security-token",
+        "signature",
+        "signedheaders",
+    ]
+    .iter()
+    .any(|end| {
+        let name = name.to_ascii_lowercase();
+        name.strip_prefix(b"x-amz-").is_some_and(|rest| rest == end.as_bytes())
+    })
+}
+
+fn wrong(what: impl fmt::Display) -> Error {
+    Error::new(Kind::Usage, format!("target URL {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_urls_and_their_wire_form() {
+        for (typed, wire) in [
+            ("https://api.example.com", "https://api.example.com/"),
+            ("https://api.example.com?x=1", "https://api.example.com/?x=1"),
+            ("https://api.example.com:/x", "https://api.example.com/x"),
+            ("https://api.example.com:0443/", "https://api.example.com/"),
+            ("http://h:443/", "http://h:443/"),
+            ("HTTP://[::0001]:80/x#y", "http://[::1]/x"),
+            ("https://user:pw@api.example.com/", "https://api.example.com/"),
+            ("https://h/a/b/..//../c", "https://h/a/c"),
+            ("https://h/a/.", "https://h/a/"),
+            ("https://h/a/b/..", "https://h/a/"),
+            ("https://h/../..", "https://h/"),
+            ("https://h/a//b", "https://h/a//b"),
+            ("https://h/a%2e%2E/%2e", "https://h/a%2e%2E/%2e"),
+            (
+                "https://h/a b\"<é>\\|[x]^`{}%zz%2%",
+                "https://h/a%20b%22%3C%C3%A9%3E%5C%7C%5Bx%5D%5E%60%7B%7D%25zz%252%25",
+            ),
+            (
+                "https://h/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A1%3Aruntime%2Fx/invocations?qualifier=DEFAULT",
+                "https://h/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A1%3Aruntime%2Fx/invocations?qualifier=DEFAULT",
+            ),
+            ("https://h/m?a=b+c&&%61=%2f&k&e==&??", "https://h/m?a=b%2Bc&a=%2F&k&e=%3D&%3F%3F"),
+            ("  https://h/ ", "https://h/"),
+        ] {
+            let endpoint = Endpoint::parse(typed).unwrap_or_else(|e| panic!("{typed}: {e}"));
+            assert_eq!(endpoint.to_string(), wire, "{typed}");
+            // A wire form is its own wire form.
+            assert_eq!(Endpoint::parse(wire).map(|e| e.to_string()).as_deref().ok(), Some(wire));
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for (typed, why) in [
+            ("api.example.com/mcp", "no scheme"),
+            ("ftp://h/", "must use http or https scheme, got: ftp"),
+            ("https:///x", "no host"),
+            ("https://h:x/", "not a number"),
+            ("https://h:70000/", "impossible port"),
+            ("https://h:0/", "impossible port"),
+            ("https://[::1/", "closing bracket"),
+            ("https://[h]/", "no IPv6"),
+            ("https://a b/", "character in its host"),
+            ("http://127.1/", "looks like an IPv4"),
+            ("http://0x7f.0.0.1.0x1/", "looks like an IPv4"),
+            ("http://2130706433/", "looks like an IPv4"),
+            ("https://h/?X-Amz-Signature=x", "presigned"),
+            ("https://h/?x-amz-%65xpires=10", "presigned"),
+        ] {
+            let error = Endpoint::parse(typed).expect_err(typed).to_string();
+            assert!(error.contains(why), "{typed}: {error}");
+        }
+    }
+
+    #[test]
+    fn references_stay_with_their_origin() {
+        let base = Endpoint::parse("https://a.example:8443/x/sse?old=1").expect("a URL");
+        for (reference, expected) in [
+            ("/messages?sessionId=7", "https://a.example:8443/messages?sessionId=7"),
+            ("messages/?s=1", "https://a.example:8443/x/messages/?s=1"),
+            ("../m", "https://a.example:8443/m"),
+            ("?s=1", "https://a.example:8443/x/sse?s=1"),
+            ("https://A.example:8443/m", "https://a.example:8443/m"),
+            ("//a.example:8443/m", "https://a.example:8443/m"),
+        ] {
+            let joined = base.join(reference).expect(reference);
+            assert_eq!(joined.to_string(), expected, "{reference}");
+        }
+        for reference in [
+            "https://a.example/m",
+            "http://a.example:8443/m",
+            "https://evil.example:8443/m",
+            "//evil.example/m",
+            "https://u@a.example:8443/m",
+            "https://a.example:8443@evil.example/m",
+            "javascript:alert(1)",
+            "/\\evil.example",
+        ] {
+            match base.join(reference) {
+                Ok(joined) => assert_eq!(joined.authority(), "a.example:8443", "{reference}"),
+                Err(error) => assert!(error.to_string().contains("URL"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn loopback_is_judged_by_spelling() {
+        for (url, loopback) in [
+            ("http://localhost:8000/", true),
+            ("http://127.0.0.1/", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]:1/", true),
+            ("http://localhost.evil/", false),
+            ("http://localhost@evil/", false),
+            ("http://[::ffff:127.0.0.1]/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(Endpoint::parse(url).map(|e| e.is_loopback()).ok(), Some(loopback), "{url}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Buffers of one connection that are as large as what goes through it.
+//!
+//! ureq's own are of one size. With hundreds of connections that is either much memory or, for large answers, many system
+//! calls.
+
+use ureq::unversioned::transport::Buffers;
+
+/// The head of an answer and a small body.
+const SMALLEST_INPUT: usize = 8 * 1024;
+
+/// More at once saves no time.
+const LARGEST_INPUT: usize = 128 * 1024;
+
+/// What ureq must see as a whole, the head of an answer say, is never larger.
+const LIMIT: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct GrowingBuffers {
+    input: Vec<u8>,
+    /// What has been read and not been consumed.
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+    output_bytes: usize,
+    /// Something was consumed last time.
+    is_useful: bool,
+}
+
+impl GrowingBuffers {
+    /// So much is sent at once: the head of a request must fit in, and the beginning of its body goes with it.
+    pub(crate) fn new(output_bytes: usize) -> GrowingBuffers {
+        GrowingBuffers {
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            output: Vec::new(),
+            output_bytes,
+            is_useful: false,
+        }
+    }
+
+    /// The next request has begun.
+    pub(crate) fn reset(&mut self) {
+        if self.input.len() > SMALLEST_INPUT && self.start == self.end {
+            (self.input, self.start, self.end) = (Vec::new(), 0, 0);
+        }
+    }
+}
+
+impl Buffers for GrowingBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        if self.output.is_empty() {
+            self.output = vec![0; self.output_bytes];
+        }
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        let was_full = self.end == self.input.len();
+        self.input.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        // What was full is too small: for the answer, or for a part of it that must be read as a whole.
+        let largest = if self.end == self.input.len() { LIMIT } else { LARGEST_INPUT };
+        if was_full && self.input.len() < largest {
+            self.input.resize((2 * self.input.len()).max(SMALLEST_INPUT), 0);
+        }
+        &mut self.input[self.end..]
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.end += amount;
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.is_useful = amount > 0;
+        self.start += amount;
+    }
+
+    /// The first is for bodies in chunks, which are not sent here.
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut [], self.output())
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.start < self.end && self.is_useful
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(buffers: &mut GrowingBuffers, bytes: &[u8]) -> usize {
+        let room = buffers.input_append_buf();
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        buffers.input_appended(count);
+        count
+    }
+
+    #[test]
+    fn what_is_read_comes_out_in_order() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
+        let mut buffers = GrowingBuffers::new(1024);
+        let (mut read_so_far, mut out) = (0, Vec::new());
+        for step in (1..).map(|n| n * 7919 % 60_000) {
+            if out.len() == bytes.len() {
+                break;
+            }
+            let end = bytes.len().min(read_so_far + step);
+            read_so_far += read(&mut buffers, &bytes[read_so_far..end]);
+            let some = (step * 31 % 50_000).min(buffers.input().len());
+            out.extend_from_slice(&buffers.input()[..some]);
+            buffers.input_consume(some);
+            assert_eq!(buffers.can_use_input(), some > 0 && !buffers.input().is_empty());
+            assert!(buffers.input.len() <= LIMIT);
+        }
+        assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn they_grow_with_what_fills_them_and_shrink_for_the_next_request() {
+        let plenty = vec![0; 1_000_000];
+        let mut buffers = GrowingBuffers::new(1024);
+        let mut sizes = Vec::new();
+        for _ in 0..7 {
+            let count = read(&mut buffers, &plenty);
+            buffers.input_consume(count);
+            sizes.push(count / 1024);
+        }
+        assert_eq!(sizes, [8, 16, 32, 64, 128, 128, 128]);
+        buffers.reset();
+        assert_eq!(read(&mut buffers, &[0; 100]), 100);
+        assert_eq!(read(&mut buffers, &[0; 10_000]), 8 * 1024 - 100);
+        // Nothing is consumed: it must be seen as a whole.
+        let whole: usize = (0..9).map(|_| read(&mut buffers, &plenty)).sum();
+        assert_eq!(whole, LIMIT - 8 * 1024);
+    }
+}

@@ -1,0 +1,98 @@
+//! The head of a request and the beginning of its body leave in one packet.
+//!
+//! ureq hands the head over before the body. On a connection without Nagle's delay that would be two packets, two TLS
+//! records, and a server that is woken twice. And a connection is asked whether it is still open when it is taken for
+//! a request, not also when it is put away after one.
+
+use std::fmt;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// The last in the chain of connectors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CoalescingConnector;
+
+impl<In: Transport> Connector<In> for CoalescingConnector {
+    type Out = Coalescing<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(chained.map(|inner| Coalescing { inner, head: Vec::new(), has_just_read: false }))
+    }
+}
+
+pub(crate) struct Coalescing<In> {
+    inner: In,
+    /// Not sent yet.
+    head: Vec<u8>,
+    /// What is asked next is whether it may be put away.
+    has_just_read: bool,
+}
+
+impl<In: Transport> Coalescing<In> {
+    /// Sends the head alone, if it still waits.
+    fn send_head(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.head.is_empty() {
+            return Ok(());
+        }
+        let length = self.head.len();
+        self.inner.buffers().output()[..length].copy_from_slice(&self.head);
+        self.head.clear();
+        self.inner.transmit_output(length, timeout)
+    }
+}
+
+impl<In: Transport> Transport for Coalescing<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let output = self.inner.buffers().output();
+        if self.head.is_empty() {
+            if is_head_of_post(&output[..amount]) {
+                self.head.extend_from_slice(&output[..amount]);
+                return Ok(());
+            }
+            return self.inner.transmit_output(amount, timeout);
+        }
+        let length = self.head.len();
+        if length + amount <= output.len() {
+            output.copy_within(..amount, length);
+            output[..length].copy_from_slice(&self.head);
+            self.head.clear();
+            return self.inner.transmit_output(length + amount, timeout);
+        }
+        let body = output[..amount].to_vec();
+        self.send_head(timeout)?;
+        self.inner.buffers().output()[..amount].copy_from_slice(&body);
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.send_head(timeout)?;
+        self.has_just_read = true;
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        std::mem::take(&mut self.has_just_read) || self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+impl<In> fmt::Debug for Coalescing<In> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Joining")
+    }
+}
+
+/// Only a POST has a body here. What looks like one and is none leaves a moment later, before an answer is awaited.
+fn is_head_of_post(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"POST ") && bytes.ends_with(b"\r\n\r\n")
+}

@@ -1,0 +1,180 @@
+//! `Connection`: one connection to the server, opened when it is first needed, and what need not be made again for the
+//! next request on it.
+
+use crate::http::client::Request;
+use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::coalesce::CoalescingConnector;
+use crate::http::wire::resolver::RememberingResolver;
+use crate::http::wire::tcp::{Socket, TcpConnector};
+use crate::http::wire::tls::TlsConnector;
+use std::fmt;
+use std::sync::Arc;
+use ureq::config::Config;
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{Response, Uri};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
+use ureq::{Agent, AsSendBody, Body};
+
+/// Names that most requests carry, so that they need not be read and copied each time.
+static NAMES: [HeaderName; 11] = [
+    HeaderName::from_static("accept"),
+    HeaderName::from_static("content-type"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("user-agent"),
+    HeaderName::from_static("x-amz-date"),
+    // These have another value each time, or a secret one.
+    HeaderName::from_static("authorization"),
+    HeaderName::from_static("x-amz-content-sha256"),
+    HeaderName::from_static("x-amz-security-token"),
+];
+
+/// Values that most requests carry, so that their memory need not be counted.
+const VALUES: [&str; 2] = ["application/json", "application/json, text/event-stream"];
+
+/// So much is sent at once, unless the head of a request is larger.
+const OUTPUT_BYTES: usize = 32 * 1024;
+
+/// What the HTTP client adds to the head of a request: the host, the length and the like.
+const ADDED_BYTES: usize = 512;
+
+/// The first of these names often have the value that they had in the request before.
+const KEPT: usize = 8;
+
+pub(crate) struct Connection {
+    /// Of its own: shutting it down interrupts the call on this connection and no other.
+    agent: Arc<Agent>,
+    terms: CallLimits,
+    output_bytes: usize,
+    /// In a box, because a connection changes hands several times a call.
+    kept: Box<Kept>,
+}
+
+/// What the next request is likely to have, too.
+#[derive(Default)]
+struct Kept {
+    /// As it was given, and as ureq reads it.
+    uri: (String, Uri),
+    values: [Option<HeaderValue>; KEPT],
+}
+
+impl Connection {
+    /// Requests whose heads have up to `head_bytes` can be sent on it.
+    pub(crate) fn new(
+        config: &Config,
+        tls: &TlsConnector,
+        resolver: &RememberingResolver,
+        head_bytes: usize,
+    ) -> Connection {
+        let terms = CallLimits::default();
+        let output_bytes = OUTPUT_BYTES.max(head_bytes);
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector { terms: terms.clone(), output_bytes })
+                .chain(tls.under(&terms, output_bytes))
+                .chain(CoalescingConnector);
+        let resolver = resolver.under(&terms);
+        Connection {
+            agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
+            terms,
+            output_bytes,
+            kept: Box::default(),
+        }
+    }
+
+    /// Whether a head of this size can be sent on it.
+    pub(crate) fn has_room_for(&self, head_bytes: usize) -> bool {
+        head_bytes <= self.output_bytes
+    }
+
+    /// While it can serve another request.
+    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
+        self.terms.socket()
+    }
+
+    pub(crate) fn agent(&self) -> &Arc<Agent> {
+        &self.agent
+    }
+
+    pub(crate) fn terms(&self) -> &CallLimits {
+        &self.terms
+    }
+
+    /// Sends the request and reads the head of the answer.
+    pub(crate) fn send(&mut self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
+        self.terms.set(request.deadline, request.is_stream);
+        if request.method == "POST" {
+            self.send_body(request, request.body)
+        } else {
+            self.send_body(request, ())
+        }
+    }
+
+    fn send_body(
+        &mut self,
+        request: &Request<'_>,
+        body: impl AsSendBody,
+    ) -> Result<Response<Body>, ureq::Error> {
+        if self.kept.uri.0 != request.url {
+            self.kept.uri = (request.url.to_owned(), request.url.parse().map_err(invalid)?);
+        }
+        let mut message = ureq::http::Request::new(body);
+        *message.method_mut() = request.method.parse().map_err(invalid)?;
+        *message.uri_mut() = self.kept.uri.1.clone();
+        *message.headers_mut() = self.headers(request)?;
+        self.agent.run(message)
+    }
+
+    fn headers(&mut self, request: &Request<'_>) -> Result<HeaderMap, ureq::Error> {
+        let mut headers = HeaderMap::with_capacity(request.headers.len());
+        for (name, value) in request.headers {
+            let known = NAMES.iter().position(|known| known.as_str() == *name);
+            let name = match known {
+                Some(known) => NAMES[known].clone(),
+                None => HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?,
+            };
+            let kept = known.and_then(|known| self.kept.values.get_mut(known));
+            headers.append(name, value_of(value, kept)?);
+        }
+        Ok(headers)
+    }
+}
+
+/// The most that the head of the request takes on the wire.
+pub(crate) fn head_bytes(request: &Request<'_>) -> usize {
+    let headers = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4);
+    ADDED_BYTES + request.url.len() + headers.sum::<usize>()
+}
+
+/// The value as ureq takes it. `kept` is one that was made before, and what is kept from now on.
+fn value_of(
+    value: &str,
+    kept: Option<&mut Option<HeaderValue>>,
+) -> Result<HeaderValue, ureq::Error> {
+    if let Some(Some(same)) = &kept
+        && same.as_bytes() == value.as_bytes()
+    {
+        return Ok(same.clone());
+    }
+    let made = match VALUES.iter().find(|known| **known == value) {
+        Some(known) => HeaderValue::from_static(known),
+        None => HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?,
+    };
+    if let Some(kept) = kept {
+        *kept = Some(made.clone());
+    }
+    Ok(made)
+}
+
+fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
+    ureq::Error::Http(error.into())
+}
+
+/// Without the values of headers: the user's own may be secret.
+impl fmt::Debug for Connection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Connection")
+    }
+}

@@ -1,0 +1,223 @@
+//! Name resolution that does not happen again for every request.
+//!
+//! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
+//! limit, and panics where it gets none. Addresses are remembered for a short time instead, and forgotten when they do not
+//! lead anywhere.
+
+use crate::http::proxy_route::is_socks;
+use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::scarce::{NotConnected, Scarce};
+use crate::sync::lock;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// How long an answer of DNS is taken for granted.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// So many are tried at most; ureq has no room for more.
+const MOST_ADDRESSES: usize = 16;
+
+#[derive(Debug, Default)]
+pub(crate) struct RememberingResolver {
+    shared: Arc<Shared>,
+    /// Of this connection alone: it asks every time, and would have the one of all taken from the other processors' caches.
+    own: Mutex<Option<Known>>,
+    terms: CallLimits,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    last: Mutex<Option<Known>>,
+    /// How often what was known was forgotten.
+    forgotten: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    uri_authority: String,
+    addresses: ResolvedSocketAddrs,
+    at: Instant,
+    /// As it was then.
+    forgotten: u64,
+}
+
+impl RememberingResolver {
+    /// One that knows the same, for a connection with these terms.
+    pub(crate) fn under(&self, terms: &CallLimits) -> RememberingResolver {
+        let shared = Arc::clone(&self.shared);
+        RememberingResolver { shared, own: Mutex::default(), terms: terms.clone() }
+    }
+
+    pub(crate) fn forget(&self) {
+        self.shared.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remembered(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
+        let is_good = |known: &Known| {
+            known.uri_authority == authority
+                && known.at.elapsed() < MEMORY
+                && known.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
+        };
+        let mut own = lock(&self.own);
+        if !own.as_ref().is_some_and(is_good) {
+            *own = lock(&self.shared.last).clone().filter(is_good);
+        }
+        own.as_ref().map(|known| known.addresses.clone())
+    }
+
+    fn look_up(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let timeout = self.terms.limit(timeout)?;
+        let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let host = uri.host().unwrap_or_default().to_owned();
+        let found =
+            look_up(host, uri.port_u16().unwrap_or(default_port), timeout.not_zero().as_deref());
+        let found = found.map_err(|error| match error {
+            NotFound::InTime => ureq::Error::Timeout(timeout.reason),
+            NotFound::Anywhere => ureq::Error::HostNotFound,
+            NotFound::For(error) => error.into(),
+        })?;
+        let mut resolved = self.empty();
+        for address in config.ip_family().keep_wanted(found.into_iter()).take(MOST_ADDRESSES) {
+            resolved.push(address);
+        }
+        // Whoever is allowed more because he is this machine must be this machine.
+        if uri.host() == Some("localhost") {
+            let local: Vec<SocketAddr> =
+                resolved.iter().copied().filter(|address| address.ip().is_loopback()).collect();
+            resolved = self.empty();
+            for address in local {
+                resolved.push(address);
+            }
+            if resolved.is_empty() {
+                return Err(ureq::Error::HostNotFound);
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+impl Resolver for RememberingResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        // ureq would leave such a proxy out and go straight to the server; `Route::check` says why this is not done.
+        if config.proxy().is_some_and(|proxy| is_socks(proxy) && !proxy.is_no_proxy(uri)) {
+            return Err(ureq::Error::ConnectionFailed);
+        }
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if let Some(addresses) = self.remembered(authority) {
+            return Ok(addresses);
+        }
+        let forgotten = self.shared.forgotten.load(Ordering::Relaxed);
+        let addresses = match literal(uri) {
+            Some(address) => {
+                let mut addresses = self.empty();
+                addresses.push(address);
+                addresses
+            }
+            None => self.look_up(uri, config, timeout)?,
+        };
+        let (uri_authority, at) = (authority.to_owned(), Instant::now());
+        let known = Known { uri_authority, addresses: addresses.clone(), at, forgotten };
+        *lock(&self.shared.last) = Some(known);
+        Ok(addresses)
+    }
+}
+
+/// Why there are no addresses.
+pub(crate) enum NotFound {
+    InTime,
+    Anywhere,
+    For(NotConnected),
+}
+
+/// Asks the system for the addresses of a host, for `limit` at most.
+pub(crate) fn look_up(
+    host: String,
+    port: u16,
+    limit: Option<&Duration>,
+) -> Result<Vec<SocketAddr>, NotFound> {
+    let ask = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let found = match limit {
+        None => ask(),
+        // The system's resolver knows no time limit.
+        Some(limit) => {
+            let (found, finding) = sync_channel(1);
+            let asking = thread::Builder::new().name("lookup".to_owned());
+            asking.spawn(move || found.send(ask())).map_err(|e| NotFound::For(NotConnected(e)))?;
+            finding.recv_timeout(*limit).map_err(|_| NotFound::InTime)?
+        }
+    };
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(NotFound::Anywhere),
+        Err(error) => {
+            // The system's resolver does not say that it lacked a descriptor.
+            let why = if Scarce::of(&error).is_some() {
+                Some(error)
+            } else {
+                UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(|e| Scarce::of(e).is_some())
+            };
+            Err(why.map_or(NotFound::Anywhere, |why| NotFound::For(NotConnected(why))))
+        }
+    }
+}
+
+/// The address of a URL that names one.
+fn literal(uri: &Uri) -> Option<SocketAddr> {
+    let host = uri.host()?;
+    let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(default_port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_connection_learned_all_know_until_it_is_forgotten() {
+        let all = RememberingResolver::default();
+        let [one, other] = [(); 2].map(|()| all.under(&CallLimits::default()));
+        let uri: Uri = "http://127.0.0.1:9/".parse().expect("a URL");
+        let resolve = |by: &RememberingResolver| {
+            by.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
+        };
+        let knows = |who: &RememberingResolver| who.remembered("127.0.0.1:9").is_some();
+        resolve(&one);
+        assert!(knows(&one) && knows(&other) && other.remembered("127.0.0.1:8").is_none());
+        all.forget();
+        assert!(!knows(&one) && !knows(&other));
+        resolve(&other);
+        assert!(knows(&one) && knows(&other));
+    }
+
+    #[test]
+    fn literals_need_no_lookup() {
+        for (url, address) in [
+            ("http://127.0.0.1/", Some("127.0.0.1:80")),
+            ("https://127.0.0.1/x", Some("127.0.0.1:443")),
+            ("https://[::1]:8443/", Some("[::1]:8443")),
+            ("https://example.com/", None),
+        ] {
+            let uri: Uri = url.parse().expect("a URL");
+            assert_eq!(literal(&uri).map(|a| a.to_string()).as_deref(), address, "{url}");
+        }
+    }
+}

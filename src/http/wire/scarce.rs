@@ -1,0 +1,65 @@
+//! What this machine has no more of, and what to do about it.
+
+use std::fmt;
+use std::io;
+
+/// There is no connection: nothing of a request has left. Told apart from what breaks later.
+#[derive(Debug)]
+pub(crate) struct NotConnected(pub(crate) io::Error);
+
+/// A thing that there is no more of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Scarce {
+    pub(crate) what: &'static str,
+    pub(crate) fix: &'static str,
+}
+
+impl Scarce {
+    /// What the system lacked when it failed so, if that was it.
+    #[cfg(unix)]
+    pub(crate) fn of(error: &io::Error) -> Option<Scarce> {
+        use rustix::io::Errno;
+        let (what, fix) = match Errno::from_io_error(error)? {
+            Errno::MFILE => (
+                "out of file descriptors: this process may open no more files and connections",
+                "raise the limit (ulimit -n) or lower --max-in-flight",
+            ),
+            Errno::NFILE => (
+                "out of file descriptors: the whole system may open no more files and connections",
+                "end what holds them, or raise the system's limit",
+            ),
+            Errno::NOMEM | Errno::NOBUFS => {
+                ("out of memory for another connection", "end what holds the memory")
+            }
+            Errno::ADDRNOTAVAIL => (
+                "no local port is free for another connection",
+                "end what holds the connections, or lower --max-in-flight",
+            ),
+            Errno::AGAIN => (
+                "out of threads: this user or container may start no more",
+                "raise the limit (ulimit -u, the pids limit of the container) or lower --max-in-flight",
+            ),
+            _ => return None,
+        };
+        Some(Scarce { what, fix })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &io::Error) -> Option<Scarce> {
+        None
+    }
+}
+
+impl From<NotConnected> for ureq::Error {
+    fn from(error: NotConnected) -> ureq::Error {
+        ureq::Error::Other(Box::new(error))
+    }
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl std::error::Error for NotConnected {}

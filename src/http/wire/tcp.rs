@@ -1,0 +1,383 @@
+//! TCP: connecting within time, and what the call that has the connection waits for.
+//!
+//! Takes ureq's place for three reasons: for limits that differ from call to call, ureq copies its whole configuration each
+//! time; it asks whether a kept connection is still open in three system calls instead of one; and while it sends it does
+//! not listen, so that a server which refuses a large request before it has read it is not heard.
+
+use crate::http::wire::buffers::GrowingBuffers;
+use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::early::{ENOUGH, Early, SomethingCame};
+use crate::http::wire::scarce::NotConnected;
+use std::io::{self, Read as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use ureq::Timeout;
+use ureq::unversioned::transport::time::{Duration as Limit, Instant as Moment};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
+};
+
+/// What came while a request is sent, and was too little to judge, is looked at again after this time.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// What is left of the time for connecting.
+pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
+    let mut timeout = details.timeout;
+    if let (Limit::Exact(limit), Moment::Exact(began), Moment::Exact(now)) =
+        (timeout.after, details.now, (details.current_time)())
+    {
+        timeout.after = Limit::Exact(limit.saturating_sub(now.duration_since(began)));
+    }
+    timeout
+}
+
+/// Connects to the first address that lets us.
+#[derive(Debug)]
+pub(crate) struct TcpConnector {
+    pub(crate) terms: CallLimits,
+    /// So much is sent at once.
+    pub(crate) output_bytes: usize,
+}
+
+impl TcpConnector {
+    fn dial(&self, details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
+        let mut last = ureq::Error::ConnectionFailed;
+        for (tried, address) in details.addrs.iter().enumerate() {
+            let timeout = self.terms.limit(time_left(details))?;
+            let connected = match timeout.not_zero() {
+                // Each address gets its share, so that a silent one does not take the time of all.
+                Some(left) => {
+                    let share = u32::try_from(details.addrs.len() - tried).unwrap_or(1);
+                    TcpStream::connect_timeout(address, *left / share)
+                }
+                None => TcpStream::connect(address),
+            };
+            last = match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) if is_late(&error) => ureq::Error::Timeout(Timeout::Connect),
+                Err(error) => NotConnected(error).into(),
+            };
+        }
+        self.terms.limit(time_left(details))?;
+        Err(last)
+    }
+}
+
+impl<In: Transport> Connector<In> for TcpConnector {
+    type Out = Either<In, TcpTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        if let Some(tunnel) = chained {
+            return Ok(Some(Either::A(tunnel)));
+        }
+        let stream = self.dial(details)?;
+        stream.set_nodelay(details.config.no_delay()).map_err(NotConnected)?;
+        let socket = Arc::new(Socket(stream));
+        let weak: Weak<Socket> = Arc::downgrade(&socket);
+        (details.register_shutdown)(weak)?;
+        self.terms.connected(&socket);
+        Ok(Some(Either::B(TcpTransport {
+            socket,
+            buffers: GrowingBuffers::new(self.output_bytes),
+            terms: self.terms.clone(),
+            read_timeout: None,
+            is_refused: false,
+            has_told: false,
+        })))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+impl Socket {
+    /// Nothing to read, and no end: whatever came would be taken for the next response.
+    pub(crate) fn is_silent(&self) -> bool {
+        system::peek(&self.0, &mut [0]).is_err_and(|error| is_late(&error))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0)
+    }
+}
+
+impl ShutdownHandle for Socket {
+    fn shutdown(&self) {
+        // An error means that it is shut down already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection without encryption, or what is under it.
+#[derive(Debug)]
+pub(crate) struct TcpTransport {
+    socket: Arc<Socket>,
+    buffers: GrowingBuffers,
+    terms: CallLimits,
+    /// As the socket has it, so that it is set only when it changes.
+    read_timeout: Option<Duration>,
+    /// The server has answered: what is left of the request is needless.
+    is_refused: bool,
+    /// Whoever can read what came has been told, and has not read it.
+    has_told: bool,
+}
+
+/// While a full connection was waited for.
+enum Turn {
+    /// There is room again, or the connection broke, or it is not yet clear what came.
+    GoOn,
+    /// Nothing more need be sent.
+    HttpStatus,
+    /// What came is for those above.
+    Encrypted,
+}
+
+impl TcpTransport {
+    /// Waits until more can be sent or something comes.
+    fn wait_for_room(&mut self, timeout: NextTimeout) -> Result<Turn, ureq::Error> {
+        let timeout = self.terms.limit(timeout)?.for_write();
+        let began = Instant::now();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        let mut listens = !self.has_told;
+        loop {
+            let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
+            // What is there and means nothing yet would end each wait at once.
+            let wait = if listens { left } else { Some(left.map_or(GLANCE, |l| l.min(GLANCE))) };
+            let ready = system::wait(&self.socket.0, listens, wait)?;
+            if ready.input || !ready.room {
+                match self.early() {
+                    Early::Refusal | Early::End => return Ok(Turn::HttpStatus),
+                    Early::Encrypted if !self.has_told => return Ok(Turn::Encrypted),
+                    Early::Nothing => {}
+                    Early::Unclear | Early::Other | Early::Encrypted => listens = false,
+                }
+            }
+            if ready.room {
+                return Ok(Turn::GoOn);
+            }
+        }
+    }
+
+    /// What has come.
+    fn early(&self) -> Early {
+        let mut bytes = [0; ENOUGH];
+        match system::peek(&self.socket.0, &mut bytes) {
+            Ok(count) => Early::of(&bytes[..count]),
+            Err(_) => Early::Nothing,
+        }
+    }
+
+    fn refused(&mut self) {
+        self.is_refused = true;
+        self.terms.use_up();
+    }
+}
+
+impl Drop for TcpTransport {
+    /// Whoever watches it while it is idle keeps the socket; the other end must not wait for that.
+    fn drop(&mut self) {
+        self.socket.shutdown();
+    }
+}
+
+impl Transport for TcpTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.buffers.reset();
+        self.terms.limit(timeout)?;
+        let mut sent = 0;
+        while sent < amount && !self.is_refused {
+            let error = match system::send(&self.socket.0, &self.buffers.output()[sent..amount]) {
+                Ok(count) => {
+                    sent += count;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => match self.wait_for_room(timeout)? {
+                    Turn::GoOn => {}
+                    Turn::HttpStatus => self.refused(),
+                    Turn::Encrypted => {
+                        self.has_told = true;
+                        return Err(SomethingCame { sent, is_broken: false }.into());
+                    }
+                },
+                // A server that refuses and closes has often been heard before the connection broke.
+                _ => match self.early() {
+                    Early::Refusal | Early::Unclear | Early::Other => self.refused(),
+                    Early::Encrypted => {
+                        return Err(SomethingCame { sent, is_broken: true }.into());
+                    }
+                    Early::End | Early::Nothing => return Err(error.into()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.has_told = false;
+        if self.terms.waits_for_nothing() {
+            let count = system::receive(&self.socket.0, self.buffers.input_append_buf())?;
+            self.buffers.input_appended(count);
+            return Ok(count > 0);
+        }
+        let mut first_signal: Option<Instant> = None;
+        loop {
+            let mut timeout = self.terms.limit(timeout)?.for_read();
+            if let (Some(at), Limit::Exact(limit)) = (first_signal, timeout.after) {
+                let left = limit.saturating_sub(at.elapsed());
+                if left.is_zero() {
+                    return Err(ureq::Error::Timeout(timeout.reason));
+                }
+                timeout.after = Limit::Exact(left);
+            }
+            let mut stream = &self.socket.0;
+            set(&mut self.read_timeout, timeout, |limit| stream.set_read_timeout(limit))?;
+            match stream.read(self.buffers.input_append_buf()) {
+                Ok(count) => {
+                    self.buffers.input_appended(count);
+                    return Ok(count > 0);
+                }
+                // Linux does not take up again what has a time limit; the limit goes on from here.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    first_signal = first_signal.or_else(|| Some(Instant::now()));
+                }
+                Err(error) => return Err(in_time(error, timeout)),
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        !self.is_refused && self.socket.is_silent()
+    }
+}
+
+fn set(
+    current: &mut Option<Duration>,
+    timeout: NextTimeout,
+    set: impl FnOnce(Option<Duration>) -> io::Result<()>,
+) -> io::Result<()> {
+    let limit = timeout.not_zero().map(|limit| *limit);
+    if limit == *current {
+        return Ok(());
+    }
+    match set(limit) {
+        Ok(()) => *current = limit,
+        // macOS refuses once the other end is closed; what came before that can still be read.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+fn in_time(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+    if is_late(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
+}
+
+/// What a connection is ready for.
+struct Ready {
+    room: bool,
+    input: bool,
+}
+
+/// What does not wait, and the waiting for either of two things.
+#[cfg(unix)]
+mod system {
+    use crate::http::wire::tcp::Ready;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
+    use std::io;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send_to(stream, bytes, SendFlags::DONTWAIT)?)
+    }
+
+    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::DONTWAIT)?.0)
+    }
+
+    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// Until there is room, the connection breaks, or, for one that listens, something comes; or the time passes.
+    pub(crate) fn wait(
+        stream: &TcpStream,
+        listens: bool,
+        limit: Option<Duration>,
+    ) -> io::Result<Ready> {
+        let events = if listens { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
+        let mut polled = [PollFd::new(stream, events)];
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let came = polled[0].revents();
+        Ok(Ready {
+            room: came.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP),
+            input: came.contains(PollFlags::IN),
+        })
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use crate::http::wire::tcp::Ready;
+    use std::io::{self, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+    use std::time::Duration;
+
+    /// There is no waiting for two things at once: both are tried in turn.
+    const TURN: Duration = Duration::from_millis(5);
+
+    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.write(bytes))
+    }
+
+    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.read(into))
+    }
+
+    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |stream| stream.peek(into))
+    }
+
+    pub(crate) fn wait(_: &TcpStream, _: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        thread::sleep(limit.map_or(TURN, |limit| limit.min(TURN)));
+        Ok(Ready { room: true, input: true })
+    }
+
+    fn at_once<T>(
+        stream: &TcpStream,
+        does: impl FnOnce(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        stream.set_nonblocking(true)?;
+        let done = does(stream);
+        stream.set_nonblocking(false)?;
+        done
+    }
+}

@@ -1,0 +1,370 @@
+//! TLS by rustls, and whom it trusts: Mozilla's roots, the system's bundle where there is one, the user's own.
+//!
+//! Takes ureq's place for one reason: ureq trusts either Mozilla's roots or a list of certificates, not both. One
+//! configuration is built, at the first connection, and shared with its session tickets by all.
+
+use crate::error::{Error, Kind, io_message};
+use crate::file;
+use crate::http::certificate::Certificate;
+use crate::http::wire::buffers::GrowingBuffers;
+use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::early::{Early, SomethingCame};
+use crate::http::wire::scarce::{NotConnected, Scarce};
+use crate::http::wire::tcp::time_left;
+use crate::sync::lock;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
+use std::fmt;
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
+};
+
+/// Where systems keep the authorities that their administrators trust; the first that is there counts.
+const SYSTEM_BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// The largest bundle, in bytes. All of the world's public authorities together take less than one MiB.
+const BUNDLE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Certificate authorities that the user trusts beside all others. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct CaBundle(Arc<[CertificateDer<'static>]>);
+
+impl CaBundle {
+    /// Reads a PEM file. `named_by` is the flag or variable that names it.
+    pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
+        let wrong = |why: String| {
+            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
+                .hint("name a readable PEM file")
+        };
+        let pem = file::read(path, BUNDLE_LIMIT).map_err(|error| wrong(io_message(&error)))?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
+        Ok(CaBundle(certificates.into()))
+    }
+}
+
+/// Wraps connections to https URLs. Clones share the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsConnector {
+    shared: Arc<Shared>,
+    terms: CallLimits,
+    output_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ca_bundle: CaBundle,
+    config: OnceLock<Arc<ClientConfig>>,
+    last_refused: Arc<Mutex<Option<String>>>,
+}
+
+impl TlsConnector {
+    pub(crate) fn new(ca_bundle: &CaBundle) -> TlsConnector {
+        let shared = Shared {
+            ca_bundle: ca_bundle.clone(),
+            config: OnceLock::new(),
+            last_refused: Arc::default(),
+        };
+        let terms = CallLimits::default();
+        TlsConnector { shared: Arc::new(shared), terms, output_bytes: 0 }
+    }
+
+    /// For a connection with these terms that sends so much at once.
+    pub(crate) fn under(&self, terms: &CallLimits, output_bytes: usize) -> TlsConnector {
+        TlsConnector { shared: Arc::clone(&self.shared), terms: terms.clone(), output_bytes }
+    }
+
+    /// Who issued the certificate that was refused last.
+    pub(crate) fn last_refused_issuer(&self) -> Option<String> {
+        lock(&self.shared.last_refused).clone()
+    }
+
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
+        if let Some(config) = self.shared.config.get() {
+            return Ok(Arc::clone(config));
+        }
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        // What of them cannot be read is of no use to anybody, and no reason to stop.
+        roots.add_parsable_certificates(system_bundle()?);
+        roots.add_parsable_certificates(self.shared.ca_bundle.0.iter().cloned());
+        let provider = Arc::new(ring::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(other)?;
+        let verifier =
+            IssuerRecorder { verifier, last_refused: Arc::clone(&self.shared.last_refused) };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(other)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Arc::clone(self.shared.config.get_or_init(|| Arc::new(config))))
+    }
+}
+
+/// Whether Mozilla's roots alone would trust this chain for this host.
+pub(crate) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let (Ok(verifier), [end_entity, intermediates @ ..]) = (verifier, chain) else { return false };
+    verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).is_ok()
+}
+
+pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ureq::Error {
+    ureq::Error::Other(Box::new(error))
+}
+
+/// Fails only where there will be one a moment later: what is trusted is decided once.
+fn system_bundle() -> Result<Vec<CertificateDer<'static>>, NotConnected> {
+    for path in SYSTEM_BUNDLES {
+        match file::read(Path::new(path), BUNDLE_LIMIT) {
+            Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
+            Err(error) if Scarce::of(&error).is_some() => return Err(NotConnected(error)),
+            Err(_) => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let host = details.uri.host().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(other)?;
+        let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
+        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        // What connecting took is not there for the handshake.
+        socket.set_timeout(time_left(details));
+        connection.complete_io(&mut socket).map_err(|error| match ureq::Error::from(error) {
+            // Told apart from what breaks later: nothing has been sent yet.
+            ureq::Error::Io(error) => other(error),
+            error => error,
+        })?;
+        Ok(Some(Either::B(TlsTransport {
+            buffers: GrowingBuffers::new(self.output_bytes),
+            stream: StreamOwned { conn: connection, sock: socket },
+            terms: self.terms.clone(),
+            is_refused: false,
+        })))
+    }
+}
+
+/// An encrypted connection.
+pub(crate) struct TlsTransport {
+    buffers: GrowingBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+    terms: CallLimits,
+    /// The server has answered: what is left of the request is needless, and what is left of it here is never sent.
+    is_refused: bool,
+}
+
+impl TlsTransport {
+    /// Sends what is encrypted. If something comes while there is no room, it is looked at.
+    fn flush(&mut self) -> Result<(), ureq::Error> {
+        while self.stream.conn.wants_write() && !self.is_refused {
+            let mut listening = Listening { socket: &mut self.stream.sock, came: None };
+            let written = self.stream.conn.write_tls(&mut listening);
+            match (listening.came, written) {
+                (Some(is_broken), written) => self.take_in(is_broken, written.err())?,
+                (None, written) => drop(written?),
+            }
+        }
+        Ok(())
+    }
+
+    /// What came may be a ticket, which is nothing, or the response. `is_broken`: nothing more can be sent, and whatever
+    /// response there is counts; without one it is `error` that ended the request.
+    fn take_in(&mut self, is_broken: bool, error: Option<io::Error>) -> Result<(), ureq::Error> {
+        loop {
+            match self.early() {
+                Early::Refusal => break,
+                Early::Unclear | Early::Other if is_broken => break,
+                // Its rest can wait until the request is sent.
+                Early::Other | Early::Encrypted => return Ok(()),
+                Early::Unclear | Early::Nothing | Early::End => {}
+            }
+            let read = self.stream.conn.read_tls(&mut self.stream.sock);
+            if is_broken && !matches!(read, Ok(1..)) {
+                return Err(error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()).into());
+            }
+            if read? == 0 {
+                break;
+            }
+            self.decrypt()?;
+            let has_more = self.stream.sock.get_mut().buffers().can_use_input();
+            if !is_broken && !has_more && self.early() != Early::Refusal {
+                return Ok(());
+            }
+        }
+        self.is_refused = true;
+        self.terms.use_up();
+        Ok(())
+    }
+
+    fn early(&mut self) -> Early {
+        Early::of(self.stream.conn.reader().into_first_chunk().unwrap_or_default())
+    }
+
+    fn decrypt(&mut self) -> io::Result<()> {
+        let decrypted = self.stream.conn.process_new_packets();
+        decrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Reads without sending anything.
+    fn read_only(&mut self) -> io::Result<usize> {
+        loop {
+            let room = self.buffers.input_append_buf();
+            match self.stream.conn.reader().read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            self.stream.conn.read_tls(&mut self.stream.sock)?;
+            self.decrypt()?;
+        }
+    }
+}
+
+/// Notices that something came while nothing more could be written.
+struct Listening<'a> {
+    socket: &'a mut TransportAdapter,
+    /// Whether the connection is broken, too.
+    came: Option<bool>,
+}
+
+impl Write for Listening<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let error = match self.socket.write(bytes) {
+            Ok(count) => return Ok(count),
+            Err(error) => error,
+        };
+        let Some(came) = SomethingCame::of(&error) else { return Err(error) };
+        self.came = Some(came.is_broken);
+        if came.sent > 0 { Ok(came.sent) } else { Err(error) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.buffers.reset();
+        self.stream.get_mut().set_timeout(timeout);
+        let mut sent = 0;
+        while sent < amount && !self.is_refused {
+            let rest = &self.buffers.output()[sent..amount];
+            sent += self.stream.conn.writer().write(rest)?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let count = if self.is_refused {
+            self.read_only()?
+        } else {
+            self.stream.read(self.buffers.input_append_buf())?
+        };
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        !self.is_refused && self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("TlsTransport")
+    }
+}
+
+/// rustls decides; this only remembers whose certificate it refused, since its error does not say.
+#[derive(Debug)]
+struct IssuerRecorder {
+    verifier: Arc<WebPkiServerVerifier>,
+    last_refused: Arc<Mutex<Option<String>>>,
+}
+
+impl ServerCertVerifier for IssuerRecorder {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        if verified.is_err() {
+            *lock(&self.last_refused) = Certificate::read(end_entity).issuer;
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

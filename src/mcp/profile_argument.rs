@@ -1,0 +1,175 @@
+//! `ProfileArgument`: the argument by which a call chooses the AWS profile that it is made with. Pure.
+
+use crate::error::{Error, Kind};
+use crate::json::edit::{self, Members};
+use crate::json::member_names;
+use crate::mcp::glob;
+use crate::mcp::message::Message;
+use serde_json::json;
+
+/// Its name.
+const NAME: &str = "aws_profile";
+
+/// Which profiles a call may choose from, and which tools take the argument.
+#[derive(Debug, Default)]
+pub(crate) struct ProfileArgument {
+    /// The first is the default. Empty when there is no choice.
+    profiles: Vec<String>,
+    /// Patterns.
+    tools: Vec<String>,
+}
+
+impl ProfileArgument {
+    /// With one profile there is nothing to choose.
+    pub(crate) fn new(profiles: &[String], tools: &[String]) -> ProfileArgument {
+        let profiles = if profiles.len() > 1 { profiles } else { &[] };
+        ProfileArgument { profiles: profiles.to_vec(), tools: tools.to_vec() }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        !self.profiles.is_empty()
+    }
+
+    /// Whether calls of this tool may choose.
+    pub(crate) fn is_taken_by(&self, tool: &str) -> bool {
+        self.is_on() && self.tools.iter().any(|pattern| glob::matches(pattern, tool))
+    }
+
+    /// The profile that a call of `tool` chooses, and the call without the argument; `None` if it leaves the choice to
+    /// us. A choice that cannot be read is an error, never the default profile. The names of the message and of its
+    /// params are those of an unambiguous object.
+    pub(crate) fn chosen(
+        &self,
+        message: &Message,
+        tool: &str,
+    ) -> Result<Option<(String, Message)>, Error> {
+        if !self.is_taken_by(tool) {
+            return Ok(None);
+        }
+        let text = str::from_utf8(message.body()).unwrap_or_default();
+        let params = Members::of(text).and_then(|message| message.get("params"));
+        let params = params.and_then(|params| Members::of(params.get()));
+        let arguments = params.and_then(|params| params.get("arguments"));
+        let Some(arguments) = arguments.filter(|arguments| arguments.get() != "null") else {
+            return Ok(None);
+        };
+        let unreadable = |why: &str| {
+            let what = format!("the profile of this call cannot be read: {why}");
+            Error::new(Kind::InvalidRequest, what)
+                .hint(format!("write arguments.{NAME} once, as text"))
+        };
+        let members = Members::of(arguments.get())
+            .ok_or_else(|| unreadable("its arguments are not a JSON object"))?;
+        let mut chosen = None;
+        for (name, value) in &members.0 {
+            if !member_names::is_folded_to(name, NAME) {
+                continue;
+            }
+            if name != NAME {
+                return Err(unreadable(&format!("some JSON parsers read {name:?} as {NAME:?}")));
+            }
+            if chosen.replace(*value).is_some() {
+                return Err(unreadable("it is written more than once"));
+            }
+        }
+        let Some(chosen) = chosen else { return Ok(None) };
+        let Ok(chosen) = serde_json::from_str::<String>(chosen.get()) else {
+            return Err(unreadable("it is not text"));
+        };
+        if !self.profiles.contains(&chosen) {
+            let what = format!("no profile {chosen:?} for {NAME}");
+            let fix = format!("choose from: {}", self.profiles.join(", "));
+            return Err(Error::new(Kind::PolicyDenied, what).hint(fix));
+        }
+        let changed = edit::with(text, arguments.get(), &members.without(NAME));
+        let changed = Message::parse(changed.into_bytes())
+            .map_err(|_| unreadable("without it the call is not a message"))?;
+        Ok(Some((chosen, changed)))
+    }
+
+    /// A tool as it is listed, with the argument. `None` when it has such an argument of its own, or no schema to add
+    /// one to.
+    pub(crate) fn added_to(&self, tool: &str) -> Option<String> {
+        let schema = Members::of(tool)?.get("inputSchema")?;
+        let argument = json!({
+            "type": "string",
+            "enum": self.profiles,
+            "description": format!("The AWS profile to make this call with. Default: {}", self.profiles[0]),
+        })
+        .to_string();
+        let changed = if let Some(properties) = Members::of(schema.get())?.get("properties") {
+            let members = Members::of(properties.get())?;
+            if members.get(NAME).is_some() {
+                return None;
+            }
+            let more = edit::with_member(properties.get(), NAME, &argument);
+            edit::with(schema.get(), properties.get(), &more)
+        } else {
+            let properties = format!("{{\"{NAME}\":{argument}}}");
+            edit::with_member(schema.get(), "properties", &properties)
+        };
+        Some(edit::with(tool, schema.get(), &changed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argument() -> ProfileArgument {
+        ProfileArgument::new(&["a".into(), "b c".into()], &["aws___*".into()])
+    }
+
+    fn call(arguments: &str) -> Message {
+        let params = format!(r#"{{"name":"aws___x","arguments":{arguments}}}"#);
+        let line = format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#);
+        Message::parse(line.into_bytes()).expect("a message")
+    }
+
+    #[test]
+    fn tools_are_listed_with_it() {
+        let tool = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"n":{"const":1.0}}}}"#;
+        let expected = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"aws_profile":{"description":"The AWS profile to make this call with. Default: a","enum":["a","b c"],"type":"string"},"n":{"const":1.0}}}}"#;
+        assert_eq!(argument().added_to(tool).as_deref(), Some(expected));
+        let own = r#"{"inputSchema":{"properties":{"aws_profile":{}}}}"#;
+        assert_eq!(argument().added_to(own), None);
+        let bare = argument().added_to(r#"{"inputSchema":{"type":"object"}}"#);
+        assert!(bare.expect("a schema").contains(r#"{"properties":{"aws_profile":"#));
+        assert!(argument().is_taken_by("aws___x") && !argument().is_taken_by("other"));
+        assert!(!ProfileArgument::new(&["a".into()], &["*".into()]).is_taken_by("other"));
+    }
+
+    #[test]
+    fn a_choice_is_taken_out_of_the_call() {
+        let chosen = call(r#"{"n": 1.50,"aws\u005fprofile":"b c","m":[],"Aws":1,"aws":2}"#);
+        let (profile, rest) = argument().chosen(&chosen, "aws___x").expect("it may").expect("one");
+        assert_eq!(profile, "b c");
+        assert_eq!(rest.body(), call(r#"{"n":1.50,"m":[],"Aws":1,"aws":2}"#).body());
+        for (tool, arguments) in
+            [("aws___x", "{}"), ("aws___x", "null"), ("other", r#"{"aws_profile":"b c"}"#)]
+        {
+            assert!(argument().chosen(&call(arguments), tool).expect("it may").is_none());
+        }
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_read_is_never_the_default() {
+        let error = argument().chosen(&call(r#"{"aws_profile":"z"}"#), "aws___x").expect_err("z");
+        assert_eq!(error.hint_text(), Some("choose from: a, b c"));
+        for arguments in [
+            r#"{"aws_profile":7}"#,
+            r#"{"aws_profile":["a"]}"#,
+            r#"{"aws_profile":null}"#,
+            r#"{"aws_profile":"b c","aws_profile":"a"}"#,
+            r#"{"aws_profile":"b c","aws\u005fprofile":"a"}"#,
+            r#"{"AWS_PROFILE":"b c"}"#,
+            r#"{"aw\u017f_profile":"b c","aws_profile":"a"}"#,
+            r#"[{"aws_profile":"b c"}]"#,
+            r#""b c""#,
+            r#"{"\ud800":"b c"}"#,
+        ] {
+            let error = argument().chosen(&call(arguments), "aws___x").expect_err(arguments);
+            assert_eq!(error.kind(), Kind::InvalidRequest, "{arguments}");
+        }
+    }
+}

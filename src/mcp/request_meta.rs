@@ -1,0 +1,160 @@
+//! `RequestMeta`: what a request of MCP 2026-07-28 or later says of itself, and the headers that repeat it.
+//!
+//! Such a request needs no session: everything that its HTTP headers must say stands in the message.
+
+use crate::json::edit::Object;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::LazyLock;
+
+/// The mark of such a request, in its `params._meta`. Prepared once: that takes longer than the search of a small request.
+static VERSION: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("io.modelcontextprotocol/protocolVersion"));
+
+/// The escapes with which the mark could be written otherwise: of its slash, and of characters in ASCII.
+static SLASH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\/"));
+static CHARACTER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u00"));
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct RequestMeta {
+    /// The headers, their values encoded.
+    headers: Vec<(&'static str, String)>,
+}
+
+impl RequestMeta {
+    /// `None` for a request of an older revision. `params` is JSON.
+    pub fn of(method: &str, params: &[u8]) -> Option<RequestMeta> {
+        // Most requests are older: they are not parsed once more.
+        if !may_hold_version(params) {
+            return None;
+        }
+        let Object(params): Object<Params<'_>> = serde_json::from_slice(params).ok()?;
+        // Which member names the thing that a method is about.
+        let name = match method {
+            "tools/call" | "prompts/get" => params.name,
+            "resources/read" => params.uri,
+            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
+            _ => None,
+        };
+        let name: Option<String> = name.and_then(|name| serde_json::from_str(name.get()).ok());
+        let mut headers = vec![
+            ("mcp-protocol-version", encoded(params.meta.0.protocol_version)),
+            ("mcp-method", encoded(method.to_owned())),
+        ];
+        headers.extend(name.map(|name| ("mcp-name", encoded(name))));
+        Some(RequestMeta { headers })
+    }
+
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+fn may_hold_version(params: &[u8]) -> bool {
+    VERSION.find(params).is_some()
+        || SLASH.find(params).is_some()
+        || CHARACTER.find_iter(params).any(|at| matches!(params.get(at + 4), Some(b'2'..=b'7')))
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(rename = "_meta")]
+    meta: Object<Meta>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow, rename = "taskId")]
+    task_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+    protocol_version: String,
+}
+
+/// As it is where that is safe in a header; else base64 between markers, also for what looks so encoded.
+pub(crate) fn encoded(value: String) -> String {
+    let is_plain = !value.is_empty()
+        && value.bytes().all(|b| matches!(b, 0x20..=0x7e))
+        && value.trim() == value
+        && !(value.starts_with("=?base64?") && value.ends_with("?="));
+    if is_plain { value } else { format!("=?base64?{}?=", STANDARD.encode(value)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, params: &str, expected: Option<&[(&str, &str)]>) {
+        let envelope = RequestMeta::of(method, params.as_bytes());
+        let headers = envelope.as_ref().map(|envelope| envelope.headers().collect::<Vec<_>>());
+        assert_eq!(headers.as_deref(), expected, "{method} {params}");
+    }
+
+    #[test]
+    fn headers_come_from_the_message() {
+        let meta = r#""_meta":{"x":1,"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let version = ("mcp-protocol-version", "2026-07-28");
+        let of = |rest: &str| format!("{{{rest}{meta}}}");
+        check("tools/list", &of(""), Some(&[version, ("mcp-method", "tools/list")]));
+        check(
+            "tools/call",
+            &of(r#""uri":"u","name":"a b","arguments":{"name":"no"},"#),
+            Some(&[version, ("mcp-method", "tools/call"), ("mcp-name", "a b")]),
+        );
+        check(
+            "resources/read",
+            &of(r#""uri":"file:///x","#),
+            Some(&[version, ("mcp-method", "resources/read"), ("mcp-name", "file:///x")]),
+        );
+        check(
+            "tasks/get",
+            &of(r#""taskId":"t","#),
+            Some(&[version, ("mcp-method", "tasks/get"), ("mcp-name", "t")]),
+        );
+        check("tools/call", r#"{"name":"a","_meta":{"progressToken":1}}"#, None);
+        check("tools/call", r#"{"name":"io.modelcontextprotocol/protocolVersion"}"#, None);
+        check("tools/call", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}"#, None);
+        check("m", r#"[{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}]"#, None);
+        check("m", r#"{"_meta":["io.modelcontextprotocol/protocolVersion"]}"#, None);
+        check("m", r#"{"_meta":{"io.modelcontextprotocol\\/protocolVersion":"2026-07-28"}}"#, None);
+    }
+
+    #[test]
+    fn escapes_hide_no_version() {
+        for name in [
+            r"io.modelcontextprotocol\/protocolVersion",
+            r"io.modelcontextprotocol\u002fprotocolVersion",
+            r"io.modelcontextprotocol/protocol\u0056ersion",
+            r"\u0069o.modelcontextprotocol/protocolVersion",
+        ] {
+            let params =
+                format!(r#"{{"_m\u0065ta":{{"{name}":"2026\u002d07-28"}},"n\u0061me":"\u0061"}}"#);
+            let headers = [
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "a"),
+            ];
+            check("tools/call", &params, Some(&headers));
+        }
+    }
+
+    #[test]
+    fn names_that_no_header_can_carry_are_encoded() {
+        for (name, header) in [
+            ("plain-name", "plain-name"),
+            ("größe", "=?base64?Z3LDtsOfZQ==?="),
+            (" x", "=?base64?IHg=?="),
+            ("a\r\nb: c", "=?base64?YQ0KYjogYw==?="),
+            ("", "=?base64??="),
+            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ] {
+            assert_eq!(encoded(name.to_owned()), header, "{name:?}");
+        }
+    }
+}

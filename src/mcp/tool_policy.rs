@@ -1,0 +1,367 @@
+//! `Policy`: what the user restricts or adds. Pure, and off unless asked for: without one no message is touched.
+//!
+//! Which tools are offered and may be called, by name and by the server's `readOnlyHint`; what is written into
+//! `params._meta`; which tools take the name of an AWS profile. What it cannot judge does not pass.
+
+use crate::cli::{Options, WORKING_REGION};
+use crate::error::{Error, Kind};
+use crate::json::edit::Members;
+use crate::json::member_names::unambiguous;
+use crate::mcp::glob;
+use crate::mcp::message::{Message, split_batch};
+use crate::mcp::profile_argument::ProfileArgument;
+use crate::mcp::request_metadata::RequestMetadata;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The members that mean something in a message, in the params of its method, and in their `_meta`.
+const OF_A_MESSAGE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const OF_PARAMS: [(&str, &[&str]); 8] = [
+    ("tools/call", &["name", "arguments", "task"]),
+    ("tools/list", &["cursor"]),
+    ("prompts/get", &["name", "arguments"]),
+    ("resources/read", &["uri"]),
+    ("tasks/get", &["taskId"]),
+    ("tasks/update", &["taskId"]),
+    ("tasks/cancel", &["taskId"]),
+    ("initialize", &["protocolVersion", "capabilities", "clientInfo"]),
+];
+const OF_META: [&str; 3] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+];
+
+#[derive(Debug, Default)]
+pub struct Policy {
+    read_only: bool,
+    /// Empty: all.
+    allowed: Vec<String>,
+    denied: Vec<String>,
+    metadata: RequestMetadata,
+    profile_argument: ProfileArgument,
+}
+
+impl Policy {
+    pub fn new(options: &Options) -> Policy {
+        let region = options.working_region.iter().map(|r| (WORKING_REGION.to_owned(), r.clone()));
+        Policy {
+            metadata: RequestMetadata::new(options.metadata.iter().cloned().chain(region)),
+            profile_argument: ProfileArgument::new(&options.profiles, &options.profile_tools),
+            ..Policy::of_tools(options.read_only, &options.allowed_tools, &options.denied_tools)
+        }
+    }
+
+    /// A tool filter and nothing else. `allowed` and `denied` are patterns; no `allowed` allows all.
+    pub fn of_tools(read_only: bool, allowed: &[String], denied: &[String]) -> Policy {
+        Policy {
+            read_only,
+            allowed: allowed.to_vec(),
+            denied: denied.to_vec(),
+            ..Policy::default()
+        }
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    pub(crate) fn metadata(&self) -> &RequestMetadata {
+        &self.metadata
+    }
+
+    /// Whether lists of tools are changed by it.
+    pub(crate) fn changes_lists(&self) -> bool {
+        self.filters() || self.profile_argument.is_on()
+    }
+
+    fn filters(&self) -> bool {
+        self.read_only || !self.allowed.is_empty() || !self.denied.is_empty()
+    }
+
+    // ---- messages of the client
+
+    /// Judges every call that a message of the client holds, whatever form it has: with an id or without, alone or in a
+    /// batch, beside a result. Returns the tool that it calls, of which the server's hint is still to be judged. An
+    /// error means that the message must not be sent; so does what cannot be judged.
+    pub fn judge(&self, message: &Message) -> Result<Option<String>, Error> {
+        if !self.changes_lists() && self.metadata.is_empty() {
+            return Ok(None);
+        }
+        let Some(messages) = split_batch(message.body()) else {
+            let text = str::from_utf8(message.body()).unwrap_or_default();
+            return self.judge_one(text);
+        };
+        // A batch is sent whole, so one that would have to be changed is not sent at all.
+        let mut holds_requests = !message.ids().is_empty();
+        for message in messages {
+            match self.judge_one(message) {
+                Ok(tool) => holds_requests |= tool.is_some(),
+                Err(error) if error.kind() == Kind::PolicyDenied => holds_requests = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if !holds_requests {
+            return Ok(None);
+        }
+        let what = "batches are not taken beside --read-only, --allow-tool, --deny-tool, --metadata or several profiles";
+        Err(Error::new(Kind::PolicyDenied, what).hint("send the requests one by one"))
+    }
+
+    fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
+        let message = read("the message", text, &OF_A_MESSAGE)?;
+        // A response by itself calls nothing.
+        let Some(method) = present(&message, "method") else { return Ok(None) };
+        let method: String = serde_json::from_str(method.get()).map_err(|_| names_no_tool())?;
+        // Metadata is written into calls as into every request, and judges none.
+        let is_call = method == "tools/call" && self.changes_lists();
+        let params = present(&message, "params").filter(|params| params.get().starts_with('{'));
+        let Some(params) = params else {
+            return if is_call { Err(names_no_tool()) } else { Ok(None) };
+        };
+        let expected = OF_PARAMS.iter().find(|(known, _)| *known == method);
+        let mut expected = expected.map_or_else(Vec::new, |(_, expected)| expected.to_vec());
+        expected.push("_meta");
+        let params = read("params", params.get(), &expected)?;
+        if let Some(meta) = present(&params, "_meta").filter(|meta| meta.get().starts_with('{')) {
+            let expected: Vec<&str> = OF_META.into_iter().chain(self.metadata.names()).collect();
+            read("_meta", meta.get(), &expected)?;
+        }
+        if !is_call {
+            return Ok(None);
+        }
+        let name = params.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
+        let name: String = name.ok_or_else(names_no_tool)?;
+        self.check_name(&name)?;
+        Ok(Some(name))
+    }
+
+    /// The profile that a call chooses, and the call without that argument. `None`: it chooses none.
+    pub(crate) fn chosen_profile(
+        &self,
+        message: &Message,
+    ) -> Result<Option<(String, Message)>, Error> {
+        match self.judge(message)? {
+            Some(tool) => self.profile_argument.chosen(message, &tool),
+            None => Ok(None),
+        }
+    }
+
+    // ---- tools
+
+    /// Whether this tool may be called as far as its name tells.
+    fn check_name(&self, tool: &str) -> Result<(), Error> {
+        let denied = |why: String| {
+            let what = format!("tool {tool:?} may not be called: {why}");
+            Err(Error::new(Kind::PolicyDenied, what).hint("whoever started sigv4-proxy decided so"))
+        };
+        if let Some(pattern) = self.denied.iter().find(|pattern| glob::matches(pattern, tool)) {
+            return denied(format!("--deny-tool {pattern}"));
+        }
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|p| glob::matches(p, tool)) {
+            return denied(format!("it is not among --allow-tool {}", self.allowed.join(" ")));
+        }
+        Ok(())
+    }
+
+    /// And as far as the server says that it only reads.
+    pub(crate) fn check_hint(&self, tool: &str, only_reads: bool) -> Result<(), Error> {
+        if self.read_only && !only_reads {
+            let what = format!(
+                "tool {tool:?} may not be called: the server does not mark it as read-only, and --read-only is on"
+            );
+            return Err(
+                Error::new(Kind::PolicyDenied, what).hint("whoever started sigv4-proxy decided so")
+            );
+        }
+        Ok(())
+    }
+
+    /// A tool as it is listed; `None` when it is not.
+    pub(crate) fn listed<'a>(
+        &self,
+        name: &str,
+        only_reads: bool,
+        tool: &'a str,
+    ) -> Option<Cow<'a, str>> {
+        if self.check_name(name).is_err() || self.check_hint(name, only_reads).is_err() {
+            return None;
+        }
+        if !self.profile_argument.is_taken_by(name) {
+            return Some(Cow::Borrowed(tool));
+        }
+        Some(self.profile_argument.added_to(tool).map_or(Cow::Borrowed(tool), Cow::Owned))
+    }
+}
+
+/// An object of a message, if every parser reads it alike.
+fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Members<'a>, Error> {
+    unambiguous(text, expected).map_err(|why| {
+        Error::new(Kind::InvalidRequest, format!("{what} can be read in more than one way: {why}"))
+            .hint("write each member once, and its name in the usual letters")
+    })
+}
+
+/// A member that is there and not null.
+fn present<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.get(name).filter(|value| value.get() != "null")
+}
+
+fn names_no_tool() -> Error {
+    let what = "a call whose params name no tool may not be made";
+    Error::new(Kind::InvalidRequest, what).hint("write the tool's name as text into params.name")
+}
+
+/// The fuzz target of the policy reads messages so as well.
+#[cfg(test)]
+#[path = "../../tests/support/readings.rs"]
+mod readings;
+
+#[cfg(test)]
+mod tests {
+    use super::readings::{Json, Parser};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn judged(policy: &Policy, line: &str) -> Result<Option<String>, Error> {
+        policy.judge(&Message::parse(line.as_bytes().to_vec()).expect("a message"))
+    }
+
+    #[test]
+    fn names_and_hints() {
+        let policy =
+            Policy::of_tools(true, &strings(&["get_*", "list"]), &strings(&["get_secret*"]));
+        assert!(policy.check_name("get_time").is_ok() && policy.check_name("list").is_ok());
+        for (name, why) in
+            [("get_secret_value", "--deny-tool get_secret*"), ("put", "--allow-tool get_* list")]
+        {
+            let error = policy.check_name(name).expect_err(name);
+            assert_eq!(error.kind(), Kind::PolicyDenied);
+            assert!(error.message().contains(why), "{error}");
+        }
+        assert!(policy.check_hint("get_time", false).is_err());
+        assert_eq!(policy.listed("get_time", true, "{}").as_deref(), Some("{}"));
+        assert_eq!(policy.listed("get_time", false, "{}"), None);
+        assert_eq!(policy.listed("get_secret", true, "{}"), None);
+        assert!(!Policy::default().changes_lists());
+    }
+
+    #[test]
+    fn calls_are_judged_in_every_form() {
+        let policy = Policy::of_tools(false, &[], &strings(&["delete"]));
+        for (line, tool) in [
+            (r#"{"id":1,"method":"tools/call","params":{"name":"echo"}}"#, Some("echo")),
+            (r#"{"method":"tools\/call","params":{"n\u0061me":"ech\u006f"}}"#, Some("echo")),
+            (r#"{"id":1,"method":"m","params":["delete"]}"#, None),
+            (r#"{"id":1,"result":{"name":"delete","Name":1}}"#, None),
+            (r#"[{"id":1,"result":{}},{"method":"notifications/x"}]"#, None),
+            (
+                r#"{"id":1,"method":"tools/call","params":{"name":"echo","arguments":{"name":1,"Name":2}}}"#,
+                Some("echo"),
+            ),
+        ] {
+            assert_eq!(judged(&policy, line).expect(line).as_deref(), tool, "{line}");
+        }
+        for (line, kind) in [
+            (r#"{"id":1,"method":"tools/call","params":{"name":"delete"}}"#, Kind::PolicyDenied),
+            (r#"{"method":"tools/call","params":{"name":"delete"}}"#, Kind::PolicyDenied),
+            (
+                r#"{"id":1,"result":{},"method":"tools/call","params":{"name":"delete"}}"#,
+                Kind::PolicyDenied,
+            ),
+            (r#"[{"method":"tools/call","params":{"name":"delete"}}]"#, Kind::PolicyDenied),
+            (r#"[{"method":"tools/call","params":{"name":"echo"}}]"#, Kind::PolicyDenied),
+            (r#"[{"id":1,"method":"ping"}]"#, Kind::PolicyDenied),
+            (r#"{"id":1,"method":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"tools/call","params":["echo"]}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"tools/call","params":{"name":["echo"]}}"#, Kind::InvalidRequest),
+            (
+                r#"{"id":1,"method":"tools/call","params":{"name":"echo","Name":1}}"#,
+                Kind::InvalidRequest,
+            ),
+            (r#"{"id":1,"method":"ping","Method":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"result":{},"METHOD":"tools/call"}"#, Kind::InvalidRequest),
+            (r#"[{"id":1,"result":{},"METHOD":"tools/call"}]"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","params":{"_Meta":{}}}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","params":{"_meta":{"x":1,"X":2}}}"#, Kind::InvalidRequest),
+            (r#"{"id":1,"method":"m","param\u017f":{}}"#, Kind::InvalidRequest),
+        ] {
+            assert_eq!(judged(&policy, line).expect_err(line).kind(), kind, "{line}");
+            assert_eq!(judged(&Policy::default(), line).expect(line), None, "{line}");
+        }
+    }
+
+    /// An object whose members have these names, written in many ways, and some of these values.
+    fn object(
+        names: &'static [&'static str],
+        value: impl Strategy<Value = String> + 'static,
+    ) -> impl Strategy<Value = String> {
+        let name = (prop::sample::select(names), 0..8_u8, any::<prop::sample::Index>());
+        let name = name.prop_map(|(name, way, at)| {
+            let at = at.index(name.len());
+            let (before, after) = name.split_at(at);
+            let (letter, rest) = after.split_at(1);
+            match way {
+                0 => name.to_uppercase(),
+                1 => format!("{before}{}{rest}", letter.to_uppercase()),
+                2 => format!("{before}\\u{:04x}{rest}", letter.as_bytes()[0]),
+                3 => name.replacen('s', "\u{17f}", 1),
+                4 => name.replacen('s', "\\u017f", 1),
+                _ => name.to_owned(),
+            }
+        });
+        prop::collection::vec((name, value), 0..4).prop_map(|members| {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        prop::sample::select(
+            &["\"echo\"", "\"delete\"", r#""d\u0065lete""#, "[\"delete\"]", "{}", "null", "1"][..],
+        )
+        .prop_map(str::to_owned)
+    }
+
+    fn messages() -> impl Strategy<Value = String> {
+        let params = prop_oneof![
+            8 => object(&["name", "arguments", "_meta"], values()),
+            1 => values(),
+        ];
+        // Mostly calls, for anything else calls nothing.
+        let call = (params.clone(), prop::sample::select(&["", "\"id\":1,", "\"result\":{},"][..]))
+            .prop_map(|(params, more)| {
+                format!(r#"{{{more}"method":"tools/call","params":{params}}}"#)
+            });
+        let value = prop_oneof![params, Just(r#""tools/call""#.to_owned()), values()];
+        prop_oneof![3 => call, 1 => object(&["id", "method", "params", "result"], value)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn no_parser_runs_what_was_not_judged(
+            messages in prop::collection::vec(messages(), 1..3),
+            is_batch in any::<bool>(),
+        ) {
+            let line =
+                if is_batch { format!("[{}]", messages.join(",")) } else { messages[0].clone() };
+            let policy = Policy::of_tools(false, &strings(&["e*"]), &strings(&["delete"]));
+            if let Ok(message) = Message::parse(line.clone().into_bytes())
+                && policy.judge(&message).is_ok()
+            {
+                let read: Json = serde_json::from_str(&line).expect("a message is JSON");
+                for parser in Parser::ALL {
+                    let run = read.run(parser);
+                    prop_assert!(run.iter().all(|tool| *tool == Some("echo")), "{parser:?} {run:?}");
+                }
+            }
+        }
+    }
+}

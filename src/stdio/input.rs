@@ -1,0 +1,167 @@
+//! The client's side of stdin: one line at a time, bounded, nothing lost.
+
+use crate::buffer::make_room;
+use crate::signing::BodyHash;
+use crate::stdio::oversized::IdScan;
+use std::io::{self, BufRead};
+
+/// What was read from the client.
+pub(crate) enum Input {
+    /// `hash` is that of these bytes, if it was made while the rest of them was on its way.
+    Line {
+        bytes: Vec<u8>,
+        hash: Option<Box<BodyHash>>,
+    },
+    /// A line that was longer than allowed was skipped. `id` is the raw JSON of its id, if it had one.
+    TooLong {
+        id: Option<String>,
+    },
+    End,
+}
+
+/// The next line that is not blank, its end removed; a last line without an end counts. `hashes`: its hash will be wanted.
+pub(crate) fn read_line(
+    input: &mut impl BufRead,
+    max_bytes: usize,
+    hashes: bool,
+) -> io::Result<Input> {
+    loop {
+        let (mut line, mut hash) = read_until_newline(input, max_bytes.saturating_add(2), hashes)?;
+        if line.is_empty() {
+            return Ok(Input::End);
+        }
+        let is_whole = line.ends_with(b"\n");
+        if is_whole {
+            line.pop();
+        }
+        if line.ends_with(b"\r") {
+            line.pop();
+            hash = None;
+        }
+        if line.len() > max_bytes {
+            let mut scan = IdScan::default();
+            scan.feed(&line);
+            drop(line);
+            if !is_whole {
+                skip_line(input, &mut scan)?;
+            }
+            return Ok(Input::TooLong { id: scan.id() });
+        }
+        if line.starts_with(b"\xef\xbb\xbf") {
+            line.drain(..3);
+            hash = None;
+        }
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Input::Line { bytes: line, hash });
+        }
+    }
+}
+
+/// With the newline, unless the input ends before it or `most` bytes are read; empty where there is nothing more. The hash is
+/// that of what is before the newline. It is made if that is not there at once: the client writes on meanwhile.
+fn read_until_newline(
+    input: &mut impl BufRead,
+    most: usize,
+    hashes: bool,
+) -> io::Result<(Vec<u8>, Option<Box<BodyHash>>)> {
+    let mut hash: Option<Box<BodyHash>> = None;
+    let mut line = Vec::new();
+    loop {
+        let chunk = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
+        let chunk = &chunk[..chunk.len().min(most - line.len())];
+        let newline = memchr::memchr(b'\n', chunk);
+        let length = newline.map_or(chunk.len(), |at| at + 1);
+        make_room(&mut line, length);
+        line.extend_from_slice(&chunk[..length]);
+        let is_over = length == 0 || newline.is_some();
+        if hashes && (hash.is_some() || !is_over) {
+            hash.get_or_insert_default().add(&chunk[..newline.unwrap_or(length)]);
+        }
+        input.consume(length);
+        if is_over {
+            return Ok((line, hash));
+        }
+    }
+}
+
+/// Skips to the end of the line and shows `scan` what is skipped.
+fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
+    loop {
+        let chunk = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let end = chunk.iter().position(|b| *b == b'\n');
+        let rest = end.unwrap_or(chunk.len());
+        scan.feed(&chunk[..rest]);
+        input.consume(rest + usize::from(end.is_some()));
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::{Payload, PayloadSigning};
+    use std::io::BufReader;
+
+    fn lines(text: &[u8], max_bytes: usize) -> Vec<String> {
+        let mut input = BufReader::with_capacity(3, text);
+        let mut lines = Vec::new();
+        loop {
+            match read_line(&mut input, max_bytes, true).expect("a slice can be read") {
+                Input::Line { bytes, hash } => {
+                    let rule = PayloadSigning::Hashed;
+                    let of_pieces = hash.map(|hash| Payload::of_pieces(*hash, rule));
+                    let is_its_own = of_pieces.is_none_or(|own| own == Payload::of(&bytes, rule));
+                    assert!(is_its_own, "{}", bytes.escape_ascii());
+                    lines.push(String::from_utf8(bytes).expect("UTF-8"));
+                }
+                Input::TooLong { id } => lines.push(format!("(too long: {id:?})")),
+                Input::End => return lines,
+            }
+        }
+    }
+
+    #[test]
+    fn lines_end_in_lf_or_crlf_or_not_at_all() {
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\r\n \t\nb\r\nc", 10), ["a", "b", "c"]);
+        assert_eq!(lines(b"", 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_hash_is_made_of_what_comes_in_pieces_and_is_wanted() {
+        for (text, hashes, expected) in [
+            ("in pieces\nnext", true, true),
+            ("in pieces", true, true),
+            ("in pieces\n", false, false),
+            ("12\nnext", true, false),
+            ("in pieces\r\n", true, false),
+            ("\u{feff}in pieces\n", true, false),
+        ] {
+            let mut input = BufReader::with_capacity(3, text.as_bytes());
+            match read_line(&mut input, 20, hashes).expect("a slice can be read") {
+                Input::Line { hash, .. } => assert_eq!(hash.is_some(), expected, "{text:?}"),
+                _ => panic!("{text:?} is a line"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
+        assert_eq!(
+            lines(b"12345\n123456\n1234567890\nok\n", 5),
+            ["12345", "(too long: None)", "(too long: None)", "ok"]
+        );
+        assert_eq!(lines(b"12345\r\n12345678", 5), ["12345", "(too long: None)"]);
+        assert_eq!(lines(b"{\"a\":1,\"id\":7}\n", 5), ["(too long: Some(\"7\"))"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! `ServerRequests`: the requests of servers that wait for the client's response, so that they stay a few.
+
+use crate::mcp::message::Id;
+
+/// Maximum number of them.
+pub(crate) const MAX_WAITING: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct ServerRequests {
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: Id,
+    is_ping: bool,
+    origin: Origin,
+}
+
+/// The stream on which a request came. With its end nothing waits for the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// That of this call, by its serial number.
+    Call(u64),
+    /// A stream of the session.
+    Session,
+}
+
+impl ServerRequests {
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
+    /// Notes a request that is passed to the client. False: one of this id waits already.
+    pub(crate) fn add(&mut self, id: Id, is_ping: bool, origin: Origin) -> bool {
+        let is_new = self.waiting.iter().all(|waiting| waiting.id != id);
+        if is_new {
+            self.waiting.push(Waiting { id, is_ping, origin });
+        }
+        is_new
+    }
+
+    /// The request was responded to, or cancelled. Whether it was a `ping`; `None` if it did not wait.
+    pub(crate) fn remove(&mut self, id: &Id) -> Option<bool> {
+        let at = self.waiting.iter().position(|waiting| waiting.id == *id)?;
+        Some(self.waiting.swap_remove(at).is_ping)
+    }
+
+    /// The stream has ended.
+    pub(crate) fn end(&mut self, origin: Origin) {
+        self.waiting.retain(|waiting| waiting.origin != origin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> Id {
+        Id::from_json(&number.to_string()).expect("an id")
+    }
+
+    #[test]
+    fn a_response_and_the_end_of_a_stream_make_room() {
+        let mut requests = ServerRequests::default();
+        for number in 0..MAX_WAITING {
+            assert!(requests.has_room());
+            let origin = if number % 2 == 0 { Origin::Call(7) } else { Origin::Session };
+            assert!(requests.add(id(number), number == 3, origin));
+        }
+        assert!(!requests.has_room());
+        assert_eq!(requests.remove(&id(3)), Some(true));
+        assert!(requests.has_room() && requests.remove(&id(3)).is_none());
+        assert!(!requests.add(id(5), false, Origin::Session), "it waits already");
+        requests.end(Origin::Call(7));
+        assert_eq!(requests.waiting.len(), MAX_WAITING / 2 - 1);
+    }
+}

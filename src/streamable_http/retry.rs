@@ -1,0 +1,506 @@
+//! What to do when a request failed: give up, or try again and how. Values in, a decision out.
+//!
+//! The one rule above all others: a `tools/call` that may have run is never sent again.
+
+use crate::aws::clock_skew;
+use crate::aws::error_cause::Cause;
+use crate::random;
+use std::mem::{Discriminant, discriminant};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// Waits grow from these, doubling, and are random between zero and that.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const FIRST_WAIT_WHEN_THROTTLED: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// A server that asks for more time than this gets no further attempt: the user is better served by the error.
+const LONGEST_WAIT_ASKED_FOR: Duration = Duration::from_secs(60);
+
+/// AgentCore starts a runtime in a minute or two; for so long that it is starting is not the end.
+const COLD_START: Duration = Duration::from_secs(300);
+const COLD_START_WAIT: Duration = Duration::from_secs(2);
+
+/// How far the request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Nothing of it left this machine, or no connection came about.
+    Nobody,
+    /// It may have arrived, and may be running.
+    Perhaps,
+    /// The server answered with an error.
+    Server,
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(crate) struct Failure<'a> {
+    pub(crate) reached: Delivery,
+    /// Of the HTTP answer; zero without one.
+    pub(crate) status: u16,
+    /// Of a JSON-RPC error.
+    pub(crate) code: Option<i64>,
+    /// What AWS blames.
+    pub(crate) cause: &'a Cause,
+    /// What the server says.
+    pub(crate) text: &'a str,
+    /// How long it asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The time it was signed for, and the `Date` of the answer.
+    pub(crate) signed_at: OffsetDateTime,
+    pub(crate) server_time: Option<OffsetDateTime>,
+    /// The request carried a session id.
+    pub(crate) had_session: bool,
+    /// `Mcp-Param-*` headers belong to such a request (a `tools/call` of 2026-07-28).
+    pub(crate) has_mirrors: bool,
+    /// The server is a runtime or a gateway of AgentCore, whose own JSON-RPC errors say what did not run.
+    pub(crate) is_agentcore: bool,
+}
+
+/// The request as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// Running it twice does no harm.
+    pub(crate) is_idempotent: bool,
+    /// Time left; `None` is no limit.
+    pub(crate) left: Option<Duration>,
+    /// Extra attempts the user allows.
+    pub(crate) retries: u32,
+}
+
+/// What was tried already.
+#[derive(Debug, Default)]
+pub(crate) struct RetryState {
+    attempts: u32,
+    waited_for_start: Duration,
+    /// Each of these helps once or never.
+    mends: Vec<Discriminant<Next>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    GiveUp,
+    /// Wait, then send it again. `costs` is what it takes from the quota.
+    Again {
+        after: Duration,
+        costs: u32,
+    },
+    /// Ask for new credentials.
+    NewCredentials,
+    /// Sign with the server's time.
+    SetClock(OffsetDateTime),
+    SignForService(String),
+    /// Sign for the region of the URL, if that is another one.
+    SignForRegion,
+    NewSession,
+    /// Learn which arguments go into headers.
+    LearnMirrors,
+}
+
+/// Whether running the method twice does no harm. A notification twice does none either.
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    method.ends_with("/list")
+        || matches!(
+            method,
+            "initialize"
+                | "ping"
+                | "server/discover"
+                | "resources/read"
+                | "prompts/get"
+                | "completion/complete"
+                | "logging/setLevel"
+                | "tasks/get"
+                | "tasks/result"
+        )
+        || method.starts_with("notifications/")
+}
+
+pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut RetryState) -> Next {
+    match failure.reached {
+        Delivery::Nobody => return again(failure, request, tried, FIRST_WAIT, 14),
+        Delivery::Perhaps if request.is_idempotent => {
+            return again(failure, request, tried, FIRST_WAIT, 14);
+        }
+        Delivery::Perhaps => return Next::GiveUp,
+        Delivery::Server => {}
+    }
+    match failure.cause {
+        Cause::Clock { server_time } => {
+            let told = [*server_time, failure.server_time].into_iter().flatten();
+            let mut told =
+                told.filter(|there| clock_skew::explains_refusal(*there, failure.signed_at));
+            return told.next().map_or(Next::GiveUp, |there| once(tried, Next::SetClock(there)));
+        }
+        Cause::ExpiredCredentials | Cause::UnknownCredentials | Cause::WrongSignature => {
+            return once(tried, Next::NewCredentials);
+        }
+        Cause::WrongService { expected } => {
+            return once(tried, Next::SignForService(expected.clone()));
+        }
+        Cause::WrongRegion => return once(tried, Next::SignForRegion),
+        Cause::RuntimeStarting if failure.is_agentcore => return cold_start(request, tried),
+        _ => {}
+    }
+    if failure.is_agentcore && failure.code == Some(-32001) && is_expired_token(failure.text) {
+        return once(tried, Next::NewCredentials);
+    }
+    if failure.had_session && is_dead_session(failure) {
+        return once(tried, Next::NewSession);
+    }
+    if failure.has_mirrors && failure.code == Some(-32020) {
+        return once(tried, Next::LearnMirrors);
+    }
+    let has_not_run = failure.status == 429
+        || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
+        // A gateway's 503 says nothing of what ran behind it, unless it asks to come again.
+        || (failure.status == 503 && failure.retry_after.is_some())
+        || (failure.is_agentcore
+            && (*failure.cause == Cause::RetryableConflict || failure.code == Some(-32004)));
+    if has_not_run || (failure.status == 503 && request.is_idempotent) {
+        return again(failure, request, tried, FIRST_WAIT_WHEN_THROTTLED, 5);
+    }
+    if matches!(failure.status, 500 | 502 | 504) && failure.code.is_none() && request.is_idempotent
+    {
+        return again(failure, request, tried, FIRST_WAIT, 14);
+    }
+    Next::GiveUp
+}
+
+fn once(tried: &mut RetryState, next: Next) -> Next {
+    let mend = discriminant(&next);
+    if tried.mends.contains(&mend) {
+        return Next::GiveUp;
+    }
+    tried.mends.push(mend);
+    next
+}
+
+fn again(
+    failure: &Failure<'_>,
+    request: &Request,
+    tried: &mut RetryState,
+    first_wait: Duration,
+    costs: u32,
+) -> Next {
+    let growing = first_wait.saturating_mul(1 << tried.attempts.min(16)).min(LONGEST_WAIT);
+    let after = failure.retry_after.unwrap_or_else(|| random::up_to(growing));
+    tried.attempts += 1;
+    let is_too_late =
+        after > LONGEST_WAIT_ASKED_FOR || request.left.is_some_and(|left| after >= left);
+    if tried.attempts > request.retries || is_too_late {
+        return Next::GiveUp;
+    }
+    Next::Again { after, costs }
+}
+
+fn cold_start(request: &Request, tried: &mut RetryState) -> Next {
+    let after = COLD_START_WAIT / 2 + random::up_to(COLD_START_WAIT);
+    tried.waited_for_start += after;
+    let is_too_long = tried.waited_for_start > COLD_START
+        || request.left.is_some_and(|left| after >= left)
+        || request.retries == 0;
+    if is_too_long { Next::GiveUp } else { Next::Again { after, costs: 0 } }
+}
+
+/// Of AgentCore, with its code -32001, which is that of a lost session as well.
+fn is_expired_token(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("token") && text.contains("expired")
+}
+
+/// 404 or 410 for the id we sent, unless it says "unknown method"; AWS's own code; or an error that says of the session
+/// that it is lost. Where the request may have got as far as a tool, it must say so of the session first of all: tools have
+/// sessions of their own.
+fn is_dead_session(failure: &Failure<'_>) -> bool {
+    // What a tool says of its arguments is not about us.
+    let may_name_session = failure.code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600));
+    let text = failure.text.to_lowercase();
+    match (failure.status, failure.code) {
+        (_, Some(-30001)) => true,
+        (404 | 410, code) => code != Some(-32601),
+        (400 | 401 | 422, _) => may_name_session && says_session_is_lost(&text),
+        (500, _) | (200, Some(_)) => {
+            const SUBJECTS: [&str; 10] = [
+                "session",
+                "mcp session",
+                "mcp-session-id",
+                "the session",
+                "invalid session",
+                "unknown session",
+                "expired session",
+                "missing session",
+                "no session",
+                "no valid session",
+            ];
+            let said = text.trim_start();
+            let said = said.strip_prefix("bad request: ").unwrap_or(said);
+            may_name_session
+                && SUBJECTS.iter().any(|subject| said.starts_with(subject))
+                && says_session_is_lost(said)
+        }
+        _ => false,
+    }
+}
+
+fn says_session_is_lost(text: &str) -> bool {
+    const LOST: [&str; 9] = [
+        "not found",
+        "unknown",
+        "invalid",
+        "no valid",
+        "expired",
+        "terminated",
+        "missing",
+        "no session",
+        "required",
+    ];
+    (text.contains("session") && LOST.iter().any(|words| text.contains(words)))
+        || text.contains("server not initialized")
+}
+
+/// Attempts that all calls share, so that a server in trouble is not given more of it.
+///
+/// The numbers are those of the AWS SDKs: 500, of which a repetition takes 5 or 14; success gives back.
+#[derive(Debug)]
+pub(crate) struct Quota(AtomicU32);
+
+impl Quota {
+    const MOST: u32 = 500;
+
+    /// False when there is not enough left.
+    pub(crate) fn take(&self, costs: u32) -> bool {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(costs))
+            .is_ok()
+    }
+
+    /// After a success; `costs` is what its last repetition took.
+    pub(crate) fn give_back(&self, costs: u32) {
+        // Mostly it is full, and nothing is written.
+        if self.0.load(Ordering::Relaxed) < Quota::MOST {
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_add(costs.max(1)).min(Quota::MOST))
+            });
+        }
+    }
+}
+
+impl Default for Quota {
+    fn default() -> Quota {
+        Quota(AtomicU32::new(Quota::MOST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    const CALL: Request = Request { is_idempotent: false, left: None, retries: 3 };
+    const LIST: Request = Request { is_idempotent: true, ..CALL };
+
+    fn answered(status: u16, text: &'static str) -> Failure<'static> {
+        Failure {
+            reached: Delivery::Server,
+            status,
+            code: None,
+            cause: &Cause::Other,
+            text,
+            retry_after: None,
+            signed_at: NOW,
+            server_time: None,
+            had_session: false,
+            has_mirrors: false,
+            is_agentcore: false,
+        }
+    }
+
+    fn first(failure: &Failure<'_>, request: &Request) -> Next {
+        next(failure, request, &mut RetryState::default())
+    }
+
+    fn is_again(next: &Next) -> bool {
+        matches!(next, Next::Again { .. })
+    }
+
+    #[test]
+    fn a_call_that_may_have_run_is_not_sent_again() {
+        let lost = Failure { reached: Delivery::Perhaps, ..answered(0, "") };
+        assert_eq!(first(&lost, &CALL), Next::GiveUp);
+        assert!(is_again(&first(&lost, &LIST)));
+        let unsent = Failure { reached: Delivery::Nobody, ..answered(0, "") };
+        assert!(is_again(&first(&unsent, &CALL)));
+        for status in [500, 502, 503, 504] {
+            assert_eq!(first(&answered(status, ""), &CALL), Next::GiveUp, "{status}");
+            assert!(is_again(&first(&answered(status, ""), &LIST)), "{status}");
+        }
+        for status in [200, 301, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 415, 501] {
+            assert_eq!(first(&answered(status, ""), &LIST), Next::GiveUp, "{status}");
+        }
+    }
+
+    /// Row by row: what a call that has certainly not run was answered with, and its nearest neighbours.
+    #[test]
+    fn a_call_is_sent_again_only_where_it_has_not_run() {
+        let blamed = |status, cause| Failure { cause, ..answered(status, "") };
+        let coded = |status, code, text| Failure { code: Some(code), ..answered(status, text) };
+        let agentcore = |failure| Failure { is_agentcore: true, ..failure };
+        let soon = Some(Duration::from_secs(2));
+        for (failure, expected) in [
+            (answered(429, ""), true),
+            (coded(429, -32004, ""), true),
+            (blamed(400, &Cause::Throttled), true),
+            (blamed(500, &Cause::Throttled), true),
+            (Failure { retry_after: soon, ..answered(503, "") }, true),
+            (blamed(503, &Cause::Unavailable), true),
+            (agentcore(blamed(409, &Cause::RetryableConflict)), true),
+            (agentcore(blamed(424, &Cause::RuntimeStarting)), true),
+            (agentcore(coded(200, -32004, "slow down")), true),
+            (answered(503, ""), false),
+            (answered(500, ""), false),
+            (Failure { retry_after: soon, ..answered(500, "") }, false),
+            (Failure { retry_after: soon, ..answered(502, "") }, false),
+            (blamed(409, &Cause::RetryableConflict), false),
+            (blamed(424, &Cause::RuntimeStarting), false),
+            (coded(200, -32004, "slow down"), false),
+            (agentcore(answered(409, "")), false),
+            (agentcore(answered(424, "")), false),
+            (agentcore(answered(500, "")), false),
+            (agentcore(coded(200, -32003, "slow down")), false),
+        ] {
+            let next = first(&failure, &CALL);
+            assert_eq!(is_again(&next), expected, "{failure:?}: {next:?}");
+            if let Next::Again { after, .. } = next {
+                let most = FIRST_WAIT_WHEN_THROTTLED.max(2 * COLD_START_WAIT);
+                assert!(failure.retry_after.map_or(after <= most, |asked| asked == after));
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_too_long_is_not_begun() {
+        let asks = |seconds| Failure {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..answered(429, "")
+        };
+        let soon = Request { left: Some(Duration::from_secs(30)), ..CALL };
+        assert!(is_again(&first(&asks(20), &soon)));
+        assert_eq!(first(&asks(30), &soon), Next::GiveUp, "it does not fit into the time left");
+        for seconds in [3600, u64::MAX] {
+            assert_eq!(first(&asks(seconds), &LIST), Next::GiveUp, "there is no limit at all");
+        }
+        let longest = Failure { retry_after: Some(Duration::MAX), ..answered(503, "") };
+        assert_eq!(first(&longest, &CALL), Next::GiveUp);
+    }
+
+    #[test]
+    fn attempts_are_counted() {
+        let mut tried = RetryState::default();
+        let failure = answered(429, "");
+        for _ in 0..3 {
+            assert!(is_again(&next(&failure, &CALL, &mut tried)));
+        }
+        assert_eq!(next(&failure, &CALL, &mut tried), Next::GiveUp);
+        let never = Request { retries: 0, ..CALL };
+        assert_eq!(first(&failure, &never), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_runtime_that_starts_is_waited_for() {
+        let mut tried = RetryState::default();
+        let failure =
+            Failure { cause: &Cause::RuntimeStarting, is_agentcore: true, ..answered(424, "") };
+        let mut waited = Duration::ZERO;
+        while let Next::Again { after, .. } = next(&failure, &CALL, &mut tried) {
+            waited += after;
+        }
+        assert!(waited + 2 * COLD_START_WAIT > COLD_START && waited <= COLD_START, "{waited:?}");
+    }
+
+    #[test]
+    fn what_is_mended_is_mended_once() {
+        let there = datetime!(2026-01-02 04:09:05 UTC);
+        let clock = Cause::Clock { server_time: None };
+        let clock_in_words = Cause::Clock { server_time: Some(there) };
+        let service = Cause::WrongService { expected: "lambda".into() };
+        let blamed = |cause| Failure { cause, ..answered(403, "") };
+        let dead =
+            |status, code, text| Failure { code, had_session: true, ..answered(status, text) };
+        for (failure, expected) in [
+            (blamed(&clock_in_words), Next::SetClock(there)),
+            (Failure { server_time: Some(there), ..blamed(&clock) }, Next::SetClock(there)),
+            (blamed(&Cause::ExpiredCredentials), Next::NewCredentials),
+            (blamed(&Cause::UnknownCredentials), Next::NewCredentials),
+            (blamed(&Cause::WrongSignature), Next::NewCredentials),
+            (
+                Failure {
+                    code: Some(-32001),
+                    is_agentcore: true,
+                    had_session: true,
+                    ..answered(200, "Your session token has expired")
+                },
+                Next::NewCredentials,
+            ),
+            (blamed(&service), Next::SignForService("lambda".into())),
+            (blamed(&Cause::WrongRegion), Next::SignForRegion),
+            (dead(404, None, ""), Next::NewSession),
+            (dead(410, None, ""), Next::NewSession),
+            (dead(404, Some(-32001), "Session not found"), Next::NewSession),
+            (dead(200, Some(-32001), "Session not found"), Next::NewSession),
+            (dead(500, None, "Session expired"), Next::NewSession),
+            (dead(200, Some(-30001), "SessionId was not found or has expired"), Next::NewSession),
+            (
+                dead(400, Some(-32000), "Bad Request: No valid session ID provided"),
+                Next::NewSession,
+            ),
+            (
+                Failure { code: Some(-32020), has_mirrors: true, ..answered(400, "") },
+                Next::LearnMirrors,
+            ),
+        ] {
+            let mut tried = RetryState::default();
+            assert_eq!(next(&failure, &CALL, &mut tried), expected, "{failure:?}");
+            assert_eq!(next(&failure, &CALL, &mut tried), Next::GiveUp, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it() {
+        let with_session = |failure| Failure { had_session: true, ..failure };
+        let clock = Cause::Clock { server_time: None };
+        let clock_of_year_9999 =
+            Cause::Clock { server_time: Some(datetime!(9999-12-31 23:59:59 UTC)) };
+        let blamed = |cause| Failure { cause, ..answered(403, "") };
+        for failure in [
+            // Less than four minutes are not what the signature was refused for.
+            Failure { server_time: Some(NOW + time::Duration::minutes(2)), ..blamed(&clock) },
+            blamed(&clock),
+            blamed(&clock_of_year_9999),
+            // A Date two days ahead blames nothing by itself.
+            Failure { server_time: Some(NOW + time::Duration::days(2)), ..answered(403, "") },
+            answered(404, "Session not found"),
+            with_session(Failure { code: Some(-32601), ..answered(404, "Method not found") }),
+            with_session(Failure { code: Some(-32602), ..answered(400, "no session given") }),
+            with_session(answered(400, "bad JSON")),
+            with_session(answered(403, "the session policy is unknown")),
+            with_session(Failure { code: Some(-32001), ..answered(200, "the token has expired") }),
+            Failure { code: Some(-32020), ..answered(400, "") },
+            answered(403, "User is not authorized"),
+        ] {
+            assert_eq!(first(&failure, &LIST), Next::GiveUp, "{failure:?}");
+        }
+        let of_a_tool = with_session(answered(500, "the tool's browser session has expired"));
+        assert_eq!(first(&of_a_tool, &CALL), Next::GiveUp);
+    }
+
+    #[test]
+    fn the_quota_is_shared_and_comes_back() {
+        let quota = Quota::default();
+        assert_eq!((0..100).filter(|_| quota.take(14)).count(), 35);
+        quota.give_back(14);
+        assert!(quota.take(14) && !quota.take(14));
+    }
+}

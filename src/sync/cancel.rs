@@ -1,0 +1,136 @@
+//! `Cancel`: takes one call back while another thread waits in it.
+
+use crate::error::{Error, Kind};
+use crate::sync::lock;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Takes one call back, from any thread: what it waits for ends at once.
+#[derive(Default)]
+pub struct Cancel {
+    state: Mutex<CancelState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct CancelState {
+    cancelled: bool,
+    /// Each under a number of its own.
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+/// Ends one wait of the call.
+type Waker = Box<dyn FnOnce() + Send>;
+
+/// A wait that ends with the call, until this is dropped.
+pub struct OnCancel<'a> {
+    cancel: &'a Cancel,
+    number: u64,
+}
+
+impl Cancel {
+    pub fn new() -> Arc<Cancel> {
+        Arc::default()
+    }
+
+    /// Ends every wait of the call, and lets it begin no other.
+    pub fn cancel(&self) {
+        let mut state = lock(&self.state);
+        state.cancelled = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.changed.notify_all();
+        for (_, wake) in wakers {
+            wake();
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        lock(&self.state).cancelled
+    }
+
+    /// True when it was cut short.
+    pub fn sleep(&self, time: Duration) -> bool {
+        let state = lock(&self.state);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, time, |state| !state.cancelled)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.cancelled
+    }
+
+    /// Runs `wake` once when the call is cancelled, on the thread that cancels it; at once if it is cancelled already.
+    ///
+    /// To wake a thread that waits for a condition, `wake` must take and release the lock of that condition before it
+    /// notifies: the thread may have looked at `is_cancelled` and not be waiting yet.
+    pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) -> OnCancel<'_> {
+        let mut state = lock(&self.state);
+        let number = state.next;
+        state.next += 1;
+        if state.cancelled {
+            drop(state);
+            wake();
+        } else {
+            state.wakers.push((number, Box::new(wake)));
+        }
+        OnCancel { cancel: self, number }
+    }
+}
+
+impl Drop for OnCancel<'_> {
+    fn drop(&mut self) {
+        lock(&self.cancel.state).wakers.retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Cancel({})", self.is_cancelled())
+    }
+}
+
+impl fmt::Debug for OnCancel<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnCancel")
+    }
+}
+
+pub(crate) fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the call was cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_wait_that_still_lasts_is_ended_once() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let wake = |by: usize| {
+            let woken = Arc::clone(&woken);
+            move || {
+                woken.fetch_add(by, Ordering::SeqCst);
+            }
+        };
+        let cancel = Cancel::new();
+        let _lasts = cancel.on_cancel(wake(1));
+        drop(cancel.on_cancel(wake(10)));
+        let _lasts_too = cancel.on_cancel(wake(100));
+        cancel.cancel();
+        cancel.cancel();
+        assert_eq!(woken.load(Ordering::SeqCst), 101);
+        let _comes_late = cancel.on_cancel(wake(1000));
+        assert_eq!(woken.load(Ordering::SeqCst), 1101);
+    }
+
+    #[test]
+    fn a_cancelled_call_sleeps_no_more() {
+        let cancel = Cancel::new();
+        assert!(!cancel.sleep(Duration::from_millis(1)));
+        cancel.cancel();
+        assert!(cancel.sleep(Duration::from_secs(60)));
+    }
+}

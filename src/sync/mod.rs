@@ -1,0 +1,9 @@
+//! Waiting with limits: cancellation, values under a lock that threads wait on, work done once for all callers.
+
+pub mod cancel;
+pub(crate) mod lock;
+pub mod monitor;
+pub mod single_flight;
+
+pub use cancel::{Cancel, OnCancel};
+pub(crate) use lock::lock;

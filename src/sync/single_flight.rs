@@ -1,0 +1,177 @@
+//! `SingleFlight`: work that several calls need at once is done once for all of them, on a thread of its own.
+//!
+//! Each call waits for it until its own deadline or cancellation; the work goes on for the others.
+
+use crate::error::{Error, Kind};
+use crate::sync::cancel::Cancel;
+use crate::sync::monitor::{Monitor, WaitError};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct SingleFlight {
+    /// Of the threads that work.
+    name: &'static str,
+    state: Arc<Monitor<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_under_way: bool,
+    /// Counts the flights.
+    number: u64,
+    /// Why the last one failed, if it did.
+    failed: Option<Error>,
+}
+
+/// Marks the flight as landed when it is dropped, also where there was no thread for it or it panicked.
+struct Flight {
+    state: Arc<Monitor<State>>,
+    result: Option<Result<(), Error>>,
+}
+
+impl SingleFlight {
+    pub(crate) fn new(name: &'static str) -> SingleFlight {
+        SingleFlight { name, state: Monitor::new(State::default()) }
+    }
+
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.state.lock().is_under_way
+    }
+
+    /// Waits until nothing is under way, and returns what `find` finds then. Where that is nothing, `work` is begun and
+    /// its error returned, or `find` asked again; it is told whether work has been done since this was called.
+    ///
+    /// `find` must not block. `work` is begun once for all callers, and must have limits of its own.
+    pub(crate) fn get<R>(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        find: impl Fn(bool) -> Option<R>,
+        work: impl Fn() -> Result<(), Error> + Clone + Send + 'static,
+    ) -> Result<R, Error> {
+        // The flight whose outcome is ours: the one under way, or the next.
+        let mut ours = None;
+        loop {
+            let landed = self.state.wait(deadline, cancel, |state| {
+                let ours = *ours.get_or_insert(state.number + u64::from(!state.is_under_way));
+                if state.is_under_way {
+                    return None;
+                }
+                let is_done = state.number >= ours;
+                if let Some(error) = state.failed.as_ref().filter(|_| is_done) {
+                    return Some(Err(error.clone()));
+                }
+                let found = find(is_done);
+                if found.is_none() {
+                    state.is_under_way = true;
+                    state.number += 1;
+                }
+                Some(Ok(found))
+            });
+            match landed {
+                Ok(Ok(Some(found))) => return Ok(found),
+                Ok(Ok(None)) => self.begin(work.clone()),
+                Ok(Err(error)) => return Err(error),
+                Err(WaitError::Cancelled) => {
+                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                }
+                Err(WaitError::TimedOut) => {
+                    let what =
+                        "the server had not answered when the time limit of the request passed";
+                    return Err(Error::new(Kind::TimedOut, what)
+                        .hint("raise --timeout, or --tool-timeout for tools/call"));
+                }
+            }
+        }
+    }
+
+    fn begin(&self, work: impl FnOnce() -> Result<(), Error> + Send + 'static) {
+        let flight = Flight { state: Arc::clone(&self.state), result: None };
+        let thread = thread::Builder::new().name(self.name.to_owned());
+        // Without a thread the flight is dropped, and has failed.
+        let _ = thread.spawn(move || flight.land(work()));
+    }
+}
+
+impl Flight {
+    fn land(mut self, result: Result<(), Error>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| {
+            Err(if thread::panicking() {
+                Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it")
+            } else {
+                Error::new(Kind::Internal, "no thread can be started")
+                    .hint("raise the limit of processes (ulimit -u), or that of the container")
+            })
+        });
+        self.state.update(|state| {
+            state.is_under_way = false;
+            state.failed = result.err();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn work_is_done_once_and_goes_on_without_the_call_that_began_it() {
+        let flight = SingleFlight::new("test");
+        let runs = Arc::new(AtomicU32::new(0));
+        let (finish, finished) = channel::<()>();
+        let finished = Arc::new(std::sync::Mutex::new(finished));
+        let work = || {
+            let (runs, finished) = (Arc::clone(&runs), Arc::clone(&finished));
+            move || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                let _ = finished.lock().expect("one thread works").recv();
+                Ok(())
+            }
+        };
+        let find = |is_done: bool| is_done.then(|| runs.load(Ordering::SeqCst));
+        let (forever, cancel) = (Cancel::default(), Cancel::default());
+        let soon = Instant::now().checked_add(Duration::from_millis(20));
+        let late = flight.get(soon, &forever, find, work()).expect_err("it lasts longer");
+        assert_eq!(late.kind(), Kind::TimedOut);
+        thread::scope(|scope| {
+            let waiting =
+                [(); 3].map(|()| scope.spawn(|| flight.get(None, &forever, find, work())));
+            let cancelled = scope.spawn(|| flight.get(None, &cancel, find, work()));
+            cancel.cancel();
+            let cancelled = cancelled.join().expect("it waits").expect_err("it was cancelled");
+            assert_eq!(cancelled.kind(), Kind::Cancelled);
+            finish.send(()).expect("it is under way");
+            drop(finish);
+            for found in waiting {
+                // Whoever came late has begun another.
+                assert!((1..=4).contains(&found.join().expect("it waits").expect("no failure")));
+            }
+        });
+    }
+
+    #[test]
+    fn a_failure_is_that_of_all_who_waited_and_of_nobody_after_them() {
+        let flight = SingleFlight::new("test");
+        let cancel = Cancel::default();
+        let get = |work: fn() -> Result<(), Error>| {
+            flight.get(None, &cancel, |is_done| is_done.then_some(()), work)
+        };
+        let error = get(|| Err(Error::new(Kind::InvalidResponse, "no"))).expect_err("it fails");
+        assert_eq!(error.message(), "no");
+        assert!(get(|| Ok(())).is_ok());
+        let error = get(|| panic!("a test of panics")).expect_err("it fails");
+        assert_eq!(error.kind(), Kind::Internal);
+        assert!(get(|| Ok(())).is_ok());
+    }
+}
