@@ -577,7 +577,9 @@ fn checked(found: Credentials, now: OffsetDateTime) -> Result<Credentials, Error
         let message = format!("{source}: its credentials expired at {at}");
         return Err(Error::new(Kind::Credentials, message));
     }
-    if sendable(&key.id) && key.token.as_ref().is_none_or(|token| sendable(token.expose())) {
+    if sendable(&key.access_key_id)
+        && key.session_token.as_ref().is_none_or(|token| sendable(token.expose()))
+    {
         return Ok(found);
     }
     let message = format!("{source}: its key id or token holds a character that cannot be sent");
@@ -613,7 +615,9 @@ mod tests {
         ] {
             let found = keys(pairs).unwrap();
             let key = found.as_ref().map(|found| &found.key);
-            let found = key.map(|key| (key.id.as_str(), key.token.as_ref().map(Secret::expose)));
+            let found = key.map(|key| {
+                (key.access_key_id.as_str(), key.session_token.as_ref().map(Secret::expose))
+            });
             assert_eq!(found, expected, "{pairs:?}");
         }
         assert!(keys(&[ID]).unwrap_err().message().ends_with("AWS_SECRET_ACCESS_KEY is not"));

@@ -124,7 +124,11 @@ pub(crate) fn sendable(value: &str) -> bool {
 }
 
 pub(crate) fn access_key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
-    AccessKey { id: id.to_owned(), secret: Secret::new(secret), token: token.map(Secret::new) }
+    AccessKey {
+        access_key_id: id.to_owned(),
+        secret_access_key: Secret::new(secret),
+        session_token: token.map(Secret::new),
+    }
 }
 
 /// A text as a shell reads it back: the name of a profile is any text.

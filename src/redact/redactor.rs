@@ -56,7 +56,7 @@ impl Redactor {
 
     /// Makes known what is secret of a key.
     pub fn add_key(&self, key: &AccessKey) {
-        for secret in std::iter::once(&key.secret).chain(&key.token) {
+        for secret in std::iter::once(&key.secret_access_key).chain(&key.session_token) {
             self.add(secret.expose());
         }
     }

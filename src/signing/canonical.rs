@@ -40,9 +40,9 @@ const HASH_LINE: usize = 1 + 64;
 /// The canonical path of `wire`, a path as it stands in the request line (without the query).
 pub fn path(wire: &str, rule: UriEncoding) -> String {
     match rule {
-        UriEncoding::AsSent if wire.is_empty() => "/".to_owned(),
-        UriEncoding::AsSent => wire.to_owned(),
-        UriEncoding::NormalizedAndEncodedAgain => percent_encode(normalized(wire).as_bytes(), b"/"),
+        UriEncoding::Single if wire.is_empty() => "/".to_owned(),
+        UriEncoding::Single => wire.to_owned(),
+        UriEncoding::Double => percent_encode(normalized(wire).as_bytes(), b"/"),
     }
 }
 
@@ -235,10 +235,10 @@ mod tests {
             ("/a+b*c@d:e(f)$g~h", "/a%2Bb%2Ac%40d%3Ae%28f%29%24g~h"),
             ("/../..", "/"),
         ] {
-            assert_eq!(path(wire, UriEncoding::NormalizedAndEncodedAgain), canonical, "{wire}");
+            assert_eq!(path(wire, UriEncoding::Double), canonical, "{wire}");
         }
-        assert_eq!(path("/a//b%2Fc/../d", UriEncoding::AsSent), "/a//b%2Fc/../d");
-        assert_eq!(path("", UriEncoding::AsSent), "/");
+        assert_eq!(path("/a//b%2Fc/../d", UriEncoding::Single), "/a//b%2Fc/../d");
+        assert_eq!(path("", UriEncoding::Single), "/");
     }
 
     #[test]

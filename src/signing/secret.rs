@@ -27,16 +27,21 @@ impl fmt::Debug for Secret {
 /// What AWS signs with. The session token is sent as `x-amz-security-token` and signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
-    pub id: String,
-    pub secret: Secret,
-    pub token: Option<Secret>,
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
 }
 
 impl AccessKey {
     /// The key id as it may be shown: `AKIA****MPLE`.
     pub fn masked_id(&self) -> String {
-        match (self.id.get(..4), self.id.len().checked_sub(4).and_then(|at| self.id.get(at..))) {
-            (Some(head), Some(tail)) if self.id.len() >= 12 => format!("{head}****{tail}"),
+        match (
+            self.access_key_id.get(..4),
+            self.access_key_id.len().checked_sub(4).and_then(|at| self.access_key_id.get(at..)),
+        ) {
+            (Some(head), Some(tail)) if self.access_key_id.len() >= 12 => {
+                format!("{head}****{tail}")
+            }
             _ => "****".to_owned(),
         }
     }
@@ -49,13 +54,13 @@ mod tests {
     #[test]
     fn nothing_secret_is_printed() {
         let key = AccessKey {
-            id: "AKIAIOSFODNN7EXAMPLE".into(),
-            secret: Secret::new("wJalrXUtnFEMI"),
-            token: Some(Secret::new("IQoJb3Jp")),
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret_access_key: Secret::new("wJalrXUtnFEMI"),
+            session_token: Some(Secret::new("IQoJb3Jp")),
         };
         let printed = format!("{key:?} {key:#?} {}", key.masked_id());
         assert!(!printed.contains("wJalr") && !printed.contains("IQoJ"), "{printed}");
         assert_eq!(key.masked_id(), "AKIA****MPLE");
-        assert_eq!(AccessKey { id: "short".into(), ..key }.masked_id(), "****");
+        assert_eq!(AccessKey { access_key_id: "short".into(), ..key }.masked_id(), "****");
     }
 }

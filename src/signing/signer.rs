@@ -39,9 +39,9 @@ impl Algorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UriEncoding {
     /// The S3 family signs the path as it is sent.
-    AsSent,
+    Single,
     /// Everyone else normalises it and percent-encodes the result once more.
-    NormalizedAndEncodedAgain,
+    Double,
 }
 
 /// What the signature says of the body.
@@ -59,8 +59,8 @@ impl UriEncoding {
     /// The rule of a service, by its signing name.
     pub fn of_service(service: &str) -> UriEncoding {
         match service {
-            "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" => UriEncoding::AsSent,
-            _ => UriEncoding::NormalizedAndEncodedAgain,
+            "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" => UriEncoding::Single,
+            _ => UriEncoding::Double,
         }
     }
 }
@@ -220,14 +220,20 @@ impl Signer {
     /// signs afresh.
     ///
     /// ```
-    /// use sigv4_proxy::signing::signer::{AccessKey, Algorithm, PathRule, Payload, PayloadRule, Request, Secret, Signer, Target};
-    /// let key = AccessKey { id: "AKIDEXAMPLE".into(), secret: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), token: None };
+    /// use sigv4_proxy::signing::{
+    ///     AccessKey, Algorithm, CanonicalTarget, Payload, PayloadSigning, Request, Secret, Signer, UriEncoding,
+    /// };
+    /// let key = AccessKey {
+    ///     access_key_id: "AKIDEXAMPLE".into(),
+    ///     secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+    ///     session_token: None,
+    /// };
     /// let signed = Signer::new(Algorithm::V4, "us-east-1", "service").sign(
     ///     &Request {
     ///         method: "GET",
-    ///         target: &Target::new("example.amazonaws.com", "/", "", PathRule::of_service("service")),
+    ///         target: &CanonicalTarget::new("example.amazonaws.com", "/", "", UriEncoding::of_service("service")),
     ///         headers: &[],
-    ///         payload: &Payload::of(b"", PayloadRule::Hashed),
+    ///         payload: &Payload::of(b"", PayloadSigning::Hashed),
     ///     },
     ///     &key,
     ///     time::macros::datetime!(2015-08-30 12:36:00 UTC),
@@ -254,7 +260,7 @@ impl Signer {
             in_header.then_some(("x-amz-content-sha256", hash)),
             Some(("x-amz-date", date)),
             is_v4a.then_some(("x-amz-region-set", &self.region)),
-            key.token.as_ref().map(|token| (TOKEN_HEADER, token.expose())),
+            key.session_token.as_ref().map(|token| (TOKEN_HEADER, token.expose())),
         ];
         let owned = owned.into_iter().flatten();
 
@@ -271,7 +277,7 @@ impl Signer {
         let authorization = [
             algorithm,
             " Credential=",
-            &key.id,
+            &key.access_key_id,
             "/",
             &scope,
             ", SignedHeaders=",
@@ -289,8 +295,8 @@ impl Signer {
         let day = if self.algorithm == Algorithm::V4a { "" } else { day };
         let last = self.last_key.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*last
-            && known.access_key.id == access_key.id
-            && known.access_key.secret == access_key.secret
+            && known.access_key.access_key_id == access_key.access_key_id
+            && known.access_key.secret_access_key == access_key.secret_access_key
             && known.day == day
         {
             return known.signing_key.sign(string_to_sign);
@@ -298,7 +304,7 @@ impl Signer {
         drop(last);
         let signing_key = match self.algorithm {
             Algorithm::V4 => SigningKey::V4(v4::SigningKey::derive(
-                &access_key.secret,
+                &access_key.secret_access_key,
                 day,
                 &self.region,
                 &self.service,
@@ -306,7 +312,7 @@ impl Signer {
             Algorithm::V4a => SigningKey::V4a(v4a::SigningKey::derive(access_key)),
         };
         let signature = signing_key.sign(string_to_sign);
-        let access_key = AccessKey { token: None, ..access_key.clone() };
+        let access_key = AccessKey { session_token: None, ..access_key.clone() };
         let derived = DerivedKey { access_key, day: day.to_owned(), signing_key };
         *self.last_key.write().unwrap_or_else(PoisonError::into_inner) = Some(derived);
         signature

@@ -17,10 +17,10 @@ pub struct SigningKey(EcdsaKey);
 impl SigningKey {
     /// NIST SP 800-108 in counter mode with one block; the access key's id is part of the fixed input.
     pub fn derive(key: &AccessKey) -> SigningKey {
-        let hmac_key = Zeroizing::new(format!("AWS4A{}", key.secret.expose()));
+        let hmac_key = Zeroizing::new(format!("AWS4A{}", key.secret_access_key.expose()));
         // A candidate is out of range for about one key in 2^32, so the counter practically ends at 1 or 2.
         (1..=254_u8)
-            .find_map(|counter| candidate(hmac_key.as_bytes(), &key.id, counter))
+            .find_map(|counter| candidate(hmac_key.as_bytes(), &key.access_key_id, counter))
             .expect("254 candidates in a row are out of range with a probability of 2^-8128")
     }
 

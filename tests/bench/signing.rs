@@ -30,9 +30,9 @@ pub fn measure(rounds: usize) -> Vec<Row> {
             (Algorithm::V4a, false),
         ] {
             let key = AccessKey {
-                id: "AKIAIOSFODNN7EXAMPLE".into(),
-                secret: Secret::new(SECRET),
-                token: None,
+                access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+                secret_access_key: Secret::new(SECRET),
+                session_token: None,
             };
             let target =
                 CanonicalTarget::new(HOST, "/prod/mcp", "", UriEncoding::of_service("execute-api"));

@@ -310,5 +310,9 @@ fn written_at() -> SystemTime {
 
 pub(crate) fn parts(found: &Credentials) -> [Option<&str>; 3] {
     let key = &found.key;
-    [Some(&key.id), Some(key.secret.expose()), key.token.as_ref().map(Secret::expose)]
+    [
+        Some(&key.access_key_id),
+        Some(key.secret_access_key.expose()),
+        key.session_token.as_ref().map(Secret::expose),
+    ]
 }

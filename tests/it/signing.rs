@@ -141,8 +141,11 @@ fn the_cached_key_follows_secret_and_day() {
     let target = CanonicalTarget::new("h", "/", "", UriEncoding::of_service("execute-api"));
     let payload = Payload::of(b"", PayloadSigning::Hashed);
     let request = Request { method: "GET", target: &target, headers: &[], payload: &payload };
-    let key =
-        |secret: &str| AccessKey { id: "AKID".into(), secret: Secret::new(secret), token: None };
+    let key = |secret: &str| AccessKey {
+        access_key_id: "AKID".into(),
+        secret_access_key: Secret::new(secret),
+        session_token: None,
+    };
     for algorithm in [Algorithm::V4, Algorithm::V4a] {
         let shared = Signer::new(algorithm, "us-east-1", "execute-api");
         for _ in 0..2 {

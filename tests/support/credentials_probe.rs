@@ -38,9 +38,9 @@ fn resolve(
     let cache = CredentialCache::new(environment, settings, clock::now());
     let found = cache.get(clock::now())?;
     Ok(json!({
-        "access_key_id": found.key.id,
-        "secret_access_key": found.key.secret.expose(),
-        "session_token": found.key.token.as_ref().map(Secret::expose),
+        "access_key_id": found.key.access_key_id,
+        "secret_access_key": found.key.secret_access_key.expose(),
+        "session_token": found.key.session_token.as_ref().map(Secret::expose),
         "expiry": found.expires.map(OffsetDateTime::unix_timestamp),
         "source": match found.source {
             Source::Environment => "env",

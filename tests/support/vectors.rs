@@ -64,9 +64,9 @@ pub(crate) fn answer(vector: &Value) -> Value {
 
 pub(crate) fn access_key(vector: &Value) -> Result<AccessKey, String> {
     Ok(AccessKey {
-        id: text(vector, "access_key")?.to_owned(),
-        secret: Secret::new(text(vector, "secret_key")?),
-        token: vector["session_token"].as_str().map(Secret::new),
+        access_key_id: text(vector, "access_key")?.to_owned(),
+        secret_access_key: Secret::new(text(vector, "secret_key")?),
+        session_token: vector["session_token"].as_str().map(Secret::new),
     })
 }
 
@@ -117,8 +117,8 @@ fn path_rule(vector: &Value, service: &str) -> Result<UriEncoding, String> {
     let options = &vector["options"];
     match (options["normalize_path"].as_bool(), options["double_encode"].as_bool()) {
         (None, None) => Ok(UriEncoding::of_service(service)),
-        (Some(true), Some(true)) => Ok(UriEncoding::NormalizedAndEncodedAgain),
-        (Some(false), Some(false)) => Ok(UriEncoding::AsSent),
+        (Some(true), Some(true)) => Ok(UriEncoding::Double),
+        (Some(false), Some(false)) => Ok(UriEncoding::Single),
         _ => Err("no service normalises without encoding again, or the other way round".to_owned()),
     }
 }

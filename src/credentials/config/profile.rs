@@ -489,8 +489,13 @@ mod tests {
         };
         let base = match plan.base {
             BaseProvider::Keys { key, file, .. } => {
-                let token = key.token.as_ref().map_or("", Secret::expose);
-                format!("{} {} {token}@{}", key.id, key.secret.expose(), file.display())
+                let token = key.session_token.as_ref().map_or("", Secret::expose);
+                format!(
+                    "{} {} {token}@{}",
+                    key.access_key_id,
+                    key.secret_access_key.expose(),
+                    file.display()
+                )
             }
             BaseProvider::NamedSource { source, .. } => source.name().into(),
             BaseProvider::Login { session, .. } => format!("login {session}"),

@@ -287,6 +287,6 @@ mod tests {
         }
         let found = r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"S","SessionToken":null}"#;
         let found = understood(found.as_bytes(), "p").unwrap();
-        assert_eq!((found.key.token, found.expires), (None, None));
+        assert_eq!((found.key.session_token, found.expires), (None, None));
     }
 }

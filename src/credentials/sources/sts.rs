@@ -259,8 +259,11 @@ mod tests {
         )
         .unwrap();
         let key = &found.key;
-        let token = key.token.as_ref().map(Secret::expose);
-        assert_eq!((key.id.as_str(), key.secret.expose(), token), ("AKID", "x&yz", Some("a&b")));
+        let token = key.session_token.as_ref().map(Secret::expose);
+        assert_eq!(
+            (key.access_key_id.as_str(), key.secret_access_key.expose(), token),
+            ("AKID", "x&yz", Some("a&b"))
+        );
         assert_eq!(found.account.as_deref(), Some("123456789012"));
     }
 
