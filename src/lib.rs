@@ -14,6 +14,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod mcp;
+pub mod percent;
 pub mod process;
 pub mod random;
 pub mod redact;

@@ -4,7 +4,7 @@
 //! a label counts as a region only if it is written like one.
 
 use crate::error::{Error, Kind};
-use crate::signing::canonical::{percent_decode, percent_encode};
+use crate::percent;
 
 /// What could be read out of a host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn mended_runtime_path(path: &str) -> Option<String> {
     let mut arn = typed.to_owned();
     // Encoded twice is usual, more often is not.
     for _ in 0..3 {
-        arn = String::from_utf8(percent_decode(&arn)).ok()?;
+        arn = String::from_utf8(percent::decode(&arn)).ok()?;
     }
     agentcore_url(&arn, "").ok()?;
     let right = format!("/runtimes/{}/invocations", percent_encoded(&arn));
@@ -174,7 +174,7 @@ fn behind_region(label: &str) -> Option<&'static str> {
 
 /// Everything but RFC 3986's unreserved characters.
 fn percent_encoded(text: &str) -> String {
-    percent_encode(text.as_bytes(), b"")
+    percent::encode(text.as_bytes(), b"")
 }
 
 /// A partition and the suffix of its endpoints.

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Kind};
 use crate::http::punycode;
-use crate::signing::canonical::{escaped_byte, percent_decode, percent_encode};
+use crate::percent;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -213,14 +213,14 @@ fn wire_path(typed: &str) -> String {
     }
     for (at, &byte) in bytes.iter().enumerate() {
         let stays = match byte {
-            b'%' => escaped_byte(&bytes[at..]).is_some(),
+            b'%' => percent::escaped_byte(&bytes[at..]).is_some(),
             // RFC 3986 §3.3: unreserved, sub-delims, `:`, `@` and the separator.
             _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte),
         };
         if stays {
             path.push(char::from(byte));
         } else {
-            path.push_str(&percent_encode(&[byte], b""));
+            path.push_str(&percent::encode(&[byte], b""));
         }
     }
     path
@@ -257,7 +257,7 @@ fn wire_query(typed: &str) -> Result<String, Error> {
             Some((name, value)) => (name, Some(value)),
             None => (pair, None),
         };
-        let name = percent_decode(name);
+        let name = percent::decode(name);
         if is_presigned(&name) {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(wrong(format!(
@@ -267,10 +267,10 @@ fn wire_query(typed: &str) -> Result<String, Error> {
         if !query.is_empty() {
             query.push('&');
         }
-        query.push_str(&percent_encode(&name, b""));
+        query.push_str(&percent::encode(&name, b""));
         if let Some(value) = value {
             query.push('=');
-            query.push_str(&percent_encode(&percent_decode(value), b""));
+            query.push_str(&percent::encode(&percent::decode(value), b""));
         }
     }
     Ok(query)

@@ -2,9 +2,9 @@
 //!
 //! Knows nothing of keys. Works on bytes, since what is percent-encoded need not be UTF-8.
 
+use crate::percent;
 use crate::signing::signer::{Header, UriEncoding};
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::ops::Range;
 
 /// Headers that never enter a signature: those that hops between us and AWS take away or rewrite, and those
@@ -42,7 +42,7 @@ pub fn path(wire: &str, rule: UriEncoding) -> String {
     match rule {
         UriEncoding::Single if wire.is_empty() => "/".to_owned(),
         UriEncoding::Single => wire.to_owned(),
-        UriEncoding::Double => percent_encode(normalized(wire).as_bytes(), b"/"),
+        UriEncoding::Double => percent::encode(normalized(wire).as_bytes(), b"/"),
     }
 }
 
@@ -80,8 +80,8 @@ pub fn query(wire: &str) -> String {
         .map(|item| {
             let (name, value) = item.split_once('=').unwrap_or((item, ""));
             (
-                percent_encode(&percent_decode(name), b""),
-                percent_encode(&percent_decode(value), b""),
+                percent::encode(&percent::decode(name), b""),
+                percent::encode(&percent::decode(value), b""),
             )
         })
         .collect();
@@ -175,43 +175,6 @@ fn push_collapsed(text: &mut String, value: &str) {
 pub fn string_to_sign(algorithm: &str, date: &str, scope: &str, canonical_request: &str) -> String {
     let hash = crate::signing::signer::sha256_hex(canonical_request.as_bytes());
     [algorithm, date, scope, &hash].join("\n")
-}
-
-/// Percent-encodes every byte outside RFC 3986's unreserved set and `also`, in upper-case hex.
-pub fn percent_encode(bytes: &[u8], also: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() + 8);
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
-/// Decodes `%XX`; a `%` that begins no such triple stands for itself, and `+` is a plus.
-pub fn percent_decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        if let Some(byte) = escaped_byte(&bytes[at..]) {
-            decoded.push(byte);
-            at += 3;
-        } else {
-            decoded.push(bytes[at]);
-            at += 1;
-        }
-    }
-    decoded
-}
-
-/// The byte that `%XX` at the head of `bytes` stands for.
-pub fn escaped_byte(bytes: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = bytes else { return None };
-    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ fn is_proof(proof: &str, key: &str, url: &str, now: OffsetDateTime) -> bool {
 
 fn form(request: &Request) -> Vec<(String, String)> {
     let decoded = |text: &str| {
-        let bytes = sigv4_proxy::signing::canonical::percent_decode(&text.replace('+', " "));
+        let bytes = sigv4_proxy::percent::decode(&text.replace('+', " "));
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let body = String::from_utf8_lossy(&request.body);

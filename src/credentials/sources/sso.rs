@@ -17,7 +17,7 @@ use crate::credentials::types::{Credentials, Source, access_key, shell_word};
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
-use crate::signing::canonical::percent_encode;
+use crate::percent;
 
 /// A token that ends sooner is refreshed.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -179,7 +179,7 @@ impl SsoProvider<'_> {
     /// `GetRoleCredentials`.
     fn role(&self, token: &str) -> Result<Credentials, Error> {
         let Sso { account, role, .. } = self.sso;
-        let encoded = |text: &str| percent_encode(text.as_bytes(), b"");
+        let encoded = |text: &str| percent::encode(text.as_bytes(), b"");
         let resource = format!(
             "/federation/credentials?role_name={}&account_id={}",
             encoded(role),

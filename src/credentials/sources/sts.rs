@@ -10,7 +10,7 @@ use crate::credentials::sources::request::{Call, Network, Policy, Reply};
 use crate::credentials::types::{Credentials, Source, access_key};
 use crate::error::{AwsError, Error, Kind, quoted};
 use crate::http::url::Endpoint;
-use crate::signing::canonical::percent_encode;
+use crate::percent;
 use crate::signing::{
     AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Signer,
     UriEncoding,
@@ -184,7 +184,7 @@ fn granted(reply: &Reply, source: Source) -> Result<Credentials, Error> {
 fn form(fields: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = fields
         .iter()
-        .map(|(name, value)| format!("{name}={}", percent_encode(value.as_bytes(), b"")))
+        .map(|(name, value)| format!("{name}={}", percent::encode(value.as_bytes(), b"")))
         .collect();
     pairs.join("&")
 }
