@@ -1,6 +1,7 @@
 //! The parts of `sigv4-proxy`. [`signing`] and [`credentials`] are of use to other programs; docs/library.md has
 //! examples. No promise of a stable interface is made before 1.0.
 
+pub mod assembly;
 pub mod aws;
 pub mod buffer;
 pub mod cli;

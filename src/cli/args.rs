@@ -1,7 +1,7 @@
 //! What was typed: flags and variables by their row of the table, not yet understood.
 
 use crate::cli::completions::Shell;
-use crate::cli::options::wrong;
+use crate::cli::problem::usage_error;
 use crate::cli::table::{Arity, Key, Row, TABLE};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -172,7 +172,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
     }
     take_target(&mut flags, targets);
     if word == Some(Word::Completions) && shell.is_none() {
-        flags.doubt(None, wrong("completions are for bash, fish or zsh", "name one of them"));
+        flags.doubt(None, usage_error("completions are for bash, fish or zsh", "name one of them"));
     }
     if word == Some(Word::Completions) && !flags.problems.is_empty() {
         return Err(flags.problems);
@@ -192,7 +192,7 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
             Some(command) => format!("did you mean {command}?"),
             None => "quote values that hold blanks; the commands are doctor and completions".into(),
         };
-        flags.doubt(Some(Key::TargetUrl), wrong("more than one URL or ARN is given", &mend));
+        flags.doubt(Some(Key::TargetUrl), usage_error("more than one URL or ARN is given", &mend));
     }
     let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
     let target = targets.into_iter().nth(like_one.unwrap_or(0));
@@ -235,7 +235,7 @@ impl Arguments {
                 return text(value, "an argument").map(|text| Some(Argument::Plain(text)));
             }
             Ok(None) => return Ok(None),
-            Err(error) => return Err(wrong(&error.to_string(), "see --help")),
+            Err(error) => return Err(usage_error(&error.to_string(), "see --help")),
         };
         Ok(Some(Argument::Flag(name, self.parser.optional_value())))
     }
@@ -254,7 +254,9 @@ impl Arguments {
             return match (inline, opposite) {
                 (None, _) => Ok(vec![(!opposite).to_string()]),
                 (Some(value), false) => trimmed(value).map(|text| vec![text]),
-                (Some(_), true) => Err(wrong(&format!("{flag} takes no value"), "leave it out")),
+                (Some(_), true) => {
+                    Err(usage_error(&format!("{flag} takes no value"), "leave it out"))
+                }
             };
         }
         if let Some(value) = inline {
@@ -274,7 +276,7 @@ impl Arguments {
                 Arity::Value(name) | Arity::Words(name) => name,
                 Arity::Switch => "",
             };
-            return Err(wrong(
+            return Err(usage_error(
                 &format!("{flag} needs a value"),
                 &format!("write {flag} {example}"),
             ));
@@ -327,11 +329,13 @@ fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
         Some(flag) => format!("did you mean --{flag}?"),
         None => "see --help".to_owned(),
     };
-    wrong(&format!("unknown flag {dashes}{name}"), &hint)
+    usage_error(&format!("unknown flag {dashes}{name}"), &hint)
 }
 
 fn text(argument: OsString, what: &str) -> Result<String, Error> {
-    argument.into_string().map_err(|_| wrong(&format!("{what} is not UTF-8"), "write it in UTF-8"))
+    argument
+        .into_string()
+        .map_err(|_| usage_error(&format!("{what} is not UTF-8"), "write it in UTF-8"))
 }
 
 #[cfg(test)]

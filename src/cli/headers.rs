@@ -2,7 +2,7 @@
 //! is ever repeated in a message.
 
 use crate::cli::args::{ParsedArgs, Value};
-use crate::cli::options::wrong;
+use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -50,7 +50,7 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
         } else {
             "write NAME=VALUE,NAME=VALUE; a value that holds a comma needs --header"
         };
-        wrong(&format!("{from} {what}"), hint)
+        usage_error(&format!("{from} {what}"), hint)
     };
     let at = text.find([':', '=']).ok_or_else(|| malformed("holds a header without a value"))?;
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
@@ -60,14 +60,14 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
         ));
     }
     if let Some(reason) = refusal(&name.to_ascii_lowercase()) {
-        return Err(wrong(
+        return Err(usage_error(
             &format!("the header {name} cannot be set: {reason}"),
             &format!("take it out of {from}"),
         ));
     }
     let value = expanded(name, value, environment)?;
     if value.expose().chars().any(char::is_control) {
-        return Err(wrong(
+        return Err(usage_error(
             &format!(
                 "the value of the header {name} has a line break or another control character"
             ),
@@ -84,19 +84,19 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
     while let Some((before, behind)) = rest.split_once("${") {
         let variable = behind.split_once('}').filter(|(variable, _)| is_variable(variable));
         let Some((variable, after)) = variable else {
-            return Err(wrong(
+            return Err(usage_error(
                 &format!("the value of the header {name} has a ${{ that begins no variable"),
                 "write ${VARIABLE}, with letters, digits and _",
             ));
         };
         let Some(found) = environment.get(variable) else {
-            return Err(wrong(
+            return Err(usage_error(
                 &format!("the header {name} needs the variable {variable}, which is not set"),
                 &format!("set {variable} or take the header out"),
             ));
         };
         if !environment.is_readable(variable) {
-            return Err(wrong(
+            return Err(usage_error(
                 &format!("the header {name} needs the variable {variable}, which is not UTF-8"),
                 &format!("write {variable} in UTF-8 or take the header out"),
             ));

@@ -5,17 +5,18 @@
 //! order of the table; a message never repeats a value that may be a secret.
 
 pub mod args;
+pub mod command;
 pub mod completions;
 pub mod duration;
 pub mod headers;
 pub mod options;
+pub(crate) mod problem;
 pub mod resolve;
 pub mod table;
 pub mod target;
 pub mod values;
 
+pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
 pub(crate) use options::WORKING_REGION;
-pub use options::{
-    Command, GetStream, Options, Origins, ProfileSettings, RoleToAssume, man_page, markdown, parse,
-};
+pub use options::{GetStream, Options, Origins, ProfileSettings, RoleToAssume};

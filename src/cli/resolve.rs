@@ -4,8 +4,9 @@ use crate::aws::hostname;
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::duration;
 use crate::cli::options::{
-    GetStream, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION, wrong,
+    GetStream, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
 };
+use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
 use crate::cli::{headers, target, values};
 use crate::environment::Environment;
@@ -173,14 +174,14 @@ impl<'a> Resolver<'a> {
         let qualifier = self.given.value(Key::Qualifier);
         let Some(Value { text, from }) = self.given.value(Key::TargetUrl) else {
             let mend = "set MCP_TARGET_URL or --target-url";
-            self.report(Key::TargetUrl, wrong("target URL is required", mend));
+            self.report(Key::TargetUrl, usage_error("target URL is required", mend));
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;
         if qualifier.is_some() && !(target::is_arn(&text) && text.contains(":runtime/")) {
             let what = "--qualifier goes only with the ARN of a runtime";
             let mend = "leave it out, or write ?qualifier=NAME into the URL";
-            self.report(Key::Qualifier, wrong(what, mend));
+            self.report(Key::Qualifier, usage_error(what, mend));
         }
         let qualifier =
             qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
@@ -238,7 +239,10 @@ impl<'a> Resolver<'a> {
                 // The word is not repeated: it may be a secret.
                 _ => self.report(
                     Key::Metadata,
-                    wrong("--metadata holds a word that is no NAME=VALUE", "write NAME=VALUE"),
+                    usage_error(
+                        "--metadata holds a word that is no NAME=VALUE",
+                        "write NAME=VALUE",
+                    ),
                 ),
             }
         }
@@ -266,7 +270,7 @@ impl<'a> Resolver<'a> {
     fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
         let Some(Value { text, from }) = value else {
             let mend = "set AWS_REGION or --region";
-            self.report(Key::Region, wrong("region is required", mend));
+            self.report(Key::Region, usage_error("region is required", mend));
             return String::new();
         };
         self.origins.region.clone_from(&from);
@@ -283,7 +287,7 @@ impl<'a> Resolver<'a> {
                 return service.to_owned();
             }
             let mend = "set AWS_SERVICE_NAME or --service-name";
-            self.report(Key::ServiceName, wrong("service name is required", mend));
+            self.report(Key::ServiceName, usage_error("service name is required", mend));
             return String::new();
         };
         self.origins.service.clone_from(&from);
@@ -327,7 +331,7 @@ impl<'a> Resolver<'a> {
         {
             if needs_role && self.given.flag(key).is_some() {
                 let what = format!("{flag} goes only with --role-arn");
-                self.report(key, wrong(&what, "add --role-arn, or set it in the profile"));
+                self.report(key, usage_error(&what, "add --role-arn, or set it in the profile"));
             }
         }
         if needs_role {
@@ -343,7 +347,10 @@ impl<'a> Resolver<'a> {
         match self.switch(Key::UnsignedPayload) {
             Some(true) if !guarded => {
                 let mend = "use an https URL, or leave it out";
-                self.report(Key::UnsignedPayload, wrong("--unsigned-payload needs https", mend));
+                self.report(
+                    Key::UnsignedPayload,
+                    usage_error("--unsigned-payload needs https", mend),
+                );
                 false
             }
             Some(unsigned) => unsigned,

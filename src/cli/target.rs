@@ -2,7 +2,7 @@
 
 use crate::aws::hostname;
 use crate::cli::args::COMMANDS;
-use crate::cli::options::wrong;
+use crate::cli::problem::usage_error;
 use crate::error::Error;
 use crate::http::url::Endpoint;
 use crate::suggest::nearest;
@@ -20,16 +20,16 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
             Some(command) => format!("did you mean {command}?"),
             None => "write https://…; the commands are doctor and completions".to_owned(),
         };
-        return Err(wrong("target URL has no scheme", &mend));
+        return Err(usage_error("target URL has no scheme", &mend));
     }
     let endpoint = Endpoint::parse(text).map_err(in_context)?;
     if endpoint.had_user_info() {
         let what = "target URL holds a user name or a password";
-        return Err(wrong(what, "take out what stands before the @"));
+        return Err(usage_error(what, "take out what stands before the @"));
     }
     if !is_guarded(&endpoint) && !allow_http {
         let what = "target URL must use https, since its host is not this machine";
-        return Err(wrong(what, "use https, or allow http with --allow-http"));
+        return Err(usage_error(what, "use https, or allow http with --allow-http"));
     }
     Ok(endpoint)
 }

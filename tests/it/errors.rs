@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 /// What makes an error out of a text, by the names it has in the source.
-const MAKERS: [&str; 10] = [
+const MAKERS: [&str; 11] = [
     "bad(",
     "Error::new(",
+    "usage_error(",
     "wrong(",
     "refuse(",
     "refused(",

@@ -1,0 +1,183 @@
+//! `Options` → the parts of the program. The one file that knows both.
+
+use crate::cli::{Options, ProfileSettings};
+use crate::clock;
+use crate::credentials::config::profile::Role;
+use crate::credentials::{self, CredentialCache, Settings};
+use crate::environment::Environment;
+use crate::error::{Error, Kind, io_message};
+use crate::http::{CaBundle, HttpClient, Limits, proxy_passwords};
+use crate::log::Log;
+use crate::mcp::tool_policy::Policy;
+use crate::redact::Redactor;
+use crate::streamable_http::exchange::Exchanger;
+use crate::streamable_http::profile_router::ProfileRouter;
+use crate::upstream::signed_client::SignedClient;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time that running credential look-ups get to end when the process ends.
+const LOOK_UP_END_TIMEOUT: Duration = Duration::from_millis(150);
+
+/// Variables that hold secrets.
+const SECRET_VARIABLES: [&str; 4] = [
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// One profile's way to the server.
+#[derive(Debug)]
+pub struct Connection {
+    pub exchanger: Arc<Exchanger>,
+    pub credentials: CredentialCache,
+}
+
+/// A redactor that knows the secrets of the environment, before anything can quote them.
+pub fn redactor(environment: &Environment) -> Redactor {
+    let redactor = Redactor::default();
+    let secrets = SECRET_VARIABLES.into_iter().filter_map(|name| environment.get(name));
+    secrets.chain(proxy_passwords(environment)).for_each(|secret| redactor.add(secret));
+    redactor
+}
+
+/// Opens the log that the options name. Header values become secrets of its redactor, except those that every message
+/// may name.
+///
+/// # Errors
+/// `Kind::Usage`: the log file cannot be written.
+pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
+    add_header_values(redactor, options);
+    let file = options.log_file.as_deref();
+    Log::new(options.log_level, options.log_format, file, redactor.clone())
+        .map_err(|error| unusable_log_file(options, &error))
+}
+
+/// Registers the values of `--header` as secrets.
+pub fn add_header_values(redactor: &Redactor, options: &Options) {
+    let named = [options.service.as_str(), &options.region, options.endpoint.host()];
+    for value in options.headers.iter().map(|header| header.value.expose()) {
+        let is_named = named.contains(&value) || options.profiles.iter().any(|name| name == value);
+        if !is_named {
+            redactor.add_header(value);
+        }
+    }
+}
+
+fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
+    let path = options.log_file.clone().unwrap_or_default();
+    let (named_by, path, why) = (&options.origins.log_file, path.display(), io_message(error));
+    Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
+        match error.kind() {
+            io::ErrorKind::NotFound => "name a file in a folder that exists",
+            _ => "name a regular file that can be written",
+        },
+    )
+}
+
+/// Configuration errors for names among several profiles that exist nowhere. A single unknown profile is an error of
+/// each request instead: it may be created while the process runs.
+pub fn unknown_profiles(options: &Options, environment: &Environment) -> Vec<Error> {
+    let names = Some(&options.profiles).filter(|names| names.len() > 1);
+    let unknown = names.map(|names| credentials::unknown_profiles(environment, names));
+    let problem = |unknown: Error| {
+        let error = Error::new(Kind::Usage, unknown.message()).context("configuration error");
+        error.hint(unknown.hint_text().unwrap_or("leave it out, or write it as in these files"))
+    };
+    unknown.into_iter().flatten().map(problem).collect()
+}
+
+/// Settings of an AWS profile besides credentials; the default profile without a name.
+///
+/// # Errors
+/// The shared configuration cannot be read.
+pub fn profile_settings(
+    environment: &Environment,
+    profile: Option<&str>,
+) -> Result<ProfileSettings, Error> {
+    let setting = |name| credentials::profile_setting(environment, profile, name);
+    Ok(ProfileSettings {
+        region: setting("region")?,
+        ca_bundle: setting("ca_bundle")?,
+        region_set: setting("sigv4a_signing_region_set")?,
+    })
+}
+
+/// Reads the certificates that the options add.
+///
+/// # Errors
+/// The file cannot be read or holds no certificate.
+pub fn ca_bundle(options: &Options) -> Result<CaBundle, Error> {
+    let Some((path, named_by)) = &options.ca_bundle else { return Ok(CaBundle::default()) };
+    CaBundle::read(path, named_by).map_err(|error| error.context("configuration error"))
+}
+
+/// One connection for each profile, that of the first profile first. All share one HTTP client, so that their idle
+/// connections are bounded together.
+pub fn connections(
+    options: &Options,
+    ca_bundle: &CaBundle,
+    environment: &Environment,
+    log: &Log,
+) -> Vec<Connection> {
+    let limits = Limits {
+        connect: options.connect_timeout,
+        read: options.read_timeout,
+        write: options.write_timeout,
+    };
+    let http = HttpClient::new(&options.endpoint, limits, ca_bundle, environment);
+    let http = Arc::new(http);
+    let connect = |options: &Options| {
+        let settings = credential_settings(options, ca_bundle, log.redactor());
+        let credentials = CredentialCache::new(environment.clone(), settings, clock::now());
+        let client =
+            SignedClient::new(options, Arc::clone(&http), credentials.clone(), log.clone());
+        let exchanger = Arc::new(Exchanger::new(options, client, log.clone()));
+        Connection { exchanger, credentials }
+    };
+    let others = options.profiles.iter().skip(1).map(|name| {
+        let settings = profile_settings(environment, Some(name)).unwrap_or_default();
+        connect(&options.for_profile(name, &settings))
+    });
+    std::iter::once(connect(options)).chain(others).collect()
+}
+
+/// The router over all connections, which are not empty.
+pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileRouter {
+    let mut exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
+    let first = exchangers.next().expect("there is one connection at least");
+    let others = options.profiles.iter().skip(1).cloned().zip(exchangers).collect();
+    ProfileRouter::new(Policy::new(options), first, others)
+}
+
+fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redactor) -> Settings {
+    let role = options.role.clone().map(|role| Role {
+        arn: role.arn,
+        profile: None,
+        external_id: role.external_id,
+        session_name: role.session_name,
+        duration_seconds: None,
+    });
+    Settings {
+        profile: options.profile().map(str::to_owned),
+        region: options.named_region.clone(),
+        target_region: Some(options.region.clone()),
+        role,
+        ca_bundle: ca_bundle.clone(),
+        redactor: redactor.clone(),
+        allow_http: options.allow_http,
+    }
+}
+
+/// Ends running credential look-ups of all profiles, and the processes that they started, within one limit.
+pub fn end_look_ups(connections: &[Connection]) {
+    for connection in connections {
+        connection.credentials.cancel();
+    }
+    let deadline = Instant::now() + LOOK_UP_END_TIMEOUT;
+    for connection in connections {
+        connection.credentials.wait_until_idle(deadline);
+    }
+}

@@ -1,0 +1,494 @@
+//! `Command`: what the command line asks for.
+
+use crate::cli::args::{Line, ParsedArgs};
+use crate::cli::options::{Options, ProfileSettings};
+use crate::cli::problem::usage_error;
+use crate::cli::resolve::Resolver;
+use crate::cli::table::{Key, Row, TABLE};
+use crate::cli::{args, completions, table};
+use crate::environment::Environment;
+use crate::error::Error;
+use std::ffi::OsString;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Look at everything and say what is wrong.
+    Doctor {
+        /// What stands for a value that is no good is good for nothing but to go on.
+        options: Box<Options>,
+        problems: Vec<Error>,
+        as_json: bool,
+    },
+    /// Print this text.
+    Print(String),
+    Run(Box<Options>),
+    Version,
+}
+
+/// Reads the arguments (without the program's name) and the environment.
+///
+/// `profile` looks up the named or the usual profile. It is asked at most once, and only for what nothing
+/// else tells. If it fails, the credential chain will say why; here its error is told only where the region is missing.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+    profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
+) -> Result<Command, Vec<Error>> {
+    let (flags, is_doctor) = match args::read(args)? {
+        Line::Help => return Ok(Command::Print(table::help())),
+        Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
+        Line::Version => return Ok(Command::Version),
+        Line::Doctor(flags) => (flags, true),
+        Line::ParsedArgs(flags) => (flags, false),
+    };
+    let args::Flags { values, mut ignored, problems: not_understood, mut in_doubt } = flags;
+    // `Environment::problems` tells of these.
+    let is_unreadable =
+        |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
+    in_doubt.extend(TABLE.iter().filter(is_unreadable).map(|row| row.key));
+    ignored.extend(
+        args::VARIABLES_OF_OTHERS
+            .iter()
+            .filter(|name| environment.get(name).is_some())
+            .map(|name| (*name).to_owned()),
+    );
+    let given = ParsedArgs::new(values, environment);
+    let mut reading = Resolver::new(given, environment, in_doubt);
+    let as_json = reading.switch(Key::Json);
+    if as_json.is_some() && !is_doctor {
+        reading.report(Key::Json, usage_error("--json goes only with doctor", "leave it out"));
+    }
+    let (options, problems_of_values) = reading.options(profile);
+    let options = Box::new(Options { ignored, ..options });
+    let problems: Vec<Error> =
+        environment.problems().into_iter().chain(problems_of_values).collect();
+    if !not_understood.is_empty() {
+        // All at once, so that they can be mended at once.
+        return Err(not_understood.into_iter().chain(problems).collect());
+    }
+    if is_doctor {
+        return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
+    }
+    if problems.is_empty() { Ok(Command::Run(options)) } else { Err(problems) }
+}
+
+/// docs/sigv4-proxy.1.
+pub fn man_page() -> String {
+    completions::man_page()
+}
+
+/// The generated part of docs/configuration.md.
+pub fn markdown() -> String {
+    table::markdown()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{GetStream, RoleToAssume};
+    use crate::error::Kind;
+    use crate::log;
+    use crate::signing::Algorithm;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    const API: &str = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
+
+    /// Splits `line` at blanks and reads it with the variables `pairs`; there is no profile.
+    fn parse_line(line: &str, pairs: &[(&str, &str)]) -> Result<Command, Vec<Error>> {
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        parse(line.split_whitespace().map(OsString::from), &environment, |_| {
+            Ok(ProfileSettings::default())
+        })
+    }
+
+    fn options(line: &str, pairs: &[(&str, &str)]) -> Options {
+        match parse_line(line, pairs) {
+            Ok(Command::Run(options)) => *options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn problems(line: &str, pairs: &[(&str, &str)]) -> Vec<String> {
+        let problems = parse_line(line, pairs).expect_err(line);
+        assert!(problems.iter().all(|error| error.kind() == Kind::Usage), "{line}");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_texts_users_know() {
+        let check =
+            |line: &str, expected: &[&str]| assert_eq!(problems(line, &[]), expected, "{line}");
+        let url =
+            "configuration error: target URL is required (set MCP_TARGET_URL or --target-url)";
+        let region = "configuration error: region is required (set AWS_REGION or --region)";
+        let service = "configuration error: service name is required \
+                       (set AWS_SERVICE_NAME or --service-name)";
+        check("", &[url, region, service]);
+        check("--region us-east-1", &[url, service]);
+        check("--region us-east-1 --service-name s3", &[url]);
+        check("https://mcp.example.com", &[region, service]);
+        check("https://mcp.example.com --service s3", &[region]);
+        check("https://mcp.example.com --region us-east-1", &[service]);
+
+        let ftp = "configuration error: target URL must use http or https scheme, got: ftp";
+        check("ftp://abc.execute-api.us-east-1.amazonaws.com", &[ftp]);
+        check("ftp://mcp.example.com --region us-east-1 --service s3", &[ftp]);
+        check("ftp://mcp.example.com", &[ftp, region, service]);
+
+        let version = "unsupported signature version: v5 (must be 'v4' or 'v4a')";
+        check(&format!("{API} --sig-version v5"), &[version]);
+        check(&format!("{API} --sig-version v5 --region a,b"), &[version]);
+        check("--sig-version v5 --service-name s3", &[url, region, version]);
+    }
+
+    #[test]
+    fn every_problem_is_listed_in_the_order_of_the_table() {
+        let shown = problems(
+            "--log-format xml --max-in-flight 0 --retries 11 --timeout x --header a --service-name S3 \
+             --region US-EAST-1",
+            &[
+                ("MCP_TARGET_URL", "gopher://x"),
+                ("MCP_ENABLE_SSE", "maybe"),
+                ("MCP_TIMEOUT", "ignored"),
+            ],
+        );
+        let expected = [
+            "target URL must use http or https scheme, got: gopher",
+            "--region: not a region: US-EAST-1 (did you mean us-east-1?)",
+            "--service-name: not a service name: S3 (did you mean s3?)",
+            "--header holds a header without a value \
+             (write --header 'NAME: VALUE' or --header NAME=VALUE)",
+            "MCP_ENABLE_SSE: neither on nor off: maybe \
+             (write true, yes, on, 1 or false, no, off, 0)",
+            "--max-in-flight: not a number from 1 to 1024: 0 (256 is usual)",
+            "--retries: not a number from 0 to 10: 11 (3 is usual)",
+            "--timeout: not a length of time: x \
+             (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit)",
+            "--log-format: unknown log format: xml (text or json)",
+        ];
+        assert_eq!(shown, expected.map(|text| format!("configuration error: {text}")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_listed_with_the_rest() {
+        let check = |line: &str, expected: &[&str]| {
+            let expected: Vec<String> =
+                expected.iter().map(|text| format!("configuration error: {text}")).collect();
+            assert_eq!(problems(line, &[]), expected, "{line}");
+        };
+        let unknown = "unknown flag --regoin (did you mean --region?)";
+        let retries = "--retries: not a number from 0 to 10: 11 (3 is usual)";
+        check(
+            &format!("--frob --retries 11 {API}"),
+            &["unknown flag --frob (see --help)", retries],
+        );
+        // What was probably meant is not reported missing as well.
+        let custom = "https://mcp.example.com --service s3";
+        check(&format!("{custom} --regoin us-east-1 --retries=11"), &[unknown, retries]);
+        check(&format!("{custom} --regoin"), &[unknown]);
+        check(
+            &format!("--target-ulr {API} --retries 11"),
+            &["unknown flag --target-ulr (did you mean --target-url?)", retries],
+        );
+        check(&format!("{custom} --region"), &["--region needs a value (write --region REGION)"]);
+        let line = format!("doctor {API} --retires 11");
+        check(&line, &["unknown flag --retires (did you mean --retries?)"]);
+    }
+
+    #[test]
+    fn a_role_to_assume() {
+        const ROLE: &str = "arn:aws-cn:iam::123456789012:role/path/Name";
+        let role =
+            |line: &str, pairs: &[(&str, &str)]| options(&format!("{API} {line}"), pairs).role;
+        let session = ("AWS_ROLE_SESSION_NAME", "me@here");
+        assert_eq!(role("", &[session]), None);
+        let expected = RoleToAssume {
+            arn: ROLE.into(),
+            external_id: Some("a:b/c".into()),
+            session_name: Some("me@here".into()),
+        };
+        assert_eq!(
+            role(&format!("--role-arn {ROLE} --external-id a:b/c"), &[session]),
+            Some(expected)
+        );
+        for (line, problem) in [
+            (
+                "--role-arn Admin",
+                "--role-arn: not the ARN of a role: Admin (write arn:aws:iam::ACCOUNT:role/NAME)",
+            ),
+            (
+                "--external-id ab",
+                "--external-id goes only with --role-arn (add --role-arn, or set it in the profile)",
+            ),
+            (
+                "--role-session-name ab",
+                "--role-session-name goes only with --role-arn (add --role-arn, or set it in the profile)",
+            ),
+        ] {
+            let line = format!("{API} {line}");
+            assert_eq!(problems(&line, &[]), [format!("configuration error: {problem}")]);
+        }
+        let line = format!("{API} --role-arn {ROLE} --role-session-name a/b --external-id a;b");
+        let shown = problems(&line, &[]);
+        assert!(
+            shown[0].contains("--external-id: not an external ID") && shown.len() == 2,
+            "{shown:?}"
+        );
+        assert!(shown[1].contains("--role-session-name: not a session name: a/b"), "{shown:?}");
+    }
+
+    #[test]
+    fn help_and_version_come_before_everything() {
+        let unread =
+            |_: Option<&str>| -> Result<ProfileSettings, Error> { panic!("not to be read") };
+        let environment = Environment::from_pairs([("MCP_TIMEOUT", "nonsense")]);
+        let ask = |flag: &str| parse([OsString::from(flag)], &environment, unread);
+        let help = ask("--help");
+        assert!(matches!(help, Ok(Command::Print(text)) if text.starts_with("Usage: sigv4-proxy")));
+        assert!(matches!(ask("-V"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn defaults() {
+        let options = options(API, &[]);
+        assert_eq!(options.endpoint.to_string(), API);
+        assert_eq!(options.region, "us-east-1");
+        assert_eq!(options.service, "execute-api");
+        assert_eq!(options.algorithm, Algorithm::V4);
+        assert!(!options.unsigned_payload && !options.allow_http);
+        assert_eq!(options.profile(), None);
+        assert_eq!(options.headers, []);
+        assert_eq!(options.sse, GetStream::Auto);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(options.timeout, seconds(3600));
+        assert_eq!(options.tool_timeout, None);
+        assert_eq!(options.connect_timeout, seconds(20));
+        assert_eq!(options.read_timeout, seconds(300));
+        assert_eq!(options.write_timeout, seconds(60));
+        assert_eq!(options.drain_timeout, Duration::from_secs(5));
+        assert_eq!(options.max_message_bytes, 128 << 20);
+        assert_eq!((options.max_in_flight, options.retries), (256, 3));
+        assert_eq!((options.named_region, options.role), (None, None));
+        assert_eq!((options.ca_bundle, options.log_file), (None, None));
+        assert_eq!((options.log_level, options.log_format), (log::Level::Info, log::Format::Text));
+        assert_eq!(options.notes, [""; 0]);
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_blank_ones_do_not_count() {
+        let target = |options: &Options| {
+            [&options.endpoint.to_string(), &options.region, &options.service].map(String::clone)
+        };
+        let line = "-target-url=https://a.example -region r1 --service s1 --timeout 90 --no-sse \
+                    --max-message-bytes 64K --log-level WARNING --log-file /f --log-format json \
+                    --drain-timeout 0 --read-timeout 0 --max-in-flight 8";
+        let pairs = [
+            ("MCP_TARGET_URL", "https://b.example"),
+            ("AWS_REGION", "r2"),
+            ("AWS_SERVICE_NAME", "s2"),
+            ("MCP_TIMEOUT", "1m"),
+            ("MCP_ENABLE_SSE", "yes"),
+            ("MCP_MAX_MESSAGE_BYTES", "1MB"),
+            ("MCP_LOG_LEVEL", "silent"),
+            ("MCP_LOG_FILE", "~/g"),
+            ("MCP_LOG_FORMAT", "text"),
+            ("HOME", "/home/ann"),
+        ];
+        let flags = options(line, &pairs);
+        assert_eq!(target(&flags), ["https://a.example/", "r1", "s1"]);
+        assert_eq!((flags.timeout, flags.sse), (Some(Duration::from_secs(90)), GetStream::Off));
+        assert_eq!((flags.max_message_bytes, flags.max_in_flight), (65_536, 8));
+        assert_eq!((flags.log_level, flags.log_format), (log::Level::Warn, log::Format::Json));
+        assert_eq!(flags.log_file, Some(PathBuf::from("/f")));
+        assert_eq!((flags.drain_timeout, flags.read_timeout), (Duration::ZERO, None));
+
+        let set = options("", &pairs);
+        assert_eq!(target(&set), ["https://b.example/", "r2", "s2"]);
+        assert_eq!((set.timeout, set.sse), (Some(Duration::from_secs(60)), GetStream::On));
+        assert_eq!(set.max_message_bytes, 1_000_000);
+        assert_eq!((set.log_level, set.log_format), (log::Level::Silent, log::Format::Text));
+        assert_eq!(set.log_file, Some(PathBuf::from("/home/ann/g")));
+
+        let pairs = [
+            ("MCP_TARGET_URL", " "),
+            ("MCP_SERVER_URL", "https://c.example"),
+            ("AWS_REGION", ""),
+            ("AWS_DEFAULT_REGION", "r3"),
+            ("AWS_SERVICE_NAME", "\t"),
+            ("AWS_SERVICE", "s3"),
+            ("MCP_TIMEOUT", " "),
+        ];
+        let second = options("--region= --timeout=", &pairs);
+        assert_eq!(target(&second), ["https://c.example/", "r3", "s3"]);
+        assert_eq!(second.timeout, Some(Duration::from_secs(3600)));
+
+        let last = options(&format!("{API} --timeout 1 --timeout 2 --sse --no-sse"), &[]);
+        assert_eq!((last.timeout, last.sse), (Some(Duration::from_secs(2)), GetStream::Off));
+    }
+
+    #[test]
+    fn region_by_flag_then_url_then_environment_then_profile() {
+        let check = |line: &str, [variable, profile]: [&str; 2], expected: &str, note: &str| {
+            let environment = Environment::from_pairs([("AWS_REGION", variable)]);
+            let words = line.split_whitespace().map(OsString::from);
+            let settings =
+                ProfileSettings { region: Some(profile.to_owned()), ..ProfileSettings::default() };
+            match parse(words, &environment, |_| Ok(settings)) {
+                Ok(Command::Run(options)) => {
+                    assert_eq!(options.region, expected, "{line}");
+                    assert_eq!(options.notes.join("\n"), note, "{line}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        let custom = "https://mcp.example.com --service execute-api";
+        let flag = "--region r1 is used; the URL names us-east-1";
+        check(&format!("{API} --region r1"), ["r2", "r3"], "r1", flag);
+        let differs = "the URL's region us-east-1 is used; AWS_REGION is r2";
+        check(API, ["r2", "r3"], "us-east-1", differs);
+        let unread = "the URL's region us-east-1 is used; AWS_REGION is US-EAST-1";
+        check(API, ["US-EAST-1", ""], "us-east-1", unread);
+        check(API, ["us-east-1", "r3"], "us-east-1", "");
+        check(custom, ["r2", "r3"], "r2", "");
+        check(custom, ["", "r3"], "r3", "");
+        check("https://knowledge-mcp.global.api.aws", ["r2", ""], "r2", "");
+        check(&format!("{API} --sig-version v4a"), ["", ""], "us-east-1", "");
+        check(&format!("{custom} --sig-version V4A --region a,b"), ["", ""], "a,b", "");
+        check(&format!("{custom} --sig-version v4a"), ["*", ""], "*", "");
+    }
+
+    #[test]
+    fn the_profile_is_asked_once_for_what_nothing_else_tells() {
+        let check = |line: &str, pairs: &[(&str, &str)], expected: Option<Option<&str>>| {
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let mut asked = None;
+            let _ = parse(line.split_whitespace().map(OsString::from), &environment, |profile| {
+                asked = Some(profile.map(str::to_owned));
+                Ok(ProfileSettings::default())
+            });
+            assert_eq!(asked, expected.map(|name| name.map(str::to_owned)), "{line}");
+        };
+        check("https://a.example", &[], Some(None));
+        check("https://a.example", &[("AWS_PROFILE", "p")], Some(None));
+        check("https://a.example --profile p q", &[], Some(Some("p")));
+        check(API, &[], Some(None));
+        check(&format!("{API} --ca-bundle f"), &[], None);
+        check("https://a.example --region r --ca-bundle f", &[], None);
+    }
+
+    #[test]
+    fn a_profile_that_cannot_be_read_is_told_where_its_region_is_missed() {
+        let check = |line: &str, expected: &[&str]| {
+            let words = line.split_whitespace().map(OsString::from);
+            let unread = |_: Option<&str>| {
+                let what = "~/.aws/config: line 2: neither a setting nor a section";
+                Err(Error::new(Kind::Credentials, what).hint("mend line 2"))
+            };
+            let read = parse(words, &Environment::default(), unread);
+            let shown: Vec<String> =
+                read.err().unwrap_or_default().iter().map(ToString::to_string).collect();
+            assert_eq!(shown, expected, "{line}");
+        };
+        check(API, &[]);
+        check("https://a.example --service s3 --region us-east-1", &[]);
+        let required = "configuration error: region is required (set AWS_REGION or --region)";
+        let unread = "configuration error: the profile is not read: \
+                      ~/.aws/config: line 2: neither a setting nor a section (mend line 2)";
+        check("https://a.example --service s3", &[required, unread]);
+    }
+
+    #[test]
+    fn a_ca_bundle_by_flag_then_environment_then_profile() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let settings = ProfileSettings {
+                ca_bundle: Some("~/p.pem".to_owned()),
+                ..ProfileSettings::default()
+            };
+            match parse([OsString::from(API)], &environment, |_| Ok(settings)) {
+                Ok(Command::Run(options)) => {
+                    let path = options.ca_bundle.map(|(path, _)| path);
+                    assert_eq!(path, Some(PathBuf::from(expected)));
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        check(&[("HOME", "/home/ann")], "/home/ann/p.pem");
+        check(&[("SSL_CERT_FILE", "/b")], "/b");
+        check(&[("SSL_CERT_FILE", "/b"), ("AWS_CA_BUNDLE", "/c")], "/c");
+    }
+
+    #[test]
+    fn profiles_named_outright() {
+        let check = |line: &str, pairs: &[(&str, &str)], expected: &[&str]| {
+            let options = options(&format!("{line} --target-url {API}"), pairs);
+            assert_eq!(options.profiles, expected, "{line}");
+            assert_eq!(options.profile(), expected.first().copied(), "{line}");
+        };
+        check("--profile a b", &[], &["a", "b"]);
+        check("--profile a --profile b a", &[], &["a", "b"]);
+        check("--profile a", &[("AWS_MCP_PROXY_PROFILES", "b c")], &["a"]);
+        check("", &[("AWS_MCP_PROXY_PROFILES", "b  c"), ("AWS_PROFILE", "d")], &["b", "c"]);
+        check("", &[("AWS_PROFILE", "d"), ("AWS_DEFAULT_PROFILE", "e")], &[]);
+    }
+
+    #[test]
+    fn service_by_flag_then_environment_then_url() {
+        let check = |line: &str, variable: &str, expected: &str, note: &str| {
+            let options = options(&format!("{line} {API}"), &[("AWS_SERVICE_NAME", variable)]);
+            assert_eq!(options.service, expected, "{line}");
+            assert!(options.notes.concat().contains(note), "{:?}", options.notes);
+        };
+        let flag = "--service-name s1 is used; the URL names the service execute-api";
+        check("--service-name s1", "s2", "s1", flag);
+        check("", "s2", "s2", "AWS_SERVICE_NAME s2 is used");
+        check("", "", "execute-api", "");
+        check("--service iam", "", "iam", "API Gateway's is execute-api");
+    }
+
+    #[test]
+    fn an_arn_needs_nothing_else() {
+        let arn = "arn:aws-cn:bedrock-agentcore:cn-north-1:123456789012:runtime/a-1";
+        let options = options(&format!("{arn} --qualifier b"), &[("AWS_REGION", "us-east-1")]);
+        let url = options.endpoint.to_string();
+        assert!(url.starts_with("https://bedrock-agentcore.cn-north-1.amazonaws.com.cn/"), "{url}");
+        assert!(url.ends_with("?qualifier=b"), "{url}");
+        assert_eq!([options.region, options.service], ["cn-north-1", "bedrock-agentcore"]);
+    }
+
+    #[test]
+    fn what_a_mended_target_will_tell_is_not_missed() {
+        assert_eq!(problems("arn:aws:s3:::bucket", &[]).len(), 1);
+        assert_eq!(problems("abc.execute-api.us-east-1.amazonaws.com/mcp", &[]).len(), 1);
+        let expected = "configuration error: --qualifier goes only with the ARN of a runtime \
+                        (leave it out, or write ?qualifier=NAME into the URL)";
+        assert_eq!(problems(&format!("{API} --qualifier beta"), &[]), [expected]);
+    }
+
+    #[test]
+    fn an_unsigned_body_needs_tls() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(options(line, &[]).unsigned_payload, expected, "{line}");
+        };
+        let lattice = "https://a.7d6.vpc-lattice-svcs.us-west-2.on.aws/mcp";
+        check(API, false);
+        check(&format!("{API} --unsigned-payload"), true);
+        check(lattice, true);
+        check(&format!("{lattice} --no-unsigned-payload"), false);
+        let custom = "--region r --service s3 --unsigned-payload --allow-http";
+        check(&format!("http://127.0.0.1:9 {custom}"), true);
+        let expected = "configuration error: --unsigned-payload needs https \
+                        (use an https URL, or leave it out)";
+        assert_eq!(problems(&format!("http://mcp.example.com {custom}"), &[]), [expected]);
+    }
+
+    #[test]
+    fn header_values_are_not_printed() {
+        let pairs = [("MCP_HEADERS", "a=hush,b=${B}"), ("B", "hush")];
+        let options = options(&format!("{API} --header X-Key=hush"), &pairs);
+        assert_eq!(options.headers.len(), 3);
+        assert!(!format!("{options:?} {options:#?}").contains("hush"));
+    }
+}
