@@ -354,7 +354,7 @@ impl<'a> Resolver<'a> {
                 false
             }
             Some(unsigned) => unsigned,
-            None => guarded && PayloadSigning::of_service(service) == PayloadSigning::Unsigned,
+            None => guarded && PayloadSigning::for_service(service) == PayloadSigning::Unsigned,
         }
     }
 

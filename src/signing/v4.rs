@@ -1,5 +1,6 @@
 //! SigV4: a signing key derived from date, region and service, and an HMAC-SHA256 over the string to sign.
 
+use crate::signing::digest::Hex;
 use crate::signing::secret::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -21,7 +22,7 @@ impl SigningKey {
     /// The signature, lower-case hex.
     pub fn sign(&self, string_to_sign: &str) -> String {
         let code = self.0.clone().chain_update(string_to_sign).finalize();
-        crate::signing::signer::Hex::of(&code.into_bytes().into()).to_owned()
+        Hex::of(&code.into_bytes().into()).to_owned()
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
             match read_line(&mut input, max_bytes, true).expect("a slice can be read") {
                 Input::Line { bytes, hash } => {
                     let rule = PayloadSigning::Hashed;
-                    let of_pieces = hash.map(|hash| Payload::of_pieces(*hash, rule));
+                    let of_pieces = hash.map(|hash| Payload::of_hashed(*hash, rule));
                     let is_its_own = of_pieces.is_none_or(|own| own == Payload::of(&bytes, rule));
                     assert!(is_its_own, "{}", bytes.escape_ascii());
                     lines.push(String::from_utf8(bytes).expect("UTF-8"));

@@ -134,8 +134,8 @@ impl SignedClient {
         let (unsigned_headers, signed_headers) =
             options.headers.iter().cloned().partition(|header| is_changed_on_the_way(&header.name));
         let user_agent = options.names_client.then(|| client_info::OURS.to_owned());
-        let path_rule = UriEncoding::of_service(&options.service);
-        let payload_rule = match PayloadSigning::of_service(&options.service) {
+        let path_rule = UriEncoding::for_service(&options.service);
+        let payload_rule = match PayloadSigning::for_service(&options.service) {
             _ if options.unsigned_payload => PayloadSigning::Unsigned,
             PayloadSigning::Unsigned => PayloadSigning::HashedInHeader,
             rule => rule,
@@ -195,7 +195,7 @@ impl SignedClient {
 
     pub(crate) fn payload_of(&self, message: &Message) -> Payload {
         match message.hash() {
-            Some(hash) => Payload::of_pieces(hash.clone(), self.payload_rule),
+            Some(hash) => Payload::of_hashed(hash.clone(), self.payload_rule),
             None => Payload::of(message.body(), self.payload_rule),
         }
     }

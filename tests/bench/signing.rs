@@ -34,8 +34,12 @@ pub fn measure(rounds: usize) -> Vec<Row> {
                 secret_access_key: Secret::new(SECRET),
                 session_token: None,
             };
-            let target =
-                CanonicalTarget::new(HOST, "/prod/mcp", "", UriEncoding::of_service("execute-api"));
+            let target = CanonicalTarget::new(
+                HOST,
+                "/prod/mcp",
+                "",
+                UriEncoding::for_service("execute-api"),
+            );
             let kept = Signer::new(algorithm, "us-east-1", "execute-api");
             let now = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(22_000);
             let ours = || {

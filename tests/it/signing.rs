@@ -138,7 +138,7 @@ fn requests_on_which_signers_disagree_are_signed_as_decided() {
 #[test]
 fn the_cached_key_follows_secret_and_day() {
     // One signer for two secrets and two days, each asked twice, must answer as four fresh signers do.
-    let target = CanonicalTarget::new("h", "/", "", UriEncoding::of_service("execute-api"));
+    let target = CanonicalTarget::new("h", "/", "", UriEncoding::for_service("execute-api"));
     let payload = Payload::of(b"", PayloadSigning::Hashed);
     let request = Request { method: "GET", target: &target, headers: &[], payload: &payload };
     let key = |secret: &str| AccessKey {

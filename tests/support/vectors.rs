@@ -116,7 +116,7 @@ fn target(
 fn path_rule(vector: &Value, service: &str) -> Result<UriEncoding, String> {
     let options = &vector["options"];
     match (options["normalize_path"].as_bool(), options["double_encode"].as_bool()) {
-        (None, None) => Ok(UriEncoding::of_service(service)),
+        (None, None) => Ok(UriEncoding::for_service(service)),
         (Some(true), Some(true)) => Ok(UriEncoding::Double),
         (Some(false), Some(false)) => Ok(UriEncoding::Single),
         _ => Err("no service normalises without encoding again, or the other way round".to_owned()),
@@ -136,7 +136,7 @@ fn payload(vector: &Value, service: &str, body: &[u8]) -> Result<Payload, String
         (Some("unsigned"), _) => PayloadSigning::Unsigned,
         (_, Some(true)) => PayloadSigning::HashedInHeader,
         (Some("signed"), _) => PayloadSigning::Hashed,
-        _ => PayloadSigning::of_service(service),
+        _ => PayloadSigning::for_service(service),
     };
     Ok(Payload::of(body, rule))
 }

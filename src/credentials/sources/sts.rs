@@ -139,13 +139,13 @@ impl Sts<'_> {
             &self.endpoint.authority(),
             self.endpoint.path(),
             self.endpoint.query(),
-            UriEncoding::of_service("sts"),
+            UriEncoding::for_service("sts"),
         );
         let request = Request {
             method: "POST",
             target: &target,
             headers: &[CONTENT_TYPE],
-            payload: &Payload::of(body.as_bytes(), PayloadSigning::of_service("sts")),
+            payload: &Payload::of(body.as_bytes(), PayloadSigning::for_service("sts")),
         };
         let signed = Signer::new(Algorithm::V4, &self.region, "sts").sign(&request, with, now);
         self.network.redactor.add_signature(&signed.signature);

@@ -1,0 +1,59 @@
+//! `Payload`: what the signature states about the request body.
+
+use crate::signing::digest::{BodyHash, Hex, sha256_hex};
+
+/// How the body enters the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadSigning {
+    /// Its hash is signed.
+    Hashed,
+    /// Its hash is signed and also sent as `x-amz-content-sha256`.
+    HashedInHeader,
+    /// The body is not signed: `UNSIGNED-PAYLOAD` is sent as `x-amz-content-sha256`. The service must allow this.
+    Unsigned,
+}
+
+impl PayloadSigning {
+    /// The rule of a service, by its signing name.
+    pub fn for_service(service: &str) -> PayloadSigning {
+        match service {
+            "vpc-lattice-svcs" => PayloadSigning::Unsigned,
+            "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" | "glacier" | "aoss" => {
+                PayloadSigning::HashedInHeader
+            }
+            _ => PayloadSigning::Hashed,
+        }
+    }
+}
+
+/// The payload hash of a canonical request. Computed once per body and reused by every attempt to send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    pub(crate) hash: String,
+    /// Whether the hash is also sent as `x-amz-content-sha256`.
+    pub(crate) in_header: bool,
+}
+
+impl Payload {
+    pub fn of(body: &[u8], rule: PayloadSigning) -> Payload {
+        Payload::by_rule(rule, || sha256_hex(body))
+    }
+
+    /// The payload of a body that was hashed while it arrived.
+    pub fn of_hashed(hash: BodyHash, rule: PayloadSigning) -> Payload {
+        Payload::by_rule(rule, || hash.finish())
+    }
+
+    fn by_rule(rule: PayloadSigning, hash: impl FnOnce() -> Hex) -> Payload {
+        match rule {
+            PayloadSigning::Hashed => Payload::with_hash(&hash(), false),
+            PayloadSigning::HashedInHeader => Payload::with_hash(&hash(), true),
+            PayloadSigning::Unsigned => Payload::with_hash("UNSIGNED-PAYLOAD", true),
+        }
+    }
+
+    /// A payload whose SHA-256 (lower-case hex) is known already.
+    pub fn with_hash(hash: &str, in_header: bool) -> Payload {
+        Payload { hash: hash.to_owned(), in_header }
+    }
+}
