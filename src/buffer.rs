@@ -1,25 +1,24 @@
-//! Room for large messages, in memory that goes back to the system when the message is gone, but for that of one.
+//! Buffers for large messages, in memory that returns to the system when the message is gone, except for one.
 //!
 //! glibc keeps what was freed for the thread that had it, up to 32 MiB a block: a few threads that relay large messages
-//! in turn would hold a block each for ever. A block beyond that is mapped and unmapped; what of it is not
-//! touched costs nothing. To map and clear one anew for each of many large messages costs as much as to read them, so the
-//! process keeps the last for the next.
+//! in turn would each hold a block forever. A larger block is mapped and unmapped; untouched pages cost nothing. Mapping
+//! and clearing one for each of many large messages costs as much as reading them, so the process keeps the last one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// A message smaller than this is small: memory for it is got as fast as it is kept.
+/// Smaller messages are not worth keeping memory for.
 const SMALL: usize = 64 * 1024;
 
-/// A message larger than this is large.
+/// Messages above this size are large.
 const LARGE: usize = 1024 * 1024;
 
-/// More than glibc ever keeps.
+/// Above the size that glibc keeps.
 const MAPPED: usize = 33 * 1024 * 1024;
 
 static SPARE: Spare = Spare { kept: Mutex::new(Vec::new()), capacity: AtomicUsize::new(0) };
 
-/// Makes room for so many bytes more.
+/// Reserves this many additional bytes.
 pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
     let needed = buffer.len().saturating_add(bytes);
     if buffer.capacity() >= needed {
@@ -32,22 +31,22 @@ pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
     }
 }
 
-/// The same for what grows to nobody knows where, and is put away afterwards: the memory may be that of an earlier message.
+/// Reserves memory for a message of unknown final size, possibly that of an earlier message. To be released by `put_away`.
 pub(crate) fn make_room_from_spare(buffer: &mut Vec<u8>, bytes: usize) {
     SPARE.make_room(buffer, bytes);
 }
 
-/// What has grown like that, when it is whole: a message that is much smaller than the memory it got gives that back.
+/// A complete message of that kind: memory much larger than the message is returned.
 pub(crate) fn grown(message: Vec<u8>) -> Vec<u8> {
     SPARE.grown(message)
 }
 
-/// A buffer with anything in it, in which so many bytes have room, if there is one.
+/// A kept buffer with at least this capacity, with arbitrary content, if there is one.
 pub(crate) fn used_buffer(bytes: usize) -> Vec<u8> {
     SPARE.take(bytes, most_for(bytes)).unwrap_or_default()
 }
 
-/// Keeps the memory of a message that is gone for the next; that of a large one until one passes that is not.
+/// Keeps the memory of a finished message for the next; that of a large one until a smaller message passes.
 pub(crate) fn put_away(message: Vec<u8>) {
     SPARE.put_away(message);
 }
@@ -55,7 +54,7 @@ pub(crate) fn put_away(message: Vec<u8>) {
 #[derive(Default)]
 struct Spare {
     kept: Mutex<Vec<u8>>,
-    /// Of `kept`. Small messages, which are many, look at this alone.
+    /// Capacity of `kept`. The many small messages read this only.
     capacity: AtomicUsize,
 }
 
@@ -110,8 +109,8 @@ impl Spare {
     }
 }
 
-/// So much memory a message of this size may have: whoever holds a message holds all of its memory. What is mapped and not
-/// touched does not count.
+/// Maximum capacity for a message of this size, since the message's holder keeps all of it. Untouched mapped pages do
+/// not count.
 fn most_for(bytes: usize) -> usize {
     let fourfold = bytes.saturating_mul(4);
     if bytes > LARGE { fourfold.max(MAPPED) } else { fourfold }

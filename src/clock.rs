@@ -1,4 +1,4 @@
-//! The one place that reads the clock; everything else is given the time.
+//! The one place that reads the clock; everything else takes the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -13,7 +13,7 @@ pub fn now() -> OffsetDateTime {
     second.replace_nanosecond(since.subsec_nanos()).unwrap_or(second)
 }
 
-/// Processor time that this process has used. Where it cannot be told, none.
+/// Processor time used by this process; zero where unknown.
 #[cfg(unix)]
 pub(crate) fn processor_time() -> Duration {
     use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 /// A snapshot of the environment variables.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// What is not UTF-8 stands as U+FFFD, so that no variable that is set is ever taken for unset.
+    /// Bytes that are not UTF-8 become U+FFFD, so that a variable that is set never counts as unset.
     variables: HashMap<String, String>,
-    /// Those that are not UTF-8, as they are.
+    /// Original values that are not UTF-8.
     unreadable: BTreeMap<String, OsString>,
 }
 
 impl Environment {
-    /// The variables of this process. What [`problems`](Environment::problems) names is not to be decided by.
+    /// The variables of this process. Variables named by [`problems`](Environment::problems) must not decide anything.
     pub fn of_process() -> Environment {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         Environment::from_pairs(std::env::vars_os())
@@ -29,7 +29,7 @@ impl Environment {
     ) -> Environment {
         let mut environment = Environment::default();
         for (name, value) in pairs {
-            // Nobody looks up a name that is not UTF-8.
+            // Names that are not UTF-8 are never looked up.
             let Ok(name) = name.into().into_string() else { continue };
             let text = value.into().into_string().unwrap_or_else(|raw| {
                 let text = raw.to_string_lossy().into_owned();
@@ -42,7 +42,7 @@ impl Environment {
     }
 
     /// An error for each variable that is not UTF-8 and may decide who signs, what is allowed or where messages go. It
-    /// names the variable and leaves its value out.
+    /// names the variable, not its value.
     pub fn problems(&self) -> Vec<Error> {
         let ours = self.unreadable.keys().filter(|name| is_ours(name));
         let problem = |name: &String| {
@@ -90,7 +90,7 @@ impl Environment {
     }
 }
 
-/// All variables of the AWS SDKs and of MCP, and those of other programs that are looked at here.
+/// Whether this is a variable of the AWS SDKs or of MCP, or one of another program that is read here.
 fn is_ours(name: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];

@@ -1,27 +1,27 @@
-//! The one error type: what kind of failure, what happened, and what would mend it.
+//! The one error type: what kind of failure, what happened, and how to fix it.
 //!
-//! Deep code makes an error, each layer prefixes what it was doing (`context`), and two places turn it into
-//! something else: `message::error_line` into a JSON-RPC error, `main` into a line on stderr and an exit code.
+//! Deep code creates an error, each layer prefixes what it was doing (`context`), and two exits convert it:
+//! `error_line` into a JSON-RPC error, `main` into a line on stderr and an exit code.
 
 use std::fmt;
 use std::io;
 
-/// What a failure is, named by who can do something about it.
+/// The kind of a failure, by who can fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The server answered with something that is not an answer.
+    /// The server's response is not a valid response.
     InvalidResponse,
-    /// The client took its request back, or the process is ending.
+    /// The client cancelled its request, or the process is ending.
     Cancelled,
     /// There are no usable AWS credentials.
     Credentials,
-    /// The user of the command line does not allow it.
+    /// The configuration of this process does not allow it.
     PolicyDenied,
-    /// A bug of ours.
+    /// A bug in this program.
     Internal,
-    /// The client's message can be read in more than one way, or has no place for what must be written into it.
+    /// The client's message is ambiguous, or has no place for what must be written into it.
     InvalidRequest,
-    /// No source has AWS credentials, which is not the same as credentials that cannot be used.
+    /// No source has AWS credentials, as opposed to credentials that cannot be used.
     NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
     HttpStatus(u16),
@@ -54,8 +54,8 @@ impl Kind {
     }
 }
 
-/// A failure in words: lower case, one line, no full stop, the outermost context first. What others wrote in it may hold secrets
-/// of ours: it leaves through `redact`.
+/// A failure in words: lower case, one line, no full stop, the outermost context first. Quoted text may hold secrets, so
+/// errors leave the process through `redact` only.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
@@ -66,7 +66,7 @@ pub struct Error {
     is_unsent: bool,
 }
 
-/// What AWS said of a refusal, in its own words.
+/// AWS's own name and id of a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsError {
     /// `x-amzn-ErrorType`, `__type` or `<Code>`, cut at the first `:`.
@@ -86,14 +86,14 @@ impl Error {
         }
     }
 
-    /// Says what the reader can do about it.
+    /// Adds how to fix it, as an imperative.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
     }
 
-    /// What can be done about all errors of this kind; a hint, which is for this one, goes before it.
+    /// Adds general advice for errors of this kind; a hint, which is specific, comes first.
     #[must_use]
     pub fn advice(mut self, advice: &'static str) -> Error {
         self.advice = Some(advice);
@@ -114,7 +114,7 @@ impl Error {
         self
     }
 
-    /// Marks a request of which nothing can have reached the server.
+    /// Marks a request that cannot have reached the server.
     #[must_use]
     pub fn unsent(mut self) -> Error {
         self.is_unsent = true;
@@ -143,7 +143,7 @@ impl Error {
     }
 }
 
-/// The message, and behind it, each in brackets, the hint and the advice.
+/// The message, then the hint and the advice in brackets.
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)?;
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What somebody else wrote, as part of a message: in one line, and cut where it is long.
+/// Foreign text as part of a message: one line, shortened.
 pub(crate) fn quoted(text: &str) -> String {
     const MOST_CHARS: usize = 500;
     let mut line = String::new();
@@ -169,13 +169,13 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     if let Some((end, _)) = line.char_indices().nth(MOST_CHARS) {
         line.truncate(end);
-        // By this mark the redactor knows that the beginning of a secret may stand before it.
+        // The mark tells the redactor that the beginning of a secret may precede it.
         line.push('…');
     }
     line
 }
 
-/// What the system says of a failure, without its number, which says the same.
+/// The system's text of a failure, without the redundant number.
 pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()

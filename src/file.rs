@@ -1,11 +1,11 @@
-//! Files that users and variables name. Only regular files are opened, and opening never waits: a pipe would block until
-//! somebody writes, `/dev/stdin` is the client's, and a device has no end.
+//! Files that users and variables name. Only regular files are opened, and opening never blocks: a pipe would wait for a
+//! writer, `/dev/stdin` belongs to the client, and a device has no end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The bytes of a file that has at most `limit`; of a larger one `io::ErrorKind::FileTooLarge`.
+/// Reads a file of at most `limit` bytes; a larger one is `io::ErrorKind::FileTooLarge`.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path, OpenOptions::new().read(true), Metadata::is_file)?;
     let too_large = || {
@@ -16,12 +16,12 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // It may have grown; and what stands under /proc claims to be empty.
+    // It may have grown, and files under /proc claim to be empty.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// A file to append to. One that is made is its owner's alone; the null device will do as well.
+/// Opens a file for appending. A new file is readable by its owner only; the null device is accepted.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -30,13 +30,13 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
     open(path, &mut options, |metadata| metadata.is_file() || is_null_device(metadata))
 }
 
-/// Opens what `fits`. It is looked at before, since opening alone has effects on some devices, and again once it is
-/// open, since it may have been replaced in between.
+/// Opens a file that `fits`. Checked before, since opening has effects on some devices, and again once open, since the
+/// file may have been replaced meanwhile.
 fn open(path: &Path, options: &mut OpenOptions, fits: fn(&Metadata) -> bool) -> io::Result<File> {
     let not_regular = || Err(io::Error::other("not a regular file"));
     match fs::metadata(path) {
         Ok(metadata) if !fits(&metadata) => return not_regular(),
-        // Whether that is an error depends on whether the file may be made.
+        // Whether a missing file is an error depends on whether it may be created.
         Ok(_) | Err(_) => {}
     }
     #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! The parts of `sigv4-proxy`. [`signing`] and [`credentials`] are of use to other programs; docs/library.md has
-//! examples. No promise of a stable interface is made before 1.0.
+//! The parts of `sigv4-proxy`. Other programs can use [`signing`] and [`credentials`]; docs/library.md has examples. The
+//! interface is not stable before 1.0.
 
 pub mod assembly;
 pub mod aws;
@@ -27,7 +27,7 @@ pub mod suggest;
 pub mod sync;
 pub mod upstream;
 
-/// The examples of the page are tests.
+/// Runs the examples of the page as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/library.md")]
 struct LibraryPage;

@@ -1,4 +1,4 @@
-//! `Log`: lines for people, on stderr or in a file. The only file that writes there. What it writes has gone through `redact`.
+//! `Log`: log lines on stderr or in a file, all through `redact`. The only file that writes there.
 
 use crate::clock;
 use crate::file;
@@ -31,10 +31,10 @@ pub enum Format {
     Json,
 }
 
-/// Lines that wait for stderr; what comes when it is full is lost.
+/// Maximum number of lines that wait for stderr; further lines are dropped.
 const MOST_WAITING: usize = 1000;
 
-/// How long the end of the process may wait for stderr.
+/// Timeout for writing the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// Cheap to clone; all clones write to one place, whole lines at a time.
@@ -50,23 +50,23 @@ pub struct Log {
 #[derive(Debug)]
 struct Shared {
     sink: Sink,
-    /// What `once` said last.
+    /// The last line of `error_once`.
     last: Mutex<Option<String>>,
-    /// It said something. Calls that succeed, which are many, look at this alone.
+    /// Whether `last` is set. The many successful calls read this only.
     any_last: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Sink {
     File(Mutex<File>),
-    /// A client may leave stderr unread, and a write to it would then wait for ever: a thread of its own does it.
+    /// Written by a thread of its own: a client may leave stderr unread, and a write would block forever.
     Stderr(OnceLock<SyncSender<Order>>),
 }
 
 #[derive(Debug)]
 enum Order {
     Write(String),
-    /// Answered when all before it is written.
+    /// Answered when everything before it is written.
     Tell(SyncSender<()>),
 }
 
@@ -90,7 +90,7 @@ impl Log {
         Ok(Log { level, format, in_file: path.is_some(), redactor, shared })
     }
 
-    /// Waits for what is on its way to stderr, but not for ever.
+    /// Waits for queued lines to reach stderr, up to a limit.
     pub fn flush(&self) {
         let Sink::Stderr(writer) = &self.shared.sink else { return };
         let Some(writer) = writer.get() else { return };
@@ -100,7 +100,7 @@ impl Log {
         }
     }
 
-    /// What knows the secrets of this process, for the other exits of text.
+    /// The redactor, for the other exits of text.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
     }
@@ -125,9 +125,9 @@ impl Log {
         self.write(Level::Debug, &text);
     }
 
-    /// An error that meets every request in turn is told the first time; `recovered` ends that.
+    /// Logs an error that affects every request once; `recovered` resets that.
     pub fn error_once(&self, text: impl Display) {
-        // An echo of the signature would make every one of them new.
+        // An echoed signature would make each of them look new.
         let text = self.redactor.safe(&text.to_string());
         let mut last = self.shared.last();
         if last.as_deref() != Some(&text) {
@@ -150,7 +150,7 @@ impl Log {
         if level < self.level {
             return;
         }
-        // Before the lock: what prints itself here might fail, and that is logged too.
+        // Before the lock: formatting may panic, and panics are logged too.
         let text = self.redactor.safe(&text.to_string());
         let line = line(self.format, level, &text, self.in_file);
         // A log that cannot be written must not stop the work.
@@ -174,7 +174,7 @@ impl Shared {
 
 fn start_writer() -> SyncSender<Order> {
     let (writer, orders) = sync_channel(MOST_WAITING);
-    // Without a thread the lines are lost, as those are that nobody reads.
+    // Without a thread the lines are lost, like lines that nobody reads.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
         for order in orders {
             match order {
@@ -190,7 +190,7 @@ fn start_writer() -> SyncSender<Order> {
     writer
 }
 
-/// A line on stderr has no time of its own: the client that launched us stamps it.
+/// Lines on stderr have no timestamp: the client adds one.
 fn line(format: Format, level: Level, text: &str, in_file: bool) -> String {
     let name = match level {
         Level::Debug => "DEBUG",

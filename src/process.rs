@@ -12,30 +12,30 @@ pub fn protect_memory() {
     }
 }
 
-/// Waits of the process for its children work, also where the parent had ignored SIGCHLD, which children inherit. Call it
-/// before the first of them is started.
+/// Makes waiting for child processes work even if the parent ignored SIGCHLD, which is inherited. To be called before the
+/// first child starts.
 pub fn wait_for_children() {
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGCHLD;
         use std::sync::Arc;
         use std::sync::atomic::AtomicBool;
-        // A handler that does nothing is as good as none, and children do not inherit it. Where nothing ignores the
-        // signal, none is needed, and no call is interrupted.
+        // An empty handler is equivalent to the default, and children do not inherit it. If the signal is not ignored, none
+        // is needed, and no system call is interrupted.
         if is_ignored(SIGCHLD) != Some(false) {
             let _ = signal_hook::flag::register(SIGCHLD, Arc::<AtomicBool>::default());
         }
     }
 }
 
-/// Calls `end` for each SIGTERM, SIGINT and SIGHUP. The latter two stay ignored if the parent had ignored them, as
-/// `nohup` and shells do for what runs in the background.
+/// Calls `end` for each SIGTERM, SIGINT and SIGHUP. SIGINT and SIGHUP stay ignored if the parent ignored them, as `nohup`
+/// and shells do for background jobs.
 pub fn watch_signals(end: impl Fn() + Send + 'static) {
     #[cfg(unix)]
     {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let kept = [SIGHUP, SIGINT].into_iter().filter(|signal| is_ignored(*signal) != Some(true));
-        // Without handlers signals end the process at once, which is the next best thing.
+        // Without handlers, signals end the process at once.
         let Ok(mut signals) = signal_hook::iterator::Signals::new(kept.chain([SIGTERM])) else {
             return;
         };
@@ -69,8 +69,7 @@ pub fn stdout() -> Box<dyn Write + Send> {
     Box::new(io::stdout())
 }
 
-/// Whether a signal is ignored; `None` where the system does not say. Only `sigaction` could tell everywhere, and that is
-/// unsafe.
+/// Whether a signal is ignored; `None` if unknown. Only `sigaction` tells on every system, and that is unsafe.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -86,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_ignored() {
-        // Rust ignores it in every program.
+        // The Rust runtime ignores it.
         assert_eq!(is_ignored(SIGPIPE), Some(true));
         assert_eq!(is_ignored(SIGTERM), Some(false));
     }

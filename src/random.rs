@@ -1,4 +1,4 @@
-//! Random numbers where guessing them would gain nothing: waiting times and identifiers.
+//! Random numbers without security purpose: backoff times and identifiers.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
@@ -8,7 +8,7 @@ pub(crate) fn number() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Evenly spread from zero up to `most`.
+/// A uniformly distributed duration from zero to `most`.
 pub(crate) fn up_to(most: Duration) -> Duration {
     let share = u32::try_from(number() >> 32).unwrap_or_default();
     most.mul_f64(f64::from(share) / f64::from(u32::MAX))

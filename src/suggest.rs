@@ -1,18 +1,18 @@
-//! The name that was probably meant, for a name that is not there.
+//! Suggests a known name for an unknown one.
 
-/// The nearest of `names`, if one is near enough to be meant.
+/// The most similar of `names`, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.into_iter().map(|name| (distance(word, name), name));
     near.filter(|(distance, name)| is_near(*distance, word, name)).min().map(|(_, name)| name)
 }
 
-/// Letters that changed places count as two; a beginning will do. Of a name of one letter nothing is near.
+/// Swapped characters count as two edits; a prefix is similar. Nothing is similar to a single character.
 fn is_near(distance: usize, word: &str, name: &str) -> bool {
     let is_spelt_so = distance <= 1 + name.len() / 4 && distance < name.len();
     is_spelt_so || (word.len() > 2 && name.starts_with(word))
 }
 
-/// How many letters must be put in, taken out or exchanged to turn one word into the other.
+/// Levenshtein distance in characters.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

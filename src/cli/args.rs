@@ -1,4 +1,4 @@
-//! What was typed: flags and variables by their row of the table, not yet understood.
+//! `ParsedArgs`: flags and variables by their row of the table, values not yet interpreted.
 
 use crate::cli::completions::Shell;
 use crate::cli::problem::usage_error;
@@ -8,10 +8,10 @@ use crate::error::Error;
 use crate::suggest::nearest;
 use std::ffi::{OsStr, OsString};
 
-/// The command line, or the request it makes instead of running.
+/// The command line, or what it asks for instead of running.
 pub(crate) enum Line {
     ParsedArgs(Flags),
-    /// `doctor`, and what the proxy would be given.
+    /// `doctor`, with the flags of the proxy.
     Doctor(Flags),
     Completions(Shell),
     Help,
@@ -21,11 +21,11 @@ pub(crate) enum Line {
 #[derive(Default)]
 pub(crate) struct Flags {
     pub(crate) values: Vec<(Key, Value)>,
-    /// Flags of other proxies that are taken and mean nothing here.
+    /// Flags of other proxies that are accepted and ignored.
     pub(crate) ignored: Vec<String>,
-    /// What was not understood, in the order in which it was typed.
+    /// Errors, in the order of the arguments.
     pub(crate) problems: Vec<Error>,
-    /// What the problems are about, so that it is not reported missing as well.
+    /// Options that the problems are about, so that they are not reported missing as well.
     pub(crate) in_doubt: Vec<Key>,
 }
 
@@ -36,32 +36,31 @@ impl Flags {
     }
 }
 
-/// Flags of other proxies, and whether a value follows. They are taken so that nothing but the command need be
-/// changed to switch.
+/// Flags of other proxies, and whether a value follows. Accepting them lets users switch by changing the command alone.
 const OF_OTHERS: [(&str, bool); 2] = [("protocol-version", true), ("retry-empty-response", false)];
 
-/// The same for variables.
+/// Variables of other proxies that are accepted and ignored.
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
-/// What may stand before everything else.
+/// Subcommands: words that may come first.
 pub(crate) const COMMANDS: [&str; 2] = ["doctor", "completions"];
 
-/// The same, as it was read.
+/// The subcommand of this command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Doctor,
     Completions,
 }
 
-/// A value and where it stands, for messages: `--region`, `AWS_REGION`.
+/// A value and its origin, for messages: `--region`, `AWS_REGION`.
 #[derive(Clone)]
 pub(crate) struct Value {
     pub(crate) text: String,
     pub(crate) from: String,
 }
 
-/// Flags and environment. Blank values do not count.
+/// Flags and environment. Blank values count as unset.
 pub(crate) struct ParsedArgs<'a> {
     flags: Vec<(Key, Value)>,
     environment: &'a Environment,
@@ -72,7 +71,7 @@ impl<'a> ParsedArgs<'a> {
         ParsedArgs { flags, environment }
     }
 
-    /// The last flag, else the first variable.
+    /// The value of the last flag, else of the first variable.
     pub(crate) fn value(&self, key: Key) -> Option<Value> {
         self.flag(key).or_else(|| self.variable(key))
     }
@@ -91,11 +90,11 @@ impl<'a> ParsedArgs<'a> {
     }
 }
 
-/// Sorts the arguments (without the program's name) by their rows. Asking for help wins over every mistake.
+/// Sorts the arguments (without the program's name) by their rows. A request for help outranks every error.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
     let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
     let mut flags = Flags::default();
-    // Each with the number of values that stand before it.
+    // Each with the number of values before it.
     let mut targets: Vec<(usize, String)> = Vec::new();
     let mut word = None;
     let mut shell = None;
@@ -111,7 +110,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         };
         let (name, inline) = match argument {
             Argument::Flag(name, inline) => (name, inline),
-            // Whether the unknown flag takes a value is unknown too, so what follows it is not judged.
+            // Whether an unknown flag takes a value is unknown, so what follows it is not judged.
             Argument::Plain(text) if after_unknown_flag && !is_target(text.as_ref()) => {
                 after_unknown_flag = false;
                 continue;
@@ -184,10 +183,10 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
     })
 }
 
-/// What stands by itself is the URL or the ARN. Of several, one that looks like it.
+/// The positional argument: the URL or ARN. Of several, the one that looks like it.
 fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
     if targets.len() > 1 {
-        // The words are not repeated: they may be the rest of an unquoted header.
+        // The words are not shown: they may be the rest of an unquoted header.
         let mend = match nearest(&targets[0].1, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
             None => "quote values that hold blanks; the commands are doctor and completions".into(),
@@ -203,11 +202,11 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
 
 enum Argument {
     Plain(String),
-    /// The name without dashes, and the value behind `=`.
+    /// The name without dashes, and the value after `=`.
     Flag(String, Option<OsString>),
 }
 
-/// lexopt, and Go's single dash.
+/// lexopt plus Go's single dash.
 struct Arguments {
     parser: lexopt::Parser,
     no_more_flags: bool,
@@ -291,7 +290,7 @@ fn single_dash(argument: &OsStr) -> Option<&str> {
     (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
 }
 
-/// Whether this is the next flag where a value should stand.
+/// Whether this is the next flag where a value is expected.
 fn is_flag(argument: &OsStr) -> bool {
     let known = |name: &str| find(name).is_some();
     argument.to_str().is_some_and(|text| text.starts_with("--"))
@@ -300,7 +299,7 @@ fn is_flag(argument: &OsStr) -> bool {
         || argument == "-V"
 }
 
-/// Whether this is the URL behind `--profile a b`, not one more profile.
+/// Whether this is the URL after `--profile a b`, not one more profile.
 fn is_target(argument: &OsStr) -> bool {
     argument.to_str().is_some_and(|text| text.contains("://") || text.starts_with("arn:"))
 }
@@ -315,7 +314,7 @@ fn find(name: &str) -> Option<(&'static Row, bool)> {
     }
 }
 
-/// The row of a flag that is spelt nearly so.
+/// The row of the flag with the most similar name.
 fn meant(name: &str) -> Option<&'static Row> {
     let flags = TABLE.iter().flat_map(|row| row.flags).filter(|flag| flag.len() > 1);
     let near = nearest(name, flags.copied())?;

@@ -13,9 +13,9 @@ use std::ffi::OsString;
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// Look at everything and say what is wrong.
+    /// Check everything and report.
     Doctor {
-        /// What stands for a value that is no good is good for nothing but to go on.
+        /// Invalid values are replaced by placeholders, so that the checks can continue.
         options: Box<Options>,
         problems: Vec<Error>,
         as_json: bool,
@@ -28,8 +28,8 @@ pub enum Command {
 
 /// Reads the arguments (without the program's name) and the environment.
 ///
-/// `profile` looks up the named or the usual profile. It is asked at most once, and only for what nothing
-/// else tells. If it fails, the credential chain will say why; here its error is told only where the region is missing.
+/// `profile` looks up the settings of the named or default profile. It is called at most once, and only for values that
+/// nothing else provides. The credential chain reports its errors; here they matter only where the region is missing.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: &Environment,
@@ -43,7 +43,7 @@ pub fn parse(
         Line::ParsedArgs(flags) => (flags, false),
     };
     let args::Flags { values, mut ignored, problems: not_understood, mut in_doubt } = flags;
-    // `Environment::problems` tells of these.
+    // `Environment::problems` reports these.
     let is_unreadable =
         |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
     in_doubt.extend(TABLE.iter().filter(is_unreadable).map(|row| row.key));
@@ -64,7 +64,7 @@ pub fn parse(
     let problems: Vec<Error> =
         environment.problems().into_iter().chain(problems_of_values).collect();
     if !not_understood.is_empty() {
-        // All at once, so that they can be mended at once.
+        // All at once, so that they can be fixed at once.
         return Err(not_understood.into_iter().chain(problems).collect());
     }
     if is_doctor {
@@ -95,7 +95,7 @@ mod tests {
 
     const API: &str = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
 
-    /// Splits `line` at blanks and reads it with the variables `pairs`; there is no profile.
+    /// Splits `line` at spaces and parses it with the variables `pairs`; there is no profile.
     fn parse_line(line: &str, pairs: &[(&str, &str)]) -> Result<Command, Vec<Error>> {
         let environment = Environment::from_pairs(pairs.iter().copied());
         parse(line.split_whitespace().map(OsString::from), &environment, |_| {

@@ -1,4 +1,4 @@
-//! What shells and `man` know of the options, made from the table.
+//! Shell completions and the manual page, generated from the table.
 
 use crate::cli::table::{Arity, CLOSING, Group, Key, Row, TABLE};
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ impl Shell {
         }
     }
 
-    /// The script that teaches this shell the options.
+    /// The completion script of this shell.
     pub(crate) fn completions(self) -> String {
         match self {
             Shell::Bash => bash(),
@@ -30,7 +30,7 @@ impl Shell {
     }
 }
 
-/// What may stand behind a flag.
+/// What may follow a flag.
 enum Completed {
     /// One of these words.
     Words(Vec<&'static str>),
@@ -55,7 +55,7 @@ impl Completed {
     }
 }
 
-/// Names of profiles, one a line; for a shell.
+/// Shell command that prints the profile names, one a line.
 const PROFILES: &str = r"sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u";
 
 fn long_flags(row: &Row) -> impl Iterator<Item = String> {
@@ -154,13 +154,13 @@ fn fish() -> String {
     text
 }
 
-/// The first sentence of what an option means.
+/// The first sentence of an option's help.
 fn brief(row: &Row) -> &'static str {
     let end = row.help.find(['.', ';']).unwrap_or(row.help.len());
     &row.help[..end]
 }
 
-/// The manual page, in the language of `man`.
+/// The manual page in roff.
 pub(crate) fn man_page() -> String {
     let mut text = String::from(
         ".TH SIGV4-PROXY 1\n\

@@ -1,9 +1,9 @@
-//! Lengths of time as people write them: Go's (`1m30s`, `500ms`) or plain seconds (`180`, `1.5`).
+//! Durations as users write them: Go's (`1m30s`, `500ms`) or plain seconds (`180`, `1.5`).
 
 use crate::error::{Error, Kind};
 use std::time::Duration;
 
-/// Reads a length of time; zero, which stands for "no limit", is `None`.
+/// Parses a duration; zero, which means "no limit", is `None`.
 ///
 /// Fractions finer than a nanosecond are rounded up, so that something tiny does not become "no limit".
 pub fn parse(text: &str) -> Result<Option<Duration>, Error> {
@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Option<Duration>, Error> {
     let mut total: u128 = 0;
     loop {
         let (number, after) = split_number(rest).ok_or_else(junk)?;
-        // Plain seconds stand alone: `1m30` would leave a reader guessing.
+        // Plain seconds only alone: `1m30` is ambiguous.
         let (unit, after) = match split_unit(after) {
             Some(found) => found,
             None if after.is_empty() && total == 0 && !text.contains(char::is_alphabetic) => {
@@ -52,7 +52,7 @@ struct Number<'a> {
 }
 
 impl Number<'_> {
-    /// In nanoseconds, rounded up; `None` when it is out of all bounds.
+    /// In nanoseconds, rounded up; `None` when out of range.
     fn times(&self, unit: u128) -> Option<u128> {
         let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
         let whole = digits(self.whole)?.checked_mul(unit)?;

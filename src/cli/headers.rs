@@ -1,5 +1,5 @@
-//! The user's own headers. A value may be a secret, and so may a word that was meant to be a header: neither
-//! is ever repeated in a message.
+//! The user's own headers. A value may be a secret, and so may a word that was meant to be a header: no message
+//! shows either.
 
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::problem::usage_error;
@@ -15,7 +15,7 @@ pub struct Header {
     pub value: Secret,
 }
 
-/// `--headers` or `MCP_HEADERS`, then each `--header`; of two with one name the later counts.
+/// `--headers` or `MCP_HEADERS`, then each `--header`; the last of one name counts.
 pub(crate) fn read(
     given: &ParsedArgs<'_>,
     environment: &Environment,
@@ -77,7 +77,7 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
     Ok(Header { name: name.to_owned(), value })
 }
 
-/// Replaces each `${VARIABLE}`. What came from a variable is not looked into again.
+/// Replaces each `${VARIABLE}` once; values are not expanded again.
 fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret, Error> {
     let mut text = String::with_capacity(value.len());
     let mut rest = value;
@@ -109,7 +109,7 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
     Ok(Secret::new(text))
 }
 
-/// Why a header is not the user's to set, by its lower-case name.
+/// Why the user cannot set this header; by lower-case name.
 fn refusal(name: &str) -> Option<&'static str> {
     match name {
         "authorization"

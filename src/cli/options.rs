@@ -7,7 +7,7 @@ use crate::signing::Algorithm;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What AWS's own MCP servers call the region to work in.
+/// Member of `params._meta` in which AWS's own MCP servers expect the region to work in.
 pub(crate) const WORKING_REGION: &str = "AWS_REGION";
 
 /// Everything the user decides. `None` as a time limit is no limit.
@@ -18,29 +18,29 @@ pub struct Options {
     /// With v4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,
     pub service: String,
-    /// Neither flag nor variable names the service: the host does.
+    /// The service comes from the host name, not from a flag or variable.
     pub service_is_inferred: bool,
     pub algorithm: Algorithm,
     pub unsigned_payload: bool,
-    /// Where there are no credentials, nothing is signed.
+    /// Requests are sent unsigned if no credentials are found.
     pub skip_auth: bool,
-    /// Those named outright. Empty leaves the choice to the credential chain and its variables.
+    /// Profiles named by flag. Empty: the credential chain chooses, with its variables.
     pub profiles: Vec<String>,
-    /// Globs: the tools whose calls may choose among the profiles.
+    /// Globs of the tools whose calls may choose a profile.
     pub profile_tools: Vec<String>,
-    /// `--region` as it was given.
+    /// The value of `--region`.
     pub named_region: Option<String>,
     pub role: Option<RoleToAssume>,
     pub headers: Vec<Header>,
-    /// For `params._meta`.
+    /// Added to `params._meta`.
     pub metadata: Vec<(String, String)>,
-    /// `AWS_REGION` beside them, unless they name it or nothing asks for it.
+    /// `AWS_REGION` in addition, unless `metadata` has it or the server does not expect it.
     pub working_region: Option<String>,
     pub read_only: bool,
     /// Globs. Empty: all.
     pub allowed_tools: Vec<String>,
     pub denied_tools: Vec<String>,
-    /// `initialize` is answered here, and the session begun later.
+    /// `initialize` is answered locally and the session starts later.
     pub lazy: bool,
     /// Whether the client's name goes into the User-Agent.
     pub names_client: bool,
@@ -50,11 +50,11 @@ pub struct Options {
     pub connect_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
-    /// Zero is not at all.
+    /// Zero: do not wait.
     pub drain_timeout: Duration,
     pub max_message_bytes: usize,
     pub max_in_flight: usize,
-    /// Extra attempts.
+    /// Additional attempts.
     pub retries: u32,
     /// The file, and the flag, variable or setting that names it.
     pub ca_bundle: Option<(PathBuf, String)>,
@@ -63,14 +63,14 @@ pub struct Options {
     /// `None` is stderr.
     pub log_file: Option<PathBuf>,
     pub log_format: log::Format,
-    /// What is worth a line at debug, such as a variable that the URL outranked.
+    /// Debug lines, such as a variable that the URL outranked.
     pub notes: Vec<String>,
-    /// Flags and variables of other proxies that mean nothing here.
+    /// Flags and variables of other proxies that have no equivalent here.
     pub ignored: Vec<String>,
     pub origins: Origins,
 }
 
-/// Who says what: `--region`, `AWS_REGION`, `the URL`.
+/// Where values come from: `--region`, `AWS_REGION`, `the URL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     pub endpoint: String,
@@ -80,7 +80,7 @@ pub struct Origins {
 }
 
 impl Options {
-    /// The same for a call that chooses another profile, whose settings these are.
+    /// The options for calls that choose this profile, which has these settings.
     #[must_use]
     pub fn for_profile(&self, name: &str, settings: &ProfileSettings) -> Options {
         let region = self.working_region.as_ref();
@@ -91,13 +91,13 @@ impl Options {
         }
     }
 
-    /// The profile that signs, if one was named outright.
+    /// The profile that signs, if a flag names one.
     pub fn profile(&self) -> Option<&str> {
         self.profiles.first().map(String::as_str)
     }
 }
 
-/// A role to assume on top of the credentials that were found.
+/// A role to assume with the credentials that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleToAssume {
     pub arn: String,
@@ -105,7 +105,7 @@ pub struct RoleToAssume {
     pub session_name: Option<String>,
 }
 
-/// Whether to hold a GET stream open. `Auto` tries once and takes no for an answer.
+/// Whether to keep a GET stream open. `Auto` tries once and stops if the server refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetStream {
     Auto,
@@ -113,7 +113,7 @@ pub enum GetStream {
     On,
 }
 
-/// What an AWS profile may add.
+/// Settings of an AWS profile besides credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileSettings {
     pub region: Option<String>,

@@ -1,4 +1,4 @@
-//! What is wrong with a command line or its environment.
+//! Configuration errors of the command line and the environment.
 
 use crate::error::{Error, Kind};
 

@@ -1,4 +1,4 @@
-//! `Resolver`: each option from what was typed, the environment, the URL and the profile, whichever ranks first, checked.
+//! `Resolver`: the value of each option from flag, environment, URL and profile, in the order of precedence, validated.
 
 use crate::aws::hostname;
 use crate::cli::args::{ParsedArgs, Value};
@@ -16,22 +16,22 @@ use crate::signing::{Algorithm, PayloadSigning};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The AWS SDKs' variable for the regions of a `SigV4a` signature.
+/// The AWS SDKs' variable for the region set of a SigV4a signature.
 const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
 
-/// What was typed on its way to `Options`.
+/// Resolves parsed arguments into `Options` and collects the problems.
 pub(crate) struct Resolver<'a> {
     given: ParsedArgs<'a>,
     environment: &'a Environment,
     problems: Vec<(Key, Error)>,
-    /// A problem is known already of these.
+    /// Options that already have a problem.
     in_doubt: Vec<Key>,
     notes: Vec<String>,
     origins: Origins,
 }
 
 impl<'a> Resolver<'a> {
-    /// Nothing is reported of the options `in_doubt`.
+    /// No problem is reported for the options `in_doubt`.
     pub(crate) fn new(
         given: ParsedArgs<'a>,
         environment: &'a Environment,
@@ -47,8 +47,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// All of them, and what is wrong with any, in the order of the table. What stands for a wrong value is good for nothing
-    /// but to go on.
+    /// All options and all problems, in the order of the table. Invalid values are replaced by placeholders.
     pub(crate) fn options(
         mut self,
         profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
@@ -58,7 +57,7 @@ impl<'a> Resolver<'a> {
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
         let inferred = hostname::of_host(endpoint.host());
-        // A host of AWS's without a region is in all of them.
+        // An AWS host without a region serves all of them.
         let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
         let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
         let told_region = self.told_region(of_url, algorithm);
@@ -194,7 +193,7 @@ impl<'a> Resolver<'a> {
         endpoint
     }
 
-    /// The region by flag, URL or environment, in this order. With `SigV4a` a region set ranks before the URL.
+    /// The region from flag, URL or environment, in this order. With SigV4a a region set outranks the URL.
     fn told_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
         let flag = self.given.flag(Key::Region);
         if algorithm == Algorithm::V4a
@@ -220,7 +219,7 @@ impl<'a> Resolver<'a> {
         Some(Value { text: of_url.to_owned(), from: "the URL's region".to_owned() })
     }
 
-    /// `SigV4a`, and neither flag nor variable names a region set.
+    /// SigV4a, and neither flag nor variable names a region set.
     fn may_be_set_by_profile(&self, algorithm: Algorithm) -> bool {
         algorithm == Algorithm::V4a
             && self.given.flag(Key::Region).is_none()
@@ -236,7 +235,7 @@ impl<'a> Resolver<'a> {
                     metadata.retain(|(earlier, _)| earlier != name);
                     metadata.push((name.to_owned(), value.trim().to_owned()));
                 }
-                // The word is not repeated: it may be a secret.
+                // The word is not shown: it may be a secret.
                 _ => self.report(
                     Key::Metadata,
                     usage_error(
@@ -249,7 +248,7 @@ impl<'a> Resolver<'a> {
         metadata
     }
 
-    /// That of the profile, of the environment or of the URL. It need not be the one that is signed for.
+    /// The working region from profile, environment or URL; not necessarily the signing region.
     fn working_region(&self, of_profile: Option<&str>, of_url: Option<&str>) -> Option<String> {
         let variable = || self.given.variable(Key::Region).map(|value| value.text);
         of_profile.map(str::to_owned).or_else(variable).or(of_url.map(str::to_owned))
@@ -324,7 +323,7 @@ impl<'a> Resolver<'a> {
     fn role(&mut self) -> Option<RoleToAssume> {
         let arn = self.understood(Key::RoleArn, values::role_arn);
         let external_id = self.understood(Key::ExternalId, values::external_id);
-        // The variable is also for web identities, so it is not amiss without a role here.
+        // The variable is also for web identities, so it is valid without a role here.
         let needs_role = self.given.value(Key::RoleArn).is_none();
         for (key, flag) in
             [(Key::ExternalId, "--external-id"), (Key::RoleSessionName, "--role-session-name")]
@@ -341,7 +340,7 @@ impl<'a> Resolver<'a> {
         Some(RoleToAssume { arn: arn?, external_id, session_name })
     }
 
-    /// VPC Lattice verifies no other kind of signature. Without TLS nothing would guard the body.
+    /// VPC Lattice verifies only signatures without a payload hash. Without TLS nothing would protect the body.
     fn unsigned_payload(&mut self, endpoint: &Endpoint, service: &str) -> bool {
         let guarded = target::is_guarded(endpoint);
         match self.switch(Key::UnsignedPayload) {
@@ -381,7 +380,7 @@ impl<'a> Resolver<'a> {
         self.or_default(key, duration::parse)
     }
 
-    /// The value that was given, else the default of the table; that one too if the value is no good.
+    /// The given value; the default of the table if there is none or it is invalid.
     fn or_default<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> T {
         self.understood(key, read)
             .unwrap_or_else(|| read(key.row().default).expect("the defaults of the table are good"))

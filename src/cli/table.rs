@@ -8,7 +8,7 @@ pub(crate) struct Row {
     pub(crate) key: Key,
     /// Without dashes, the usual one first.
     pub(crate) flags: &'static [&'static str],
-    /// Looked at in this order.
+    /// Environment variables, in the order of precedence.
     pub(crate) environment: &'static [&'static str],
     pub(crate) takes: Arity,
     pub(crate) default: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Row {
 /// What follows a flag; the text is the placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arity {
-    /// Nothing, or `=true` and `=false`; `--no-FLAG` is its opposite.
+    /// No value, or `=true` and `=false`; `--no-FLAG` is the opposite.
     Switch,
     /// One value; the last one counts.
     Value(&'static str),
@@ -27,7 +27,7 @@ pub(crate) enum Arity {
     Words(&'static str),
 }
 
-/// Names a row. The order is the table's, and the one in which problems are listed.
+/// Names a row. Problems are listed in this order, which is the table's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     TargetUrl,

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::http::url::Endpoint;
 use crate::suggest::nearest;
 
-/// The endpoint to send to, out of a URL or an ARN.
+/// The endpoint of a URL or an ARN.
 pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
     let in_context = |error: Error| error.context("configuration error");
     if is_arn(text) {
@@ -34,7 +34,7 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
     Ok(endpoint)
 }
 
-/// The URL of a runtime with its ARN encoded as it must be, and what to say of that.
+/// The URL of a runtime with its ARN percent-encoded, and a note about that.
 pub(crate) fn mended(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let is_agentcore =
         hostname::of_host(endpoint.host()).service.as_deref() == Some("bedrock-agentcore");
@@ -51,8 +51,8 @@ pub(crate) fn mended(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     }
 }
 
-/// In place of a target that is no good, one that tells the same region and service: what will be there once
-/// the target is mended is not reported missing. The ARN of a runtime always tells both.
+/// A placeholder for an invalid target, with the same region and service: what a corrected target will provide is not
+/// reported missing. The ARN of a runtime always has both.
 pub(crate) fn placeholder(text: &str) -> Endpoint {
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let url = if is_arn(text) {
@@ -67,7 +67,7 @@ pub(crate) fn is_arn(text: &str) -> bool {
     text.starts_with("arn:")
 }
 
-/// What is sent there is read by nobody on the way.
+/// Whether nobody on the network can read the requests.
 pub(crate) fn is_guarded(endpoint: &Endpoint) -> bool {
     endpoint.is_https() || endpoint.is_loopback()
 }

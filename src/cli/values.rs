@@ -1,4 +1,4 @@
-//! Single values: switches, sizes, counts, regions, service names, the log's words. Pure text.
+//! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
@@ -42,7 +42,7 @@ pub(crate) fn size(text: &str) -> Result<usize, Error> {
     }
 }
 
-/// How many at a time. The bound keeps a slip from starting a thread for each of a million requests.
+/// A number of concurrent requests. The bound keeps a typo from starting a million threads.
 pub(crate) fn count(text: &str) -> Result<usize, Error> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -51,7 +51,7 @@ pub(crate) fn count(text: &str) -> Result<usize, Error> {
     }
 }
 
-/// How many more attempts.
+/// A number of additional attempts.
 pub(crate) fn retries(text: &str) -> Result<u32, Error> {
     match text.parse() {
         Ok(count @ 0..=10) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(count),
@@ -59,7 +59,7 @@ pub(crate) fn retries(text: &str) -> Result<u32, Error> {
     }
 }
 
-/// One region, or with v4a a region set without blanks.
+/// One region, or with v4a a region set without spaces.
 pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> {
     if algorithm == Algorithm::V4 {
         if text.contains([',', '*']) {
@@ -134,7 +134,7 @@ pub(crate) fn role_arn(text: &str) -> Result<String, Error> {
     }
 }
 
-/// What STS takes. It may be meant to stay unknown, so it is not shown.
+/// An external id as STS accepts it. Some users treat it as a secret, so it is not shown.
 pub(crate) fn external_id(text: &str) -> Result<String, Error> {
     named(text, 2..=1224, b"_+=,.@:/-").ok_or_else(|| {
         Error::new(Kind::Usage, "not an external ID")
@@ -142,7 +142,7 @@ pub(crate) fn external_id(text: &str) -> Result<String, Error> {
     })
 }
 
-/// What STS takes.
+/// A role session name as STS accepts it.
 pub(crate) fn session_name(text: &str) -> Result<String, Error> {
     named(text, 2..=64, b"_+=,.@-").ok_or_else(|| {
         Error::new(Kind::Usage, format!("not a session name: {text}"))
@@ -155,7 +155,7 @@ fn named(text: &str, lengths: std::ops::RangeInclusive<usize>, signs: &[u8]) -> 
     (lengths.contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
-/// Python's names too. Nothing of ours is worse than an error, so `CRITICAL` is one.
+/// A log level; Python's names too. Nothing here is worse than an error, so `CRITICAL` means `error`.
 pub(crate) fn log_level(text: &str) -> Result<Level, Error> {
     match text.to_ascii_lowercase().as_str() {
         "debug" => Ok(Level::Debug),
