@@ -1,6 +1,6 @@
 //! `Options` → the parts of the program. The one file that knows both.
 
-use crate::cli::{Options, ProfileSettings};
+use crate::cli::{Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
 use crate::credentials::config::profile::Role;
 use crate::credentials::{self, CredentialCache, Settings};
@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, proxy_passwords};
 use crate::log::Log;
-use crate::mcp::tool_policy::Policy;
+use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
 use crate::streamable_http::profile_router::ProfileRouter;
@@ -134,7 +134,8 @@ pub fn connections(
         let credentials = CredentialCache::new(environment.clone(), settings, clock::now());
         let client =
             SignedClient::new(options, Arc::clone(&http), credentials.clone(), log.clone());
-        let exchanger = Arc::new(Exchanger::new(options, client, log.clone()));
+        let exchanger =
+            Arc::new(Exchanger::new(options, tool_policy(options), client, log.clone()));
         Connection { exchanger, credentials }
     };
     let others = options.profiles.iter().skip(1).map(|name| {
@@ -149,7 +150,19 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
     let mut exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
     let first = exchangers.next().expect("there is one connection at least");
     let others = options.profiles.iter().skip(1).cloned().zip(exchangers).collect();
-    ProfileRouter::new(Policy::new(options), first, others)
+    ProfileRouter::new(tool_policy(options), first, others)
+}
+
+fn tool_policy(options: &Options) -> ToolPolicy {
+    let region = options.working_region.clone().map(|region| (WORKING_REGION.to_owned(), region));
+    ToolPolicy::new(tool_policy::Settings {
+        read_only: options.read_only,
+        allowed_tools: options.allowed_tools.clone(),
+        denied_tools: options.denied_tools.clone(),
+        metadata: options.metadata.iter().cloned().chain(region).collect(),
+        profiles: options.profiles.clone(),
+        profile_tools: options.profile_tools.clone(),
+    })
 }
 
 fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redactor) -> Settings {

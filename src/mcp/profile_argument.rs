@@ -21,9 +21,9 @@ pub(crate) struct ProfileArgument {
 
 impl ProfileArgument {
     /// With one profile there is nothing to choose.
-    pub(crate) fn new(profiles: &[String], tools: &[String]) -> ProfileArgument {
-        let profiles = if profiles.len() > 1 { profiles } else { &[] };
-        ProfileArgument { profiles: profiles.to_vec(), tools: tools.to_vec() }
+    pub(crate) fn new(profiles: Vec<String>, tools: Vec<String>) -> ProfileArgument {
+        let profiles = if profiles.len() > 1 { profiles } else { Vec::new() };
+        ProfileArgument { profiles, tools }
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn argument() -> ProfileArgument {
-        ProfileArgument::new(&["a".into(), "b c".into()], &["aws___*".into()])
+        ProfileArgument::new(vec!["a".into(), "b c".into()], vec!["aws___*".into()])
     }
 
     fn call(arguments: &str) -> Message {
@@ -136,7 +136,7 @@ mod tests {
         let bare = argument().added_to(r#"{"inputSchema":{"type":"object"}}"#);
         assert!(bare.expect("a schema").contains(r#"{"properties":{"aws_profile":"#));
         assert!(argument().is_taken_by("aws___x") && !argument().is_taken_by("other"));
-        assert!(!ProfileArgument::new(&["a".into()], &["*".into()]).is_taken_by("other"));
+        assert!(!ProfileArgument::new(vec!["a".into()], vec!["*".into()]).is_taken_by("other"));
     }
 
     #[test]

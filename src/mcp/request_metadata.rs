@@ -9,8 +9,8 @@ use crate::mcp::message::{Message, MessageKind};
 pub(crate) struct RequestMetadata(Vec<(String, String)>);
 
 impl RequestMetadata {
-    pub(crate) fn new(members: impl IntoIterator<Item = (String, String)>) -> RequestMetadata {
-        RequestMetadata(members.into_iter().collect())
+    pub(crate) fn new(members: Vec<(String, String)>) -> RequestMetadata {
+        RequestMetadata(members)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,7 +73,7 @@ mod tests {
 
     fn metadata() -> RequestMetadata {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        RequestMetadata::new([pair("AWS_REGION", "eu-west-1"), pair("a\"b\"", "c")])
+        RequestMetadata::new(vec![pair("AWS_REGION", "eu-west-1"), pair("a\"b\"", "c")])
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::json::edit::{Members, Object, place_of};
 use crate::json::member_names::{self, unambiguous};
 use crate::mcp::message::Message;
 use crate::mcp::request_meta::encoded;
-use crate::mcp::tool_policy::Policy;
+use crate::mcp::tool_policy::ToolPolicy;
 use memchr::{memchr, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ const OF_A_CALL: [&str; 4] = ["name", "arguments", "task", "_meta"];
 /// What is known of the server's tools.
 #[derive(Debug, Default)]
 pub struct ToolCatalog {
-    policy: Policy,
+    policy: ToolPolicy,
     knowledge: RwLock<Knowledge>,
 }
 
@@ -94,12 +94,12 @@ pub struct Listing {
 }
 
 impl ToolCatalog {
-    pub fn new(policy: Policy) -> ToolCatalog {
+    pub fn new(policy: ToolPolicy) -> ToolCatalog {
         ToolCatalog { policy, knowledge: RwLock::default() }
     }
 
     /// What the user restricts or adds.
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &ToolPolicy {
         &self.policy
     }
 
@@ -480,6 +480,7 @@ fn integer(number: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::tool_policy::Settings;
     use serde_json::json;
     use std::slice::from_ref;
 
@@ -635,7 +636,7 @@ mod tests {
     }
 
     fn read_only() -> ToolCatalog {
-        ToolCatalog::new(Policy::of_tools(true, &[], &[]))
+        ToolCatalog::new(ToolPolicy::new(Settings { read_only: true, ..Settings::default() }))
     }
 
     fn list(tools: &[&str]) -> String {

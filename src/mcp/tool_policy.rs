@@ -1,9 +1,8 @@
-//! `Policy`: what the user restricts or adds. Pure, and off unless asked for: without one no message is touched.
+//! `ToolPolicy`: what the user restricts or adds. Pure, and off unless asked for: without one no message is touched.
 //!
 //! Which tools are offered and may be called, by name and by the server's `readOnlyHint`; what is written into
 //! `params._meta`; which tools take the name of an AWS profile. What it cannot judge does not pass.
 
-use crate::cli::{Options, WORKING_REGION};
 use crate::error::{Error, Kind};
 use crate::json::edit::Members;
 use crate::json::member_names::unambiguous;
@@ -32,8 +31,25 @@ const OF_META: [&str; 3] = [
     "io.modelcontextprotocol/clientCapabilities",
 ];
 
+/// Restrictions and additions that the user asked for. The default asks for none.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Only tools with `readOnlyHint` may be called.
+    pub read_only: bool,
+    /// Patterns; empty allows all tools.
+    pub allowed_tools: Vec<String>,
+    /// Patterns, stronger than `allowed_tools`.
+    pub denied_tools: Vec<String>,
+    /// Names and values for `params._meta` of every request.
+    pub metadata: Vec<(String, String)>,
+    /// The profiles to choose from by an argument of a call, the default first.
+    pub profiles: Vec<String>,
+    /// Patterns of the tools that take that argument.
+    pub profile_tools: Vec<String>,
+}
+
 #[derive(Debug, Default)]
-pub struct Policy {
+pub struct ToolPolicy {
     read_only: bool,
     /// Empty: all.
     allowed: Vec<String>,
@@ -42,23 +58,14 @@ pub struct Policy {
     profile_argument: ProfileArgument,
 }
 
-impl Policy {
-    pub fn new(options: &Options) -> Policy {
-        let region = options.working_region.iter().map(|r| (WORKING_REGION.to_owned(), r.clone()));
-        Policy {
-            metadata: RequestMetadata::new(options.metadata.iter().cloned().chain(region)),
-            profile_argument: ProfileArgument::new(&options.profiles, &options.profile_tools),
-            ..Policy::of_tools(options.read_only, &options.allowed_tools, &options.denied_tools)
-        }
-    }
-
-    /// A tool filter and nothing else. `allowed` and `denied` are patterns; no `allowed` allows all.
-    pub fn of_tools(read_only: bool, allowed: &[String], denied: &[String]) -> Policy {
-        Policy {
-            read_only,
-            allowed: allowed.to_vec(),
-            denied: denied.to_vec(),
-            ..Policy::default()
+impl ToolPolicy {
+    pub fn new(settings: Settings) -> ToolPolicy {
+        ToolPolicy {
+            read_only: settings.read_only,
+            allowed: settings.allowed_tools,
+            denied: settings.denied_tools,
+            metadata: RequestMetadata::new(settings.metadata),
+            profile_argument: ProfileArgument::new(settings.profiles, settings.profile_tools),
         }
     }
 
@@ -227,14 +234,22 @@ mod tests {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn judged(policy: &Policy, line: &str) -> Result<Option<String>, Error> {
+    fn filter(read_only: bool, allowed: &[&str], denied: &[&str]) -> ToolPolicy {
+        ToolPolicy::new(Settings {
+            read_only,
+            allowed_tools: strings(allowed),
+            denied_tools: strings(denied),
+            ..Settings::default()
+        })
+    }
+
+    fn judged(policy: &ToolPolicy, line: &str) -> Result<Option<String>, Error> {
         policy.judge(&Message::parse(line.as_bytes().to_vec()).expect("a message"))
     }
 
     #[test]
     fn names_and_hints() {
-        let policy =
-            Policy::of_tools(true, &strings(&["get_*", "list"]), &strings(&["get_secret*"]));
+        let policy = filter(true, &["get_*", "list"], &["get_secret*"]);
         assert!(policy.check_name("get_time").is_ok() && policy.check_name("list").is_ok());
         for (name, why) in
             [("get_secret_value", "--deny-tool get_secret*"), ("put", "--allow-tool get_* list")]
@@ -247,12 +262,12 @@ mod tests {
         assert_eq!(policy.listed("get_time", true, "{}").as_deref(), Some("{}"));
         assert_eq!(policy.listed("get_time", false, "{}"), None);
         assert_eq!(policy.listed("get_secret", true, "{}"), None);
-        assert!(!Policy::default().changes_lists());
+        assert!(!ToolPolicy::default().changes_lists());
     }
 
     #[test]
     fn calls_are_judged_in_every_form() {
-        let policy = Policy::of_tools(false, &[], &strings(&["delete"]));
+        let policy = filter(false, &[], &["delete"]);
         for (line, tool) in [
             (r#"{"id":1,"method":"tools/call","params":{"name":"echo"}}"#, Some("echo")),
             (r#"{"method":"tools\/call","params":{"n\u0061me":"ech\u006f"}}"#, Some("echo")),
@@ -291,7 +306,7 @@ mod tests {
             (r#"{"id":1,"method":"m","param\u017f":{}}"#, Kind::InvalidRequest),
         ] {
             assert_eq!(judged(&policy, line).expect_err(line).kind(), kind, "{line}");
-            assert_eq!(judged(&Policy::default(), line).expect(line), None, "{line}");
+            assert_eq!(judged(&ToolPolicy::default(), line).expect(line), None, "{line}");
         }
     }
 
@@ -352,7 +367,7 @@ mod tests {
         ) {
             let line =
                 if is_batch { format!("[{}]", messages.join(",")) } else { messages[0].clone() };
-            let policy = Policy::of_tools(false, &strings(&["e*"]), &strings(&["delete"]));
+            let policy = filter(false, &["e*"], &["delete"]);
             if let Ok(message) = Message::parse(line.clone().into_bytes())
                 && policy.judge(&message).is_ok()
             {

@@ -14,7 +14,7 @@ use crate::mcp::request_meta::RequestMeta;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
 use crate::mcp::tool_catalog::ToolCatalog;
-use crate::mcp::tool_policy::Policy;
+use crate::mcp::tool_policy::ToolPolicy;
 use crate::signing::Payload;
 use crate::streamable_http::failure::{Failed, Sent, give_up};
 use crate::streamable_http::http_sse::HttpSse;
@@ -92,14 +92,19 @@ struct AttemptLog {
 }
 
 impl Exchanger {
-    pub fn new(options: &Options, upstream: SignedClient, log: Log) -> Exchanger {
+    pub fn new(
+        options: &Options,
+        policy: ToolPolicy,
+        upstream: SignedClient,
+        log: Log,
+    ) -> Exchanger {
         Exchanger {
             upstream,
             retries: options.retries,
             is_lazy: options.lazy,
             max_message_bytes: options.max_message_bytes,
             quota: Quota::default(),
-            tools: ToolCatalog::new(Policy::new(options)),
+            tools: ToolCatalog::new(policy),
             listings: SingleFlight::new("tools/list"),
             handshake: Mutex::default(),
             handshakes: SingleFlight::new("handshake"),

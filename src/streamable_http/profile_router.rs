@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::json::edit::{self, Members};
 use crate::mcp::message::{Id, Message, MessageKind};
-use crate::mcp::tool_policy::Policy;
+use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::exchange::Exchanger;
 use serde_json::value::RawValue;
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const MAX_QUESTIONS: usize = 1000;
 
 pub struct ProfileRouter {
-    policy: Policy,
+    policy: ToolPolicy,
     first: Arc<Exchanger>,
     others: Vec<(String, Arc<Exchanger>)>,
     state: Mutex<State>,
@@ -46,7 +46,7 @@ pub(crate) struct Route<'a> {
 impl ProfileRouter {
     /// `others` in the order of `--profile`, without the first.
     pub fn new(
-        policy: Policy,
+        policy: ToolPolicy,
         first: Arc<Exchanger>,
         others: Vec<(String, Arc<Exchanger>)>,
     ) -> ProfileRouter {

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sigv4_proxy::mcp::message::Message;
-use sigv4_proxy::mcp::tool_policy::Policy;
+use sigv4_proxy::mcp::tool_policy::{Settings, ToolPolicy};
 
 #[path = "../../support/readings.rs"]
 mod readings;
@@ -11,7 +11,11 @@ use readings::{Json, Parser};
 
 fuzz_target!(|line: &[u8]| {
     let Ok(message) = Message::parse(line.to_vec()) else { return };
-    let filter = Policy::of_tools(false, &["e*".to_owned()], &["evil".to_owned()]);
+    let filter = ToolPolicy::new(Settings {
+        allowed_tools: vec!["e*".to_owned()],
+        denied_tools: vec!["evil".to_owned()],
+        ..Settings::default()
+    });
     if filter.judge(&message).is_err() {
         return;
     }
