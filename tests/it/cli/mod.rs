@@ -1,0 +1,4 @@
+pub(crate) mod completions;
+pub(crate) mod drop_in;
+#[cfg(unix)]
+pub(crate) mod environment;

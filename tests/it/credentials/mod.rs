@@ -1,0 +1,3 @@
+pub(crate) mod cases;
+pub(crate) mod chain;
+pub(crate) mod program;

@@ -1,0 +1,302 @@
+//! Credentials as the client of the real program meets them: how often AWS is asked, what an error says, what is
+//! left behind.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sigv4_proxy::clock;
+
+use crate::credentials::chain::Home;
+use crate::harness::program::{Ended, Launch, PATIENCE};
+use crate::support::aws::Aws;
+use crate::support::{Key, Server, ServerOptions};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/A";
+const ROLE_KEY: &str = "ASIAIOSFODNN7EXAMPLE";
+
+fn assumed(wait_ms: u64, times: u64) -> Value {
+    json!({
+        "ask": "POST /",
+        "signed": ["AKIDBASE", "base-secret", "", "us-east-1"],
+        "form": { "Action": "AssumeRole", "RoleArn": ROLE },
+        "times": times,
+        "wait_ms": wait_ms,
+        "answer": format!(
+            "<r><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/A/s</Arn></AssumedRoleUser>\
+             <Credentials><AccessKeyId>{ROLE_KEY}</AccessKeyId><SecretAccessKey>role-secret</SecretAccessKey>\
+             <SessionToken>role-token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></r>"
+        ),
+    })
+}
+
+/// A server that knows the role's key, and a home whose profile `a` asks for the role.
+fn server_of_the_role() -> Server {
+    let key = Key::new(ROLE_KEY, "role-secret").with_token("role-token");
+    Server::start(ServerOptions { keys: vec![key], ..ServerOptions::default() })
+}
+
+fn home_of_the_role(name: &str) -> Home {
+    let home = Home::new(name);
+    home.write(".aws/config", format!("[profile a]\nrole_arn = {ROLE}\nsource_profile = base\n"));
+    let base = "[base]\naws_access_key_id = AKIDBASE\naws_secret_access_key = base-secret\n";
+    home.write(".aws/credentials", base);
+    home
+}
+
+fn launch(url: &str, home: &Home, aws: &Aws) -> Launch {
+    let launch = Launch::bare(&["--target-url", url, "--region=us-east-1"]);
+    launch
+        .arg("--service-name=execute-api")
+        .env("HOME", home.0.to_str().unwrap())
+        .env("PATH", "/usr/bin:/bin")
+        .env("AWS_ENDPOINT_URL", &aws.url)
+}
+
+#[test]
+fn fifty_calls_at_once_ask_for_the_role_once() {
+    let (server, home) = (server_of_the_role(), home_of_the_role("program-fifty"));
+    let aws = Aws::start(vec![assumed(300, 9)], clock::now());
+    let mut program = launch(&server.url("/mcp"), &home, &aws).arg("--profile=a").start();
+    for id in 0..50 {
+        program.write(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+    }
+    for _ in 0..50 {
+        let answer = program.read();
+        assert!(answer["result"].is_object(), "{answer}");
+    }
+    assert_eq!(aws.counts(), [1]);
+    let ended = program.close();
+    let line = format!(
+        "INFO: credentials: key ASIA****MPLE from role {ROLE} (profile a), account 123456789012, until 2099-01-01T00:00:00Z"
+    );
+    assert_eq!(ended.log.matches(&line).count(), 1, "{}", ended.log);
+    assert_eq!(aws.unexpected(), [""; 0]);
+}
+
+#[test]
+fn a_role_on_top_of_the_environment() {
+    let (server, home) = (server_of_the_role(), Home::new("program-role-arn"));
+    let mut assumed = assumed(0, 1);
+    assumed["form"]["RoleSessionName"] = json!("me");
+    let aws = Aws::start(vec![assumed], clock::now());
+    let launch = launch(&server.url("/mcp"), &home, &aws)
+        .arg(&format!("--role-arn={ROLE}"))
+        .env("AWS_ROLE_SESSION_NAME", "me")
+        .env("AWS_ACCESS_KEY_ID", "AKIDBASE")
+        .env("AWS_SECRET_ACCESS_KEY", "base-secret");
+    let answer = launch.start().ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    assert!(answer["result"].is_object(), "{answer}");
+    assert_eq!(aws.unexpected(), [""; 0]);
+}
+
+/// Told to whoever asks first, in two seconds, with the profile and the command that mends it.
+#[test]
+fn each_failure_has_its_words() {
+    let expired = r#"{"accessToken":"x","expiresAt":"2020-01-01T00:00:00Z"}"#;
+    let sso = "[profile p]\nsso_start_url = u\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = R\n";
+    let cache = ".aws/sso/cache/51e69892ab49df85c6230ccc57f8e1d1606caccc.json";
+    let no_files: &[(&str, &str)] = &[];
+    for (at, (files, env, words)) in [
+        (
+            &[(".aws/config", sso), (cache, expired)][..],
+            &[("AWS_PROFILE", "p")][..],
+            r#"profile "p": SSO token expired; run "aws sso login --profile p""#,
+        ),
+        (
+            &[(".aws/config", "[profile p]\nlogin_session = x\n")],
+            &[("AWS_PROFILE", "p")],
+            r#"profile "p": login session missing"#,
+        ),
+        (no_files, &[], r#"(run "aws sso login", "aws login" or "aws configure""#),
+        (no_files, &[("AWS_PROFILE", "p")], r#"profile "p" could not be found in ~/.aws/config"#),
+        (
+            &[(".aws/config", "[profile p]\nrole_arn = r\nsource_profile = p\nmfa_serial = m\n")],
+            &[("AWS_PROFILE", "p")],
+            r#"profile "p" needs an MFA code (mfa_serial), which cannot be asked for here"#,
+        ),
+        (
+            &[(".aws/config", "[profile p]\ncredential_process = echo log in first >&2; exit 2\n")],
+            &[("AWS_PROFILE", "p")],
+            r#"profile "p": credential_process exited with status 2: log in first"#,
+        ),
+        (
+            no_files,
+            &[("AWS_EC2_METADATA_DISABLED", "false")],
+            "IMDS: no answer to the token request (in a container raise the hop limit to 2)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let home = Home::new(&format!("program-words-{at}"));
+        for (path, content) in files {
+            home.write(path, content);
+        }
+        let aws = Aws::start(vec![], clock::now());
+        let mut launch = launch("http://127.0.0.1:9/", &home, &aws)
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9");
+        for (name, value) in env {
+            launch = launch.env(name, value);
+        }
+        let mut program = launch.start();
+        for method in ["initialize", "tools/call"] {
+            let started = Instant::now();
+            let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{}}}}"#);
+            let error = program.ask(&line)["error"].clone();
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(words), "{method}: {words} is not in {message}");
+            assert_eq!(
+                (&error["code"], &error["data"]["kind"]),
+                (&json!(-32603), &json!("credentials"))
+            );
+            assert!(started.elapsed() < Duration::from_secs(2), "{words}");
+        }
+        let Ended { code, log, .. } = program.close();
+        assert_eq!(code, Some(0));
+        assert_eq!(log.matches(words).count(), 1, "said once: {log}");
+        assert!(log.contains("ERROR: failed to load AWS credentials: "), "{log}");
+    }
+}
+
+#[test]
+fn a_login_mends_a_running_process() {
+    let server = server_of_the_role();
+    let home = Home::new("program-mended");
+    let aws = Aws::start(vec![assumed(0, 1)], clock::now());
+    let mut program = launch(&server.url("/mcp"), &home, &aws).env("AWS_PROFILE", "a").start();
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert!(program.ask(ping)["error"].is_object());
+    let later = home_of_the_role("program-mended-later");
+    for file in ["config", "credentials"] {
+        let file = Path::new(".aws").join(file);
+        fs::copy(later.0.join(&file), home.0.join(&file)).unwrap();
+    }
+    let answer = program.ask(ping);
+    assert!(answer["result"].is_object(), "{answer}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_child_outlives_the_process() {
+    let home = Home::new("program-child");
+    let mark = format!("85{:06}", std::process::id());
+    let command = format!("sleep {mark} & sleep {mark}");
+    home.write(".aws/config", format!("[default]\ncredential_process = {command}\n"));
+    let aws = Aws::start(vec![], clock::now());
+    let running = || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| *line == format!("sleep\0{mark}\0").into_bytes()).count()
+    };
+    let launch = launch("http://127.0.0.1:9/", &home, &aws).arg("--drain-timeout=0");
+    let mut program = launch.start();
+    program.write(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    let started = Instant::now();
+    while running() < 2 {
+        assert!(started.elapsed() < PATIENCE, "the command was not started");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let ended = program.close();
+    assert!(ended.took < Duration::from_secs(1), "{:?}", ended.took);
+    assert_eq!((ended.code, running()), (Some(0), 0));
+}
+
+#[test]
+fn metadata_are_never_asked_through_a_proxy_and_services_are() {
+    let server = server_of_the_role();
+    let home = home_of_the_role("program-proxy");
+    let container = json!({
+        "ask": "GET /c",
+        "answer": {
+            "AccessKeyId": "AKIDBASE", "SecretAccessKey": "base-secret",
+            "Token": "t", "Expiration": "2099-01-01T00:00:00Z",
+        },
+    });
+    let aws = Aws::start(vec![container], clock::now());
+    let tunnel = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", tunnel.local_addr().unwrap());
+    let launch = launch(&server.url("/mcp"), &home, &aws)
+        .arg(&format!("--role-arn={ROLE}"))
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/c", aws.url))
+        .env("AWS_ENDPOINT_URL", "https://sts.example")
+        .env("HTTP_PROXY", &proxy)
+        .env("HTTPS_PROXY", &proxy);
+    let _program = launch.start();
+    let (mut stream, _) = tunnel.accept().unwrap();
+    let mut head = [0; 27];
+    std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+    assert_eq!(String::from_utf8_lossy(&head), "CONNECT sts.example:443 HTT");
+    assert_eq!(aws.counts(), [1]);
+}
+
+/// What mends this one is the hint, for the client and for the doctor; the log says besides what mends most.
+#[test]
+fn the_hint_is_of_the_mistake_that_was_made() {
+    const ADVICE: &str = " (ensure AWS credentials are configured via environment variables, \
+                          ~/.aws/credentials, or IAM role)";
+    let server = Server::start(ServerOptions::default());
+    let home = Home::new("program-hints");
+    let process = "[profile work]\ncredential_process = echo no >&2; exit 3; echo hush-hush\n";
+    for (name, config, credentials, arguments, told, hint) in [
+        (
+            "broken",
+            "[default]\nhush",
+            "",
+            &[][..],
+            "line 2: neither a setting nor a section",
+            "mend line 2 of ~/.aws/config: NAME = VALUE",
+        ),
+        (
+            "half",
+            "",
+            "[default]\naws_access_key_id = A",
+            &[],
+            "aws_secret_access_key is missing",
+            "set aws_secret_access_key beside it in ~/.aws/credentials",
+        ),
+        ("misspelt", process, "", &["--profile=wrok"], "could not be found", "did you mean work?"),
+        (
+            "process",
+            process,
+            "",
+            &["--profile=work"],
+            "credential_process exited with status 3: no",
+            "run it in a terminal: aws sts get-caller-identity --profile work",
+        ),
+    ] {
+        home.write(".aws/config", config);
+        home.write(".aws/credentials", credentials);
+        let launched = |first: &[&str]| {
+            let mut words = first.to_vec();
+            let url = server.url("/mcp");
+            words.extend([&url[..], "--region=us-east-1", "--service-name=execute-api"]);
+            words.extend(arguments);
+            let launch = Launch::bare(&words).env("HOME", home.0.to_str().unwrap());
+            launch.env("PATH", "/usr/bin:/bin")
+        };
+        let ended = launched(&[]).run("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
+        let line = ended.log.lines().find(|line| line.starts_with("ERROR: ")).unwrap();
+        assert!(line.starts_with("ERROR: failed to load AWS credentials: "), "{name}: {line}");
+        assert!(line.contains(told) && line.ends_with(ADVICE), "{name}: {line}");
+        let answer: Value = serde_json::from_str(&ended.lines[0]).unwrap();
+        assert_eq!(answer["error"]["data"]["hint"], hint, "{name}: {answer}");
+        let ended = launched(&["doctor"]).run("");
+        let report = ended.lines.join("\n");
+        assert!(report.contains(&format!("mend: {hint}\n")), "{name}: {report}");
+        assert!(!(ended.log + &report).contains("hush"), "{name}: {report}");
+    }
+    // Without a region in the URL, the file that should tell one is told of.
+    home.write(".aws/config", "[default]\nhush");
+    let ended = Launch::bare(&["https://mcp.example.com/", "--service-name=execute-api"])
+        .env("HOME", home.0.to_str().unwrap())
+        .run("");
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
+         ERROR: configuration error: the profile is not read: ~/.aws/config: line 2: neither a \
+         setting nor a section (mend line 2 of ~/.aws/config: NAME = VALUE)\n"
+    );
+}

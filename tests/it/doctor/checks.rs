@@ -1,0 +1,470 @@
+//! `sigv4-proxy doctor`: what it finds and what it says would mend it.
+
+use crate::credentials::chain::Home;
+use crate::harness::messages::{assert_all_verified, labels};
+use crate::harness::program::{Ended, KEY_ID, Launch, SECRET};
+use crate::support::aws::Aws;
+use crate::support::tls::{TlsServer, connect_proxy, localhost};
+use crate::support::{Key, Mode, Reply, Server, ServerOptions};
+use serde_json::{Value, json};
+use sigv4_proxy::clock;
+
+const IDENTITY: &str = "arn:aws:iam::123456789012:user/ann";
+
+pub(crate) fn sts() -> Aws {
+    let answer = format!(
+        "<R xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{IDENTITY}</Arn>\
+         <UserId>AIDA</UserId><Account>123456789012</Account></GetCallerIdentityResult></R>"
+    );
+    let entry = json!({
+        "ask": "POST /",
+        "signed": [KEY_ID, SECRET, "", "us-east-1"],
+        "form": { "Action": "GetCallerIdentity", "Version": "2011-06-15" },
+        "times": "any",
+        "answer": answer,
+    });
+    let refused = json!({
+        "ask": "POST /",
+        "times": "any",
+        "status": 403,
+        "answer": "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error></ErrorResponse>",
+    });
+    Aws::start(vec![entry, refused], clock::now())
+}
+
+fn launch(url: &str, sts: &Aws) -> Launch {
+    Launch::bare(&["doctor", url, "--region=us-east-1", "--service-name=execute-api"])
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_ENDPOINT_URL_STS", &sts.url)
+}
+
+fn text(ended: &Ended) -> String {
+    ended.lines.join("\n")
+}
+
+/// The verdict and the words of one check.
+fn check<'a>(ended: &'a Ended, name: &str) -> (&'a str, String) {
+    let begins = |line: &str| line.get(6..).is_some_and(|rest| rest.starts_with(name));
+    let at = ended.lines.iter().skip(1).position(|line| begins(line)).map(|at| at + 1);
+    let at = at.unwrap_or_else(|| panic!("{name} is not in {}", text(ended)));
+    let more = ended.lines[at + 1..].iter().take_while(|line| line.starts_with("       "));
+    let words: Vec<&str> =
+        std::iter::once(&ended.lines[at]).chain(more).map(|line| line.trim()).collect();
+    (&ended.lines[at][..4], words.join("\n"))
+}
+
+fn assert_check(ended: &Ended, name: &str, verdict: &str, words: &[&str]) {
+    let (found, text) = check(ended, name);
+    assert_eq!(found, verdict, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}
+
+#[test]
+fn all_is_well() {
+    for (mode, sessions) in [(Mode::Json, true), (Mode::Sse, false)] {
+        let server = Server::start(ServerOptions { mode, sessions, ..ServerOptions::default() });
+        let ended = launch(&server.url("/mcp"), &sts()).run("");
+        assert_eq!(ended.code, Some(0), "{}", text(&ended));
+        let url = server.url("/mcp");
+        assert_check(&ended, "configuration", "pass", &[&url, "execute-api [--service-name]"]);
+        assert_check(&ended, "credentials", "pass", &["AKIA****MPLE from environment"]);
+        assert_check(&ended, "identity", "pass", &[IDENTITY, "account 123456789012"]);
+        assert_check(&ended, "proxy", "pass", &["none"]);
+        assert_check(&ended, "DNS", "pass", &["127.0.0.1"]);
+        assert_check(&ended, "TCP", "pass", &["connected to 127.0.0.1:"]);
+        assert_check(&ended, "TLS", "skip", &["http"]);
+        assert_check(&ended, "clock", "pass", &["agree"]);
+        assert_check(&ended, "initialize", "pass", &["answered after"]);
+        assert_check(&ended, "server", "pass", &["MCP 2025-11-25", "offers: ", "tools"]);
+        assert_check(&ended, "tools", "pass", &["listed in"]);
+        assert_check(
+            &ended,
+            "latency",
+            "pass",
+            &["TCP ", "initialize (new connection)", "tools/list (kept connection)"],
+        );
+        assert!(text(&ended).ends_with("All is well."), "{}", text(&ended));
+        let requests = server.requests();
+        assert_all_verified(&requests);
+        let mut expected = vec!["initialize", "notifications/initialized", "tools/list"];
+        expected.extend(sessions.then_some("DELETE"));
+        assert_eq!(labels(&requests), expected, "one session, and it is ended");
+    }
+}
+
+#[test]
+fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts())
+        .env("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
+        .run("");
+    assert_eq!(ended.code, Some(1));
+    assert_check(&ended, "identity", "fail", &["InvalidClientTokenId", "mend: AWS does not know"]);
+    let words = &[
+        "InvalidSignatureException",
+        "mend: AWS saw exactly what was signed, so the secret key is not that",
+    ];
+    assert_check(&ended, "initialize", "fail", words);
+    assert_check(&ended, "tools", "skip", &["initialize failed"]);
+
+    // What a gateway that rewrites the path brings about.
+    let canonical = |path: &str| {
+        format!(
+            "no match\n\nThe Canonical String for this request should have been\n'POST\n{path}\n\nhost:x\n\nhost\nh'\n\n\
+             The String-to-Sign should have been\n'AWS4-HMAC-SHA256\n20300101T000000Z\ns\nh'\n"
+        )
+    };
+    let error = Reply::aws_error(403, "InvalidSignatureException", &canonical("/stage/mcp"));
+    server.script(vec![error.clone(), error]);
+    let ended = launch(&server.url("/mcp"), &sts()).run("");
+    let words = &[
+        "differs in line 2, the path: signed \"/mcp\", AWS saw \"/stage/mcp\"",
+        "mend: something on the way changes the request",
+    ];
+    assert_check(&ended, "initialize", "fail", words);
+    assert!(ended.log.is_empty() || !ended.log.contains("ERROR"), "{}", ended.log);
+}
+
+#[test]
+fn a_wrong_service_names_the_flag() {
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--service-name=lambda").run("");
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let words = &[
+        "scoped to correct service: 'execute-api'",
+        "mend: signed for service lambda; set --service-name execute-api",
+    ];
+    assert_check(&ended, "initialize", "fail", words);
+}
+
+#[test]
+fn what_the_proxy_mends_by_itself_is_a_warning() {
+    let server = Server::start(ServerOptions::default());
+    let throttled = || Reply::aws_error(429, "ThrottlingException", "Rate exceeded");
+    server.script(vec![throttled(), throttled()]);
+    let ended = launch(&server.url("/mcp"), &sts()).run("");
+    assert_check(&ended, "initialize", "warn", &["HTTP 429 ThrottlingException: Rate exceeded"]);
+    server.script(vec![throttled(), throttled()]);
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--retries=0").run("");
+    assert_eq!(ended.code, Some(1));
+    assert_check(&ended, "initialize", "fail", &["HTTP 429", "mend: too many requests at once"]);
+}
+
+#[test]
+fn a_wrong_region_names_the_flag() {
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--region=eu-west-1").run("");
+    assert_eq!(ended.code, Some(1));
+    let words = &["scoped to a valid region", "signed for region eu-west-1; set --region"];
+    assert_check(&ended, "initialize", "fail", words);
+}
+
+#[test]
+fn a_clock_that_is_off() {
+    for (minutes, verdict, words, code) in [
+        (17, "fail", "1020 s behind", 1),
+        (-17, "fail", "1020 s ahead", 1),
+        (2, "warn", "120 s behind", 0),
+    ] {
+        let clock_ahead = time::Duration::minutes(minutes);
+        let server = Server::start(ServerOptions { clock_ahead, ..ServerOptions::default() });
+        let ended = launch(&server.url("/mcp"), &sts()).run("");
+        assert_eq!(ended.code, Some(code), "{}", text(&ended));
+        let (found, told) = check(&ended, "clock");
+        assert_eq!(found, verdict, "{told}");
+        // A second may pass between two readings of the clock.
+        let near = [words.to_owned(), words.replace("20 s", "19 s")];
+        assert!(near.iter().any(|words| told.contains(words)), "{told}");
+        assert!(told.contains("mend: set it by NTP"), "{told}");
+        assert_check(&ended, "tools", "pass", &[]);
+    }
+}
+
+#[test]
+fn an_expired_token() {
+    let token = "the-session-token-of-the-test";
+    let key = Key::new(KEY_ID, SECRET).with_token(token);
+    let server = Server::start(ServerOptions { keys: vec![key], ..ServerOptions::default() });
+    let expired = || {
+        let text = "The security token included in the request is expired";
+        Reply::aws_error(403, "ExpiredTokenException", text)
+    };
+    server.script(vec![expired(), expired(), expired()]);
+    let ended = launch(&server.url("/mcp"), &sts()).env("AWS_SESSION_TOKEN", token).run("");
+    assert_eq!(ended.code, Some(1));
+    let words = &["ExpiredTokenException", "mend: the session token has expired", "aws sso login"];
+    assert_check(&ended, "initialize", "fail", words);
+}
+
+#[test]
+fn the_way_to_the_server() {
+    let sts = sts();
+    // Nobody listens.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let ended = launch(&format!("http://127.0.0.1:{port}/mcp"), &sts).run("");
+    assert_eq!(ended.code, Some(1));
+    let words =
+        &[&format!("connect to 127.0.0.1:{port}: connection refused")[..], "mend: is the server"];
+    assert_check(&ended, "TCP", "fail", words);
+    assert!(!text(&ended).contains("os error"), "{}", text(&ended));
+    for name in ["TLS", "clock", "initialize", "server", "tools", "latency"] {
+        assert_check(&ended, name, "skip", &["the server is not reached"]);
+    }
+    // There is no such host.
+    let ended = launch("https://mcp.invalid/", &sts).run("");
+    let words = &["lookup mcp.invalid: no such host", "mend: check the URL, DNS"];
+    assert_check(&ended, "DNS", "fail", words);
+    assert_check(&ended, "initialize", "skip", &["the host was not found"]);
+
+    // It is not the server that is dead, but the proxy.
+    let through = |proxy: &str| {
+        launch("https://mcp.example/", &sts)
+            .env("HTTPS_PROXY", proxy)
+            .env("NO_PROXY", "127.0.0.1")
+            .run("")
+    };
+    let ended = through(&format!("http://127.0.0.1:{port}"));
+    let words = &[
+        &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
+        "mend: check HTTPS_PROXY",
+    ];
+    assert_check(&ended, "TCP", "fail", words);
+    let ended = through("http://no-such-proxy.invalid:3128");
+    let words = &["lookup no-such-proxy.invalid:3128 (the proxy)", "mend: check HTTPS_PROXY"];
+    assert_check(&ended, "DNS", "fail", words);
+    let ended = through("socks5://127.0.0.1:9");
+    assert_eq!(ended.code, Some(1));
+    let words = &["HTTPS_PROXY: socks5 is not supported", "mend: name an http:// proxy"];
+    assert_check(&ended, "proxy", "fail", words);
+    assert_check(&ended, "TCP", "skip", &["the proxy cannot be used"]);
+}
+
+#[test]
+fn tls() {
+    let sts = sts();
+    let authority = crate::http::tls::authority("doctor CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let ended = launch(&server.url(), &sts).run("");
+    assert_eq!(ended.code, Some(1));
+    let words = &[
+        "UnknownIssuer",
+        "issued by doctor CA",
+        "mend: if the network inspects TLS",
+        "--ca-bundle",
+    ];
+    assert_check(&ended, "TLS", "fail", words);
+    assert_check(&ended, "initialize", "skip", &["there is no TLS connection"]);
+    assert_eq!(server.requests(), 0);
+
+    let trusting =
+        |url: &str| launch(url, &sts).arg("--ca-bundle").arg(authority.pem.to_str().unwrap());
+    let ended = trusting(&server.url()).run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    let words = &["TLSv1_3", "certificate until ", "doctor CA", "a private authority"];
+    assert_check(&ended, "TLS", "pass", words);
+    assert_check(&ended, "server", "pass", &["over TLS 1, MCP 2025-11-25"]);
+    assert_check(&ended, "tools", "skip", &["the server offers none"]);
+
+    let mut soon = localhost();
+    let tomorrow = clock::now() + time::Duration::days(2);
+    soon.not_after = rcgen::date_time_ymd(tomorrow.year(), tomorrow.month().into(), tomorrow.day());
+    let ends_soon = TlsServer::start(&authority.sign(&soon));
+    let ended = trusting(&ends_soon.url()).run("");
+    assert_check(&ended, "TLS", "warn", &["mend: the certificate ends soon"]);
+
+    // Through a proxy it is the proxy that is looked up and connected to.
+    let (proxy, asked) = connect_proxy(server.port);
+    let through = trusting("https://mcp.example/mcp")
+        .env("HTTPS_PROXY", &format!("http://user:pass@127.0.0.1:{proxy}"));
+    let ended = through.run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    let words = [&format!("127.0.0.1:{proxy}")[..], "with user name and password"];
+    assert_check(&ended, "proxy", "pass", &words);
+    assert_check(&ended, "TCP", "pass", &["(the proxy)"]);
+    assert_check(&ended, "TLS", "pass", &["doctor CA"]);
+    assert!(!text(&ended).contains("user:pass"));
+    assert!(asked.lock().unwrap().iter().all(|head| head.starts_with("CONNECT mcp.example:443")));
+}
+
+#[test]
+fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
+    let sts = sts();
+    // No URL, no service: the credentials are looked at all the same.
+    let ended = Launch::bare(&["doctor"])
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ENDPOINT_URL_STS", &sts.url)
+        .run("");
+    assert_eq!(ended.code, Some(1));
+    let words = &[
+        "2 problems",
+        "target URL is required (set MCP_TARGET_URL or --target-url)",
+        "why:  nothing can be sent without it",
+    ];
+    assert_check(&ended, "configuration", "fail", words);
+    assert_check(&ended, "identity", "pass", &[IDENTITY]);
+    assert_check(&ended, "DNS", "skip", &["the configuration is not complete"]);
+    assert_check(&ended, "initialize", "skip", &["the configuration is not complete"]);
+
+    // No credentials: the way to the server is looked at all the same.
+    let server = Server::start(ServerOptions::default());
+    let home = Home::new("doctor-nothing");
+    home.write(".aws/config", "[default]\noutput = json\n");
+    let ended = Launch::bare(&["doctor", &server.url("/mcp"), "--region=us-east-1"])
+        .arg("--service-name=execute-api")
+        .env("HOME", home.0.to_str().unwrap())
+        .run("");
+    assert_eq!(ended.code, Some(1));
+    let words = &[
+        "no AWS credentials found",
+        "environment: AWS_ACCESS_KEY_ID is not set",
+        "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set",
+        "profile default: holds no credentials",
+        "container: ",
+        "mend: ",
+    ];
+    assert_check(&ended, "credentials", "fail", words);
+    assert_check(&ended, "TCP", "pass", &[]);
+    assert_check(&ended, "initialize", "skip", &["there are no credentials"]);
+    assert_eq!(server.requests().len(), 0);
+
+    // A source that is there and does not answer: what stood before it is told.
+    home.write(".aws/config", "[profile p]\ncredential_process = /nonexistent/helper\n");
+    let ended = launch(&server.url("/mcp"), &sts)
+        .arg("--profile=p")
+        .env("HOME", home.0.to_str().unwrap())
+        .run("");
+    let words = &["credential_process", "before that, environment: not looked at beside --profile"];
+    assert_check(&ended, "credentials", "fail", words);
+
+    // A contradiction.
+    let ended = Launch::bare(&["doctor", "https://x.execute-api.eu-west-1.amazonaws.invalid/"])
+        .arg("--service-name=iam")
+        .env("AWS_REGION", "us-east-1")
+        .run("");
+    assert_check(&ended, "configuration", "warn", &["note: the service name iam signs for IAM"]);
+    // STS out of reach is no reason to despair.
+    let ended =
+        launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "identity", "warn", &["STS cannot be asked"]);
+}
+
+#[test]
+fn servers_of_other_revisions() {
+    let sts = sts();
+    let old = ServerOptions { mode: Mode::HttpSse, get_stream: true, ..ServerOptions::default() };
+    let old = Server::start(old);
+    let ended = launch(&old.url("/sse"), &sts).run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "tools", "pass", &["listed"]);
+
+    // One that takes no `initialize` any more.
+    let new = Server::start(ServerOptions::default());
+    let gone =
+        r#"{"jsonrpc":"2.0","id":"doctor-1","error":{"code":-32601,"message":"Method not found"}}"#;
+    let gone = || crate::harness::messages::json_reply(404, gone);
+    for _ in 0..3 {
+        new.reply_next("initialize", gone());
+    }
+    let hello = r#"{"jsonrpc":"2.0","id":"doctor-2","result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"new","version":"3"}}}}"#;
+    new.reply_next("server/discover", crate::harness::messages::json_reply(200, hello));
+    let ended = launch(&new.url("/mcp"), &sts).run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "initialize", "pass", &["server/discover (2026-07-28)"]);
+    assert_check(&ended, "server", "pass", &["new 3, MCP 2026-07-28"]);
+    assert_check(&ended, "tools", "pass", &["listed"]);
+}
+
+/// With `--lazy` the proxy answers `initialize` by itself; what is looked at is the server's answer.
+#[test]
+fn a_refused_initialize_is_no_success_with_lazy_either() {
+    let sts = sts();
+    let server = Server::start(ServerOptions::default());
+    let lazy = |server: &Server| launch(&server.url("/mcp"), &sts).env("MCP_LAZY", "true").run("");
+    assert_eq!(lazy(&server).code, Some(0));
+    let refusal = r#"{"jsonrpc":"2.0","id":"doctor-1","error":{"code":-32000,"message":"no"}}"#;
+    for _ in 0..2 {
+        server.reply_next("initialize", crate::harness::messages::json_reply(200, refusal));
+    }
+    // A server that answers whatever it is asked.
+    let empty = r#"{"jsonrpc":"2.0","id":"doctor-2","result":{}}"#;
+    server.reply_next("server/discover", crate::harness::messages::json_reply(200, empty));
+    let ended = lazy(&server);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(&ended, "initialize", "fail", &["error -32000: no"]);
+}
+
+#[test]
+fn as_json() {
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--json").arg("--region=eu-west-1").run("");
+    assert_eq!(ended.code, Some(1));
+    let report: Value = serde_json::from_str(&text(&ended)).unwrap();
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    let checks = report["checks"].as_array().unwrap();
+    let names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
+    let expected = [
+        "configuration",
+        "credentials",
+        "identity",
+        "proxy",
+        "dns",
+        "tcp",
+        "tls",
+        "clock",
+        "initialize",
+        "server",
+        "tools",
+        "latency",
+    ];
+    assert_eq!(names, expected);
+    let initialize = &checks[8];
+    assert_eq!(initialize["verdict"], "fail");
+    assert!(initialize["mend"].as_str().unwrap().contains("set --region"), "{initialize}");
+    // Without the doctor it means nothing.
+    let ended = Launch::to(&server.url("/mcp")).arg("--json").run("");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.log.contains("--json goes only with doctor"), "{}", ended.log);
+}
+
+/// docs/doctor.svg is a picture of a run: word for word, but for its numbers and the id of a request.
+#[test]
+fn the_picture_is_that_of_a_run() {
+    let server = Server::start(ServerOptions {
+        clock_ahead: time::Duration::seconds(419),
+        ..ServerOptions::default()
+    });
+    let ended = launch(&server.url("/mcp"), &sts()).run("");
+    let blanked = |text: &str| -> Vec<String> {
+        let words = text.split_whitespace();
+        words
+            .map(|word| {
+                let is_request_id = word.len() == 37 && word.ends_with(']');
+                let kept = |c: char| if c.is_ascii_digit() { '0' } else { c };
+                let mut word: Vec<char> =
+                    if is_request_id { vec![] } else { word.chars().map(kept).collect() };
+                word.dedup_by(|a, b| *a == '0' && *b == '0');
+                word.into_iter().collect()
+            })
+            .collect()
+    };
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.svg");
+    let picture = std::fs::read_to_string(path).unwrap();
+    let mut shown = String::new();
+    for line in picture.split("<text ").skip(1) {
+        let line = line.split("</text>").next().unwrap().split_once('>').unwrap().1;
+        // Without the marks for colours.
+        let parts = line.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+        let line: String = parts.collect();
+        shown += &(line.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&") + "\n");
+    }
+    assert_eq!(blanked(&shown), blanked(&text(&ended)), "{}", text(&ended));
+}

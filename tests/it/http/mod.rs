@@ -1,0 +1,2 @@
+pub(crate) mod connections;
+pub(crate) mod tls;

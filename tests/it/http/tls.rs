@@ -1,0 +1,299 @@
+//! Whom the program trusts over TLS, and what it says when it does not (F1 to F6).
+
+use crate::harness::messages::{assert_all_verified, assert_error};
+use crate::harness::program::{Launch, PATIENCE, Program};
+use crate::support::tls::{Authority, Identity, TlsServer, connect_proxy, localhost};
+use crate::support::{Reply, Server, ServerOptions};
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+pub(crate) fn authority(name: &str) -> Authority {
+    Authority::new(name, Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
+
+fn trusting(authority: &Authority, url: &str) -> Program {
+    Launch::to(url).arg("--ca-bundle").arg(authority.pem.to_str().unwrap()).start()
+}
+
+#[test]
+fn an_authority_of_the_users_is_trusted_however_it_is_named() {
+    let authority = self::authority("f6 CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let mut program = trusting(&authority, &server.url());
+    for _ in 0..3 {
+        assert_eq!(program.ask(PING), json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
+    }
+    for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let mut program =
+            Launch::to(&server.url()).env(variable, authority.pem.to_str().unwrap()).start();
+        assert!(program.ask(PING)["result"].is_object(), "{variable}");
+    }
+    let home = crate::credentials::chain::Home::new("f6");
+    home.write(".aws/config", format!("[default]\nca_bundle = {}\n", authority.pem.display()));
+    let mut program = Launch::to(&server.url()).env("HOME", home.0.to_str().unwrap()).start();
+    assert!(program.ask(PING)["result"].is_object());
+    assert_eq!(server.requests(), 6);
+}
+
+#[test]
+fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
+    let (authority, other) = (self::authority("f4 CA"), self::authority("Corporate Inspection CA"));
+    let day = |day| rcgen::date_time_ymd(day, 1, 1);
+    let mut expired = localhost();
+    (expired.not_before, expired.not_after) = (day(2019), day(2020));
+    let mut early = localhost();
+    (early.not_before, early.not_after) = (day(2090), day(2091));
+    let elsewhere = CertificateParams::new(vec!["elsewhere.example".to_owned()]).unwrap();
+    let own_key = KeyPair::generate().unwrap();
+    let own = localhost().self_signed(&own_key).unwrap();
+    let own = Identity { certificate: own.der().clone(), key: own_key.serialize_der() };
+    for (identity, words) in [
+        (
+            other.sign(&localhost()),
+            &["UnknownIssuer", "Corporate Inspection CA", "--ca-bundle"][..],
+        ),
+        (own, &["--ca-bundle"]),
+        (authority.sign(&expired), &["expired", "(check the clock of this machine"]),
+        (authority.sign(&early), &["not valid yet", "(check the clock of this machine"]),
+        (
+            authority.sign(&elsewhere),
+            &[
+                "not valid for name",
+                "(compare the host of the URL with the names in the certificate)",
+            ],
+        ),
+    ] {
+        let server = TlsServer::start(&identity);
+        let mut program = trusting(&authority, &server.url());
+        let begun = Instant::now();
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), words);
+        assert_error(&answer, &json!(1), &[&format!("localhost:{}", server.port)]);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(server.requests(), 0);
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_told() {
+    let plain = Server::start(ServerOptions::default());
+    let url = plain.url("/mcp").replace("http://127.0.0.1", "https://localhost");
+    let mut program = Launch::to(&url).arg("--retries=0").start();
+    assert_error(&program.ask(PING), &json!(1), &["TLS"]);
+    assert_eq!(plain.requests().len(), 0);
+
+    // Accepts, and says nothing: the limit of connecting holds for the handshake.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/mcp", silent.local_addr().unwrap().port());
+    let mut program = Launch::to(&url).arg("--connect-timeout=500ms").start();
+    let begun = Instant::now();
+    assert_error(&program.ask(PING), &json!(1), &["TLS handshake timeout"]);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(2), "{took:?}");
+
+    // Accepts, and hangs up.
+    let rude = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/mcp", rude.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in rude.incoming() {
+            drop(stream);
+        }
+    });
+    let mut program = Launch::to(&url).start();
+    assert_error(&program.ask(PING), &json!(1), &[]);
+}
+
+#[test]
+fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
+    let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty.pem");
+    std::fs::write(&empty, "no certificate here\n").unwrap();
+    for (path, words) in
+        [("/nonexistent/ca.pem", "No such file"), (empty.to_str().unwrap(), "holds no certificate")]
+    {
+        for launch in [
+            Launch::to("https://localhost:1/").arg("--ca-bundle").arg(path),
+            Launch::to("https://localhost:1/").env("AWS_CA_BUNDLE", path),
+        ] {
+            let ended = launch.run("");
+            assert_eq!(ended.code, Some(2), "{ended:?}");
+            assert!(
+                ended.log.contains("configuration error") && ended.log.contains(words),
+                "{}",
+                ended.log
+            );
+            assert!(ended.log.contains("CA bundle"), "{}", ended.log);
+        }
+    }
+}
+
+#[test]
+fn https_goes_through_the_proxy_by_connect_with_its_credentials() {
+    let authority = self::authority("f3 CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let (proxy, asked) = connect_proxy(server.port);
+    let launch = |url: &str| {
+        Launch::to(url)
+            .arg("--ca-bundle")
+            .arg(authority.pem.to_str().unwrap())
+            .env("HTTPS_PROXY", &format!("http://user:pass@127.0.0.1:{proxy}"))
+    };
+    let mut program = launch("https://mcp.example/mcp").start();
+    assert!(program.ask(PING)["result"].is_object());
+    let heads = asked.lock().unwrap().clone();
+    assert_eq!(heads.len(), 1);
+    assert!(heads[0].starts_with("CONNECT mcp.example:443 HTTP/1.1\r\n"), "{heads:?}");
+    assert!(
+        heads[0].to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz"),
+        "{heads:?}"
+    );
+    assert!(!heads[0].contains("AWS4-HMAC"), "nothing of ours is in the clear");
+    let ended = program.close();
+    assert!(!ended.log.contains("user:pass"));
+
+    // Never for this machine, nor for what NO_PROXY names.
+    let mut program = launch(&server.url()).start();
+    assert!(program.ask(PING)["result"].is_object());
+    let ended = launch("https://mcp.example/mcp")
+        .env("NO_PROXY", "mcp.example")
+        .arg("--retries=0")
+        .run(&format!("{PING}\n"));
+    assert!(!ended.lines[0].contains("\"result\""), "{:?}", ended.lines);
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+/// Whoever has a dead proxy must not be sent to look at the server.
+#[test]
+fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    // Answers everything but what is asked for.
+    let plain = Server::start(ServerOptions::default());
+    let refused = &[
+        &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
+        "(check HTTPS_PROXY)",
+    ];
+    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
+    let cases: [(&str, String, &[&str]); 7] = [
+        ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
+        (
+            "https_proxy",
+            format!("http://127.0.0.1:{port}"),
+            &["(the proxy): connection refused (check https_proxy)"],
+        ),
+        (
+            "HTTPS_PROXY",
+            "http://no-such-proxy.invalid:3128".to_owned(),
+            &["lookup no-such-proxy.invalid:3128 (the proxy): no such host (check HTTPS_PROXY)"],
+        ),
+        ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), no_tunnel),
+        (
+            "HTTPS_PROXY",
+            format!("socks5://127.0.0.1:{port}"),
+            &["HTTPS_PROXY: socks5 is not supported (name an http:// proxy)"],
+        ),
+        (
+            "HTTPS_PROXY",
+            format!("socks4://127.0.0.1:{port}"),
+            &["HTTPS_PROXY: socks4 is not supported (name an http:// proxy)"],
+        ),
+        (
+            "ALL_PROXY",
+            format!("socks5h://127.0.0.1:{port}"),
+            &["ALL_PROXY: socks5h is not supported (name an http:// proxy)"],
+        ),
+    ];
+    for (variable, proxy, words) in cases {
+        let launch = Launch::to("https://mcp.example/mcp").arg("--retries=0").env(variable, &proxy);
+        let mut program = launch.start();
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), words);
+        assert!(!answer.to_string().contains("is the server running"), "{answer}");
+    }
+    // Where another variable names one that can be used, that is used.
+    let authority = self::authority("f3 both CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let (proxy, asked) = connect_proxy(server.port);
+    let both = |url: &str| {
+        Launch::to(url)
+            .arg("--ca-bundle")
+            .arg(authority.pem.to_str().unwrap())
+            .env("all_proxy", "socks5://127.0.0.1:1")
+            .env("https_proxy", &format!("http://user:pa%20ss@127.0.0.1:{proxy}"))
+            .env("no_proxy", "other.example, spared.example")
+    };
+    assert!(both("https://mcp.example/mcp").start().ask(PING)["result"].is_object());
+    let heads = asked.lock().unwrap().clone();
+    assert!(heads[0].contains("Basic dXNlcjpwYSBzcw=="), "{heads:?}");
+    for spared in ["https://other.example/mcp", "https://spared.example/mcp"] {
+        let answer = both(spared).arg("--retries=0").start().ask(PING);
+        assert!(!answer.to_string().contains("proxy 127"), "{answer}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+
+    // Whom it is not for, it does not hinder.
+    let mut program =
+        Launch::to(&plain.url("/mcp")).env("ALL_PROXY", "socks5://127.0.0.1:1").start();
+    assert!(program.ask(PING)["result"].is_object());
+}
+
+#[test]
+fn no_redirect_is_followed() {
+    let target = Server::start(ServerOptions::default());
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    for code in [301, 302, 303, 307, 308] {
+        let location = target.url("/mcp");
+        server.reply_next(
+            "ping",
+            Reply::Status {
+                code,
+                headers: vec![("Location".into(), location.clone())],
+                body: vec![],
+            },
+        );
+        let answer = program.ask(PING);
+        assert_error(&answer, &json!(1), &["redirect", &location, "--target-url"]);
+    }
+    assert_eq!(target.requests().len(), 0);
+    assert_all_verified(&server.requests());
+}
+
+/// E7, a client that never reads stderr.
+#[test]
+fn a_full_stderr_stops_nothing() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--no-sse")
+        .arg("--log-level=debug")
+        .without_reading_stderr()
+        .start();
+    let long = "x".repeat(4000);
+    for id in 0..60 {
+        // The method is part of the line in the log.
+        let answer = program.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{long}"}}"#));
+        assert_eq!(answer["id"], id);
+    }
+    let ended = program.close();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+}
+
+/// G7: no other process of the same user may read its memory, and it leaves no core dump.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_not_for_others() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.ask(PING);
+    server.wait_for(PATIENCE, |requests| requests.len() == 1);
+    let environ = format!("/proc/{}/environ", program.pid());
+    let metadata = std::fs::metadata(&environ).unwrap();
+    // What is not dumpable belongs to root in /proc, whoever runs it.
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
+}

@@ -1,0 +1,2 @@
+pub(crate) mod oracle;
+pub(crate) mod vectors;

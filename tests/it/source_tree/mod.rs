@@ -1,0 +1,2 @@
+pub(crate) mod dependencies;
+pub(crate) mod rooms;

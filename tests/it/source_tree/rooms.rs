@@ -1,0 +1,160 @@
+//! What docs/architecture.md promises of the source tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// More rooms (files and folders directly in `src`, besides `main.rs`) cannot be kept in one's head.
+const MAX_ROOMS: usize = 25;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Source files by their module path (`http::wire::tcp`), without tests and comments. A face stands under its room's name.
+struct Tree {
+    texts: BTreeMap<String, String>,
+    faces: BTreeSet<String>,
+}
+
+impl Tree {
+    fn read() -> Tree {
+        let mut tree = Tree { texts: BTreeMap::new(), faces: BTreeSet::new() };
+        tree.read_folder(&root().join("src"), "");
+        tree
+    }
+
+    fn read_folder(&mut self, folder: &Path, prefix: &str) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                self.read_folder(&path, &format!("{prefix}{name}::"));
+            } else if name == "mod" {
+                let room = prefix.trim_end_matches("::").to_owned();
+                self.faces.insert(room.clone());
+                self.texts.insert(room, code(&path));
+            } else if name != "lib" {
+                self.texts.insert(format!("{prefix}{name}"), code(&path));
+            }
+        }
+    }
+
+    /// The files that `text` names by absolute paths; items that a face re-exports count as their own file.
+    fn uses(&self, text: &str) -> BTreeSet<String> {
+        paths(text).iter().filter_map(|path| self.file_of(path)).collect()
+    }
+
+    fn file_of(&self, path: &str) -> Option<String> {
+        let parts: Vec<&str> = path.split("::").collect();
+        let file = (1..=parts.len()).rev().map(|n| parts[..n].join("::"));
+        let file = file.into_iter().find(|file| self.texts.contains_key(file))?;
+        let item = path.strip_prefix(&file)?.trim_start_matches("::").split("::").next()?;
+        if !self.faces.contains(&file) || item.is_empty() {
+            return Some(file);
+        }
+        let face = &self.texts[&file];
+        let exported = face.split("pub use ").chain(face.split("pub(crate) use ")).skip(1);
+        for statement in exported.filter_map(|rest| rest.split(';').next()) {
+            let (from, items) = statement.rsplit_once("::").unwrap_or((statement, ""));
+            let (from, items) = statement.split_once("::{").unwrap_or((from, items));
+            let is_it = |name: &str| name.trim().trim_end_matches('}') == item || name == "*";
+            if items.split(',').any(is_it) {
+                let from = from.trim_start_matches("crate::");
+                return self.file_of(&format!("{file}::{from}")).or_else(|| self.file_of(from));
+            }
+        }
+        Some(file)
+    }
+}
+
+/// A file's text without its tests and comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// All paths behind `crate::`, those in braces one by one.
+fn paths(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for rest in text.split("crate::").chain(text.split("sigv4_proxy::")).skip(1) {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let path: String = rest.chars().take_while(|c| is_part(*c)).collect();
+        match rest[path.len()..].strip_prefix('{') {
+            Some(group) if path.ends_with("::") || path.is_empty() => {
+                let group = group.split('}').next().unwrap();
+                let names =
+                    group.split([',', '{']).map(|name| name.split(" as ").next().unwrap().trim());
+                found
+                    .extend(names.map(|name| format!("{path}{}", name.trim_start_matches("self"))));
+            }
+            _ => found.push(path),
+        }
+    }
+    found.iter().map(|path| path.trim_end_matches(':').to_owned()).collect()
+}
+
+fn room_of(file: &str) -> &str {
+    file.split("::").next().unwrap()
+}
+
+/// The rooms in the order of docs/architecture.md: each may use those before it.
+fn rooms_in_order() -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let table =
+        page.split("<!-- rooms -->").nth(1).unwrap().split("<!-- /rooms -->").next().unwrap();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    rows.map(|room| room.trim_end_matches(".rs").trim_end_matches('/').to_owned()).collect()
+}
+
+#[test]
+fn every_room_is_on_the_page_and_uses_only_those_before_it() {
+    let (tree, order) = (Tree::read(), rooms_in_order());
+    let rooms: BTreeSet<&str> = tree.texts.keys().map(|file| room_of(file)).collect();
+    assert_eq!(
+        rooms,
+        order.iter().map(String::as_str).collect(),
+        "the rooms of docs/architecture.md"
+    );
+    assert!(rooms.len() - 1 <= MAX_ROOMS, "{} rooms", rooms.len() - 1);
+    let place = |room: &str| order.iter().position(|known| known == room).unwrap();
+    for (file, text) in &tree.texts {
+        for used in tree.uses(text) {
+            let (from, to) = (room_of(file), room_of(&used));
+            assert!(
+                from == to || place(to) < place(from),
+                "{file} uses {used}, which stands above it"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_one_room_names_ureq_and_rustls() {
+    for (file, text) in Tree::read().texts {
+        let names = text.contains("ureq::") || text.contains("rustls::");
+        assert!(room_of(&file) == "http" || !names, "{file} names them");
+    }
+}
+
+/// All Rust text below a folder.
+fn sources(folder: &Path) -> String {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let text = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    };
+    paths.map(text).collect()
+}
+
+#[test]
+fn every_test_vector_file_is_read() {
+    let tests: String =
+        ["tests/it", "tests/support"].iter().map(|folder| sources(&root().join(folder))).collect();
+    for entry in fs::read_dir(root().join("test-vectors/signing")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(tests.contains(&name), "{name} is not read by any test");
+    }
+}

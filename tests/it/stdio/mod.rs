@@ -1,0 +1,3 @@
+pub(crate) mod limits;
+pub(crate) mod logs;
+pub(crate) mod relaying;

@@ -1,0 +1,225 @@
+//! Servers that speak only HTTP+SSE, the transport of 2024-11-05 (H24-1 to H24-4, H25-17).
+
+use crate::harness::messages::{assert_all_verified, assert_error, call, labels, text_of};
+use crate::harness::program::{Launch, PATIENCE, Program};
+use crate::support::{Mode, Recorded, Reply, Server, ServerOptions};
+use serde_json::json;
+use std::time::Duration;
+
+fn old_server() -> Server {
+    Server::start(ServerOptions {
+        mode: Mode::HttpSse,
+        get_stream: true,
+        ..ServerOptions::default()
+    })
+}
+
+fn started(server: &Server) -> Program {
+    let mut program = Launch::to(&server.url("/sse")).start();
+    program.shake_hands();
+    program
+}
+
+#[test]
+fn a_whole_session() {
+    let server = old_server();
+    let mut program = started(&server);
+    for id in 1..=20 {
+        program.write(&call(&id.to_string(), "add", &json!({"a": id, "b": 100})));
+    }
+    let mut ids: Vec<u64> = (1..=20)
+        .map(|_| {
+            let answer = program.read();
+            let id = answer["id"].as_u64().unwrap();
+            assert_eq!(text_of(&answer), (id + 100).to_string());
+            id
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=20).collect::<Vec<_>>());
+    // H24-2: what the server sends unasked comes on the same stream.
+    server.push(r#"{"jsonrpc":"2.0","id":"s","method":"ping"}"#);
+    assert_eq!(program.read()["method"], "ping");
+    program.write(r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
+    let requests =
+        server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "response"));
+    assert_all_verified(&requests);
+
+    // The refused POST, the one stream, then everything to the URL that the stream named, without headers of later
+    // revisions.
+    let gets: Vec<&Recorded> = requests.iter().filter(|r| r.label() == "GET").collect();
+    assert_eq!(gets.len(), 1);
+    assert_eq!(labels(&requests)[..3], ["initialize", "initialize", "notifications/initialized"]);
+    for request in requests.iter().filter(|r| r.label() != "GET").skip(1) {
+        assert_eq!(request.request.target, "/messages?sessionId=7");
+        assert_eq!(request.header("mcp-session-id"), None);
+        assert_eq!(request.header("mcp-protocol-version"), None);
+    }
+    let ended = program.close();
+    assert_eq!((ended.code, ended.lines.len()), (Some(0), 0));
+    assert!(ended.took < Duration::from_secs(1), "{:?}", ended.took);
+}
+
+#[test]
+fn an_endpoint_of_another_origin_is_not_followed() {
+    let other = Server::start(ServerOptions::default());
+    for endpoint in
+        [other.url("/messages"), "//127.0.0.1:1/messages".into(), "https://evil.example/m".into()]
+    {
+        let server = old_server();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        server.reply_next(
+            "GET",
+            Reply::Raw(format!("{head}event: endpoint\ndata: {endpoint}\n\n").into_bytes()),
+        );
+        let mut program = Launch::to(&server.url("/sse")).start();
+        let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+        assert_error(&answer, &json!(1), &["endpoint event is not followed"]);
+    }
+    assert_eq!(other.requests().len(), 0);
+}
+
+#[test]
+fn the_first_refusal_is_told_when_there_is_no_such_stream() {
+    let server = Server::start(ServerOptions::default());
+    let refusal = Reply::Status { code: 404, headers: vec![], body: "no such thing".into() };
+    let stream = |body: &str| {
+        Reply::Raw(
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{body}")
+                .into_bytes(),
+        )
+    };
+    for get in [
+        Reply::Status { code: 405, headers: vec![], body: vec![] },
+        Reply::Status { code: 200, headers: vec![], body: "<html>".into() },
+        stream(""),
+        stream("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"),
+    ] {
+        server.reply_next("initialize", refusal.clone());
+        server.reply_next("GET", get);
+        let mut program = Launch::to(&server.url("/mcp")).start();
+        let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+        assert_error(&answer, &json!(1), &["404", "no such thing"]);
+    }
+    // A server that answers in JSON-RPC speaks the newer transport: it is not asked.
+    let gets = server.requests().iter().filter(|r| r.label() == "GET").count();
+    let body =
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported version"}}"#;
+    server.reply_next("initialize", crate::harness::messages::json_reply(400, body));
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+    assert_eq!(answer["error"]["code"], -32022);
+    assert_eq!(server.requests().iter().filter(|r| r.label() == "GET").count(), gets);
+}
+
+#[test]
+fn the_end_of_the_stream_answers_what_is_open() {
+    let server = old_server();
+    let mut program = started(&server);
+    program.write(&call("1", "slow", &json!({"ms": 5000})));
+    server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "tools/call"));
+    server.drop_connections();
+    let answer = program.read();
+    assert_error(&answer, &json!(1), &[]);
+    let answer = program.ask(&call("2", "add", &json!({})));
+    assert_error(&answer, &json!(2), &["restart"]);
+    // A new initialize begins again.
+    program.shake_hands();
+    let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+}
+
+#[test]
+fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
+    let server = old_server();
+    let mut program = started(&server);
+    // 202, and no answer ever.
+    server.reply_next("tools/call", Reply::Status { code: 202, headers: vec![], body: vec![] });
+    program.write(&call("1", "add", &json!({})));
+    server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "tools/call"));
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    let told =
+        |requests: &[Recorded]| requests.iter().any(|r| r.label() == "notifications/cancelled");
+    assert!(told(&server.wait_for(PATIENCE, told)));
+    server.push(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    program.silent_for(Duration::from_millis(200));
+    assert_eq!(program.close().code, Some(0));
+}
+
+#[test]
+fn initialize_is_answered_in_time_wherever_the_server_stops() {
+    let stream = |more: &str, beats: usize| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        let beat = (Duration::from_millis(50), b": beat\n\n".to_vec());
+        let first = (Duration::ZERO, format!("{head}{more}").into_bytes());
+        Reply::RawPieces(std::iter::once(first).chain(std::iter::repeat_n(beat, beats)).collect())
+    };
+    let endpoint = "event: endpoint\ndata: /messages\n\n";
+    let accepted = Reply::Status { code: 202, headers: vec![], body: vec![] };
+    let cases: [(&str, Reply, Option<Reply>); 6] = [
+        ("GET is not answered", Reply::Hang, None),
+        ("no endpoint, silent", stream("", 0), None),
+        ("no endpoint, comments", stream("", 100), None),
+        ("POST is not answered", stream(endpoint, 100), Some(Reply::Hang)),
+        ("no answer, comments", stream(endpoint, 100), Some(accepted.clone())),
+        ("no answer, proper stream", Reply::Proper, Some(accepted)),
+    ];
+    let check = |what: &str, get: Reply, post: Option<Reply>| {
+        let server = old_server();
+        server.reply_next("GET", get);
+        server.reply_next("initialize", Reply::Proper);
+        if let Some(post) = post {
+            server.reply_next("initialize", post);
+        }
+        let mut program = Launch::to(&server.url("/sse")).arg("--timeout=500ms").start();
+        let begun = std::time::Instant::now();
+        let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+        assert!(answer["error"].is_object(), "{what}: {answer}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{what}: {:?}", begun.elapsed());
+        // The next one succeeds, and its stream outlives the limit.
+        server.forget_script();
+        program.shake_hands();
+        std::thread::park_timeout(Duration::from_millis(550));
+        let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&sum), "2", "{what}");
+        assert_eq!(program.close().code, Some(0), "{what}");
+    };
+    std::thread::scope(|scope| {
+        for (what, get, post) in cases {
+            scope.spawn(move || check(what, get, post));
+        }
+    });
+}
+
+#[test]
+fn a_failed_initialize_leaves_the_session_as_it_was_and_a_new_one_ends_it() {
+    let server = old_server();
+    let mut program = started(&server);
+    let open = || {
+        let gets = server.requests().into_iter().filter(|r| r.label() == "GET");
+        gets.filter(|get| server.is_open(get.connection)).count()
+    };
+    let stream =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: endpoint\ndata: /m\n\n";
+    let pieces = [(Duration::ZERO, stream), (PATIENCE, "")];
+    let pieces = pieces.map(|(wait, text)| (wait, text.as_bytes().to_vec()));
+    server.reply_next("GET", Reply::RawPieces(pieces.to_vec()));
+    server.reply_next("initialize", Reply::Proper);
+    server.reply_next(
+        "initialize",
+        Reply::Status { code: 400, headers: vec![], body: "not again".into() },
+    );
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+    assert_error(&answer, &json!(1), &["not again"]);
+    let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    program.shake_hands();
+    let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    let begun = std::time::Instant::now();
+    while open() > 1 {
+        assert!(begun.elapsed() < PATIENCE, "{} streams", open());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}

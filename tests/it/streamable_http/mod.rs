@@ -1,0 +1,4 @@
+pub(crate) mod http_sse;
+pub(crate) mod retries;
+pub(crate) mod sessions;
+pub(crate) mod streams;

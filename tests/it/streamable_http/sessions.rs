@@ -1,0 +1,279 @@
+//! Sessions before 2026-07-28: one that died is begun anew and nobody notices (H25-12 to H25-16, LC4).
+
+use crate::harness::messages::{
+    assert_all_verified, assert_error, call, json_reply, labels, stream_reply, text_of,
+};
+use crate::harness::program::{KEY_ID, Launch, PATIENCE, Program, SECRET};
+use crate::support::{Recorded, Reply, Server, ServerOptions, Verdict};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn with_sessions() -> (Server, Program) {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    // The handshake is over when something after it has been answered.
+    program.ask(r#"{"jsonrpc":"2.0","id":"over","method":"ping"}"#);
+    (server, program)
+}
+
+fn session_of(request: &Recorded) -> Option<&str> {
+    request.header("mcp-session-id")
+}
+
+#[test]
+fn a_dead_session_is_begun_anew_and_the_call_sent_again() {
+    let (server, mut program) = with_sessions();
+    server.end_sessions();
+    let sum = program.ask(&call("3", "add", &json!({"a": 2, "b": 40})));
+    assert_eq!((text_of(&sum), &sum["id"]), ("42", &json!(3)));
+    program.silent_for(Duration::from_millis(100));
+
+    let requests = server.requests();
+    assert_eq!(
+        labels(&requests[3..]),
+        ["tools/call", "initialize", "notifications/initialized", "tools/call"]
+    );
+    let (dead, again) = (&requests[3], &requests[6]);
+    assert_eq!(session_of(dead), Some("session-1"));
+    assert_eq!(session_of(again), Some("session-2"));
+    assert_eq!(dead.request.body, again.request.body);
+    let initialize = &requests[4];
+    assert_eq!((session_of(initialize), initialize.header("mcp-protocol-version")), (None, None));
+    // JR3: an id of its own, and everything else as the client once sent it.
+    let (first, second) = (requests[0].json(), initialize.json());
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(first["params"], second["params"]);
+    assert_all_verified(&requests);
+
+    // H25-15: what is ended is the new one.
+    assert_eq!(program.close().code, Some(0));
+    let requests = server.requests();
+    let last = requests.last().unwrap();
+    assert_eq!((last.label(), session_of(last)), ("DELETE".into(), Some("session-2")));
+}
+
+#[test]
+fn ten_calls_on_a_dead_session_begin_one_new_one() {
+    let (server, mut program) = with_sessions();
+    server.end_sessions();
+    for id in 10..20 {
+        program.write(&call(&id.to_string(), "add", &json!({"a": id, "b": 0})));
+    }
+    let mut answered = BTreeSet::new();
+    for _ in 10..20 {
+        let answer = program.read();
+        assert_eq!(text_of(&answer), answer["id"].to_string());
+        assert!(answered.insert(answer["id"].as_u64().unwrap()));
+    }
+    program.silent_for(Duration::from_millis(100));
+    assert_eq!(answered, (10..20).collect());
+    let requests = server.requests();
+    let count = |label: &str| labels(&requests).iter().filter(|l| *l == label).count();
+    assert_eq!((count("initialize"), count("notifications/initialized")), (2, 2));
+    assert!(count("tools/call") <= 20);
+    // Nothing but the handshake goes out between the two messages of the handshake.
+    let begun = requests.iter().rposition(|r| r.label() == "notifications/initialized").unwrap();
+    for (at, request) in requests.iter().enumerate() {
+        if session_of(request) == Some("session-2") {
+            assert!(at >= begun, "{} overtook the handshake", request.label());
+        }
+    }
+}
+
+#[test]
+fn other_ways_to_say_that_a_session_is_dead() {
+    let error = |code: i64, text: &str| {
+        json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": text}}).to_string()
+    };
+    let lost = "SessionId was not found or has expired";
+    for reply in [
+        json_reply(200, &error(-30001, lost)),
+        json_reply(404, &error(-30001, lost)),
+        stream_reply(&format!("data: {}\n\n", error(-30001, lost))),
+        json_reply(400, &error(-32000, "Bad Request: No valid session ID provided")),
+        json_reply(400, &error(-32000, "Bad Request: Server not initialized")),
+        Reply::Status { code: 404, headers: vec![], body: "Session not found".into() },
+        Reply::Status { code: 404, headers: vec![], body: vec![] },
+    ] {
+        let (server, mut program) = with_sessions();
+        server.reply_next("tools/call", reply.clone());
+        let sum = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&sum), "2", "{reply:?}");
+        program.silent_for(Duration::from_millis(30));
+        assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "initialize").count(), 2);
+    }
+}
+
+#[test]
+fn a_session_that_dies_twice_is_an_error() {
+    let (server, mut program) = with_sessions();
+    let gone =
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
+    for _ in 0..2 {
+        server.reply_next("tools/call", json_reply(404, gone));
+    }
+    let answer = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(3), &json!(-32001)));
+    assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 2);
+    // And the next call finds the session that was begun.
+    let sum = program.ask(&call("4", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+}
+
+#[test]
+fn a_session_that_cannot_be_begun_anew_is_one_error_for_each_call() {
+    let (server, mut program) = with_sessions();
+    server.end_sessions();
+    server.reply_next("initialize", Reply::aws_error(403, "AccessDeniedException", "no more"));
+    server.reply_next("initialize", Reply::aws_error(403, "AccessDeniedException", "no more"));
+    let answer = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_error(&answer, &json!(3), &["a new one could not be begun", "no more"]);
+    let answer = program.ask(&call("4", "add", &json!({"a": 1, "b": 1})));
+    assert_error(&answer, &json!(4), &["a new one could not be begun"]);
+    // The server has recovered.
+    let sum = program.ask(&call("5", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+}
+
+#[test]
+fn what_is_no_dead_session() {
+    let (server, mut program) = with_sessions();
+    let unknown =
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
+    let wrong =
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"argument session is wrong"}}"#;
+    for (reply, code) in [(json_reply(404, unknown), -32601), (json_reply(400, wrong), -32602)] {
+        server.reply_next("tools/call", reply);
+        let answer = program.ask(&call("1", "add", &json!({})));
+        assert_eq!(answer["error"]["code"], code);
+    }
+    server
+        .reply_next("tools/call", Reply::aws_error(403, "AccessDeniedException", "session policy"));
+    assert_error(&program.ask(&call("1", "add", &json!({}))), &json!(1), &["session policy"]);
+    // The error replies had no session id; the one that is known stays.
+    let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    let requests = server.requests();
+    assert_eq!(labels(&requests).iter().filter(|l| *l == "initialize").count(), 1);
+    assert!(requests[3..].iter().all(|r| session_of(r) == Some("session-1")));
+}
+
+#[test]
+fn without_a_session_id_a_404_is_a_404() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    server.reply_next("tools/call", Reply::Status { code: 404, headers: vec![], body: vec![] });
+    assert_error(&program.ask(&call("1", "add", &json!({}))), &json!(1), &["404"]);
+    assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "initialize").count(), 1);
+}
+
+#[test]
+fn a_notification_renews_a_dead_session_too() {
+    let (server, mut program) = with_sessions();
+    server.end_sessions();
+    program.write(r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
+    let requests = server.wait_for(PATIENCE, |requests| requests.len() == 7);
+    assert_eq!(
+        labels(&requests[3..]),
+        [
+            "notifications/roots/list_changed",
+            "initialize",
+            "notifications/initialized",
+            "notifications/roots/list_changed"
+        ]
+    );
+    assert_eq!(session_of(&requests[6]), Some("session-2"));
+    program.silent_for(Duration::from_millis(50));
+}
+
+#[test]
+fn the_get_stream_is_that_of_the_new_session() {
+    let server = Server::start(ServerOptions {
+        sessions: true,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();
+    server.wait_for(PATIENCE, |requests| gets(requests) == 1);
+    server.end_sessions();
+    let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(text_of(&sum), "2");
+    let requests = server.wait_for(PATIENCE, |requests| gets(requests) == 2);
+    let get = requests.iter().rfind(|r| r.label() == "GET").unwrap();
+    assert_eq!((session_of(get), get.header("last-event-id")), (Some("session-2"), None));
+    assert_eq!(get.verdict, Verdict::Verified);
+    // The old one is closed.
+    let old = requests.iter().find(|r| r.label() == "GET").unwrap().connection;
+    let begun = std::time::Instant::now();
+    while server.is_open(old) {
+        assert!(begun.elapsed() < PATIENCE, "the old stream stays open");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    assert_eq!(program.read()["method"], "notifications/tools/list_changed");
+}
+
+#[test]
+fn a_ping_inside_the_stream_of_initialize_is_answered_before_it_ends() {
+    let server = Server::start(ServerOptions::default());
+    let result = json!({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}});
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nMcp-Session-Id: s-1\r\nConnection: close\r\n\r\n";
+    let ping = "data: {\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n\n";
+    server.reply_next(
+        "initialize",
+        Reply::RawPieces(vec![
+            (Duration::ZERO, [head, ping].concat().into_bytes()),
+            (Duration::from_millis(400), format!("data: {result}\n\n").into_bytes()),
+        ]),
+    );
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.write(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#);
+    assert_eq!(program.read()["method"], "ping");
+    program.write(r#"{"jsonrpc":"2.0","id":"p","result":{}}"#);
+    let requests = server.wait_for(Duration::from_millis(300), |requests| requests.len() == 2);
+    assert_eq!((requests.len(), session_of(&requests[1])), (2, Some("s-1")));
+    assert_eq!(program.read(), result);
+}
+
+#[test]
+fn another_account_begins_a_session_of_its_own() {
+    let home = crate::credentials::chain::Home::new("t1g");
+    let write = |account: &str, id: &str| {
+        home.write(
+            ".aws/credentials",
+            format!(
+                "[default]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET}\naws_account_id = {account}\n"
+            ),
+        );
+    };
+    write("111122223333", KEY_ID);
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let other = "AKIAI44QH8DHBEXAMPLE";
+    server.set_keys(vec![
+        crate::support::Key::new(KEY_ID, SECRET),
+        crate::support::Key::new(other, SECRET),
+    ]);
+    let url = server.url("/mcp");
+    let mut program =
+        Launch::bare(&[&url, "--region=us-east-1", "--service=execute-api", "--no-sse"])
+            .env("HOME", home.0.to_str().unwrap())
+            .start();
+    program.shake_hands();
+    assert_eq!(text_of(&program.ask(&call("1", "add", &json!({"a": 1, "b": 1})))), "2");
+    // Another length, too: the files of these tests all have one time.
+    write("444455556666\n", other);
+    assert_eq!(text_of(&program.ask(&call("2", "add", &json!({"a": 1, "b": 2})))), "3");
+    let requests = server.requests();
+    assert_eq!(
+        labels(&requests[2..]),
+        ["tools/call", "initialize", "notifications/initialized", "tools/call"]
+    );
+    let last = requests.last().unwrap();
+    assert_eq!(session_of(last), Some("session-2"));
+    assert!(last.header("authorization").unwrap().contains(other));
+}

@@ -1,0 +1,2 @@
+pub(crate) mod clock_skew;
+pub(crate) mod error_responses;
