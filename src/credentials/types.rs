@@ -141,12 +141,6 @@ pub(crate) fn shell_word(text: &str) -> String {
     }
 }
 
-/// What an answer of STS holds; for fuzzing.
-#[cfg(fuzzing)]
-pub fn read_sts(xml: &[u8]) -> Result<Credentials, crate::error::Error> {
-    sts::credentials(xml, Source::Environment)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -239,6 +239,12 @@ fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
     Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
 }
 
+/// Credentials in a response of STS; for fuzzing.
+#[cfg(fuzzing)]
+pub fn read(xml: &[u8]) -> Result<Credentials, Error> {
+    credentials(xml, Source::Environment)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

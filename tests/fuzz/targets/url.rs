@@ -11,7 +11,7 @@ fuzz_target!(|input: (&str, &str)| {
     let wire = endpoint.to_string();
     assert!(wire.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{wire:?}");
     assert_eq!(Endpoint::parse(&wire).expect("its own form").to_string(), wire);
-    let _ = inference::of_host(endpoint.host());
+    let _ = hostname::of_host(endpoint.host());
     if let Ok(joined) = endpoint.join(reference) {
         assert_eq!(joined.authority(), endpoint.authority());
         assert_eq!(joined.is_https(), endpoint.is_https());
