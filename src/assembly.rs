@@ -2,7 +2,7 @@
 
 use crate::cli::{Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
-use crate::credentials::config::profile::Role;
+use crate::credentials::Role;
 use crate::credentials::{self, CredentialCache, Settings};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
@@ -97,12 +97,10 @@ pub fn profile_settings(
     environment: &Environment,
     profile: Option<&str>,
 ) -> Result<ProfileSettings, Error> {
-    let setting = |name| credentials::profile_setting(environment, profile, name);
-    Ok(ProfileSettings {
-        region: setting("region")?,
-        ca_bundle: setting("ca_bundle")?,
-        region_set: setting("sigv4a_signing_region_set")?,
-    })
+    let names = ["region", "ca_bundle", "sigv4a_signing_region_set"];
+    let [region, ca_bundle, region_set] =
+        credentials::profile_settings(environment, profile, names)?;
+    Ok(ProfileSettings { region, ca_bundle, region_set })
 }
 
 /// Reads the certificates that the options add.

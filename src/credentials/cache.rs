@@ -1,6 +1,5 @@
 //! `CredentialCache`: the current credentials, when to ask for newer ones, and one asking for all callers.
 
-use crate::credentials::sources::sts::CallerIdentity;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,10 +8,15 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use crate::aws::clock_skew::ClockSkew;
-use crate::credentials::chain::{Chain, Diagnostics, Progress};
+use crate::credentials::chain::Chain;
+use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
+use crate::credentials::progress::Progress;
+use crate::credentials::settings::Settings;
+use crate::credentials::source::Source;
 use crate::credentials::sources::request::Network;
-use crate::credentials::types::{Credentials, Settings, Source};
+use crate::credentials::sources::sts::CallerIdentity;
+use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -201,8 +205,8 @@ impl CredentialCache {
     }
 
     /// The region of the EC2 instance we are on, for programs that find none elsewhere.
-    pub fn region_of_instance(&self, now: OffsetDateTime) -> Option<String> {
-        self.shared.lease().ok()?.chain().region_of_instance(now)
+    pub fn instance_region(&self, now: OffsetDateTime) -> Option<String> {
+        self.shared.lease().ok()?.chain().instance_region(now)
     }
 
     /// Ends what is being asked, the processes it started too, and asks nothing more. Does not wait.

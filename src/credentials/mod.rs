@@ -1,16 +1,32 @@
-//! AWS credentials: every source the AWS SDKs know, in their order, and `CredentialCache`, which keeps them fresh.
+//! AWS credentials: every source that the AWS SDKs know, in their order, and [`CredentialCache`], which keeps them fresh.
 //!
-//! `config` is pure: the shared files in, a plan out. `chain` carries the plan out; each source has a file in `sources`.
+//! `chain` decides which source is configured and makes a plan (`config` does so for profiles); `executor` carries the
+//! plan out; each source has a file in `sources`; `cache` decides when to do so again.
+//!
+//! * A source that is configured and fails is an error. The next one would sign as another identity.
+//! * Every secret is registered with the redactor before it is sent or can be printed.
+//! * Expiration is judged by AWS's time, which the services' responses reveal; pauses are measured by the local clock.
 
-pub mod cache;
-pub mod chain;
+mod cache;
+mod chain;
 pub mod config;
-pub mod expiry;
-pub mod sources;
-pub mod types;
-pub mod watch;
+mod diagnostics;
+mod executor;
+mod expiry;
+mod header_value;
+mod progress;
+mod settings;
+mod source;
+mod sources;
+mod types;
+mod watch;
 
 pub use cache::CredentialCache;
-pub use chain::{profile_setting, unknown_profiles};
+pub use config::plan::Role;
+pub use config::setting::{profile_settings, unknown_profiles};
+pub use settings::Settings;
+pub use source::Source;
 pub use sources::sts::CallerIdentity;
-pub use types::{Credentials, Settings, Source};
+#[cfg(fuzzing)]
+pub use sources::sts::parse_response as parse_sts_response;
+pub use types::Credentials;

@@ -33,6 +33,18 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
+    pub fn new(
+        access_key_id: &str,
+        secret_access_key: &str,
+        session_token: Option<&str>,
+    ) -> AccessKey {
+        AccessKey {
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: Secret::new(secret_access_key),
+            session_token: session_token.map(Secret::new),
+        }
+    }
+
     /// The key id as it may be shown: `AKIA****MPLE`.
     pub fn masked_id(&self) -> String {
         match (

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sigv4_proxy::clock;
-use sigv4_proxy::credentials::{CredentialCache, Settings, Source, profile_setting};
+use sigv4_proxy::credentials::{CredentialCache, Settings, Source, profile_settings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::Error;
 use sigv4_proxy::http::CaBundle;
@@ -23,14 +23,15 @@ fn resolve(
     profile: Option<String>,
     named_region: Option<String>,
 ) -> Result<Value, Error> {
-    let of_profile = |setting| profile_setting(&environment, profile.as_deref(), setting);
+    let [region_of_profile, bundle_of_profile] =
+        profile_settings(&environment, profile.as_deref(), ["region", "ca_bundle"])?;
     let of_environment = environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
     let region = named_region.clone().or(of_environment.map(|(_, region)| region.to_owned()));
-    let region = region.or(of_profile("region")?);
+    let region = region.or(region_of_profile);
 
     let bundle = environment.first(&["AWS_CA_BUNDLE", "SSL_CERT_FILE"]);
     let bundle = bundle.map(|(variable, path)| (variable, path.to_owned()));
-    let ca_bundle = match bundle.or(of_profile("ca_bundle")?.map(|path| ("ca_bundle", path))) {
+    let ca_bundle = match bundle.or(bundle_of_profile.map(|path| ("ca_bundle", path))) {
         Some((named_by, path)) => CaBundle::read(&environment.path(&path), named_by)?,
         None => CaBundle::default(),
     };
@@ -54,6 +55,6 @@ fn resolve(
             Source::Instance { .. } => "imds",
             Source::Anonymous => "none",
         },
-        "region": region.or_else(|| cache.region_of_instance(clock::now())),
+        "region": region.or_else(|| cache.instance_region(clock::now())),
     }))
 }

@@ -1,4 +1,10 @@
-//! `~/.aws/config` and `~/.aws/credentials`: AWS's dialect of INI, profiles, and the plan that a profile stands for. Pure.
+//! The files `~/.aws/config` and `~/.aws/credentials`: where they are, AWS's dialect of INI, the profiles in them, and the
+//! plan that a profile stands for.
+//!
+//! Only `location` reads files. Everything after it is pure, so a mistake in a file is found before any source is asked.
 
 pub mod ini;
+pub(crate) mod location;
+pub mod plan;
 pub mod profile;
+pub(crate) mod setting;

@@ -6,12 +6,15 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::credentials::expiry;
+use crate::credentials::header_value::is_header_value;
+use crate::credentials::source::Source;
 use crate::credentials::sources::request::{Call, Network, Policy};
-use crate::credentials::types::{Credentials, Source, access_key};
-use crate::credentials::watch as files;
+use crate::credentials::sources::token_file;
+use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
+use crate::signing::AccessKey;
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -55,7 +58,7 @@ pub(crate) fn of_metadata(
         let text = answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or_else(|| wrong(format!("no {name} in the answer")))
     };
-    let key = access_key(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
+    let key = AccessKey::new(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
     let expires = expiry::parse(text("Expiration")?)
         .ok_or_else(|| wrong("the Expiration in the answer is no time".to_owned()))?;
     let account = answer.get("AccountId").and_then(Value::as_str).map(str::to_owned);
@@ -98,7 +101,7 @@ fn token(environment: &Environment) -> Result<Option<String>, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let (variable, token) = match environment.get(TOKEN_FILE) {
         Some(path) => {
-            let token = files::token(Path::new(path))
+            let token = token_file::read(Path::new(path))
                 .map_err(|error| wrong(format!("token file {path}: {error}")))?;
             (TOKEN_FILE, token)
         }
@@ -110,7 +113,7 @@ fn token(environment: &Environment) -> Result<Option<String>, Error> {
     if token.contains(['\r', '\n']) {
         return Err(wrong(format!("{variable} holds a line break")));
     }
-    if !crate::credentials::types::sendable(&token) {
+    if !is_header_value(&token) {
         return Err(wrong(format!("{variable} holds a character that cannot be sent")));
     }
     Ok(Some(token))

@@ -58,7 +58,7 @@ impl Endpoints {
             variable.or_else(|| {
                 let profile = profile?;
                 let url = profile
-                    .of_services(service.id(), "endpoint_url")
+                    .service_setting(service.id(), "endpoint_url")
                     .or_else(|| profile.get("endpoint_url"))?;
                 Some((format!("endpoint_url of profile {:?}", profile.name), url.to_owned()))
             })

@@ -6,9 +6,11 @@ use time::OffsetDateTime;
 
 use crate::credentials::config::profile::Profile;
 use crate::credentials::expiry;
+use crate::credentials::header_value::is_header_value;
+use crate::credentials::source::Source;
 use crate::credentials::sources::container::of_metadata;
 use crate::credentials::sources::request::{Call, Network, Policy, Reply};
-use crate::credentials::types::{Credentials, Source};
+use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
@@ -226,7 +228,7 @@ impl Imds {
         })?;
         let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
         match reply.status {
-            200 if !token.is_empty() && crate::credentials::types::sendable(&token) => {}
+            200 if !token.is_empty() && is_header_value(&token) => {}
             200 => return Err(broken("the token is not usable".to_owned())),
             403 => return Err(broken("token refused (403): IMDS is switched off".to_owned())),
             status @ (404 | 405) => {

@@ -15,20 +15,23 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::expiry;
+use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, Policy};
+use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::sources::token_cache::CachedToken;
-use crate::credentials::types::{Credentials, Source, access_key, shell_word};
+use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::random;
+use crate::signing::AccessKey;
 
 /// Credentials that end sooner are refreshed.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// What a question needs.
-pub(crate) struct SsoProvider<'a> {
+pub(crate) struct LoginProvider<'a> {
     /// `login_session`.
     pub(crate) session: &'a str,
     pub(crate) profile: &'a str,
@@ -41,7 +44,7 @@ pub(crate) struct SsoProvider<'a> {
     pub(crate) now: OffsetDateTime,
 }
 
-impl SsoProvider<'_> {
+impl LoginProvider<'_> {
     pub(crate) fn credentials(
         &self,
         watch: &mut Watch,
@@ -98,8 +101,11 @@ impl SsoProvider<'_> {
         for name in ["refreshToken", "clientId", "dpopKey"] {
             cached.text(name).ok_or_else(|| missing(name))?;
         }
-        let key =
-            access_key(text("accessKeyId")?, text("secretAccessKey")?, Some(text("sessionToken")?));
+        let key = AccessKey::new(
+            text("accessKeyId")?,
+            text("secretAccessKey")?,
+            Some(text("sessionToken")?),
+        );
         let account = Some(text("accountId")?.to_owned());
         let expires =
             expiry::parse(text("expiresAt")?).ok_or_else(|| missing("accessToken.expiresAt"))?;

@@ -1,11 +1,14 @@
-//! The sources of credentials, a file each, and the HTTP requests that they share.
+//! The sources of credentials, a file each, and what they share: HTTP requests, endpoints, files with tokens.
 
-pub mod container;
-pub mod endpoints;
-pub mod imds;
-pub mod login;
-pub mod process;
-pub mod request;
-pub mod sso;
-pub mod sts;
-pub mod token_cache;
+pub(crate) mod container;
+pub(crate) mod endpoints;
+pub(crate) mod environment;
+pub(crate) mod imds;
+pub(crate) mod login;
+pub(crate) mod process;
+pub(crate) mod request;
+mod shell_word;
+pub(crate) mod sso;
+pub(crate) mod sts;
+mod token_cache;
+pub(crate) mod token_file;

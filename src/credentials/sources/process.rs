@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::credentials::expiry;
+use crate::credentials::source::Source;
 use crate::credentials::sources::request::Network;
-use crate::credentials::types::{Credentials, Source, access_key, shell_word};
+use crate::credentials::sources::shell_word::shell_word;
+use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind, io_message, quoted};
 use crate::redact::Redactor;
+use crate::signing::AccessKey;
 use crate::sync::cancel::Cancel;
 
 /// How long the command may take.
@@ -213,7 +216,7 @@ fn understood(output: &[u8], profile: &str) -> Result<Credentials, Error> {
         ),
     };
     Ok(Credentials {
-        key: access_key(
+        key: AccessKey::new(
             required("AccessKeyId")?,
             required("SecretAccessKey")?,
             text("SessionToken"),

@@ -8,16 +8,20 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::credentials::config::profile::Sso;
+use crate::credentials::config::plan::Sso;
 use crate::credentials::expiry;
+use crate::credentials::header_value::is_header_value;
+use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::sources::token_cache::CachedToken;
-use crate::credentials::types::{Credentials, Source, access_key, shell_word};
+use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
 use crate::percent;
+use crate::signing::AccessKey;
 
 /// A token that ends sooner is refreshed.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -189,7 +193,7 @@ impl SsoProvider<'_> {
             .endpoints
             .of(Service::Sso, &self.sso.region, &resource)
             .map_err(|error| error.context(format_args!("profile {:?}", self.sso.profile)))?;
-        if !crate::credentials::types::sendable(token) {
+        if !is_header_value(token) {
             return Err(self.no_login("not usable"));
         }
         let headers = [("x-amz-sso_bearer_token", token)];
@@ -232,7 +236,7 @@ impl SsoProvider<'_> {
             .and_then(|found| expiry::of_unix_millis(found.get("expiration")?))
             .ok_or_else(|| self.fault("SSO: no expiration in the answer".to_owned()))?;
         Ok(Credentials {
-            key: access_key(
+            key: AccessKey::new(
                 text("accessKeyId")?,
                 text("secretAccessKey")?,
                 Some(text("sessionToken")?),

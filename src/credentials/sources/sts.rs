@@ -4,10 +4,11 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::aws::refusal::{ErrorResponse, SignedWith};
-use crate::credentials::config::profile::{Role, WebIdentity};
+use crate::credentials::config::plan::{Role, WebIdentity};
 use crate::credentials::expiry;
+use crate::credentials::source::Source;
 use crate::credentials::sources::request::{Call, Network, Policy, Reply};
-use crate::credentials::types::{Credentials, Source, access_key};
+use crate::credentials::types::Credentials;
 use crate::error::{AwsError, Error, Kind, quoted};
 use crate::http::url::Endpoint;
 use crate::percent;
@@ -190,7 +191,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 }
 
 /// The `Credentials` of an answer, wherever they stand in it.
-pub(crate) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
+fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
     let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
     let document = roxmltree::Document::parse(text)
@@ -202,7 +203,7 @@ pub(crate) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Err
         text.ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
     };
     let token = field("SessionToken")?;
-    let key = access_key(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
+    let key = AccessKey::new(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
     let expires = expiry::parse(&field("Expiration")?)
         .ok_or_else(|| wrong("answer has an Expiration that is no time"))?;
     let account = element(document.root(), "AssumedRoleUser")
@@ -210,6 +211,12 @@ pub(crate) fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Err
         .and_then(|arn| arn.split(':').nth(4).map(str::to_owned))
         .filter(|account| !account.is_empty());
     Ok(Credentials { key, expires: Some(expires), account, source })
+}
+
+/// The credentials in a response of STS.
+#[cfg(fuzzing)]
+pub fn parse_response(xml: &[u8]) -> Result<Credentials, Error> {
+    credentials(xml, Source::Environment)
 }
 
 /// `AccessDenied: User … is not authorized … [request id]`.
@@ -237,12 +244,6 @@ fn element<'a, 'x>(within: roxmltree::Node<'a, 'x>, name: &str) -> Option<roxmlt
 fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
     let texts = element(within, name)?.descendants().filter(roxmltree::Node::is_text);
     Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
-}
-
-/// Credentials in a response of STS; for fuzzing.
-#[cfg(fuzzing)]
-pub fn read(xml: &[u8]) -> Result<Credentials, Error> {
-    credentials(xml, Source::Environment)
 }
 
 #[cfg(test)]

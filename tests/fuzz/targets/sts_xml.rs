@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|xml: &[u8]| {
-    let _ = sigv4_proxy::credentials::sources::sts::read(xml);
+    let _ = sigv4_proxy::credentials::parse_sts_response(xml);
 });

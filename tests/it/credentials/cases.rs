@@ -11,8 +11,8 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use sigv4_proxy::clock;
-use sigv4_proxy::credentials::config::profile::Role;
-use sigv4_proxy::credentials::{CredentialCache, Settings, profile_setting};
+use sigv4_proxy::credentials::Role;
+use sigv4_proxy::credentials::{CredentialCache, Settings, profile_settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -139,7 +139,7 @@ impl<'a> Case<'a> {
             self.compare(&step["expect"], &cache, now);
         }
         if let Some(region) = case["expect"].get("region") {
-            let found = profile_setting(&environment, profile, "region").unwrap();
+            let [found] = profile_settings(&environment, profile, ["region"]).unwrap();
             assert_eq!(found.as_deref(), region.as_str(), "{name}");
         }
         if let Some(aws) = &self.aws {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::prelude::*;
 use serde_json::json;
 use sigv4_proxy::credentials::config::ini::{self, Dialect};
+use sigv4_proxy::credentials::config::plan::Plan;
 use sigv4_proxy::credentials::config::profile::{Files, Selection};
 use sigv4_proxy::credentials::{CredentialCache, Credentials, Settings};
 use sigv4_proxy::environment::Environment;
@@ -210,7 +211,7 @@ fn nothing_prints_a_secret() {
         Files::parse((Path::new("config"), config), (Path::new("credentials"), credentials));
     let files = files.unwrap();
     let profile = files.profile(&selected).unwrap().unwrap();
-    let plan = profile.plan(&mut Vec::new()).unwrap();
+    let plan = Plan::of_profile(&profile, &mut Vec::new()).unwrap();
     let printed = format!("{environment:?}{cache:?}{found:#?}{files:?}{profile:?}{plan:?}");
     assert!(printed.contains("AKIDDEV") && !printed.contains("hush"), "{printed}");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use sigv4_proxy::clock;
-use sigv4_proxy::credentials::config::profile::Role;
+use sigv4_proxy::credentials::Role;
 use sigv4_proxy::credentials::{CredentialCache, Settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};

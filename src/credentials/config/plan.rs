@@ -1,0 +1,515 @@
+//! `Plan`: a profile → the provider and the roles that its credentials come from. Nothing is asked here.
+
+use std::path::PathBuf;
+
+use crate::credentials::config::profile::Profile;
+use crate::credentials::types::Credentials;
+use crate::error::{Error, Kind};
+
+/// How credentials are obtained: the base provides them, then each role is assumed with the credentials before it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub base: BaseProvider,
+    pub roles: Vec<Role>,
+}
+
+/// The provider that a plan begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BaseProvider {
+    /// Keys in the environment or in a profile.
+    Static(Credentials),
+    /// `credential_source`.
+    NamedSource {
+        source: CredentialSource,
+        profile: String,
+    },
+    /// `login_session`, written by `aws login`.
+    Login {
+        session: String,
+        profile: String,
+    },
+    /// `credential_process`.
+    Process {
+        command: String,
+        profile: String,
+    },
+    Sso(Sso),
+    WebIdentity(WebIdentity),
+    /// The credential endpoint of the container.
+    Container,
+    /// EC2 instance metadata.
+    Instance,
+}
+
+/// Values of `credential_source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    Environment,
+    EcsContainer,
+    Ec2InstanceMetadata,
+}
+
+/// A role for `sts:AssumeRole`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    /// The profile whose `role_arn` it is; `None` for `--role-arn`.
+    pub profile: Option<String>,
+    pub external_id: Option<String>,
+    pub session_name: Option<String>,
+    pub duration_seconds: Option<u32>,
+}
+
+/// A role for `sts:AssumeRoleWithWebIdentity`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebIdentity {
+    pub token_file: PathBuf,
+    pub role_arn: String,
+    pub session_name: Option<String>,
+    /// The profile that configures it; `None` for the environment.
+    pub profile: Option<String>,
+}
+
+/// An account and a role of IAM Identity Center.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sso {
+    pub profile: String,
+    /// `sso_session`; `None` in the older form, whose tokens cannot be refreshed.
+    pub session: Option<String>,
+    pub start_url: String,
+    pub region: String,
+    pub account: String,
+    pub role: String,
+}
+
+impl Plan {
+    /// Follows `role_arn` from profile to profile down to a base. `None` if the profile holds settings but no
+    /// credentials.
+    ///
+    /// # Errors
+    /// Settings contradict each other, or profiles lead back to themselves or to nothing.
+    pub fn of_profile(
+        selected: &Profile<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Plan>, Error> {
+        let mut roles = Vec::new();
+        let mut path = vec![selected.name];
+        let mut profile = *selected;
+        let looped = |path: &[&str], next: &str| {
+            let path = path.join(" -> ");
+            selected.error(format_args!("source_profile loop: {path} -> {next}"))
+        };
+        let base = loop {
+            warn_of_likely_mistakes(&profile, warnings);
+            // The keys of a source profile take precedence over its own role; those of the selected profile do not.
+            if path.len() > 1
+                && let Some(keys) = profile.keys()?
+            {
+                break BaseProvider::Static(keys);
+            }
+            // With a token file, `role_arn` is for AssumeRoleWithWebIdentity.
+            let has_token_file = profile.get("web_identity_token_file").is_some();
+            let Some(arn) = profile.get("role_arn").filter(|_| !has_token_file) else {
+                match (BaseProvider::of_profile(&profile)?, path.as_slice()) {
+                    (Some(base), _) => break base,
+                    (None, [.., before, last]) => {
+                        let message = format!(
+                            "profile {last:?} (source_profile of {before:?}) has no credentials"
+                        );
+                        return Err(Error::new(Kind::Credentials, message));
+                    }
+                    (None, _) => return Ok(None),
+                }
+            };
+            roles.push(Role::of_profile(&profile, arn, warnings)?);
+            match (profile.get("source_profile"), profile.get("credential_source")) {
+                (Some(next), None) if next == profile.name => match profile.keys()? {
+                    Some(keys) => break BaseProvider::Static(keys),
+                    None => return Err(looped(&path, next)),
+                },
+                (Some(next), None) if path.contains(&next) => return Err(looped(&path, next)),
+                (Some(next), None) => {
+                    profile = profile.sibling(next).ok_or_else(|| {
+                        profile.error(format_args!("source_profile {next:?} could not be found"))
+                    })?;
+                    path.push(profile.name);
+                }
+                (None, Some(source)) => {
+                    let source = CredentialSource::parse(source, &profile)?;
+                    break BaseProvider::NamedSource { source, profile: profile.name.to_owned() };
+                }
+                _ => {
+                    return Err(profile.error(
+                        "role_arn needs exactly one of source_profile and credential_source",
+                    ));
+                }
+            }
+        };
+        roles.reverse();
+        Ok(Some(Plan { base, roles }))
+    }
+}
+
+/// Warns of settings that look like mistakes and may not be.
+fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
+    let name = profile.name;
+    for setting in ["aws_access_key_id", "aws_secret_access_key", "role_arn", "region"] {
+        if profile.get(setting).is_some_and(|value| value.starts_with(['"', '\''])) {
+            warnings.push(format!(
+                "profile {name:?}: {setting} begins with a quote, which is part of its value"
+            ));
+        }
+    }
+    if profile.get("role_arn").is_none() {
+        for setting in ["source_profile", "credential_source"] {
+            if profile.get(setting).is_some() {
+                warnings
+                    .push(format!("profile {name:?}: {setting} is ignored: there is no role_arn"));
+            }
+        }
+    }
+}
+
+impl BaseProvider {
+    /// The provider that a profile without `role_arn` configures, in the order of the AWS CLI.
+    fn of_profile(profile: &Profile<'_>) -> Result<Option<BaseProvider>, Error> {
+        let name = || profile.name.to_owned();
+        if let Some(token_file) = profile.get("web_identity_token_file") {
+            let role_arn = profile
+                .get("role_arn")
+                .ok_or_else(|| profile.error("web_identity_token_file without role_arn"))?;
+            return Ok(Some(BaseProvider::WebIdentity(WebIdentity {
+                token_file: token_file.into(),
+                role_arn: role_arn.to_owned(),
+                session_name: profile.get("role_session_name").map(str::to_owned),
+                profile: Some(name()),
+            })));
+        }
+        if profile.get("sso_account_id").is_some() || profile.get("sso_role_name").is_some() {
+            return Ok(Some(BaseProvider::Sso(Sso::of_profile(profile)?)));
+        }
+        if let Some(keys) = profile.keys_in_credentials_file()? {
+            return Ok(Some(BaseProvider::Static(keys)));
+        }
+        if let Some(session) = profile.get("login_session") {
+            let session = session.trim().to_owned();
+            return Ok(Some(BaseProvider::Login { session, profile: name() }));
+        }
+        if let Some(command) = profile.get("credential_process") {
+            // The lines of a continued value are one command.
+            let command = command.replace('\n', " ");
+            return Ok(Some(BaseProvider::Process { command, profile: name() }));
+        }
+        Ok(profile.keys_in_config_file()?.map(BaseProvider::Static))
+    }
+}
+
+impl CredentialSource {
+    /// The value as it is written in a profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            CredentialSource::Environment => "Environment",
+            CredentialSource::EcsContainer => "EcsContainer",
+            CredentialSource::Ec2InstanceMetadata => "Ec2InstanceMetadata",
+        }
+    }
+
+    fn parse(text: &str, profile: &Profile<'_>) -> Result<CredentialSource, Error> {
+        use CredentialSource::{Ec2InstanceMetadata, EcsContainer, Environment};
+        let known = [Environment, Ec2InstanceMetadata, EcsContainer];
+        known.into_iter().find(|source| source.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            let names = known.map(CredentialSource::name).join(", ");
+            profile.error(format_args!("unknown credential_source {text:?} ({names})"))
+        })
+    }
+}
+
+impl Role {
+    fn of_profile(
+        profile: &Profile<'_>,
+        arn: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Role, Error> {
+        let name = profile.name;
+        if profile.get("mfa_serial").is_some() {
+            let message = format!(
+                "profile {name:?} needs an MFA code (mfa_serial), which cannot be asked for here"
+            );
+            let hint = "use a credential_process or SSO profile, or export session credentials";
+            return Err(Error::new(Kind::Credentials, message).hint(hint));
+        }
+        let duration = profile.get("duration_seconds");
+        let duration_seconds = duration.and_then(|text| text.parse().ok());
+        if duration.is_some() && duration_seconds.is_none() {
+            warnings
+                .push(format!("profile {name:?}: duration_seconds is ignored: no whole number"));
+        }
+        let owned = |setting| profile.get(setting).map(str::to_owned);
+        Ok(Role {
+            arn: arn.to_owned(),
+            profile: Some(name.to_owned()),
+            external_id: owned("external_id"),
+            session_name: owned("role_session_name"),
+            duration_seconds,
+        })
+    }
+}
+
+impl Sso {
+    fn of_profile(profile: &Profile<'_>) -> Result<Sso, Error> {
+        let required = |setting: &str, companion: &str| {
+            let missing = || profile.error(format_args!("{setting} is missing beside {companion}"));
+            profile.get(setting).map(str::to_owned).ok_or_else(missing)
+        };
+        let account = required("sso_account_id", "sso_role_name")?;
+        let role = required("sso_role_name", "sso_account_id")?;
+        let profile_name = profile.name.to_owned();
+        let Some(name) = profile.get("sso_session") else {
+            return Ok(Sso {
+                profile: profile_name,
+                session: None,
+                start_url: required("sso_start_url", "sso_account_id")?,
+                region: required("sso_region", "sso_account_id")?,
+                account,
+                role,
+            });
+        };
+        let session = profile.sso_session(name).ok_or_else(|| {
+            profile.error(format_args!("sso_session {name:?} could not be found"))
+        })?;
+        let of_session = |setting: &str| {
+            let value = session.get(setting).ok_or_else(|| {
+                let message = format!("sso-session {name:?}: {setting} is missing");
+                Error::new(Kind::Credentials, message)
+            })?;
+            if profile.get(setting).is_some_and(|own| own != value) {
+                return Err(
+                    profile.error(format_args!("{setting} differs from sso-session {name:?}"))
+                );
+            }
+            Ok(value.to_owned())
+        };
+        Ok(Sso {
+            profile: profile_name,
+            session: Some(name.to_owned()),
+            region: of_session("sso_region")?,
+            start_url: of_session("sso_start_url")?,
+            account,
+            role,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::config::profile::{Files, Selection};
+    use crate::credentials::source::Source;
+    use crate::signing::Secret;
+    use std::path::Path;
+
+    fn files(config: &str, credentials: &str) -> Files {
+        let (config, credentials) = (config.as_bytes(), credentials.as_bytes());
+        Files::parse((Path::new("config"), config), (Path::new("credentials"), credentials))
+            .unwrap()
+    }
+
+    fn named(name: &str) -> Selection {
+        Selection { name: name.into(), named_by: Some("--profile") }
+    }
+
+    /// The plan of a profile in a few words: the base, then the roles.
+    fn plan_of(name: &str, config: &str, credentials: &str) -> String {
+        let files = files(config, credentials);
+        let selection = named(name);
+        let profile = files.profile(&selection).unwrap().unwrap();
+        let plan = match Plan::of_profile(&profile, &mut Vec::new()) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return "none".into(),
+            Err(error) => return error.to_string(),
+        };
+        let base = match plan.base {
+            BaseProvider::Static(Credentials { key, source, .. }) => {
+                let Source::Profile { file, .. } = source else { unreachable!() };
+                let token = key.session_token.as_ref().map_or("", Secret::expose);
+                format!(
+                    "{} {} {token}@{}",
+                    key.access_key_id,
+                    key.secret_access_key.expose(),
+                    file.display()
+                )
+            }
+            BaseProvider::NamedSource { source, .. } => source.name().into(),
+            BaseProvider::Login { session, .. } => format!("login {session}"),
+            BaseProvider::Process { command, .. } => format!("process {command}"),
+            BaseProvider::Sso(sso) => {
+                format!("sso {:?} {} {}", sso.session, sso.region, sso.start_url)
+            }
+            BaseProvider::WebIdentity(identity) => format!("web {}", identity.role_arn),
+            BaseProvider::Container | BaseProvider::Instance => unreachable!(),
+        };
+        let roles = plan.roles.into_iter().map(|role| role.arn);
+        [base].into_iter().chain(roles).collect::<Vec<_>>().join(" > ")
+    }
+
+    /// That of `default`, which is in both files.
+    fn plan(config: &str, credentials: &str) -> String {
+        plan_of("default", &format!("[default]\n{config}"), &format!("[default]\n{credentials}"))
+    }
+
+    #[test]
+    fn sources_in_order() {
+        const KEYS: &str = "aws_access_key_id=A\naws_secret_access_key=S\n";
+        const TOKEN: &str = "aws_session_token=T\n";
+        const ROLE: &str = "role_arn=r\nsource_profile=default\n";
+        const WEB: &str = "web_identity_token_file=/t\n";
+        const SSO: &str = "sso_account_id=1\nsso_role_name=R\nsso_start_url=u\nsso_region=x\n";
+        const LOGIN: &str = "login_session=l\n";
+        const PROCESS: &str = "credential_process=p\n  q\n";
+        for (config, credentials, expected) in [
+            (vec![], vec![], "none"),
+            (vec!["sso_session=s\nregion=x\nsource_profile=y"], vec![], "none"),
+            (vec![ROLE, SSO, KEYS], vec![KEYS], "A S @credentials > r"),
+            (vec![ROLE, WEB, SSO], vec![KEYS], "web r"),
+            (vec![SSO, LOGIN, KEYS], vec![KEYS], "sso None x u"),
+            (vec![LOGIN, PROCESS, KEYS], vec![KEYS], "A S @credentials"),
+            (vec![LOGIN, PROCESS, KEYS], vec![], "login l"),
+            (vec![PROCESS, KEYS], vec![], "process p q"),
+            (vec![KEYS, TOKEN], vec![], "A S T@config"),
+            (vec![KEYS, TOKEN], vec![KEYS], "A S @credentials"),
+            (vec![KEYS], vec![TOKEN], "A S @config"),
+        ] {
+            assert_eq!(plan(&config.concat(), &credentials.concat()), expected, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn roles_upon_roles() {
+        const KEYS: &str = "[keys]\naws_access_key_id=A\naws_secret_access_key=S\n[b]\n";
+        for (config, expected) in [
+            ("[profile a]\nrole_arn=ra\nsource_profile=keys", "A S @credentials > ra"),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\nrole_arn=rb\nsource_profile=keys",
+                "A S @credentials > rb > ra",
+            ),
+            ("[profile a]\nrole_arn=ra\ncredential_source=ecscontainer", "EcsContainer > ra"),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\nrole_arn=rb\nsource_profile=a",
+                "profile \"a\": source_profile loop: a -> b -> a",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=a",
+                "profile \"a\": source_profile loop: a -> a",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=gone",
+                "profile \"a\": source_profile \"gone\" could not be found",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b",
+                "profile \"b\" (source_profile of \"a\") has no credentials",
+            ),
+            (
+                "[profile a]\nrole_arn=ra",
+                "profile \"a\": role_arn needs exactly one of source_profile and credential_source",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\ncredential_source=Environment",
+                "profile \"a\": role_arn needs exactly one of source_profile and credential_source",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\ncredential_source=X",
+                "profile \"a\": unknown credential_source \"X\" (Environment, Ec2InstanceMetadata, EcsContainer)",
+            ),
+            (
+                "[profile a]\nweb_identity_token_file=t",
+                "profile \"a\": web_identity_token_file without role_arn",
+            ),
+        ] {
+            assert_eq!(plan_of("a", config, KEYS), expected, "{config}");
+        }
+        let mfa = "[profile a]\nrole_arn=r\nsource_profile=keys\nmfa_serial=m";
+        assert!(
+            plan_of("a", mfa, KEYS).starts_with("profile \"a\" needs an MFA code (mfa_serial)")
+        );
+    }
+
+    #[test]
+    fn a_long_chain_of_roles() {
+        let profile = |at| format!("[profile p{at}]\nrole_arn=r\nsource_profile=p{}\n", at + 1);
+        let mut config = (0..3_000).map(profile).collect::<Vec<_>>().concat();
+        config += "[profile p3000]\naws_access_key_id=A\naws_secret_access_key=S\n";
+        let plan = plan_of("p0", &config, "");
+        assert_eq!(plan.matches(" > r").count(), 3_000);
+    }
+
+    #[test]
+    fn sso_in_both_forms() {
+        const SESSION: &str = "[sso-session s]\nsso_region=x\nsso_start_url=u\n";
+        let sso = |profile: &str, session: &str| {
+            plan_of("a", &format!("[profile a]\n{profile}\n{session}"), "")
+        };
+        let of_session = "sso_session=s\nsso_account_id=1\nsso_role_name=R";
+        assert_eq!(sso(of_session, SESSION), "sso Some(\"s\") x u");
+        assert_eq!(sso(&format!("{of_session}\nsso_region=x"), SESSION), "sso Some(\"s\") x u");
+        for (profile, session, message) in [
+            (of_session, "", "profile \"a\": sso_session \"s\" could not be found"),
+            (
+                of_session,
+                "[sso-session s]\nsso_start_url=u",
+                "sso-session \"s\": sso_region is missing",
+            ),
+            (
+                "sso_session=s\nsso_account_id=1",
+                SESSION,
+                "profile \"a\": sso_role_name is missing beside sso_account_id",
+            ),
+            (
+                "sso_role_name=R",
+                "",
+                "profile \"a\": sso_account_id is missing beside sso_role_name",
+            ),
+            (
+                "sso_session=s\nsso_account_id=1\nsso_role_name=R\nsso_region=y",
+                SESSION,
+                "profile \"a\": sso_region differs from sso-session \"s\"",
+            ),
+        ] {
+            assert_eq!(sso(profile, session), message);
+        }
+    }
+
+    #[test]
+    fn half_a_pair_is_an_error_and_is_not_completed() {
+        let both = "aws_access_key_id=A\naws_secret_access_key=S";
+        let no_secret = "profile \"default\": aws_secret_access_key is missing beside aws_access_key_id \
+             (set aws_secret_access_key beside it in credentials)";
+        let no_id = |file| {
+            format!(
+                "profile \"default\": aws_access_key_id is missing beside aws_secret_access_key \
+                 (set aws_access_key_id beside it in {file})"
+            )
+        };
+        assert_eq!(plan("", "aws_access_key_id=A"), no_secret);
+        assert_eq!(plan("", "aws_access_key_id=A\naws_secret_access_key="), no_secret);
+        assert_eq!(plan("aws_secret_access_key=S", ""), no_id("config"));
+        assert_eq!(plan(both, "aws_secret_access_key=S"), no_id("credentials"));
+    }
+
+    #[test]
+    fn what_looks_like_a_mistake_is_warned_of() {
+        let files =
+            files("[default]\nregion='eu'\nsource_profile=x", "[default]\naws_access_key_id=\"A\"");
+        let selected = named("default");
+        let mut warnings = Vec::new();
+        let _ = Plan::of_profile(&files.profile(&selected).unwrap().unwrap(), &mut warnings);
+        assert_eq!(
+            warnings,
+            [
+                "profile \"default\": aws_access_key_id begins with a quote, which is part of its value",
+                "profile \"default\": region begins with a quote, which is part of its value",
+                "profile \"default\": source_profile is ignored: there is no role_arn",
+            ]
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! `Diagnostics`: what a look-up reports in addition to its result.
+
+use crate::credentials::watch::Watch;
+use crate::error::Error;
+
+/// Collected while the chain is resolved.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    /// The files that the result depends on.
+    pub(crate) watch: Watch,
+    /// Problems that the user should know of although the look-up succeeds.
+    pub(crate) warnings: Vec<String>,
+    /// The sources that were skipped, in their order, and why.
+    pub(crate) passed_over: Vec<String>,
+    /// Why a file that may hold profiles cannot be read.
+    pub(crate) unreadable: Option<Error>,
+}

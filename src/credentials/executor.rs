@@ -1,0 +1,382 @@
+//! `Executor`: carries a plan out by asking its sources, and remembers what makes asking again cheaper.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Role, WebIdentity};
+use crate::credentials::config::profile::Profile;
+use crate::credentials::diagnostics::Diagnostics;
+use crate::credentials::expiry;
+use crate::credentials::header_value::is_header_value;
+use crate::credentials::progress::Progress;
+use crate::credentials::settings::Settings;
+use crate::credentials::sources::container;
+use crate::credentials::sources::endpoints::{Endpoints, Service, is_region};
+use crate::credentials::sources::environment;
+use crate::credentials::sources::imds;
+use crate::credentials::sources::login::LoginProvider;
+use crate::credentials::sources::process;
+use crate::credentials::sources::request::Network;
+use crate::credentials::sources::sso::{LastFailure, SsoProvider};
+use crate::credentials::sources::sts::{CallerIdentity, Sts};
+use crate::credentials::sources::token_file;
+use crate::credentials::types::Credentials;
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+
+pub(crate) struct Executor {
+    environment: Environment,
+    settings: Settings,
+    network: Network,
+    progress: Progress,
+    /// For roles that name no session. It is the same for the life of the process, so that a server that ties a session
+    /// to its caller's full ARN keeps recognizing us.
+    session_name: String,
+    /// The credentials of each step of the plan, and when to refresh them.
+    steps: Vec<(Credentials, Option<OffsetDateTime>)>,
+    imds: imds::Imds,
+    sso_failure: LastFailure,
+    instance_region: Option<String>,
+}
+
+/// The circumstances of one look-up.
+pub(crate) struct Lookup<'a> {
+    profile: Option<Profile<'a>>,
+    /// The name of the selected profile, which need not exist.
+    profile_name: &'a str,
+    endpoints: Endpoints,
+    /// The local time.
+    now: OffsetDateTime,
+}
+
+impl Executor {
+    pub(crate) fn new(
+        environment: Environment,
+        settings: Settings,
+        started: OffsetDateTime,
+        network: Network,
+        progress: Progress,
+    ) -> Executor {
+        Executor {
+            environment,
+            settings,
+            network,
+            progress,
+            session_name: format!("sigv4-proxy-{}", started.unix_timestamp()),
+            steps: Vec::new(),
+            imds: imds::Imds::default(),
+            sso_failure: None,
+            instance_region: None,
+        }
+    }
+
+    pub(crate) fn lookup<'a>(
+        &self,
+        profile: Option<Profile<'a>>,
+        profile_name: &'a str,
+        now: OffsetDateTime,
+    ) -> Lookup<'a> {
+        let endpoints =
+            Endpoints::new(&self.environment, profile.as_ref(), self.settings.allow_http);
+        Lookup { profile, profile_name, endpoints, now }
+    }
+
+    /// AWS's time when it is `now` here.
+    pub(crate) fn time_of_aws(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.network.time_of_aws(now)
+    }
+
+    /// Forgets remembered credentials, so that all sources of a plan are asked again.
+    pub(crate) fn forget(&mut self) {
+        self.steps.clear();
+        self.sso_failure = None;
+    }
+
+    /// The credentials that a plan leads to.
+    ///
+    /// # Errors
+    /// A source fails, or its credentials have expired or cannot be sent.
+    pub(crate) fn execute(
+        &mut self,
+        plan: Plan,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Credentials, Error> {
+        let known_skew = self.network.skew.behind();
+        let found = self
+            .base(plan.base, lookup, plan.roles.is_empty(), diagnostics)
+            .and_then(|base| self.assume(base, &plan.roles, lookup));
+        if let Some(behind) = self.network.skew.behind().filter(|now| Some(*now) != known_skew) {
+            let (seconds, side) = (behind.abs(), if behind < 0 { "ahead of" } else { "behind" });
+            diagnostics.warnings.push(format!(
+                "local clock is {seconds} s {side} AWS; signing with AWS time (sync the clock with NTP)"
+            ));
+        }
+        found
+    }
+
+    pub(crate) fn caller_identity(
+        &mut self,
+        credentials: &Credentials,
+        lookup: &Lookup<'_>,
+    ) -> Result<CallerIdentity, Error> {
+        self.sts(lookup)?.caller_identity(credentials, lookup.now)
+    }
+
+    /// The region of this EC2 instance, requested once.
+    pub(crate) fn instance_region(
+        &mut self,
+        profile: Option<&Profile<'_>>,
+        now: OffsetDateTime,
+    ) -> Option<String> {
+        if self.instance_region.is_none() {
+            let service = imds::Service::new(&self.environment, profile).ok()?;
+            self.instance_region = self.imds.region(&service, &self.network, now);
+        }
+        self.instance_region.clone()
+    }
+
+    /// The credentials that a plan begins with. If roles follow, they are remembered until it is time to refresh them.
+    fn base(
+        &mut self,
+        base: BaseProvider,
+        lookup: &Lookup<'_>,
+        is_whole_plan: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Credentials, Error> {
+        // Keys in files and in the environment cost nothing to read and are always current.
+        let is_static = matches!(base, BaseProvider::Static(_));
+        if !is_whole_plan
+            && !is_static
+            && let Some(found) = self.remembered(0, lookup.now)
+        {
+            return Ok(found);
+        }
+        let found = self.provide(base, lookup, diagnostics)?;
+        self.accept(0, found, lookup.now)
+    }
+
+    fn provide(
+        &mut self,
+        base: BaseProvider,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Credentials, Error> {
+        let Diagnostics { watch, warnings, passed_over, .. } = diagnostics;
+        match base {
+            BaseProvider::Static(found) => Ok(found),
+            BaseProvider::WebIdentity(identity) => {
+                self.progress.set_source(format_args!("STS (role {})", identity.role_arn));
+                self.web_identity(&identity, lookup)
+            }
+            BaseProvider::Process { command, profile } => {
+                self.progress.set_source(format_args!("credential_process of profile {profile:?}"));
+                process::credentials(&command, &profile, &self.network)
+            }
+            BaseProvider::Sso(sso) => {
+                self.progress.set_source("IAM Identity Center");
+                let provider = SsoProvider {
+                    sso: &sso,
+                    environment: &self.environment,
+                    endpoints: &lookup.endpoints,
+                    network: &self.network,
+                    now: lookup.now,
+                };
+                provider.credentials(&mut self.sso_failure, watch, warnings)
+            }
+            BaseProvider::Login { session, profile } => {
+                self.progress.set_source("AWS sign-in");
+                let region = self.region(lookup);
+                let provider = LoginProvider {
+                    session: &session,
+                    profile: &profile,
+                    region: region.as_deref(),
+                    environment: &self.environment,
+                    endpoints: &lookup.endpoints,
+                    network: &self.network,
+                    now: lookup.now,
+                };
+                provider.credentials(watch, warnings)
+            }
+            BaseProvider::Container => {
+                self.progress.set_source("the container credential endpoint");
+                container::credentials(&self.environment, &self.network)
+            }
+            BaseProvider::Instance => {
+                self.progress.set_source("instance metadata (IMDS)");
+                self.instance(lookup, warnings).map_err(|failure| match failure {
+                    imds::Failure::NotFound(why) => nothing_found(passed_over, &why),
+                    imds::Failure::Broken(error) => error,
+                })
+            }
+            BaseProvider::NamedSource { source, profile } => {
+                let name = source.name();
+                self.progress.set_source(name);
+                self.named_source(source, lookup, warnings).map_err(|error| {
+                    error.context(format_args!("profile {profile:?}: credential_source {name}"))
+                })
+            }
+        }
+    }
+
+    fn named_source(
+        &mut self,
+        source: CredentialSource,
+        lookup: &Lookup<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, Error> {
+        match source {
+            CredentialSource::Environment => {
+                let now = self.time_of_aws(lookup.now);
+                let found = environment::credentials(&self.environment, now, warnings)?;
+                found.ok_or_else(|| Error::new(Kind::Credentials, "AWS_ACCESS_KEY_ID is not set"))
+            }
+            CredentialSource::EcsContainer => {
+                container::credentials(&self.environment, &self.network)
+            }
+            CredentialSource::Ec2InstanceMetadata => {
+                self.instance(lookup, warnings).map_err(|failure| match failure {
+                    imds::Failure::NotFound(why) => {
+                        Error::new(Kind::Credentials, why).context("IMDS")
+                    }
+                    imds::Failure::Broken(error) => error,
+                })
+            }
+        }
+    }
+
+    fn instance(
+        &mut self,
+        lookup: &Lookup<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials, imds::Failure> {
+        let service = imds::Service::new(&self.environment, lookup.profile.as_ref())?;
+        self.imds.credentials(&service, &self.network, lookup.now, warnings)
+    }
+
+    fn web_identity(
+        &mut self,
+        identity: &WebIdentity,
+        lookup: &Lookup<'_>,
+    ) -> Result<Credentials, Error> {
+        let path = self.environment.path(&identity.token_file.to_string_lossy());
+        let token = token_file::read(&path).map_err(|error| {
+            let message = format!("web identity token {}: {error}", path.display());
+            Error::new(Kind::Credentials, message)
+        })?;
+        self.sts(lookup)?.assume_role_with_web_identity(identity, token.trim_end(), lookup.now)
+    }
+
+    /// Assumes each role with the credentials before it. Those of all but the last are remembered until it is time to
+    /// refresh them.
+    fn assume(
+        &mut self,
+        base: Credentials,
+        roles: &[Role],
+        lookup: &Lookup<'_>,
+    ) -> Result<Credentials, Error> {
+        let mut found = base;
+        for (step, role) in (1..).zip(roles) {
+            if step < roles.len()
+                && let Some(remembered) = self.remembered(step, lookup.now)
+            {
+                found = remembered;
+                continue;
+            }
+            self.progress.set_source(format_args!("STS (role {})", role.arn));
+            let assumed = self.sts(lookup)?.assume_role(role, &found.key, lookup.now)?;
+            found = self.accept(step, assumed, lookup.now)?;
+        }
+        Ok(found)
+    }
+
+    fn sts(&mut self, lookup: &Lookup<'_>) -> Result<Sts<'_>, Error> {
+        let region = self.region(lookup).ok_or_else(|| {
+            let name = lookup.profile_name;
+            let message = format!(
+                "no region for STS: set AWS_REGION, --region or region in profile {name:?}"
+            );
+            Error::new(Kind::Credentials, message)
+        })?;
+        let (endpoint, region) = lookup.endpoints.of(Service::Sts, &region, "/")?;
+        Ok(Sts {
+            network: &self.network,
+            endpoint,
+            region: region.to_owned(),
+            session_name: &self.session_name,
+        })
+    }
+
+    /// The region of requests to credential services: `--region`, the environment, the selected profile, the target's
+    /// region, that of this instance.
+    fn region(&mut self, lookup: &Lookup<'_>) -> Option<String> {
+        // With SigV4a, a region set may name several regions or all of them.
+        let first_of_set = |set: &Option<String>| {
+            let mut regions = set.iter().flat_map(|set| set.split(',')).map(str::trim);
+            regions.find(|region| is_region(region)).map(str::to_owned)
+        };
+        let of_environment = || {
+            let (_, region) = self.environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;
+            Some(region.to_owned())
+        };
+        let of_profile = || Some(lookup.profile.as_ref()?.get("region")?.to_owned());
+        first_of_set(&self.settings.region)
+            .or_else(of_environment)
+            .or_else(of_profile)
+            .or_else(|| first_of_set(&self.settings.target_region))
+            .or_else(|| self.instance_region(lookup.profile.as_ref(), lookup.now))
+    }
+
+    /// Registers the key with the redactor, checks the credentials and remembers them for this step.
+    fn accept(
+        &mut self,
+        step: usize,
+        found: Credentials,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Error> {
+        self.network.redactor.add_key(&found.key);
+        let time_of_aws = self.time_of_aws(now);
+        check(&found, time_of_aws)?;
+        let is_same = self.steps.get(step).is_some_and(|(known, _)| *known == found);
+        if !is_same {
+            // The credentials of later steps were obtained with the old ones.
+            self.steps.truncate(step);
+            let left = found.expires.map(|expires| expiry::left(expires, time_of_aws));
+            self.steps.push((found.clone(), expiry::refresh_at(now, left)));
+        }
+        Ok(found)
+    }
+
+    fn remembered(&self, step: usize, now: OffsetDateTime) -> Option<Credentials> {
+        let (found, refresh_at) = self.steps.get(step)?;
+        refresh_at.is_none_or(|refresh_at| now < refresh_at).then(|| found.clone())
+    }
+}
+
+/// Checks that credentials are valid at `now`, which is AWS's time, and that they can be sent in headers.
+fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
+    let Credentials { key, expires, source, .. } = credentials;
+    if let Some(expires) = expires.filter(|expires| *expires <= now) {
+        let at = expires.format(&Rfc3339).unwrap_or_default();
+        let message = format!("{source}: its credentials expired at {at}");
+        return Err(Error::new(Kind::Credentials, message));
+    }
+    let token = key.session_token.as_ref();
+    if is_header_value(&key.access_key_id)
+        && token.is_none_or(|token| is_header_value(token.expose()))
+    {
+        return Ok(());
+    }
+    let message = format!("{source}: its key id or token holds a character that cannot be sent");
+    Err(Error::new(Kind::Credentials, message))
+}
+
+fn nothing_found(passed_over: &[String], imds: &str) -> Error {
+    let reasons = passed_over.iter().filter(|why| !why.starts_with("web identity"));
+    let reasons: Vec<&str> = reasons.map(String::as_str).collect();
+    let message = format!("no AWS credentials found ({}; IMDS: {imds})", reasons.join("; "));
+    Error::new(Kind::NoCredentials, message).hint(
+        "run \"aws sso login\", \"aws login\" or \"aws configure\", \
+         or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
+    )
+}

@@ -1,0 +1,24 @@
+//! `Settings`: what the user decides about credentials in addition to the environment and the files.
+
+use crate::credentials::config::plan::Role;
+use crate::http::CaBundle;
+use crate::redact::Redactor;
+
+/// Settings of a [`CredentialCache`](crate::credentials::CredentialCache).
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--profile`. It takes precedence over keys in the environment.
+    pub profile: Option<String>,
+    /// `--region`, for requests to credential services too.
+    pub region: Option<String>,
+    /// The region that requests to the target are signed for. It is used for requests to credential services where
+    /// nothing else names a region.
+    pub target_region: Option<String>,
+    /// `--role-arn`: a role to assume with the credentials that the chain finds.
+    pub role: Option<Role>,
+    pub ca_bundle: CaBundle,
+    /// Receives every secret that is found or sent.
+    pub redactor: Redactor,
+    /// Whether endpoints on other machines may be reached over http.
+    pub allow_http: bool,
+}

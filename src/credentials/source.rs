@@ -1,0 +1,54 @@
+//! `Source`: where credentials came from, as logs and the doctor's report name it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The provider of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `AWS_ACCESS_KEY_ID` and its companions.
+    Environment,
+    /// `sts:AssumeRoleWithWebIdentity`, configured by a profile, or by the environment if there is none.
+    WebIdentity { role: String, profile: Option<String> },
+    /// `sts:AssumeRole`, configured by a profile, or by `--role-arn` if there is none.
+    AssumedRole { role: String, profile: Option<String> },
+    /// IAM Identity Center.
+    Sso { profile: String, role: String },
+    /// Keys in a profile, and the file they are in, as the user writes it.
+    Profile { name: String, file: PathBuf },
+    /// `aws login`.
+    Login { profile: String },
+    /// `credential_process`.
+    Process { profile: String },
+    /// The credential endpoint of ECS, EKS or a local helper.
+    Container,
+    /// EC2 instance metadata.
+    Instance { role: String },
+    /// No credentials: requests are not signed.
+    Anonymous,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Environment => out.write_str("environment"),
+            Source::WebIdentity { role, profile: None } => {
+                write!(out, "web identity role {role} (environment)")
+            }
+            Source::WebIdentity { role, profile: Some(profile) } => {
+                write!(out, "web identity role {role} (profile {profile})")
+            }
+            Source::AssumedRole { role, profile: None } => write!(out, "role {role} (--role-arn)"),
+            Source::AssumedRole { role, profile: Some(profile) } => {
+                write!(out, "role {role} (profile {profile})")
+            }
+            Source::Sso { profile, role } => write!(out, "SSO role {role} (profile {profile})"),
+            Source::Profile { name, file } => write!(out, "profile {name} ({})", file.display()),
+            Source::Login { profile } => write!(out, "aws login (profile {profile})"),
+            Source::Process { profile } => write!(out, "credential_process (profile {profile})"),
+            Source::Container => out.write_str("container credentials"),
+            Source::Anonymous => out.write_str("nobody"),
+            Source::Instance { role } => write!(out, "instance metadata (role {role})"),
+        }
+    }
+}
