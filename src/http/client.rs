@@ -22,6 +22,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::config::Config;
+use ureq::http::StatusCode;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::{Agent, BodyReader, Timeout};
 
@@ -150,10 +151,17 @@ impl HttpClient {
         let until_cancelled = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let answer = connection.send(request);
         let until_cancelled = Some(until_cancelled);
-        let lease = Lease { http: self, cancel, until_cancelled, connection: Some(connection) };
+        let mut lease = Lease {
+            http: self,
+            cancel,
+            until_cancelled,
+            connection: Some(connection),
+            is_reusable: true,
+        };
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
+                lease.is_reusable = !has_impossible_body(parts.status, &parts.headers);
                 Ok(Response {
                     status: parts.status.as_u16(),
                     headers: parts.headers,
@@ -340,12 +348,22 @@ impl fmt::Debug for Response<'_> {
     }
 }
 
+/// Whether the answer speaks of a body that its status rules out. What follows on the connection may be that body, and
+/// would be read as the next answer.
+fn has_impossible_body(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::NO_CONTENT
+        && (headers.contains_key("transfer-encoding")
+            || headers.contains_key("content-type")
+            || headers.get("content-length").is_some_and(|length| length != "0"))
+}
+
 /// A connection on loan; it goes back when the call is over, unless the call was cancelled.
 struct Lease<'a> {
     http: &'a HttpClient,
     cancel: &'a Cancel,
     until_cancelled: Option<OnCancel<'a>>,
     connection: Option<Connection>,
+    is_reusable: bool,
 }
 
 impl Lease<'_> {
@@ -353,6 +371,7 @@ impl Lease<'_> {
         // First, so that it is not shut down for the next call.
         self.until_cancelled = None;
         if let Some(connection) = self.connection.take()
+            && self.is_reusable
             && !self.cancel.is_cancelled()
         {
             self.http.pool.put_back(connection, rest);

@@ -102,6 +102,8 @@ fn what_has_no_answer_is_not_waited_for() {
         pieces(format!("{head}Transfer-Encoding: chunked\r\n\r\n"), "5\r\nxxxxx\r\n", 100),
         // Until the connection ends.
         pieces("HTTP/1.1 200 OK\r\n\r\n".to_owned(), "x", 100),
+        // Where there cannot be one.
+        pieces("HTTP/1.1 204 No Content\r\nContent-Length: 4000\r\n\r\nx".to_owned(), "x", 100),
     ] {
         let server = Server::start(ServerOptions::default());
         let mut program = Launch::to(&server.url("/mcp")).start();
