@@ -346,8 +346,9 @@ impl Doctor<'_> {
 
     fn begun(&self, hello: Value) -> Server {
         // What it could bring is seen at the next request.
-        let _ =
-            self.conversation.exchange(&message(INITIALIZED), &Cancel::default(), &mut |_| Ok(()));
+        let (initialized, cancel) = (message(INITIALIZED), Cancel::default());
+        let deadline = self.conversation.upstream().deadline(&initialized);
+        let _ = self.conversation.exchange(&initialized, deadline, &cancel, &mut |_| Ok(()));
         Server { hello, is_modern: false }
     }
 
@@ -399,7 +400,10 @@ impl Doctor<'_> {
             };
             let result = match effort {
                 Effort::Once => conversation.try_once(&message, &cancel, &mut deliver),
-                Effort::AsTheProxyDoes => conversation.exchange(&message, &cancel, &mut deliver),
+                Effort::AsTheProxyDoes => {
+                    let deadline = conversation.upstream().deadline(&message);
+                    conversation.exchange(&message, deadline, &cancel, &mut deliver)
+                }
             };
             if let Err(error) = result {
                 let _ = told.send(Err(error));

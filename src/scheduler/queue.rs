@@ -24,6 +24,9 @@ const MAX_OPEN_STREAMS: usize = 16;
 /// Most servers end a stream right after the response. One that is younger than this may be about to end by itself.
 pub(crate) const STREAM_END_DELAY: Duration = Duration::from_millis(10);
 
+/// What waits is looked through so often at least, so that nothing has to be called off once it no longer waits.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
 /// And they may be as large as so many of the largest messages.
 const MAX_WAITING_MESSAGES_WORTH: usize = 2;
 
@@ -32,8 +35,10 @@ pub(crate) struct Queue {
     max_in_flight: usize,
     max_waiting_bytes: usize,
     /// Requests and notifications in the order in which they were read.
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// When `take_overdue` will be asked.
+    next_look: Option<Instant>,
     /// `initialize` or a notification is on its way; nothing is started.
     barrier: bool,
     /// Requests on their way and not yet answered.
@@ -56,6 +61,13 @@ pub(crate) struct Queue {
     closed: bool,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    message: Message,
+    /// When it must be answered, whether or not its turn has come.
+    deadline: Option<Instant>,
+}
+
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -68,6 +80,8 @@ pub(crate) struct Call {
     /// It needs no session, and the end of its connection takes it back (2026-07-28).
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
+    /// When it must be answered; the wait for its turn counts.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: Cancel,
     /// Places of the ids that the client took back: nothing more of them is written.
     taken_back: Mutex<Vec<usize>>,
@@ -127,6 +141,7 @@ impl Queue {
             max_waiting_bytes: max_message_bytes.saturating_mul(MAX_WAITING_MESSAGES_WORTH),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            next_look: None,
             barrier: false,
             unanswered: 0,
             finishing: 0,
@@ -155,11 +170,48 @@ impl Queue {
         Err(Error::new(Kind::TooLarge, what).hint("wait for answers, or raise --max-in-flight"))
     }
 
-    /// Puts the message at the end of what waits.
-    pub(crate) fn enter(&mut self, message: Message) {
+    /// Puts the message at the end of what waits. `deadline`: of a request.
+    pub(crate) fn enter(&mut self, message: Message, deadline: Option<Instant>) {
         self.waiting_bytes += message.body().len();
         self.subscriptions += usize::from(message.is_subscription());
-        self.waiting.push_back(message);
+        self.waiting.push_back(Waiting { message, deadline });
+    }
+
+    /// When the caller must have `take_overdue` asked for the message that came last, if that is not to be done anyway.
+    pub(crate) fn next_look(&mut self, now: Instant) -> Option<Instant> {
+        let deadline = self.waiting.back()?.deadline?;
+        let due = deadline.min(now + LONGEST_LOOK);
+        if self.next_look.is_some_and(|planned| planned <= due) {
+            return None;
+        }
+        self.next_look = Some(due);
+        self.next_look
+    }
+
+    /// There is no thread for that.
+    pub(crate) fn nobody_looks(&mut self) {
+        self.next_look = None;
+    }
+
+    /// Takes the requests out whose time has passed before their turn came, and says when to ask again.
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> (Vec<Message>, Option<Instant>) {
+        let mut overdue = Vec::new();
+        let mut earliest = None;
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.deadline {
+                Some(deadline) if deadline <= now => {
+                    self.waiting_bytes -= waiting.message.body().len();
+                    self.subscriptions -= usize::from(waiting.message.is_subscription());
+                    overdue.push(waiting.message);
+                    continue;
+                }
+                Some(deadline) => earliest = Some(earliest.map_or(deadline, |e| deadline.min(e))),
+                None => {}
+            }
+            self.waiting.push_back(waiting);
+        }
+        self.next_look = earliest.map(|deadline| deadline.min(now + LONGEST_LOOK));
+        (overdue, self.next_look)
     }
 
     /// Whether something waits that a thread should be woken for.
@@ -207,7 +259,7 @@ impl Queue {
 
     /// Takes the first that waits, if it may start now.
     pub(crate) fn start_next(&mut self) -> Option<Runnable> {
-        let next = self.waiting.front()?;
+        let next = &self.waiting.front()?.message;
         let is_request = !next.ids().is_empty();
         let (is_initialize, is_subscription) = (next.is_initialize(), next.is_subscription());
         let takes_no_room = !is_request || is_initialize || is_subscription;
@@ -217,7 +269,7 @@ impl Queue {
         if self.barrier || self.closed || !has_room {
             return None;
         }
-        let message = self.take_waiting_at(0)?;
+        let Waiting { message, deadline } = self.take_waiting_at(0)?;
         self.barrier = !is_request || is_initialize;
         if !is_request {
             return Some(Runnable::Notification(message));
@@ -229,6 +281,7 @@ impl Queue {
             is_subscription,
             is_sessionless: message.request_meta().is_some(),
             started: Instant::now(),
+            deadline,
             cancel: Cancel::default(),
             taken_back: Mutex::default(),
             settled: AtomicBool::new(false),
@@ -315,14 +368,15 @@ impl Queue {
 
     /// Takes a request out that has not left yet, alone or from its batch. False if there is none.
     pub(crate) fn take_waiting(&mut self, id: &Id) -> bool {
-        let Some(at) = self.waiting.iter().position(|waiting| waiting.ids().contains(id)) else {
+        let is_it = |waiting: &Waiting| waiting.message.ids().contains(id);
+        let Some(at) = self.waiting.iter().position(is_it) else { return false };
+        let Some(Waiting { message: whole, deadline }) = self.take_waiting_at(at) else {
             return false;
         };
-        let Some(whole) = self.take_waiting_at(at) else { return false };
         self.subscriptions -= usize::from(whole.is_subscription());
-        if let Some(rest) = whole.without(id) {
-            self.waiting_bytes += rest.body().len();
-            self.waiting.insert(at, rest);
+        if let Some(message) = whole.without(id) {
+            self.waiting_bytes += message.body().len();
+            self.waiting.insert(at, Waiting { message, deadline });
         }
         true
     }
@@ -340,16 +394,17 @@ impl Queue {
     }
 
     /// Starts nothing more. What waited, and what is still on its way.
-    pub(crate) fn close(&mut self) -> (VecDeque<Message>, Vec<Arc<Call>>) {
+    pub(crate) fn close(&mut self) -> (Vec<Message>, Vec<Arc<Call>>) {
         self.closed = true;
         self.waiting_bytes = 0;
-        (std::mem::take(&mut self.waiting), self.calls.values().cloned().collect())
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        (waiting.map(|waiting| waiting.message).collect(), self.calls.values().cloned().collect())
     }
 
-    fn take_waiting_at(&mut self, at: usize) -> Option<Message> {
-        let message = self.waiting.remove(at)?;
-        self.waiting_bytes -= message.body().len();
-        Some(message)
+    fn take_waiting_at(&mut self, at: usize) -> Option<Waiting> {
+        let waiting = self.waiting.remove(at)?;
+        self.waiting_bytes -= waiting.message.body().len();
+        Some(waiting)
     }
 }
 
@@ -372,7 +427,7 @@ mod tests {
     fn lane(max_in_flight: usize, lines: &[&str]) -> Queue {
         let mut lane = Queue::new(max_in_flight, 1000);
         for line in lines {
-            lane.enter(message(line));
+            lane.enter(message(line), None);
         }
         lane
     }
@@ -493,14 +548,14 @@ mod tests {
         let mut lane = Queue::new(1, 100_000);
         for id in 0..MAX_SUBSCRIPTIONS {
             lane.room_for(&subscription(id)).expect("there is room");
-            lane.enter(subscription(id));
+            lane.enter(subscription(id), None);
         }
         let first = start_call(&mut lane);
         lane.room_for(&subscription(99)).expect_err("that is one too many");
         lane.room_for(&message(&ping(1))).expect("others are not concerned");
         lane.settle(&first, After::OpenStream);
         lane.room_for(&subscription(99)).expect("one is cancelled");
-        lane.enter(subscription(99));
+        lane.enter(subscription(99), None);
         lane.end_call(&first);
         lane.room_for(&subscription(100)).expect_err("it counts once");
         assert!(!lane.take_waiting(&first.ids[0]));
@@ -552,11 +607,38 @@ mod tests {
     fn what_waits_is_bounded_in_size() {
         let mut lane = Queue::new(1, 60);
         let large = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(70));
-        lane.enter(message(&large));
+        lane.enter(message(&large), None);
         let large = message(&large);
         lane.room_for(&large).expect_err("two do not fit");
         start_call(&mut lane);
         lane.room_for(&large).expect("there is room again");
+    }
+
+    #[test]
+    fn a_request_whose_time_passes_before_its_turn_is_taken_out() {
+        let mut lane = lane(1, &[&ping(1), INITIALIZED]);
+        let now = Instant::now();
+        let (soon, far_off) = (now + Duration::from_secs(1), now + Duration::from_secs(60));
+        let one = start_call(&mut lane);
+        assert_eq!(lane.next_look(now), None, "a notification has all the time");
+        lane.enter(message(&ping(2)), Some(far_off));
+        assert_eq!(lane.next_look(now), Some(now + LONGEST_LOOK));
+        lane.enter(message(&ping(3)), Some(soon));
+        assert_eq!(lane.next_look(now), Some(soon), "earlier than planned");
+        lane.enter(message(&ping(4)), Some(far_off));
+        assert_eq!(lane.next_look(now), None, "it is planned already");
+        let (overdue, again) = lane.take_overdue(soon);
+        assert_eq!(overdue.iter().map(|m| m.ids()[0].as_json()).collect::<Vec<_>>(), ["3"]);
+        assert_eq!(again, Some(soon + LONGEST_LOOK));
+        lane.end_call(&one);
+        assert!(matches!(lane.start_next(), Some(Runnable::Notification(_))));
+        lane.end_notification();
+        let two = start_call(&mut lane);
+        assert_eq!((two.ids[0].as_json(), two.deadline), ("2", Some(far_off)));
+        let (overdue, again) = lane.take_overdue(far_off);
+        assert_eq!((overdue.len(), again), (1, None));
+        lane.end_call(&two);
+        assert!(lane.is_idle() && lane.waiting_bytes == 0);
     }
 
     #[test]
@@ -565,7 +647,7 @@ mod tests {
         start_call(&mut lane);
         let (waiting, calls) = lane.close();
         assert_eq!((waiting.len(), calls.len()), (1, 1));
-        lane.enter(message(&ping(3)));
+        lane.enter(message(&ping(3)), None);
         assert!(lane.start_next().is_none());
     }
 }

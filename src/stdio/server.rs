@@ -151,6 +151,8 @@ enum Due {
     Close(Arc<Call>),
     /// Streams that stay open have become too many.
     Sweep,
+    /// A request may have waited for its turn for too long.
+    Overdue,
 }
 
 /// A message that waits for no request.
@@ -230,11 +232,13 @@ impl Proxy {
                 }
             };
             if !may_start {
+                self.watch_limits();
                 continue;
             }
             let lone = if input.buffer().is_empty() { self.lone_start() } else { None };
             let Some(start) = lone else {
                 self.pump();
+                self.watch_limits();
                 continue;
             };
             if let Err(not_left) = self.standby.leave(input, || self.workers.run(self.watching())) {
@@ -289,10 +293,13 @@ impl Proxy {
 
     /// True: something may start now.
     fn enter(&self, message: Message) -> bool {
+        let is_request = !message.ids().is_empty();
+        let upstream = self.profiles.first().upstream();
+        let deadline = if is_request { upstream.deadline(&message) } else { None };
         let mut lane = self.lane();
         let room = lane.room_for(&message);
         let Err(error) = room else {
-            lane.enter(message);
+            lane.enter(message, deadline);
             return lane.wants_somebody();
         };
         drop(lane);
@@ -301,6 +308,34 @@ impl Proxy {
             self.say(message::error_line(id, &error, self.log.redactor()));
         }
         false
+    }
+
+    /// Sees to it that a request which still waits for its turn is answered at its limit.
+    fn watch_limits(self: &Arc<Self>) {
+        let due = self.lane().next_look(Instant::now());
+        if let Some(due) = due {
+            self.later(due, Due::Overdue);
+        }
+    }
+
+    /// Answers the requests whose time has passed before their turn came.
+    fn answer_overdue(self: &Arc<Self>, now: Instant) {
+        let (overdue, again) = self.lane().take_overdue(now);
+        if let Some(due) = again {
+            self.later(due, Due::Overdue);
+        }
+        if overdue.is_empty() {
+            return;
+        }
+        let what = "the time limit of the request passed while it waited for those before it";
+        let error = Error::new(Kind::TimedOut, what)
+            .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
+            .unsent();
+        self.report(&error);
+        for id in overdue.iter().flat_map(Message::ids) {
+            self.say(message::error_line(id, &error, self.log.redactor()));
+        }
+        self.tell_if_idle(&self.lane());
     }
 
     /// Starts what may start now.
@@ -426,7 +461,7 @@ impl Proxy {
         let exchange = catch_unwind(AssertUnwindSafe(|| {
             let route = self.profiles.route(message)?;
             let message = route.changed.as_ref().unwrap_or(message);
-            route.conversation.exchange(message, &call.cancel, &mut |delivery| match delivery {
+            let deliver = &mut |delivery| match delivery {
                 Relayed::Line(mut line) => {
                     any_line = true;
                     answered.extend(&line.answers);
@@ -445,7 +480,8 @@ impl Proxy {
                     Ok(())
                 }
                 Relayed::NewSession => Ok(()),
-            })
+            };
+            route.conversation.exchange(message, call.deadline, &call.cancel, deliver)
         }));
         self.profiles.end(&call.ids);
         if any_request {
@@ -521,7 +557,8 @@ impl Proxy {
     fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
-        route.conversation.exchange(message, &Cancel::default(), &mut |delivery| {
+        let deadline = route.conversation.upstream().deadline(message);
+        route.conversation.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
             self.deliver_aside(route.other, delivery)
         })
     }
@@ -583,7 +620,9 @@ impl Proxy {
             let sent = catch_unwind(AssertUnwindSafe(|| {
                 let sent = match &conversation {
                     Some(conversation) => {
-                        conversation.exchange(&message, &Cancel::default(), &mut |_| Ok(()))
+                        let deadline = conversation.upstream().deadline(&message);
+                        conversation
+                            .exchange(&message, deadline, &Cancel::default(), &mut |_| Ok(()))
                     }
                     None => self.send(&message),
                 };
@@ -690,7 +729,13 @@ impl Proxy {
         self.workers.run(Job::of(Arc::clone(self), run, |proxy| {
             // Without a thread that waits: too early rather than never.
             let then = Instant::now() + STREAM_END_DELAY;
-            proxy.timer.take_all().into_iter().for_each(|due| proxy.is_due(due, then));
+            for due in proxy.timer.take_all() {
+                match due {
+                    // The next message tries again to have it looked at.
+                    Due::Overdue => proxy.lane().nobody_looks(),
+                    due => proxy.is_due(due, then),
+                }
+            }
         }));
     }
 
@@ -702,6 +747,7 @@ impl Proxy {
                 let to_close = self.lane().sweep(now);
                 self.close_calls(to_close, now);
             }
+            Due::Overdue => self.answer_overdue(now),
         }
     }
 

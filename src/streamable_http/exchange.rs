@@ -141,10 +141,12 @@ impl Exchanger {
         self.upstream.session().id().is_some()
     }
 
-    /// Sends the message and hands out what comes back. For requests `Ok` means that their answers were among it.
+    /// Sends the message and hands out what comes back until `deadline`. For requests `Ok` means that their answers were
+    /// among it.
     pub fn exchange(
         self: &Arc<Self>,
         message: &Message,
+        deadline: Option<Instant>,
         cancel: &Cancel,
         deliver: &mut Sink<'_>,
     ) -> Result<(), Error> {
@@ -167,7 +169,7 @@ impl Exchanger {
                 }
             }
         }
-        let errand = self.errand(message, self.upstream.deadline(message), cancel);
+        let errand = self.errand(message, deadline, cancel);
         let errand = PreparedMessage { as_written, tool, ..errand };
         let started = self.log.is_debug().then(Instant::now);
         let result = self.run(&errand, deliver);

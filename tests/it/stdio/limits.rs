@@ -55,6 +55,34 @@ fn a_call_at_its_limit_is_answered_and_the_search_for_credentials_goes_on() {
 }
 
 #[test]
+fn the_wait_for_its_turn_counts_for_a_request() {
+    let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    let notification = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    for (method, first, flag) in [
+        ("initialize", initialize, "--max-in-flight=9"),
+        ("notifications/roots/list_changed", notification, "--max-in-flight=9"),
+        ("ping", PING, "--max-in-flight=1"),
+    ] {
+        let server = Server::start(ServerOptions::default());
+        server.reply_next(method, Reply::Hang);
+        let launch = Launch::to(&server.url("/mcp")).arg("--tool-timeout=300ms").arg(flag);
+        let mut program = launch.start();
+        program.write(first);
+        let started = Instant::now();
+        program.write(&call("1", "add", &json!({"a": 1, "b": 1})));
+        program.write(&call("2", "add", &json!({"a": 1, "b": 1})));
+        for _ in 0..2 {
+            let error = program.read();
+            assert_error(&error, &error["id"], &["time limit", "waited"]);
+            assert_eq!(error["error"]["data"]["kind"], "timed_out");
+        }
+        let took = started.elapsed();
+        assert!(took > Duration::from_millis(290) && took < Duration::from_secs(2), "{took:?}");
+        assert!(server.requests().iter().all(|request| request.label() != "tools/call"));
+    }
+}
+
+#[test]
 fn a_source_that_is_silent_does_not_hold_a_call() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
