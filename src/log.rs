@@ -34,8 +34,8 @@ pub enum Format {
 /// Maximum number of lines that wait for stderr; further lines are dropped.
 const MOST_WAITING: usize = 1000;
 
-/// Timeout for writing the last lines when the process ends.
-const LAST_LINES: Duration = Duration::from_millis(200);
+/// Time that `flush` gives the last lines of a session: a client may leave stderr unread.
+pub const SESSION_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Cheap to clone; all clones write to one place, whole lines at a time.
 #[derive(Clone, Debug)]
@@ -91,12 +91,12 @@ impl Log {
     }
 
     /// Waits for queued lines to reach stderr, up to a limit.
-    pub fn flush(&self) {
+    pub fn flush(&self, timeout: Duration) {
         let Sink::Stderr(writer) = &self.shared.sink else { return };
         let Some(writer) = writer.get() else { return };
         let (tell, told) = sync_channel(1);
         if writer.try_send(Order::Tell(tell)).is_ok() {
-            let _ = told.recv_timeout(LAST_LINES);
+            let _ = told.recv_timeout(timeout);
         }
     }
 

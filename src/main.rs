@@ -6,7 +6,7 @@ use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind};
 use sigv4_proxy::http::CaBundle;
-use sigv4_proxy::log::{Format, Level, Log};
+use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
 use sigv4_proxy::redact::Redactor;
 use sigv4_proxy::stdio::server::{self, End};
@@ -14,10 +14,14 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time that the errors of a failed start get to reach stderr: they are all that the process has to say.
+const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     process::wait_for_children();
@@ -77,7 +81,7 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let ended = server::run(stdin, stdout, router, options, log.clone(), (end, &ends));
     assembly::end_look_ups(&connections);
-    log.flush();
+    log.flush(SESSION_FLUSH_TIMEOUT);
     ended.map(drop)
 }
 
@@ -130,7 +134,7 @@ fn doctor(
     };
     let is_well = doctor.run(&mut io::stdout().lock(), style);
     assembly::end_look_ups(&connections);
-    log.flush();
+    log.flush(SESSION_FLUSH_TIMEOUT);
     if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -147,7 +151,7 @@ fn fail(errors: &[Error], redactor: &Redactor) -> ExitCode {
         for error in errors {
             log.error(error);
         }
-        log.flush();
+        log.flush(EXIT_FLUSH_TIMEOUT);
     }
     let is_usage = errors.iter().any(|error| error.kind() == Kind::Usage);
     ExitCode::from(if is_usage { 2 } else { 1 })
