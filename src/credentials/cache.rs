@@ -1,5 +1,6 @@
-//! `CredentialCache`: the current credentials, when to ask for newer ones, and one asking for all callers.
+//! `CredentialCache`: the current credentials, and one look-up at a time for all callers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,35 +9,21 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use crate::aws::clock_skew::ClockSkew;
+use crate::credentials::cache_entry::{CacheEntry, Next};
 use crate::credentials::chain::Chain;
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
 use crate::credentials::settings::Settings;
-use crate::credentials::source::Source;
 use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
-use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
 
-/// In this last moment callers wait for the newer ones.
-const LATE: Duration = Duration::from_secs(60);
-
-/// After an attempt that failed while the old credentials last: the first pause, and the longest.
-const PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-
-/// After an attempt that failed and left nothing: until then its error is the answer.
-const ERROR_LASTS: Duration = Duration::from_secs(5);
-
-/// A server that goes on refusing does not make us ask more often.
-const BETWEEN_REJECTIONS: Duration = Duration::from_secs(30);
-
-/// The current credentials. The sources are asked on a thread of its own, one request at a time for all callers; each
+/// The current credentials. The sources are asked on a separate thread, by one look-up at a time for all callers; each
 /// caller waits for it until its own limit. Clones share everything.
 #[derive(Clone)]
 pub struct CredentialCache {
@@ -45,66 +32,39 @@ pub struct CredentialCache {
 
 struct Shared {
     state: Arc<Monitor<State>>,
-    /// The source that is being asked.
     progress: Progress,
-    /// There are warnings that nobody took.
+    /// Whether there are warnings that have not been taken.
     any_warnings: AtomicBool,
-    /// How far the clock here is from that of AWS, as the services that give credentials say. Whether credentials have
-    /// expired is judged by their time; pauses are measured here.
+    /// The difference between the local clock and AWS's, as the credential services' responses show it. Whether
+    /// credentials have expired is judged by AWS's time; pauses are measured by the local clock.
     skew: Arc<ClockSkew>,
     cancel: Arc<Cancel>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Absent while a thread asks the sources with it: nobody waits for a lock meanwhile.
+    /// Taken by a thread that asks the sources, so that no lock is held meanwhile.
     chain: Option<Box<Chain>>,
-    /// The last good answer, unless it was rejected since.
-    held: Option<Arc<Credentials>>,
-    /// When to ask for newer ones.
-    refresh_at: Option<OffsetDateTime>,
-    /// The last attempt's error, if it failed and left nothing, and until when it is the answer.
-    failure: Option<(Error, OffsetDateTime)>,
-    /// How many attempts failed in a row while the old credentials lasted.
-    failures: u32,
-    watch: Watch,
-    /// How often the sources were asked.
-    turn: u64,
-    /// Nothing that was found before counts.
-    is_rejected: bool,
-    rejected_at: Option<OffsetDateTime>,
-    /// Not taken yet.
-    warnings: Vec<String>,
-    /// Said before, and not to be said again while it lasts.
-    said: Vec<String>,
-    passed_over: Vec<String>,
+    entry: CacheEntry,
 }
 
-/// What a caller is to do.
-enum Next {
-    Use(Arc<Credentials>),
-    UseAndAskAhead(Arc<Credentials>),
-    Ask { force: bool },
-    Fail(Error),
-}
-
-/// The chain while it is away from the state; it goes back when this is dropped.
+/// The chain while it is taken out of the state. Dropping the lease returns it.
 struct Lease {
     shared: Arc<Shared>,
     chain: Option<Box<Chain>>,
 }
 
-/// One request to the sources. Dropped before it is settled, because there was no thread for it or it panicked, it
-/// settles as a failure, so that no caller waits for it.
-struct Asking {
+/// One look-up. If it is dropped before its result is stored, because no thread could be started or it panicked, a
+/// failure is stored, so that no caller waits forever.
+struct LookUp {
     lease: Lease,
     force: bool,
     now: OffsetDateTime,
-    is_settled: bool,
+    is_stored: bool,
 }
 
 impl CredentialCache {
-    /// Reads nothing yet. `started`: when the process did.
+    /// Creates a cache that has not read anything yet. `started` is when the process started.
     pub fn new(
         environment: Environment,
         settings: Settings,
@@ -120,21 +80,27 @@ impl CredentialCache {
             cancel: Arc::clone(&cancel),
         };
         let chain = Chain::new(environment, settings, started, network, progress.clone());
-        let state = State { chain: Some(Box::new(chain)), ..State::default() };
-        let state = Monitor::new(state);
+        let state = Monitor::new(State { chain: Some(Box::new(chain)), ..State::default() });
         let any_warnings = AtomicBool::new(false);
         let shared = Shared { state, progress, any_warnings, skew, cancel };
         CredentialCache { shared: Arc::new(shared) }
     }
 
-    /// The credentials to sign with now. Those found before, until they are about to expire, are rejected, or a
-    /// file they depend on changes. A change that cannot be used, such as a file half written, is a warning
-    /// while the old credentials last. Waits for the sources as long as their own limits allow.
+    /// The credentials to sign with now: the current ones until they are about to expire, are invalidated, or a file that
+    /// they depend on changes. A change that cannot be used, such as a half-written file, is a warning while the old
+    /// credentials are valid. Waits for the sources as long as their own limits allow.
+    ///
+    /// # Errors
+    /// `Kind::NoCredentials` if no source is configured, `Kind::Credentials` if a source fails.
     pub fn get(&self, now: OffsetDateTime) -> Result<Arc<Credentials>, Error> {
         self.get_until(now, None, &Cancel::default())
     }
 
-    /// Like `get`, but waits until `deadline` or `cancel` at most. The sources are asked on then, for later callers.
+    /// Like [`get`](CredentialCache::get), but waits until `deadline` or `cancel` at most. The look-up then continues for
+    /// later callers.
+    ///
+    /// # Errors
+    /// In addition `Kind::TimedOut` and `Kind::Cancelled`.
     pub fn get_until(
         &self,
         now: OffsetDateTime,
@@ -142,59 +108,56 @@ impl CredentialCache {
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
         let mut state = self.shared.state.lock();
-        match state.next(now, self.time_of_aws(now)) {
-            Next::Use(held) => Ok(held),
-            Next::UseAndAskAhead(held) => {
+        match state.entry.next(now, self.time_of_aws(now)) {
+            Next::Use(current) => Ok(current),
+            Next::UseAndRefresh(current) => {
                 let chain = state.chain.take();
                 drop(state);
-                self.shared.ask(chain, false, now);
-                Ok(held)
+                // Without the chain, another thread is refreshing already.
+                if let Some(chain) = chain {
+                    self.shared.look_up(chain, false, now);
+                }
+                Ok(current)
             }
-            Next::Ask { force } => {
-                let turn = state.turn;
+            Next::LookUp { force } => {
+                let generation = state.entry.generation();
                 drop(state);
-                self.shared.wait(turn, force, now, deadline, cancel)
+                self.shared.wait(generation, force, now, deadline, cancel)
             }
             Next::Fail(error) => Err(error),
         }
     }
 
-    /// The time of AWS when it is `now` here, as far as the services that give credentials have told it.
+    /// AWS's time when it is `now` here, as far as the credential services' responses have shown it.
     pub fn time_of_aws(&self, now: OffsetDateTime) -> OffsetDateTime {
         self.shared.skew.at(now)
     }
 
-    /// After a refusal that blames the key: forgets exactly this one, so that the next call looks again. At
-    /// most once in 30 seconds.
-    pub fn invalidate(&self, bad: &Arc<Credentials>, now: OffsetDateTime) {
-        let mut state = self.shared.state.lock();
-        let is_soon = state
-            .rejected_at
-            .is_some_and(|at| now >= at && now < expiry::after(at, BETWEEN_REJECTIONS));
-        if !is_soon && state.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, bad)) {
-            state.held = None;
-            state.is_rejected = true;
-            state.rejected_at = Some(now);
-        }
+    /// Forgets credentials that a server has refused, so that the next call looks for others; at most once in 30 seconds.
+    pub fn invalidate(&self, refused: &Arc<Credentials>, now: OffsetDateTime) {
+        self.shared.state.lock().entry.invalidate(refused, now);
     }
 
-    /// What a person should know although it works, each once; for the log.
+    /// Problems that the user should know of although credentials were found, each once; for the log.
     pub fn take_warnings(&self) -> Vec<String> {
-        // Nearly always there are none, and every call asks.
+        // Every call asks, and nearly always there are none.
         if !self.shared.any_warnings.load(Ordering::Relaxed) {
             return Vec::new();
         }
         let mut state = self.shared.state.lock();
         self.shared.any_warnings.store(false, Ordering::Relaxed);
-        std::mem::take(&mut state.warnings)
+        state.entry.take_warnings()
     }
 
-    /// The sources before the one that answered last, and why each was not asked.
+    /// The sources before the one that was asked last, and why each was skipped.
     pub fn passed_over(&self) -> Vec<String> {
-        self.shared.state.lock().passed_over.clone()
+        self.shared.state.lock().entry.passed_over().to_vec()
     }
 
-    /// Asks STS as whom it knows these.
+    /// The account and ARN that STS reports for these credentials.
+    ///
+    /// # Errors
+    /// STS cannot be reached or refuses the request.
     pub fn caller_identity(
         &self,
         credentials: &Credentials,
@@ -204,84 +167,74 @@ impl CredentialCache {
         lease.chain().caller_identity(credentials, now)
     }
 
-    /// The region of the EC2 instance we are on, for programs that find none elsewhere.
+    /// The region of this EC2 instance, for programs that find none elsewhere.
     pub fn instance_region(&self, now: OffsetDateTime) -> Option<String> {
         self.shared.lease().ok()?.chain().instance_region(now)
     }
 
-    /// Ends what is being asked, the processes it started too, and asks nothing more. Does not wait.
+    /// Ends a running look-up, including processes that it started, and prevents new ones. Does not wait.
     pub fn cancel(&self) {
         self.shared.cancel.cancel();
     }
 
-    /// Waits until nothing is being asked, until `deadline` at most.
+    /// Waits until no look-up is running, until `deadline` at most.
     pub fn wait_until_idle(&self, deadline: Instant) {
         let is_idle = |state: &mut State| state.chain.is_some().then_some(());
         let _ = self.shared.state.wait(Some(deadline), &Cancel::default(), is_idle);
     }
 }
 
-impl std::fmt::Debug for CredentialCache {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "CredentialCache({:?})", self.shared.state.lock().held)
+impl fmt::Debug for CredentialCache {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "CredentialCache({:?})", self.shared.state.lock().entry.current())
     }
 }
 
 impl Shared {
-    /// Waits for what the sources answer after `turn`. The first to find them idle has them asked.
+    /// Waits for the result of a look-up that ends after `generation`. Starts one whenever none is running.
     fn wait(
         self: &Arc<Self>,
-        turn: u64,
+        generation: u64,
         force: bool,
         now: OffsetDateTime,
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
-        enum Found {
+        enum Outcome {
             Result(Result<Arc<Credentials>, Error>),
             Idle(Box<Chain>, bool),
         }
         loop {
-            let found = self.state.wait(deadline, cancel, |state| {
-                if state.turn != turn {
-                    match (&state.held, &state.failure) {
-                        (Some(held), _) if is_valid(held, self.skew.at(now)) => {
-                            return Some(Found::Result(Ok(Arc::clone(held))));
-                        }
-                        (_, Some((error, _))) => return Some(Found::Result(Err(error.clone()))),
-                        // Rejected since.
-                        _ => {}
-                    }
+            let outcome = self.state.wait(deadline, cancel, |state| {
+                if let Some(result) = state.entry.result_after(generation, self.skew.at(now)) {
+                    return Some(Outcome::Result(result));
                 }
                 if self.cancel.is_cancelled() {
-                    return Some(Found::Result(Err(ending())));
+                    return Some(Outcome::Result(Err(process_is_ending())));
                 }
-                let force = force || state.is_rejected;
-                state.chain.take().map(|chain| Found::Idle(chain, force))
+                let force = force || state.entry.is_invalidated();
+                state.chain.take().map(|chain| Outcome::Idle(chain, force))
             });
-            match found {
-                Ok(Found::Result(result)) => return result,
-                Ok(Found::Idle(chain, force)) => self.ask(Some(chain), force, now),
+            match outcome {
+                Ok(Outcome::Result(result)) => return result,
+                Ok(Outcome::Idle(chain, force)) => self.look_up(chain, force, now),
                 Err(WaitError::Cancelled) => {
                     return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
                 }
-                Err(WaitError::TimedOut) => return Err(self.still_asking()),
+                Err(WaitError::TimedOut) => return Err(self.timed_out()),
             }
         }
     }
 
-    /// Asks the sources on a thread of its own, if nobody does.
-    fn ask(self: &Arc<Self>, chain: Option<Box<Chain>>, force: bool, now: OffsetDateTime) {
-        if chain.is_none() {
-            return;
-        }
-        let lease = Lease { shared: Arc::clone(self), chain };
-        let asking = Asking { lease, force, now, is_settled: false };
-        // Without a thread it is dropped, and thereby settled.
-        let _ = thread::Builder::new().name("credentials".to_owned()).spawn(|| asking.run());
+    /// Asks the sources on a separate thread.
+    fn look_up(self: &Arc<Self>, chain: Box<Chain>, force: bool, now: OffsetDateTime) {
+        let lease = Lease { shared: Arc::clone(self), chain: Some(chain) };
+        let look_up = LookUp { lease, force, now, is_stored: false };
+        // If no thread can be started, it is dropped, and so a failure is stored.
+        let _ = thread::Builder::new().name("credentials".to_owned()).spawn(|| look_up.run());
     }
 
-    fn still_asking(&self) -> Error {
+    fn timed_out(&self) -> Error {
         let source = self.progress.source();
         let what = format!("still waiting for {source} when the time limit of the request passed");
         Error::new(Kind::TimedOut, what).hint(
@@ -289,11 +242,19 @@ impl Shared {
         )
     }
 
-    /// The chain, once nobody asks with it.
+    /// The chain, once no look-up is running.
     fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
         let chain = self.state.wait(None, &self.cancel, |state| state.chain.take());
-        let chain = chain.map_err(|_| ending())?;
+        let chain = chain.map_err(|_| process_is_ending())?;
         Ok(Lease { shared: Arc::clone(self), chain: Some(chain) })
+    }
+
+    /// Changes the entry and wakes the callers that wait for it.
+    fn update(&self, change: impl FnOnce(&mut CacheEntry)) {
+        self.state.update(|state| {
+            change(&mut state.entry);
+            self.any_warnings.store(state.entry.has_warnings(), Ordering::Relaxed);
+        });
     }
 }
 
@@ -310,30 +271,23 @@ impl Drop for Lease {
     }
 }
 
-impl Asking {
+impl LookUp {
     fn run(mut self) {
-        let mut notes = Diagnostics::default();
+        let mut diagnostics = Diagnostics::default();
         let began = Instant::now();
-        let found = self.lease.chain().resolve(self.force, self.now, &mut notes);
-        // In whole seconds, as all that is measured from here.
-        self.now = expiry::after(self.now, Duration::from_secs(began.elapsed().as_secs()));
-        self.settle(found, notes);
-    }
-
-    /// The chain is still away, so callers see the outcome before they could have it asked again.
-    fn settle(&mut self, found: Result<Credentials, Error>, notes: Diagnostics) {
-        self.is_settled = true;
+        let found = self.lease.chain().resolve(self.force, self.now, &mut diagnostics);
+        // In whole seconds, like all that is measured from here.
+        let now = expiry::after(self.now, Duration::from_secs(began.elapsed().as_secs()));
+        // The chain is returned after this, so callers see the result before they could start another look-up.
+        self.is_stored = true;
         let shared = &self.lease.shared;
-        shared.state.update(|state| {
-            state.settle(found, notes, self.now, shared.skew.at(self.now));
-            shared.any_warnings.store(!state.warnings.is_empty(), Ordering::Relaxed);
-        });
+        shared.update(|entry| entry.store(found, diagnostics, now, shared.skew.at(now)));
     }
 }
 
-impl Drop for Asking {
+impl Drop for LookUp {
     fn drop(&mut self) {
-        if self.is_settled {
+        if self.is_stored {
             return;
         }
         let error = if thread::panicking() {
@@ -343,116 +297,11 @@ impl Drop for Asking {
             Error::new(Kind::Credentials, "no thread can be started to look for credentials")
                 .hint("raise the limit of processes (ulimit -u), or that of the container")
         };
-        // What changed in the files is still to be read.
-        let watch = std::mem::take(&mut self.lease.shared.state.lock().watch);
-        self.settle(Err(error), Diagnostics { watch, ..Diagnostics::default() });
+        let (shared, now) = (&self.lease.shared, self.now);
+        shared.update(|entry| entry.store_abandoned(error, now, shared.skew.at(now)));
     }
 }
 
-fn ending() -> Error {
+fn process_is_ending() -> Error {
     Error::new(Kind::Cancelled, "the process is ending")
-}
-
-impl State {
-    /// `now` is the time here, `there` that of AWS.
-    fn next(&mut self, now: OffsetDateTime, there: OffsetDateTime) -> Next {
-        if self.is_rejected {
-            return Next::Ask { force: true };
-        }
-        if !self.depends_on_nothing() && !self.watch.is_unchanged(now) {
-            return Next::Ask { force: true };
-        }
-        let Some(held) = self.held.as_ref().filter(|held| is_valid(held, there)) else {
-            return match &self.failure {
-                Some((error, until)) if now < *until => Next::Fail(error.clone()),
-                _ => Next::Ask { force: false },
-            };
-        };
-        if self.refresh_at.is_none_or(|refresh_at| now < refresh_at) {
-            return Next::Use(Arc::clone(held));
-        }
-        if held.expires.is_some_and(|expires| expiry::left(expires, there) <= LATE) {
-            return Next::Ask { force: false };
-        }
-        // Whoever asks already asks for us.
-        if self.chain.is_none() {
-            Next::Use(Arc::clone(held))
-        } else {
-            Next::UseAndAskAhead(Arc::clone(held))
-        }
-    }
-
-    /// Keys of the environment stay what they are.
-    fn depends_on_nothing(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.source == Source::Environment)
-    }
-
-    /// Remembers what was found. The same credentials stay the same `Arc`.
-    fn settle(
-        &mut self,
-        found: Result<Credentials, Error>,
-        notes: Diagnostics,
-        now: OffsetDateTime,
-        there: OffsetDateTime,
-    ) {
-        let Diagnostics { watch, mut warnings, passed_over, unreadable: _ } = notes;
-        let old = self.held.take().filter(|held| is_valid(held, there));
-        let result = match (old, found) {
-            (old, Ok(new)) => {
-                let left = new.expires.map(|expires| expiry::left(expires, there));
-                self.refresh_at = expiry::refresh_at(now, left);
-                self.failures = 0;
-                Ok(old.filter(|old| **old == new).unwrap_or_else(|| Arc::new(new)))
-            }
-            (Some(old), Err(error)) => {
-                let source = &old.source;
-                warnings.push(format!(
-                    "looking for credentials again failed, so the keys of {source} stay in use: {error}"
-                ));
-                let pause = (PAUSE * 2_u32.pow(self.failures.min(2))).min(LONGEST_PAUSE);
-                self.refresh_at = old.expires.map(|_| expiry::after(now, pause));
-                self.failures = self.failures.saturating_add(1);
-                Ok(old)
-            }
-            (None, Err(error)) => Err(error),
-        };
-        self.held = result.as_ref().ok().cloned();
-        self.failure =
-            result.as_ref().err().map(|error| (error.clone(), expiry::after(now, ERROR_LASTS)));
-        self.watch = watch;
-        self.passed_over = passed_over;
-        self.is_rejected = false;
-        self.turn += 1;
-        self.warnings.extend(warnings.iter().filter(|text| !self.said.contains(text)).cloned());
-        self.said = warnings;
-    }
-}
-
-fn is_valid(held: &Credentials, there: OffsetDateTime) -> bool {
-    held.expires.is_none_or(|expires| expires > there)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Kind;
-    use time::macros::datetime;
-
-    const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
-
-    #[test]
-    fn warnings_are_said_once_while_they_last() {
-        let mut state = State::default();
-        let mut settle = |warnings: &[&str]| {
-            let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
-            let error = Error::new(Kind::Credentials, "none");
-            let notes = Diagnostics { warnings, ..Diagnostics::default() };
-            state.settle(Err(error), notes, NOW, NOW);
-            std::mem::take(&mut state.warnings)
-        };
-        assert_eq!(settle(&["a"]), ["a"]);
-        assert_eq!(settle(&["a", "b"]), ["b"]);
-        assert_eq!(settle(&["b"]), [""; 0]);
-        assert_eq!(settle(&["a"]), ["a"]);
-    }
 }

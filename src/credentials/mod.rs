@@ -8,6 +8,7 @@
 //! * Expiration is judged by AWS's time, which the services' responses reveal; pauses are measured by the local clock.
 
 mod cache;
+mod cache_entry;
 mod chain;
 pub mod config;
 mod diagnostics;
