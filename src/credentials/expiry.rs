@@ -1,7 +1,7 @@
-//! When credentials end, and when to ask for newer ones. Pure.
+//! When credentials expire, and when to refresh them. Pure.
 //!
-//! The times come from files, programs and servers, so none of this can overflow: a time beyond the calendar counts as
-//! its end, far in the future or far in the past.
+//! The times come from files, programs and servers, so nothing here can overflow: a time beyond the calendar counts as its
+//! first or last moment.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use crate::random;
 
-/// Newer credentials are asked for this long before the old ones end, in the background.
-const EARLY: Duration = Duration::from_secs(5 * 60);
+/// Credentials are refreshed in the background this long before they expire.
+const REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// So that many processes that began together do not ask together.
-const SPREAD: Duration = Duration::from_secs(60);
+/// The maximum random delay, so that processes that started together do not refresh together.
+const MAX_JITTER: Duration = Duration::from_secs(60);
 
-/// A source that hands out the same credentials until the last moment is not asked more often.
-const MIN_WAIT: Duration = Duration::from_secs(30);
+/// The shortest time between refreshes, for sources that return the same credentials until they expire.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Reads RFC 3339, or with the `UTC` for `Z` that older tools of AWS write.
+/// Parses RFC 3339, also with `UTC` in place of `Z`, as older AWS tools write it.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
     let time = match text.strip_suffix("UTC") {
@@ -32,37 +32,37 @@ pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     Some(time.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| end_of_time(time.year() > 0)))
 }
 
-/// Reads milliseconds since 1970.
+/// Converts milliseconds since 1970.
 pub(crate) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
     let Value::Number(millis) = value else { return None };
     let is_future = millis.as_f64()? > 0.0;
     let seconds = match millis.as_i64() {
         Some(millis) => Some(millis.div_euclid(1000)),
-        // A number as a float, `1.7e12`, or one beyond all times.
+        // A float such as `1.7e12`, or a number beyond the calendar.
         None => format!("{:.0}", millis.as_f64()? / 1000.0).parse().ok(),
     };
     let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     Some(time.unwrap_or_else(|| end_of_time(is_future)))
 }
 
-/// How long it is from `now` to `expires`; zero when that has passed.
+/// The time from `now` to `expires`; zero if that has passed.
 pub(crate) fn left(expires: OffsetDateTime, now: OffsetDateTime) -> Duration {
     Duration::try_from(expires - now).unwrap_or_default()
 }
 
-/// The time when `wait` has passed since `time`.
+/// The time `wait` after `time`.
 pub(crate) fn after(time: OffsetDateTime, wait: Duration) -> OffsetDateTime {
     time.saturating_add(time::Duration::try_from(wait).unwrap_or(time::Duration::MAX))
 }
 
-/// When to ask for newer credentials than those that are good for `left`; `None`: never.
+/// When to refresh credentials that are valid for `left`; never if that is `None`.
 pub(crate) fn refresh_at(now: OffsetDateTime, left: Option<Duration>) -> Option<OffsetDateTime> {
     let left = left?;
-    let wait = match left.checked_sub(2 * EARLY) {
-        Some(more) => more + EARLY + random::up_to(SPREAD),
+    let wait = match left.checked_sub(2 * REFRESH_MARGIN) {
+        Some(more) => more + REFRESH_MARGIN + random::up_to(MAX_JITTER),
         None => left / 2,
     };
-    Some(after(now, wait.max(MIN_WAIT)))
+    Some(after(now, wait.max(MIN_REFRESH_INTERVAL)))
 }
 
 fn end_of_time(is_future: bool) -> OffsetDateTime {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_ones_are_due_ahead_of_time() {
+    fn credentials_are_refreshed_before_they_expire() {
         let wait = |lasts: u64| {
             let at = refresh_at(NOW, Some(Duration::from_secs(lasts))).unwrap() - NOW;
             at.whole_seconds()
@@ -104,7 +104,6 @@ mod tests {
         assert_eq!(refresh_at(NOW, None), None);
     }
 
-    /// Every time that a source can name, at every time that a clock can show.
     #[test]
     fn absurd_times_are_far_away_and_overflow_nothing() {
         let texts = [

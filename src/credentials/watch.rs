@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 
 use crate::file;
 
-/// The largest file that is read whole, in bytes.
-const LIMIT: u64 = 1024 * 1024;
+/// The largest file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The files that the credentials depend on, as they were when they were read.
+/// The files that credentials depend on, as they were when they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     seen: Vec<Seen>,
@@ -23,14 +23,14 @@ pub(crate) struct Watch {
 struct Seen {
     path: PathBuf,
     stamp: Stamp,
-    /// SHA-256 of the content; `None` when there is none.
+    /// SHA-256 of the content; `None` if it could not be read.
     digest: Option<[u8; 32]>,
 }
 
 impl Watch {
-    /// The bytes, at most 1 MiB of them. From now on a change of the file is a change.
+    /// Reads a file of at most 1 MiB and watches it from now on.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        // Before reading: what changes in between shows at the next look.
+        // Taken before reading, so that a change in between is noticed later.
         let stamp = Stamp::of(path);
         let content = read(path);
         let digest = content.as_ref().ok().map(|bytes| Sha256::digest(bytes).into());
@@ -39,12 +39,12 @@ impl Watch {
         content
     }
 
-    /// After writing the file ourselves: its new content is no news.
+    /// Notes the content of a file that we have written, so that it does not count as changed.
     pub(crate) fn wrote(&mut self, path: &Path) {
         let _ = self.read(path);
     }
 
-    /// Whether each file holds what it held. Most often their metadata tell.
+    /// Whether all files have the same content as before. The content is read only if metadata leave a doubt.
     pub(crate) fn is_unchanged(&mut self, now: OffsetDateTime) -> bool {
         self.seen.iter_mut().all(|seen| {
             let stamp = Stamp::of(&seen.path);
@@ -59,7 +59,7 @@ impl Watch {
     }
 }
 
-/// Two equal stamps mean the same content, once the file is settled.
+/// A file's metadata; `None` if it does not exist. Once a file is settled, an equal stamp means equal content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp(Option<Mark>);
 
@@ -79,11 +79,11 @@ impl Stamp {
         }))
     }
 
-    /// Whether a change from now on is sure to change the stamp. Clocks of file systems tick as slowly as
-    /// every two seconds (FAT): of two writes within a tick the second may look like the first.
+    /// Whether any change from now on changes the stamp. The time stamps of file systems are as coarse as two seconds
+    /// (FAT), so a second write within that time may leave the stamp as it is.
     fn is_settled(&self, now: OffsetDateTime) -> bool {
         let Some(modified) = self.0.as_ref().and_then(|mark| mark.modified) else { return true };
-        // Not as a date: files can be dated beyond all years of a calendar.
+        // Compared as system times, because a file's date may be beyond the calendar of `OffsetDateTime`.
         match SystemTime::from(now).duration_since(modified) {
             Ok(age) => age > Duration::from_secs(2),
             Err(_) => true,
@@ -92,11 +92,11 @@ impl Stamp {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // `/dev/null` is how people say "none".
+    // Users name `/dev/null` for "no file".
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    file::read(path, LIMIT)
+    file::read(path, MAX_FILE_BYTES)
 }
 
 #[cfg(unix)]
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_settles_two_seconds_after_it_was_written() {
+    fn a_file_is_settled_two_seconds_after_it_was_written() {
         let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         let stamp = Stamp(Some(Mark { modified: Some(at(100)), length: 1, inode: 1 }));
         let settled = |seconds| stamp.is_settled(OffsetDateTime::from(at(seconds)));

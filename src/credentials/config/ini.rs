@@ -1,8 +1,7 @@
 //! AWS's dialect of INI: the bytes of a config or credentials file → its sections. Pure.
 //!
-//! Two passes. `plain` judges each line by AWS's rules and writes it down again with nothing left to
-//! interpretation; rust-ini then reads the sections and settings from that. Errors name the line and never
-//! quote it: it may hold a secret.
+//! There are two passes. `normalized` applies AWS's rules to each line and writes it in a form that leaves nothing to
+//! interpretation; rust-ini then parses that. Errors name the line and never quote it, since it may hold a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,13 +19,13 @@ pub enum Dialect {
     Credentials,
 }
 
-/// What a file holds. Sections that are none of these are left out with their lines.
+/// The sections of a file. Sections of other kinds are left out.
 #[derive(Debug, Default)]
 pub struct Sections {
     pub profiles: BTreeMap<String, Section>,
     pub sso_sessions: BTreeMap<String, Section>,
     pub services: BTreeMap<String, Section>,
-    /// Sections left out that would be this profile if they were written as the other file writes it.
+    /// Profiles whose sections are left out because their headers are written as in the other file.
     pub misnamed: BTreeSet<String>,
 }
 
@@ -37,20 +36,19 @@ pub struct Section {
 }
 
 impl Section {
-    /// The value as it stands there, quotes too; an empty one is unset. The lines of a continued value are
-    /// joined with `\n`.
+    /// The value, including quotes; an empty value counts as unset. The lines of a continued value are joined with `\n`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(|setting| setting.value.as_str()).filter(|v| !v.is_empty())
     }
 
-    /// A setting in the indented block below `block =`.
+    /// The value of a setting in the indented block below `block =`.
     pub fn nested(&self, block: &str, name: &str) -> Option<&str> {
         let value = self.settings.get(block)?.nested.get(name)?;
         (!value.is_empty()).then_some(value)
     }
 }
 
-/// Names only: a value may be a secret.
+/// Prints names only, because values may be secrets.
 impl fmt::Debug for Section {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_set().entries(self.settings.keys()).finish()
@@ -63,12 +61,16 @@ struct Setting {
     nested: BTreeMap<String, String>,
 }
 
-/// A section named twice is one section, and the last of two equal settings counts.
+/// Parses a file. Sections with the same name are merged, and of settings with the same name the last counts.
+///
+/// # Errors
+/// The file is not UTF-8 or a line is not in AWS's format. In the hint, `FILE` stands for the name of the file, which the
+/// caller knows.
 pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
-    let plain = plain(text(bytes)?, dialect)?;
-    // Escapes are ours, made by `escaped`; quotes mean nothing to AWS.
+    let normalized = normalized(text(bytes)?, dialect)?;
+    // All escapes were made by `escaped`; quotes have no meaning to AWS.
     let option = ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
-    let file = Ini::load_from_str_opt(&plain, option)
+    let file = Ini::load_from_str_opt(&normalized, option)
         .map_err(|error| at_line(error.line, "not understood", "NAME = VALUE"))?;
 
     let mut sections = Sections::default();
@@ -95,14 +97,14 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
             }
         }
     }
-    // `[profile default]` takes the place of all `[default]`, wherever they stand.
+    // `[profile default]` replaces all `[default]` sections, wherever they are.
     if file.section(Some("bare default")).is_some() {
         sections.profiles.entry("default".to_owned()).or_insert(bare_default);
     }
     Ok(sections)
 }
 
-/// UTF-8, a byte order mark skipped: Notepad writes one.
+/// The text without the byte order mark that Notepad writes.
 fn text(bytes: &[u8]) -> Result<&str, Error> {
     let error = || Error::new(Kind::Credentials, "not UTF-8").hint("save FILE as UTF-8");
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -111,11 +113,11 @@ fn text(bytes: &[u8]) -> Result<&str, Error> {
     str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|_| error())
 }
 
-/// The same text, line for line, for rust-ini: comments gone, section headers as `[word name]`, continued
-/// values in the line of their setting, nested settings as `block=name`, which no other setting can be called.
-fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
+/// The text, line by line, in the form for rust-ini: without comments, with section headers as `[kind name]`, continued
+/// values in the line of their setting, and nested settings as `block=name`, which cannot be the name of another setting.
+fn normalized(text: &str, dialect: Dialect) -> Result<String, Error> {
     let mut lines: Vec<String> = Vec::new();
-    let mut place = Place::BeforeSections;
+    let mut position = Position::BeforeSections;
     for line in text.split('\n') {
         let here = lines.len();
         let fault = |message, form| at_line(here + 1, message, form);
@@ -124,23 +126,23 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
         let mut written = String::new();
 
         if content.is_empty() || content.starts_with(['#', ';']) {
-            // An indented comment too is a comment, never more of the value above it.
+            // An indented comment does not continue the value above it.
         } else if content.starts_with('[') {
             match header(content, dialect).map_err(|what| fault(what, "[NAME]"))? {
                 Some((word, name)) => {
                     written = format!("[{word} {}]", escaped(name));
                     let known = word != MISNAMED;
-                    place = if known { Place::Section(None) } else { Place::Skipped };
+                    position = if known { Position::Section(None) } else { Position::Skipped };
                 }
-                None => place = Place::Skipped,
+                None => position = Position::Skipped,
             }
         } else {
-            match &mut place {
-                Place::BeforeSections => {
+            match &mut position {
+                Position::BeforeSections => {
                     return Err(fault("a setting before any section", "[default] above it"));
                 }
-                Place::Skipped => {}
-                Place::Section(Some(above)) if indentation(line) > above.indentation => {
+                Position::Skipped => {}
+                Position::Section(Some(above)) if indentation(line) > above.indentation => {
                     if above.is_block {
                         let (name, value) =
                             setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
@@ -152,7 +154,7 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
                         continued.push_str(&escaped(content));
                     }
                 }
-                Place::Section(above) => {
+                Position::Section(above) => {
                     let (name, value) =
                         setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
                     written = format!("{}={}", escaped(&name), escaped(value));
@@ -167,28 +169,28 @@ fn plain(text: &str, dialect: Dialect) -> Result<String, Error> {
     Ok(lines.join("\n"))
 }
 
-/// Where a line stands.
-enum Place {
+/// What a line belongs to.
+enum Position {
     BeforeSections,
-    /// In a section that does not concern us; its lines are not even looked at.
+    /// A section that is left out. Its lines are not checked.
     Skipped,
-    /// In a section, below this setting.
+    /// A section, after this setting if there is one.
     Section(Option<Above>),
 }
 
-/// The setting that a deeper line belongs to.
+/// The setting that more deeply indented lines belong to.
 struct Above {
     name: String,
-    /// It has no value of its own, so that what follows is `name = value`, one a line.
+    /// It has no value of its own, so each line that follows is `name = value`.
     is_block: bool,
     indentation: usize,
     line: usize,
 }
 
-/// Stands for a section that would be a profile in the other file.
+/// The kind of a section that would be a profile in the other file.
 const MISNAMED: &str = "misnamed";
 
-/// What a header opens, as a word and a name; `None` for a section that does not concern us.
+/// The kind and the name of a section; `None` if it is left out.
 fn header(content: &str, dialect: Dialect) -> Result<Option<(&'static str, &str)>, &'static str> {
     let uncommented = content.split(['#', ';']).next().unwrap_or_default().trim_end();
     let inside = uncommented
@@ -196,7 +198,7 @@ fn header(content: &str, dialect: Dialect) -> Result<Option<(&'static str, &str)
         .and_then(|rest| rest.strip_suffix(']'))
         .ok_or("a section header does not end with ]")?
         .trim();
-    let (word, name) = match inside.split_once(BLANK) {
+    let (word, name) = match inside.split_once(WHITESPACE) {
         Some((word, name)) => (word, unquoted(name.trim_start())),
         None => (inside, ""),
     };
@@ -212,15 +214,16 @@ fn header(content: &str, dialect: Dialect) -> Result<Option<(&'static str, &str)
     Ok((!opened.1.is_empty()).then_some(opened))
 }
 
-/// `aws configure` writes `[profile 'my team']`.
+/// The name without quotes: `aws configure` writes `[profile 'my team']`.
 fn unquoted(name: &str) -> &str {
     let inside = |quote| name.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
     inside('\'').or_else(|| inside('"')).unwrap_or(name)
 }
 
-/// `name = value` or `name: value`, without a comment that follows a blank.
+/// Splits `name = value` or `name: value`. A comment begins after a space or tab.
 fn setting(content: &str) -> Result<(String, &str), &'static str> {
-    let comment = content.match_indices(['#', ';']).find(|(at, _)| content[..*at].ends_with(BLANK));
+    let comment =
+        content.match_indices(['#', ';']).find(|(at, _)| content[..*at].ends_with(WHITESPACE));
     let uncommented = comment.map_or(content, |(at, _)| &content[..at]);
     let (name, value) =
         uncommented.split_once(['=', ':']).ok_or("neither a setting nor a section")?;
@@ -228,13 +231,12 @@ fn setting(content: &str) -> Result<(String, &str), &'static str> {
     if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
 }
 
-/// Text that rust-ini reads back unchanged, whatever it is: each character that could mean something to it
-/// stands behind a backslash.
+/// Escapes a text so that rust-ini reads it back unchanged: each character that could have a meaning gets a backslash.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(2 * text.len());
     for c in text.chars() {
         match c {
-            // As it is the end of a line to rust-ini.
+            // rust-ini takes it for the end of a line.
             '\r' => escaped.push_str("\\r"),
             c if c.is_alphanumeric() => escaped.push(c),
             c => escaped.extend(['\\', c]),
@@ -243,13 +245,13 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-const BLANK: [char; 2] = [' ', '\t'];
+const WHITESPACE: [char; 2] = [' ', '\t'];
 
 fn indentation(line: &str) -> usize {
-    line.len() - line.trim_start_matches(BLANK).len()
+    line.len() - line.trim_start_matches(WHITESPACE).len()
 }
 
-/// `form` is what should stand there; `FILE` in the hint is for whoever knows which file it is.
+/// An error in a line, with the form that the line should have.
 fn at_line(line: usize, message: &str, form: &str) -> Error {
     Error::new(Kind::Credentials, format!("line {line}: {message}"))
         .hint(format!("mend line {line} of FILE: {form}"))
