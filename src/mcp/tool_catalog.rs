@@ -53,6 +53,22 @@ struct Knowledge {
     told: HashMap<String, String>,
     /// Counts how often all was forgotten.
     era: u64,
+    /// Counts the lists that were asked for.
+    asked: u64,
+    /// Which of them the tools are from; 0 where there is none.
+    list: u64,
+    /// How far it was read.
+    extent: Extent,
+}
+
+/// How much of a list is known. A page that is missing may have a second tool of any name, with a stricter hint.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Extent {
+    #[default]
+    Nothing,
+    /// Up to the page with this cursor, which is JSON.
+    Until(String),
+    Whole,
 }
 
 #[derive(Debug)]
@@ -66,14 +82,15 @@ struct Known {
 }
 
 /// A page of the server's list of tools that was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Page {
-    /// With it the list begins anew.
-    is_first: bool,
+    /// Which page it is, as JSON; with the first, which has none, the list begins anew.
+    cursor: Option<String>,
     /// The marks of 2026-07-28 mean something.
     has_marks: bool,
     /// When it was asked for.
     era: u64,
+    number: u64,
 }
 
 /// An argument that is repeated in a header.
@@ -103,32 +120,30 @@ impl ToolCatalog {
         &self.policy
     }
 
-    /// The page that this `tools/list` asks for now.
+    /// The page that this `tools/list` asks for now. What is forgotten from here on, the answer does not bring back.
     pub fn page(&self, request: &Message) -> Page {
         let text = str::from_utf8(request.body()).unwrap_or_default();
         let params = Members::of(text).and_then(|request| request.get("params"));
         let cursor = params.and_then(|params| Members::of(params.get())?.get("cursor"));
-        Page {
-            is_first: cursor.is_none_or(|cursor| cursor.get() == "null"),
-            has_marks: request.request_meta().is_some(),
-            era: self.era(),
-        }
+        let cursor = cursor.map(|cursor| cursor.get().to_owned());
+        self.asked(cursor.filter(|cursor| cursor != "null"), request.request_meta().is_some())
     }
 
-    /// Counts how often all was forgotten.
-    fn era(&self) -> u64 {
-        self.knowledge.read().unwrap_or_else(PoisonError::into_inner).era
+    fn asked(&self, cursor: Option<String>, has_marks: bool) -> Page {
+        let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
+        knowledge.asked += 1;
+        Page { cursor, has_marks, era: knowledge.era, number: knowledge.asked }
     }
 
     /// The same page, of which the answer is younger than what is forgotten now.
     pub(crate) fn forget_before(&self, page: &mut Page) {
         self.forget();
-        page.era = self.era();
+        page.era = self.knowledge.read().unwrap_or_else(PoisonError::into_inner).era;
     }
 
     /// Reads a result of `tools/list`. The first page replaces what was known, and of two tools of one name the stricter
     /// hint counts. Where lists are changed, a tool that cannot be judged is left out, and a list that cannot be is an error.
-    pub fn learn(&self, answer: &str, page: Page) -> Result<Listing, Error> {
+    pub fn learn(&self, answer: &str, page: &Page) -> Result<Listing, Error> {
         let is_judged = self.policy.changes_lists();
         if !is_judged && !page.has_marks && answer.len() > MAX_BYTES_FOR_HINTS {
             self.forget();
@@ -137,6 +152,8 @@ impl ToolCatalog {
         let tools = match tools_of(answer, is_judged) {
             Ok(tools) => tools,
             Err(why) if is_judged => {
+                // It is a new list all the same.
+                self.forget();
                 let what = format!("the server's list of tools cannot be judged: {why}");
                 return Err(Error::new(Kind::InvalidResponse, what));
             }
@@ -147,10 +164,7 @@ impl ToolCatalog {
         let mut listing = Listing::default();
         let mut listed = Vec::with_capacity(tools.len());
         let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = knowledge.era == page.era;
-        if page.is_first && is_fresh {
-            knowledge.tools.clear();
-        }
+        let is_fresh = knowledge.takes(page, next_cursor(answer));
         for raw in &tools {
             let tool = match Tool::read(raw.get(), is_judged) {
                 Ok(tool) => tool,
@@ -190,10 +204,30 @@ impl ToolCatalog {
         Ok(listing)
     }
 
-    /// `readOnlyHint` of a tool; `None` if it is not known.
+    /// `readOnlyHint` of a tool; `None` if it is not known, or only of a part of the list.
     pub(crate) fn only_reads(&self, tool: &str) -> Option<bool> {
         let knowledge = self.knowledge.read().unwrap_or_else(PoisonError::into_inner);
-        knowledge.tools.get(tool).map(|known| known.only_reads)
+        let only_reads = knowledge.tools.get(tool)?.only_reads;
+        (!only_reads || knowledge.extent == Extent::Whole).then_some(only_reads)
+    }
+
+    /// Whether a whole list is known.
+    pub(crate) fn is_whole(&self) -> bool {
+        let knowledge = self.knowledge.read().unwrap_or_else(PoisonError::into_inner);
+        knowledge.extent == Extent::Whole
+    }
+
+    /// Which list is known; 0 where there is none.
+    pub(crate) fn list(&self) -> u64 {
+        self.knowledge.read().unwrap_or_else(PoisonError::into_inner).list
+    }
+
+    /// This list is longer than what is asked for: what was read counts as the whole.
+    pub(crate) fn cut_off(&self, list: u64) {
+        let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
+        if list != 0 && knowledge.list == list {
+            knowledge.extent = Extent::Whole;
+        }
     }
 
     /// Whether the server says of the tool that this `tools/call` calls that running it twice does no harm.
@@ -213,6 +247,7 @@ impl ToolCatalog {
     pub(crate) fn forget(&self) {
         let mut knowledge = self.knowledge.write().unwrap_or_else(PoisonError::into_inner);
         knowledge.era += 1;
+        (knowledge.list, knowledge.extent) = (0, Extent::Nothing);
         if self.policy.is_read_only() {
             knowledge.tools.clear();
         }
@@ -248,6 +283,26 @@ impl Default for Known {
 }
 
 impl Knowledge {
+    /// Whether the tools on this page count, and not only those that are known already. The first page replaces what was known.
+    fn takes(&mut self, page: &Page, next: Option<String>) -> bool {
+        // Of two lists the one that was asked for last counts, whichever comes first.
+        if self.era != page.era || page.number < self.list {
+            return false;
+        }
+        let is_continued = match &page.cursor {
+            None => {
+                self.tools.clear();
+                self.list = page.number;
+                true
+            }
+            Some(cursor) => matches!(&self.extent, Extent::Until(next) if next == cursor),
+        };
+        if is_continued {
+            self.extent = next.map_or(Extent::Whole, Extent::Until);
+        }
+        true
+    }
+
     /// What a list says of a tool. Of two of one name the stricter hint counts.
     fn keep(&mut self, name: String, mut known: Known, is_fresh: bool) {
         if !is_fresh || (self.tools.len() >= MOST_TOOLS && !self.tools.contains_key(&name)) {
@@ -296,6 +351,12 @@ fn tools_of(answer: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
         }
         None => Ok(Vec::new()),
     }
+}
+
+/// Where the list goes on, as JSON.
+fn next_cursor(answer: &str) -> Option<String> {
+    let next = Members::of(Members::of(answer)?.get("result")?.get())?.get("nextCursor")?.get();
+    (next != "null").then(|| next.to_owned())
 }
 
 struct Tool<'a> {
@@ -495,11 +556,11 @@ mod tests {
     }
 
     fn learn(tools: &ToolCatalog, answer: &str) -> Listing {
-        tools.learn(answer, first_page(tools, true)).expect("it is not judged")
+        tools.learn(answer, &first_page(tools, true)).expect("it is not judged")
     }
 
     fn first_page(tools: &ToolCatalog, has_marks: bool) -> Page {
-        Page { is_first: true, has_marks, era: tools.era() }
+        tools.asked(None, has_marks)
     }
 
     #[test]
@@ -620,7 +681,7 @@ mod tests {
         let all = learn(&tools, &format!(r#"{{"result":{{"tools":[{bad}]}}}}"#));
         assert_eq!(all.changed.as_deref(), Some(r#"{"result":{"tools":[]}}"#));
         assert!(all.newly_left_out.is_empty());
-        let of_old = tools.learn(&answer, first_page(&tools, false)).expect("it is not judged");
+        let of_old = tools.learn(&answer, &first_page(&tools, false)).expect("it is not judged");
         assert_eq!(of_old.changed, None, "the marks mean nothing before 2026-07-28");
     }
 
@@ -650,8 +711,8 @@ mod tests {
     #[test]
     fn what_is_known_is_what_the_last_list_said() {
         let tools = read_only();
-        let page = |is_first| Page { is_first, ..first_page(&tools, false) };
-        let learn = |tool: &[&str], page| tools.learn(&list(tool), page).expect("a list");
+        let page = |is_first: bool| tools.asked((!is_first).then(|| "7".to_owned()), false);
+        let learn = |tool: &[&str], page: Page| tools.learn(&list(tool), &page).expect("a list");
         learn(&[READS], page(true));
         learn(&[OTHER], page(false));
         assert_eq!((tools.only_reads("a"), tools.only_reads("b")), (Some(true), Some(true)));
@@ -665,13 +726,54 @@ mod tests {
         let old = page(true);
         tools.forget();
         assert_eq!(tools.only_reads("b"), None);
-        let listing = learn(&[READS, WRITES, OTHER], old);
+        let listing = learn(&[READS, WRITES, OTHER], old.clone());
         assert_eq!(listing.changed, Some(list(&[READS, OTHER])), "it is changed all the same");
         assert_eq!(tools.only_reads("b"), None, "what was asked for before is forgotten as well");
         let mut old = old;
         tools.forget_before(&mut old);
         learn(&[OTHER], old);
         assert_eq!(tools.only_reads("b"), Some(true));
+    }
+
+    fn page_of(tools: &[&str], next: &str) -> String {
+        let tools = tools.join(",");
+        format!(r#"{{"id":1,"result":{{"tools":[{tools}],"nextCursor":{next}}}}}"#)
+    }
+
+    #[test]
+    fn a_part_of_a_list_allows_nothing() {
+        let tools = read_only();
+        let learn = |answer: &str, cursor: Option<&str>| {
+            tools.learn(answer, &tools.asked(cursor.map(str::to_owned), false)).expect("a page");
+        };
+        learn(&page_of(&[READS], r#""2""#), None);
+        assert_eq!(tools.only_reads("a"), None, "the rest may have a stricter one");
+        learn(&list(&[OTHER]), Some(r#""3""#));
+        assert_eq!(tools.only_reads("a"), None, "that was not the next page");
+        learn(&page_of(&[], r#""3""#), Some(r#""2""#));
+        assert!(!tools.is_whole());
+        learn(&page_of(&[OTHER], "null"), Some(r#""3""#));
+        assert!(tools.is_whole());
+        assert_eq!((tools.only_reads("a"), tools.only_reads("b")), (Some(true), Some(true)));
+        learn(&page_of(&[WRITES], r#""2""#), None);
+        assert_eq!((tools.only_reads("a"), tools.only_reads("b")), (Some(false), None));
+        learn(&page_of(&[READS], r#""2""#), None);
+        let known = tools.list();
+        tools.cut_off(known);
+        assert_eq!(tools.only_reads("a"), Some(true), "longer than anybody reads");
+        tools.forget();
+        tools.cut_off(known);
+        tools.cut_off(tools.list());
+        assert!(!tools.is_whole());
+    }
+
+    #[test]
+    fn of_two_lists_the_one_that_was_asked_for_last_counts() {
+        let tools = read_only();
+        let (earlier, later) = (first_page(&tools, false), first_page(&tools, false));
+        tools.learn(&list(&[WRITES]), &later).expect("a list");
+        tools.learn(&list(&[READS]), &earlier).expect("a list");
+        assert_eq!(tools.only_reads("a"), Some(false));
     }
 
     #[test]
@@ -689,10 +791,9 @@ mod tests {
         ] {
             let tools = read_only();
             let listing =
-                tools.learn(&list(&[tool, OTHER]), first_page(&tools, false)).expect("a list");
+                tools.learn(&list(&[tool, OTHER]), &first_page(&tools, false)).expect("a list");
             assert_eq!(listing.changed, Some(list(&[OTHER])), "{tool}");
-            let listed =
-                tools.learn(&list(&[READS]), Page { is_first: false, ..first_page(&tools, false) });
+            let listed = tools.learn(&list(&[READS]), &tools.asked(Some("7".into()), false));
             assert!(listed.is_ok());
             let is_named = !tool.contains("[\"a\"") && !tool.starts_with('[');
             assert_eq!(tools.only_reads("a"), Some(!is_named), "{tool}");
@@ -706,8 +807,10 @@ mod tests {
             r#"{"id":1,"result":[[]]}"#,
         ] {
             let tools = read_only();
-            let error = tools.learn(answer, first_page(&tools, false)).expect_err(answer);
+            tools.learn(&list(&[READS]), &first_page(&tools, false)).expect("a list");
+            let error = tools.learn(answer, &first_page(&tools, false)).expect_err(answer);
             assert_eq!(error.kind(), Kind::InvalidResponse, "{answer}");
+            assert_eq!(tools.only_reads("a"), None, "a new list, whatever it says: {answer}");
             assert_eq!(learn(&ToolCatalog::default(), answer), Listing::default(), "{answer}");
         }
     }
@@ -787,7 +890,7 @@ mod tests {
         let long = " ".repeat(MAX_BYTES_FOR_HINTS);
         let old = first_page(&known, false);
         known
-            .learn(&format!(r#"{{"id":1,"result":{{"tools":[]}}}}{long}"#), old)
+            .learn(&format!(r#"{{"id":1,"result":{{"tools":[]}}}}{long}"#), &old)
             .expect("it passes");
         assert!(!known.may_repeat(x.as_bytes()));
     }

@@ -13,7 +13,7 @@ use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::request_meta::RequestMeta;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
-use crate::mcp::tool_catalog::ToolCatalog;
+use crate::mcp::tool_catalog::{Page, ToolCatalog};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::signing::Payload;
 use crate::streamable_http::failure::{Failed, Sent, give_up};
@@ -379,16 +379,17 @@ impl Exchanger {
             return self.exchange_by_http_sse(&http_sse, errand, deliver);
         }
         let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
-        let session = loop {
+        let (session, page) = loop {
             let session =
                 if has_session { self.session_for(errand, &credentials)? } else { Arc::default() };
             // What is known of tools ends with the session, so each attempt is judged anew.
             self.check_hint(errand).map_err(Failed::for_good)?;
+            let page = self.page(message);
             let is_judged_in = |session: &Session| {
                 !has_session || self.upstream.session().number() == session.number()
             };
-            if errand.tool.is_none() || is_judged_in(&session) {
-                break session;
+            if (errand.tool.is_none() && page.is_none()) || is_judged_in(&session) {
+                break (session, page);
             }
         };
         let mirrors =
@@ -450,7 +451,8 @@ impl Exchanger {
                 self.session_is_begun(errand.as_written, &offered.offer, version);
             }
         };
-        let mut relay = self.relay(message, is_initialize.then_some(&on_initialized), deliver);
+        let on_initialized: Option<&dyn Fn(_)> = is_initialize.then_some(&on_initialized);
+        let mut relay = self.relay(message, page, on_initialized, deliver);
         let result = relay.take_answer(answer.answer);
         let result = match result {
             // Since 2026-07-28 a broken stream has lost its request.
@@ -496,17 +498,22 @@ impl Exchanger {
         Ok(session)
     }
 
+    /// The page of the list of tools that this message asks for, if it does. To be taken before the message is sent.
+    pub(crate) fn page(&self, message: &Message) -> Option<Page> {
+        (message.method() == Some("tools/list")).then(|| self.tools.page(message))
+    }
+
     pub(crate) fn relay<'a, 'd>(
         &'a self,
         message: &'a Message,
+        page: Option<Page>,
         on_initialized: Option<&'a dyn Fn(Option<String>)>,
         deliver: &'a mut Sink<'d>,
     ) -> Relay<'a, 'd> {
         Relay {
             ids: message.ids(),
             on_initialized,
-            tools: (message.method() == Some("tools/list"))
-                .then(|| (&self.tools, self.tools.page(message))),
+            tools: page.map(|page| (&self.tools, page)),
             forgetful: &self.tools,
             on_stray: None,
             owns_stream: true,

@@ -189,7 +189,7 @@ impl Exchanger {
             self.session_is_begun(errand.as_written, &offered.offer, version);
         };
         let on_stray = |text| http_sse.put(text);
-        let mut relay = self.relay(message, Some(&on_initialized), deliver);
+        let mut relay = self.relay(message, None, Some(&on_initialized), deliver);
         relay.on_stray = Some(&on_stray);
         relay.owns_stream = false;
         relay.held_back = &[];
@@ -249,8 +249,9 @@ impl Exchanger {
         let PreparedMessage { message, cancel, deadline, .. } = *errand;
         let credentials = self.upstream.credentials(deadline, cancel).map_err(Failed::for_good)?;
         let _expected = Expected::new(http_sse, message.ids());
+        let page = self.page(message);
         self.post_by_http_sse(http_sse, errand, &credentials)?;
-        let mut relay = self.relay(message, None, deliver);
+        let mut relay = self.relay(message, page, None, deliver);
         relay.owns_stream = false;
         relay.held_back = &[];
         while !relay.is_done() {

@@ -104,14 +104,20 @@ impl Exchanger {
         version: Option<String>,
     ) {
         let before = self.set_http_sse(offer.http_sse.clone());
-        // What is known of the tools ends before another session begins.
-        self.tools.forget();
-        self.upstream.session_mut(|session| session.begin(&offer.session, version));
+        self.change_session(|session| session.begin(&offer.session, version));
         self.withdraw(offer);
         self.handshake().initialize = Some(initialize.body().into());
         if let Some(before) = before {
             before.close();
         }
+    }
+
+    /// What is known of the tools ends before another session begins; and no list that was asked for in the old one
+    /// counts in the new one.
+    fn change_session(&self, change: impl FnOnce(&mut Session)) {
+        self.tools.forget();
+        self.upstream.session_mut(change);
+        self.tools.forget();
     }
 
     /// `--lazy`: the client gets its answer at once. What is said of the server is only that its lists may change,
@@ -126,8 +132,7 @@ impl Exchanger {
         handshake.initialized = None;
         handshake.is_owed = true;
         drop(handshake);
-        self.tools.forget();
-        self.upstream.session_mut(|session| session.begin(&Session::default(), None));
+        self.change_session(|session| session.begin(&Session::default(), None));
         let asked = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
         let version = asked["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
         let result = json!({
@@ -271,9 +276,8 @@ impl Exchanger {
         if !is_owed {
             self.log.debug("the session was begun anew; what the old one held is gone");
         }
-        self.tools.forget();
         let mut is_ours = false;
-        self.upstream.session_mut(|current| {
+        self.change_session(|current| {
             is_ours = current.number() == dead.number();
             if is_ours {
                 *current = session;

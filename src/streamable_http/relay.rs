@@ -224,7 +224,9 @@ impl Relay<'_, '_> {
         let mut answers = Vec::new();
         let mut answered = self.progress.answered.clone();
         for message in messages {
-            match ServerMessage::after(&answered, message.as_bytes(), self.ids)? {
+            let read = ServerMessage::after(&answered, message.as_bytes(), self.ids);
+            self.notice_change_of_tools(&read, message.as_bytes());
+            match read? {
                 ServerMessage::Notification { cancels } => {
                     self.tell_if_cancelled(cancels)?;
                     lines.push(Some((*message).to_owned()));
@@ -265,7 +267,9 @@ impl Relay<'_, '_> {
     }
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
-        match ServerMessage::after(&self.progress.answered, &message, self.ids)? {
+        let read = ServerMessage::after(&self.progress.answered, &message, self.ids);
+        self.notice_change_of_tools(&read, &message);
+        match read? {
             ServerMessage::Request { id, is_ping } => self.ask(id, is_ping, message),
             ServerMessage::NoRequest => {
                 self.log.debug("a request of the server with an unusable id is left out");
@@ -273,13 +277,6 @@ impl Relay<'_, '_> {
             }
             ServerMessage::Notification { cancels } => {
                 self.tell_if_cancelled(cancels)?;
-                if says_that_tools_changed(&message) {
-                    match &mut self.tools {
-                        // A list that comes after it on this stream is a new one.
-                        Some((tools, page)) => tools.forget_before(page),
-                        None => self.forgetful.forget(),
-                    }
-                }
                 self.hand_out(message, Vec::new())
             }
             ServerMessage::Result { place, mended } => {
@@ -312,6 +309,24 @@ impl Relay<'_, '_> {
         }
     }
 
+    /// That the tools have changed counts in every form, also where it is no notification or cannot be read.
+    fn notice_change_of_tools(&mut self, read: &Result<ServerMessage, Error>, message: &[u8]) {
+        let is_answer = matches!(
+            read,
+            Ok(ServerMessage::Result { .. }
+                | ServerMessage::Error { .. }
+                | ServerMessage::OtherResponse)
+        );
+        if is_answer || !says_that_tools_changed(message) {
+            return;
+        }
+        match &mut self.tools {
+            // A list that comes after it on this stream is a new one.
+            Some((tools, page)) => tools.forget_before(page),
+            None => self.forgetful.forget(),
+        }
+    }
+
     fn ask(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
         self.progress.any_line = true;
         let bytes = one_line(message);
@@ -327,7 +342,7 @@ impl Relay<'_, '_> {
     }
 
     fn list_of_tools(&self, answer: Vec<u8>) -> Result<Vec<u8>, Error> {
-        let Some((tools, page)) = self.tools else { return Ok(answer) };
+        let Some((tools, page)) = &self.tools else { return Ok(answer) };
         let answer = text_of(answer);
         let listing = tools.learn(&answer, page)?;
         for (tool, reason) in &listing.newly_left_out {

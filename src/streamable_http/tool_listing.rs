@@ -13,6 +13,9 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// A list that changes while it is read is read again, so many times in all.
+const MOST_LISTINGS: usize = 3;
+
 /// The tools are listed up to so many pages, and for so long.
 const MOST_PAGES: usize = 100;
 const LEARNING_LIMIT: Duration = Duration::from_secs(60);
@@ -44,7 +47,15 @@ impl Exchanger {
             |is_done| self.tools.only_reads(tool).or(is_done.then_some(false)),
             move || {
                 let deliver = &mut |other| conversation.deliver_aside(other);
-                conversation.learn_tools(client.as_deref(), None, &conversation.closing, deliver)
+                let (client, cancel) = (client.as_deref(), &conversation.closing);
+                let limit = Instant::now().checked_add(LEARNING_LIMIT);
+                for _ in 0..MOST_LISTINGS {
+                    conversation.learn_tools(client, limit, cancel, deliver)?;
+                    if conversation.tools.is_whole() {
+                        break;
+                    }
+                }
+                Ok(())
             },
         );
         known.map_err(|error| match error.kind() {
@@ -62,6 +73,7 @@ impl Exchanger {
         deliver: &mut Sink<'_>,
     ) -> Result<(), Error> {
         let mut cursor: Option<String> = None;
+        let mut list = None;
         let limit = Instant::now().checked_add(LEARNING_LIMIT);
         for _ in 0..MOST_PAGES {
             let message = list_tools(client, cursor.as_deref());
@@ -81,11 +93,16 @@ impl Exchanger {
                 Listed::HttpStatus(error) => return Err(error),
                 Listed::Nothing => None,
             };
-            if next.is_none() || next == cursor {
+            list.get_or_insert_with(|| self.tools.list());
+            if next.is_none() {
                 return Ok(());
+            }
+            if next == cursor {
+                break;
             }
             cursor = next;
         }
+        self.tools.cut_off(list.unwrap_or_default());
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ fuzz_target!(|message: &[u8]| {
     }
     let tools = ToolCatalog::default();
     let page = tools.page(&request);
-    if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), page).expect("it is not judged").changed {
+    if let Some(changed) = tools.learn(&String::from_utf8_lossy(message), &page).expect("it is not judged").changed {
         serde_json::from_str::<&RawValue>(&changed).expect("a shorter list is JSON");
     }
     for (_, value) in tools.headers(message) {

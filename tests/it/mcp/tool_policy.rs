@@ -119,6 +119,39 @@ fn read_only_reads_every_page_and_both_eras() {
     assert_eq!(names(&program.ask(&modern(3, "tools/list", ""))), ["add", "echo", "raw"]);
 }
 
+#[test]
+fn a_list_that_was_asked_for_in_the_session_before_teaches_nothing() {
+    let server = server();
+    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}}]}}"#;
+    let late = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{list}",
+        list.len()
+    );
+    let pause = Duration::from_millis(700);
+    server.reply_next("tools/list", Reply::RawPieces(vec![(pause, late.into_bytes())]));
+    program.write(LIST);
+    server
+        .wait_for(PATIENCE, |requests| labels(requests).iter().any(|label| label == "tools/list"));
+    program.shake_hands();
+    assert_eq!(names(&program.read()), ["slow"]);
+    let answer = program.ask(&call("2", "slow", &json!({})));
+    assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
+    assert_eq!(count(&server, "tools/call"), 0);
+}
+
+#[test]
+fn a_page_alone_allows_nothing() {
+    let server = server();
+    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let page = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}}],"nextCursor":"2"}}"#;
+    server.reply_next("tools/list", json_reply(200, page));
+    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    let answer = program.ask(&call("2", "slow", &json!({})));
+    assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
+    assert_eq!(count(&server, "tools/call"), 0);
+}
+
 /// T10c, T10d: a list that cannot be had is an error and no verdict.
 #[test]
 fn a_throttled_list_is_no_empty_list() {
