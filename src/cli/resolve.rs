@@ -12,12 +12,19 @@ use crate::cli::{headers, target, values};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
+use crate::json::member_names::is_like;
 use crate::signing::{Algorithm, PayloadSigning};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The AWS SDKs' variable for the region set of a SigV4a signature.
 const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
+
+/// The metadata that is sent: a region that is left empty is there to send none.
+fn sent(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
+    metadata.retain(|(name, value)| name != WORKING_REGION || !value.is_empty());
+    metadata
+}
 
 /// Resolves parsed arguments into `Options` and collects the problems.
 pub(crate) struct Resolver<'a> {
@@ -123,7 +130,7 @@ impl<'a> Resolver<'a> {
             named_region: self.given.flag(Key::Region).map(|value| value.text),
             role: self.role(),
             headers,
-            metadata: metadata.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            metadata: sent(metadata),
             working_region,
             read_only: self.switch(Key::ReadOnly).unwrap_or(false),
             allowed_tools: self.words(Key::AllowTool),
@@ -232,6 +239,18 @@ impl<'a> Resolver<'a> {
             match word.split_once('=') {
                 Some((name, value)) if !name.trim().is_empty() => {
                     let name = name.trim();
+                    let others = metadata.iter().map(|(other, _)| other.as_str());
+                    if let Some(other) =
+                        others.chain([WORKING_REGION]).find(|other| is_like(name, other))
+                    {
+                        self.report(
+                            Key::Metadata,
+                            usage_error(
+                                &format!("--metadata {name} is {other} for some JSON parsers"),
+                                "write one of them, in one way",
+                            ),
+                        );
+                    }
                     metadata.retain(|(earlier, _)| earlier != name);
                     metadata.push((name.to_owned(), value.trim().to_owned()));
                 }

@@ -38,6 +38,9 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
     (&[URL, "--metadata", "A=1", "B=x=y"], &[], |o| {
         o.metadata == [("A".into(), "1".into()), ("B".into(), "x=y".into())]
     }),
+    (&[URL, "--metadata", "a=", "AWS_REGION="], &[], |o| {
+        o.working_region.is_none() && o.metadata == [("a".to_owned(), String::new())]
+    }),
     (&[URL, "--metadata", "AWS_REGION=eu-west-1"], &[], |o| {
         o.working_region.is_none() && o.region == "us-east-1" && o.metadata.len() == 1
     }),
