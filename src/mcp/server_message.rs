@@ -53,6 +53,11 @@ impl ServerMessage {
             Error::new(Kind::InvalidResponse, format!("the server's answer is {what}: {error}"))
         })?;
         if let Some(method) = members.method {
+            // Clients differ in which of the two they take it for, and what one takes for an answer was not judged as one.
+            if [members.result, members.error].iter().flatten().any(|value| *value != b"null") {
+                let what = "the server's message is both a request and an answer";
+                return Err(Error::new(Kind::InvalidResponse, what));
+            }
             return Ok(match members.id.filter(|id| *id != "null") {
                 Some(id) => match Id::from_json(id) {
                     Some(id) => ServerMessage::Request { id, is_ping: method == "ping" },
@@ -237,9 +242,18 @@ mod tests {
                 "{text}"
             );
         }
-        for text in
-            ["", "{", "{}", "[]", "1", r#"{"id":1}"#, r#"{"id":1,"result":{},"error":{}}"#, "{}{}"]
-        {
+        for text in [
+            "",
+            "{",
+            "{}",
+            "[]",
+            "1",
+            r#"{"id":1}"#,
+            r#"{"id":1,"result":{},"error":{}}"#,
+            r#"{"id":1,"method":"x","result":{}}"#,
+            r#"{"method":"x","error":{"code":1}}"#,
+            "{}{}",
+        ] {
             let error = ServerMessage::parse(text.as_bytes(), &[id("1")]).expect_err(text);
             assert_eq!(error.kind(), Kind::InvalidResponse, "{text}");
         }
