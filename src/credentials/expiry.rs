@@ -32,6 +32,12 @@ pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     Some(time.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| end_of_time(time.year() > 0)))
 }
 
+/// Formats a time in RFC 3339, in whole seconds.
+pub(crate) fn format(time: OffsetDateTime) -> String {
+    let seconds = time.replace_nanosecond(0).unwrap_or(time);
+    seconds.format(&Rfc3339).unwrap_or_default()
+}
+
 /// Converts milliseconds since 1970.
 pub(crate) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
     let Value::Number(millis) = value else { return None };

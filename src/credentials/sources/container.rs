@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
-use crate::credentials::sources::request::{Call, Network, Policy};
+use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
@@ -21,51 +21,51 @@ const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 
-/// The variables that switch this source on.
+/// The variables that configure this source.
 pub(crate) const VARIABLES: [&str; 2] = [RELATIVE, FULL];
 
 pub(crate) fn credentials(
     environment: &Environment,
     network: &Network,
 ) -> Result<Credentials, Error> {
-    ask(environment, network).map_err(|error| error.context("container credentials"))
+    request(environment, network).map_err(|error| error.context("container credentials"))
 }
 
-fn ask(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
+fn request(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
     let endpoint = endpoint(environment)?;
     let token = token(environment)?;
     network.redactor.add_header(token.as_deref().unwrap_or_default());
     let mut headers = vec![("accept", "application/json")];
     headers.extend(token.as_deref().map(|token| ("authorization", token)));
     let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
-    let reply = network.send(&call, &Policy::CONTAINER)?;
+    let reply = network.send(&call, &RetryPolicy::CONTAINER)?;
     if reply.status != 200 {
         return Err(Error::new(Kind::Credentials, reply.refusal()));
     }
     match reply.json() {
-        Some(answer) => of_metadata(&answer, Source::Container),
+        Some(body) => parse_metadata(&body, Source::Container),
         None => Err(Error::new(Kind::Credentials, "the answer is not JSON")),
     }
 }
 
-/// Credentials as both metadata services write them.
-pub(crate) fn of_metadata(
-    answer: &Map<String, Value>,
+/// Credentials in the format of both metadata services.
+pub(crate) fn parse_metadata(
+    body: &Map<String, Value>,
     source: Source,
 ) -> Result<Credentials, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let text = |name: &str| {
-        let text = answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or_else(|| wrong(format!("no {name} in the answer")))
     };
     let key = AccessKey::new(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
     let expires = expiry::parse(text("Expiration")?)
         .ok_or_else(|| wrong("the Expiration in the answer is no time".to_owned()))?;
-    let account = answer.get("AccountId").and_then(Value::as_str).map(str::to_owned);
+    let account = body.get("AccountId").and_then(Value::as_str).map(str::to_owned);
     Ok(Credentials { key, expires: Some(expires), account, source })
 }
 
-/// Checked before a byte is sent: the answer is a key, and the request may carry a token.
+/// The endpoint. It is checked before anything is sent, since the response holds a key and the request may hold a token.
 fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     if let Some(path) = environment.get(RELATIVE) {
@@ -79,15 +79,15 @@ fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
         .get(FULL)
         .ok_or_else(|| wrong(format!("neither {RELATIVE} nor {FULL} is set")))?;
     let endpoint = Endpoint::parse(url).map_err(|e| wrong(format!("{FULL}: {}", e.message())))?;
-    if endpoint.is_https() || may_be_asked_over_http(&endpoint) {
+    if endpoint.is_https() || is_allowed_over_http(&endpoint) {
         Ok(endpoint)
     } else {
         Err(wrong(format!("{FULL}: host {} is not allowed over http", endpoint.host())))
     }
 }
 
-/// This machine, and the addresses of ECS and EKS. A name is judged by its spelling, whatever it resolves to.
-fn may_be_asked_over_http(endpoint: &Endpoint) -> bool {
+/// Whether it is this machine or an address of ECS or EKS. Names count as they are spelled, whatever they resolve to.
+fn is_allowed_over_http(endpoint: &Endpoint) -> bool {
     const ALLOWED: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
     let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
     endpoint.is_loopback()
@@ -96,7 +96,7 @@ fn may_be_asked_over_http(endpoint: &Endpoint) -> bool {
             .is_ok_and(|address| ALLOWED.iter().any(|allowed| allowed.parse() == Ok(address)))
 }
 
-/// What to send as `Authorization`, as it stands. The file is read each time: Kubernetes replaces it.
+/// The value of the `Authorization` header, unchanged.
 fn token(environment: &Environment) -> Result<Option<String>, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let (variable, token) = match environment.get(TOKEN_FILE) {
@@ -124,15 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_be_asked() {
-        let asked = |pairs: &[(&str, &str)]| match endpoint(&Environment::from_pairs(
+    fn http_is_for_loopback_and_container_addresses_only() {
+        let result = |pairs: &[(&str, &str)]| match endpoint(&Environment::from_pairs(
             pairs.iter().copied(),
         )) {
             Ok(endpoint) => endpoint.to_string(),
             Err(error) => error.to_string(),
         };
-        assert_eq!(asked(&[(RELATIVE, "/v2/x?y=1"), (FULL, "z")]), "http://169.254.170.2/v2/x?y=1");
-        assert!(asked(&[(RELATIVE, "@evil.example/")]).ends_with("must start with /"));
+        assert_eq!(
+            result(&[(RELATIVE, "/v2/x?y=1"), (FULL, "z")]),
+            "http://169.254.170.2/v2/x?y=1"
+        );
+        assert!(result(&[(RELATIVE, "@evil.example/")]).ends_with("must start with /"));
         for good in [
             "http://127.9.9.9/a",
             "http://[::1]:8080/a",
@@ -142,12 +145,12 @@ mod tests {
             "http://[fd00:ec2::23]/a",
             "https://creds.example/a",
         ] {
-            assert_eq!(asked(&[(FULL, good)]), good);
+            assert_eq!(result(&[(FULL, good)]), good);
         }
         for bad in ["http://169.254.169.254/a", "http://loopback.example/a", "http://[fd00::23]/a"]
         {
-            assert!(asked(&[(FULL, bad)]).ends_with("is not allowed over http"), "{bad}");
+            assert!(result(&[(FULL, bad)]).ends_with("is not allowed over http"), "{bad}");
         }
-        assert!(asked(&[(FULL, "ftp://127.0.0.1/")]).contains("must use http or https"));
+        assert!(result(&[(FULL, "ftp://127.0.0.1/")]).contains("must use http or https"));
     }
 }

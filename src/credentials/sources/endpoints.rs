@@ -1,11 +1,11 @@
-//! Where the chain's own calls go: service and region → endpoint, by AWS's endpoint rules. Pure.
+//! The endpoints of credential services: service and region → URL, by AWS's endpoint rules. Pure.
 
 use crate::credentials::config::profile::Profile;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
 
-/// The services that hand out credentials.
+/// Services that provide credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Sts,
@@ -17,7 +17,7 @@ pub(crate) enum Service {
 impl Service {
     const ALL: [Service; 4] = [Service::Sts, Service::Sso, Service::SsoOidc, Service::SignIn];
 
-    /// As in `AWS_ENDPOINT_URL_…` and in a `[services]` section.
+    /// The service's name in `AWS_ENDPOINT_URL_…` and in a `[services]` section.
     fn id(self) -> &'static str {
         match self {
             Service::Sts => "sts",
@@ -28,12 +28,12 @@ impl Service {
     }
 }
 
-/// What the environment and the selected profile say of endpoints.
+/// Endpoint settings of the environment and the selected profile.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     fips: bool,
     dual_stack: bool,
-    /// Who says so, and the URL; in the order of `Service::ALL`.
+    /// What sets the URL, and the URL; in the order of `Service::ALL`.
     overrides: [Option<(String, String)>; 4],
     allow_http: bool,
 }
@@ -83,10 +83,10 @@ impl Endpoints {
             return Err(Error::new(Kind::Credentials, message));
         }
         let signing_region = if region == "aws-global" { "us-east-1" } else { region };
-        let url = match &self.overrides[service as usize] {
-            Some((by, url)) => return Ok((self.overridden(by, url, resource)?, signing_region)),
-            None => format!("https://{}{resource}", self.host(service, region)),
-        };
+        if let Some((by, url)) = &self.overrides[service as usize] {
+            return Ok((self.overridden(by, url, resource)?, signing_region));
+        }
+        let url = format!("https://{}{resource}", self.host(service, region));
         let endpoint = Endpoint::parse(&url).map_err(|error| {
             Error::new(Kind::Credentials, format!("endpoint of {}: {error}", service.id()))
         })?;
@@ -111,7 +111,7 @@ impl Endpoints {
     fn host(&self, service: Service, region: &str) -> String {
         let partition = Partition::of(region);
         let suffix = if self.dual_stack { partition.dual_stack_suffix } else { partition.suffix };
-        // The plain hosts of GovCloud are the FIPS ones.
+        // GovCloud's regular hosts are FIPS endpoints.
         let is_gov = region.starts_with("us-gov-");
         let fips = if self.fips && (self.dual_stack || !is_gov) { "-fips" } else { "" };
         match service {
@@ -132,12 +132,12 @@ impl Endpoints {
 struct Partition {
     suffix: &'static str,
     dual_stack_suffix: &'static str,
-    /// Where it has no regular host.
+    /// The suffix of sign-in's hosts, if it differs.
     sign_in_suffix: Option<&'static str>,
 }
 
 impl Partition {
-    /// An unknown region is taken for a new one of the commercial partition.
+    /// The partition of a region; unknown regions count as new ones of the commercial partition.
     fn of(region: &str) -> Partition {
         let (suffix, dual_stack_suffix, sign_in_suffix) = match region {
             r if r.starts_with("cn-") => {
@@ -157,7 +157,7 @@ impl Partition {
     }
 }
 
-/// Whether a text may become part of a host name: a label of letters, digits and `-`, not all digits.
+/// Whether a text can be a region in a host name: a label of letters, digits and `-` that is not a number.
 pub(crate) fn is_region(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_region() {
+    fn regions_are_host_name_labels() {
         for good in ["us-east-1", "a", "x1", "aws-global"] {
             assert!(is_region(good), "{good}");
         }

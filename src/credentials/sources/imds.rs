@@ -1,4 +1,4 @@
-//! The instance metadata service of EC2, version 2 only: a token first, then the role, then its credentials.
+//! The instance metadata service of EC2, version 2 only: a token, then the role's name, then its credentials.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use crate::credentials::config::profile::Profile;
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
-use crate::credentials::sources::container::of_metadata;
-use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::sources::container::parse_metadata;
+use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
 use crate::random;
 
+/// The requested lifetime of a token, in seconds.
 const TOKEN_LIFETIME: &str = "21600";
 
-/// Nothing is asked with a token that is about to end.
+/// A token that expires sooner is replaced before it is used.
 const TOKEN_MARGIN: Duration = Duration::from_secs(120);
 
-/// What is remembered from one question to the next.
+/// What is remembered from one request to the next.
 #[derive(Default)]
 pub(crate) struct Imds {
     token: Option<(String, OffsetDateTime)>,
@@ -30,19 +31,20 @@ pub(crate) struct Imds {
 
 /// Why there are no credentials.
 pub(crate) enum Failure {
-    /// No instance, no role, switched off: whoever asks last may say that nothing was found.
+    /// There is no instance or no role, or the service is switched off. For the last source, that means "nothing found".
     NotFound(String),
     Broken(Error),
 }
 
-/// Where the service is and how patient to be with it.
+/// The service's URL and time limits.
 pub(crate) struct Service {
     base: String,
-    policy: Policy,
+    policy: RetryPolicy,
 }
 
 impl Service {
-    /// `Err` with `NotFound` when it is switched off.
+    /// # Errors
+    /// `Failure::NotFound` if the service is switched off.
     pub(crate) fn new(
         environment: &Environment,
         profile: Option<&Profile<'_>>,
@@ -51,13 +53,16 @@ impl Service {
         if environment.get("AWS_EC2_METADATA_DISABLED").is_some_and(is_off) {
             return Err(Failure::NotFound("switched off by AWS_EC2_METADATA_DISABLED".to_owned()));
         }
-        let told = |variable: &'static str, setting: &'static str| {
+        let configured = |variable: &'static str, setting: &'static str| {
             let of_profile = || Some((setting, profile?.get(setting)?));
             environment.get(variable).map(|value| (variable, value)).or_else(of_profile)
         };
-        let endpoint = told("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint");
-        let mode =
-            told("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode");
+        let endpoint =
+            configured("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint");
+        let mode = configured(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+            "ec2_metadata_service_endpoint_mode",
+        );
         let base = match (endpoint, mode) {
             (Some((_, url)), _) => url.trim_end_matches('/'),
             (None, None) => "http://169.254.169.254",
@@ -73,29 +78,29 @@ impl Service {
             }
         };
         let number = |variable, setting| {
-            told(variable, setting).and_then(|(_, text)| text.parse::<u32>().ok())
+            configured(variable, setting).and_then(|(_, text)| text.parse::<u32>().ok())
         };
-        let patience = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout");
-        let patience = Duration::from_secs(u64::from(patience.unwrap_or(1).clamp(1, 60)));
+        let timeout = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout");
+        let timeout = Duration::from_secs(u64::from(timeout.unwrap_or(1).clamp(1, 60)));
         let attempts = number("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts");
         Ok(Service {
             base: base.to_owned(),
-            policy: Policy {
-                connect: patience,
-                read: patience,
+            policy: RetryPolicy {
+                connect: timeout,
+                read: timeout,
                 attempts: attempts.unwrap_or(3).clamp(1, 10),
                 wait: Duration::from_millis(100),
                 jitter: false,
-                // Off EC2 nobody answers; to ask again would only take longer.
-                again: |outcome| matches!(outcome, Ok(reply) if reply.status >= 500),
+                // Without a response, this is not EC2, and repeating the request would only take longer.
+                should_retry: |outcome| matches!(outcome, Ok(reply) if reply.status >= 500),
             },
         })
     }
 }
 
 impl Imds {
-    /// Credentials once fetched are never taken away: while the service fails, and if it hands out expired
-    /// ones, they stay in use and it is asked again some minutes later (AWS calls it static stability).
+    /// Once fetched, credentials stay in use while the service fails or returns expired ones, and are requested again some
+    /// minutes later. AWS calls that static stability.
     pub(crate) fn credentials(
         &mut self,
         service: &Service,
@@ -117,14 +122,17 @@ impl Imds {
         };
         self.last = Some(found.clone());
         let there = network.time_of_aws(now);
-        let is_over = found.expires.is_some_and(|expires| expires <= there);
-        // Five minutes of this are for asking ahead of time.
+        let is_expired = found.expires.is_some_and(|expires| expires <= there);
+        // Five minutes of this are the margin for refreshing.
         let more = Duration::from_secs(15 * 60) + random::up_to(Duration::from_secs(5 * 60));
         let extended = expiry::after(there, more);
-        Ok(Credentials { expires: if is_over { Some(extended) } else { found.expires }, ..found })
+        Ok(Credentials {
+            expires: if is_expired { Some(extended) } else { found.expires },
+            ..found
+        })
     }
 
-    /// The region this instance is in, asked once and without patience.
+    /// The region of this instance, requested in a single attempt.
     pub(crate) fn region(
         &mut self,
         service: &Service,
@@ -133,7 +141,7 @@ impl Imds {
     ) -> Option<String> {
         let once = Service {
             base: service.base.clone(),
-            policy: Policy { attempts: 1, ..service.policy },
+            policy: RetryPolicy { attempts: 1, ..service.policy },
         };
         let reply = self.get(&once, network, "placement/region", now).ok()?;
         let region = String::from_utf8(reply.body).ok()?.trim().to_owned();
@@ -161,8 +169,8 @@ impl Imds {
         if reply.status != 200 {
             return Err(broken(reply.refusal()));
         }
-        let answer = reply.json().ok_or_else(|| broken("the answer is not JSON".to_owned()))?;
-        let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
+        let body = reply.json().ok_or_else(|| broken("the answer is not JSON".to_owned()))?;
+        let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str);
         if let Some(code) = text("Code").filter(|code| !code.eq_ignore_ascii_case("success")) {
             let message = text("Message").map(|message| format!(": {}", quoted(message)));
             let advice = if code == "AssumeRoleUnauthorizedAccess" {
@@ -174,10 +182,10 @@ impl Imds {
             return Err(broken(format!("{}{message}{advice}", quoted(code))));
         }
         let source = Source::Instance { role: role.to_owned() };
-        of_metadata(&answer, source).map_err(|error| Failure::Broken(error.context("IMDS")))
+        parse_metadata(&body, source).map_err(|error| Failure::Broken(error.context("IMDS")))
     }
 
-    /// With the token; a dead one is replaced once.
+    /// Sends a GET with the token. If the token is refused, it is replaced once.
     fn get(
         &mut self,
         service: &Service,
@@ -187,7 +195,7 @@ impl Imds {
     ) -> Result<Reply, Failure> {
         let url = format!("{}/latest/meta-data/{path}", service.base);
         let endpoint = endpoint(&url)?;
-        let mut is_second = false;
+        let mut is_retry = false;
         loop {
             let token = self.token(service, network, now)?;
             let headers = [("x-aws-ec2-metadata-token", token.as_str())];
@@ -195,11 +203,11 @@ impl Imds {
             let reply = network
                 .send(&call, &service.policy)
                 .map_err(|error| Failure::Broken(error.context("IMDS")))?;
-            if reply.status != 401 || is_second {
+            if reply.status != 401 || is_retry {
                 return Ok(reply);
             }
             self.token = None;
-            is_second = true;
+            is_retry = true;
         }
     }
 

@@ -1,6 +1,7 @@
-//! `aws login`: the session of a console sign-in, kept in a file and refreshed with proof of its key (DPoP).
+//! `aws login`: the session of a console sign-in, cached in a file and refreshed with proof of possession of its key (DPoP).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,14 +11,12 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::expiry;
 use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
-use crate::credentials::sources::request::{Call, Network, Policy};
+use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::sources::token_cache::CachedToken;
 use crate::credentials::types::Credentials;
@@ -27,20 +26,20 @@ use crate::error::{Error, Kind};
 use crate::random;
 use crate::signing::AccessKey;
 
-/// Credentials that end sooner are refreshed.
-const MARGIN: Duration = Duration::from_secs(5 * 60);
+/// Credentials that expire sooner are refreshed.
+const REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// What a question needs.
+/// A login session, and what refreshing it needs.
 pub(crate) struct LoginProvider<'a> {
     /// `login_session`.
     pub(crate) session: &'a str,
     pub(crate) profile: &'a str,
-    /// Where the session's file names none.
+    /// For sessions whose file names no region.
     pub(crate) region: Option<&'a str>,
     pub(crate) environment: &'a Environment,
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) network: &'a Network,
-    /// The time here.
+    /// The local time.
     pub(crate) now: OffsetDateTime,
 }
 
@@ -57,25 +56,25 @@ impl LoginProvider<'_> {
         for name in ["refreshToken", "dpopKey"] {
             self.network.redactor.add(cached.text(name).unwrap_or_default());
         }
-        let found = self.held(&cached)?;
+        let found = self.parse_credentials(&cached)?;
         self.network.redactor.add_key(&found.key);
         let expires = found.expires.unwrap_or(self.now);
-        if expiry::left(expires, self.there()) > MARGIN {
+        if expiry::left(expires, self.time_of_aws()) > REFRESH_MARGIN {
             return Ok(found);
         }
         match self.refresh(&mut cached, watch, warnings) {
-            Ok(()) => self.held(&cached),
-            Err(Refusal::Final(error)) => Err(error),
-            Err(Refusal::Passing(why)) if expires > self.there() => {
+            Ok(()) => self.parse_credentials(&cached),
+            Err(Refusal::Permanent(error)) => Err(error),
+            Err(Refusal::Temporary(why)) if expires > self.time_of_aws() => {
                 warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
                 Ok(found)
             }
-            Err(Refusal::Passing(why)) => Err(self.no_login(&format!("expired: {why}"))),
+            Err(Refusal::Temporary(why)) => Err(self.no_login(&format!("expired: {why}"))),
         }
     }
 
-    /// The time of AWS, as far as it is known by now.
-    fn there(&self) -> OffsetDateTime {
+    /// AWS's time, as far as it is known by now.
+    fn time_of_aws(&self) -> OffsetDateTime {
         self.network.time_of_aws(self.now)
     }
 
@@ -90,12 +89,12 @@ impl LoginProvider<'_> {
         Ok(folder.join(format!("{}.json", hex::encode(Sha256::digest(self.session)))))
     }
 
-    /// The credentials in the file. All that a refresh will need must be there, even if it is not needed yet.
-    fn held(&self, cached: &CachedToken) -> Result<Credentials, Error> {
+    /// The credentials in the file. What a refresh will need must be there, even if none is needed yet.
+    fn parse_credentials(&self, cached: &CachedToken) -> Result<Credentials, Error> {
         let missing = |name: &str| self.no_login(&format!("not usable ({name} is missing)"));
-        let held = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
+        let current = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
         let text = |name: &str| {
-            let text = held.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            let text = current.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
             text.ok_or_else(|| missing(&format!("accessToken.{name}")))
         };
         for name in ["refreshToken", "clientId", "dpopKey"] {
@@ -124,19 +123,18 @@ impl LoginProvider<'_> {
         let seconds = answer.get("expiresIn").and_then(Value::as_u64);
         let (Some(fresh), Some(seconds)) = (fresh, seconds.and_then(|s| u32::try_from(s).ok()))
         else {
-            return Err(passing("the answer has no accessToken or expiresIn"));
+            return Err(temporary("the answer has no accessToken or expiresIn"));
         };
-        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
-        let ends = ends.replace_nanosecond(0);
-        let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
-        let held = cached.object_mut("accessToken").ok_or_else(|| passing("no accessToken"))?;
+        let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
+        let current =
+            cached.object_mut("accessToken").ok_or_else(|| temporary("no accessToken"))?;
         for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
             let Some(text) = fresh.get(name).and_then(Value::as_str) else {
-                return Err(passing(&format!("the answer has no {name}")));
+                return Err(temporary(&format!("the answer has no {name}")));
             };
-            held.insert(name.to_owned(), text.into());
+            current.insert(name.to_owned(), text.into());
         }
-        held.insert("expiresAt".to_owned(), ends.into());
+        current.insert("expiresAt".to_owned(), expiry::format(expires).into());
         if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
             self.network.redactor.add(token);
             cached.set("refreshToken", token);
@@ -150,12 +148,12 @@ impl LoginProvider<'_> {
     /// Sign-in's `CreateOAuth2Token`.
     fn create_token(&self, cached: &CachedToken) -> Result<Map<String, Value>, Refusal> {
         let region = cached.text("signInRegion").or(self.region).ok_or_else(|| {
-            passing("no region for the sign-in service: set AWS_REGION or --region")
+            temporary("no region for the sign-in service: set AWS_REGION or --region")
         })?;
         let (endpoint, _) = self
             .endpoints
             .of(Service::SignIn, region, "/v1/token")
-            .map_err(|error| Refusal::Passing(error.to_string()))?;
+            .map_err(|error| Refusal::Temporary(error.to_string()))?;
         let body = json!({
             "clientId": cached.text("clientId"),
             "grantType": "refresh_token",
@@ -165,33 +163,33 @@ impl LoginProvider<'_> {
         let key = cached.text("dpopKey").unwrap_or_default();
         let url = endpoint.to_string();
         let key = SecretKey::from_sec1_pem(key).map(SigningKey::from);
-        let key = key.map_err(|_| Refusal::Final(self.no_login("not usable (dpopKey)")))?;
-        let ask = |there| {
-            let proof = proof(&key, &url, there);
+        let key = key.map_err(|_| Refusal::Permanent(self.no_login("not usable (dpopKey)")))?;
+        let send = |now| {
+            let proof = proof(&key, &url, now);
             self.network.redactor.add(&proof);
             let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
             let body = body.as_bytes();
             let call = Call { method: "POST", endpoint: &endpoint, headers: &headers, body };
-            self.network.send(&call, &Policy::SERVICE)
+            self.network.send(&call, &RetryPolicy::SERVICE)
         };
-        let reply = self.network.send_dated(self.now, ask);
-        let reply = reply.map_err(|error| Refusal::Passing(error.to_string()))?;
+        let reply = self.network.send_dated(self.now, send);
+        let reply = reply.map_err(|error| Refusal::Temporary(error.to_string()))?;
         let answer = reply.json().unwrap_or_default();
         if reply.status == 200 {
             return Ok(answer);
         }
         match answer.get("error").and_then(Value::as_str) {
-            Some("TOKEN_EXPIRED") => Err(Refusal::Final(self.no_login("expired"))),
+            Some("TOKEN_EXPIRED") => Err(Refusal::Permanent(self.no_login("expired"))),
             Some("USER_CREDENTIALS_CHANGED") => {
                 let what = "not usable: your password has changed";
-                Err(Refusal::Final(self.no_login(what)))
+                Err(Refusal::Permanent(self.no_login(what)))
             }
             Some("INSUFFICIENT_PERMISSIONS") => {
                 let what = "login session: missing permission for signin:CreateOAuth2Token";
                 let error = Error::new(Kind::Credentials, what);
-                Err(Refusal::Final(error.context(format_args!("profile {:?}", self.profile))))
+                Err(Refusal::Permanent(error.context(format_args!("profile {:?}", self.profile))))
             }
-            _ => Err(Refusal::Passing(reply.refusal())),
+            _ => Err(Refusal::Temporary(reply.refusal())),
         }
     }
 
@@ -203,14 +201,15 @@ impl LoginProvider<'_> {
     }
 }
 
+/// Why a session was not refreshed.
 enum Refusal {
-    /// To ask again is of no use.
-    Final(Error),
-    Passing(String),
+    /// Only the user can fix it.
+    Permanent(Error),
+    Temporary(String),
 }
 
-fn passing(why: &str) -> Refusal {
-    Refusal::Passing(why.to_owned())
+fn temporary(why: &str) -> Refusal {
+    Refusal::Temporary(why.to_owned())
 }
 
 /// A DPoP proof (RFC 9449 §4.2) for a POST to `url`.

@@ -1,7 +1,7 @@
-//! `credential_process`: a command of the user's that prints credentials as JSON.
+//! `credential_process`: a command that prints credentials as JSON.
 //!
-//! It gets no stdin of ours, which is the client's. Its stdout is secret and never quoted; the end of its
-//! stderr is the error.
+//! Its stdin is the null device, because the proxy's belongs to the client. Its stdout holds secrets and is never quoted;
+//! the end of its stderr is part of the error.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -22,11 +22,11 @@ use crate::redact::Redactor;
 use crate::signing::AccessKey;
 use crate::sync::cancel::Cancel;
 
-/// How long the command may take.
-const LIMIT: Duration = Duration::from_secs(30);
+/// The time limit of the command.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long its output may stay open after it has ended, which a child it left behind can cause.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The time limit of reading its output after it has exited: a child process may keep the pipe open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 const KEPT_STDERR_BYTES: usize = 4096;
@@ -36,10 +36,10 @@ pub(crate) fn credentials(
     profile: &str,
     network: &Network,
 ) -> Result<Credentials, Error> {
-    let output = run(command, LIMIT, &network.cancel, &network.redactor);
-    output.and_then(|output| understood(&output, profile)).map_err(|error| {
+    let output = run(command, TIMEOUT, &network.cancel, &network.redactor);
+    output.and_then(|output| parse(&output, profile)).map_err(|error| {
         let what = error.message();
-        // The command itself is not shown: it may hold a secret. This one runs it, and shows none.
+        // The command may hold a secret, so the hint names one that runs it.
         let hint = format!(
             "run it in a terminal: aws sts get-caller-identity --profile {}",
             shell_word(profile)
@@ -49,7 +49,7 @@ pub(crate) fn credentials(
     })
 }
 
-/// What the command prints on stdout.
+/// Runs the command and returns its stdout.
 fn run(
     command: &str,
     limit: Duration,
@@ -59,12 +59,13 @@ fn run(
     let mut child = shell(command).spawn().map_err(|error| {
         Error::new(Kind::Credentials, format!("could not be started: sh: {error}"))
     })?;
-    let stdout = child.stdout.take().map(|pipe| read_aside(pipe, Keep::Beginning)).transpose();
-    let stderr = child.stderr.take().map(|pipe| read_aside(pipe, Keep::End)).transpose();
+    let stdout =
+        child.stdout.take().map(|pipe| read_in_background(pipe, Keep::Beginning)).transpose();
+    let stderr = child.stderr.take().map(|pipe| read_in_background(pipe, Keep::End)).transpose();
     let (stdout, stderr) = match (stdout, stderr) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         (Err(error), _) | (_, Err(error)) => {
-            end(&mut child);
+            kill(&mut child);
             let message = format!("could not be read: no thread: {}", io_message(&error));
             return Err(Error::new(Kind::Credentials, message));
         }
@@ -77,18 +78,18 @@ fn run(
             Ok(Some(status)) => break status,
             Ok(None) => {}
             Err(error) => {
-                end(&mut child);
+                kill(&mut child);
                 return Err(Error::new(Kind::Credentials, error.to_string()));
             }
         }
         if cancel.sleep(pause) {
-            end(&mut child);
+            kill(&mut child);
             return Err(Error::new(Kind::Cancelled, "the process is ending"));
         }
         if started.elapsed() >= limit {
-            end(&mut child);
-            let said = said(stderr.as_ref(), stdout.as_ref(), redactor);
-            let message = format!("timed out after {} s{said}", limit.as_secs_f64());
+            kill(&mut child);
+            let stderr = stderr_text(stderr.as_ref(), stdout.as_ref(), redactor);
+            let message = format!("timed out after {} s{stderr}", limit.as_secs_f64());
             return Err(Error::new(Kind::Credentials, message));
         }
         pause = (pause * 2).min(Duration::from_millis(25));
@@ -98,10 +99,10 @@ fn run(
             Some(code) => format!("exited with status {code}"),
             None => "was ended by a signal".to_owned(),
         };
-        let said = said(stderr.as_ref(), stdout.as_ref(), redactor);
-        return Err(Error::new(Kind::Credentials, format!("{how}{said}")));
+        let stderr = stderr_text(stderr.as_ref(), stdout.as_ref(), redactor);
+        return Err(Error::new(Kind::Credentials, format!("{how}{stderr}")));
     }
-    let output = stdout.and_then(|output| output.recv_timeout(LAST_WORDS).ok());
+    let output = stdout.and_then(|output| output.recv_timeout(OUTPUT_TIMEOUT).ok());
     output.ok_or_else(|| {
         Error::new(Kind::Credentials, "ended and left its stdout open to a child of its own")
     })
@@ -127,12 +128,12 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// Ends the command and what it started: on Unix all of its process group.
-fn end(child: &mut Child) {
+/// Kills the command, on Unix with its whole process group.
+fn kill(child: &mut Child) {
     #[cfg(unix)]
     {
         use rustix::process::{Pid, Signal, kill_process_group};
-        // The group is the command's own and cannot be another's, since the command has not been waited for.
+        // The group's id cannot have been reused, since the command has not been waited for.
         let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     }
     let _ = child.kill();
@@ -145,8 +146,8 @@ enum Keep {
     End,
 }
 
-/// Reads to the end on a thread of its own, so that the command never waits for us. What is kept has a bound.
-fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Output> {
+/// Reads to the end on a separate thread, so that the command is never blocked. What is kept is bounded.
+fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Output> {
     let (sender, receiver) = channel();
     thread::Builder::new().spawn(move || {
         let mut kept = VecDeque::new();
@@ -154,7 +155,7 @@ fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Ou
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             kept.extend(&buffer[..count]);
             match keep {
-                // One byte more than allowed tells that it is too much.
+                // One byte more than allowed shows that there was too much.
                 Keep::Beginning => kept.truncate(MAX_OUTPUT_BYTES + 1),
                 Keep::End => drop(kept.drain(..kept.len().saturating_sub(KEPT_STDERR_BYTES))),
             }
@@ -166,10 +167,11 @@ fn read_aside(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Ou
 
 type Output = Receiver<Vec<u8>>;
 
-/// `: the last words on stderr`, if there are any.
-fn said(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Redactor) -> String {
-    let bytes = stderr.and_then(|stderr| stderr.recv_timeout(LAST_WORDS).ok()).unwrap_or_default();
-    // A command that is told to be verbose repeats there what it prints.
+/// `: ` and the end of stderr; empty if nothing was written there.
+fn stderr_text(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Redactor) -> String {
+    let bytes =
+        stderr.and_then(|stderr| stderr.recv_timeout(OUTPUT_TIMEOUT).ok()).unwrap_or_default();
+    // A verbose command may repeat its stdout there, so the secrets in that are registered.
     if let Some(printed) = stdout.and_then(|stdout| stdout.try_recv().ok())
         && let Ok(printed) = serde_json::from_slice::<serde_json::Map<String, Value>>(&printed)
     {
@@ -178,7 +180,7 @@ fn said(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Redactor) -
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    // Of a word whose beginning was lost nobody knows whether it is the end of a secret.
+    // A word whose beginning is cut off may be the end of a secret, so it is left out.
     let whole_words = match text.split_once(char::is_whitespace) {
         Some((_, rest)) if bytes.len() >= KEPT_STDERR_BYTES => rest,
         None if bytes.len() >= KEPT_STDERR_BYTES => "",
@@ -188,7 +190,7 @@ fn said(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Redactor) -
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
-fn understood(output: &[u8], profile: &str) -> Result<Credentials, Error> {
+fn parse(output: &[u8], profile: &str) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
     if output.len() > MAX_OUTPUT_BYTES {
         return Err(wrong("printed more than 1 MiB"));
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_ended_with_its_children() {
+    fn a_command_that_takes_too_long_is_killed_with_its_children() {
         let mark = format!("86{:06}", std::process::id());
         let error = quickly(&format!("echo wait >&2; sleep {mark} & sleep {mark}")).unwrap_err();
         assert_eq!(error, "timed out after 0.3 s: wait");
@@ -265,16 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn taking_back_ends_it_at_once() {
+    fn cancelling_kills_it_at_once() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let error = run("sleep 60", LIMIT, &cancel, &Redactor::default()).unwrap_err();
+        let error = run("sleep 60", TIMEOUT, &cancel, &Redactor::default()).unwrap_err();
         assert_eq!(error.kind(), Kind::Cancelled);
     }
 
     #[test]
-    fn what_it_must_print() {
-        let error = |output: &str| understood(output.as_bytes(), "p").unwrap_err().to_string();
+    fn output_must_be_version_1_with_keys() {
+        let error = |output: &str| parse(output.as_bytes(), "p").unwrap_err().to_string();
         for (output, message) in [
             ("hush", "did not print JSON"),
             ("[]", "did not print JSON"),
@@ -289,7 +291,7 @@ mod tests {
             assert_eq!(error(output), message);
         }
         let found = r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"S","SessionToken":null}"#;
-        let found = understood(found.as_bytes(), "p").unwrap();
+        let found = parse(found.as_bytes(), "p").unwrap();
         assert_eq!((found.key.session_token, found.expires), (None, None));
     }
 }

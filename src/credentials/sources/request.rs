@@ -1,4 +1,4 @@
-//! One HTTP call of a credential source: its time limits, and which failures are worth another attempt.
+//! `Network`: HTTP requests of credential sources, with their time limits and retries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,23 +19,24 @@ use crate::redact::Redactor;
 use crate::signing::Header;
 use crate::sync::cancel::Cancel;
 
-/// No answer of a credential source is larger.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// The largest response of a credential source, in bytes.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// How the sources reach the network.
+/// Access to the network.
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     pub(crate) ca_bundle: CaBundle,
-    /// It may name a proxy.
+    /// Names HTTP proxies.
     pub(crate) environment: Environment,
-    /// How far the clock here is from that of AWS.
+    /// The difference between the local clock and AWS's.
     pub(crate) skew: Arc<ClockSkew>,
-    /// Is told of every secret before it is sent.
+    /// Receives every secret before it is sent.
     pub(crate) redactor: Redactor,
-    /// Ends what is going on when the process ends.
+    /// Ends requests when the process ends.
     pub(crate) cancel: Arc<Cancel>,
 }
 
+/// A request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: &'static str,
@@ -44,7 +45,7 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// What came back. Its body may hold secrets, so it does not print.
+/// A response. It implements no `Debug`, because its body may hold secrets.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
@@ -52,32 +53,33 @@ pub(crate) struct Reply {
     pub(crate) token_ttl: Option<String>,
     /// `x-amzn-ErrorType`.
     pub(crate) error_type: Option<String>,
-    /// `Date`, unless a cache has kept the answer.
+    /// `Date`, unless the response comes from a cache.
     pub(crate) date: Option<OffsetDateTime>,
 }
 
-/// Time limits and repetitions.
+/// Time limits and retries.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct RetryPolicy {
     pub(crate) connect: Duration,
     pub(crate) read: Duration,
     pub(crate) attempts: u32,
-    /// Before the second attempt; twice as long before each later one.
+    /// The pause before the second attempt; it doubles with each further attempt.
     pub(crate) wait: Duration,
-    /// Whether the waits are random between zero and that.
+    /// Whether pauses are random, up to that length.
     pub(crate) jitter: bool,
-    pub(crate) again: fn(&Result<Reply, Error>) -> bool,
+    /// Whether another attempt may succeed.
+    pub(crate) should_retry: fn(&Result<Reply, Error>) -> bool,
 }
 
-impl Policy {
+impl RetryPolicy {
     /// STS, IAM Identity Center, OIDC and sign-in.
-    pub(crate) const SERVICE: Policy = Policy {
+    pub(crate) const SERVICE: RetryPolicy = RetryPolicy {
         connect: Duration::from_secs(3),
         read: Duration::from_secs(10),
         attempts: 3,
         wait: Duration::from_secs(1),
         jitter: true,
-        again: |outcome| match outcome {
+        should_retry: |outcome| match outcome {
             Ok(reply) => {
                 matches!(reply.status, 429 | 500 | 502 | 503 | 504)
                     || (reply.status >= 400 && reply.names_throttling())
@@ -87,13 +89,13 @@ impl Policy {
     };
 
     /// The container's credential endpoint.
-    pub(crate) const CONTAINER: Policy = Policy {
+    pub(crate) const CONTAINER: RetryPolicy = RetryPolicy {
         connect: Duration::from_secs(2),
         read: Duration::from_secs(5),
         attempts: 3,
         wait: Duration::from_millis(500),
         jitter: false,
-        again: |outcome| match outcome {
+        should_retry: |outcome| match outcome {
             Ok(reply) => match reply.status {
                 200 => reply.json().is_none(),
                 status => status == 429 || status >= 500,
@@ -104,36 +106,37 @@ impl Policy {
 }
 
 impl Network {
-    /// The time of AWS when it is `now` here, as far as it is known.
+    /// AWS's time when it is `now` here, as far as it is known.
     pub(crate) fn time_of_aws(&self, now: OffsetDateTime) -> OffsetDateTime {
         self.skew.at(now)
     }
 
-    /// Sends what `ask` makes for the time of AWS, when it is `now` here. If that is refused because of its time, the
-    /// time of the refusal is learned and it is sent once more.
+    /// Calls `send` with AWS's time when it is `now` here. If the request is refused because of its time, the clock skew is
+    /// set from the response and the request is sent once more.
     pub(crate) fn send_dated(
         &self,
         now: OffsetDateTime,
-        ask: impl Fn(OffsetDateTime) -> Result<Reply, Error>,
+        send: impl Fn(OffsetDateTime) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let started = Instant::now();
         let signed_at = self.time_of_aws(now);
-        let reply = ask(signed_at)?;
+        let reply = send(signed_at)?;
         let Cause::Clock { server_time } = reply.cause() else { return Ok(reply) };
-        let told = [server_time, reply.date].into_iter().flatten();
-        let Some(there) = told.into_iter().find(|there| explains_refusal(*there, signed_at)) else {
+        let mut times = [server_time, reply.date].into_iter().flatten();
+        let Some(server_time) = times.find(|time| explains_refusal(*time, signed_at)) else {
             return Ok(reply);
         };
-        self.skew.set(expiry::after(now, started.elapsed()), there);
-        ask(there)
+        self.skew.set(expiry::after(now, started.elapsed()), server_time);
+        send(server_time)
     }
 
-    /// The last attempt's outcome, whatever its status. Redirects are never followed.
-    pub(crate) fn send(&self, call: &Call<'_>, policy: &Policy) -> Result<Reply, Error> {
+    /// Sends a request, with retries, and returns the last attempt's response whatever its status. Redirects are not
+    /// followed.
+    pub(crate) fn send(&self, call: &Call<'_>, policy: &RetryPolicy) -> Result<Reply, Error> {
         let mut attempt = 1;
         loop {
             let outcome = self.once(call, policy);
-            if attempt >= policy.attempts || !(policy.again)(&outcome) {
+            if attempt >= policy.attempts || !(policy.should_retry)(&outcome) {
                 return outcome;
             }
             let wait = policy.wait * 2_u32.pow(attempt - 1);
@@ -144,7 +147,7 @@ impl Network {
         }
     }
 
-    fn once(&self, call: &Call<'_>, policy: &Policy) -> Result<Reply, Error> {
+    fn once(&self, call: &Call<'_>, policy: &RetryPolicy) -> Result<Reply, Error> {
         let limits = Limits {
             connect: Some(policy.connect),
             read: Some(policy.read),
@@ -162,21 +165,23 @@ impl Network {
             is_stream: false,
             is_idempotent: true,
         };
-        let whole = || {
-            let mut answer = http.send(&request, &self.cancel)?;
+        let send = || {
+            let mut response = http.send(&request, &self.cancel)?;
             Ok(Reply {
-                status: answer.status(),
-                token_ttl: answer.header("x-aws-ec2-metadata-token-ttl-seconds").map(str::to_owned),
-                error_type: answer.header("x-amzn-errortype").map(str::to_owned),
-                date: answer
+                status: response.status(),
+                token_ttl: response
+                    .header("x-aws-ec2-metadata-token-ttl-seconds")
+                    .map(str::to_owned),
+                error_type: response.header("x-amzn-errortype").map(str::to_owned),
+                date: response
                     .header("date")
-                    .filter(|_| answer.header("age").is_none())
+                    .filter(|_| response.header("age").is_none())
                     .and_then(parse_date),
-                body: answer.read_whole(MAX_ANSWER_BYTES)?,
+                body: response.read_whole(MAX_RESPONSE_BYTES)?,
             })
         };
-        // The hints of `http` name flags that do not govern these calls.
-        whole().map_err(|error: Error| Error::new(error.kind(), error.message()))
+        // The hints of `http` name options that do not apply to these requests.
+        send().map_err(|error: Error| Error::new(error.kind(), error.message()))
     }
 }
 
@@ -186,7 +191,7 @@ impl Reply {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// `status 403: CODE: MESSAGE`, as far as a JSON body tells.
+    /// `status 403: CODE: MESSAGE`, as far as a JSON body names them.
     pub(crate) fn refusal(&self) -> String {
         let status = self.status;
         if (300..400).contains(&status) {
@@ -201,7 +206,7 @@ impl Reply {
         format!("status {status}{code}{}", first(&["message", "Message", "error_description"]))
     }
 
-    /// What AWS blames. OAuth's services put the error's type into `error`.
+    /// The cause of an error response. OAuth's services name the type of the error in `error`.
     fn cause(&self) -> Cause {
         let refusal = ErrorResponse {
             status: self.status,

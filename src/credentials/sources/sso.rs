@@ -1,19 +1,18 @@
-//! IAM Identity Center: the token of `aws sso login` buys the credentials of a role.
+//! IAM Identity Center: the token of `aws sso login` is exchanged for the credentials of a role.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::config::plan::Sso;
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
-use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
 use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::sources::token_cache::CachedToken;
 use crate::credentials::types::Credentials;
@@ -23,23 +22,23 @@ use crate::error::{Error, Kind, quoted};
 use crate::percent;
 use crate::signing::AccessKey;
 
-/// A token that ends sooner is refreshed.
+/// A token that expires sooner is refreshed.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// After a refresh that failed.
+/// The shortest time between a refresh that failed and the next.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a question needs.
+/// A role of IAM Identity Center, and what requesting its credentials needs.
 pub(crate) struct SsoProvider<'a> {
     pub(crate) sso: &'a Sso,
     pub(crate) environment: &'a Environment,
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) network: &'a Network,
-    /// The time here.
+    /// The local time.
     pub(crate) now: OffsetDateTime,
 }
 
-/// When refreshing the token failed last.
+/// When a refresh of the token last failed.
 pub(crate) type LastFailure = Option<OffsetDateTime>;
 
 impl SsoProvider<'_> {
@@ -53,20 +52,20 @@ impl SsoProvider<'_> {
         let Some(mut cached) = CachedToken::read(&path, watch) else {
             return Err(self.no_login("missing"));
         };
-        self.make_known(&cached);
+        self.register_secrets(&cached);
         let (Some(_), Some(expires)) = (cached.text("accessToken"), cached.time("expiresAt"))
         else {
             return Err(self.no_login("missing"));
         };
-        let is_settled = last_failure
+        let has_failed_recently = last_failure
             .is_some_and(|at| self.now >= at && expiry::left(self.now, at) < REFRESH_PAUSE);
-        let is_ending = expiry::left(expires, self.there()) <= TOKEN_MARGIN;
-        if self.sso.session.is_some() && is_ending && !is_settled {
+        let is_expiring = expiry::left(expires, self.time_of_aws()) <= TOKEN_MARGIN;
+        if self.sso.session.is_some() && is_expiring && !has_failed_recently {
             match self.refresh(&mut cached, watch, warnings) {
                 Ok(()) => *last_failure = None,
                 Err(why) => {
                     *last_failure = Some(self.now);
-                    if expires <= self.there() {
+                    if expires <= self.time_of_aws() {
                         return Err(self.no_login(&format!("expired and not refreshable: {why}")));
                     }
                     warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
@@ -74,17 +73,19 @@ impl SsoProvider<'_> {
             }
         }
         match (cached.text("accessToken"), cached.time("expiresAt")) {
-            (Some(token), Some(expires)) if expires > self.there() => self.role(token),
+            (Some(token), Some(expires)) if expires > self.time_of_aws() => {
+                self.role_credentials(token)
+            }
             _ => Err(self.no_login("expired")),
         }
     }
 
-    /// The time of AWS, as far as it is known by now.
-    fn there(&self) -> OffsetDateTime {
+    /// AWS's time, as far as it is known by now.
+    fn time_of_aws(&self) -> OffsetDateTime {
         self.network.time_of_aws(self.now)
     }
 
-    /// `~/.aws/sso/cache/SHA1.json`, of the session's name, or in the older form of the start URL.
+    /// `~/.aws/sso/cache/SHA1.json`: the hash of the session's name, or of the start URL in the older form.
     fn cache_file(&self) -> Result<PathBuf, Error> {
         let name = self.sso.session.as_deref().unwrap_or(&self.sso.start_url);
         let home = self.environment.home().ok_or_else(|| {
@@ -94,7 +95,7 @@ impl SsoProvider<'_> {
         Ok(home.join(".aws/sso/cache").join(format!("{hash}.json")))
     }
 
-    /// A new token for the refresh token, unless another process has fetched one already.
+    /// Exchanges the refresh token for a new token, unless another process has done so already.
     fn refresh(
         &self,
         cached: &mut CachedToken,
@@ -103,19 +104,21 @@ impl SsoProvider<'_> {
     ) -> Result<(), String> {
         let answer = match self.create_token(cached)? {
             Ok(answer) => answer,
-            Err(refusal) => {
-                // Refresh tokens serve once: whoever was first has left a newer one in the file.
+            Err(refused) => {
+                // A refresh token can be used once. A process that was faster has written a newer one to the file.
                 let path = self.cache_file().map_err(|error| error.to_string())?;
                 match CachedToken::read(&path, watch) {
                     Some(newer)
                         if newer.text("refreshToken") != cached.text("refreshToken")
-                            && newer.time("expiresAt").is_some_and(|time| time > self.there()) =>
+                            && newer
+                                .time("expiresAt")
+                                .is_some_and(|time| time > self.time_of_aws()) =>
                     {
                         *cached = newer;
-                        self.make_known(cached);
+                        self.register_secrets(cached);
                         return Ok(());
                     }
-                    _ => return Err(refusal),
+                    _ => return Err(refused),
                 }
             }
         };
@@ -125,16 +128,14 @@ impl SsoProvider<'_> {
         else {
             return Err("the answer has no accessToken or expiresIn".to_owned());
         };
-        let ends = expiry::after(self.there(), Duration::from_secs(seconds.into()));
-        let ends = ends.replace_nanosecond(0);
-        let ends = ends.ok().and_then(|ends| ends.format(&Rfc3339).ok()).unwrap_or_default();
+        let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
         cached.set("accessToken", token);
-        cached.set("expiresAt", ends);
-        // Without a new one the old one stays good.
+        cached.set("expiresAt", expiry::format(expires));
+        // Without a new refresh token, the old one remains valid.
         if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
             cached.set("refreshToken", token);
         }
-        self.make_known(cached);
+        self.register_secrets(cached);
         cached.set("startUrl", &self.sso.start_url);
         cached.set("region", &self.sso.region);
         if let Err(error) = cached.write(watch) {
@@ -143,20 +144,20 @@ impl SsoProvider<'_> {
         Ok(())
     }
 
-    fn make_known(&self, cached: &CachedToken) {
+    fn register_secrets(&self, cached: &CachedToken) {
         for name in ["accessToken", "refreshToken", "clientSecret"] {
             self.network.redactor.add(cached.text(name).unwrap_or_default());
         }
     }
 
-    /// OIDC `CreateToken`. The inner error is the server's refusal, the outer one that nothing could be asked.
+    /// OIDC `CreateToken`. The outer error means that no request could be made, the inner one is the server's.
     fn create_token(
         &self,
         cached: &CachedToken,
     ) -> Result<Result<serde_json::Map<String, Value>, String>, String> {
         let member = |name: &str| cached.text(name).ok_or(format!("{name} is not in its file"));
         let registration_ends = cached.time("registrationExpiresAt");
-        if registration_ends.is_none_or(|ends| ends <= self.there()) {
+        if registration_ends.is_none_or(|ends| ends <= self.time_of_aws()) {
             return Err("the client registration has expired".to_owned());
         }
         let body = json!({
@@ -181,7 +182,7 @@ impl SsoProvider<'_> {
     }
 
     /// `GetRoleCredentials`.
-    fn role(&self, token: &str) -> Result<Credentials, Error> {
+    fn role_credentials(&self, token: &str) -> Result<Credentials, Error> {
         let Sso { account, role, .. } = self.sso;
         let encoded = |text: &str| percent::encode(text.as_bytes(), b"");
         let resource = format!(
@@ -202,18 +203,18 @@ impl SsoProvider<'_> {
         let reply = reply
             .map_err(|error| error.context(format_args!("profile {:?}: SSO", self.sso.profile)))?;
         match reply.status {
-            200 => self.credentials_of(&reply),
+            200 => self.parse_credentials(&reply),
             401 => Err(self.no_login("revoked")),
-            _ => Err(self.fault(self.refused(&reply))),
+            _ => Err(self.fault(self.refusal(&reply))),
         }
     }
 
-    /// Neither call is signed, but a service may refuse any for its time.
+    /// Sends a request. It is not signed, but a service may still refuse it because of its time.
     fn send(&self, call: &Call<'_>) -> Result<Reply, Error> {
-        self.network.send_dated(self.now, |_| self.network.send(call, &Policy::SERVICE))
+        self.network.send_dated(self.now, |_| self.network.send(call, &RetryPolicy::SERVICE))
     }
 
-    fn refused(&self, reply: &Reply) -> String {
+    fn refusal(&self, reply: &Reply) -> String {
         let Sso { account, role, .. } = self.sso;
         let body = reply.json().unwrap_or_default();
         let what = match body.get("message").and_then(Value::as_str) {
@@ -223,7 +224,7 @@ impl SsoProvider<'_> {
         format!("role {role} in account {account}: {what}")
     }
 
-    fn credentials_of(&self, reply: &Reply) -> Result<Credentials, Error> {
+    fn parse_credentials(&self, reply: &Reply) -> Result<Credentials, Error> {
         let Sso { account, role, profile, .. } = self.sso;
         let answer = reply.json().unwrap_or_default();
         let found = answer.get("roleCredentials").and_then(Value::as_object);

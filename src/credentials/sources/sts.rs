@@ -1,4 +1,4 @@
-//! AWS STS: `AssumeRole` and `AssumeRoleWithWebIdentity`, and its answers in XML.
+//! AWS STS: `AssumeRole`, `AssumeRoleWithWebIdentity` and `GetCallerIdentity`, and its responses in XML.
 
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -7,7 +7,7 @@ use crate::aws::refusal::{ErrorResponse, SignedWith};
 use crate::credentials::config::plan::{Role, WebIdentity};
 use crate::credentials::expiry;
 use crate::credentials::source::Source;
-use crate::credentials::sources::request::{Call, Network, Policy, Reply};
+use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
 use crate::credentials::types::Credentials;
 use crate::error::{AwsError, Error, Kind, quoted};
 use crate::http::url::Endpoint;
@@ -20,17 +20,17 @@ use crate::signing::{
 const CONTENT_TYPE: Header<'static> =
     ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 
-/// How STS is reached: its endpoint and the region to sign for.
+/// STS in one region: its endpoint and the region to sign for.
 #[derive(Debug)]
 pub(crate) struct Sts<'a> {
     pub(crate) network: &'a Network,
     pub(crate) endpoint: Endpoint,
     pub(crate) region: String,
-    /// For roles that name none themselves. The same for the life of the process.
+    /// For roles that name no session. It is the same for the life of the process.
     pub(crate) session_name: &'a str,
 }
 
-/// As whom AWS knows a key.
+/// The account and ARN that an access key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerIdentity {
     pub account: String,
@@ -56,16 +56,16 @@ impl Sts<'_> {
         let body = form(&fields);
 
         let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
-        let asked_by = match &role.profile {
+        let configured_by = match &role.profile {
             Some(profile) => format!(" (profile {profile:?})"),
             None => " (--role-arn)".to_owned(),
         };
         self.send_signed(&body, with, now)
-            .and_then(|reply| granted(&reply, source))
-            .map_err(|error| error.context(format_args!("AssumeRole {}{asked_by}", role.arn)))
+            .and_then(|reply| parse_reply(&reply, source))
+            .map_err(|error| error.context(format_args!("AssumeRole {}{configured_by}", role.arn)))
     }
 
-    /// Neither signed nor otherwise authenticated: the token in the body says who asks.
+    /// The request is not signed: the token in the body authenticates it.
     pub(crate) fn assume_role_with_web_identity(
         &self,
         identity: &WebIdentity,
@@ -87,13 +87,13 @@ impl Sts<'_> {
         let network = self.network;
         network
             .send_dated(now, |_| self.send(&[CONTENT_TYPE], &body))
-            .and_then(|reply| granted(&reply, source))
+            .and_then(|reply| parse_reply(&reply, source))
             .map_err(|error| {
                 error.context(format_args!("AssumeRoleWithWebIdentity {}", identity.role_arn))
             })
     }
 
-    /// `GetCallerIdentity`, which every key may ask.
+    /// `GetCallerIdentity`, which needs no permission.
     pub(crate) fn caller_identity(
         &self,
         credentials: &Credentials,
@@ -130,7 +130,7 @@ impl Sts<'_> {
     }
 
     /// The headers of a signed POST.
-    fn signed(
+    fn signed_headers(
         &self,
         body: &str,
         with: &AccessKey,
@@ -159,26 +159,26 @@ impl Sts<'_> {
     fn send(&self, headers: &[Header<'_>], body: &str) -> Result<Reply, Error> {
         let call =
             Call { method: "POST", endpoint: &self.endpoint, headers, body: body.as_bytes() };
-        self.network.send(&call, &Policy::SERVICE)
+        self.network.send(&call, &RetryPolicy::SERVICE)
     }
 
-    /// Signed for the time of AWS, when it is `now` here.
+    /// Sends a request signed with AWS's time when it is `now` here.
     fn send_signed(
         &self,
         body: &str,
         with: &AccessKey,
         now: OffsetDateTime,
     ) -> Result<Reply, Error> {
-        self.network.send_dated(now, |there| {
-            let headers = self.signed(body, with, there);
+        self.network.send_dated(now, |now| {
+            let headers = self.signed_headers(body, with, now);
             let headers: Vec<Header<'_>> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
             self.send(&headers, body)
         })
     }
 }
 
-/// The credentials of an answer, or what it refuses.
-fn granted(reply: &Reply, source: Source) -> Result<Credentials, Error> {
+/// The credentials in a response, or its error.
+fn parse_reply(reply: &Reply, source: Source) -> Result<Credentials, Error> {
     if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(reply)) }
 }
 
@@ -190,7 +190,7 @@ fn form(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// The `Credentials` of an answer, wherever they stand in it.
+/// The `Credentials` element of a response, wherever it is.
 fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
     let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
@@ -219,7 +219,7 @@ pub fn parse_response(xml: &[u8]) -> Result<Credentials, Error> {
     credentials(xml, Source::Environment)
 }
 
-/// `AccessDenied: User … is not authorized … [request id]`.
+/// The error of a response: `AccessDenied: User … is not authorized … [request id]`.
 fn refusal(reply: &Reply) -> Error {
     let text = String::from_utf8_lossy(&reply.body);
     let document = roxmltree::Document::parse(&text).ok();
@@ -235,12 +235,12 @@ fn refusal(reply: &Reply) -> Error {
     error.aws(AwsError { error_type: Some(code), request_id })
 }
 
-/// By local name: STS puts its namespace on everything.
+/// Finds an element by its local name, since all of STS's elements have a namespace.
 fn element<'a, 'x>(within: roxmltree::Node<'a, 'x>, name: &str) -> Option<roxmltree::Node<'a, 'x>> {
     within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
 }
 
-/// All text below the element, so that comments and CDATA do not cut it.
+/// All text in an element, so that comments and CDATA do not interrupt it.
 fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
     let texts = element(within, name)?.descendants().filter(roxmltree::Node::is_text);
     Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer() {
+    fn credentials_in_a_response() {
         let found = read(
             "<?xml version=\"1.0\"?><r xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
              <R><Credentials><Expiration>2030-01-01T00:00:00.5Z</Expiration><!-- c -->\
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer() {
+    fn responses_without_credentials() {
         for (xml, message) in [
             ("{}", "answer is not XML with Credentials"),
             ("<a/>", "answer has no Credentials"),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn errors_of_a_response() {
         let error = |status, body: &str| {
             refusal(&Reply {
                 status,

@@ -1,4 +1,4 @@
-//! The JSON files in which the AWS CLI keeps the tokens of `aws sso login` and `aws login`.
+//! `CachedToken`: the JSON files in which the AWS CLI keeps the tokens of `aws sso login` and `aws login`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,21 +11,21 @@ use crate::credentials::expiry;
 use crate::credentials::watch::Watch;
 use crate::random;
 
-/// A file and what it holds, unknown members too. Its values are secret, so it does not print.
+/// A file and its members, including unknown ones. It implements no `Debug`, because its values are secrets.
 pub(crate) struct CachedToken {
     path: PathBuf,
     members: Map<String, Value>,
 }
 
 impl CachedToken {
-    /// `None` when it is missing, unreadable or no JSON object: to its readers all that is "no login".
+    /// Reads a file; `None` if it does not exist, cannot be read or is not a JSON object, which all mean "no login".
     pub(crate) fn read(path: &Path, watch: &mut Watch) -> Option<CachedToken> {
         let bytes = watch.read(path).ok()?;
         let members = serde_json::from_slice(&bytes).ok()?;
         Some(CachedToken { path: path.to_owned(), members })
     }
 
-    /// A text that is not empty.
+    /// A string that is not empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.members.get(name)?.as_str().filter(|text| !text.is_empty())
     }
@@ -46,8 +46,8 @@ impl CachedToken {
         self.members.insert(name.to_owned(), Value::String(value.into()));
     }
 
-    /// Puts the file in place whole, so that no other process reads half of it, and for its owner alone. A symbolic
-    /// link stays one: what it leads to is replaced. A file that has gone is not brought back, for that is a logout.
+    /// Replaces the file in one step, so that no other process reads half of it, readable for its owner only. If it is a
+    /// symbolic link, the file it points to is replaced. A file that was deleted is not created again: that was a logout.
     pub(crate) fn write(&self, watch: &mut Watch) -> io::Result<()> {
         let written = fs::canonicalize(&self.path).and_then(|target| self.replace(&target));
         watch.wrote(&self.path);
