@@ -1,6 +1,6 @@
 //! `Options` → the parts of the program. The one file that knows both.
 
-use crate::cli::{Options, ProfileSettings, WORKING_REGION};
+use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
 use crate::credentials::Role;
 use crate::credentials::{self, CredentialCache, Settings};
@@ -10,6 +10,7 @@ use crate::http::{CaBundle, HttpClient, Limits, proxy_passwords};
 use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::redact::Redactor;
+use crate::stdio;
 use crate::streamable_http::exchange::Exchanger;
 use crate::streamable_http::profile_router::ProfileRouter;
 use crate::upstream::signed_client::SignedClient;
@@ -161,6 +162,17 @@ fn tool_policy(options: &Options) -> ToolPolicy {
         profiles: options.profiles.clone(),
         profile_tools: options.profile_tools.clone(),
     })
+}
+
+/// What the user may set on the client's side.
+pub fn stdio_settings(options: &Options) -> stdio::Settings {
+    stdio::Settings {
+        max_message_bytes: options.max_message_bytes,
+        max_in_flight: options.max_in_flight,
+        drain_timeout: options.drain_timeout,
+        opens_get_stream: options.sse != GetStream::Off,
+        looks_up_credentials: !options.lazy,
+    }
 }
 
 fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redactor) -> Settings {

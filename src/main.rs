@@ -9,7 +9,7 @@ use sigv4_proxy::http::CaBundle;
 use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
 use sigv4_proxy::redact::Redactor;
-use sigv4_proxy::stdio::server::{self, End};
+use sigv4_proxy::stdio::{self, ShutdownReason};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -67,7 +67,7 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
     let (end, ends) = channel();
     let on_signal = end.clone();
     process::watch_signals(move || {
-        let _ = on_signal.send(End::Signal);
+        let _ = on_signal.send(ShutdownReason::Signal);
     });
     log.info(format_args!(
         "signing for {} in {} with {}, relaying to {}",
@@ -79,7 +79,8 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
     log.info("Proxy is ready to accept MCP protocol messages");
     let router = assembly::profile_router(options, &connections);
     let (stdin, stdout) = (process::stdin(), process::stdout());
-    let ended = server::run(stdin, stdout, router, options, log.clone(), (end, &ends));
+    let settings = assembly::stdio_settings(options);
+    let ended = stdio::run(stdin, stdout, router, settings, log.clone(), (end, &ends));
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
     ended.map(drop)

@@ -1,85 +1,85 @@
-//! `Admission`: whether a request that could start gets a thread of its own at once. Decisions only; the proxy has the
-//! threads and the clock.
+//! `Admission`: whether a request that may start gets a thread of its own at once. Decisions only; threads and the clock
+//! are the scheduler's.
 //!
-//! Waking a thread costs more than a quick call. So while a few calls at a time keep the processors busy, and get done, a
-//! thread that is done with one takes the next. When they do not, because the server takes its time, everything that waits
-//! starts at once, and so does what comes after it, for a while.
+//! Waking a thread costs more than a quick call. While a few concurrent calls keep the processors busy and complete, a
+//! thread that is done with one takes the next. When they do not, because the server is slow, all waiting requests start
+//! at once, and for some time so do those that follow.
 
 use std::time::Duration;
 
-/// So many requests on their way are no crowd.
-pub(crate) const FEW: usize = 8;
+/// Number of calls in flight that are never held back.
+pub(crate) const QUICK_CALLS: usize = 8;
 
-/// The time between two ticks.
+/// Time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// One in so many of the processors that a few calls could use is used when calls are quick. Whoever wrote the requests and
-/// reads the answers wants processors, too.
+/// With quick calls this part of the processors that they can use is busy: one in four. The client needs processors, too.
 const BUSY: u32 = 4;
 
-/// Calls are slow if the processors were not busy in so many ticks one after another: one may be the scheduler's doing.
+/// Calls are slow after this number of successive ticks without busy processors. A single one may be due to the operating
+/// system's scheduler.
 const SLOW_TICKS: u32 = 3;
 
-/// So many requests start at once before it is tried again whether calls are quick.
+/// Number of requests that start at once before quick calls are assumed again.
 const SLOW_CALLS: u32 = 65_536;
 
-/// After so many ticks in which nothing was put off, nobody need look at the clock.
+/// The clock stops after this number of successive ticks in which nothing was held back.
 const QUIET_TICKS: u32 = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
-    /// So many requests start at once, however many are on their way.
+    /// Number of requests that still start at once, however many are in flight.
     slow_calls: u32,
-    /// Somebody calls `tick`.
-    is_watched: bool,
-    /// A call was done in this tick.
-    any_done: bool,
+    /// A thread calls `tick`.
+    has_clock: bool,
+    /// A call was completed in this tick.
+    any_completed: bool,
     slow_ticks: u32,
     quiet_ticks: u32,
 }
 
-/// What is to be done after a tick.
+/// What the clock's thread does after a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
     Wait,
-    /// What waits.
+    /// Starts what is held back.
     Start,
-    /// Nobody need look any more.
+    /// Ends.
     End,
 }
 
 impl Admission {
-    /// Whether one more had better wait for one of those that are on their way.
-    pub(crate) fn is_one(&self, on_their_way: usize) -> bool {
-        on_their_way >= FEW && self.slow_calls == 0
+    /// Whether another request should wait for a running one to finish.
+    pub(crate) fn is_full(&self, in_flight: usize) -> bool {
+        in_flight >= QUICK_CALLS && self.slow_calls == 0
     }
 
-    pub(crate) fn one_starts(&mut self) {
+    pub(crate) fn call_started(&mut self) {
         self.slow_calls = self.slow_calls.saturating_sub(1);
     }
 
-    pub(crate) fn one_is_done(&mut self) {
-        self.any_done = true;
+    pub(crate) fn call_completed(&mut self) {
+        self.any_completed = true;
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.is_watched
+    pub(crate) fn has_clock(&self) -> bool {
+        self.has_clock
     }
 
     /// `tick` is called from now on.
-    pub(crate) fn watch(&mut self) {
-        (self.is_watched, self.slow_ticks, self.quiet_ticks) = (true, 0, 0);
+    pub(crate) fn start_clock(&mut self) {
+        (self.has_clock, self.slow_ticks, self.quiet_ticks) = (true, 0, 0);
     }
 
-    /// There is no thread that could call `tick`, so nothing may be put off.
-    pub(crate) fn is_unwatched(&mut self) {
-        (self.is_watched, self.slow_calls) = (false, SLOW_CALLS);
+    /// No thread calls `tick`, so nothing may be held back.
+    pub(crate) fn clock_failed(&mut self) {
+        (self.has_clock, self.slow_calls) = (false, SLOW_CALLS);
     }
 
-    /// A tick of the clock has passed. `any_waits`: something is put off.
+    /// Decides after a tick. `any_waits`: requests are held back.
     pub(crate) fn tick(&mut self, any_waits: bool, is_busy: bool) -> Tick {
-        // Something else may keep the processors busy while none of the calls gets anywhere.
-        let is_quick = std::mem::take(&mut self.any_done) && is_busy;
+        // Something else may keep the processors busy while no call progresses.
+        let is_quick = std::mem::take(&mut self.any_completed) && is_busy;
         if any_waits {
             self.quiet_ticks = 0;
             self.slow_ticks = if is_quick { 0 } else { self.slow_ticks + 1 };
@@ -94,14 +94,14 @@ impl Admission {
         if self.quiet_ticks < QUIET_TICKS {
             return Tick::Wait;
         }
-        self.is_watched = false;
+        self.has_clock = false;
         Tick::End
     }
 }
 
-/// Whether so much processor time of this process is what quick calls use in the time that passed.
+/// Whether this process used as much processor time as quick calls do in the time that passed.
 pub(crate) fn is_busy(used: Duration, passed: Duration, processors: usize) -> bool {
-    let processors = u32::try_from(processors.min(FEW)).unwrap_or(1);
+    let processors = u32::try_from(processors.min(QUICK_CALLS)).unwrap_or(1);
     used * BUSY >= passed * processors
 }
 
@@ -125,41 +125,41 @@ mod tests {
     }
 
     #[test]
-    fn while_calls_are_quick_a_few_are_on_their_way() {
-        let mut crowd = Admission::default();
-        assert!(!crowd.is_one(FEW - 1) && crowd.is_one(FEW));
-        crowd.watch();
+    fn while_calls_are_quick_a_few_are_in_flight() {
+        let mut admission = Admission::default();
+        assert!(!admission.is_full(QUICK_CALLS - 1) && admission.is_full(QUICK_CALLS));
+        admission.start_clock();
         for is_quick in [true, false, false, true, false, false] {
             if is_quick {
-                crowd.one_is_done();
+                admission.call_completed();
             }
-            assert_eq!(crowd.tick(true, is_quick), Tick::Wait);
+            assert_eq!(admission.tick(true, is_quick), Tick::Wait);
         }
-        assert_eq!(crowd.tick(true, false), Tick::Start);
-        assert!(!crowd.is_one(1000), "now they are slow");
-        (0..SLOW_CALLS).for_each(|_| crowd.one_starts());
-        assert!(crowd.is_one(1000), "it is tried again now and then");
-        assert_eq!(crowd.tick(true, false), Tick::Wait);
+        assert_eq!(admission.tick(true, false), Tick::Start);
+        assert!(!admission.is_full(1000), "now they are slow");
+        (0..SLOW_CALLS).for_each(|_| admission.call_started());
+        assert!(admission.is_full(1000), "it is tried again now and then");
+        assert_eq!(admission.tick(true, false), Tick::Wait);
     }
 
     #[test]
     fn a_busy_process_without_a_call_that_ends_lets_the_rest_start() {
-        let mut crowd = Admission::default();
-        crowd.watch();
-        crowd.one_is_done();
-        let ticks: Vec<Tick> = (0..4).map(|_| crowd.tick(true, true)).collect();
+        let mut admission = Admission::default();
+        admission.start_clock();
+        admission.call_completed();
+        let ticks: Vec<Tick> = (0..4).map(|_| admission.tick(true, true)).collect();
         assert_eq!(ticks, [Tick::Wait, Tick::Wait, Tick::Wait, Tick::Start]);
     }
 
     #[test]
-    fn the_clock_is_looked_at_only_while_there_is_something_going_on() {
-        let mut crowd = Admission::default();
-        crowd.watch();
+    fn the_clock_stops_when_nothing_is_held_back() {
+        let mut admission = Admission::default();
+        admission.start_clock();
         for _ in 1..QUIET_TICKS {
-            assert_eq!(crowd.tick(false, false), Tick::Wait);
+            assert_eq!(admission.tick(false, false), Tick::Wait);
         }
-        assert!(crowd.is_watched());
-        assert_eq!(crowd.tick(false, false), Tick::End);
-        assert!(!crowd.is_watched());
+        assert!(admission.has_clock());
+        assert_eq!(admission.tick(false, false), Tick::End);
+        assert!(!admission.has_clock());
     }
 }

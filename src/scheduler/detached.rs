@@ -1,32 +1,32 @@
-//! `DetachedQueue`: messages that wait for no request and hold up none, and how many of them are sent at a time.
+//! `DetachedQueue`: messages that wait for no request and hold up none, and how many of them are sent concurrently.
 //!
-//! A server may take its time over any of them. Each kind has places of its own, so that what matters is never stuck
-//! behind what does not. Decisions only; threads are the proxy's.
+//! A server may be slow with any of them. Each kind has a limit of its own, so that no kind delays another. Decisions only;
+//! threads are the scheduler's.
 
 use std::collections::VecDeque;
 
-/// Maximum number of messages of a kind that wait.
+/// Maximum number of messages of one kind that wait.
 const MAX_WAITING: usize = 1000;
 
-/// And maximum size of all of them, in messages of the largest size.
+/// Maximum total size of the waiting messages of one kind, as a multiple of the largest message.
 const MAX_WAITING_MESSAGES_WORTH: usize = 2;
 
-/// What a message is sent for.
+/// Kind of a detached message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The client cancels a request.
     Cancellation,
     /// The client responds to a request of the server.
     Response,
-    /// The same, where the request was a `ping`.
+    /// The client responds to a `ping` of the server.
     Pong,
-    /// A request of the server is refused by this program.
+    /// sigv4-proxy refuses a request of the server.
     Refusal,
 }
 
 impl Purpose {
-    /// Maximum number of messages that are sent at a time.
-    fn places(self) -> usize {
+    /// Maximum number of messages of this kind that are sent concurrently.
+    fn max_concurrent(self) -> usize {
         match self {
             Purpose::Cancellation => 16,
             Purpose::Response => 32,
@@ -38,21 +38,23 @@ impl Purpose {
 #[derive(Debug)]
 pub(crate) struct DetachedQueue<T> {
     max_bytes: usize,
-    kinds: [Queue<T>; 4],
+    /// Indexed by `Purpose`.
+    queues: [PurposeQueue<T>; 4],
 }
 
 #[derive(Debug)]
-struct Queue<T> {
-    under_way: usize,
+struct PurposeQueue<T> {
+    /// Messages that are being sent.
+    in_flight: usize,
     /// With their sizes.
     waiting: VecDeque<(usize, T)>,
     waiting_bytes: usize,
 }
 
-/// What is to be done with a message.
+/// Result of `push`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Push<T> {
-    /// It is sent now, on a thread that calls `next` afterwards.
+    /// The caller sends the message now, on a thread that calls `next` afterwards.
     Send(T),
     Waits,
     /// There is no room.
@@ -61,15 +63,15 @@ pub(crate) enum Push<T> {
 
 impl<T> DetachedQueue<T> {
     pub(crate) fn new(max_message_bytes: usize) -> DetachedQueue<T> {
-        let queue = || Queue { under_way: 0, waiting: VecDeque::new(), waiting_bytes: 0 };
+        let queue = || PurposeQueue { in_flight: 0, waiting: VecDeque::new(), waiting_bytes: 0 };
         let max_bytes = max_message_bytes.saturating_mul(MAX_WAITING_MESSAGES_WORTH);
-        DetachedQueue { max_bytes, kinds: [queue(), queue(), queue(), queue()] }
+        DetachedQueue { max_bytes, queues: [queue(), queue(), queue(), queue()] }
     }
 
     pub(crate) fn push(&mut self, purpose: Purpose, bytes: usize, message: T) -> Push<T> {
-        let queue = &mut self.kinds[purpose as usize];
-        if queue.under_way < purpose.places() {
-            queue.under_way += 1;
+        let queue = &mut self.queues[purpose as usize];
+        if queue.in_flight < purpose.max_concurrent() {
+            queue.in_flight += 1;
             return Push::Send(message);
         }
         let waiting_bytes = queue.waiting_bytes.saturating_add(bytes);
@@ -81,17 +83,17 @@ impl<T> DetachedQueue<T> {
         Push::Waits
     }
 
-    /// There is no thread for the message that was to be sent.
-    pub(crate) fn give_up(&mut self, purpose: Purpose) {
-        // Where messages wait, all other places have threads that will send them.
-        self.kinds[purpose as usize].under_way -= 1;
+    /// The message of `Push::Send` was not sent for lack of a thread.
+    pub(crate) fn send_failed(&mut self, purpose: Purpose) {
+        // No message is stranded: if some wait, the limit is reached, and the other threads send them.
+        self.queues[purpose as usize].in_flight -= 1;
     }
 
-    /// The next message for a thread that has sent one of its kind; `None`: its place is free.
+    /// The next message for a thread that has sent one of this kind. `None`: the thread is done.
     pub(crate) fn next(&mut self, purpose: Purpose) -> Option<T> {
-        let queue = &mut self.kinds[purpose as usize];
+        let queue = &mut self.queues[purpose as usize];
         let Some((bytes, message)) = queue.waiting.pop_front() else {
-            queue.under_way -= 1;
+            queue.in_flight -= 1;
             return None;
         };
         queue.waiting_bytes -= bytes;
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_has_places_of_its_own_and_keeps_its_order() {
+    fn each_kind_has_a_limit_of_its_own_and_keeps_its_order() {
         let mut queue = DetachedQueue::new(1000);
         for number in 0..8 {
             assert_eq!(queue.push(Purpose::Pong, 10, number), Push::Send(number));
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_number_and_size() {
+    fn waiting_messages_are_bounded_in_number_and_size() {
         let mut queue = DetachedQueue::new(1000);
         let waiting = (0..).take_while(|at| queue.push(Purpose::Pong, 1, *at) != Push::Dropped);
         assert_eq!(waiting.count(), 8 + MAX_WAITING);

@@ -1,39 +1,41 @@
 //! `ThreadPool`: threads that run one blocking job each, kept for a while for the next.
 //!
-//! There is no bound here; who hands in jobs keeps one. When the system has no thread left, a job is refused: it never
-//! runs on the thread that hands it in.
+//! The pool sets no limit; its callers do. When the system has no thread left, a job is refused: it never runs on the
+//! calling thread.
 
+use crate::error::{Error, Kind};
+use crate::sync::lock;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// An idle thread ends after this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A job holds no deep recursion; a TLS handshake is the largest thing on its stack.
+/// Jobs do not recurse deeply; a TLS handshake is the largest thing on their stacks.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Something to run. What it returns is run next, on the same thread.
+/// Work for a thread. The job that it returns runs next, on the same thread.
 pub(crate) struct Job(Box<dyn FnOnce(Fate) -> Option<Job> + Send>);
 
-/// What becomes of a job.
+/// Whether a job got a thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Runs,
-    /// There is no thread for it.
+    /// There is no thread.
     Refused,
 }
 
 impl Job {
-    /// A job that is simply dropped if there is no thread for it.
+    /// A job that is dropped if there is no thread.
     pub(crate) fn new(run: impl FnOnce() -> Option<Job> + Send + 'static) -> Job {
         Job::of((), move |()| run(), |()| ())
     }
 
-    /// Runs `run`; or `refuse` if there is no thread, which must not block.
+    /// A job that calls `run`, or `refuse` if there is no thread. `refuse` must not block.
     pub(crate) fn of<T: Send + 'static>(
         subject: T,
         run: impl FnOnce(T) -> Option<Job> + Send + 'static,
@@ -48,7 +50,7 @@ impl Job {
         }))
     }
 
-    /// A panic ends this job and what it would have returned, but not the thread.
+    /// Runs this job and those that follow from it. A panic ends the job, not the thread.
     fn run(self) {
         let mut next = Some(self);
         while let Some(Job(job)) = next {
@@ -70,16 +72,16 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Jobs handed to threads that are waking up.
+    /// Jobs for threads that are waking up.
     jobs: VecDeque<Job>,
-    /// Threads that wait and have no job in `jobs`.
+    /// Number of threads that wait and have no job in `jobs`.
     idle: usize,
 }
 
 impl ThreadPool {
-    /// Runs the job on a thread of its own, at once. False: there is no thread, and the job is refused.
+    /// Runs the job on a thread of its own, at once. False: there is no thread, and the job was refused.
     pub(crate) fn run(&self, job: Job) -> bool {
-        let mut state = self.shared.lock();
+        let mut state = lock(&self.shared.state);
         if state.idle > 0 {
             state.idle -= 1;
             state.jobs.push_back(job);
@@ -90,37 +92,43 @@ impl ThreadPool {
         drop(state);
         let shared = Arc::clone(&self.shared);
         let first = Arc::new(Mutex::new(Some(job)));
-        let its = Arc::clone(&first);
+        let taken = Arc::clone(&first);
         let spawned = thread::Builder::new().name("call".to_owned()).stack_size(STACK_BYTES).spawn(
             move || {
-                if let Some(job) = take(&its) {
+                let job = lock(&taken).take();
+                if let Some(job) = job {
                     job.run();
                 }
                 shared.work();
             },
         );
-        if spawned.is_err()
-            && let Some(Job(job)) = take(&first)
-        {
-            job(Fate::Refused);
+        if spawned.is_err() {
+            let refused = lock(&first).take();
+            if let Some(Job(job)) = refused {
+                job(Fate::Refused);
+            }
         }
         spawned.is_ok()
     }
 }
 
-fn take(job: &Mutex<Option<Job>>) -> Option<Job> {
-    job.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// The error of a message that no thread could be started for.
+pub(crate) fn out_of_threads() -> Error {
+    let what = "out of threads: the system refused to start another one";
+    Error::new(Kind::Unreachable, what)
+        .hint("raise the limit (ulimit -u, TasksMax, the pids limit of the container) or lower --max-in-flight")
+        .unsent()
 }
 
 impl Shared {
-    /// Runs jobs until there has been none for some time.
+    /// Runs jobs until there has been none for `IDLE_TIMEOUT`.
     fn work(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         loop {
             state.idle += 1;
             let (woken, _) = self
                 .wake
-                .wait_timeout_while(state, PATIENCE, |state| state.jobs.is_empty())
+                .wait_timeout_while(state, IDLE_TIMEOUT, |state| state.jobs.is_empty())
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             let Some(job) = state.jobs.pop_front() else {
@@ -129,18 +137,14 @@ impl Shared {
             };
             drop(state);
             job.run();
-            state = self.lock();
+            state = lock(&self.state);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for ThreadPool {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Workers")
+        out.write_str("ThreadPool")
     }
 }
 
@@ -151,34 +155,34 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_job_and_not_its_thread() {
-        let workers = ThreadPool::default();
+        let threads = ThreadPool::default();
         let (done, finished) = mpsc::channel();
-        let panics = Job::new(|| panic!("as it must"));
+        let panics = Job::new(|| panic!("as expected"));
         let first = done.clone();
-        workers.run(Job::new(move || {
+        threads.run(Job::new(move || {
             let _ = first.send(thread::current().id());
             Some(panics)
         }));
-        let its_thread = finished.recv_timeout(Duration::from_secs(10)).expect("it runs");
-        while workers.shared.lock().idle == 0 {
+        let thread_id = finished.recv_timeout(Duration::from_secs(10)).expect("it runs");
+        while lock(&threads.shared.state).idle == 0 {
             thread::yield_now();
         }
-        workers.run(Job::new(move || {
+        threads.run(Job::new(move || {
             let _ = done.send(thread::current().id());
             None
         }));
-        assert_eq!(finished.recv_timeout(Duration::from_secs(10)), Ok(its_thread));
+        assert_eq!(finished.recv_timeout(Duration::from_secs(10)), Ok(thread_id));
     }
 
     #[test]
     fn jobs_that_wait_for_each_other_all_run() {
-        let workers = ThreadPool::default();
+        let threads = ThreadPool::default();
         for _ in 0..3 {
             let (done, finished) = mpsc::channel();
             let barrier = Arc::new(std::sync::Barrier::new(20));
             for _ in 0..20 {
                 let (done, barrier) = (done.clone(), Arc::clone(&barrier));
-                workers.run(Job::new(move || {
+                threads.run(Job::new(move || {
                     barrier.wait();
                     let _ = done.send(());
                     None

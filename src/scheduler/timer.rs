@@ -1,11 +1,12 @@
-//! `Timer`: what is to be done at a later time, all of it by one thread, which is there only while there is something.
+//! `Timer`: entries that fall due later, handled by one thread, which lives only while there are any.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::lock;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 pub(crate) struct Timer<T> {
     state: Mutex<State<T>>,
-    /// Something was added.
+    /// An entry was added.
     added: Condvar,
 }
 
@@ -21,10 +22,10 @@ impl<T> Timer<T> {
         Timer { state: Mutex::new(state), added: Condvar::new() }
     }
 
-    /// Adds an entry. True: the caller must see to it that a thread calls `next`.
+    /// Adds an entry. True: the caller starts a thread that calls `next`.
     #[must_use]
     pub(crate) fn add(&self, due: Instant, entry: T) -> bool {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.entries.push((due, entry));
         let needs_thread = !std::mem::replace(&mut state.has_thread, true);
         drop(state);
@@ -32,9 +33,9 @@ impl<T> Timer<T> {
         needs_thread
     }
 
-    /// The next entry, once it is due. `None` when there is none left: the thread that calls this is then done.
+    /// The next entry, once it is due. `None`: no entries are left and the calling thread ends.
     pub(crate) fn next(&self) -> Option<T> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         loop {
             let earliest = (0..state.entries.len()).min_by_key(|at| state.entries[*at].0);
             let Some(at) = earliest else {
@@ -50,15 +51,11 @@ impl<T> Timer<T> {
         }
     }
 
-    /// There is no thread for it: all entries, due or not.
+    /// Takes all entries, due or not: there is no thread to wait for them.
     pub(crate) fn take_all(&self) -> Vec<T> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.has_thread = false;
         std::mem::take(&mut state.entries).into_iter().map(|(_, entry)| entry).collect()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn entries_come_when_they_are_due_whatever_the_order_in_which_they_were_added() {
+    fn entries_come_when_they_are_due_in_whatever_order_they_were_added() {
         let timer = Timer::new();
         let now = Instant::now();
         let due = now + Duration::from_millis(20);
@@ -77,8 +74,8 @@ mod tests {
         assert_eq!(timer.next(), Some("late"));
         assert!(Instant::now() >= due);
         assert_eq!(timer.next(), None);
-        assert!(timer.add(now, "anew"));
-        assert_eq!(timer.take_all(), ["anew"]);
+        assert!(timer.add(now, "again"));
+        assert_eq!(timer.take_all(), ["again"]);
         assert!(timer.add(now, "and once more"), "the thread never came");
     }
 }

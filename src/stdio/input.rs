@@ -1,13 +1,23 @@
-//! The client's side of stdin: one line at a time, bounded, nothing lost.
+//! Lines from stdin, one at a time, bounded in size.
 
 use crate::buffer::make_room;
 use crate::signing::BodyHash;
 use crate::stdio::oversized::IdScan;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, Read};
 
-/// What was read from the client.
+/// Size of the buffer that stdin is read through.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Buffered stdin.
+pub(crate) type ClientInput = BufReader<Box<dyn Read + Send>>;
+
+pub(crate) fn buffered(input: impl Read + Send + 'static) -> ClientInput {
+    BufReader::with_capacity(BUFFER_BYTES, Box::new(input))
+}
+
+/// One line of the client.
 pub(crate) enum Input {
-    /// `hash` is that of these bytes, if it was made while the rest of them was on its way.
+    /// `hash` is that of `bytes`, if it was computed while they arrived.
     Line {
         bytes: Vec<u8>,
         hash: Option<Box<BodyHash>>,
@@ -19,7 +29,8 @@ pub(crate) enum Input {
     End,
 }
 
-/// The next line that is not blank, its end removed; a last line without an end counts. `hashes`: its hash will be wanted.
+/// Reads the next line that is not blank, without its line ending, which the last line may lack. `hashes`: the caller can use
+/// a hash of the line.
 pub(crate) fn read_line(
     input: &mut impl BufRead,
     max_bytes: usize,
@@ -57,8 +68,8 @@ pub(crate) fn read_line(
     }
 }
 
-/// With the newline, unless the input ends before it or `most` bytes are read; empty where there is nothing more. The hash is
-/// that of what is before the newline. It is made if that is not there at once: the client writes on meanwhile.
+/// Reads up to and with the newline, the end of input, or `most` bytes. Lines that arrive in pieces are hashed, without the
+/// newline, while the client writes the rest.
 fn read_until_newline(
     input: &mut impl BufRead,
     most: usize,
@@ -87,7 +98,7 @@ fn read_until_newline(
     }
 }
 
-/// Skips to the end of the line and shows `scan` what is skipped.
+/// Skips to the end of the line and feeds what is skipped to `scan`.
 fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
     loop {
         let chunk = match input.fill_buf() {
@@ -111,7 +122,6 @@ fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::signing::{Payload, PayloadSigning};
-    use std::io::BufReader;
 
     fn lines(text: &[u8], max_bytes: usize) -> Vec<String> {
         let mut input = BufReader::with_capacity(3, text);
@@ -138,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_made_of_what_comes_in_pieces_and_is_wanted() {
+    fn lines_that_arrive_in_pieces_are_hashed_if_wanted() {
         for (text, hashes, expected) in [
             ("in pieces\nnext", true, true),
             ("in pieces", true, true),

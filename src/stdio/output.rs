@@ -1,234 +1,104 @@
-//! `Output`: stdout. Whole lines, one after another.
-//!
-//! The client may stop reading, and a write then blocks for as long as it likes. So no lock is held across a write, and a
-//! thread that waits for its turn can be sent away: its line may no longer be wanted.
+//! `Output`: the one exit for lines to the client, and what their writing ends: calls, detached lines, the process.
 
-use crate::buffer::put_away;
-use std::collections::VecDeque;
+use crate::error::{Error, Kind};
+use crate::log::Log;
+use crate::mcp::message::{self, Id};
+use crate::scheduler::{After, InFlight, Scheduler};
+use crate::stdio::input::ClientInput;
+use crate::stdio::line_writer::LineWriter;
+use crate::stdio::shutdown::ShutdownReason;
+use crate::streamable_http::relay::Line;
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-/// Maximum number and size of the lines that wait without a thread of their own.
-const MAX_QUEUED: usize = 10_000;
-const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 pub(crate) struct Output {
-    state: Mutex<State>,
-    /// The writer is free, or `reconsider` was called.
-    changed: Condvar,
-    /// A line was queued.
-    queued: Condvar,
-}
-
-struct State {
-    /// `None` while a thread writes.
-    writer: Option<Box<dyn Write + Send>>,
-    /// Threads that wait for their turn.
-    waiting: usize,
-    /// Lines of threads that must not wait. They go before whatever else is written.
-    queue: VecDeque<Vec<u8>>,
-    queue_bytes: usize,
+    writer: LineWriter,
+    scheduler: Arc<Scheduler<ClientInput>>,
+    shutdown: Sender<ShutdownReason>,
+    log: Log,
 }
 
 impl Output {
-    pub(crate) fn new(writer: impl Write + Send + 'static) -> Output {
-        let state = State {
-            writer: Some(Box::new(writer)),
-            waiting: 0,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-        };
-        Output { state: Mutex::new(state), changed: Condvar::new(), queued: Condvar::new() }
+    pub(crate) fn new(
+        writer: impl Write + Send + 'static,
+        scheduler: Arc<Scheduler<ClientInput>>,
+        shutdown: Sender<ShutdownReason>,
+        log: Log,
+    ) -> Output {
+        Output { writer: LineWriter::new(writer), scheduler, shutdown, log }
     }
 
-    /// Writes the line, to which it adds the newline, as soon as no other thread writes; unless it is not wanted by then.
-    ///
-    /// Blocks until the client has taken the line. Returns how many queued lines were written before it.
-    pub(crate) fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> io::Result<usize> {
-        let mut state = self.state();
-        let writer = loop {
-            // Looked at under the lock, at the last moment.
-            if !is_wanted() {
-                if state.writer.is_some() {
-                    self.wake_next(&state);
-                }
-                return Ok(0);
-            }
-            if let Some(writer) = state.writer.take() {
-                break writer;
-            }
-            state = self.wait(state);
-        };
-        self.write_with(state, writer, Some(line))
-    }
-
-    /// Queues a line for `write_queued`, or whatever is written before. False: there is no room. Never waits.
-    pub(crate) fn queue(&self, line: Vec<u8>) -> bool {
-        let mut state = self.state();
-        let bytes = state.queue_bytes + line.len();
-        if state.queue.len() == MAX_QUEUED || bytes > MAX_QUEUED_BYTES {
-            return false;
-        }
-        state.queue_bytes = bytes;
-        state.queue.push_back(line);
-        drop(state);
-        self.queued.notify_one();
-        true
-    }
-
-    /// Waits until lines are queued and no other thread writes, and writes them. Returns how many.
-    pub(crate) fn write_queued(&self) -> io::Result<usize> {
-        let mut state = self.state();
-        let writer = loop {
-            if state.queue.is_empty() {
-                if state.writer.is_some() {
-                    self.wake_next(&state);
-                }
-                state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else if let Some(writer) = state.writer.take() {
-                break writer;
-            } else {
-                state = self.wait(state);
-            }
-        };
-        self.write_with(state, writer, None)
-    }
-
-    fn write_with(
+    /// Writes a line of a call, unless the client cancelled it. `is_answered`: with this line, every request of the call has
+    /// its response.
+    pub(crate) fn deliver(
         &self,
-        mut state: MutexGuard<'_, State>,
-        writer: Box<dyn Write + Send>,
-        line: Option<Vec<u8>>,
-    ) -> io::Result<usize> {
-        let queued = std::mem::take(&mut state.queue);
-        state.queue_bytes = 0;
-        drop(state);
-        let mut turn = Turn { output: self, writer: Some(writer) };
-        let count = queued.len();
-        queued.into_iter().chain(line).try_for_each(|line| turn.write(line))?;
-        Ok(count)
-    }
-
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        state.waiting += 1;
-        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        state.waiting -= 1;
-        state
-    }
-
-    /// Lets the threads that wait look again whether their lines are wanted.
-    pub(crate) fn reconsider(&self) {
-        if self.state().waiting > 0 {
-            self.changed.notify_all();
-        }
-    }
-
-    fn wake_next(&self, state: &State) {
-        if state.waiting > 0 {
-            self.changed.notify_one();
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The writer on loan; it goes back also when a write panics.
-struct Turn<'a> {
-    output: &'a Output,
-    writer: Option<Box<dyn Write + Send>>,
-}
-
-impl Turn<'_> {
-    fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        // One write a line, and no copy of a large one for the sake of a byte.
-        line.reserve_exact(1);
-        line.push(b'\n');
-        let written = writer.write_all(&line).and_then(|()| writer.flush());
-        put_away(line);
-        written
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut state = self.output.state();
-        state.writer = self.writer.take();
-        self.output.wake_next(&state);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::thread;
-
-    /// Takes a line each time it is let.
-    struct Slow(Receiver<()>, Sender<Vec<u8>>);
-
-    impl Write for Slow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            let _ = self.1.send(bytes.to_vec());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn queued_lines_go_before_what_is_written_later() {
-        let (let_one, lets) = channel();
-        let (taken, lines) = channel();
-        let output = Output::new(Slow(lets, taken));
-        (0..6).for_each(|_| let_one.send(()).expect("it is kept"));
-        assert!(output.queue(b"a".to_vec()) && output.queue(b"b".to_vec()));
-        assert_eq!(output.write(b"c".to_vec(), || true).expect("it is written"), 2);
-        assert!(output.queue(b"d".to_vec()));
-        assert_eq!(output.write_queued().expect("it is written"), 1);
-        assert_eq!(lines.try_iter().collect::<Vec<_>>().concat(), b"a\nb\nc\nd\n");
-        assert!(!output.queue(vec![b'x'; MAX_QUEUED_BYTES + 1]));
-    }
-
-    #[test]
-    fn a_line_that_is_no_longer_wanted_waits_no_longer() {
-        let (let_one, lets) = channel();
-        let (taken, lines) = channel();
-        let output = Arc::new(Output::new(Slow(lets, taken)));
-        let write = |line: &'static str, wanted: &Arc<AtomicBool>| {
-            let (output, wanted) = (Arc::clone(&output), Arc::clone(wanted));
-            thread::spawn(move || output.write(line.into(), || wanted.load(Ordering::SeqCst)))
+        call: &Arc<InFlight>,
+        line: Line,
+        is_answered: bool,
+    ) -> Result<(), Error> {
+        let Line { bytes, answers, is_last, stays_open } = line;
+        let is_wanted = || match answers[..] {
+            [] => call.is_wanted(),
+            _ => !call.are_cancelled(&answers),
         };
-        let yes = Arc::new(AtomicBool::new(true));
-        let changing = Arc::new(AtomicBool::new(true));
-        let first = write("first", &yes);
-        while output.state().writer.is_some() {
-            thread::yield_now();
+        self.write(bytes, is_wanted)?;
+        if is_answered {
+            let after = match (is_last && is_wanted(), stays_open) {
+                (true, _) => After::NextMessage,
+                (false, true) => After::OpenStream,
+                (false, false) => After::Nothing,
+            };
+            self.scheduler.complete(call, after);
         }
-        let second = write("second", &changing);
-        while output.state().waiting == 0 {
-            thread::yield_now();
+        Ok(())
+    }
+
+    /// Writes the line once stdout accepts it, if it is still wanted then.
+    ///
+    /// # Errors
+    /// `Cancelled`: stdout is closed, and the process ends.
+    pub(crate) fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> Result<(), Error> {
+        self.finish_write(self.writer.write(line, is_wanted))
+    }
+
+    /// Has error responses written by another thread. Never waits.
+    pub(crate) fn queue_errors<'a>(&self, ids: impl IntoIterator<Item = &'a Id>, error: &Error) {
+        for id in ids {
+            self.queue(message::error_line(id, error, self.log.redactor()));
         }
-        changing.store(false, Ordering::SeqCst);
-        output.reconsider();
-        second.join().expect("no panic").expect("it is done without a write");
-        let third = write("third", &yes);
-        for _ in 0..2 {
-            let_one.send(()).expect("a write waits");
+    }
+
+    /// Has a line of this program written by another thread. Never waits.
+    pub(crate) fn queue(&self, line: String) {
+        self.scheduler.begin_detached();
+        if !self.writer.queue(line.into_bytes()) {
+            self.log.error_once("an error line is left out: the client does not read stdout");
+            self.scheduler.end_detached();
         }
-        for thread in [first, third] {
-            thread.join().expect("no panic").expect("it is written");
+    }
+
+    /// Writes queued lines while no call writes any, until stdout is closed.
+    pub(crate) fn write_queued_lines(&self) {
+        while self.finish_write(self.writer.write_queued()).is_ok() {}
+    }
+
+    /// Makes threads that wait for stdout check whether their lines are still wanted.
+    pub(crate) fn reconsider(&self) {
+        self.writer.reconsider();
+    }
+
+    /// `written`: how many queued lines were.
+    fn finish_write(&self, written: io::Result<usize>) -> Result<(), Error> {
+        match written {
+            Ok(queued) => {
+                (0..queued).for_each(|_| self.scheduler.end_detached());
+                Ok(())
+            }
+            Err(error) => {
+                let _ = self.shutdown.send(ShutdownReason::OutputClosed);
+                Err(Error::new(Kind::Cancelled, format!("stdout: {error}")))
+            }
         }
-        assert_eq!(
-            lines.try_iter().collect::<Vec<_>>(),
-            [b"first\n".to_vec(), b"third\n".to_vec()]
-        );
     }
 }

@@ -1,17 +1,17 @@
-//! Finds the id of a message that is too large to be kept, so that its sender can be told.
+//! `IdScan`: the id of a message that is too large to keep, for its error response.
 
-/// A longer id is not looked for.
+/// Maximum length of an id; a longer one is ignored.
 const MAX_ID_BYTES: usize = 1024;
 
-/// Reads a JSON object piece by piece and keeps the value of its own `"id"`, nothing else.
+/// Reads a JSON object piece by piece and keeps only the value of its top-level `"id"`.
 #[derive(Debug, Default)]
 pub(crate) struct IdScan {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// The string that is being read, or was read last, at depth 1.
+    /// The current or last string at depth 1.
     text: Vec<u8>,
-    /// What follows is the value of `"id"`.
+    /// The value of `"id"` follows.
     at_id: bool,
     value: Vec<u8>,
 }
@@ -23,7 +23,7 @@ impl IdScan {
         }
     }
 
-    /// The id as it was written, if there was one.
+    /// The id in its raw JSON spelling, if there was one.
     pub(crate) fn id(self) -> Option<String> {
         let value = String::from_utf8(self.value).ok()?;
         let value = value.trim();

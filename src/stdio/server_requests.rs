@@ -1,8 +1,8 @@
-//! `ServerRequests`: the requests of servers that wait for the client's response, so that they stay a few.
+//! `ServerRequests`: requests of servers that wait for the client's response. Their number is bounded.
 
 use crate::mcp::message::Id;
 
-/// Maximum number of them.
+/// Maximum number of requests that wait.
 pub(crate) const MAX_WAITING: usize = 64;
 
 #[derive(Debug, Default)]
@@ -17,10 +17,10 @@ struct Waiting {
     origin: Origin,
 }
 
-/// The stream on which a request came. With its end nothing waits for the response.
+/// The stream on which a request arrived. When it ends, the server no longer waits for the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// That of this call, by its serial number.
+    /// The stream of the call with this serial number.
     Call(u64),
     /// A stream of the session.
     Session,
@@ -31,7 +31,7 @@ impl ServerRequests {
         self.waiting.len() < MAX_WAITING
     }
 
-    /// Notes a request that is passed to the client. False: one of this id waits already.
+    /// Adds a request that is passed to the client. False: one with this id waits already.
     pub(crate) fn add(&mut self, id: Id, is_ping: bool, origin: Origin) -> bool {
         let is_new = self.waiting.iter().all(|waiting| waiting.id != id);
         if is_new {
@@ -40,13 +40,13 @@ impl ServerRequests {
         is_new
     }
 
-    /// The request was responded to, or cancelled. Whether it was a `ping`; `None` if it did not wait.
+    /// Removes a request that was responded to or cancelled. Returns whether it was a `ping`; `None` if it did not wait.
     pub(crate) fn remove(&mut self, id: &Id) -> Option<bool> {
         let at = self.waiting.iter().position(|waiting| waiting.id == *id)?;
         Some(self.waiting.swap_remove(at).is_ping)
     }
 
-    /// The stream has ended.
+    /// Removes the requests of a stream that has ended.
     pub(crate) fn end(&mut self, origin: Origin) {
         self.waiting.retain(|waiting| waiting.origin != origin);
     }

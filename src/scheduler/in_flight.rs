@@ -1,0 +1,100 @@
+//! `InFlight`: a request, or a batch of them, from its start to the end of its exchange.
+
+use crate::mcp::message::{Id, Message};
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// Unique among all calls of the process, in the order in which they started.
+    pub(crate) serial: u64,
+    /// One id, or those of a batch.
+    pub(crate) ids: Vec<Id>,
+    pub(crate) is_initialize: bool,
+    /// A subscription stays open for as long as both sides like and does not count towards `--max-in-flight`.
+    pub(crate) is_subscription: bool,
+    /// Needs no session; closing its connection cancels it (2026-07-28).
+    pub(crate) is_sessionless: bool,
+    pub(crate) started: Instant,
+    /// Time by which it has its response; the wait in the queue counts.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancel: Cancel,
+    /// Indexes of the ids that the client cancelled: their responses are not written.
+    cancelled: Mutex<Vec<usize>>,
+    /// No longer counts as unanswered. Like the next flag, changed only under the queue's lock.
+    is_completed: AtomicBool,
+    /// Its thread is about to take the next message.
+    is_finishing: AtomicBool,
+}
+
+impl InFlight {
+    pub(crate) fn new(serial: u64, message: &Message, deadline: Option<Instant>) -> InFlight {
+        InFlight {
+            serial,
+            ids: message.ids().to_vec(),
+            is_initialize: message.is_initialize(),
+            is_subscription: message.is_subscription(),
+            is_sessionless: message.request_meta().is_some(),
+            started: Instant::now(),
+            deadline,
+            cancel: Cancel::default(),
+            cancelled: Mutex::default(),
+            is_completed: AtomicBool::new(false),
+            is_finishing: AtomicBool::new(false),
+        }
+    }
+
+    /// Cancels one id. Returns whether all ids are cancelled now.
+    pub(crate) fn cancel_id(&self, id: &Id) -> bool {
+        let mut cancelled = lock(&self.cancelled);
+        for (index, own) in self.ids.iter().enumerate() {
+            if own == id && !cancelled.contains(&index) {
+                cancelled.push(index);
+            }
+        }
+        cancelled.len() == self.ids.len()
+    }
+
+    /// Whether lines other than responses may still be written.
+    pub(crate) fn is_wanted(&self) -> bool {
+        lock(&self.cancelled).len() < self.ids.len() && !self.cancel.is_cancelled()
+    }
+
+    /// Whether the client cancelled all of these ids, given by their indexes.
+    pub(crate) fn are_cancelled(&self, indexes: &[usize]) -> bool {
+        let cancelled = lock(&self.cancelled);
+        indexes.iter().all(|index| cancelled.contains(index))
+    }
+
+    /// Marks it as completed. Returns false if it was already.
+    pub(crate) fn complete(&self) -> bool {
+        !self.is_completed.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_completed(&self) -> bool {
+        self.is_completed.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether its thread is about to take the next message. Returns whether it was before.
+    pub(crate) fn set_finishing(&self, is_finishing: bool) -> bool {
+        self.is_finishing.swap(is_finishing, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_cancelled_id_by_id() {
+        let batch = r#"[{"id":1,"method":"a"},{"id":"1","method":"b"}]"#;
+        let batch = Message::parse(batch.as_bytes().to_vec()).expect("a batch");
+        let call = InFlight::new(0, &batch, None);
+        assert!(!call.cancel_id(&call.ids[1]) && call.are_cancelled(&[1]));
+        assert!(call.is_wanted() && !call.are_cancelled(&[0, 1]));
+        assert!(call.cancel_id(&call.ids[0]) && !call.is_wanted());
+    }
+}

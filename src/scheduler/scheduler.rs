@@ -1,0 +1,461 @@
+//! `Scheduler`: the queue, and the threads that its messages run on.
+
+use crate::clock::processor_time;
+use crate::error::{Error, Kind};
+use crate::log::Log;
+use crate::mcp::message::{Id, Message};
+use crate::scheduler::admission::{TICK, Tick, is_busy};
+use crate::scheduler::detached::{DetachedQueue, Purpose, Push};
+use crate::scheduler::handoff::InputHandoff;
+use crate::scheduler::in_flight::InFlight;
+use crate::scheduler::open_streams::{Excess, STREAM_END_DELAY};
+use crate::scheduler::queue::{After, Queue, Runnable};
+use crate::scheduler::threads::{Job, ThreadPool, out_of_threads};
+use crate::scheduler::timer::Timer;
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+/// What the scheduler has its owner do. Except for `Refuse` and `CloseStream`, each task has a thread to itself.
+pub(crate) enum Task<'a, I> {
+    /// Reads on, until the input ends or another thread takes it over.
+    Read(I),
+    /// Relays a request and its responses, and calls `complete` with the last of them.
+    Call(&'a Arc<InFlight>, &'a Message),
+    /// Relays a notification.
+    Notify(&'a Message),
+    /// Reports the error of a message that is not sent, and responds to its requests. Must not block.
+    Refuse(&'a [&'a Id], &'a Error),
+    /// Ends the reading and writing that a call still does.
+    CloseStream(&'a InFlight),
+}
+
+/// Work that is no request: runs once, on a thread of its own.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// `I` is the input, which moves between the threads that read it.
+pub(crate) struct Scheduler<I> {
+    queue: Mutex<Queue>,
+    handoff: InputHandoff<I>,
+    detached: Mutex<DetachedQueue<Work>>,
+    timer: Timer<Due>,
+    threads: ThreadPool,
+    handle: Box<dyn Fn(Task<'_, I>) + Send + Sync>,
+    on_idle: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    log: Log,
+}
+
+/// A timer entry.
+enum Due {
+    Work(Work),
+    /// Open streams beyond their limit are old enough to be closed.
+    Sweep,
+    /// The deadline of a waiting request may have passed.
+    Deadline,
+}
+
+/// Result of `cancel`.
+#[derive(Debug)]
+pub(crate) enum Cancelled {
+    /// The request had not started and never will. `may_start`: as returned by `submit`.
+    Waiting {
+        may_start: bool,
+    },
+    InFlight(Arc<InFlight>),
+    /// The request has its response, or never existed.
+    Unknown,
+}
+
+impl<I: Send + 'static> Scheduler<I> {
+    pub(crate) fn new(
+        max_in_flight: usize,
+        max_message_bytes: usize,
+        log: Log,
+        handle: impl Fn(Task<'_, I>) + Send + Sync + 'static,
+    ) -> Arc<Scheduler<I>> {
+        Arc::new(Scheduler {
+            queue: Mutex::new(Queue::new(max_in_flight, max_message_bytes)),
+            handoff: InputHandoff::new(),
+            detached: Mutex::new(DetachedQueue::new(max_message_bytes)),
+            timer: Timer::new(),
+            threads: ThreadPool::default(),
+            handle: Box::new(handle),
+            on_idle: OnceLock::new(),
+            log,
+        })
+    }
+
+    // ---- Messages in order
+
+    /// Has a thread read the input. False: there is no thread.
+    pub(crate) fn read(self: &Arc<Self>, input: I) -> bool {
+        self.threads.run(self.reading(input))
+    }
+
+    /// Adds a message at the end of the queue; a request has its response at its deadline, started or not. Returns whether a message may start now: `start` or `start_lone`
+    /// starts it.
+    ///
+    /// # Errors
+    /// `TooLarge`, with the message's ids: too many messages wait already.
+    pub(crate) fn submit(
+        &self,
+        message: Message,
+        deadline: Option<Instant>,
+    ) -> Result<bool, (Error, Vec<Id>)> {
+        let mut queue = self.queue();
+        queue.check_room(&message).map_err(|error| (error, message.ids().to_vec()))?;
+        queue.push(message, deadline);
+        Ok(queue.needs_attention())
+    }
+
+    /// Starts what may start, on other threads.
+    pub(crate) fn start(self: &Arc<Self>) {
+        while let Some(next) = self.next() {
+            self.threads.run(self.running(next));
+        }
+    }
+
+    /// Starts what may start. A request that comes alone runs on the calling thread, which reads the input, provided that
+    /// another thread reads on when that takes long: then `None`, and the caller stops reading.
+    pub(crate) fn start_lone(self: &Arc<Self>, input: I) -> Option<I> {
+        let Some(next) = self.lone() else {
+            self.start();
+            self.watch_deadline();
+            return Some(input);
+        };
+        match self.handoff.park(input, || self.threads.run(self.watching())) {
+            Ok(()) => {
+                self.run_from(next);
+                self.handoff.unpark()
+            }
+            Err(input) => {
+                self.threads.run(self.running(next));
+                Some(input)
+            }
+        }
+    }
+
+    /// Has the deadline of the last message watched, if it waits.
+    pub(crate) fn watch_deadline(self: &Arc<Self>) {
+        let due = self.queue().plan_check(Instant::now());
+        if let Some(due) = due {
+            self.schedule(due, Due::Deadline);
+        }
+    }
+
+    /// Removes a request from the queue, or finds it in flight.
+    pub(crate) fn cancel(&self, id: &Id) -> Cancelled {
+        let mut queue = self.queue();
+        if queue.remove_waiting(id) {
+            self.check_idle(&queue);
+            return Cancelled::Waiting { may_start: queue.needs_attention() };
+        }
+        queue.in_flight(id).map_or(Cancelled::Unknown, Cancelled::InFlight)
+    }
+
+    /// The call no longer counts as in flight: messages that waited for it may start.
+    pub(crate) fn complete(self: &Arc<Self>, call: &Arc<InFlight>, after: After) {
+        let mut queue = self.queue();
+        queue.complete(call, after);
+        self.check_idle(&queue);
+        let may_start = queue.needs_attention();
+        let has_excess_streams = queue.has_excess_streams();
+        drop(queue);
+        if has_excess_streams {
+            let now = Instant::now();
+            let excess = self.queue().excess_streams(now);
+            self.close_streams(&excess, now);
+        }
+        if may_start {
+            self.start();
+        }
+    }
+
+    /// The next message that may start, except those that finishing threads are about to take.
+    fn next(self: &Arc<Self>) -> Option<Runnable> {
+        let mut queue = self.queue();
+        if queue.claim_clock() {
+            drop(queue);
+            if self.threads.run(self.ticking()) {
+                return None;
+            }
+            queue = self.queue();
+            queue.clock_failed();
+        }
+        if queue.needs_thread() { queue.start_next() } else { None }
+    }
+
+    /// A message that may start while nothing else is in flight.
+    fn lone(&self) -> Option<Runnable> {
+        let mut queue = self.queue();
+        let is_lone = queue.is_quiet() && queue.needs_thread() && self.handoff.is_worth_it();
+        if is_lone { queue.start_next() } else { None }
+    }
+
+    /// Runs a message, and then those that wait, until none may start.
+    fn run_from(self: &Arc<Self>, first: Runnable) {
+        let mut next = Some(first);
+        while let Some(running) = next {
+            // A panic must not leave the message in flight.
+            let ran = catch_unwind(AssertUnwindSafe(|| match &running {
+                Runnable::Call(call, message) => (self.handle)(Task::Call(call, message)),
+                Runnable::Notification(message) => (self.handle)(Task::Notify(message)),
+            }));
+            if ran.is_err() {
+                self.log.error("a bug in sigv4-proxy ended a message's way");
+            }
+            let mut queue = self.end(&running);
+            next = queue.start_next();
+            let may_start = queue.needs_attention();
+            drop(queue);
+            if may_start {
+                self.start();
+            }
+        }
+    }
+
+    fn end(&self, ended: &Runnable) -> MutexGuard<'_, Queue> {
+        let mut queue = self.queue();
+        match ended {
+            Runnable::Call(call, _) => queue.end_call(call),
+            Runnable::Notification(_) => queue.end_notification(),
+        }
+        self.check_idle(&queue);
+        queue
+    }
+
+    // ---- Jobs
+
+    fn reading(self: &Arc<Self>, input: I) -> Job {
+        let scheduler = Arc::clone(self);
+        Job::new(move || {
+            (scheduler.handle)(Task::Read(input));
+            None
+        })
+    }
+
+    /// Reads on when the reading thread is busy for too long.
+    fn watching(self: &Arc<Self>) -> Job {
+        let scheduler = Arc::clone(self);
+        Job::new(move || scheduler.handoff.watch().map(|input| scheduler.reading(input)))
+    }
+
+    fn running(self: &Arc<Self>, next: Runnable) -> Job {
+        let run = |(scheduler, next): (Arc<Self>, Runnable)| {
+            scheduler.run_from(next);
+            None
+        };
+        Job::of((Arc::clone(self), next), run, |(scheduler, refused)| {
+            let ids: Vec<&Id> = match &refused {
+                Runnable::Call(call, _) => call.ids.iter().collect(),
+                Runnable::Notification(_) => Vec::new(),
+            };
+            (scheduler.handle)(Task::Refuse(&ids, &out_of_threads()));
+            drop(scheduler.end(&refused));
+        })
+    }
+
+    /// Starts messages that are held back for too long.
+    fn ticking(self: &Arc<Self>) -> Job {
+        let scheduler = Arc::clone(self);
+        Job::new(move || {
+            if catch_unwind(AssertUnwindSafe(|| scheduler.tick())).is_err() {
+                scheduler.queue().clock_failed();
+            }
+            None
+        })
+    }
+
+    fn tick(self: &Arc<Self>) {
+        let clock = Cancel::default();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut before = (processor_time(), Instant::now());
+        loop {
+            clock.sleep(TICK);
+            let now = (processor_time(), Instant::now());
+            let used = now.0.saturating_sub(before.0);
+            let is_busy = is_busy(used, now.1.duration_since(before.1), processors);
+            before = now;
+            let tick = self.queue().tick(is_busy);
+            match tick {
+                Tick::Wait => {}
+                Tick::Start => self.start(),
+                Tick::End => return,
+            }
+        }
+    }
+
+    // ---- Work outside the queue
+
+    /// Runs work on a thread of its own, or `refuse` on this one if there is none. Returns whether there is.
+    pub(crate) fn spawn(
+        &self,
+        run: impl FnOnce() + Send + 'static,
+        refuse: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let run = move |refuse| {
+            drop(refuse);
+            run();
+            None
+        };
+        self.threads.run(Job::of(refuse, run, |refuse| refuse()))
+    }
+
+    /// Runs the work that sends a detached message of so many bytes, after earlier ones of its purpose if those are many.
+    pub(crate) fn detach(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        bytes: usize,
+        work: impl FnOnce() + Send + 'static,
+    ) {
+        self.begin_detached();
+        let pushed = lock(&self.detached).push(purpose, bytes, Box::new(work));
+        match pushed {
+            Push::Send(first) => {
+                let run = move |(scheduler, first): (Arc<Self>, Work)| {
+                    scheduler.run_detached(purpose, first);
+                    None
+                };
+                self.threads.run(Job::of((Arc::clone(self), first), run, move |(scheduler, _)| {
+                    (scheduler.handle)(Task::Refuse(&[], &out_of_threads()));
+                    lock(&scheduler.detached).send_failed(purpose);
+                    scheduler.end_detached();
+                }));
+            }
+            Push::Waits => {}
+            Push::Dropped => {
+                self.log.warn(format_args!(
+                    "too many messages wait for the server ({purpose:?}): one is left out"
+                ));
+                self.end_detached();
+            }
+        }
+    }
+
+    fn run_detached(&self, purpose: Purpose, first: Work) {
+        let mut next = Some(first);
+        while let Some(work) = next {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                self.log.error("a bug in sigv4-proxy ended a message's way");
+            }
+            self.end_detached();
+            next = lock(&self.detached).next(purpose);
+        }
+    }
+
+    /// Keeps the scheduler from being idle until `end_detached`.
+    pub(crate) fn begin_detached(&self) {
+        self.queue().begin_detached();
+    }
+
+    pub(crate) fn end_detached(&self) {
+        let mut queue = self.queue();
+        queue.end_detached();
+        self.check_idle(&queue);
+    }
+
+    /// Runs short work at a later time; at once if there is no thread that could wait.
+    pub(crate) fn run_at(self: &Arc<Self>, due: Instant, work: impl FnOnce() + Send + 'static) {
+        self.schedule(due, Due::Work(Box::new(work)));
+    }
+
+    fn schedule(self: &Arc<Self>, due: Instant, entry: Due) {
+        if !self.timer.add(due, entry) {
+            return;
+        }
+        let run = |scheduler: Arc<Self>| {
+            while let Some(due) = scheduler.timer.next() {
+                let run = AssertUnwindSafe(|| scheduler.run_due(due, Instant::now()));
+                if catch_unwind(run).is_err() {
+                    scheduler.log.error("a bug in sigv4-proxy ended what was due");
+                }
+            }
+            None
+        };
+        self.threads.run(Job::of(Arc::clone(self), run, |scheduler| {
+            // Without a thread that waits: too early rather than never.
+            let later = Instant::now() + STREAM_END_DELAY;
+            for due in scheduler.timer.take_all() {
+                match due {
+                    // The next message tries again to have deadlines watched.
+                    Due::Deadline => scheduler.queue().check_failed(),
+                    due => scheduler.run_due(due, later),
+                }
+            }
+        }));
+    }
+
+    fn run_due(self: &Arc<Self>, due: Due, now: Instant) {
+        match due {
+            Due::Work(work) => work(),
+            Due::Sweep => {
+                let excess = self.queue().sweep_streams(now);
+                self.close_streams(&excess, now);
+            }
+            Due::Deadline => self.refuse_overdue(now),
+        }
+    }
+
+    /// Has the requests refused whose deadline passed before they could start.
+    fn refuse_overdue(self: &Arc<Self>, now: Instant) {
+        let (overdue, next_check) = self.queue().take_overdue(now);
+        if let Some(due) = next_check {
+            self.schedule(due, Due::Deadline);
+        }
+        if overdue.is_empty() {
+            return;
+        }
+        let what = "the time limit of the request passed while it waited for those before it";
+        let error = Error::new(Kind::TimedOut, what)
+            .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
+            .unsent();
+        let ids: Vec<&Id> = overdue.iter().flat_map(Message::ids).collect();
+        (self.handle)(Task::Refuse(&ids, &error));
+        self.check_idle(&self.queue());
+    }
+
+    fn close_streams(self: &Arc<Self>, excess: &Excess, now: Instant) {
+        for call in &excess.to_close {
+            (self.handle)(Task::CloseStream(call));
+        }
+        if excess.needs_sweep {
+            self.schedule(now + STREAM_END_DELAY, Due::Sweep);
+        }
+    }
+
+    // ---- The end
+
+    /// Calls `notify` now and from now on whenever nothing waits and nothing is owed. Only the first `notify` counts.
+    /// `notify` must not call the scheduler.
+    pub(crate) fn notify_when_idle(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_idle.set(Box::new(notify));
+        self.check_idle(&self.queue());
+    }
+
+    /// Lets nothing start any more. Returns the messages that waited, and the calls in flight.
+    pub(crate) fn close(&self) -> (Vec<Message>, Vec<Arc<InFlight>>) {
+        self.queue().close()
+    }
+
+    fn check_idle(&self, queue: &Queue) {
+        if let Some(notify) = self.on_idle.get()
+            && queue.is_idle()
+        {
+            notify();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+}
+
+impl<I> fmt::Debug for Scheduler<I> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Scheduler").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
+
+use crate::error::{Error, Kind};
+use crate::mcp::message::{self, Id, Message};
+use crate::scheduler::{After, Cancelled, InFlight, Purpose};
+use crate::stdio::context::Context;
+use crate::stdio::server_requests::Origin;
+use crate::streamable_http::relay::{Line, Relayed};
+use crate::sync::lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Minimum time between a request and its cancellation, so that the cancellation does not overtake it.
+const CANCEL_DELAY: Duration = Duration::from_millis(100);
+
+pub(crate) struct Call<'a> {
+    context: &'a Arc<Context>,
+    in_flight: &'a Arc<InFlight>,
+    /// Indexes of the ids that have a response.
+    answered: Vec<usize>,
+    any_line: bool,
+    any_request: bool,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(context: &'a Arc<Context>, in_flight: &'a Arc<InFlight>) -> Call<'a> {
+        let (answered, any_line, any_request) = (Vec::new(), false, false);
+        Call { context, in_flight, answered, any_line, any_request }
+    }
+
+    /// Relays the request. It has a response when this returns, whatever happens. False: from this program, since the call
+    /// failed.
+    pub(crate) fn run(mut self, message: &Message) -> bool {
+        let exchange = catch_unwind(AssertUnwindSafe(|| self.exchange(message)));
+        let (context, in_flight) = (self.context, self.in_flight);
+        context.profiles.end(&in_flight.ids);
+        if self.any_request {
+            lock(&context.server_requests).end(Origin::Call(in_flight.serial));
+        }
+        let result = exchange.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
+                .hint("please report it"))
+        });
+        match result {
+            Ok(()) => context.log.recovered(),
+            Err(_) if self.is_answered() => {}
+            Err(error) => {
+                self.answer_for_server(error);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn exchange(&mut self, message: &Message) -> Result<(), Error> {
+        let (context, in_flight) = (self.context, self.in_flight);
+        let route = context.profiles.route(message)?;
+        let message = route.changed.as_ref().unwrap_or(message);
+        let deliver = &mut |delivery| match delivery {
+            Relayed::Line(mut line) => {
+                self.any_line = true;
+                self.answered.extend(&line.answers);
+                if line.answers.is_empty() {
+                    line.bytes = context.profiles.as_asked(route.other, line.bytes);
+                }
+                context.output.deliver(in_flight, line, self.is_answered())
+            }
+            Relayed::Request(request) => {
+                self.any_request = true;
+                let origin = Origin::Call(in_flight.serial);
+                context.forward_request(route.other, request, origin, || in_flight.is_wanted())
+            }
+            Relayed::CancelledRequest(id) => {
+                context.drop_request(route.other, &id);
+                Ok(())
+            }
+            Relayed::NewSession => Ok(()),
+        };
+        route.conversation.exchange(message, in_flight.deadline, &in_flight.cancel, deliver)
+    }
+
+    fn is_answered(&self) -> bool {
+        self.answered.len() == self.in_flight.ids.len()
+    }
+
+    /// Writes the responses that the server did not send.
+    fn answer_for_server(&self, error: Error) {
+        let (context, ids) = (self.context, &self.in_flight.ids);
+        let unanswered: Vec<usize> =
+            (0..ids.len()).filter(|index| !self.answered.contains(index)).collect();
+        if !self.in_flight.are_cancelled(&unanswered) {
+            context.report(&error);
+        }
+        let error = match error.kind() {
+            Kind::Cancelled => {
+                Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
+            }
+            _ => error,
+        };
+        for index in unanswered {
+            let redactor = context.log.redactor();
+            let line = if self.in_flight.is_subscription && self.any_line {
+                message::cancelled_line(&ids[index], &error, redactor)
+            } else {
+                message::error_line(&ids[index], &error, redactor)
+            };
+            let line = Line {
+                bytes: line.into_bytes(),
+                answers: vec![index],
+                is_last: true,
+                stays_open: false,
+            };
+            let _ = context.output.deliver(self.in_flight, line, true);
+        }
+    }
+}
+
+/// Handles `notifications/cancelled`: the response of this request is no longer written, and the server is notified.
+/// Returns whether a waiting message may start now.
+pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> bool {
+    let call = match context.scheduler.cancel(id) {
+        // Neither has been sent, so the server need not know of either.
+        Cancelled::Waiting { may_start } => return may_start,
+        Cancelled::InFlight(call) if !call.is_initialize => call,
+        Cancelled::InFlight(_) | Cancelled::Unknown => {
+            // The response was just written, or there never was a request. Only a server with a session may know more.
+            if context.profiles.first().has_session() {
+                context.send_detached(Purpose::Cancellation, notification);
+            }
+            return false;
+        }
+    };
+    let is_whole = call.cancel_id(id);
+    // Its lines that wait for stdout are not written any more.
+    context.output.reconsider();
+    if is_whole {
+        context.scheduler.complete(&call, After::OpenStream);
+        if call.is_sessionless {
+            // Closing the connection is the cancellation; no message is sent.
+            context.close_stream(&call);
+            return false;
+        }
+    }
+    let now = Instant::now();
+    let due = (call.started + CANCEL_DELAY).max(now);
+    let sender = Arc::clone(context);
+    let send = move || sender.send_detached(Purpose::Cancellation, notification);
+    if due > now {
+        context.scheduler.run_at(due, send);
+    } else {
+        send();
+    }
+    if is_whole {
+        // Many servers never end the stream of a cancelled call.
+        let closer = Arc::clone(context);
+        context.scheduler.run_at(due + CANCEL_GRACE, move || closer.close_stream(&call));
+    }
+    false
+}

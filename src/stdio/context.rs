@@ -1,0 +1,150 @@
+//! `Context`: what relaying needs on the client's side, and the messages that belong to no call.
+
+use crate::error::{Error, Kind};
+use crate::log::Log;
+use crate::mcp::message::{self, Id, Message};
+use crate::scheduler::{InFlight, Purpose, Scheduler};
+use crate::stdio::input::ClientInput;
+use crate::stdio::output::Output;
+use crate::stdio::server_requests::{self, Origin, ServerRequests};
+use crate::streamable_http::profile_router::ProfileRouter;
+use crate::streamable_http::relay::{Relayed, ServerRequest};
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use std::sync::{Arc, Mutex};
+
+pub(crate) struct Context {
+    pub(crate) profiles: ProfileRouter,
+    pub(crate) scheduler: Arc<Scheduler<ClientInput>>,
+    pub(crate) output: Output,
+    pub(crate) server_requests: Mutex<ServerRequests>,
+    pub(crate) log: Log,
+}
+
+impl Context {
+    /// Sends a message that has no response.
+    pub(crate) fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
+        let route = self.profiles.route(message)?;
+        let message = route.changed.as_ref().unwrap_or(message);
+        let deadline = route.conversation.upstream().deadline(message);
+        route.conversation.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
+            self.deliver(route.other, delivery)
+        })
+    }
+
+    /// Sends the message on another thread, without waiting for any request.
+    pub(crate) fn send_detached(self: &Arc<Self>, purpose: Purpose, message: Message) {
+        let context = Arc::clone(self);
+        self.scheduler.detach(purpose, message.body().len(), move || {
+            if let Err(error) = context.send(&message) {
+                context.report(&error);
+            }
+        });
+    }
+
+    /// Writes what belongs to no call of the client. `other`: as in `Route`.
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        other: Option<usize>,
+        delivery: Relayed,
+    ) -> Result<(), Error> {
+        match delivery {
+            Relayed::Line(line) => {
+                self.output.write(self.profiles.as_asked(other, line.bytes), || true)
+            }
+            Relayed::Request(request) => {
+                self.forward_request(other, request, Origin::Session, || true)
+            }
+            Relayed::CancelledRequest(id) => {
+                self.drop_request(other, &id);
+                Ok(())
+            }
+            Relayed::NewSession => Ok(()),
+        }
+    }
+
+    /// Writes a request of the server, or refuses it if too many wait for the client already. `other`: as in `Route`.
+    pub(crate) fn forward_request(
+        self: &Arc<Self>,
+        other: Option<usize>,
+        request: ServerRequest,
+        origin: Origin,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(), Error> {
+        let ServerRequest { mut id, is_ping, mut bytes } = request;
+        if !is_wanted() {
+            return Ok(());
+        }
+        let mut requests = lock(&self.server_requests);
+        if !requests.has_room() {
+            drop(requests);
+            self.log.debug(format_args!(
+                "a request of the server is refused: {} wait already",
+                server_requests::MAX_WAITING
+            ));
+            self.refuse_request(other, &id);
+            return Ok(());
+        }
+        if other.is_some() {
+            bytes = self.profiles.as_asked(other, bytes);
+            let known = Message::parse(bytes.clone()).ok().and_then(|m| m.ids().first().cloned());
+            id = known.unwrap_or(id);
+        }
+        let is_new = requests.add(id, is_ping, origin);
+        drop(requests);
+        if !is_new {
+            self.log.debug("a request of the server that waits already is left out");
+            return Ok(());
+        }
+        self.output.write(bytes, is_wanted)
+    }
+
+    fn refuse_request(self: &Arc<Self>, other: Option<usize>, id: &Id) {
+        let refusal = message::too_many_requests_line(id).into_bytes();
+        let Ok(refusal) = Message::parse(refusal) else { return };
+        let context = Arc::clone(self);
+        self.scheduler.detach(Purpose::Refusal, refusal.body().len(), move || {
+            let exchanger = context.profiles.conversation(other);
+            let deadline = exchanger.upstream().deadline(&refusal);
+            let sent = exchanger.exchange(&refusal, deadline, &Cancel::default(), &mut |_| Ok(()));
+            if let Err(error) = sent {
+                context.report(&error);
+            }
+        });
+    }
+
+    /// The server cancelled a request of its own.
+    pub(crate) fn drop_request(&self, other: Option<usize>, id: &Id) {
+        // Requests of other profiles are known under other ids; they wait until their streams end.
+        if other.is_none() {
+            lock(&self.server_requests).remove(id);
+        }
+    }
+
+    /// Drops the requests of the server that this message responds to. Returns whether it responds to pings only.
+    pub(crate) fn take_responses(&self, message: &Message) -> bool {
+        let ids = message.responds_to();
+        let mut requests = lock(&self.server_requests);
+        // Every id is removed, also those after the first that is not a ping.
+        let pings = ids.iter().filter(|id| requests.remove(id) == Some(true)).count();
+        pings > 0 && pings == ids.len()
+    }
+
+    /// Ends the reading and writing that the call still does.
+    pub(crate) fn close_stream(&self, call: &InFlight) {
+        call.cancel.cancel();
+        self.output.reconsider();
+    }
+
+    /// Logs an error, once per cause until a call succeeds.
+    pub(crate) fn report(&self, error: &Error) {
+        match error.kind() {
+            Kind::Cancelled | Kind::PolicyDenied => self.log.debug(error),
+            Kind::InvalidRequest => self.log.warn(error),
+            Kind::Unreachable | Kind::TimedOut => {
+                self.log.error_once(format_args!("proxy server error: {error}"));
+            }
+            _ => self.log.error_once(error),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `StandingStream`: the GET stream of the client's session, on which servers before 2026-07-28 send messages of their own.
+
+use crate::stdio::context::Context;
+use crate::stdio::server_requests::Origin;
+use crate::streamable_http::relay::Relayed;
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+pub(crate) struct StandingStream {
+    is_enabled: bool,
+    /// Cancels the current stream.
+    current: Mutex<Option<Arc<Cancel>>>,
+}
+
+impl StandingStream {
+    pub(crate) fn new(is_enabled: bool) -> StandingStream {
+        StandingStream { is_enabled, current: Mutex::default() }
+    }
+
+    /// Opens the stream of a new session, on a thread of its own, and closes that of the session before.
+    pub(crate) fn open(&self, context: &Arc<Context>) {
+        // Requests of the old session have lost their server.
+        lock(&context.server_requests).end(Origin::Session);
+        if !self.is_enabled {
+            return;
+        }
+        let cancel = Cancel::new();
+        let old = lock(&self.current).replace(Arc::clone(&cancel));
+        if let Some(old) = old {
+            old.cancel();
+            context.output.reconsider();
+        }
+        let context = Arc::clone(context);
+        let scheduler = Arc::clone(&context.scheduler);
+        let listen = move || {
+            let listened = catch_unwind(AssertUnwindSafe(|| listen(&context, &cancel)));
+            if listened.is_err() {
+                context.log.error("a bug in sigv4-proxy ended the GET stream");
+            }
+        };
+        scheduler.spawn(listen, || ());
+    }
+
+    pub(crate) fn close(&self) {
+        let current = lock(&self.current).take();
+        if let Some(current) = current {
+            current.cancel();
+        }
+    }
+}
+
+fn listen(context: &Arc<Context>, cancel: &Cancel) {
+    let is_wanted = || !cancel.is_cancelled();
+    context.profiles.first().listen(cancel, &mut |delivery| match delivery {
+        Relayed::Line(line) => context.output.write(line.bytes, is_wanted),
+        Relayed::Request(request) => {
+            context.forward_request(None, request, Origin::Session, is_wanted)
+        }
+        Relayed::CancelledRequest(id) => {
+            context.drop_request(None, &id);
+            Ok(())
+        }
+        Relayed::NewSession => Ok(()),
+    });
+}
