@@ -19,7 +19,7 @@ pub mod percent;
 pub mod process;
 pub mod random;
 pub mod redact;
-pub mod scheduler;
+pub(crate) mod scheduler;
 pub mod signing;
 pub mod stdio;
 pub mod streamable_http;

@@ -11,6 +11,10 @@ pub(crate) mod handoff;
 pub(crate) mod in_flight;
 pub(crate) mod open_streams;
 pub(crate) mod queue;
+#[expect(
+    clippy::module_inception,
+    reason = "the type that the room is named after has a file of its own"
+)]
 pub(crate) mod scheduler;
 pub(crate) mod threads;
 pub(crate) mod timer;

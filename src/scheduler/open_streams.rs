@@ -87,7 +87,9 @@ mod tests {
         let Excess { to_close, needs_sweep } = streams.sweep(Instant::now() + STREAM_END_DELAY);
         assert!(to_close.len() == 2 && !needs_sweep);
         assert!(Arc::ptr_eq(&to_close[0], &calls[0]) && Arc::ptr_eq(&to_close[1], &calls[1]));
-        to_close.iter().for_each(|call| streams.remove(call));
+        for call in &to_close {
+            streams.remove(call);
+        }
         assert_eq!(streams.excess_count(), 0);
     }
 }

@@ -34,7 +34,10 @@ pub(crate) enum Task<'a, I> {
     CloseStream(&'a InFlight),
 }
 
-/// Work that is no request: runs once, on a thread of its own.
+/// The owner's part of every task.
+type Handle<I> = dyn Fn(Task<'_, I>) + Send + Sync;
+
+/// Sends a detached message, or does what a timer entry is for.
 type Work = Box<dyn FnOnce() + Send>;
 
 /// `I` is the input, which moves between the threads that read it.
@@ -44,7 +47,7 @@ pub(crate) struct Scheduler<I> {
     detached: Mutex<DetachedQueue<Work>>,
     timer: Timer<Due>,
     threads: ThreadPool,
-    handle: Box<dyn Fn(Task<'_, I>) + Send + Sync>,
+    handle: Box<Handle<I>>,
     on_idle: OnceLock<Box<dyn Fn() + Send + Sync>>,
     log: Log,
 }
@@ -305,7 +308,7 @@ impl<I: Send + 'static> Scheduler<I> {
         self.threads.run(Job::of(refuse, run, |refuse| refuse()))
     }
 
-    /// Runs the work that sends a detached message of so many bytes, after earlier ones of its purpose if those are many.
+    /// Runs the work that sends a detached message, once the limit of its purpose allows. `bytes`: size of the message.
     pub(crate) fn detach(
         self: &Arc<Self>,
         purpose: Purpose,

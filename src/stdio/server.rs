@@ -40,7 +40,7 @@ pub struct Settings {
 
 /// Relays until the input ends, the output breaks, or a signal arrives through `shutdown`.
 ///
-/// Threads that are blocked on the input or the output are left behind; the process is expected to end.
+/// Threads that are blocked on the input or the output keep running; the process is expected to end.
 ///
 /// # Errors
 /// `Unreachable`: the system has no threads left.
@@ -310,8 +310,8 @@ impl Server {
         });
     }
 
-    /// Cancels everything in flight and ends the sessions. This thread only waits for messages: what hangs is left behind
-    /// after `SHUTDOWN_TIMEOUT`.
+    /// Cancels everything in flight and ends the sessions. This thread only waits for messages, until `SHUTDOWN_TIMEOUT` at
+    /// most, so nothing that hangs can delay the end.
     fn close(self: &Arc<Self>, reason: ShutdownReason, reasons: &Receiver<ShutdownReason>) {
         let started = Instant::now();
         let (server, refused) = (Arc::clone(self), Arc::clone(self));
