@@ -12,6 +12,7 @@ use crate::aws::clock_skew::ClockSkew;
 use crate::credentials::cache_entry::{CacheEntry, Next};
 use crate::credentials::chain::Chain;
 use crate::credentials::diagnostics::Diagnostics;
+use crate::credentials::executor::Executor;
 use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
 use crate::credentials::settings::Settings;
@@ -79,7 +80,10 @@ impl CredentialCache {
             skew: Arc::clone(&skew),
             cancel: Arc::clone(&cancel),
         };
-        let chain = Chain::new(environment, settings, started, network, progress.clone());
+        let (profile, role) = (settings.profile.clone(), settings.role.clone());
+        let executor =
+            Executor::new(environment.clone(), settings, started, network, progress.clone());
+        let chain = Chain::new(environment, profile, role, executor);
         let state = Monitor::new(State { chain: Some(Box::new(chain)), ..State::default() });
         let any_warnings = AtomicBool::new(false);
         let shared = Shared { state, progress, any_warnings, skew, cancel };

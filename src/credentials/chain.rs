@@ -1,7 +1,7 @@
 //! `Chain`: which source provides the credentials, in AWS's order.
 //!
 //! A source that is configured provides credentials or fails; it is never skipped because it failed, since the next one
-//! might sign as somebody else. Only the last, instance metadata, may end in "nothing found".
+//! might sign as another identity. Only the last, instance metadata, may end in "nothing found".
 
 use time::OffsetDateTime;
 
@@ -9,16 +9,14 @@ use crate::credentials::config::plan::{BaseProvider, Plan, Role};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
-use crate::credentials::progress::Progress;
-use crate::credentials::settings::Settings;
 use crate::credentials::sources::container;
 use crate::credentials::sources::environment;
-use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::Error;
 
+/// The provider chain.
 pub(crate) struct Chain {
     environment: Environment,
     /// `--profile`.
@@ -31,20 +29,17 @@ pub(crate) struct Chain {
 impl Chain {
     pub(crate) fn new(
         environment: Environment,
-        settings: Settings,
-        started: OffsetDateTime,
-        network: Network,
-        progress: Progress,
+        profile: Option<String>,
+        role: Option<Role>,
+        executor: Executor,
     ) -> Chain {
-        Chain {
-            environment: environment.clone(),
-            profile: settings.profile.clone(),
-            role: settings.role.clone(),
-            executor: Executor::new(environment, settings, started, network, progress),
-        }
+        Chain { environment, profile, role, executor }
     }
 
-    /// Reads the files, chooses the source and asks it. `force`: asks again for what is remembered, too.
+    /// Reads the files, chooses the source and asks it. With `force`, nothing that is remembered is used.
+    ///
+    /// # Errors
+    /// The configuration is not usable, or the source fails.
     pub(crate) fn resolve(
         &mut self,
         force: bool,

@@ -24,6 +24,7 @@ use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 
+/// The sources, and the credentials of each step of the last plan.
 pub(crate) struct Executor {
     environment: Environment,
     settings: Settings,
@@ -86,7 +87,7 @@ impl Executor {
         self.network.time_of_aws(now)
     }
 
-    /// Forgets remembered credentials, so that all sources of a plan are asked again.
+    /// Forgets the credentials of earlier steps, so that all sources of a plan are asked again.
     pub(crate) fn forget(&mut self) {
         self.steps.clear();
         self.sso_failure = None;

@@ -303,27 +303,25 @@ impl Sso {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::config::profile::{Files, Selection};
+    use crate::credentials::config::profile::Files;
     use crate::credentials::source::Source;
     use crate::signing::Secret;
     use std::path::Path;
 
-    fn files(config: &str, credentials: &str) -> Files {
-        let (config, credentials) = (config.as_bytes(), credentials.as_bytes());
-        Files::parse((Path::new("config"), config), (Path::new("credentials"), credentials))
-            .unwrap()
+    fn plan_with_warnings(
+        name: &str,
+        config: &str,
+        credentials: &str,
+    ) -> (Result<Option<Plan>, Error>, Vec<String>) {
+        let config = (Path::new("config"), config.as_bytes());
+        let files = Files::parse(config, (Path::new("credentials"), credentials.as_bytes()));
+        let (files, mut warnings) = (files.unwrap(), Vec::new());
+        (Plan::of_profile(&files.find(name).unwrap(), &mut warnings), warnings)
     }
 
-    fn named(name: &str) -> Selection {
-        Selection { name: name.into(), named_by: Some("--profile") }
-    }
-
-    /// The plan of a profile in a few words: the base, then the roles.
+    /// A short form of a profile's plan: the base, then the roles.
     fn plan_of(name: &str, config: &str, credentials: &str) -> String {
-        let files = files(config, credentials);
-        let selection = named(name);
-        let profile = files.profile(&selection).unwrap().unwrap();
-        let plan = match Plan::of_profile(&profile, &mut Vec::new()) {
+        let plan = match plan_with_warnings(name, config, credentials).0 {
             Ok(Some(plan)) => plan,
             Ok(None) => return "none".into(),
             Err(error) => return error.to_string(),
@@ -352,7 +350,7 @@ mod tests {
         [base].into_iter().chain(roles).collect::<Vec<_>>().join(" > ")
     }
 
-    /// That of `default`, which is in both files.
+    /// The plan of `default`, which is in both files.
     fn plan(config: &str, credentials: &str) -> String {
         plan_of("default", &format!("[default]\n{config}"), &format!("[default]\n{credentials}"))
     }
@@ -497,12 +495,10 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_mistake_is_warned_of() {
-        let files =
-            files("[default]\nregion='eu'\nsource_profile=x", "[default]\naws_access_key_id=\"A\"");
-        let selected = named("default");
-        let mut warnings = Vec::new();
-        let _ = Plan::of_profile(&files.profile(&selected).unwrap().unwrap(), &mut warnings);
+    fn likely_mistakes_are_warned_of() {
+        let config = "[default]\nregion='eu'\nsource_profile=x";
+        let credentials = "[default]\naws_access_key_id=\"A\"";
+        let (_, warnings) = plan_with_warnings("default", config, credentials);
         assert_eq!(
             warnings,
             [

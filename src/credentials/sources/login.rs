@@ -118,9 +118,9 @@ impl LoginProvider<'_> {
         watch: &mut Watch,
         warnings: &mut Vec<String>,
     ) -> Result<(), Refusal> {
-        let answer = self.create_token(cached)?;
-        let fresh = answer.get("accessToken").and_then(Value::as_object);
-        let seconds = answer.get("expiresIn").and_then(Value::as_u64);
+        let body = self.create_token(cached)?;
+        let fresh = body.get("accessToken").and_then(Value::as_object);
+        let seconds = body.get("expiresIn").and_then(Value::as_u64);
         let (Some(fresh), Some(seconds)) = (fresh, seconds.and_then(|s| u32::try_from(s).ok()))
         else {
             return Err(temporary("the answer has no accessToken or expiresIn"));
@@ -135,7 +135,7 @@ impl LoginProvider<'_> {
             current.insert(name.to_owned(), text.into());
         }
         current.insert("expiresAt".to_owned(), expiry::format(expires).into());
-        if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+        if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
             self.network.redactor.add(token);
             cached.set("refreshToken", token);
         }
@@ -174,11 +174,11 @@ impl LoginProvider<'_> {
         };
         let reply = self.network.send_dated(self.now, send);
         let reply = reply.map_err(|error| Refusal::Temporary(error.to_string()))?;
-        let answer = reply.json().unwrap_or_default();
+        let reply_body = reply.json().unwrap_or_default();
         if reply.status == 200 {
-            return Ok(answer);
+            return Ok(reply_body);
         }
-        match answer.get("error").and_then(Value::as_str) {
+        match reply_body.get("error").and_then(Value::as_str) {
             Some("TOKEN_EXPIRED") => Err(Refusal::Permanent(self.no_login("expired"))),
             Some("USER_CREDENTIALS_CHANGED") => {
                 let what = "not usable: your password has changed";

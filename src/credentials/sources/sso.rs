@@ -102,8 +102,8 @@ impl SsoProvider<'_> {
         watch: &mut Watch,
         warnings: &mut Vec<String>,
     ) -> Result<(), String> {
-        let answer = match self.create_token(cached)? {
-            Ok(answer) => answer,
+        let body = match self.create_token(cached)? {
+            Ok(body) => body,
             Err(refused) => {
                 // A refresh token can be used once. A process that was faster has written a newer one to the file.
                 let path = self.cache_file().map_err(|error| error.to_string())?;
@@ -122,8 +122,8 @@ impl SsoProvider<'_> {
                 }
             }
         };
-        let token = answer.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
-        let seconds = answer.get("expiresIn").and_then(Value::as_u64);
+        let token = body.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let seconds = body.get("expiresIn").and_then(Value::as_u64);
         let (Some(token), Some(seconds)) = (token, seconds.and_then(|s| u32::try_from(s).ok()))
         else {
             return Err("the answer has no accessToken or expiresIn".to_owned());
@@ -132,7 +132,7 @@ impl SsoProvider<'_> {
         cached.set("accessToken", token);
         cached.set("expiresAt", expiry::format(expires));
         // Without a new refresh token, the old one remains valid.
-        if let Some(token) = answer.get("refreshToken").and_then(Value::as_str) {
+        if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
             cached.set("refreshToken", token);
         }
         self.register_secrets(cached);
@@ -176,7 +176,7 @@ impl SsoProvider<'_> {
             Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
         let reply = self.send(&call).map_err(|error| error.to_string())?;
         Ok(match reply.json() {
-            Some(answer) if reply.status == 200 => Ok(answer),
+            Some(body) if reply.status == 200 => Ok(body),
             _ => Err(reply.refusal()),
         })
     }
@@ -226,8 +226,8 @@ impl SsoProvider<'_> {
 
     fn parse_credentials(&self, reply: &Reply) -> Result<Credentials, Error> {
         let Sso { account, role, profile, .. } = self.sso;
-        let answer = reply.json().unwrap_or_default();
-        let found = answer.get("roleCredentials").and_then(Value::as_object);
+        let body = reply.json().unwrap_or_default();
+        let found = body.get("roleCredentials").and_then(Value::as_object);
         let text = |name: &str| {
             let text = found.and_then(|found| found.get(name)?.as_str());
             text.filter(|text| !text.is_empty())
