@@ -97,7 +97,7 @@ impl Plan {
         let mut profile = *selected;
         let looped = |path: &[&str], next: &str| {
             let path = path.join(" -> ");
-            selected.error(format_args!("source_profile loop: {path} -> {next}"))
+            selected.fault(format_args!("source_profile loop: {path} -> {next}"))
         };
         let base = loop {
             warn_of_likely_mistakes(&profile, warnings);
@@ -130,7 +130,7 @@ impl Plan {
                 (Some(next), None) if path.contains(&next) => return Err(looped(&path, next)),
                 (Some(next), None) => {
                     profile = profile.sibling(next).ok_or_else(|| {
-                        profile.error(format_args!("source_profile {next:?} could not be found"))
+                        profile.fault(format_args!("source_profile {next:?} could not be found"))
                     })?;
                     path.push(profile.name);
                 }
@@ -139,7 +139,7 @@ impl Plan {
                     break BaseProvider::NamedSource { source, profile: profile.name.to_owned() };
                 }
                 _ => {
-                    return Err(profile.error(
+                    return Err(profile.fault(
                         "role_arn needs exactly one of source_profile and credential_source",
                     ));
                 }
@@ -177,7 +177,7 @@ impl BaseProvider {
         if let Some(token_file) = profile.get("web_identity_token_file") {
             let role_arn = profile
                 .get("role_arn")
-                .ok_or_else(|| profile.error("web_identity_token_file without role_arn"))?;
+                .ok_or_else(|| profile.fault("web_identity_token_file without role_arn"))?;
             return Ok(Some(BaseProvider::WebIdentity(WebIdentity {
                 token_file: token_file.into(),
                 role_arn: role_arn.to_owned(),
@@ -219,7 +219,7 @@ impl CredentialSource {
         let known = [Environment, Ec2InstanceMetadata, EcsContainer];
         known.into_iter().find(|source| source.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
             let names = known.map(CredentialSource::name).join(", ");
-            profile.error(format_args!("unknown credential_source {text:?} ({names})"))
+            profile.fault(format_args!("unknown credential_source {text:?} ({names})"))
         })
     }
 }
@@ -258,7 +258,7 @@ impl Role {
 impl Sso {
     fn of_profile(profile: &Profile<'_>) -> Result<Sso, Error> {
         let required = |setting: &str, companion: &str| {
-            let missing = || profile.error(format_args!("{setting} is missing beside {companion}"));
+            let missing = || profile.fault(format_args!("{setting} is missing beside {companion}"));
             profile.get(setting).map(str::to_owned).ok_or_else(missing)
         };
         let account = required("sso_account_id", "sso_role_name")?;
@@ -275,7 +275,7 @@ impl Sso {
             });
         };
         let session = profile.sso_session(name).ok_or_else(|| {
-            profile.error(format_args!("sso_session {name:?} could not be found"))
+            profile.fault(format_args!("sso_session {name:?} could not be found"))
         })?;
         let of_session = |setting: &str| {
             let value = session.get(setting).ok_or_else(|| {
@@ -284,7 +284,7 @@ impl Sso {
             })?;
             if profile.get(setting).is_some_and(|own| own != value) {
                 return Err(
-                    profile.error(format_args!("{setting} differs from sso-session {name:?}"))
+                    profile.fault(format_args!("{setting} differs from sso-session {name:?}"))
                 );
             }
             Ok(value.to_owned())

@@ -213,7 +213,7 @@ impl<'a> Profile<'a> {
             (Some(id), Some(secret)) => (id, secret),
             (Some(_), None) => {
                 return Err(self
-                    .error("aws_secret_access_key is missing beside aws_access_key_id")
+                    .fault("aws_secret_access_key is missing beside aws_access_key_id")
                     .hint(format!(
                         "set aws_secret_access_key beside it in {}",
                         file.path.display()
@@ -221,7 +221,7 @@ impl<'a> Profile<'a> {
             }
             (None, Some(_)) => {
                 return Err(self
-                    .error("aws_access_key_id is missing beside aws_secret_access_key")
+                    .fault("aws_access_key_id is missing beside aws_secret_access_key")
                     .hint(format!("set aws_access_key_id beside it in {}", file.path.display())));
             }
             (None, None) => return Ok(None),
@@ -230,7 +230,7 @@ impl<'a> Profile<'a> {
         for (name, value) in [("aws_access_key_id", Some(id)), ("aws_session_token", token)] {
             if !value.is_none_or(is_header_value) {
                 return Err(
-                    self.error(format_args!("{name} holds a character that cannot be sent"))
+                    self.fault(format_args!("{name} holds a character that cannot be sent"))
                 );
             }
         }
@@ -243,7 +243,7 @@ impl<'a> Profile<'a> {
     }
 
     /// An error that names the profile.
-    pub(crate) fn error(&self, what: impl fmt::Display) -> Error {
+    pub(crate) fn fault(&self, what: impl fmt::Display) -> Error {
         Error::new(Kind::Credentials, format!("profile {:?}: {what}", self.name))
     }
 }
