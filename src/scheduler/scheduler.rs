@@ -462,3 +462,68 @@ impl<I> fmt::Debug for Scheduler<I> {
         out.debug_struct("Scheduler").field("threads", &self.threads).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Format, Level};
+    use crate::redact::Redactor;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// A scheduler whose calls and notifications are sent to the receiver as soon as they run.
+    fn scheduler() -> (Arc<Scheduler<()>>, Receiver<String>) {
+        let log = Log::new(Level::Silent, Format::Text, None, Redactor::default()).expect("a log");
+        let (ran, running) = channel();
+        let handle = move |task: Task<'_, ()>| {
+            if let Task::Call(_, message) | Task::Notify(message) = task {
+                let _ = ran.send(message.method().unwrap_or_default().to_owned());
+            }
+        };
+        (Scheduler::new(4, 1000, log, handle), running)
+    }
+
+    fn submit(scheduler: &Scheduler<()>, line: &str) -> bool {
+        let message = Message::parse(line.as_bytes().to_vec()).expect("a message");
+        scheduler.submit(message, None).expect("there is room")
+    }
+
+    #[test]
+    fn messages_run_in_order_and_the_last_makes_it_idle() {
+        let (scheduler, running) = scheduler();
+        assert!(submit(&scheduler, r#"{"id":0,"method":"initialize"}"#));
+        submit(&scheduler, r#"{"method":"notifications/initialized"}"#);
+        submit(&scheduler, r#"{"id":1,"method":"ping"}"#);
+        let (idle, is_idle) = channel();
+        scheduler.notify_when_idle(move || drop(idle.send(())));
+        assert!(is_idle.try_recv().is_err(), "messages wait");
+        scheduler.start();
+        for method in ["initialize", "notifications/initialized", "ping"] {
+            assert_eq!(running.recv_timeout(LIMIT).as_deref(), Ok(method));
+        }
+        is_idle.recv_timeout(LIMIT).expect("nothing is left");
+    }
+
+    #[test]
+    fn a_request_is_cancelled_while_it_waits_and_unknown_afterwards() {
+        let (scheduler, running) = scheduler();
+        submit(&scheduler, r#"{"id":1,"method":"ping"}"#);
+        let id = Id::from_json("1").expect("an id");
+        assert!(matches!(scheduler.cancel(&id), Cancelled::Waiting { may_start: false }));
+        assert!(matches!(scheduler.cancel(&id), Cancelled::Unknown));
+        scheduler.start();
+        assert!(running.try_recv().is_err());
+    }
+
+    #[test]
+    fn detached_work_runs_while_a_barrier_is_in_flight() {
+        let (scheduler, _running) = scheduler();
+        submit(&scheduler, r#"{"id":0,"method":"initialize"}"#);
+        assert!(scheduler.queue().start_next().is_some(), "in flight without an end");
+        let (ran, running) = channel();
+        scheduler.detach(Purpose::Response, 10, move || ran.send(()).expect("the test waits"));
+        running.recv_timeout(LIMIT).expect("it waits for nothing");
+    }
+}

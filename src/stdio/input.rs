@@ -131,8 +131,8 @@ mod tests {
                 Input::Line { bytes, hash } => {
                     let rule = PayloadSigning::Hashed;
                     let of_pieces = hash.map(|hash| Payload::of_hashed(*hash, rule));
-                    let is_its_own = of_pieces.is_none_or(|own| own == Payload::of(&bytes, rule));
-                    assert!(is_its_own, "{}", bytes.escape_ascii());
+                    let is_same = of_pieces.is_none_or(|own| own == Payload::of(&bytes, rule));
+                    assert!(is_same, "{}", bytes.escape_ascii());
                     lines.push(String::from_utf8(bytes).expect("UTF-8"));
                 }
                 Input::TooLong { id } => lines.push(format!("(too long: {id:?})")),
