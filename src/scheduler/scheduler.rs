@@ -497,7 +497,9 @@ mod tests {
         submit(&scheduler, r#"{"method":"notifications/initialized"}"#);
         submit(&scheduler, r#"{"id":1,"method":"ping"}"#);
         let (idle, is_idle) = channel();
-        scheduler.notify_when_idle(move || drop(idle.send(())));
+        scheduler.notify_when_idle(move || {
+            let _ = idle.send(());
+        });
         assert!(is_idle.try_recv().is_err(), "messages wait");
         scheduler.start();
         for method in ["initialize", "notifications/initialized", "ping"] {
