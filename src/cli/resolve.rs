@@ -12,7 +12,7 @@ use crate::cli::{headers, target, values};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
-use crate::json::member_names::is_like;
+use crate::json::member_names::is_variant_of;
 use crate::signing::{Algorithm, PayloadSigning};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -241,7 +241,7 @@ impl<'a> Resolver<'a> {
                     let name = name.trim();
                     let others = metadata.iter().map(|(other, _)| other.as_str());
                     if let Some(other) =
-                        others.chain([WORKING_REGION]).find(|other| is_like(name, other))
+                        others.chain([WORKING_REGION]).find(|other| is_variant_of(name, other))
                     {
                         self.report(
                             Key::Metadata,

@@ -1,36 +1,39 @@
-//! Names of members that every JSON parser reads alike. Pure.
+//! Member names that every JSON parser reads alike.
 //!
-//! Of two members of one name some parsers take the first and some the last; Go's `encoding/json` matches names without
-//! regard to case, by Unicode's simple case folding, so that `"Name"` and `"paramſ"` are read as `name` and `params`.
-//! What one parser checks, another would run: where it matters, such objects are not read at all.
+//! Of two members with the same name some parsers take the first and some the last; Go's `encoding/json` ignores case by
+//! Unicode's simple case folding, so that it reads `"Name"` and `"paramſ"` as `name` and `params`. The server would then
+//! run something other than what was checked here, so such objects are refused where it matters.
 
-use crate::json::edit::Members;
+use crate::json::object::Object;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Reads an object. The error says why it can be read in more than one way: it is not an object, two of its names are
-/// equal after case folding, or one is equal to an `expected` name only after it.
-pub(crate) fn unambiguous<'a>(text: &'a str, expected: &[&str]) -> Result<Members<'a>, String> {
-    let Some(members) = Members::of(text) else { return Err("it is not a JSON object".into()) };
-    let mut seen = HashSet::with_capacity(members.0.len());
-    for (name, _) in &members.0 {
-        if let Some(meant) = expected.iter().find(|expected| is_like(name, expected)) {
+/// Parses an object that every parser reads alike.
+///
+/// # Errors
+/// Says why not: it is not an object, two of its names are equal after case folding, or a name is equal to one of
+/// `expected` only after case folding.
+pub(crate) fn unambiguous<'a>(text: &'a str, expected: &[&str]) -> Result<Object<'a>, String> {
+    let Some(object) = Object::parse(text) else { return Err("it is not a JSON object".into()) };
+    let mut seen = HashSet::with_capacity(object.members().len());
+    for (name, _) in object.members() {
+        if let Some(meant) = expected.iter().find(|expected| is_variant_of(name, expected)) {
             return Err(format!("some JSON parsers read its member {name:?} as {meant:?}"));
         }
         if !seen.insert(folded(name)) {
             return Err(format!("it has two members that some JSON parsers read as {name:?}"));
         }
     }
-    Ok(members)
+    Ok(object)
 }
 
-/// Whether `name` is `other` for parsers that fold case, and is not `other`.
-pub(crate) fn is_like(name: &str, other: &str) -> bool {
-    name != other && is_folded_to(name, other)
+/// Whether `name` differs from `other`, but not for parsers that fold case.
+pub(crate) fn is_variant_of(name: &str, other: &str) -> bool {
+    name != other && equals_folded(name, other)
 }
 
-/// Whether both names are one for parsers that fold case.
-pub(crate) fn is_folded_to(name: &str, other: &str) -> bool {
+/// Whether parsers that fold case take both names for the same.
+pub(crate) fn equals_folded(name: &str, other: &str) -> bool {
     name.chars().map(fold).eq(other.chars().map(fold))
 }
 
@@ -42,21 +45,21 @@ fn folded(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// One character for all that Unicode's simple case folding takes for the same.
+/// A character that is the same for all characters that Unicode's simple case folding equates.
 fn fold(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }
-    // Alone among the letters, ı has an upper-case letter (I) that does not fold to it.
+    // ı is the only letter whose upper-case letter (I) does not fold back to it.
     if c == 'ı' {
         return c;
     }
-    let upper = only(c.to_uppercase()).unwrap_or(c);
-    only(upper.to_lowercase()).unwrap_or(upper)
+    let upper = single(c.to_uppercase()).unwrap_or(c);
+    single(upper.to_lowercase()).unwrap_or(upper)
 }
 
-fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
-    letters.next().filter(|_| letters.next().is_none())
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    chars.next().filter(|_| chars.next().is_none())
 }
 
 #[cfg(test)]
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_that_fold_to_one_another() {
+    fn case_folding() {
         for (one, other) in [
             ("name", "NAME"),
             ("params", "param\u{17f}"),
@@ -83,7 +86,7 @@ mod tests {
             ("id ", "id"),
         ] {
             let expected = !matches!((one, other), ("größe", "GRÖSSE") | ("ıd" | "İd" | "id ", _));
-            assert_eq!(is_folded_to(one, other), expected, "{one} {other}");
+            assert_eq!(equals_folded(one, other), expected, "{one} {other}");
             assert_eq!(folded(one) == folded(other), expected, "{one} {other}");
         }
         let to_ascii: String = ('\u{80}'..=char::MAX).filter(|c| fold(*c).is_ascii()).collect();
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_are_read_alike() {
+    fn unambiguous_objects() {
         for (text, is_one) in [
             (r#"{"name":1,"other":2}"#, true),
             (r#"{"n\u0061me":1}"#, true),

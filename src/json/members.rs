@@ -1,17 +1,17 @@
 //! `Members`: what routing needs of a JSON-RPC message, found in one pass over its bytes.
 //!
-//! Every message goes through here, in both directions. That pass takes nothing but what it is sure of: one JSON object in
-//! UTF-8, no member of ours twice, no name of a member written with escapes. All else is left to `serde_json`, whose word
-//! counts.
+//! Every message goes through here, in both directions. The quick pass accepts only what it is sure of: one JSON object
+//! in UTF-8, none of these members twice, no member name with escapes. Everything else goes to `serde_json`, which
+//! decides.
 
-use crate::json::edit::Object;
+use crate::json::object::OnlyObject;
 use crate::json::string;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The members of a message, whoever wrote it. Values stand as they were written.
+/// The members of a JSON-RPC message from either side, with their values as written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members<'a> {
     pub(crate) id: Option<&'a str>,
@@ -21,20 +21,20 @@ pub(crate) struct Members<'a> {
     pub(crate) error: Option<&'a [u8]>,
 }
 
-/// Why bytes are no message.
+/// Why bytes are not a JSON-RPC message.
 #[derive(Debug)]
-pub(crate) enum NoMembers {
+pub(crate) enum MembersError {
     NotUtf8,
     Json(serde_json::Error),
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn of(document: &'a [u8]) -> Result<Members<'a>, NoMembers> {
-        quick(document).map_or_else(|| thorough(document), Ok)
+    pub(crate) fn parse(document: &'a [u8]) -> Result<Members<'a>, MembersError> {
+        parse_quickly(document).map_or_else(|| parse_with_serde(document), Ok)
     }
 }
 
-fn thorough(document: &[u8]) -> Result<Members<'_>, NoMembers> {
+fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default, deserialize_with = "present")]
@@ -48,15 +48,15 @@ fn thorough(document: &[u8]) -> Result<Members<'_>, NoMembers> {
         #[serde(borrow, default, deserialize_with = "present")]
         error: Option<&'a RawValue>,
     }
-    /// A member that is there, also when it is `null`.
+    /// A member that is present, also as `null`.
     fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
         <&RawValue>::deserialize(from).map(Some)
     }
 
-    let text = str::from_utf8(document).map_err(|_| NoMembers::NotUtf8)?;
-    let Object(raw): Object<Raw<'_>> = serde_json::from_str(text).map_err(|error| {
-        // Whether it is JSON at all is to be known first.
-        NoMembers::Json(serde_json::from_str::<IgnoredAny>(text).err().unwrap_or(error))
+    let text = str::from_utf8(document).map_err(|_| MembersError::NotUtf8)?;
+    let OnlyObject(raw): OnlyObject<Raw<'_>> = serde_json::from_str(text).map_err(|error| {
+        // Text that is not JSON at all is reported as such.
+        MembersError::Json(serde_json::from_str::<IgnoredAny>(text).err().unwrap_or(error))
     })?;
     Ok(Members {
         id: raw.id.map(RawValue::get),
@@ -67,20 +67,22 @@ fn thorough(document: &[u8]) -> Result<Members<'_>, NoMembers> {
     })
 }
 
-/// `None` where there is any doubt.
-fn quick(document: &[u8]) -> Option<Members<'_>> {
+/// Returns `None` in any doubt.
+fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
     let mut scan = Scan { text: document, at: 0 };
     let mut members = Members::default();
-    scan.skip_blanks();
+    scan.skip_whitespace();
     scan.take(b'{')?;
-    scan.skip_blanks();
+    scan.skip_whitespace();
     if scan.next()? != b'}' {
         loop {
             let name = scan.name()?;
             let value = scan.value()?;
             match name {
                 b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
-                b"method" if members.method.is_none() => members.method = Some(text_of(value)?),
+                b"method" if members.method.is_none() => {
+                    members.method = Some(plain_string(value)?)
+                }
                 b"params" if members.params.is_none() && value != b"null" => {
                     members.params = Some(value);
                 }
@@ -90,27 +92,28 @@ fn quick(document: &[u8]) -> Option<Members<'_>> {
                 _ if name.contains(&b'\\') => return None,
                 _ => {}
             }
-            scan.skip_blanks();
+            scan.skip_whitespace();
             if scan.next()? == b'}' {
                 break;
             }
             scan.take(b',')?;
-            scan.skip_blanks();
+            scan.skip_whitespace();
         }
     }
     scan.at += 1;
-    scan.skip_blanks();
+    scan.skip_whitespace();
     (scan.at == document.len()).then_some(members)
 }
 
-/// A string that is written without escapes.
-fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
+/// A JSON string without escapes.
+fn plain_string(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let text = str::from_utf8(text).ok()?;
     (!text.contains('\\')).then_some(Cow::Borrowed(text))
 }
 
-/// Passes over JSON (RFC 8259). `None` is where it may not be any. The static binary is built for size; `inline` is what speed this needs.
+/// Skips over JSON (RFC 8259). `None` means that the text may not be JSON. The static binary is optimised for size, so
+/// its hot paths are marked `inline`.
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
@@ -133,27 +136,27 @@ impl<'a> Scan<'a> {
     }
 
     #[inline]
-    fn skip_blanks(&mut self) {
+    fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.next() {
             self.at += 1;
         }
     }
 
-    /// The name of a member, without its quotes; the value is next.
+    /// The name of a member without its quotes; stops at its value.
     #[inline]
     fn name(&mut self) -> Option<&'a [u8]> {
         let start = self.at + 1;
         self.string()?;
         let name = &self.text[start..self.at - 1];
-        self.skip_blanks();
+        self.skip_whitespace();
         self.take(b':')?;
-        self.skip_blanks();
+        self.skip_whitespace();
         Some(name)
     }
 
     fn value(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
-        // A bit for each container that is open, the innermost the lowest: 1 for an object. Before them stands a 1.
+        // One bit for each open container, the innermost lowest: 1 for an object, 0 for an array. A 1 precedes them.
         let mut open: u128 = 1;
         loop {
             match self.next()? {
@@ -161,7 +164,7 @@ impl<'a> Scan<'a> {
                 opening @ (b'{' | b'[') => {
                     let is_object = opening == b'{';
                     self.at += 1;
-                    self.skip_blanks();
+                    self.skip_whitespace();
                     if open.leading_zeros() == 0 {
                         return None;
                     }
@@ -183,12 +186,12 @@ impl<'a> Scan<'a> {
                 if open == 1 {
                     return Some(&self.text[start..self.at]);
                 }
-                self.skip_blanks();
+                self.skip_whitespace();
                 let is_object = open & 1 == 1;
                 match self.next()? {
                     b',' => {
                         self.at += 1;
-                        self.skip_blanks();
+                        self.skip_whitespace();
                         if is_object {
                             self.name()?;
                         }
@@ -251,7 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn both_ways_find_the_same() {
+    fn the_quick_pass_finds_what_serde_json_finds() {
         for document in [
             r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":[1,{"b":null}],"c":""}}"#,
             "\t{ \"id\" : \"a\\\"b\" ,\r\n\"result\":{ } }\n",
@@ -260,14 +263,14 @@ mod tests {
             r#"{"x":[-0,0.5,-1.25e-7,10E+2,12345678901234567890123]}"#,
             "{}",
         ] {
-            let found = quick(document.as_bytes());
+            let found = parse_quickly(document.as_bytes());
             assert!(found.is_some(), "{document}");
-            assert_eq!(found, thorough(document.as_bytes()).ok(), "{document}");
+            assert_eq!(found, parse_with_serde(document.as_bytes()).ok(), "{document}");
         }
     }
 
     #[test]
-    fn what_is_in_doubt_is_left_alone() {
+    fn the_quick_pass_gives_up_in_doubt() {
         for document in [
             "",
             "{",
@@ -296,17 +299,17 @@ mod tests {
             "{\"x\":\"",
             "\u{feff}{}",
         ] {
-            assert_eq!(quick(document.as_bytes()), None, "{document}");
+            assert_eq!(parse_quickly(document.as_bytes()), None, "{document}");
         }
         let deep = [r#"{"x":"#, &"[".repeat(200), &"]".repeat(200), "}"].concat();
-        assert_eq!(quick(deep.as_bytes()), None);
-        assert!(Members::of(deep.as_bytes()).is_ok());
+        assert_eq!(parse_quickly(deep.as_bytes()), None);
+        assert!(Members::parse(deep.as_bytes()).is_ok());
     }
 
     proptest! {
-        /// The quick way may give up, but what it finds is what `serde_json` finds.
+        /// The quick pass may give up, but what it finds is what `serde_json` finds.
         #[test]
-        fn the_quick_way_takes_nothing_that_serde_json_refuses(
+        fn the_quick_pass_accepts_nothing_that_serde_json_refuses(
             start in 0..4_usize,
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..4),
         ) {
@@ -325,8 +328,8 @@ mod tests {
                     _ => { document.remove(at); }
                 }
             }
-            if let Some(found) = quick(&document) {
-                prop_assert_eq!(Some(found), thorough(&document).ok());
+            if let Some(found) = parse_quickly(&document) {
+                prop_assert_eq!(Some(found), parse_with_serde(&document).ok());
             }
         }
     }

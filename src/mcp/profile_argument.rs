@@ -1,8 +1,9 @@
 //! `ProfileArgument`: the argument by which a call chooses the AWS profile that it is made with. Pure.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::{self, Members};
+use crate::json::edit;
 use crate::json::member_names;
+use crate::json::object::Object;
 use crate::mcp::glob;
 use crate::mcp::message::Message;
 use serde_json::json;
@@ -47,10 +48,9 @@ impl ProfileArgument {
             return Ok(None);
         }
         let text = str::from_utf8(message.body()).unwrap_or_default();
-        let params = Members::of(text).and_then(|message| message.get("params"));
-        let params = params.and_then(|params| Members::of(params.get()));
-        let arguments = params.and_then(|params| params.get("arguments"));
-        let Some(arguments) = arguments.filter(|arguments| arguments.get() != "null") else {
+        let params = Object::parse(text).and_then(|message| message.get("params"));
+        let params = params.and_then(|params| Object::parse(params.get()));
+        let Some(arguments) = params.and_then(|params| params.get_non_null("arguments")) else {
             return Ok(None);
         };
         let unreadable = |why: &str| {
@@ -58,17 +58,17 @@ impl ProfileArgument {
             Error::new(Kind::InvalidRequest, what)
                 .hint(format!("write arguments.{NAME} once, as text"))
         };
-        let members = Members::of(arguments.get())
+        let members = Object::parse(arguments.get())
             .ok_or_else(|| unreadable("its arguments are not a JSON object"))?;
         let mut chosen = None;
-        for (name, value) in &members.0 {
-            if !member_names::is_folded_to(name, NAME) {
+        for (name, value) in members.members() {
+            if !member_names::equals_folded(name, NAME) {
                 continue;
             }
             if name != NAME {
                 return Err(unreadable(&format!("some JSON parsers read {name:?} as {NAME:?}")));
             }
-            if chosen.replace(*value).is_some() {
+            if chosen.replace(value).is_some() {
                 return Err(unreadable("it is written more than once"));
             }
         }
@@ -81,7 +81,7 @@ impl ProfileArgument {
             let fix = format!("choose from: {}", self.profiles.join(", "));
             return Err(Error::new(Kind::PolicyDenied, what).hint(fix));
         }
-        let changed = edit::with(text, arguments.get(), &members.without(NAME));
+        let changed = edit::replace(text, arguments.get(), &members.without(NAME));
         let changed = Message::parse(changed.into_bytes())
             .map_err(|_| unreadable("without it the call is not a message"))?;
         Ok(Some((chosen, changed)))
@@ -90,25 +90,25 @@ impl ProfileArgument {
     /// A tool as it is listed, with the argument. `None` when it has such an argument of its own, or no schema to add
     /// one to.
     pub(crate) fn added_to(&self, tool: &str) -> Option<String> {
-        let schema = Members::of(tool)?.get("inputSchema")?;
+        let schema = Object::parse(tool)?.get("inputSchema")?;
         let argument = json!({
             "type": "string",
             "enum": self.profiles,
             "description": format!("The AWS profile to make this call with. Default: {}", self.profiles[0]),
         })
         .to_string();
-        let changed = if let Some(properties) = Members::of(schema.get())?.get("properties") {
-            let members = Members::of(properties.get())?;
+        let changed = if let Some(properties) = Object::parse(schema.get())?.get("properties") {
+            let members = Object::parse(properties.get())?;
             if members.get(NAME).is_some() {
                 return None;
             }
-            let more = edit::with_member(properties.get(), NAME, &argument);
-            edit::with(schema.get(), properties.get(), &more)
+            let more = edit::insert_member(properties.get(), NAME, &argument);
+            edit::replace(schema.get(), properties.get(), &more)
         } else {
             let properties = format!("{{\"{NAME}\":{argument}}}");
-            edit::with_member(schema.get(), "properties", &properties)
+            edit::insert_member(schema.get(), "properties", &properties)
         };
-        Some(edit::with(tool, schema.get(), &changed))
+        Some(edit::replace(tool, schema.get(), &changed))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Such a request needs no session: everything that its HTTP headers must say stands in the message.
 
-use crate::json::edit::Object;
+use crate::json::object::OnlyObject;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
@@ -31,7 +31,7 @@ impl RequestMeta {
         if !may_hold_version(params) {
             return None;
         }
-        let Object(params): Object<Params<'_>> = serde_json::from_slice(params).ok()?;
+        let OnlyObject(params): OnlyObject<Params<'_>> = serde_json::from_slice(params).ok()?;
         // Which member names the thing that a method is about.
         let name = match method {
             "tools/call" | "prompts/get" => params.name,
@@ -62,7 +62,7 @@ fn may_hold_version(params: &[u8]) -> bool {
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(rename = "_meta")]
-    meta: Object<Meta>,
+    meta: OnlyObject<Meta>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]

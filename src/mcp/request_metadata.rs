@@ -1,7 +1,8 @@
 //! `RequestMetadata`: what the user writes into `params._meta` of every request. Pure.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::{self, Members};
+use crate::json::edit;
+use crate::json::object::Object;
 use crate::mcp::message::{Message, MessageKind};
 
 /// Names and values. A member that the client writes itself wins.
@@ -44,22 +45,22 @@ impl RequestMetadata {
     }
 
     fn merged(&self, meta: &str) -> Option<String> {
-        let members = Members::of(meta)?;
+        let members = Object::parse(meta)?;
         let new = self.0.iter().rev().filter(|(name, _)| members.get(name).is_none());
         Some(new.fold(meta.to_owned(), |meta, (name, value)| {
-            edit::with_member(&meta, name, &serde_json::Value::from(value.as_str()).to_string())
+            edit::insert_member(&meta, name, &serde_json::Value::from(value.as_str()).to_string())
         }))
     }
 }
 
 /// `object` with its member `name` changed, which is made if it is absent or null. `None` where there is no object.
 fn in_member(object: &str, name: &str, change: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    match Members::of(object)?.get(name) {
-        None => Some(edit::with_member(object, name, &change("{}")?)),
+    match Object::parse(object)?.get(name) {
+        None => Some(edit::insert_member(object, name, &change("{}")?)),
         Some(value) if value.get() == "null" => {
-            Some(edit::with(object, value.get(), &change("{}")?))
+            Some(edit::replace(object, value.get(), &change("{}")?))
         }
-        Some(value) => Some(edit::with(object, value.get(), &change(value.get())?)),
+        Some(value) => Some(edit::replace(object, value.get(), &change(value.get())?)),
     }
 }
 

@@ -3,8 +3,9 @@
 //! Parses only to route, and mends what AWS's front ends get wrong in their errors.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::{self, Object};
-use crate::json::members::{Members, NoMembers};
+use crate::json::edit;
+use crate::json::members::{Members, MembersError};
+use crate::json::object::OnlyObject;
 use crate::mcp::message::{Id, cancelled_request};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -42,13 +43,13 @@ impl ServerMessage {
         text: &[u8],
         ids: &[Id],
     ) -> Result<ServerMessage, Error> {
-        let members = Members::of(text).map_err(|error| {
+        let members = Members::parse(text).map_err(|error| {
             let (what, error) = match error {
-                NoMembers::NotUtf8 => {
+                MembersError::NotUtf8 => {
                     return Error::new(Kind::InvalidResponse, "the server's answer is not UTF-8");
                 }
-                NoMembers::Json(error) if error.is_data() => ("no JSON-RPC message", error),
-                NoMembers::Json(error) => ("no JSON", error),
+                MembersError::Json(error) if error.is_data() => ("no JSON-RPC message", error),
+                MembersError::Json(error) => ("no JSON", error),
             };
             Error::new(Kind::InvalidResponse, format!("the server's answer is {what}: {error}"))
         })?;
@@ -95,7 +96,7 @@ impl ServerMessage {
                 Some(place) => {
                     let text = str::from_utf8(text).unwrap_or_default();
                     let its_id = members.id.unwrap_or_default();
-                    let mended = edit::with(text, its_id, ids[place].as_json());
+                    let mended = edit::replace(text, its_id, ids[place].as_json());
                     ServerMessage::Result { place, mended: Some(mended) }
                 }
                 None => ServerMessage::OtherResponse,
@@ -140,9 +141,9 @@ impl<'a> ErrorBody<'a> {
             message: Cow<'a, str>,
         }
 
-        let members = Members::of(text.as_bytes()).ok()?;
+        let members = Members::parse(text.as_bytes()).ok()?;
         let error = members.error.filter(|_| members.method.is_none())?;
-        let Object(Shape { code, message }) = serde_json::from_slice(error).ok()?;
+        let OnlyObject(Shape { code, message }) = serde_json::from_slice(error).ok()?;
         Some(ErrorBody { code, message, error })
     }
 
@@ -158,7 +159,7 @@ fn error_code(error: &[u8]) -> Option<i64> {
     struct Code {
         code: i64,
     }
-    serde_json::from_slice::<Object<Code>>(error).ok().map(|Object(error)| error.code)
+    serde_json::from_slice::<OnlyObject<Code>>(error).ok().map(|OnlyObject(error)| error.code)
 }
 
 /// No id, `null` and `""` name no request.
@@ -175,7 +176,7 @@ fn with_id(id: &Id, error: &[u8]) -> String {
 pub(crate) fn protocol_version(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
-        result: Object<InitializeResult>,
+        result: OnlyObject<InitializeResult>,
     }
     #[derive(Deserialize)]
     struct InitializeResult {

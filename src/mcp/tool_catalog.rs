@@ -5,8 +5,9 @@
 //! them from every `tools/list`, keep tools with broken marks from the client, repeat marked arguments.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::{Members, Object, place_of};
+use crate::json::edit::range_of;
 use crate::json::member_names::{self, unambiguous};
+use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::Message;
 use crate::mcp::request_meta::encoded;
 use crate::mcp::tool_policy::ToolPolicy;
@@ -123,10 +124,10 @@ impl ToolCatalog {
     /// The page that this `tools/list` asks for now. What is forgotten from here on, the answer does not bring back.
     pub fn page(&self, request: &Message) -> Page {
         let text = str::from_utf8(request.body()).unwrap_or_default();
-        let params = Members::of(text).and_then(|request| request.get("params"));
-        let cursor = params.and_then(|params| Members::of(params.get())?.get("cursor"));
+        let params = Object::parse(text).and_then(|request| request.get("params"));
+        let cursor = params.and_then(|params| Object::parse(params.get())?.get_non_null("cursor"));
         let cursor = cursor.map(|cursor| cursor.get().to_owned());
-        self.asked(cursor.filter(|cursor| cursor != "null"), request.request_meta().is_some())
+        self.asked(cursor, request.request_meta().is_some())
     }
 
     fn asked(&self, cursor: Option<String>, has_marks: bool) -> Page {
@@ -196,8 +197,8 @@ impl ToolCatalog {
         let is_changed =
             listed.len() < tools.len() || listed.iter().any(|tool| matches!(tool, Cow::Owned(_)));
         if is_changed && let (Some(first), Some(last)) = (tools.first(), tools.last()) {
-            let start = place_of(first.get(), answer).start;
-            let end = place_of(last.get(), answer).end;
+            let start = range_of(first.get(), answer).start;
+            let end = range_of(last.get(), answer).end;
             listing.changed =
                 Some(format!("{}{}{}", &answer[..start], listed.join(","), &answer[end..]));
         }
@@ -262,7 +263,7 @@ impl ToolCatalog {
         if knowledge.tools.is_empty() {
             return Vec::new();
         }
-        let Ok(Call { params: Object(CallParams { name, arguments: Some(arguments) }) }) =
+        let Ok(Call { params: OnlyObject(CallParams { name, arguments: Some(arguments) }) }) =
             serde_json::from_slice(call)
         else {
             return Vec::new();
@@ -331,10 +332,10 @@ pub(crate) fn says_that_tools_changed(message: &[u8]) -> bool {
     if memmem::find(message, b"list_changed").is_none() && memchr(b'\\', message).is_none() {
         return false;
     }
-    let members = str::from_utf8(message).ok().and_then(Members::of);
+    let members = str::from_utf8(message).ok().and_then(Object::parse);
     members.is_some_and(|members| {
-        members.0.iter().any(|(name, value)| {
-            member_names::is_folded_to(name, "method")
+        members.members().any(|(name, value)| {
+            member_names::equals_folded(name, "method")
                 && serde_json::from_str::<Cow<'_, str>>(value.get())
                     .is_ok_and(|method| method == "notifications/tools/list_changed")
         })
@@ -345,7 +346,7 @@ pub(crate) fn says_that_tools_changed(message: &[u8]) -> bool {
 fn tools_of(answer: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
     let result = read(answer, &OF_A_MESSAGE, is_judged)?.get("result").ok_or("it has no result")?;
     let result = read(result.get(), &OF_A_RESULT, is_judged)?;
-    match result.get("tools").filter(|tools| tools.get() != "null") {
+    match result.get_non_null("tools") {
         Some(tools) => {
             serde_json::from_str(tools.get()).map_err(|_| "its tools are no list".into())
         }
@@ -355,7 +356,7 @@ fn tools_of(answer: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
 
 /// Where the list goes on, as JSON.
 fn next_cursor(answer: &str) -> Option<String> {
-    let next = Members::of(Members::of(answer)?.get("result")?.get())?.get("nextCursor")?.get();
+    let next = Object::parse(Object::parse(answer)?.get("result")?.get())?.get("nextCursor")?.get();
     (next != "null").then(|| next.to_owned())
 }
 
@@ -371,7 +372,7 @@ impl<'a> Tool<'a> {
     fn read(text: &'a str, is_judged: bool) -> Result<Tool<'a>, String> {
         let members = read(text, &OF_A_TOOL, is_judged)?;
         let name = members.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
-        let annotations = members.get("annotations").filter(|value| value.get() != "null");
+        let annotations = members.get_non_null("annotations");
         let hints = match annotations.map(|text| read(text.get(), &OF_ANNOTATIONS, is_judged)) {
             Some(Ok(hints)) => Some(hints),
             Some(Err(why)) if is_judged => return Err(format!("its annotations: {why}")),
@@ -395,24 +396,24 @@ impl<'a> Tool<'a> {
     }
 }
 
-fn read<'a>(text: &'a str, expected: &[&str], is_judged: bool) -> Result<Members<'a>, String> {
+fn read<'a>(text: &'a str, expected: &[&str], is_judged: bool) -> Result<Object<'a>, String> {
     if is_judged {
         return unambiguous(text, expected);
     }
-    Members::of(text).ok_or_else(|| "it is not a JSON object".into())
+    Object::parse(text).ok_or_else(|| "it is not a JSON object".into())
 }
 
 /// All that some parser may take for the name of this tool.
 fn names_of(tool: &str) -> Vec<String> {
-    let members = Members::of(tool).map(|members| members.0).unwrap_or_default();
-    let names = members.into_iter().filter(|(name, _)| member_names::is_folded_to(name, "name"));
+    let Some(tool) = Object::parse(tool) else { return Vec::new() };
+    let names = tool.members().filter(|(name, _)| member_names::equals_folded(name, "name"));
     names.filter_map(|(_, value)| serde_json::from_str(value.get()).ok()).collect()
 }
 
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]
-    params: Object<CallParams<'a>>,
+    params: OnlyObject<CallParams<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -4,13 +4,12 @@
 //! `params._meta`; which tools take the name of an AWS profile. What it cannot judge does not pass.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::Members;
 use crate::json::member_names::unambiguous;
+use crate::json::object::Object;
 use crate::mcp::glob;
 use crate::mcp::message::{Message, split_batch};
 use crate::mcp::profile_argument::ProfileArgument;
 use crate::mcp::request_metadata::RequestMetadata;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The members that mean something in a message, in the params of its method, and in their `_meta`.
@@ -118,11 +117,11 @@ impl ToolPolicy {
     fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
         let message = read("the message", text, &OF_A_MESSAGE)?;
         // A response by itself calls nothing.
-        let Some(method) = present(&message, "method") else { return Ok(None) };
+        let Some(method) = message.get_non_null("method") else { return Ok(None) };
         let method: String = serde_json::from_str(method.get()).map_err(|_| names_no_tool())?;
         // Metadata is written into calls as into every request, and judges none.
         let is_call = method == "tools/call" && self.changes_lists();
-        let params = present(&message, "params").filter(|params| params.get().starts_with('{'));
+        let params = message.get_non_null("params").filter(|params| params.get().starts_with('{'));
         let Some(params) = params else {
             return if is_call { Err(names_no_tool()) } else { Ok(None) };
         };
@@ -130,7 +129,8 @@ impl ToolPolicy {
         let mut expected = expected.map_or_else(Vec::new, |(_, expected)| expected.to_vec());
         expected.push("_meta");
         let params = read("params", params.get(), &expected)?;
-        if let Some(meta) = present(&params, "_meta").filter(|meta| meta.get().starts_with('{')) {
+        if let Some(meta) = params.get_non_null("_meta").filter(|meta| meta.get().starts_with('{'))
+        {
             let expected: Vec<&str> = OF_META.into_iter().chain(self.metadata.names()).collect();
             read("_meta", meta.get(), &expected)?;
         }
@@ -202,16 +202,11 @@ impl ToolPolicy {
 }
 
 /// An object of a message, if every parser reads it alike.
-fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Members<'a>, Error> {
+fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Object<'a>, Error> {
     unambiguous(text, expected).map_err(|why| {
         Error::new(Kind::InvalidRequest, format!("{what} can be read in more than one way: {why}"))
             .hint("write each member once, and its name in the usual letters")
     })
-}
-
-/// A member that is there and not null.
-fn present<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
-    members.get(name).filter(|value| value.get() != "null")
 }
 
 fn names_no_tool() -> Error {

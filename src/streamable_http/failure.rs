@@ -3,7 +3,8 @@
 use crate::aws::error_cause::Cause;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::mcp::message::{one_line, safe_error};
+use crate::json::edit::one_line;
+use crate::mcp::message::safe_error;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
 use crate::redact::Redactor;

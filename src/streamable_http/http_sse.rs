@@ -64,7 +64,7 @@ impl HttpSse {
 
     /// An answer came; it is kept if somebody waits for it.
     fn put(&self, text: String) {
-        let members = Members::of(text.as_bytes()).ok();
+        let members = Members::parse(text.as_bytes()).ok();
         let Some(id) = members.and_then(|members| members.id.and_then(Id::from_json)) else {
             return;
         };

@@ -4,7 +4,8 @@
 //! of that profile's own, begun with what the client once sent to begin its own.
 
 use crate::error::Error;
-use crate::json::edit::{self, Members};
+use crate::json::edit;
+use crate::json::object::Object;
 use crate::mcp::message::{Id, Message, MessageKind};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::exchange::Exchanger;
@@ -104,7 +105,7 @@ impl ProfileRouter {
         let Some(other) = other else { return line };
         let question = || {
             let text = str::from_utf8(&line).ok()?;
-            let members = Members::of(text)?;
+            let members = Object::parse(text)?;
             members.get("method")?;
             Some((text, members.get("id")?))
         };
@@ -113,7 +114,7 @@ impl ProfileRouter {
         state.asked += 1;
         let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.asked);
         let Some(key) = id_of(&known) else { return line };
-        let changed = edit::with(text, id.get(), &known);
+        let changed = edit::replace(text, id.get(), &known);
         state.questions.insert(key.clone(), (other, id.get().to_owned()));
         state.latest.push_back(key);
         if state.latest.len() > MAX_QUESTIONS
@@ -128,9 +129,9 @@ impl ProfileRouter {
     fn asker_of(&self, message: &Message) -> (Option<usize>, Option<Message>) {
         let found = || {
             let text = str::from_utf8(message.body()).ok()?;
-            let id = Members::of(text)?.get("id")?;
+            let id = Object::parse(text)?.get("id")?;
             let (other, asked) = self.state().questions.remove(&id_of(id.get())?)?;
-            let answer = edit::with(text, id.get(), &asked);
+            let answer = edit::replace(text, id.get(), &asked);
             Some((other, Message::parse(answer.into_bytes()).ok()?))
         };
         found().map_or((None, None), |(other, answer)| (Some(other), Some(answer)))

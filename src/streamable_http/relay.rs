@@ -3,8 +3,9 @@
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
+use crate::json::edit::one_line;
 use crate::log::Log;
-use crate::mcp::message::{Id, one_line, safe_error, split_batch};
+use crate::mcp::message::{Id, safe_error, split_batch};
 use crate::mcp::server_message::{ServerMessage, protocol_version};
 use crate::mcp::tool_catalog::{Page, ToolCatalog, says_that_tools_changed};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! lists them for that when it has to.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::{Members, Object};
+use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::Message;
 use crate::mcp::server_message::ErrorBody;
 use crate::random;
@@ -122,7 +122,7 @@ impl Listed {
         #[derive(serde::Deserialize)]
         struct Answer<'a> {
             #[serde(borrow, default)]
-            result: Option<Object<Page<'a>>>,
+            result: Option<OnlyObject<Page<'a>>>,
         }
         #[derive(serde::Deserialize)]
         struct Page<'a> {
@@ -135,7 +135,7 @@ impl Listed {
             return Listed::HttpStatus(Error::new(Kind::InvalidResponse, what));
         }
         match serde_json::from_str::<Answer<'_>>(&text) {
-            Ok(Answer { result: Some(Object(Page { next_cursor })) }) => {
+            Ok(Answer { result: Some(OnlyObject(Page { next_cursor })) }) => {
                 let next = next_cursor.map(|next| next.get().to_owned());
                 Listed::Page { next: next.filter(|next| next != "null") }
             }
@@ -147,8 +147,8 @@ impl Listed {
 /// What a call of 2026-07-28 says of its client, as JSON. Its progress token is not ours to use.
 pub(crate) fn client_meta(call: &Message) -> Option<String> {
     call.request_meta()?;
-    let call = Members::of(str::from_utf8(call.body()).ok()?)?;
-    let meta = Members::of(Members::of(call.get("params")?.get())?.get("_meta")?.get())?;
+    let call = Object::parse(str::from_utf8(call.body()).ok()?)?;
+    let meta = Object::parse(Object::parse(call.get("params")?.get())?.get("_meta")?.get())?;
     let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
         .iter()
         .filter_map(|name| {
