@@ -10,7 +10,6 @@ pub mod credentials;
 pub mod doctor;
 pub mod environment;
 pub mod error;
-pub mod file;
 pub mod http;
 pub mod json;
 pub mod log;

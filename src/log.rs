@@ -1,7 +1,7 @@
 //! `Log`: log lines on stderr or in a file, all through `redact`. The only file that writes there.
 
 use crate::clock;
-use crate::file;
+use crate::environment::file;
 use crate::redact::Redactor;
 use std::fmt::Display;
 use std::fs::File;

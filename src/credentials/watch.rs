@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::file;
+use crate::environment::file;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

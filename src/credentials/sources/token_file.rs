@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::file;
+use crate::environment::file;
 
 /// The largest token file, in bytes.
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;

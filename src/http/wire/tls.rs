@@ -3,8 +3,8 @@
 //! Takes ureq's place for one reason: ureq trusts either Mozilla's roots or a list of certificates, not both. One
 //! configuration is built, at the first connection, and shared with its session tickets by all.
 
+use crate::environment::file;
 use crate::error::{Error, Kind, io_message};
-use crate::file;
 use crate::http::certificate::Certificate;
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
