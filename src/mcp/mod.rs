@@ -2,6 +2,7 @@
 
 pub mod client_info;
 pub mod glob;
+pub mod id;
 pub mod message;
 pub mod profile_argument;
 pub mod request_meta;

@@ -6,7 +6,8 @@ use crate::error::{Error, Kind};
 use crate::json::edit;
 use crate::json::members::{Members, MembersError};
 use crate::json::object::OnlyObject;
-use crate::mcp::message::{Id, cancelled_request};
+use crate::mcp::id::Id;
+use crate::mcp::message::cancelled_request;
 use serde::Deserialize;
 use std::borrow::Cow;
 

@@ -1,6 +1,7 @@
 //! `InFlight`: a request, or a batch of them, from its start to the end of its exchange.
 
-use crate::mcp::message::{Id, Message};
+use crate::mcp::id::Id;
+use crate::mcp::message::Message;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::sync::Mutex;

@@ -5,7 +5,8 @@
 //! only; threads and locks are the scheduler's.
 
 use crate::error::{Error, Kind};
-use crate::mcp::message::{Id, Message};
+use crate::mcp::id::Id;
+use crate::mcp::message::Message;
 use crate::scheduler::admission::{Admission, Tick};
 use crate::scheduler::in_flight::InFlight;
 use crate::scheduler::open_streams::{Excess, OpenStreams};

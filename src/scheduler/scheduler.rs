@@ -3,7 +3,8 @@
 use crate::clock::processor_time;
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::message::{Id, Message};
+use crate::mcp::id::Id;
+use crate::mcp::message::Message;
 use crate::scheduler::admission::{TICK, Tick, is_busy};
 use crate::scheduler::detached::{DetachedQueue, Purpose, Push};
 use crate::scheduler::handoff::InputHandoff;

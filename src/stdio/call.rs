@@ -1,7 +1,8 @@
 //! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
 
 use crate::error::{Error, Kind};
-use crate::mcp::message::{self, Id, Message};
+use crate::mcp::id::Id;
+use crate::mcp::message::{self, Message};
 use crate::scheduler::{After, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::message::{self, Id, Message};
+use crate::mcp::id::Id;
+use crate::mcp::message::{self, Message};
 use crate::scheduler::{InFlight, Purpose, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::output::Output;

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::message::{self, Id};
+use crate::mcp::id::Id;
+use crate::mcp::message;
 use crate::scheduler::{After, InFlight, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::line_writer::LineWriter;

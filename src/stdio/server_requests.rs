@@ -1,6 +1,6 @@
 //! `ServerRequests`: requests of servers that wait for the client's response. Their number is bounded.
 
-use crate::mcp::message::Id;
+use crate::mcp::id::Id;
 
 /// Maximum number of requests that wait.
 pub(crate) const MAX_WAITING: usize = 64;

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::json::members::Members;
-use crate::mcp::message::Id;
+use crate::mcp::id::Id;
 use crate::mcp::session::Session;
 use crate::streamable_http::exchange::{Exchanger, PreparedMessage, is_idempotent};
 use crate::streamable_http::failure::{Failed, Sent};

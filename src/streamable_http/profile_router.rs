@@ -6,7 +6,8 @@
 use crate::error::Error;
 use crate::json::edit;
 use crate::json::object::Object;
-use crate::mcp::message::{Id, Message, MessageKind};
+use crate::mcp::id::Id;
+use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::exchange::Exchanger;
 use serde_json::value::RawValue;
