@@ -7,13 +7,13 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::pool::{LONGEST_IDLE, Pool, Rest};
 use crate::http::proxy_route::Route;
+use crate::http::request::{Request, head_bytes};
 use crate::http::url::Endpoint;
-use crate::http::wire::connection::{Connection, head_bytes};
+use crate::http::wire::connection::Connection;
 use crate::http::wire::resolver::RememberingResolver;
 use crate::http::wire::scarce::NotConnected;
 use crate::http::wire::tls::CaBundle;
 use crate::http::wire::tls::TlsConnector;
-use crate::signing::Header;
 use crate::sync::cancel::Cancel;
 use crate::sync::cancel::OnCancel;
 use crate::sync::cancel::cancelled;
@@ -47,23 +47,6 @@ pub struct Limits {
     pub read: Option<Duration>,
     /// Sending.
     pub write: Option<Duration>,
-}
-
-/// A request as it goes on the wire.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    pub method: &'a str,
-    /// In wire form.
-    pub url: &'a str,
-    pub headers: &'a [Header<'a>],
-    /// Sent with POST; other methods have none.
-    pub body: &'a [u8],
-    /// When the whole exchange, the reading of the answer included, must be over.
-    pub deadline: Option<Instant>,
-    /// A standing stream, on which silence is normal.
-    pub is_stream: bool,
-    /// Sending it twice does no harm, so it may risk a connection that the server is about to close.
-    pub is_idempotent: bool,
 }
 
 /// Sends requests to one server, each call on a connection of its own, kept for the next.

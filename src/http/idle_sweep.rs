@@ -7,7 +7,7 @@ pub(crate) use without_poll::{Alarm, Watch};
 
 #[cfg(unix)]
 mod with_poll {
-    use crate::http::wire::tcp::Socket;
+    use crate::http::wire::socket::Socket;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::io;
     use std::os::unix::net::UnixStream;
@@ -47,7 +47,7 @@ mod with_poll {
 
 #[cfg(not(unix))]
 mod without_poll {
-    use crate::http::wire::tcp::Socket;
+    use crate::http::wire::socket::Socket;
     use std::io;
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, channel};

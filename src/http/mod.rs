@@ -11,12 +11,14 @@ pub mod pool;
 pub mod probe;
 pub mod proxy_route;
 pub mod punycode;
+pub mod request;
 pub mod url;
 pub mod wire;
 
 pub(crate) use client::read_error;
-pub use client::{HttpClient, Limits, Request, Response, check_header};
+pub use client::{HttpClient, Limits, Response, check_header};
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub use probe::{Handshake, Probe};
 pub use proxy_route::proxy_passwords;
+pub use request::Request;
 pub use wire::tls::CaBundle;

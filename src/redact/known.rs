@@ -1,6 +1,5 @@
 //! `Known`: the secrets, in the forms in which they are looked for, and the looking.
 
-use crate::redact::redactor::CUT;
 use crate::redact::unit::Unit;
 use crate::signing::Secret;
 use base64::Engine as _;
@@ -8,6 +7,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use memchr::memchr2;
 use std::collections::VecDeque;
 use zeroize::Zeroizing;
+
+/// Replaces what was cut out of a text or cut off its end.
+pub(crate) const CUT: char = '…';
 
 /// What is shorter would be found in ordinary texts.
 const MIN_SECRET_BYTES: usize = 8;

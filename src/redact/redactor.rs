@@ -4,16 +4,13 @@
 //!
 //! Secrets are made known to it before they are sent to anybody, so nothing that answers can get them repeated.
 
-use crate::redact::known;
-use crate::redact::known::Known;
+use crate::redact::known::{self, CUT, Known};
 use crate::signing::AccessKey;
+use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Stands where something was cut out or cut off.
-pub(crate) const CUT: char = '…';
+use std::sync::{Arc, Mutex};
 
 /// The longest field that leaves, in bytes, without the mark of what was cut off.
 const MAX_FIELD_BYTES: usize = 2048;
@@ -51,7 +48,7 @@ struct Signature {
 impl Redactor {
     /// Makes a secret known. One of less than 8 bytes would be found in any text, and is not looked for.
     pub fn add(&self, secret: &str) {
-        Arc::make_mut(&mut locked(&self.shared.known)).add(secret);
+        Arc::make_mut(&mut lock(&self.shared.known)).add(secret);
     }
 
     /// Makes known what is secret of a key.
@@ -84,7 +81,7 @@ impl Redactor {
         let length = text.len().min(MAX_SIGNATURE_BYTES);
         let mut bytes = [0; MAX_SIGNATURE_BYTES];
         bytes[..length].copy_from_slice(&text[..length]);
-        let mut signatures = locked(&self.shared.signatures);
+        let mut signatures = lock(&self.shared.signatures);
         if signatures.len() == MOST_SIGNATURES {
             signatures.pop_front();
         }
@@ -114,8 +111,8 @@ impl Redactor {
     }
 
     fn known(&self) -> Arc<Known> {
-        let mut known = locked(&self.shared.known);
-        let signatures = std::mem::take(&mut *locked(&self.shared.signatures));
+        let mut known = lock(&self.shared.known);
+        let signatures = std::mem::take(&mut *lock(&self.shared.signatures));
         if !signatures.is_empty() {
             let texts = signatures.iter().filter_map(Signature::text);
             Arc::make_mut(&mut known).add_signatures(texts, MOST_SIGNATURES);
@@ -165,10 +162,6 @@ fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Letters that only machines read.
             | '\u{e0000}'..='\u{e007f}')
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `CallLimits`: what the call that has a connection now is bound to, and what became of the connection.
 
-use crate::http::wire::tcp::Socket;
+use crate::http::wire::socket::Socket;
 use crate::sync::lock;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;

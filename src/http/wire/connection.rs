@@ -1,11 +1,12 @@
 //! `Connection`: one connection to the server, opened when it is first needed, and what need not be made again for the
 //! next request on it.
 
-use crate::http::client::Request;
+use crate::http::request::Request;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::coalesce::CoalescingConnector;
 use crate::http::wire::resolver::RememberingResolver;
-use crate::http::wire::tcp::{Socket, TcpConnector};
+use crate::http::wire::socket::Socket;
+use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
 use std::fmt;
 use std::sync::Arc;
@@ -36,9 +37,6 @@ const VALUES: [&str; 2] = ["application/json", "application/json, text/event-str
 
 /// So much is sent at once, unless the head of a request is larger.
 const OUTPUT_BYTES: usize = 32 * 1024;
-
-/// What the HTTP client adds to the head of a request: the host, the length and the like.
-const ADDED_BYTES: usize = 512;
 
 /// The first of these names often have the value that they had in the request before.
 const KEPT: usize = 8;
@@ -140,12 +138,6 @@ impl Connection {
         }
         Ok(headers)
     }
-}
-
-/// The most that the head of the request takes on the wire.
-pub(crate) fn head_bytes(request: &Request<'_>) -> usize {
-    let headers = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4);
-    ADDED_BYTES + request.url.len() + headers.sum::<usize>()
 }
 
 /// The value as ureq takes it. `kept` is one that was made before, and what is kept from now on.

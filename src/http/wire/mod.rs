@@ -7,5 +7,6 @@ pub mod connection;
 pub mod early;
 pub mod resolver;
 pub mod scarce;
+pub mod socket;
 pub mod tcp;
 pub mod tls;

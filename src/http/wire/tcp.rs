@@ -8,8 +8,9 @@ use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::early::{ENOUGH, Early, SomethingCame};
 use crate::http::wire::scarce::NotConnected;
+use crate::http::wire::socket::{Socket, is_late};
 use std::io::{self, Read as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use ureq::Timeout;
@@ -77,7 +78,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         }
         let stream = self.dial(details)?;
         stream.set_nodelay(details.config.no_delay()).map_err(NotConnected)?;
-        let socket = Arc::new(Socket(stream));
+        let socket = Arc::new(Socket::new(stream));
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
         self.terms.connected(&socket);
@@ -89,28 +90,6 @@ impl<In: Transport> Connector<In> for TcpConnector {
             is_refused: false,
             has_told: false,
         })))
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
-
-impl Socket {
-    /// Nothing to read, and no end: whatever came would be taken for the next response.
-    pub(crate) fn is_silent(&self) -> bool {
-        system::peek(&self.0, &mut [0]).is_err_and(|error| is_late(&error))
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.0)
-    }
-}
-
-impl ShutdownHandle for Socket {
-    fn shutdown(&self) {
-        // An error means that it is shut down already.
-        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -133,7 +112,7 @@ enum Turn {
     /// There is room again, or the connection broke, or it is not yet clear what came.
     GoOn,
     /// Nothing more need be sent.
-    HttpStatus,
+    Refused,
     /// What came is for those above.
     Encrypted,
 }
@@ -152,10 +131,10 @@ impl TcpTransport {
             }
             // What is there and means nothing yet would end each wait at once.
             let wait = if listens { left } else { Some(left.map_or(GLANCE, |l| l.min(GLANCE))) };
-            let ready = system::wait(&self.socket.0, listens, wait)?;
+            let ready = self.socket.wait(listens, wait)?;
             if ready.input || !ready.room {
                 match self.early() {
-                    Early::Refusal | Early::End => return Ok(Turn::HttpStatus),
+                    Early::Refusal | Early::End => return Ok(Turn::Refused),
                     Early::Encrypted if !self.has_told => return Ok(Turn::Encrypted),
                     Early::Nothing => {}
                     Early::Unclear | Early::Other | Early::Encrypted => listens = false,
@@ -170,7 +149,7 @@ impl TcpTransport {
     /// What has come.
     fn early(&self) -> Early {
         let mut bytes = [0; ENOUGH];
-        match system::peek(&self.socket.0, &mut bytes) {
+        match self.socket.peek(&mut bytes) {
             Ok(count) => Early::of(&bytes[..count]),
             Err(_) => Early::Nothing,
         }
@@ -199,7 +178,7 @@ impl Transport for TcpTransport {
         self.terms.limit(timeout)?;
         let mut sent = 0;
         while sent < amount && !self.is_refused {
-            let error = match system::send(&self.socket.0, &self.buffers.output()[sent..amount]) {
+            let error = match self.socket.send(&self.buffers.output()[sent..amount]) {
                 Ok(count) => {
                     sent += count;
                     continue;
@@ -210,7 +189,7 @@ impl Transport for TcpTransport {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => match self.wait_for_room(timeout)? {
                     Turn::GoOn => {}
-                    Turn::HttpStatus => self.refused(),
+                    Turn::Refused => self.refused(),
                     Turn::Encrypted => {
                         self.has_told = true;
                         return Err(SomethingCame { sent, is_broken: false }.into());
@@ -232,7 +211,7 @@ impl Transport for TcpTransport {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.has_told = false;
         if self.terms.waits_for_nothing() {
-            let count = system::receive(&self.socket.0, self.buffers.input_append_buf())?;
+            let count = self.socket.receive(self.buffers.input_append_buf())?;
             self.buffers.input_appended(count);
             return Ok(count > 0);
         }
@@ -246,7 +225,7 @@ impl Transport for TcpTransport {
                 }
                 timeout.after = Limit::Exact(left);
             }
-            let mut stream = &self.socket.0;
+            let mut stream = self.socket.stream();
             set(&mut self.read_timeout, timeout, |limit| stream.set_read_timeout(limit))?;
             match stream.read(self.buffers.input_append_buf()) {
                 Ok(count) => {
@@ -285,99 +264,6 @@ fn set(
     Ok(())
 }
 
-fn is_late(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
-}
-
 fn in_time(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     if is_late(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
-}
-
-/// What a connection is ready for.
-struct Ready {
-    room: bool,
-    input: bool,
-}
-
-/// What does not wait, and the waiting for either of two things.
-#[cfg(unix)]
-mod system {
-    use crate::http::wire::tcp::Ready;
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::io::Errno;
-    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
-    use std::io;
-    use std::net::TcpStream;
-    use std::time::Duration;
-
-    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send_to(stream, bytes, SendFlags::DONTWAIT)?)
-    }
-
-    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(stream, into, RecvFlags::DONTWAIT)?.0)
-    }
-
-    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(stream, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
-    }
-
-    /// Until there is room, the connection breaks, or, for one that listens, something comes; or the time passes.
-    pub(crate) fn wait(
-        stream: &TcpStream,
-        listens: bool,
-        limit: Option<Duration>,
-    ) -> io::Result<Ready> {
-        let events = if listens { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
-        let mut polled = [PollFd::new(stream, events)];
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        match poll(&mut polled, limit.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let came = polled[0].revents();
-        Ok(Ready {
-            room: came.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP),
-            input: came.contains(PollFlags::IN),
-        })
-    }
-}
-
-#[cfg(not(unix))]
-mod system {
-    use crate::http::wire::tcp::Ready;
-    use std::io::{self, Read as _, Write as _};
-    use std::net::TcpStream;
-    use std::thread;
-    use std::time::Duration;
-
-    /// There is no waiting for two things at once: both are tried in turn.
-    const TURN: Duration = Duration::from_millis(5);
-
-    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-        at_once(stream, |mut stream| stream.write(bytes))
-    }
-
-    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-        at_once(stream, |mut stream| stream.read(into))
-    }
-
-    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-        at_once(stream, |stream| stream.peek(into))
-    }
-
-    pub(crate) fn wait(_: &TcpStream, _: bool, limit: Option<Duration>) -> io::Result<Ready> {
-        thread::sleep(limit.map_or(TURN, |limit| limit.min(TURN)));
-        Ok(Ready { room: true, input: true })
-    }
-
-    fn at_once<T>(
-        stream: &TcpStream,
-        does: impl FnOnce(&TcpStream) -> io::Result<T>,
-    ) -> io::Result<T> {
-        stream.set_nonblocking(true)?;
-        let done = does(stream);
-        stream.set_nonblocking(false)?;
-        done
-    }
 }

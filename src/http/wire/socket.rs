@@ -1,0 +1,151 @@
+//! `Socket`: what is asked of a TCP connection without waiting, and the wait for room or input.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+use ureq::unversioned::transport::ShutdownHandle;
+
+/// A connected socket, shared by the connection and by those who shut it down or watch it while it is idle.
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Socket {
+        Socket(stream)
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.0
+    }
+
+    /// Sends what there is room for; fails with `WouldBlock` where there is none.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        system::send(&self.0, bytes)
+    }
+
+    /// Reads what has arrived; fails with `WouldBlock` where nothing has.
+    pub(crate) fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        system::receive(&self.0, into)
+    }
+
+    /// Like `receive`, but leaves the bytes to be read.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        system::peek(&self.0, into)
+    }
+
+    /// Waits until there is room, the connection breaks, or, if `listens`, something arrives; at most for `limit`.
+    pub(crate) fn wait(&self, listens: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        system::wait(&self.0, listens, limit)
+    }
+
+    /// Nothing to read, and no end: whatever came would be taken for the next response.
+    pub(crate) fn is_silent(&self) -> bool {
+        system::peek(&self.0, &mut [0]).is_err_and(|error| is_late(&error))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0)
+    }
+}
+
+impl ShutdownHandle for Socket {
+    fn shutdown(&self) {
+        // An error means that it is shut down already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Whether a time limit passed, or there was nothing to wait for.
+pub(crate) fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// What a connection is ready for.
+pub(crate) struct Ready {
+    pub(crate) room: bool,
+    pub(crate) input: bool,
+}
+
+/// What does not wait, and the waiting for either of two things.
+#[cfg(unix)]
+mod system {
+    use crate::http::wire::socket::Ready;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
+    use std::io;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send_to(stream, bytes, SendFlags::DONTWAIT)?)
+    }
+
+    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::DONTWAIT)?.0)
+    }
+
+    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// Until there is room, the connection breaks, or, for one that listens, something comes; or the time passes.
+    pub(crate) fn wait(
+        stream: &TcpStream,
+        listens: bool,
+        limit: Option<Duration>,
+    ) -> io::Result<Ready> {
+        let events = if listens { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
+        let mut polled = [PollFd::new(stream, events)];
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let came = polled[0].revents();
+        Ok(Ready {
+            room: came.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP),
+            input: came.contains(PollFlags::IN),
+        })
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use crate::http::wire::socket::Ready;
+    use std::io::{self, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+    use std::time::Duration;
+
+    /// There is no waiting for two things at once: both are tried in turn.
+    const TURN: Duration = Duration::from_millis(5);
+
+    pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.write(bytes))
+    }
+
+    pub(crate) fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |mut stream| stream.read(into))
+    }
+
+    pub(crate) fn peek(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        at_once(stream, |stream| stream.peek(into))
+    }
+
+    pub(crate) fn wait(_: &TcpStream, _: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        thread::sleep(limit.map_or(TURN, |limit| limit.min(TURN)));
+        Ok(Ready { room: true, input: true })
+    }
+
+    fn at_once<T>(
+        stream: &TcpStream,
+        does: impl FnOnce(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        stream.set_nonblocking(true)?;
+        let done = does(stream);
+        stream.set_nonblocking(false)?;
+        done
+    }
+}
