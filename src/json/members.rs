@@ -81,7 +81,7 @@ fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
             match name {
                 b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
                 b"method" if members.method.is_none() => {
-                    members.method = Some(plain_string(value)?)
+                    members.method = Some(plain_string(value)?);
                 }
                 b"params" if members.params.is_none() && value != b"null" => {
                     members.params = Some(value);
