@@ -41,6 +41,12 @@ impl ErrorResponse<'_> {
         SigningSteps::of_aws(AwsErrorBody::of(None, self.body).message.as_deref()?)
     }
 
+    /// What it says in words: its message, or the whole body where it has none.
+    pub(crate) fn words(&self) -> String {
+        let explanation = AwsErrorBody::of(self.error_type, self.body);
+        explanation.message.unwrap_or_else(|| String::from_utf8_lossy(self.body).into_owned())
+    }
+
     /// What AWS blames.
     pub(crate) fn cause(&self) -> Cause {
         AwsErrorBody::of(self.error_type, self.body).cause(self.status)

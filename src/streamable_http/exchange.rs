@@ -522,6 +522,9 @@ impl Exchanger {
                 [_] => &MAY_BE_MENDED,
                 _ => &[],
             },
+            may_lose_session: matches!(message.ids(), [_])
+                && message.request_meta().is_none()
+                && self.has_session_id(),
             max_message_bytes: self.max_message_bytes,
             log: &self.log,
             deliver,
@@ -550,7 +553,7 @@ impl Exchanger {
             cause: refused.cause,
             text: match &error_body {
                 Some(body) => body.message.clone().into_owned(),
-                None => refused.in_words.message().to_owned(),
+                None => refused.words,
             },
             lines: error_body.map_or_else(Vec::new, |body| {
                 message.ids().iter().map(|id| body.under(id)).collect()

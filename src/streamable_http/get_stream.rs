@@ -89,6 +89,7 @@ impl Exchanger {
             on_stray: None,
             owns_stream: true,
             held_back: &[],
+            may_lose_session: false,
             max_message_bytes: self.max_message_bytes,
             log: &self.log,
             deliver,

@@ -193,6 +193,7 @@ impl Exchanger {
         relay.on_stray = Some(&on_stray);
         relay.owns_stream = false;
         relay.held_back = &[];
+        relay.may_lose_session = false;
         let mut until_answered = Some(until_answered);
         loop {
             match events.next_event() {
@@ -254,6 +255,7 @@ impl Exchanger {
         let mut relay = self.relay(message, page, None, deliver);
         relay.owns_stream = false;
         relay.held_back = &[];
+        relay.may_lose_session = false;
         while !relay.is_done() {
             let answer =
                 http_sse.take(message.ids(), deadline, cancel).map_err(Failed::for_good)?;

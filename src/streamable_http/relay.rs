@@ -7,8 +7,9 @@ use crate::json::edit::one_line;
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::mcp::message::{safe_error, split_batch};
-use crate::mcp::server_message::{ServerMessage, protocol_version};
+use crate::mcp::server_message::{ErrorBody, ServerMessage, protocol_version};
 use crate::mcp::tool_catalog::{Page, ToolCatalog, says_that_tools_changed};
+use crate::streamable_http::retry;
 use std::time::{Duration, Instant};
 
 /// Some servers begin with one, and no JSON parser likes it.
@@ -69,6 +70,8 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) owns_stream: bool,
     /// An error with one of these codes is kept back if it is the first that comes.
     pub(crate) held_back: &'a [i64],
+    /// So is one that says that the session is dead. Any other passes at once, and what follows it on a stream as well.
+    pub(crate) may_lose_session: bool,
     pub(crate) max_message_bytes: usize,
     pub(crate) log: &'a Log,
     pub(crate) deliver: &'a mut Sink<'d>,
@@ -292,7 +295,9 @@ impl Relay<'_, '_> {
                 }
                 self.answer(place, message)
             }
-            ServerMessage::Error { code: Some(code), mended, .. } if self.keeps_back(code) => {
+            ServerMessage::Error { code: Some(code), mended, .. }
+                if self.keeps_back(code, mended.as_deref(), &message) =>
+            {
                 let line = mended.unwrap_or_else(|| text_of(message));
                 self.progress.kept = Some(KeptError { code, line });
                 Ok(())
@@ -339,8 +344,14 @@ impl Relay<'_, '_> {
         request.map_or(Ok(()), |id| (self.deliver)(Relayed::CancelledRequest(id)))
     }
 
-    fn keeps_back(&self, code: i64) -> bool {
-        !self.progress.any_line && self.held_back.contains(&code)
+    fn keeps_back(&self, code: i64, mended: Option<&str>, message: &[u8]) -> bool {
+        let says_session_is_dead = || {
+            let line = mended.or_else(|| str::from_utf8(message).ok());
+            line.and_then(ErrorBody::parse)
+                .is_some_and(|error| retry::says_session_is_dead(200, Some(code), &error.message))
+        };
+        !self.progress.any_line
+            && (self.held_back.contains(&code) || (self.may_lose_session && says_session_is_dead()))
     }
 
     fn list_of_tools(&self, answer: Vec<u8>) -> Result<Vec<u8>, Error> {

@@ -145,7 +145,7 @@ pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut RetrySt
     if failure.is_agentcore && failure.code == Some(-32001) && is_expired_token(failure.text) {
         return once(tried, Next::NewCredentials);
     }
-    if failure.had_session && is_dead_session(failure) {
+    if failure.had_session && says_session_is_dead(failure.status, failure.code, failure.text) {
         return once(tried, Next::NewSession);
     }
     if failure.has_mirrors && failure.code == Some(-32020) {
@@ -212,11 +212,11 @@ fn is_expired_token(text: &str) -> bool {
 /// 404 or 410 for the id we sent, unless it says "unknown method"; AWS's own code; or an error that says of the session
 /// that it is lost. Where the request may have got as far as a tool, it must say so of the session first of all: tools have
 /// sessions of their own.
-fn is_dead_session(failure: &Failure<'_>) -> bool {
+pub(crate) fn says_session_is_dead(status: u16, code: Option<i64>, text: &str) -> bool {
     // What a tool says of its arguments is not about us.
-    let may_name_session = failure.code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600));
-    let text = failure.text.to_lowercase();
-    match (failure.status, failure.code) {
+    let may_name_session = code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600));
+    let text = text.to_lowercase();
+    match (status, code) {
         (_, Some(-30001)) => true,
         (404 | 410, code) => code != Some(-32601),
         (400 | 401 | 422, _) => may_name_session && says_session_is_lost(&text),

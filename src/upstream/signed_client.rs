@@ -114,10 +114,12 @@ pub(crate) struct SignedResponse<'a> {
     steps: Option<SigningSteps>,
 }
 
-/// An answer that is an error: its body as it came, and what it says to a person.
+/// An answer that is an error: its body as it came, the words in it, and what is said to a person.
 #[derive(Debug)]
 pub(crate) struct HttpStatus {
     pub(crate) body: String,
+    /// The server's own.
+    pub(crate) words: String,
     pub(crate) cause: Cause,
     /// Its `Date`, if it was made just now for this request.
     pub(crate) server_time: Option<OffsetDateTime>,
@@ -457,8 +459,8 @@ impl SignedClient {
             self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
-        let (cause, server_time) = (refusal.cause(), own_date(answer));
-        HttpStatus { body, cause, server_time, in_words }
+        let (words, cause, server_time) = (refusal.words(), refusal.cause(), own_date(answer));
+        HttpStatus { body, words, cause, server_time, in_words }
     }
 
     /// After a refusal that blames the key: whether there is another now.

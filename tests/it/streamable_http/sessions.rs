@@ -94,6 +94,10 @@ fn other_ways_to_say_that_a_session_is_dead() {
         stream_reply(&format!("data: {}\n\n", error(-30001, lost))),
         json_reply(400, &error(-32000, "Bad Request: No valid session ID provided")),
         json_reply(400, &error(-32000, "Bad Request: Server not initialized")),
+        json_reply(401, r#"{"error":"unknown session"}"#),
+        json_reply(500, r#"{"message":"Session not found"}"#),
+        json_reply(200, &error(-32000, "Session expired")),
+        stream_reply(&format!("data: {}\n\n", error(-32600, "Invalid session"))),
         Reply::Status { code: 404, headers: vec![], body: "Session not found".into() },
         Reply::Status { code: 404, headers: vec![], body: vec![] },
     ] {
@@ -144,7 +148,13 @@ fn what_is_no_dead_session() {
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
     let wrong =
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"argument session is wrong"}}"#;
-    for (reply, code) in [(json_reply(404, unknown), -32601), (json_reply(400, wrong), -32602)] {
+    let of_tool =
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the shell session expired"}}"#;
+    for (reply, code) in [
+        (json_reply(404, unknown), -32601),
+        (json_reply(400, wrong), -32602),
+        (json_reply(200, of_tool), -32000),
+    ] {
         server.reply_next("tools/call", reply);
         let answer = program.ask(&call("1", "add", &json!({})));
         assert_eq!(answer["error"]["code"], code);
