@@ -37,7 +37,7 @@ pub(crate) fn credentials(
     network: &Network,
 ) -> Result<Credentials, Error> {
     let output = run(command, TIMEOUT, &network.cancel, &network.redactor);
-    output.and_then(|output| parse(&output, profile)).map_err(|error| {
+    output.and_then(|output| parse(&output, profile, &network.redactor)).map_err(|error| {
         let what = error.message();
         // The command may hold a secret, so the hint names one that runs it.
         let hint = format!(
@@ -173,11 +173,9 @@ fn stderr_text(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Reda
         stderr.and_then(|stderr| stderr.recv_timeout(OUTPUT_TIMEOUT).ok()).unwrap_or_default();
     // A verbose command may repeat its stdout there, so the secrets in that are registered.
     if let Some(printed) = stdout.and_then(|stdout| stdout.try_recv().ok())
-        && let Ok(printed) = serde_json::from_slice::<serde_json::Map<String, Value>>(&printed)
+        && let Ok(printed) = serde_json::from_slice(&printed)
     {
-        for name in ["SecretAccessKey", "SessionToken"] {
-            redactor.add(printed.get(name).and_then(Value::as_str).unwrap_or_default());
-        }
+        add_secrets(&printed, redactor);
     }
     let text = String::from_utf8_lossy(&bytes);
     // A word whose beginning is cut off may be the end of a secret, so it is left out.
@@ -190,13 +188,21 @@ fn stderr_text(stderr: Option<&Output>, stdout: Option<&Output>, redactor: &Reda
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
-fn parse(output: &[u8], profile: &str) -> Result<Credentials, Error> {
+/// Registers the secrets of an output before any of it is quoted, even if it turns out to be unusable.
+fn add_secrets(output: &serde_json::Map<String, Value>, redactor: &Redactor) {
+    for name in ["SecretAccessKey", "SessionToken"] {
+        redactor.add(output.get(name).and_then(Value::as_str).unwrap_or_default());
+    }
+}
+
+fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
     if output.len() > MAX_OUTPUT_BYTES {
         return Err(wrong("printed more than 1 MiB"));
     }
     let output: serde_json::Map<String, Value> =
         serde_json::from_slice(output).map_err(|_| wrong("did not print JSON"))?;
+    add_secrets(&output, redactor);
     match output.get("Version") {
         Some(version) if version.as_u64() == Some(1) => {}
         None => return Err(wrong("printed no Version, which must be 1")),
@@ -276,7 +282,8 @@ mod tests {
 
     #[test]
     fn output_must_be_version_1_with_keys() {
-        let error = |output: &str| parse(output.as_bytes(), "p").unwrap_err().to_string();
+        let parse = |output: &str| parse(output.as_bytes(), "p", &Redactor::default());
+        let error = |output: &str| parse(output).unwrap_err().to_string();
         for (output, message) in [
             ("hush", "did not print JSON"),
             ("[]", "did not print JSON"),
@@ -291,7 +298,7 @@ mod tests {
             assert_eq!(error(output), message);
         }
         let found = r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"S","SessionToken":null}"#;
-        let found = parse(found.as_bytes(), "p").unwrap();
+        let found = parse(found).unwrap();
         assert_eq!((found.key.session_token, found.expires), (None, None));
     }
 }
