@@ -1,5 +1,6 @@
 //! `Known`: the secrets, in the forms in which they are looked for, and the looking.
 
+use crate::percent;
 use crate::redact::unit::Unit;
 use crate::signing::Secret;
 use base64::Engine as _;
@@ -177,10 +178,8 @@ impl Forms {
             return None;
         }
         let mut needles = vec![Needle::of_text(&decoded)];
-        needles.extend((0..3).map(|shift| Needle::of_base64(secret.as_bytes(), shift)));
-        // The password in a URL is sent decoded.
-        if decoded.as_slice() != secret.as_bytes() {
-            needles.extend((0..3).map(|shift| Needle::of_base64(&decoded, shift)));
+        for text in inside_base64(secret, &decoded) {
+            needles.extend((0..3).map(|shift| Needle::of_base64(&text, shift)));
         }
         Some(Forms { secret: Secret::new(secret), needles })
     }
@@ -321,6 +320,27 @@ impl Beginning {
             hash.wrapping_mul(0x6d2b) ^ (hash >> 7) ^ u16::from(byte).wrapping_mul(0x9e37)
         })
     }
+}
+
+/// What is encoded in base64 may be a document that has escapes of its own: of JSON, with and without `\/`, or of URLs.
+/// The password in a URL is sent decoded.
+fn inside_base64(secret: &str, decoded: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let json = serde_json::Value::from(secret).to_string();
+    let json = Zeroizing::new(json[1..json.len() - 1].to_owned());
+    let mut texts: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+    for text in [
+        secret.as_bytes().to_vec(),
+        decoded.to_vec(),
+        json.as_bytes().to_vec(),
+        json.replace('/', "\\/").into_bytes(),
+        percent::encode(secret.as_bytes(), b"").into_bytes(),
+    ] {
+        let text = Zeroizing::new(text);
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts
 }
 
 fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
