@@ -18,8 +18,9 @@ const MAX_FIELD_BYTES: usize = 2048;
 /// So much of a text is looked at. What is left of it nearly always fills a field.
 const MAX_READ_BYTES: usize = 64 * 1024;
 
-/// Signatures that are still looked for. A server repeats that of the request it answers.
-const MOST_SIGNATURES: usize = 128;
+/// Signatures that are still looked for: a server repeats that of the request it answers, and twice as many requests as
+/// are in flight by default may be on their way.
+const MOST_SIGNATURES: usize = 512;
 
 /// A SigV4a signature is at most 72 bytes in DER, in hex.
 const MAX_SIGNATURE_BYTES: usize = 144;
@@ -374,7 +375,8 @@ mod tests {
     #[test]
     fn signatures_are_looked_for_until_many_others_were_made() {
         let redactor = Redactor::default();
-        let signature = |number: usize| format!("{number:064x}");
+        let signature =
+            |number: u64| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(4);
         (0..1000).for_each(|number| redactor.add_signature(&signature(number)));
         assert_eq!(redactor.safe(&format!("is {}", signature(999))), "is …");
         assert_eq!(redactor.safe(&STANDARD.encode(signature(900))), "…");
