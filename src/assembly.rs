@@ -11,9 +11,8 @@ use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::redact::Redactor;
 use crate::stdio;
-use crate::streamable_http::exchange::Exchanger;
-use crate::streamable_http::profile_router::ProfileRouter;
-use crate::upstream::signed_client::SignedClient;
+use crate::streamable_http::{self, Exchanger, ProfileRouter};
+use crate::upstream::{self, SignedClient};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,10 +130,13 @@ pub fn connections(
     let connect = |options: &Options| {
         let settings = credential_settings(options, ca_bundle, log.redactor());
         let credentials = CredentialCache::new(environment.clone(), settings, clock::now());
-        let client =
-            SignedClient::new(options, Arc::clone(&http), credentials.clone(), log.clone());
-        let exchanger =
-            Arc::new(Exchanger::new(options, tool_policy(options), client, log.clone()));
+        let client = SignedClient::new(
+            upstream_settings(options),
+            Arc::clone(&http),
+            credentials.clone(),
+            log.clone(),
+        );
+        let exchanger = Arc::new(Exchanger::new(exchange_settings(options), client, log.clone()));
         Connection { exchanger, credentials }
     };
     let others = options.profiles.iter().skip(1).map(|name| {
@@ -150,6 +152,32 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
     let first = exchangers.next().expect("there is one connection at least");
     let others = options.profiles.iter().skip(1).cloned().zip(exchangers).collect();
     ProfileRouter::new(tool_policy(options), first, others)
+}
+
+fn upstream_settings(options: &Options) -> upstream::Settings {
+    let headers = options.headers.iter();
+    upstream::Settings {
+        endpoint: options.endpoint.clone(),
+        algorithm: options.algorithm,
+        service: options.service.clone(),
+        service_is_inferred: options.service_is_inferred,
+        region: options.region.clone(),
+        unsigned_payload: options.unsigned_payload,
+        skip_auth: options.skip_auth,
+        headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
+    }
+}
+
+fn exchange_settings(options: &Options) -> streamable_http::Settings {
+    streamable_http::Settings {
+        policy: tool_policy(options),
+        is_lazy: options.lazy,
+        names_client: options.names_client,
+        timeout: options.timeout,
+        tool_timeout: options.tool_timeout,
+        retries: options.retries,
+        max_message_bytes: options.max_message_bytes,
+    }
 }
 
 fn tool_policy(options: &Options) -> ToolPolicy {

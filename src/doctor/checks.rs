@@ -13,7 +13,7 @@ use crate::http::Handshake;
 use crate::mcp::message::Message;
 use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
-use crate::streamable_http::relay::Relayed;
+use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -347,7 +347,7 @@ impl Doctor<'_> {
     fn begun(&self, hello: Value) -> Server {
         // What it could bring is seen at the next request.
         let (initialized, cancel) = (message(INITIALIZED), Cancel::default());
-        let deadline = self.conversation.upstream().deadline(&initialized);
+        let deadline = self.conversation.deadline(&initialized);
         let _ = self.conversation.exchange(&initialized, deadline, &cancel, &mut |_| Ok(()));
         Server { hello, is_modern: false }
     }
@@ -401,7 +401,7 @@ impl Doctor<'_> {
             let result = match effort {
                 Effort::Once => conversation.try_once(&message, &cancel, &mut deliver),
                 Effort::AsTheProxyDoes => {
-                    let deadline = conversation.upstream().deadline(&message);
+                    let deadline = conversation.deadline(&message);
                     conversation.exchange(&message, deadline, &cancel, &mut deliver)
                 }
             };

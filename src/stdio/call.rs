@@ -6,7 +6,7 @@ use crate::mcp::message::{self, Message};
 use crate::scheduler::{After, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
-use crate::streamable_http::relay::{Line, Relayed};
+use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

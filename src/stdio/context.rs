@@ -9,7 +9,7 @@ use crate::stdio::input::ClientInput;
 use crate::stdio::output::Output;
 use crate::stdio::server_requests::{self, Origin, ServerRequests};
 use crate::streamable_http::profile_router::ProfileRouter;
-use crate::streamable_http::relay::{Relayed, ServerRequest};
+use crate::streamable_http::relayed::{Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ impl Context {
     pub(crate) fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
-        let deadline = route.conversation.upstream().deadline(message);
+        let deadline = route.conversation.deadline(message);
         route.conversation.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
             self.deliver(route.other, delivery)
         })
@@ -106,7 +106,7 @@ impl Context {
         let context = Arc::clone(self);
         self.scheduler.detach(Purpose::Refusal, refusal.body().len(), move || {
             let exchanger = context.profiles.conversation(other);
-            let deadline = exchanger.upstream().deadline(&refusal);
+            let deadline = exchanger.deadline(&refusal);
             let sent = exchanger.exchange(&refusal, deadline, &Cancel::default(), &mut |_| Ok(()));
             if let Err(error) = sent {
                 context.report(&error);

@@ -8,7 +8,7 @@ use crate::scheduler::{After, InFlight, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::line_writer::LineWriter;
 use crate::stdio::shutdown::ShutdownReason;
-use crate::streamable_http::relay::Line;
+use crate::streamable_http::relayed::Line;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -15,7 +15,7 @@ use crate::stdio::output::Output;
 use crate::stdio::shutdown::{SHUTDOWN_FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ShutdownReason};
 use crate::stdio::standing_stream::StandingStream;
 use crate::streamable_http::profile_router::ProfileRouter;
-use crate::streamable_http::relay::Relayed;
+use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -241,8 +241,8 @@ impl Server {
 
     fn submit(&self, message: Message) -> bool {
         let is_request = !message.ids().is_empty();
-        let upstream = self.context.profiles.first().upstream();
-        let deadline = if is_request { upstream.deadline(&message) } else { None };
+        let exchanger = self.context.profiles.first();
+        let deadline = if is_request { exchanger.deadline(&message) } else { None };
         self.context.scheduler.submit(message, deadline).unwrap_or_else(|(error, ids)| {
             self.context.report(&error);
             self.context.output.queue_errors(&ids, &error);

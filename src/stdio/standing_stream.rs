@@ -2,7 +2,7 @@
 
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
-use crate::streamable_http::relay::Relayed;
+use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,15 +1,21 @@
 //! `Failed`: an attempt that failed, with all that `retry` wants to know of it.
 
 use crate::aws::error_cause::Cause;
+use crate::clock;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
+use crate::http::{parse_date, parse_retry_after, parse_retry_after_millis};
 use crate::json::edit::one_line;
+use crate::log::Log;
 use crate::mcp::message::safe_error;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
-use crate::redact::Redactor;
-use crate::streamable_http::relay::{KeptError, Line, Relayed, Sink};
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::relay::KeptError;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry::Delivery;
+use crate::upstream::response::SignedResponse;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -19,7 +25,7 @@ use time::OffsetDateTime;
 pub(crate) struct Failed {
     pub(crate) error: Error,
     /// `None`: another attempt would be no better.
-    pub(crate) reached: Option<Delivery>,
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) status: u16,
     pub(crate) code: Option<i64>,
     pub(crate) cause: Cause,
@@ -37,15 +43,21 @@ pub(crate) struct Failed {
 pub(crate) struct Sent {
     pub(crate) signed_at: OffsetDateTime,
     pub(crate) session: Arc<Session>,
-    pub(crate) mirrors: Vec<(String, String)>,
+    pub(crate) param_headers: Vec<(String, String)>,
+}
+
+impl Sent {
+    pub(crate) fn without_session(signed_at: OffsetDateTime) -> Sent {
+        Sent { signed_at, session: Arc::default(), param_headers: Vec::new() }
+    }
 }
 
 impl Failed {
     /// Another attempt would be no better.
-    pub(crate) fn for_good(error: Error) -> Box<Failed> {
+    pub(crate) fn permanent(error: Error) -> Box<Failed> {
         Box::new(Failed {
             error,
-            reached: None,
+            delivery: None,
             status: 0,
             code: None,
             cause: Cause::Other,
@@ -54,22 +66,18 @@ impl Failed {
             retry_after: None,
             server_time: None,
             credentials: None,
-            sent: Sent {
-                signed_at: OffsetDateTime::UNIX_EPOCH,
-                session: Arc::default(),
-                mirrors: Vec::new(),
-            },
+            sent: Sent::without_session(OffsetDateTime::UNIX_EPOCH),
         })
     }
 
     /// No byte of an answer came.
-    pub(crate) fn unanswered(error: Error, sent: Sent) -> Box<Failed> {
-        let reached = match error.kind() {
-            Kind::Unreachable if error.is_unsent() => Some(Delivery::Nobody),
-            Kind::Unreachable => Some(Delivery::Perhaps),
+    pub(crate) fn no_response(error: Error, sent: Sent) -> Box<Failed> {
+        let delivery = match error.kind() {
+            Kind::Unreachable if error.is_unsent() => Some(Delivery::NotSent),
+            Kind::Unreachable => Some(Delivery::Unknown),
             _ => None,
         };
-        Box::new(Failed { reached, sent, ..*Failed::for_good(error) })
+        Box::new(Failed { delivery, sent, ..*Failed::permanent(error) })
     }
 
     /// An error that came as a proper answer.
@@ -79,36 +87,62 @@ impl Failed {
         let error =
             Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", kept.code));
         Box::new(Failed {
-            reached: Some(Delivery::Server),
+            delivery: Some(Delivery::Answered),
             status: 200,
             code: Some(kept.code),
             text,
             lines: vec![kept.line],
             credentials: Some(credentials),
             sent,
-            ..*Failed::for_good(error)
+            ..*Failed::permanent(error)
         })
     }
-}
 
-/// The server's own errors are the answers; without them it is put into words.
-pub(crate) fn give_up(
-    failed: Box<Failed>,
-    redactor: &Redactor,
-    deliver: &mut Sink<'_>,
-) -> Result<(), Error> {
-    if failed.lines.is_empty() {
-        return Err(failed.error);
+    /// An error response, whose body is read here.
+    pub(crate) fn error_response(
+        server: &RemoteServer,
+        message: &PreparedMessage<'_>,
+        response: &mut SignedResponse<'_>,
+        credentials: &Arc<Credentials>,
+        sent: Sent,
+    ) -> Box<Failed> {
+        let report = server.client.read_error(response, credentials);
+        let error_body = ErrorBody::parse(&report.body);
+        let date = response.header("date").and_then(parse_date).unwrap_or_else(clock::now);
+        let retry_after = response
+            .header("x-amz-retry-after")
+            .and_then(parse_retry_after_millis)
+            .or_else(|| parse_retry_after(response.header("retry-after")?, date));
+        Box::new(Failed {
+            delivery: Some(Delivery::Answered),
+            status: response.status(),
+            code: error_body.as_ref().map(|body| body.code),
+            cause: report.cause,
+            text: match &error_body {
+                Some(body) => body.message.clone().into_owned(),
+                None => report.words,
+            },
+            lines: error_body.map_or_else(Vec::new, |body| {
+                message.message.ids().iter().map(|id| body.under(id)).collect()
+            }),
+            error: report.error,
+            retry_after,
+            server_time: report.server_time,
+            credentials: Some(Arc::clone(credentials)),
+            sent,
+        })
     }
-    let last = failed.lines.len() - 1;
-    for (place, line) in failed.lines.into_iter().enumerate() {
-        let bytes = one_line(safe_error(line, redactor).into_bytes());
-        deliver(Relayed::Line(Line {
-            bytes,
-            answers: vec![place],
-            is_last: place == last,
-            stays_open: false,
-        }))?;
+
+    /// Relays the server's own errors as the responses that they are; without any, returns the error.
+    pub(crate) fn give_up(self, log: &Log, sink: &mut Sink<'_>) -> Result<(), Error> {
+        if self.lines.is_empty() {
+            return Err(self.error);
+        }
+        let last = self.lines.len() - 1;
+        for (index, line) in self.lines.into_iter().enumerate() {
+            let bytes = one_line(safe_error(line, log.redactor()).into_bytes());
+            sink(Relayed::Line(Line::response(bytes, index, index == last)))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

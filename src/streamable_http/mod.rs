@@ -1,14 +1,42 @@
 //! The server's side: one message out, whatever that takes, and its messages back.
 //!
-//! `exchange` prepares a message once and loops: `attempt`, then `retry` decides, then `remedies` act.
+//! [`Exchanger`] prepares a message once and loops: `attempt` sends it, `retry` decides about a failure, `remedies` act.
+//! Each layer uses those below it and nothing else:
+//!
+//! | layer | files |
+//! |---|---|
+//! | the client's view | `exchange`, `get_stream`, `profile_router` |
+//! | messages of our own | `tool_listing`, and below it `reinitialize` |
+//! | between two attempts | `remedies`, `retry`, `retry_quota`, `dead_session` |
+//! | one attempt | `attempt`, `http_sse_attempt`, `resume`, `relay`, `failure` |
+//! | what is known of the server | `remote_server`, `server_state`, `http_sse` |
+//!
+//! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
+//! request is on its way; what several calls need at once (a session, the list of tools) is done once, on a thread of its
+//! own, and each call waits for it until its own limit.
 
-pub mod exchange;
-pub mod failure;
-pub mod get_stream;
-pub mod http_sse;
-pub mod profile_router;
-pub mod reinitialize;
-pub mod relay;
-pub mod resume;
-pub mod retry;
-pub mod tool_listing;
+mod attempt;
+mod dead_session;
+pub(crate) mod exchange;
+mod failure;
+mod get_stream;
+mod http_sse;
+mod http_sse_attempt;
+mod prepared_message;
+pub(crate) mod profile_router;
+mod reinitialize;
+mod relay;
+pub(crate) mod relayed;
+mod remedies;
+mod remote_server;
+mod resume;
+mod retry;
+mod retry_quota;
+mod server_state;
+mod settings;
+mod tool_listing;
+
+pub use exchange::Exchanger;
+pub use profile_router::ProfileRouter;
+pub use relayed::{Line, Relayed, ServerRequest, Sink};
+pub use settings::Settings;

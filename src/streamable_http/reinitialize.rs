@@ -1,336 +1,265 @@
-//! A session is begun with what the client once sent: one that is owed, or in place of one that died, which the client
-//! does not notice. A thread of its own does it, once for all calls; each waits for it until its own limit.
+//! Initializing a session with what the client once sent: one that was deferred, or one in place of a session that died,
+//! which the client does not notice.
+//!
+//! A thread of its own does it, once for all calls; each call waits for it until its own limit.
 
+use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::mcp::message::Message;
+use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::Session;
 use crate::random;
-use crate::streamable_http::exchange::Exchanger;
+use crate::streamable_http::attempt::Transport;
 use crate::streamable_http::failure::{Failed, Sent};
 use crate::streamable_http::http_sse::HttpSse;
-use crate::streamable_http::relay::{Line, Progress, Relay, Relayed, Sink};
-use crate::streamable_http::retry::{Next, RetryState};
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::relay::Relay;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::streamable_http::remedies::Recovery;
+use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer, session_headers};
 use crate::sync::cancel::Cancel;
-use crate::upstream::signed_client::{SignedRequest, SignedResponse, session_headers};
+use crate::upstream::response::SignedResponse;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a handshake may take, whether or not a call still waits for it; a cold start fits in.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(120);
+/// Time limit of an `initialize` of our own, whether or not a call still waits for it; a cold start fits in.
+const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// For a client that names no version.
+/// The protocol version for a client that names none.
 const FALLBACK_VERSION: &str = "2025-11-25";
 
-/// What the client sent to begin the session, and whether one is being begun with it.
-#[derive(Debug, Default)]
-pub(crate) struct Handshake {
-    pub(crate) initialize: Option<Arc<[u8]>>,
-    pub(crate) initialized: Option<Arc<[u8]>>,
-    /// The server has not been told yet.
-    pub(crate) is_owed: bool,
-    /// The session that an `initialize` on its way is offered.
-    pub(crate) coming: Option<Offer>,
-}
-
-/// A session that has no result of `initialize` yet, and may never have one. The server may ask something before it
-/// answers; what the client says to that belongs here, all else to the session there is.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    pub(crate) session: Arc<Session>,
-    pub(crate) http_sse: Option<Arc<HttpSse>>,
-}
-
-/// An offer stands until this goes.
-pub(crate) struct Offered<'a> {
-    conversation: &'a Exchanger,
-    pub(crate) offer: Offer,
-}
-
-impl Drop for Offered<'_> {
-    fn drop(&mut self) {
-        self.conversation.withdraw(&self.offer);
-    }
-}
-
-/// For a session that is begun before the client has sent its own.
+/// For a session that is initialized before the client has sent its own.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
-impl Exchanger {
-    /// Takes over what began the session of `first`: this one is begun with it by the first request that needs it. With
-    /// another session of the client's it begins again.
-    pub(crate) fn defer_initialize(&self, first: &Exchanger) {
-        let (initialize, initialized) = {
-            let handshake = first.handshake();
-            (handshake.initialize.clone(), handshake.initialized.clone())
+/// Responds to `initialize` locally (`--lazy`). All that it says of the server is that its lists may change; the client is
+/// told that they have once the server has responded.
+pub(crate) fn respond_locally(initialize: &Message, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let request = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
+    let version = request["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
+    let result = json!({
+        "protocolVersion": version,
+        "capabilities": {
+            "prompts": { "listChanged": true },
+            "resources": { "listChanged": true },
+            "tools": { "listChanged": true },
+        },
+        "serverInfo": { "name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION") },
+    });
+    let id = initialize.ids()[0].as_json();
+    let bytes = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes();
+    sink(Relayed::Line(Line::response(bytes, 0, true)))
+}
+
+/// What the message is to be sent with now; initializes a session if it needs one that is deferred, or that belongs to
+/// another AWS account. `check` has the last word on the message, after the session is known.
+pub(crate) fn transport_for(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    check: impl Fn() -> Result<(), Error>,
+) -> Result<Transport, Box<Failed>> {
+    let needs_session = message.needs_session();
+    if needs_session && let Some(http_sse) = http_sse_for(server, message) {
+        check().map_err(Failed::permanent)?;
+        return Ok(Transport::HttpSse(http_sse));
+    }
+    let credentials = server.client.credentials(message.deadline, message.cancel);
+    let credentials = credentials.map_err(Failed::permanent)?;
+    loop {
+        let session = if needs_session {
+            session_for(server, message, &credentials).map_err(Failed::permanent)?
+        } else {
+            Arc::default()
         };
-        let Some(initialize) = initialize else { return };
-        let mut handshake = self.handshake();
-        if handshake.initialize.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &initialize)) {
-            handshake.initialize = Some(initialize);
-            handshake.is_owed = true;
-        }
-        handshake.initialized = initialized;
-    }
-
-    /// Whether the client has begun its session and the server does not know.
-    pub(crate) fn owes_initialize(&self) -> bool {
-        self.handshake().is_owed
-    }
-
-    /// Begins the session that is owed, if one is.
-    pub(crate) fn begin(self: &Arc<Self>, cancel: &Cancel) -> Result<(), Error> {
-        self.begun_session(None, None, cancel).map(|_| ())
-    }
-
-    /// Offers a session, until it is begun or refused.
-    pub(crate) fn offer(&self, session: Session, http_sse: Option<Arc<HttpSse>>) -> Offered<'_> {
-        let offer = Offer { session: Arc::new(session), http_sse };
-        self.handshake().coming = Some(offer.clone());
-        Offered { conversation: self, offer }
-    }
-
-    fn withdraw(&self, offer: &Offer) {
-        let is_it = |coming: &mut Offer| Arc::ptr_eq(&coming.session, &offer.session);
-        self.handshake().coming.take_if(is_it);
-    }
-
-    /// The client's `initialize` has a result: what was offered is the session now. A refused one changes nothing.
-    pub(crate) fn session_is_begun(
-        &self,
-        initialize: &Message,
-        offer: &Offer,
-        version: Option<String>,
-    ) {
-        let before = self.set_http_sse(offer.http_sse.clone());
-        self.change_session(|session| session.begin(&offer.session, version));
-        self.withdraw(offer);
-        self.handshake().initialize = Some(initialize.body().into());
-        if let Some(before) = before {
-            before.close();
+        // What is known of the tools ends with the session, so each attempt is checked again.
+        check().map_err(Failed::permanent)?;
+        let page = message.page(server);
+        let depends_on_session = needs_session && (message.tool.is_some() || page.is_some());
+        if !depends_on_session || server.state.session().number() == session.number() {
+            return Ok(Transport::StreamableHttp { credentials, session, page });
         }
     }
+}
 
-    /// What is known of the tools ends before another session begins; and no list that was asked for in the old one
-    /// counts in the new one.
-    fn change_session(&self, change: impl FnOnce(&mut Session)) {
-        self.tools.forget();
-        self.upstream.session_mut(change);
-        self.tools.forget();
+fn http_sse_for(server: &RemoteServer, message: &PreparedMessage<'_>) -> Option<Arc<HttpSse>> {
+    if matches!(message.message.sort(), MessageKind::Response)
+        && let Some(offer) = server.state.offer()
+    {
+        return offer.http_sse;
     }
+    server.state.http_sse()
+}
 
-    /// `--lazy`: the client gets its answer at once. What is said of the server is only that its lists may change,
-    /// which they will be said to have done once it has been asked.
-    pub(crate) fn answer_initialize_here(
-        &self,
-        initialize: &Message,
-        deliver: &mut Sink<'_>,
-    ) -> Result<(), Error> {
-        let mut handshake = self.handshake();
-        handshake.initialize = Some(initialize.body().into());
-        handshake.initialized = None;
-        handshake.is_owed = true;
-        drop(handshake);
-        self.change_session(|session| session.begin(&Session::default(), None));
-        let asked = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
-        let version = asked["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
-        let result = json!({
-            "protocolVersion": version,
-            "capabilities": {
-                "prompts": { "listChanged": true },
-                "resources": { "listChanged": true },
-                "tools": { "listChanged": true },
-            },
-            "serverInfo": { "name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION") },
-        });
-        let id = initialize.ids()[0].as_json();
-        let bytes = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes();
-        deliver(Relayed::Line(Line { bytes, answers: vec![0], is_last: true, stays_open: false }))
+/// The session to send a message with, as soon as it can be used.
+fn session_for(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    credentials: &Credentials,
+) -> Result<Arc<Session>, Error> {
+    let PreparedMessage { deadline, cancel, .. } = *message;
+    if matches!(message.message.sort(), MessageKind::Response) {
+        let offered = server.state.offer().map(|offer| offer.session);
+        return Ok(offered.unwrap_or_else(|| server.state.session()));
     }
+    let is_pending = server.state.is_initialize_deferred() || server.initializing.is_under_way();
+    let mut session = server.state.session();
+    if is_pending {
+        session = live_session(server, None, deadline, cancel)?;
+    }
+    if session.id().is_some() && session.is_of_another(credentials.account.as_deref()) {
+        server.log.debug("the AWS account has changed: the session is begun anew");
+        session = live_session(server, Some(&session), deadline, cancel)?;
+    }
+    Ok(session)
+}
 
-    /// The session, once none is being begun; begins one if one is owed, or if `dead` is still in use.
-    pub(crate) fn begun_session(
-        self: &Arc<Self>,
-        dead: Option<&Session>,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-    ) -> Result<Arc<Session>, Error> {
-        let conversation = Arc::clone(self);
-        let begun = self.handshakes.get(
-            deadline,
-            cancel,
-            |_| {
-                let is_owed = self.owes_initialize();
-                let session = self.upstream.session();
-                let is_dead = dead.is_some_and(|dead| dead.number() == session.number());
-                (!is_owed && !is_dead).then_some(session)
-            },
-            move || conversation.begin_session(),
-        );
-        begun.map_err(|error| match error.kind() {
-            Kind::Cancelled => error,
-            _ if self.owes_initialize() => error.context("the session could not be begun"),
-            _ => error.context("the session has ended, and a new one could not be begun"),
+/// After an attempt whose session was dead: initializes another one. True, for another attempt.
+pub(crate) fn replace_session(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    failed: &Failed,
+) -> Result<bool, Error> {
+    server.log.debug(format_args!("the session is dead: {}", failed.error));
+    live_session(server, Some(&failed.sent.session), message.deadline, message.cancel)?;
+    Ok(true)
+}
+
+/// The session, once none is being initialized; initializes one if it is deferred, or if `dead` is still in use.
+pub(crate) fn live_session(
+    server: &Arc<RemoteServer>,
+    dead: Option<&Session>,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<Arc<Session>, Error> {
+    let state = &server.state;
+    let find = |_| {
+        let is_deferred = state.is_initialize_deferred();
+        let session = state.session();
+        let is_dead = dead.is_some_and(|dead| dead.number() == session.number());
+        (!is_deferred && !is_dead).then_some(session)
+    };
+    let worker = Arc::clone(server);
+    let found = server.initializing.get(deadline, cancel, find, move || initialize(&worker));
+    found.map_err(|error| match error.kind() {
+        Kind::Cancelled => error,
+        _ if state.is_initialize_deferred() => error.context("the session could not be begun"),
+        _ => error.context("the session has ended, and a new one could not be begun"),
+    })
+}
+
+fn initialize(server: &RemoteServer) -> Result<(), Error> {
+    let is_replaced = handshake(server);
+    let was_deferred = {
+        let mut stored = server.state.stored_initialize();
+        let was_deferred = stored.is_deferred;
+        stored.is_deferred &= !matches!(is_replaced, Ok(true));
+        was_deferred
+    };
+    if is_replaced? {
+        announce_session(server, was_deferred);
+    }
+    Ok(())
+}
+
+/// Tells the client's side that a new session is in use.
+fn announce_session(server: &RemoteServer, was_deferred: bool) {
+    let mut pieces = vec![Relayed::NewSession];
+    if was_deferred && server.is_lazy {
+        pieces.extend(["tools", "prompts", "resources"].map(|list| {
+            let line =
+                format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
+            Relayed::Line(Line::notification(line.into_bytes()))
+        }));
+    }
+    // An error says that the client is gone.
+    let _ = pieces.into_iter().try_for_each(|piece| server.relay_for_session(piece));
+}
+
+/// Sends what the client once sent, under an id of our own. False: the client has begun another session meanwhile.
+fn handshake(server: &RemoteServer) -> Result<bool, Error> {
+    let dead = server.state.session();
+    let (initialize, is_deferred) = {
+        let stored = server.state.stored_initialize();
+        (stored.initialize.clone(), stored.is_deferred)
+    };
+    let initialize = initialize
+        .and_then(|line| Message::parse(line.to_vec()).ok())
+        .map(|message| match server.state.tools.policy().metadata().added_to(&message) {
+            Ok(Some(changed)) => changed,
+            // It had its metadata when it was sent, or it would not have been.
+            Ok(None) | Err(_) => message,
         })
+        .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
+        .ok_or_else(|| {
+            Error::new(Kind::InvalidResponse, "it was not begun through this process")
+        })?;
+    let deadline = Instant::now().checked_add(INITIALIZE_TIMEOUT);
+    let credentials = server.client.credentials(deadline, &server.closing)?;
+    let response = post(server, &initialize, &Session::default(), deadline)?;
+    let account = credentials.account.as_deref();
+    let offered = Session::offered(response.header("mcp-session-id"), account);
+    let standing = server.state.set_offer(offered, None);
+
+    let version = RefCell::new(None);
+    let on_initialized = |named| *version.borrow_mut() = Some(named);
+    // The server may send a request before it responds; its response is for us.
+    let sink: &mut Sink<'_> = &mut |piece| match piece {
+        Relayed::Line(line) if line.is_response() => Ok(()),
+        other => server.relay_for_session(other),
+    };
+    let mut relay = Relay::new(server, initialize.ids(), sink);
+    relay.on_initialized = Some(&on_initialized);
+    relay.take_response(response.response)?;
+    let Some(version) = version.take() else {
+        return Err(Error::new(Kind::InvalidResponse, "the server refused to initialize again"));
+    };
+    let mut session = Session::clone(&dead);
+    session.begin(&standing.offer.session, version);
+    if !is_deferred && session.version() != dead.version() {
+        server.log.warn(format_args!(
+            "the new session speaks protocol {}, the old one spoke {}",
+            session.version().unwrap_or("unknown"),
+            dead.version().unwrap_or("unknown")
+        ));
     }
-
-    fn begin_session(self: &Arc<Self>) -> Result<(), Error> {
-        let is_begun = self.shake_hands();
-        let was_owed = {
-            let mut handshake = self.handshake();
-            let was_owed = handshake.is_owed;
-            handshake.is_owed &= !matches!(is_begun, Ok(true));
-            was_owed
-        };
-        if is_begun? {
-            self.tell_of_session(was_owed);
-        }
-        Ok(())
+    let initialized = server.state.stored_initialize().initialized.clone();
+    let initialized = initialized.as_deref().unwrap_or(INITIALIZED);
+    if let Ok(initialized) = Message::parse(initialized.to_vec()) {
+        post(server, &initialized, &session, deadline)?.response.finish();
     }
-
-    /// The new session is in use.
-    fn tell_of_session(&self, was_owed: bool) {
-        let mut deliveries = vec![Relayed::NewSession];
-        if was_owed && self.is_lazy {
-            deliveries.extend(["tools", "prompts", "resources"].map(|list| {
-                let line =
-                    format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
-                let bytes = line.into_bytes();
-                Relayed::Line(Line {
-                    bytes,
-                    answers: Vec::new(),
-                    is_last: false,
-                    stays_open: false,
-                })
-            }));
-        }
-        // Its error says that the client is gone.
-        let _ = deliveries.into_iter().try_for_each(|delivery| self.deliver_aside(delivery));
+    if !is_deferred {
+        server.log.debug("the session was begun anew; what the old one held is gone");
     }
+    Ok(server.state.replace_session(&dead, session))
+}
 
-    /// Sends what the client once sent, under an id of our own. False: the client has begun another session meanwhile.
-    fn shake_hands(self: &Arc<Self>) -> Result<bool, Error> {
-        let dead = self.upstream.session();
-        let (initialize, is_owed) = {
-            let handshake = self.handshake();
-            (handshake.initialize.clone(), handshake.is_owed)
-        };
-        let initialize = initialize
-            .and_then(|line| Message::parse(line.to_vec()).ok())
-            .map(|message| match self.tools.policy().metadata().added_to(&message) {
-                Ok(Some(changed)) => changed,
-                // It had its metadata when it was sent, or it would not have been.
-                Ok(None) | Err(_) => message,
-            })
-            .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
-            .ok_or_else(|| {
-                Error::new(Kind::InvalidResponse, "it was not begun through this process")
-            })?;
-        let (deadline, cancel) = (Instant::now().checked_add(HANDSHAKE_LIMIT), &*self.closing);
-        let credentials = self.upstream.credentials(deadline, cancel)?;
-        let answer = self.post(&initialize, &Session::default(), deadline)?;
-        let account = credentials.account.as_deref();
-        let offered = self.offer(Session::offered(answer.header("mcp-session-id"), account), None);
-
-        let version = RefCell::new(None);
-        let on_initialized = |told| *version.borrow_mut() = Some(told);
-        let mut relay = Relay {
-            ids: initialize.ids(),
-            on_initialized: Some(&on_initialized),
-            tools: None,
-            forgetful: &self.tools,
-            on_stray: None,
-            owns_stream: true,
-            held_back: &[],
-            may_lose_session: false,
-            max_message_bytes: self.max_message_bytes,
-            log: &self.log,
-            // The server may ask something before it answers; its answer is ours.
-            deliver: &mut |delivery| match delivery {
-                Relayed::Line(line) if !line.answers.is_empty() => Ok(()),
-                other => self.deliver_aside(other),
-            },
-            progress: Progress::default(),
-        };
-        relay.take_answer(answer.answer)?;
-        let Some(version) = version.take() else {
-            return Err(Error::new(
-                Kind::InvalidResponse,
-                "the server refused to initialize again",
-            ));
-        };
-        let mut session = Session::clone(&dead);
-        session.begin(&offered.offer.session, version);
-        if !is_owed && session.version() != dead.version() {
-            self.log.warn(format_args!(
-                "the new session speaks protocol {}, the old one spoke {}",
-                session.version().unwrap_or("unknown"),
-                dead.version().unwrap_or("unknown")
-            ));
-        }
-        let initialized = self.handshake().initialized.clone();
-        let initialized = initialized.as_deref().unwrap_or(INITIALIZED);
-        if let Ok(initialized) = Message::parse(initialized.to_vec()) {
-            self.post(&initialized, &session, deadline)?.answer.finish();
-        }
-        if !is_owed {
-            self.log.debug("the session was begun anew; what the old one held is gone");
-        }
-        let mut is_ours = false;
-        self.change_session(|current| {
-            is_ours = current.number() == dead.number();
-            if is_ours {
-                *current = session;
+/// Sends one message of the handshake, as often as `retry` allows. An error response is an error.
+fn post<'a>(
+    server: &'a RemoteServer,
+    message: &Message,
+    session: &Session,
+    deadline: Option<Instant>,
+) -> Result<SignedResponse<'a>, Error> {
+    let cancel = &*server.closing;
+    let mut headers = POST_HEADERS.to_vec();
+    headers.extend(session_headers(session));
+    let message = PreparedMessage::new(server, message, deadline, cancel);
+    let request = message.request(server.client.target(), &headers);
+    let mut recovery = Recovery::new(server, &message);
+    loop {
+        let credentials = server.client.credentials(deadline, cancel)?;
+        // Without the session: whatever fails here, another session does not help.
+        let sent = Sent::without_session(server.client.signing_time());
+        let failed = match server.client.send(&request, &credentials, cancel) {
+            Ok(response) if (200..300).contains(&response.status()) => return Ok(response),
+            Ok(mut response) => {
+                Failed::error_response(server, &message, &mut response, &credentials, sent)
             }
-        });
-        Ok(is_ours)
-    }
-
-    /// One message of the handshake, as often as `retry` allows. An error answer is an error.
-    fn post<'a>(
-        self: &'a Arc<Self>,
-        message: &Message,
-        session: &Session,
-        deadline: Option<Instant>,
-    ) -> Result<SignedResponse<'a>, Error> {
-        let cancel = &*self.closing;
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("accept", "application/json, text/event-stream"),
-        ];
-        headers.extend(session_headers(session));
-        let errand = self.errand(message, deadline, cancel);
-        let outgoing = SignedRequest {
-            method: "POST",
-            place: self.upstream.place(),
-            headers: &headers,
-            body: message.body(),
-            payload: &errand.payload,
-            deadline,
-            is_stream: false,
-            is_idempotent: true,
+            Err(error) => Failed::no_response(error, sent),
         };
-        let mut tried = RetryState::default();
-        loop {
-            let credentials = self.upstream.credentials(deadline, cancel)?;
-            let signed_at = self.upstream.now();
-            // Whatever goes wrong here, the session is not what is mended.
-            let sent = Sent { signed_at, session: Arc::default(), mirrors: Vec::new() };
-            let failed = match self.upstream.send(&outgoing, &credentials, cancel) {
-                Ok(answer) if (200..300).contains(&answer.status()) => return Ok(answer),
-                Ok(mut answer) => self.refused(message, &mut answer, &credentials, sent),
-                Err(error) => Failed::unanswered(error, sent),
-            };
-            let mends = match self.next(&failed, message, deadline, &mut tried) {
-                Next::Again { after, costs } => self.quota.take(costs) && !cancel.sleep(after),
-                next => {
-                    self.recover(&next, &failed, &errand, &mut |other| self.deliver_aside(other))?
-                }
-            };
-            if !mends {
-                return Err(failed.error);
-            }
+        let next = recovery.decide(&failed);
+        if !recovery.recover(&next, &failed)? {
+            return Err(failed.error);
         }
     }
 }

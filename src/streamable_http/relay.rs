@@ -1,81 +1,50 @@
-//! What a server answers → lines for the client: JSON bodies and event streams, exactly one answer.
+//! `Relay`: JSON bodies and event streams → lines for the client, with exactly one response to each request.
 
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::json::edit::one_line;
-use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::mcp::message::{safe_error, split_batch};
 use crate::mcp::server_message::{ErrorBody, ServerMessage, protocol_version};
-use crate::mcp::tool_catalog::{Page, ToolCatalog, says_that_tools_changed};
-use crate::streamable_http::retry;
+use crate::mcp::tool_catalog::{Page, says_that_tools_changed};
+use crate::streamable_http::dead_session::says_session_is_dead;
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::relayed::{Line, Relayed, ServerRequest, Sink};
+use crate::streamable_http::remote_server::RemoteServer;
 use std::time::{Duration, Instant};
 
-/// Some servers begin with one, and no JSON parser likes it.
+/// Some servers begin with one, which JSON parsers refuse.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A stream that stays open after the response is read for so long.
+/// Errors with these codes may be recovered from: AWS's dead session, expired token, throttling.
+const RECOVERABLE_CODES: [i64; 3] = [-30001, -32001, -32004];
+
+/// On a call with `Mcp-Param-*` headers, so may the refusal of those.
+const RECOVERABLE_CODES_OF_A_CALL: [i64; 4] = [-30001, -32001, -32004, -32020];
+
+/// A stream that stays open after the response is read for this time.
 const STREAM_GRACE: Duration = Duration::from_secs(5);
-
-/// One line for the client.
-#[derive(Debug)]
-pub struct Line {
-    /// Without its newline.
-    pub bytes: Vec<u8>,
-    /// Which of the requests that were sent it answers, by their places among the message's ids.
-    pub answers: Vec<usize>,
-    /// Whether nothing can follow it.
-    pub is_last: bool,
-    /// The request's own stream stays open for a while: more may follow there.
-    pub stays_open: bool,
-}
-
-/// A request of the server, for the client.
-#[derive(Debug)]
-pub struct ServerRequest {
-    pub id: Id,
-    pub is_ping: bool,
-    /// Without a newline.
-    pub bytes: Vec<u8>,
-}
-
-/// What an exchange hands out as it goes on.
-#[derive(Debug)]
-pub enum Relayed {
-    Line(Line),
-    Request(ServerRequest),
-    /// The server has cancelled this request of its own. The line that says so follows.
-    CancelledRequest(Id),
-    /// A session was begun anew: what belonged to the old one has ended.
-    NewSession,
-}
-
-/// Where it goes. Its error ends the exchange.
-pub type Sink<'a> = dyn FnMut(Relayed) -> Result<(), Error> + 'a;
 
 /// The messages that come back for one message, or on one standing stream.
 pub(crate) struct Relay<'a, 'd> {
-    /// The requests that wait for their answers; none on a standing stream.
-    pub(crate) ids: &'a [Id],
-    /// Told that `initialize` has a result, and the version that it names.
-    pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
-    /// Learns from the answer, which is that to a `tools/list`, and changes it where it must be.
-    pub(crate) tools: Option<(&'a ToolCatalog, Page)>,
-    /// Forgets what it knows when the server says that its tools have changed.
-    pub(crate) forgetful: &'a ToolCatalog,
-    /// Takes answers to other requests.
-    pub(crate) on_stray: Option<&'a dyn Fn(String)>,
-    /// What is read is there for these requests alone, so it ends with them.
-    pub(crate) owns_stream: bool,
+    server: &'a RemoteServer,
+    /// The requests that wait for their responses; none on a standing stream.
+    ids: &'a [Id],
+    /// The page of `tools/list` that the response is, from which the catalog learns.
+    page: Option<Page>,
     /// An error with one of these codes is kept back if it is the first that comes.
-    pub(crate) held_back: &'a [i64],
+    kept_codes: &'a [i64],
     /// So is one that says that the session is dead. Any other passes at once, and what follows it on a stream as well.
-    pub(crate) may_lose_session: bool,
-    pub(crate) max_message_bytes: usize,
-    pub(crate) log: &'a Log,
-    pub(crate) deliver: &'a mut Sink<'d>,
-    pub(crate) progress: Progress,
+    may_lose_session: bool,
+    /// Called when `initialize` has a result, with the version that it names.
+    pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
+    /// Takes responses to other requests.
+    pub(crate) on_other_response: Option<&'a dyn Fn(String)>,
+    /// The stream that is read exists for these requests alone, so it ends with them.
+    owns_stream: bool,
+    sink: &'a mut Sink<'d>,
+    progress: Progress,
 }
 
 /// How far a relay has come.
@@ -86,7 +55,7 @@ pub(crate) struct Progress {
     /// Anything was handed out.
     any_line: bool,
     /// What is read is the only message.
-    is_single: bool,
+    is_only_message: bool,
     kept: Option<KeptError>,
     /// The last event id on the stream of this request.
     last_id: Option<String>,
@@ -114,29 +83,79 @@ pub(crate) struct Interruption {
     pub(crate) any_event: bool,
 }
 
-impl Relay<'_, '_> {
+impl<'a, 'd> Relay<'a, 'd> {
+    /// Relays responses to `ids` as they come.
+    pub(crate) fn new(
+        server: &'a RemoteServer,
+        ids: &'a [Id],
+        sink: &'a mut Sink<'d>,
+    ) -> Relay<'a, 'd> {
+        Relay {
+            server,
+            ids,
+            page: None,
+            kept_codes: &[],
+            may_lose_session: false,
+            on_initialized: None,
+            on_other_response: None,
+            owns_stream: true,
+            sink,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Relays the responses to a message, and keeps an error back that may be recovered from.
+    pub(crate) fn of_message(
+        server: &'a RemoteServer,
+        message: &'a PreparedMessage<'_>,
+        page: Option<Page>,
+        sink: &'a mut Sink<'d>,
+    ) -> Relay<'a, 'd> {
+        let ids = message.message.ids();
+        let kept_codes: &[i64] = match ids {
+            [_] if message.has_param_headers() => &RECOVERABLE_CODES_OF_A_CALL,
+            [_] => &RECOVERABLE_CODES,
+            _ => &[],
+        };
+        let may_lose_session = matches!(ids, [_])
+            && message.message.request_meta().is_none()
+            && server.state.session().id().is_some();
+        Relay { page, kept_codes, may_lose_session, ..Relay::new(server, ids, sink) }
+    }
+
+    /// Relays the responses to a message from the one stream of an HTTP+SSE session.
+    pub(crate) fn of_http_sse(
+        server: &'a RemoteServer,
+        message: &'a PreparedMessage<'_>,
+        page: Option<Page>,
+        sink: &'a mut Sink<'d>,
+    ) -> Relay<'a, 'd> {
+        let relay = Relay::of_message(server, message, page, sink);
+        Relay { kept_codes: &[], may_lose_session: false, owns_stream: false, ..relay }
+    }
+
     /// Whether every request has its answer, or the only one an error that is kept back.
     pub(crate) fn is_done(&self) -> bool {
         self.progress.kept.is_some() || self.progress.answered.len() == self.ids.len()
     }
 
-    pub(crate) fn kept(&mut self) -> Option<KeptError> {
+    pub(crate) fn take_kept_error(&mut self) -> Option<KeptError> {
         self.progress.kept.take()
     }
 
     /// Relays the whole answer to a message. `Ok` means that it is done.
-    pub(crate) fn take_answer(&mut self, mut answer: Response<'_>) -> Result<(), Error> {
+    pub(crate) fn take_response(&mut self, mut answer: Response<'_>) -> Result<(), Error> {
         let status = answer.status();
         match media_type(&answer) {
             kind if kind.eq_ignore_ascii_case("text/event-stream") => self.take_stream(answer),
             kind if kind.eq_ignore_ascii_case("application/json") => {
-                let body = answer.read_whole(self.max_message_bytes)?;
+                let body = answer.read_whole(self.server.max_message_bytes)?;
                 // The connection is free before the client can send its next request.
                 drop(answer);
                 if body.iter().all(u8::is_ascii_whitespace) {
                     return Err(no_answer(format_args!("HTTP {status} with an empty body")));
                 }
-                self.progress.is_single = true;
+                self.progress.is_only_message = true;
                 self.take_document(body)?;
                 if self.is_done() {
                     return Ok(());
@@ -155,7 +174,7 @@ impl Relay<'_, '_> {
     }
 
     fn take_stream(&mut self, answer: Response<'_>) -> Result<(), Error> {
-        let mut events = EventStream::new(answer, self.max_message_bytes, read_error);
+        let mut events = EventStream::new(answer, self.server.max_message_bytes, read_error);
         let mut any_event = false;
         let mut is_ending = false;
         let error = loop {
@@ -192,7 +211,7 @@ impl Relay<'_, '_> {
     }
 
     /// Where to go on, if the last stream ended too early and can be taken up.
-    pub(crate) fn interruption(&mut self) -> Option<Interruption> {
+    pub(crate) fn take_interruption(&mut self) -> Option<Interruption> {
         self.progress.interruption.take()
     }
 
@@ -201,7 +220,7 @@ impl Relay<'_, '_> {
         let needed = !self.is_done();
         match self.take_document(data) {
             Err(error) if error.kind() == Kind::InvalidResponse && !needed => {
-                self.log.debug(format_args!("an event is left out: {error}"));
+                self.server.log.debug(format_args!("an event is left out: {error}"));
                 Ok(())
             }
             other => other,
@@ -219,7 +238,7 @@ impl Relay<'_, '_> {
             return self.take_batch(&document, &messages);
         }
         // Nobody asked for a batch, so nobody need be able to read one.
-        self.progress.is_single &= messages.len() == 1;
+        self.progress.is_only_message &= messages.len() == 1;
         messages.iter().try_for_each(|message| self.take_message((*message).into()))
     }
 
@@ -233,12 +252,12 @@ impl Relay<'_, '_> {
             self.notice_change_of_tools(&read, message.as_bytes());
             match read? {
                 ServerMessage::Notification { cancels } => {
-                    self.tell_if_cancelled(cancels)?;
+                    self.relay_cancellation(cancels)?;
                     lines.push(Some((*message).to_owned()));
                 }
                 // On a line of its own: it may have to be kept from the client.
                 ServerMessage::Request { id, is_ping } => {
-                    self.ask(id, is_ping, message.as_bytes().to_vec())?;
+                    self.relay_request(id, is_ping, message.as_bytes().to_vec())?;
                     lines.push(None);
                 }
                 ServerMessage::OtherResponse | ServerMessage::NoRequest => lines.push(None),
@@ -252,7 +271,7 @@ impl Relay<'_, '_> {
                     answered.push(place);
                     answers.push(place);
                     let line = mended.unwrap_or_else(|| (*message).to_owned());
-                    lines.push(Some(safe_error(line, self.log.redactor())));
+                    lines.push(Some(safe_error(line, self.server.log.redactor())));
                 }
             }
         }
@@ -268,35 +287,35 @@ impl Relay<'_, '_> {
             format!("[{}]", lines.join(",")).into_bytes()
         };
         self.progress.answered = answered;
-        self.hand_out(line, answers)
+        self.relay_line(line, answers)
     }
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
         let read = ServerMessage::after(&self.progress.answered, &message, self.ids);
         self.notice_change_of_tools(&read, &message);
         match read? {
-            ServerMessage::Request { id, is_ping } => self.ask(id, is_ping, message),
+            ServerMessage::Request { id, is_ping } => self.relay_request(id, is_ping, message),
             ServerMessage::NoRequest => {
-                self.log.debug("a request of the server with an unusable id is left out");
+                self.server.log.debug("a request of the server with an unusable id is left out");
                 Ok(())
             }
             ServerMessage::Notification { cancels } => {
-                self.tell_if_cancelled(cancels)?;
-                self.hand_out(message, Vec::new())
+                self.relay_cancellation(cancels)?;
+                self.relay_line(message, Vec::new())
             }
             ServerMessage::Result { place, mended } => {
                 let message = mended.map_or(message, String::into_bytes);
                 if self.progress.answered.contains(&place) {
-                    return self.answer(place, message);
+                    return self.relay_response(place, message);
                 }
-                let message = self.list_of_tools(message)?;
+                let message = self.learn_tools(message)?;
                 if let Some(on_initialized) = self.on_initialized {
                     on_initialized(protocol_version(&message));
                 }
-                self.answer(place, message)
+                self.relay_response(place, message)
             }
             ServerMessage::Error { code: Some(code), mended, .. }
-                if self.keeps_back(code, mended.as_deref(), &message) =>
+                if self.is_kept(code, mended.as_deref(), &message) =>
             {
                 let line = mended.unwrap_or_else(|| text_of(message));
                 self.progress.kept = Some(KeptError { code, line });
@@ -304,82 +323,86 @@ impl Relay<'_, '_> {
             }
             ServerMessage::Error { place, mended, .. } => {
                 let line = mended.unwrap_or_else(|| text_of(message));
-                self.answer(place, safe_error(line, self.log.redactor()).into_bytes())
+                self.relay_response(
+                    place,
+                    safe_error(line, self.server.log.redactor()).into_bytes(),
+                )
             }
             ServerMessage::OtherResponse => {
-                match self.on_stray {
-                    Some(on_stray) => on_stray(text_of(message)),
-                    None => self.log.debug("an answer to another request is left out"),
+                match self.on_other_response {
+                    Some(on_other_response) => on_other_response(text_of(message)),
+                    None => self.server.log.debug("an answer to another request is left out"),
                 }
                 Ok(())
             }
         }
     }
 
-    /// That the tools have changed counts in every form, also where it is no notification or cannot be read.
+    /// Notices that the tools have changed, in whatever form a message says so: also one that cannot be read.
     fn notice_change_of_tools(&mut self, read: &Result<ServerMessage, Error>, message: &[u8]) {
-        let is_answer = matches!(
+        let is_response = matches!(
             read,
             Ok(ServerMessage::Result { .. }
                 | ServerMessage::Error { .. }
                 | ServerMessage::OtherResponse)
         );
-        if is_answer || !says_that_tools_changed(message) {
+        if is_response || !says_that_tools_changed(message) {
             return;
         }
-        match &mut self.tools {
+        let tools = &self.server.state.tools;
+        match &mut self.page {
             // A list that comes after it on this stream is a new one.
-            Some((tools, page)) => tools.forget_before(page),
-            None => self.forgetful.forget(),
+            Some(page) => tools.forget_before(page),
+            None => tools.forget(),
         }
     }
 
-    fn ask(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
+    fn relay_request(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
         self.progress.any_line = true;
         let bytes = one_line(message);
-        (self.deliver)(Relayed::Request(ServerRequest { id, is_ping, bytes }))
+        (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes }))
     }
 
-    fn tell_if_cancelled(&mut self, request: Option<Id>) -> Result<(), Error> {
-        request.map_or(Ok(()), |id| (self.deliver)(Relayed::CancelledRequest(id)))
+    fn relay_cancellation(&mut self, request: Option<Id>) -> Result<(), Error> {
+        request.map_or(Ok(()), |id| (self.sink)(Relayed::CancelledRequest(id)))
     }
 
-    fn keeps_back(&self, code: i64, mended: Option<&str>, message: &[u8]) -> bool {
-        let says_session_is_dead = || {
+    fn is_kept(&self, code: i64, mended: Option<&str>, message: &[u8]) -> bool {
+        let is_dead_session = || {
             let line = mended.or_else(|| str::from_utf8(message).ok());
             line.and_then(ErrorBody::parse)
-                .is_some_and(|error| retry::says_session_is_dead(200, Some(code), &error.message))
+                .is_some_and(|error| says_session_is_dead(200, Some(code), &error.message))
         };
         !self.progress.any_line
-            && (self.held_back.contains(&code) || (self.may_lose_session && says_session_is_dead()))
+            && (self.kept_codes.contains(&code) || (self.may_lose_session && is_dead_session()))
     }
 
-    fn list_of_tools(&self, answer: Vec<u8>) -> Result<Vec<u8>, Error> {
-        let Some((tools, page)) = &self.tools else { return Ok(answer) };
+    fn learn_tools(&self, answer: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let Some(page) = &self.page else { return Ok(answer) };
         let answer = text_of(answer);
-        let listing = tools.learn(&answer, page)?;
+        let listing = self.server.state.tools.learn(&answer, page)?;
         for (tool, reason) in &listing.newly_left_out {
-            self.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
+            self.server.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
         }
         Ok(listing.changed.unwrap_or(answer).into_bytes())
     }
 
-    fn answer(&mut self, place: usize, message: Vec<u8>) -> Result<(), Error> {
+    fn relay_response(&mut self, place: usize, message: Vec<u8>) -> Result<(), Error> {
         if self.progress.answered.contains(&place) {
-            self.log.debug("a second answer is left out");
+            self.server.log.debug("a second answer is left out");
             return Ok(());
         }
         self.progress.answered.push(place);
-        self.hand_out(message, vec![place])
+        self.relay_line(message, vec![place])
     }
 
-    fn hand_out(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
+    fn relay_line(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
         self.progress.any_line = true;
         let is_done = self.is_done();
-        let is_last = self.progress.is_single && is_done;
+        let is_last = self.progress.is_only_message && is_done;
         let stays_open = !answers.is_empty() && is_done && !is_last && self.owns_stream;
         let bytes = one_line(document);
-        (self.deliver)(Relayed::Line(Line { bytes, answers, is_last, stays_open }))
+        (self.sink)(Relayed::Line(Line { bytes, answers, is_last, stays_open }))
     }
 }
 

@@ -5,8 +5,8 @@
 use crate::aws::clock_skew;
 use crate::aws::error_cause::Cause;
 use crate::random;
+use crate::streamable_http::dead_session::says_session_is_dead;
 use std::mem::{Discriminant, discriminant};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -26,17 +26,17 @@ const COLD_START_WAIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// Nothing of it left this machine, or no connection came about.
-    Nobody,
+    NotSent,
     /// It may have arrived, and may be running.
-    Perhaps,
-    /// The server answered with an error.
-    Server,
+    Unknown,
+    /// The server responded with an error.
+    Answered,
 }
 
 /// An attempt that failed.
 #[derive(Debug)]
 pub(crate) struct Failure<'a> {
-    pub(crate) reached: Delivery,
+    pub(crate) delivery: Delivery,
     /// Of the HTTP answer; zero without one.
     pub(crate) status: u16,
     /// Of a JSON-RPC error.
@@ -53,7 +53,7 @@ pub(crate) struct Failure<'a> {
     /// The request carried a session id.
     pub(crate) had_session: bool,
     /// `Mcp-Param-*` headers belong to such a request (a `tools/call` of 2026-07-28).
-    pub(crate) has_mirrors: bool,
+    pub(crate) has_param_headers: bool,
     /// The server is a runtime or a gateway of AgentCore, whose own JSON-RPC errors say what did not run.
     pub(crate) is_agentcore: bool,
 }
@@ -75,16 +75,16 @@ pub(crate) struct RetryState {
     attempts: u32,
     waited_for_start: Duration,
     /// Each of these helps once or never.
-    mends: Vec<Discriminant<Next>>,
+    used: Vec<Discriminant<Next>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     GiveUp,
-    /// Wait, then send it again. `costs` is what it takes from the quota.
-    Again {
+    /// Wait, then send it again, at this cost from the quota.
+    Retry {
         after: Duration,
-        costs: u32,
+        cost: u32,
     },
     /// Ask for new credentials.
     NewCredentials,
@@ -95,7 +95,7 @@ pub(crate) enum Next {
     SignForRegion,
     NewSession,
     /// Learn which arguments go into headers.
-    LearnMirrors,
+    LearnParamHeaders,
 }
 
 /// Whether running the method twice does no harm. A notification twice does none either.
@@ -116,40 +116,40 @@ pub(crate) fn is_idempotent(method: &str) -> bool {
         || method.starts_with("notifications/")
 }
 
-pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut RetryState) -> Next {
-    match failure.reached {
-        Delivery::Nobody => return again(failure, request, tried, FIRST_WAIT, 14),
-        Delivery::Perhaps if request.is_idempotent => {
-            return again(failure, request, tried, FIRST_WAIT, 14);
+pub(crate) fn decide(failure: &Failure<'_>, request: &Request, state: &mut RetryState) -> Next {
+    match failure.delivery {
+        Delivery::NotSent => return retry(failure, request, state, FIRST_WAIT, 14),
+        Delivery::Unknown if request.is_idempotent => {
+            return retry(failure, request, state, FIRST_WAIT, 14);
         }
-        Delivery::Perhaps => return Next::GiveUp,
-        Delivery::Server => {}
+        Delivery::Unknown => return Next::GiveUp,
+        Delivery::Answered => {}
     }
     match failure.cause {
         Cause::Clock { server_time } => {
             let told = [*server_time, failure.server_time].into_iter().flatten();
             let mut told =
                 told.filter(|there| clock_skew::explains_refusal(*there, failure.signed_at));
-            return told.next().map_or(Next::GiveUp, |there| once(tried, Next::SetClock(there)));
+            return told.next().map_or(Next::GiveUp, |there| once(state, Next::SetClock(there)));
         }
         Cause::ExpiredCredentials | Cause::UnknownCredentials | Cause::WrongSignature => {
-            return once(tried, Next::NewCredentials);
+            return once(state, Next::NewCredentials);
         }
         Cause::WrongService { expected } => {
-            return once(tried, Next::SignForService(expected.clone()));
+            return once(state, Next::SignForService(expected.clone()));
         }
-        Cause::WrongRegion => return once(tried, Next::SignForRegion),
-        Cause::RuntimeStarting if failure.is_agentcore => return cold_start(request, tried),
+        Cause::WrongRegion => return once(state, Next::SignForRegion),
+        Cause::RuntimeStarting if failure.is_agentcore => return cold_start(request, state),
         _ => {}
     }
     if failure.is_agentcore && failure.code == Some(-32001) && is_expired_token(failure.text) {
-        return once(tried, Next::NewCredentials);
+        return once(state, Next::NewCredentials);
     }
     if failure.had_session && says_session_is_dead(failure.status, failure.code, failure.text) {
-        return once(tried, Next::NewSession);
+        return once(state, Next::NewSession);
     }
-    if failure.has_mirrors && failure.code == Some(-32020) {
-        return once(tried, Next::LearnMirrors);
+    if failure.has_param_headers && failure.code == Some(-32020) {
+        return once(state, Next::LearnParamHeaders);
     }
     let has_not_run = failure.status == 429
         || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
@@ -158,138 +158,55 @@ pub(crate) fn next(failure: &Failure<'_>, request: &Request, tried: &mut RetrySt
         || (failure.is_agentcore
             && (*failure.cause == Cause::RetryableConflict || failure.code == Some(-32004)));
     if has_not_run || (failure.status == 503 && request.is_idempotent) {
-        return again(failure, request, tried, FIRST_WAIT_WHEN_THROTTLED, 5);
+        return retry(failure, request, state, FIRST_WAIT_WHEN_THROTTLED, 5);
     }
     if matches!(failure.status, 500 | 502 | 504) && failure.code.is_none() && request.is_idempotent
     {
-        return again(failure, request, tried, FIRST_WAIT, 14);
+        return retry(failure, request, state, FIRST_WAIT, 14);
     }
     Next::GiveUp
 }
 
-fn once(tried: &mut RetryState, next: Next) -> Next {
-    let mend = discriminant(&next);
-    if tried.mends.contains(&mend) {
+fn once(state: &mut RetryState, next: Next) -> Next {
+    let kind = discriminant(&next);
+    if state.used.contains(&kind) {
         return Next::GiveUp;
     }
-    tried.mends.push(mend);
+    state.used.push(kind);
     next
 }
 
-fn again(
+fn retry(
     failure: &Failure<'_>,
     request: &Request,
-    tried: &mut RetryState,
+    state: &mut RetryState,
     first_wait: Duration,
-    costs: u32,
+    cost: u32,
 ) -> Next {
-    let growing = first_wait.saturating_mul(1 << tried.attempts.min(16)).min(LONGEST_WAIT);
+    let growing = first_wait.saturating_mul(1 << state.attempts.min(16)).min(LONGEST_WAIT);
     let after = failure.retry_after.unwrap_or_else(|| random::up_to(growing));
-    tried.attempts += 1;
+    state.attempts += 1;
     let is_too_late =
         after > LONGEST_WAIT_ASKED_FOR || request.left.is_some_and(|left| after >= left);
-    if tried.attempts > request.retries || is_too_late {
+    if state.attempts > request.retries || is_too_late {
         return Next::GiveUp;
     }
-    Next::Again { after, costs }
+    Next::Retry { after, cost }
 }
 
-fn cold_start(request: &Request, tried: &mut RetryState) -> Next {
+fn cold_start(request: &Request, state: &mut RetryState) -> Next {
     let after = COLD_START_WAIT / 2 + random::up_to(COLD_START_WAIT);
-    tried.waited_for_start += after;
-    let is_too_long = tried.waited_for_start > COLD_START
+    state.waited_for_start += after;
+    let is_too_long = state.waited_for_start > COLD_START
         || request.left.is_some_and(|left| after >= left)
         || request.retries == 0;
-    if is_too_long { Next::GiveUp } else { Next::Again { after, costs: 0 } }
+    if is_too_long { Next::GiveUp } else { Next::Retry { after, cost: 0 } }
 }
 
 /// Of AgentCore, with its code -32001, which is that of a lost session as well.
 fn is_expired_token(text: &str) -> bool {
     let text = text.to_lowercase();
     text.contains("token") && text.contains("expired")
-}
-
-/// 404 or 410 for the id we sent, unless it says "unknown method"; AWS's own code; or an error that says of the session
-/// that it is lost. Where the request may have got as far as a tool, it must say so of the session first of all: tools have
-/// sessions of their own.
-pub(crate) fn says_session_is_dead(status: u16, code: Option<i64>, text: &str) -> bool {
-    // What a tool says of its arguments is not about us.
-    let may_name_session = code.is_none_or(|code| matches!(code, -32001..=-32000 | -32600));
-    let text = text.to_lowercase();
-    match (status, code) {
-        (_, Some(-30001)) => true,
-        (404 | 410, code) => code != Some(-32601),
-        (400 | 401 | 422, _) => may_name_session && says_session_is_lost(&text),
-        (500, _) | (200, Some(_)) => {
-            const SUBJECTS: [&str; 10] = [
-                "session",
-                "mcp session",
-                "mcp-session-id",
-                "the session",
-                "invalid session",
-                "unknown session",
-                "expired session",
-                "missing session",
-                "no session",
-                "no valid session",
-            ];
-            let said = text.trim_start();
-            let said = said.strip_prefix("bad request: ").unwrap_or(said);
-            may_name_session
-                && SUBJECTS.iter().any(|subject| said.starts_with(subject))
-                && says_session_is_lost(said)
-        }
-        _ => false,
-    }
-}
-
-fn says_session_is_lost(text: &str) -> bool {
-    const LOST: [&str; 9] = [
-        "not found",
-        "unknown",
-        "invalid",
-        "no valid",
-        "expired",
-        "terminated",
-        "missing",
-        "no session",
-        "required",
-    ];
-    (text.contains("session") && LOST.iter().any(|words| text.contains(words)))
-        || text.contains("server not initialized")
-}
-
-/// Attempts that all calls share, so that a server in trouble is not given more of it.
-///
-/// The numbers are those of the AWS SDKs: 500, of which a repetition takes 5 or 14; success gives back.
-#[derive(Debug)]
-pub(crate) struct Quota(AtomicU32);
-
-impl Quota {
-    const MOST: u32 = 500;
-
-    /// False when there is not enough left.
-    pub(crate) fn take(&self, costs: u32) -> bool {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(costs))
-            .is_ok()
-    }
-
-    /// After a success; `costs` is what its last repetition took.
-    pub(crate) fn give_back(&self, costs: u32) {
-        // Mostly it is full, and nothing is written.
-        if self.0.load(Ordering::Relaxed) < Quota::MOST {
-            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(left.saturating_add(costs.max(1)).min(Quota::MOST))
-            });
-        }
-    }
-}
-
-impl Default for Quota {
-    fn default() -> Quota {
-        Quota(AtomicU32::new(Quota::MOST))
-    }
 }
 
 #[cfg(test)]
@@ -304,7 +221,7 @@ mod tests {
 
     fn answered(status: u16, text: &'static str) -> Failure<'static> {
         Failure {
-            reached: Delivery::Server,
+            delivery: Delivery::Answered,
             status,
             code: None,
             cause: &Cause::Other,
@@ -313,29 +230,29 @@ mod tests {
             signed_at: NOW,
             server_time: None,
             had_session: false,
-            has_mirrors: false,
+            has_param_headers: false,
             is_agentcore: false,
         }
     }
 
     fn first(failure: &Failure<'_>, request: &Request) -> Next {
-        next(failure, request, &mut RetryState::default())
+        decide(failure, request, &mut RetryState::default())
     }
 
-    fn is_again(next: &Next) -> bool {
-        matches!(next, Next::Again { .. })
+    fn is_retry(next: &Next) -> bool {
+        matches!(next, Next::Retry { .. })
     }
 
     #[test]
     fn a_call_that_may_have_run_is_not_sent_again() {
-        let lost = Failure { reached: Delivery::Perhaps, ..answered(0, "") };
+        let lost = Failure { delivery: Delivery::Unknown, ..answered(0, "") };
         assert_eq!(first(&lost, &CALL), Next::GiveUp);
-        assert!(is_again(&first(&lost, &LIST)));
-        let unsent = Failure { reached: Delivery::Nobody, ..answered(0, "") };
-        assert!(is_again(&first(&unsent, &CALL)));
+        assert!(is_retry(&first(&lost, &LIST)));
+        let unsent = Failure { delivery: Delivery::NotSent, ..answered(0, "") };
+        assert!(is_retry(&first(&unsent, &CALL)));
         for status in [500, 502, 503, 504] {
             assert_eq!(first(&answered(status, ""), &CALL), Next::GiveUp, "{status}");
-            assert!(is_again(&first(&answered(status, ""), &LIST)), "{status}");
+            assert!(is_retry(&first(&answered(status, ""), &LIST)), "{status}");
         }
         for status in [200, 301, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 415, 501] {
             assert_eq!(first(&answered(status, ""), &LIST), Next::GiveUp, "{status}");
@@ -372,8 +289,8 @@ mod tests {
             (agentcore(coded(200, -32003, "slow down")), false),
         ] {
             let next = first(&failure, &CALL);
-            assert_eq!(is_again(&next), expected, "{failure:?}: {next:?}");
-            if let Next::Again { after, .. } = next {
+            assert_eq!(is_retry(&next), expected, "{failure:?}: {next:?}");
+            if let Next::Retry { after, .. } = next {
                 let most = FIRST_WAIT_WHEN_THROTTLED.max(2 * COLD_START_WAIT);
                 assert!(failure.retry_after.map_or(after <= most, |asked| asked == after));
             }
@@ -387,7 +304,7 @@ mod tests {
             ..answered(429, "")
         };
         let soon = Request { left: Some(Duration::from_secs(30)), ..CALL };
-        assert!(is_again(&first(&asks(20), &soon)));
+        assert!(is_retry(&first(&asks(20), &soon)));
         assert_eq!(first(&asks(30), &soon), Next::GiveUp, "it does not fit into the time left");
         for seconds in [3600, u64::MAX] {
             assert_eq!(first(&asks(seconds), &LIST), Next::GiveUp, "there is no limit at all");
@@ -398,23 +315,23 @@ mod tests {
 
     #[test]
     fn attempts_are_counted() {
-        let mut tried = RetryState::default();
+        let mut state = RetryState::default();
         let failure = answered(429, "");
         for _ in 0..3 {
-            assert!(is_again(&next(&failure, &CALL, &mut tried)));
+            assert!(is_retry(&decide(&failure, &CALL, &mut state)));
         }
-        assert_eq!(next(&failure, &CALL, &mut tried), Next::GiveUp);
+        assert_eq!(decide(&failure, &CALL, &mut state), Next::GiveUp);
         let never = Request { retries: 0, ..CALL };
         assert_eq!(first(&failure, &never), Next::GiveUp);
     }
 
     #[test]
     fn a_runtime_that_starts_is_waited_for() {
-        let mut tried = RetryState::default();
+        let mut state = RetryState::default();
         let failure =
             Failure { cause: &Cause::RuntimeStarting, is_agentcore: true, ..answered(424, "") };
         let mut waited = Duration::ZERO;
-        while let Next::Again { after, .. } = next(&failure, &CALL, &mut tried) {
+        while let Next::Retry { after, .. } = decide(&failure, &CALL, &mut state) {
             waited += after;
         }
         assert!(waited + 2 * COLD_START_WAIT > COLD_START && waited <= COLD_START, "{waited:?}");
@@ -457,13 +374,13 @@ mod tests {
                 Next::NewSession,
             ),
             (
-                Failure { code: Some(-32020), has_mirrors: true, ..answered(400, "") },
-                Next::LearnMirrors,
+                Failure { code: Some(-32020), has_param_headers: true, ..answered(400, "") },
+                Next::LearnParamHeaders,
             ),
         ] {
-            let mut tried = RetryState::default();
-            assert_eq!(next(&failure, &CALL, &mut tried), expected, "{failure:?}");
-            assert_eq!(next(&failure, &CALL, &mut tried), Next::GiveUp, "{failure:?}");
+            let mut state = RetryState::default();
+            assert_eq!(decide(&failure, &CALL, &mut state), expected, "{failure:?}");
+            assert_eq!(decide(&failure, &CALL, &mut state), Next::GiveUp, "{failure:?}");
         }
     }
 
@@ -494,13 +411,5 @@ mod tests {
         }
         let of_a_tool = with_session(answered(500, "the tool's browser session has expired"));
         assert_eq!(first(&of_a_tool, &CALL), Next::GiveUp);
-    }
-
-    #[test]
-    fn the_quota_is_shared_and_comes_back() {
-        let quota = Quota::default();
-        assert_eq!((0..100).filter(|_| quota.take(14)).count(), 35);
-        quota.give_back(14);
-        assert!(quota.take(14) && !quota.take(14));
     }
 }

@@ -1,120 +1,155 @@
-//! What the proxy itself must know of the server's tools: which only read, and which arguments are repeated in headers. It
-//! lists them for that when it has to.
+//! What the proxy itself must know of the server's tools: which of them only read, and which arguments are repeated in
+//! headers. It lists the tools for that when it has to.
 
 use crate::error::{Error, Kind};
 use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::Message;
 use crate::mcp::server_message::ErrorBody;
 use crate::random;
-use crate::streamable_http::exchange::{Exchanger, PreparedMessage};
-use crate::streamable_http::relay::{Relayed, Sink};
+use crate::streamable_http::attempt::attempt;
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::reinitialize::{replace_session, transport_for};
+use crate::streamable_http::relayed::{Relayed, Sink};
+use crate::streamable_http::remedies::Recovery;
+use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::retry::Next;
 use crate::sync::cancel::Cancel;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A list that changes while it is read is read again, so many times in all.
-const MOST_LISTINGS: usize = 3;
+/// Maximum number of times that a list which changes while it is read is read again, the first time included.
+const MAX_LISTINGS: usize = 3;
 
-/// The tools are listed up to so many pages, and for so long.
-const MOST_PAGES: usize = 100;
-const LEARNING_LIMIT: Duration = Duration::from_secs(60);
+/// Maximum number of pages of a list.
+const MAX_PAGES: usize = 100;
 
-impl Exchanger {
-    /// Whether this call may leave as far as the server says what its tool does.
-    pub(crate) fn check_hint(self: &Arc<Self>, errand: &PreparedMessage<'_>) -> Result<(), Error> {
-        let policy = self.tools.policy();
-        let Some(tool) = errand.tool.as_deref().filter(|_| policy.is_read_only()) else {
-            return Ok(());
-        };
-        let known = match self.tools.only_reads(tool) {
-            Some(known) => known,
-            None => self.learn_whether_it_only_reads(tool, errand)?,
-        };
-        policy.check_hint(tool, known)
-    }
+/// Time limit of a list.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Has the tools listed, once for all calls. One that is not listed does not.
-    fn learn_whether_it_only_reads(
-        self: &Arc<Self>,
-        tool: &str,
-        errand: &PreparedMessage<'_>,
-    ) -> Result<bool, Error> {
-        let (conversation, client) = (Arc::clone(self), client_meta(errand.message));
-        let known = self.listings.get(
-            errand.deadline,
-            errand.cancel,
-            |is_done| self.tools.only_reads(tool).or(is_done.then_some(false)),
-            move || {
-                let deliver = &mut |other| conversation.deliver_aside(other);
-                let (client, cancel) = (client.as_deref(), &conversation.closing);
-                let limit = Instant::now().checked_add(LEARNING_LIMIT);
-                for _ in 0..MOST_LISTINGS {
-                    conversation.learn_tools(client, limit, cancel, deliver)?;
-                    if conversation.tools.is_whole() {
-                        break;
-                    }
+/// Whether this call may be sent, as far as the server says what its tool does. Lists the tools if they are not known.
+pub(crate) fn check_hint(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+) -> Result<(), Error> {
+    let tools = &server.state.tools;
+    let Some(tool) = message.tool.as_deref().filter(|_| tools.policy().is_read_only()) else {
+        return Ok(());
+    };
+    let only_reads = match tools.only_reads(tool) {
+        Some(only_reads) => only_reads,
+        None => find_out_whether_it_only_reads(server, message, tool)?,
+    };
+    tools.policy().check_hint(tool, only_reads)
+}
+
+/// Lists the tools, once for all calls. A tool that is not listed does not count as one that only reads.
+fn find_out_whether_it_only_reads(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    tool: &str,
+) -> Result<bool, Error> {
+    let (worker, client) = (Arc::clone(server), client_meta(message.message));
+    let only_reads = server.listing.get(
+        message.deadline,
+        message.cancel,
+        |is_done| server.state.tools.only_reads(tool).or(is_done.then_some(false)),
+        move || {
+            let sink: &mut Sink<'_> = &mut |piece| worker.relay_for_session(piece);
+            let deadline = Instant::now().checked_add(LISTING_TIMEOUT);
+            for _ in 0..MAX_LISTINGS {
+                list_tools(&worker, client.as_deref(), deadline, &worker.closing, sink)?;
+                if worker.state.tools.is_whole() {
+                    break;
                 }
+            }
+            Ok(())
+        },
+    );
+    only_reads.map_err(|error| match error.kind() {
+        Kind::Cancelled => error,
+        _ => error.context("the tools cannot be listed, which --read-only needs"),
+    })
+}
+
+/// Lists the server's tools, as the client would. `client` is what it says of itself; what is no response goes to `sink`.
+pub(crate) fn list_tools(
+    server: &Arc<RemoteServer>,
+    client: Option<&str>,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let tools = &server.state.tools;
+    let limit = Instant::now().checked_add(LISTING_TIMEOUT);
+    let deadline = [limit, deadline].into_iter().flatten().min();
+    let mut cursor: Option<String> = None;
+    let mut list = None;
+    for _ in 0..MAX_PAGES {
+        let message = request(client, cursor.as_deref());
+        let message = tools.policy().metadata().added_to(&message)?.unwrap_or(message);
+        let message = PreparedMessage::new(server, &message, deadline, cancel);
+        let mut listed = Listed::Nothing;
+        exchange_page(server, &message, &mut |piece| match piece {
+            Relayed::Line(line) if line.is_response() => {
+                listed = Listed::read(&line.bytes);
                 Ok(())
-            },
-        );
-        known.map_err(|error| match error.kind() {
-            Kind::Cancelled => error,
-            _ => error.context("the tools cannot be listed, which --read-only needs"),
-        })
+            }
+            other => sink(other),
+        })?;
+        let next = match listed {
+            Listed::Page { next } => next,
+            Listed::Refused(error) => return Err(error),
+            Listed::Nothing => None,
+        };
+        list.get_or_insert_with(|| tools.list());
+        if next.is_none() {
+            return Ok(());
+        }
+        if next == cursor {
+            break;
+        }
+        cursor = next;
     }
+    tools.cut_off(list.unwrap_or_default());
+    Ok(())
+}
 
-    /// Lists the server's tools, as the client would; `client`: what it says of itself.
-    pub(crate) fn learn_tools(
-        self: &Arc<Self>,
-        client: Option<&str>,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-        deliver: &mut Sink<'_>,
-    ) -> Result<(), Error> {
-        let mut cursor: Option<String> = None;
-        let mut list = None;
-        let limit = Instant::now().checked_add(LEARNING_LIMIT);
-        for _ in 0..MOST_PAGES {
-            let message = list_tools(client, cursor.as_deref());
-            let message = self.tools.policy().metadata().added_to(&message)?.unwrap_or(message);
-            let deadline = [limit, deadline].into_iter().flatten().min();
-            let page = self.errand(&message, deadline, cancel);
-            let mut listed = Listed::Nothing;
-            self.run(&page, &mut |delivery| match delivery {
-                Relayed::Line(line) if !line.answers.is_empty() => {
-                    listed = Listed::read(&line.bytes);
-                    Ok(())
-                }
-                other => deliver(other),
-            })?;
-            let next = match listed {
-                Listed::Page { next } => next,
-                Listed::HttpStatus(error) => return Err(error),
-                Listed::Nothing => None,
-            };
-            list.get_or_insert_with(|| self.tools.list());
-            if next.is_none() {
+/// Attempt after attempt, as for a message of the client.
+fn exchange_page(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let mut recovery = Recovery::new(server, message);
+    loop {
+        let transport = transport_for(server, message, || Ok(()));
+        let failed = match transport.and_then(|sent_with| attempt(server, message, sent_with, sink))
+        {
+            Ok(()) => {
+                recovery.succeeded();
                 return Ok(());
             }
-            if next == cursor {
-                break;
-            }
-            cursor = next;
+            Err(failed) => failed,
+        };
+        let is_worth_retrying = match recovery.decide(&failed) {
+            Next::NewSession => replace_session(server, message, &failed)?,
+            next => recovery.recover(&next, &failed)?,
+        };
+        if !is_worth_retrying {
+            return failed.give_up(&server.log, sink);
         }
-        self.tools.cut_off(list.unwrap_or_default());
-        Ok(())
     }
 }
 
-/// What a `tools/list` of our own was answered with.
+/// The response to a `tools/list` of our own.
 enum Listed {
     Nothing,
-    /// Where it goes on, as JSON.
+    /// The cursor of the next page, as JSON.
     Page {
         next: Option<String>,
     },
-    HttpStatus(Error),
+    Refused(Error),
 }
 
 impl Listed {
@@ -132,7 +167,7 @@ impl Listed {
         let text = String::from_utf8_lossy(line);
         if let Some(body) = ErrorBody::parse(&text) {
             let what = format!("error {} of the server: {}", body.code, body.message);
-            return Listed::HttpStatus(Error::new(Kind::InvalidResponse, what));
+            return Listed::Refused(Error::new(Kind::InvalidResponse, what));
         }
         match serde_json::from_str::<Answer<'_>>(&text) {
             Ok(Answer { result: Some(OnlyObject(Page { next_cursor })) }) => {
@@ -160,7 +195,7 @@ pub(crate) fn client_meta(call: &Message) -> Option<String> {
 }
 
 /// A `tools/list` of our own, with what a client says of itself if it says anything.
-fn list_tools(client: Option<&str>, cursor: Option<&str>) -> Message {
+fn request(client: Option<&str>, cursor: Option<&str>) -> Message {
     let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor}"));
     let client = client.map(|client| format!("\"_meta\":{client}"));
     let params: Vec<String> = [cursor, client].into_iter().flatten().collect();

@@ -1,3 +1,14 @@
-//! One signed HTTP request to the MCP server.
+//! One HTTP request to the MCP server: signed, sent, and its error response read.
+//!
+//! Knows signing and sending and nothing of MCP: sessions, time limits and retries belong to `streamable_http`. Each
+//! request is signed when it is sent, with one reading of the clock. What a server's error may correct (clock, service,
+//! region) is kept here, each within bounds that the server cannot move.
 
-pub mod signed_client;
+pub(crate) mod request;
+pub(crate) mod response;
+mod settings;
+pub(crate) mod signed_client;
+mod signing_scope;
+
+pub use settings::Settings;
+pub use signed_client::SignedClient;

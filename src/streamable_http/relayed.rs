@@ -1,0 +1,56 @@
+//! `Relayed`: what an exchange hands out for the client, piece by piece.
+
+use crate::error::Error;
+use crate::mcp::id::Id;
+
+/// One line for the client.
+#[derive(Debug)]
+pub struct Line {
+    /// The line without its newline.
+    pub bytes: Vec<u8>,
+    /// The requests that it answers, as indices into the ids of the message that was sent.
+    pub answers: Vec<usize>,
+    /// Nothing can follow it.
+    pub is_last: bool,
+    /// The request's own stream stays open for a while: more may follow there.
+    pub stays_open: bool,
+}
+
+impl Line {
+    /// A notification.
+    pub(crate) fn notification(bytes: Vec<u8>) -> Line {
+        Line { bytes, answers: Vec::new(), is_last: false, stays_open: false }
+    }
+
+    /// The response to the request with this index, after which the exchange is over if `is_last`.
+    pub(crate) fn response(bytes: Vec<u8>, index: usize, is_last: bool) -> Line {
+        Line { bytes, answers: vec![index], is_last, stays_open: false }
+    }
+
+    pub(crate) fn is_response(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+/// A request of the server to the client.
+#[derive(Debug)]
+pub struct ServerRequest {
+    pub id: Id,
+    pub is_ping: bool,
+    /// The line without its newline.
+    pub bytes: Vec<u8>,
+}
+
+/// What an exchange hands out as it goes on.
+#[derive(Debug)]
+pub enum Relayed {
+    Line(Line),
+    Request(ServerRequest),
+    /// The server has cancelled this request of its own. The line that says so follows.
+    CancelledRequest(Id),
+    /// A session was re-initialized: what belonged to the old one has ended.
+    NewSession,
+}
+
+/// Takes what is relayed. Its error ends the exchange.
+pub type Sink<'a> = dyn FnMut(Relayed) -> Result<(), Error> + 'a;

@@ -1,0 +1,114 @@
+//! `Recovery`: what is done between two attempts, as far as it takes no other message to the server.
+
+use crate::error::{Error, Kind};
+use crate::mcp::message::MessageKind;
+use crate::streamable_http::failure::Failed;
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::retry::{self, Failure, Next, RetryState};
+use std::time::Instant;
+
+/// The recovery of one message from its failed attempts.
+pub(crate) struct Recovery<'a> {
+    server: &'a RemoteServer,
+    message: &'a PreparedMessage<'a>,
+    state: RetryState,
+    /// What the last retry took from the quota.
+    cost: u32,
+}
+
+impl<'a> Recovery<'a> {
+    pub(crate) fn new(server: &'a RemoteServer, message: &'a PreparedMessage<'a>) -> Recovery<'a> {
+        Recovery { server, message, state: RetryState::default(), cost: 0 }
+    }
+
+    /// An attempt succeeded.
+    pub(crate) fn succeeded(&self) {
+        self.server.quota.give_back(self.cost);
+    }
+
+    /// What to do about a failed attempt.
+    pub(crate) fn decide(&mut self, failed: &Failed) -> Next {
+        let Some(delivery) = failed.delivery else { return Next::GiveUp };
+        let PreparedMessage { message, deadline, .. } = *self.message;
+        let failure = Failure {
+            delivery,
+            status: failed.status,
+            code: failed.code,
+            cause: &failed.cause,
+            text: &failed.text,
+            retry_after: failed.retry_after,
+            signed_at: failed.sent.signed_at,
+            server_time: failed.server_time,
+            had_session: failed.sent.session.id().is_some(),
+            has_param_headers: self.message.has_param_headers(),
+            is_agentcore: self.server.is_agentcore,
+        };
+        let request = retry::Request {
+            is_idempotent: self.message.is_idempotent()
+                || (message.method() == Some("tools/call")
+                    && matches!(message.sort(), MessageKind::Request { .. })
+                    && self.server.state.tools.may_repeat(message.body())),
+            left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            retries: self.server.retries,
+        };
+        retry::decide(&failure, &request, &mut self.state)
+    }
+
+    /// Does what was decided. False: another attempt would be no better.
+    pub(crate) fn recover(&mut self, next: &Next, failed: &Failed) -> Result<bool, Error> {
+        let Recovery { server, message, .. } = *self;
+        let (client, log) = (&server.client, &server.log);
+        match next {
+            // A session and the list of tools take messages of their own.
+            Next::GiveUp | Next::NewSession | Next::LearnParamHeaders => Ok(false),
+            Next::Retry { after, cost } => {
+                self.cost = *cost;
+                let (delay, why) = (after.as_millis(), failed.error.message());
+                log.debug(format_args!("again in {delay} ms: {why}"));
+                if !server.quota.take(*cost) {
+                    return Ok(false);
+                }
+                if message.cancel.sleep(*after) {
+                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                }
+                Ok(true)
+            }
+            Next::NewCredentials => {
+                let Some(refused) = &failed.credentials else { return Ok(false) };
+                log.debug(format_args!("new credentials are looked for: {}", failed.error));
+                client.replace_credentials(refused, message.deadline, message.cancel)
+            }
+            Next::SetClock(server_time) => {
+                let behind = client.set_clock(*server_time);
+                let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });
+                log.warn(format_args!(
+                    "the clock of this machine is {seconds} s {side} of that of AWS; requests are signed with the time of AWS (set the clock by NTP)"
+                ));
+                Ok(true)
+            }
+            Next::SignForService(service) => {
+                let signed = &client.scope().current().service;
+                let is_corrected = client.scope().correct_service(service);
+                if is_corrected && service != signed {
+                    log.warn(format_args!(
+                        "AWS wants requests signed for service {service}, not {signed}; set --service-name {service}"
+                    ));
+                }
+                // Otherwise the error says what to set.
+                Ok(is_corrected)
+            }
+            Next::SignForRegion => {
+                let signed = &client.scope().current().region;
+                let is_corrected = client.scope().correct_region();
+                let region = &client.scope().current().region;
+                if region != signed {
+                    log.warn(format_args!(
+                        "AWS does not take requests signed for region {signed}; the URL says {region}: set --region {region}"
+                    ));
+                }
+                Ok(is_corrected)
+            }
+        }
+    }
+}

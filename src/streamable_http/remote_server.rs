@@ -1,0 +1,174 @@
+//! `RemoteServer`: the way to the server, what is known of it, and what its exchanges share.
+
+use crate::aws::hostname;
+use crate::error::Error;
+use crate::http::Response;
+use crate::log::Log;
+use crate::mcp::client_info;
+use crate::mcp::message::{Message, MessageKind};
+use crate::mcp::session::Session;
+use crate::signing::Header;
+use crate::streamable_http::relayed::Relayed;
+use crate::streamable_http::retry_quota::RetryQuota;
+use crate::streamable_http::server_state::ServerState;
+use crate::streamable_http::settings::Settings;
+use crate::sync::cancel::Cancel;
+use crate::sync::single_flight::SingleFlight;
+use crate::upstream::SignedClient;
+use crate::upstream::request::SignedRequest;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The messages that follow a notification wait for it, so it has a time limit even without `--timeout`.
+const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The headers of every POST.
+pub(crate) const POST_HEADERS: [Header<'static>; 2] =
+    [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
+
+#[derive(Debug)]
+pub(crate) struct RemoteServer {
+    pub(crate) client: SignedClient,
+    pub(crate) state: ServerState,
+    /// The server is a runtime or a gateway of Bedrock `AgentCore`, by its host or by the service that is signed for.
+    pub(crate) is_agentcore: bool,
+    pub(crate) is_lazy: bool,
+    names_client: bool,
+    timeout: Option<Duration>,
+    tool_timeout: Option<Duration>,
+    pub(crate) retries: u32,
+    pub(crate) quota: RetryQuota,
+    pub(crate) max_message_bytes: usize,
+    /// Initializes the session that several calls need, once for all of them.
+    pub(crate) initializing: SingleFlight,
+    /// Lists the tools that several calls need to know, once for all of them.
+    pub(crate) listing: SingleFlight,
+    /// Cancels what belongs to no call.
+    pub(crate) closing: Arc<Cancel>,
+    session_sink: SessionSink,
+    pub(crate) log: Log,
+}
+
+/// Takes what belongs to no call: what the server sends while a session is initialized, and that one was.
+#[derive(Default)]
+struct SessionSink(OnceLock<Box<DeliverForSession>>);
+
+type DeliverForSession = dyn Fn(Relayed) -> Result<(), Error> + Send + Sync;
+
+impl fmt::Debug for SessionSink {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SessionSink")
+    }
+}
+
+impl RemoteServer {
+    pub(crate) fn new(settings: Settings, client: SignedClient, log: Log) -> RemoteServer {
+        let of_host = hostname::of_host(client.endpoint().host()).service;
+        let services = [Some(client.scope().current().service.clone()), of_host];
+        RemoteServer {
+            client,
+            state: ServerState::new(settings.policy),
+            is_agentcore: services.iter().flatten().any(|service| service == "bedrock-agentcore"),
+            is_lazy: settings.is_lazy,
+            names_client: settings.names_client,
+            timeout: settings.timeout,
+            tool_timeout: settings.tool_timeout,
+            retries: settings.retries,
+            quota: RetryQuota::default(),
+            max_message_bytes: settings.max_message_bytes,
+            initializing: SingleFlight::new("handshake"),
+            listing: SingleFlight::new("tools/list"),
+            closing: Cancel::new(),
+            session_sink: SessionSink::default(),
+            log,
+        }
+    }
+
+    /// Sets, once, what takes everything that belongs to no call.
+    pub(crate) fn set_session_sink(
+        &self,
+        deliver: impl Fn(Relayed) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        let _ = self.session_sink.0.set(Box::new(deliver));
+    }
+
+    /// Relays what belongs to no call.
+    pub(crate) fn relay_for_session(&self, relayed: Relayed) -> Result<(), Error> {
+        self.session_sink.0.get().map_or(Ok(()), |deliver| deliver(relayed))
+    }
+
+    /// When the message must have its response.
+    pub(crate) fn deadline(&self, message: &Message) -> Option<Instant> {
+        let limit = match message.sort() {
+            MessageKind::Request { .. } if message.is_subscription() => None,
+            MessageKind::Request { method, .. } if method == "tools/call" => {
+                [self.timeout, self.tool_timeout].into_iter().flatten().min()
+            }
+            MessageKind::Batch { ids, .. } if !ids.is_empty() => self.timeout,
+            MessageKind::Request { .. } => self.timeout,
+            _ => [self.timeout, Some(NOTIFICATION_TIMEOUT)].into_iter().flatten().min(),
+        };
+        limit.and_then(|limit| Instant::now().checked_add(limit))
+    }
+
+    /// Names the client in the User-Agent from now on, if this request says who it is.
+    pub(crate) fn learn_client(&self, request: &Message) {
+        let says_so = request.is_initialize() || request.request_meta().is_some();
+        if self.names_client
+            && says_so
+            && let Some(user_agent) = client_info::with_client_of(request.body())
+        {
+            self.client.set_user_agent(user_agent);
+        }
+    }
+
+    /// Requests an event stream: the standing one, or the rest of one after the event `last_id`.
+    pub(crate) fn get_stream<'a>(
+        &'a self,
+        session: &Session,
+        last_id: Option<&str>,
+        deadline: Option<Instant>,
+        is_standing: bool,
+        cancel: &'a Cancel,
+    ) -> Result<Response<'a>, Error> {
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(session_headers(session));
+        headers.extend(last_id.map(|id| ("last-event-id", id)));
+        let request = SignedRequest::new("GET", self.client.target(), &headers, deadline);
+        let request = SignedRequest { is_stream: is_standing, ..request };
+        let credentials = self.client.credentials(deadline, cancel)?;
+        Ok(self.client.send(&request, &credentials, cancel)?.response)
+    }
+
+    /// Ends the session on the server, if there is one. Best effort, until `deadline`.
+    pub(crate) fn delete_session(&self, deadline: Instant) {
+        let session = self.state.session();
+        if session.id().is_none() {
+            return;
+        }
+        let (deadline, cancel) = (Some(deadline), Cancel::default());
+        let Ok(credentials) = self.client.credentials(deadline, &cancel) else { return };
+        let headers: Vec<Header<'_>> = session_headers(&session).collect();
+        let request = SignedRequest::new("DELETE", self.client.target(), &headers, deadline);
+        match self.client.send(&request, &credentials, &cancel) {
+            Ok(response) => {
+                self.log.debug(format_args!("DELETE session: HTTP {}", response.status()));
+            }
+            Err(error) => self.log.debug(format_args!("DELETE session: {error}")),
+        }
+    }
+
+    /// Cancels what belongs to no call, such as an `initialize` of our own and the search for credentials.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+        self.client.cancel_credentials();
+    }
+}
+
+/// The headers that every request of a session repeats.
+pub(crate) fn session_headers(session: &Session) -> impl Iterator<Item = Header<'_>> {
+    let id = session.id().map(|id| ("mcp-session-id", id));
+    let version = session.version().map(|version| ("mcp-protocol-version", version));
+    id.into_iter().chain(version)
+}

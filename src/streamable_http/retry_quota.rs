@@ -1,0 +1,47 @@
+//! `RetryQuota`: the retries that all calls share, so that a server in trouble is not given more of it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The numbers are those of the AWS SDKs: 500, of which a retry takes 5 or 14 and a success gives back.
+const CAPACITY: u32 = 500;
+
+#[derive(Debug)]
+pub(crate) struct RetryQuota(AtomicU32);
+
+impl RetryQuota {
+    /// False if not enough is left.
+    pub(crate) fn take(&self, cost: u32) -> bool {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost))
+            .is_ok()
+    }
+
+    /// Gives back after a success what its last retry took, and a little if there was none.
+    pub(crate) fn give_back(&self, cost: u32) {
+        // Mostly it is full, and nothing is written.
+        if self.0.load(Ordering::Relaxed) < CAPACITY {
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_add(cost.max(1)).min(CAPACITY))
+            });
+        }
+    }
+}
+
+impl Default for RetryQuota {
+    fn default() -> RetryQuota {
+        RetryQuota(AtomicU32::new(CAPACITY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_shared_and_a_success_gives_back() {
+        let quota = RetryQuota::default();
+        assert_eq!((0..100).filter(|_| quota.take(14)).count(), 35);
+        quota.give_back(14);
+        assert!(quota.take(14) && !quota.take(14));
+    }
+}

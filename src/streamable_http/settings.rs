@@ -1,0 +1,20 @@
+//! `Settings`: what the user decides about exchanges with the server.
+
+use crate::mcp::tool_policy::ToolPolicy;
+use std::time::Duration;
+
+/// Limits and policy of all exchanges. `None` as a time limit is no limit.
+#[derive(Debug)]
+pub struct Settings {
+    pub policy: ToolPolicy,
+    /// `initialize` is answered locally, and the session begun with the first request that needs it.
+    pub is_lazy: bool,
+    /// The User-Agent names the client.
+    pub names_client: bool,
+    pub timeout: Option<Duration>,
+    /// Additional limit of a `tools/call`.
+    pub tool_timeout: Option<Duration>,
+    /// Maximum number of retries of a request.
+    pub retries: u32,
+    pub max_message_bytes: usize,
+}

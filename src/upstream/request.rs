@@ -1,0 +1,58 @@
+//! `SignedRequest`: a request before it is signed, and the URL that it goes to.
+
+use crate::http::url::Endpoint;
+use crate::signing::{CanonicalTarget, Header, Payload, UriEncoding};
+use std::time::Instant;
+
+/// A URL of the server, as it is sent and as it is signed.
+#[derive(Debug)]
+pub(crate) struct SignedTarget {
+    pub(crate) url: String,
+    pub(crate) canonical: CanonicalTarget,
+}
+
+impl SignedTarget {
+    pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> SignedTarget {
+        let (path, query) = (endpoint.path(), endpoint.query());
+        let canonical = CanonicalTarget::new(&endpoint.authority(), path, query, uri_encoding);
+        SignedTarget { url: endpoint.to_string(), canonical }
+    }
+}
+
+/// A request before it is signed.
+#[derive(Debug)]
+pub(crate) struct SignedRequest<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a SignedTarget,
+    pub(crate) headers: &'a [Header<'a>],
+    pub(crate) body: &'a [u8],
+    /// What the signature covers of the body; `None` where there is no body.
+    pub(crate) payload: Option<&'a Payload>,
+    /// When the response must have been read.
+    pub(crate) deadline: Option<Instant>,
+    /// The response is a standing stream, on which silence is normal.
+    pub(crate) is_stream: bool,
+    /// Sending it twice does no harm.
+    pub(crate) is_idempotent: bool,
+}
+
+impl<'a> SignedRequest<'a> {
+    /// An idempotent request without a body.
+    pub(crate) fn new(
+        method: &'a str,
+        target: &'a SignedTarget,
+        headers: &'a [Header<'a>],
+        deadline: Option<Instant>,
+    ) -> SignedRequest<'a> {
+        SignedRequest {
+            method,
+            target,
+            headers,
+            body: b"",
+            payload: None,
+            deadline,
+            is_stream: false,
+            is_idempotent: true,
+        }
+    }
+}

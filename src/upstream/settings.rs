@@ -1,0 +1,22 @@
+//! `Settings`: what the user decides about signing and sending.
+
+use crate::http::url::Endpoint;
+use crate::signing::{Algorithm, Secret};
+
+/// Target, scope and headers of every request.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub endpoint: Endpoint,
+    pub algorithm: Algorithm,
+    pub service: String,
+    /// The service was read off the host: the server may correct it.
+    pub service_is_inferred: bool,
+    /// With SigV4a the region set: `us-east-1,eu-west-1` or `*`.
+    pub region: String,
+    /// Signatures do not cover the bodies.
+    pub unsigned_payload: bool,
+    /// Send unsigned requests if there are no credentials.
+    pub skip_auth: bool,
+    /// Names and values of the user's own headers.
+    pub headers: Vec<(String, Secret)>,
+}
