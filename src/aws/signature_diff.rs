@@ -35,10 +35,10 @@ impl SigningSteps {
     /// What AWS would have signed, if the text of its refusal says so.
     ///
     /// ```
-    /// use sigv4_proxy::aws::signature_diff::Steps;
+    /// use sigv4_proxy::aws::signature_diff::SigningSteps;
     /// let text = "no match\n\nThe Canonical String for this request should have been\n'GET\n/\n\nhost:a\n\nhost\ne3b0'\n\n\
     ///             The String-to-Sign should have been\n'AWS4-HMAC-SHA256\n20150830T123600Z\nscope\nhash'\n";
-    /// let steps = Steps::of_aws(text).unwrap();
+    /// let steps = SigningSteps::of_aws(text).unwrap();
     /// assert!(steps.canonical_request.starts_with("GET\n/\n") && steps.canonical_request.ends_with("\ne3b0"));
     /// assert!(steps.string_to_sign.starts_with("AWS4-HMAC-SHA256\n") && steps.string_to_sign.ends_with("\nhash"));
     /// ```

@@ -327,7 +327,7 @@ impl Read for Response<'_> {
 
 impl fmt::Debug for Response<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Answer({})", self.status)
+        write!(out, "Response({})", self.status)
     }
 }
 

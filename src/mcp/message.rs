@@ -61,9 +61,9 @@ impl Message {
     /// Reads one line, its end removed. The error is the line to answer with.
     ///
     /// ```
-    /// use sigv4_proxy::mcp::message::{Message, Sort};
+    /// use sigv4_proxy::mcp::message::{Message, MessageKind};
     /// let message = Message::parse(br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#.to_vec()).unwrap();
-    /// assert!(matches!(message.sort(), Sort::Request { method, .. } if method == "ping"));
+    /// assert!(matches!(message.sort(), MessageKind::Request { method, .. } if method == "ping"));
     /// assert!(Message::parse(b"{oops".to_vec()).unwrap_err().contains("-32700"));
     /// ```
     pub fn parse(line: Vec<u8>) -> Result<Message, String> {

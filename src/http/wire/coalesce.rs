@@ -88,7 +88,7 @@ impl<In: Transport> Transport for Coalescing<In> {
 
 impl<In> fmt::Debug for Coalescing<In> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Joining")
+        out.write_str("Coalescing")
     }
 }
 

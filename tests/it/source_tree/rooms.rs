@@ -71,7 +71,7 @@ impl Tree {
 /// A file's text without its tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let text = text.split("\nmod tests {").next().unwrap();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
@@ -127,6 +127,49 @@ fn every_room_is_on_the_page_and_uses_only_those_before_it() {
                 "{file} uses {used}, which stands above it"
             );
         }
+    }
+}
+
+#[test]
+fn no_file_uses_itself_by_way_of_others() {
+    let tree = Tree::read();
+    let files = tree.texts.iter().filter(|(file, _)| !tree.faces.contains(*file));
+    let mut left: BTreeMap<&String, BTreeSet<String>> = files
+        .map(|(file, text)| {
+            (file, tree.uses(text).into_iter().filter(|used| used != file).collect())
+        })
+        .collect();
+    // Taking away, again and again, what uses nothing that is left takes everything away.
+    while !left.is_empty() {
+        let names: BTreeSet<&String> = left.keys().copied().collect();
+        let before = left.len();
+        left.retain(|_, uses| uses.iter().any(|used| names.contains(used)));
+        assert!(left.len() < before, "a circle among {left:#?}");
+    }
+}
+
+#[test]
+fn faces_explain_and_export_and_hold_nothing() {
+    let tree = Tree::read();
+    for face in &tree.faces {
+        for word in ["fn ", "struct ", "enum ", "trait ", "impl ", "const ", "static "] {
+            let found = tree.texts[face].lines().find(|line| line.contains(word));
+            assert_eq!(found, None, "the face of {face} holds more than `mod` and `pub use`");
+        }
+    }
+    for (file, text) in &tree.texts {
+        assert!(!text.contains("super::"), "{file} names its parent's items instead of a file");
+    }
+}
+
+#[test]
+fn only_the_command_line_assembly_and_doctor_know_the_options() {
+    let tree = Tree::read();
+    for (file, text) in &tree.texts {
+        let knows =
+            paths(text).iter().any(|path| path.starts_with("cli::") && path.ends_with("::Options"));
+        let may = ["cli", "assembly", "doctor", "main"].contains(&room_of(file));
+        assert!(may || !knows, "{file} knows the options of the command line");
     }
 }
 
