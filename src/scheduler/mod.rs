@@ -1,7 +1,7 @@
 //! When a message may start, and on which thread.
 //!
-//! The front submits messages in the order in which it reads them; the [`Scheduler`](scheduler::Scheduler) gives them back
-//! as [`Task`](scheduler::Task)s, each on a thread. `initialize` and notifications are barriers, requests run concurrently,
+//! The front submits messages in the order in which it reads them; the [`Scheduler`] gives them back
+//! as [`Task`]s, each on a thread. `initialize` and notifications are barriers, requests run concurrently,
 //! and detached messages (cancellations, responses) never wait for any of them. The reading thread never waits for the
 //! network. Without a thread a message is refused, never lost.
 
