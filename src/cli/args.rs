@@ -10,7 +10,8 @@ use std::ffi::{OsStr, OsString};
 
 /// The command line, or what it asks for instead of running.
 pub(crate) enum Line {
-    ParsedArgs(Flags),
+    /// Run the proxy.
+    Proxy(Flags),
     /// `doctor`, with the flags of the proxy.
     Doctor(Flags),
     Completions(Shell),
@@ -36,7 +37,7 @@ impl Flags {
     }
 }
 
-/// Flags of other proxies, and whether a value follows. Accepting them lets users switch by changing the command alone.
+/// Flags of other proxies, and whether a value follows. They are accepted so that users can switch by changing only the command.
 const OF_OTHERS: [(&str, bool); 2] = [("protocol-version", true), ("retry-empty-response", false)];
 
 /// Variables of other proxies that are accepted and ignored.
@@ -110,7 +111,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         };
         let (name, inline) = match argument {
             Argument::Flag(name, inline) => (name, inline),
-            // Whether an unknown flag takes a value is unknown, so what follows it is not judged.
+            // Whether an unknown flag takes a value is not known, so the argument after it is not checked.
             Argument::Plain(text) if after_unknown_flag && !is_target(text.as_ref()) => {
                 after_unknown_flag = false;
                 continue;
@@ -136,7 +137,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
             }
         };
         if let Some((_, has_value)) = OF_OTHERS.iter().find(|(of_others, _)| *of_others == name) {
-            // What follows is not judged, if it is a value at all.
+            // The argument after it is not checked, in case it is not a value.
             after_unknown_flag = *has_value && inline.is_none();
             flags.ignored.push(format!("--{name}"));
             continue;
@@ -146,7 +147,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         if found.is_none() {
             flags.doubt(meant.map(|row| row.key), unknown_flag(&name, meant));
         }
-        // The flag that was probably meant takes its value, so that the rest is read as it was meant.
+        // The flag that was probably meant takes its value, so that the rest is read as intended.
         let Some((row, opposite)) = found.or(meant.map(|row| (row, false))) else {
             after_unknown_flag = inline.is_none();
             continue;
@@ -177,7 +178,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
         return Err(flags.problems);
     }
     Ok(match (word, shell) {
-        (None, _) => Line::ParsedArgs(flags),
+        (None, _) => Line::Proxy(flags),
         (Some(_), Some(shell)) => Line::Completions(shell),
         (Some(_), None) => Line::Doctor(flags),
     })
@@ -187,11 +188,13 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
 fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
     if targets.len() > 1 {
         // The words are not shown: they may be the rest of an unquoted header.
-        let mend = match nearest(&targets[0].1, COMMANDS) {
+        let fix = match nearest(&targets[0].1, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
-            None => "quote values that hold blanks; the commands are doctor and completions".into(),
+            None => {
+                "quote values that contain spaces; the commands are doctor and completions".into()
+            }
         };
-        flags.doubt(Some(Key::TargetUrl), usage_error("more than one URL or ARN is given", &mend));
+        flags.doubt(Some(Key::TargetUrl), usage_error("more than one URL or ARN is given", &fix));
     }
     let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
     let target = targets.into_iter().nth(like_one.unwrap_or(0));
@@ -253,9 +256,7 @@ impl Arguments {
             return match (inline, opposite) {
                 (None, _) => Ok(vec![(!opposite).to_string()]),
                 (Some(value), false) => trimmed(value).map(|text| vec![text]),
-                (Some(_), true) => {
-                    Err(usage_error(&format!("{flag} takes no value"), "leave it out"))
-                }
+                (Some(_), true) => Err(usage_error(&format!("{flag} takes no value"), "omit it")),
             };
         }
         if let Some(value) = inline {
@@ -348,10 +349,10 @@ mod tests {
     #[test]
     fn every_way_of_writing_a_flag() {
         let check = |line: &[&str], expected: &[(Key, &str)]| {
-            let Ok(Line::ParsedArgs(given)) = read_words(line) else { panic!("{line:?}") };
-            let given = given.values.iter();
-            let given: Vec<_> = given.map(|(key, value)| (*key, &value.text[..])).collect();
-            assert_eq!(given, expected, "{line:?}");
+            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let flags = flags.values.iter();
+            let flags: Vec<_> = flags.map(|(key, value)| (*key, &value.text[..])).collect();
+            assert_eq!(flags, expected, "{line:?}");
         };
         let region = &[(Key::Region, "us-east-1")];
         check(&["--region", "us-east-1"], region);
@@ -412,7 +413,7 @@ mod tests {
     fn mistakes_are_listed_all_at_once() {
         let check = |line: &[&str], expected: &[&str]| {
             let problems = match read_words(line) {
-                Ok(Line::ParsedArgs(flags)) => flags.problems,
+                Ok(Line::Proxy(flags)) => flags.problems,
                 Ok(_) => Vec::new(),
                 Err(problems) => problems,
             };
@@ -441,9 +442,9 @@ mod tests {
             &["--region needs a value (write --region REGION)"],
         );
         check(&["--profile", "https://a"], &[]);
-        check(&["--no-sse=true"], &["--no-sse takes no value (leave it out)"]);
+        check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
         let quote = "more than one URL or ARN is given \
-                     (quote values that hold blanks; the commands are doctor and completions)";
+                     (quote values that contain spaces; the commands are doctor and completions)";
         check(&["a", "hush", "b"], &[quote]);
         check(&["serve", "https://a"], &[quote]);
         check(
@@ -458,7 +459,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let check = |line: &[&[u8]]| {
             let words = line.iter().map(|word| OsString::from_vec(word.to_vec()));
-            let Ok(Line::ParsedArgs(flags)) = read(words) else { panic!("{line:?}") };
+            let Ok(Line::Proxy(flags)) = read(words) else { panic!("{line:?}") };
             assert!(flags.problems[0].message().contains("UTF-8"));
         };
         check(&[b"--region", b"\xff"]);

@@ -40,9 +40,9 @@ pub fn parse(
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
         Line::Version => return Ok(Command::Version),
         Line::Doctor(flags) => (flags, true),
-        Line::ParsedArgs(flags) => (flags, false),
+        Line::Proxy(flags) => (flags, false),
     };
-    let args::Flags { values, mut ignored, problems: not_understood, mut in_doubt } = flags;
+    let args::Flags { values, mut ignored, problems: problems_of_line, mut in_doubt } = flags;
     // `Environment::problems` reports these.
     let is_unreadable =
         |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
@@ -53,19 +53,19 @@ pub fn parse(
             .filter(|name| environment.get(name).is_some())
             .map(|name| (*name).to_owned()),
     );
-    let given = ParsedArgs::new(values, environment);
-    let mut reading = Resolver::new(given, environment, in_doubt);
-    let as_json = reading.switch(Key::Json);
+    let args = ParsedArgs::new(values, environment);
+    let mut resolver = Resolver::new(args, environment, in_doubt);
+    let as_json = resolver.switch(Key::Json);
     if as_json.is_some() && !is_doctor {
-        reading.report(Key::Json, usage_error("--json goes only with doctor", "leave it out"));
+        resolver.report(Key::Json, usage_error("--json goes only with doctor", "omit it"));
     }
-    let (options, problems_of_values) = reading.options(profile);
+    let (options, problems_of_values) = resolver.options(profile);
     let options = Box::new(Options { ignored, ..options });
     let problems: Vec<Error> =
         environment.problems().into_iter().chain(problems_of_values).collect();
-    if !not_understood.is_empty() {
+    if !problems_of_line.is_empty() {
         // All at once, so that they can be fixed at once.
-        return Err(not_understood.into_iter().chain(problems).collect());
+        return Err(problems_of_line.into_iter().chain(problems).collect());
     }
     if is_doctor {
         return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
@@ -158,14 +158,14 @@ mod tests {
             "target URL must use http or https scheme, got: gopher",
             "--region: not a region: US-EAST-1 (did you mean us-east-1?)",
             "--service-name: not a service name: S3 (did you mean s3?)",
-            "--header holds a header without a value \
+            "--header has a header without a value \
              (write --header 'NAME: VALUE' or --header NAME=VALUE)",
             "MCP_ENABLE_SSE: neither on nor off: maybe \
              (write true, yes, on, 1 or false, no, off, 0)",
             "--max-in-flight: not a number from 1 to 1024: 0 (256 is usual)",
             "--retries: not a number from 0 to 10: 11 (3 is usual)",
-            "--timeout: not a length of time: x \
-             (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit)",
+            "--timeout: invalid duration: x \
+             (write 30s, 1m30s, 500ms or plain seconds such as 180; 0 means no limit)",
             "--log-format: unknown log format: xml (text or json)",
         ];
         assert_eq!(shown, expected.map(|text| format!("configuration error: {text}")));
@@ -384,7 +384,7 @@ mod tests {
             let words = line.split_whitespace().map(OsString::from);
             let unread = |_: Option<&str>| {
                 let what = "~/.aws/config: line 2: neither a setting nor a section";
-                Err(Error::new(Kind::Credentials, what).hint("mend line 2"))
+                Err(Error::new(Kind::Credentials, what).hint("fix line 2"))
             };
             let read = parse(words, &Environment::default(), unread);
             let shown: Vec<String> =
@@ -395,7 +395,7 @@ mod tests {
         check("https://a.example --service s3 --region us-east-1", &[]);
         let required = "configuration error: region is required (set AWS_REGION or --region)";
         let unread = "configuration error: the profile is not read: \
-                      ~/.aws/config: line 2: neither a setting nor a section (mend line 2)";
+                      ~/.aws/config: line 2: neither a setting nor a section (fix line 2)";
         check("https://a.example --service s3", &[required, unread]);
     }
 
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_named_outright() {
+    fn profiles_named_by_flag_or_variable() {
         let check = |line: &str, pairs: &[(&str, &str)], expected: &[&str]| {
             let options = options(&format!("{line} --target-url {API}"), pairs);
             assert_eq!(options.profiles, expected, "{line}");
@@ -459,11 +459,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mended_target_will_tell_is_not_missed() {
+    fn what_a_corrected_target_provides_is_not_reported_missing() {
         assert_eq!(problems("arn:aws:s3:::bucket", &[]).len(), 1);
         assert_eq!(problems("abc.execute-api.us-east-1.amazonaws.com/mcp", &[]).len(), 1);
         let expected = "configuration error: --qualifier goes only with the ARN of a runtime \
-                        (leave it out, or write ?qualifier=NAME into the URL)";
+                        (omit it, or write ?qualifier=NAME into the URL)";
         assert_eq!(problems(&format!("{API} --qualifier beta"), &[]), [expected]);
     }
 
@@ -480,7 +480,7 @@ mod tests {
         let custom = "--region r --service s3 --unsigned-payload --allow-http";
         check(&format!("http://127.0.0.1:9 {custom}"), true);
         let expected = "configuration error: --unsigned-payload needs https \
-                        (use an https URL, or leave it out)";
+                        (use an https URL, or omit it)";
         assert_eq!(problems(&format!("http://mcp.example.com {custom}"), &[]), [expected]);
     }
 

@@ -172,10 +172,10 @@ pub(crate) fn man_page() -> String {
          .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBzsh\\fR\n\
          .SH DESCRIPTION\n\
          An MCP server on stdin and stdout: each message is signed with your AWS credentials and sent to a remote MCP\n\
-         server guarded by IAM; what comes back is written to stdout. Programs that speak MCP start it themselves.\n.PP\n\
+         server guarded by IAM; what comes back is written to stdout. MCP clients start it themselves.\n.PP\n\
          .B doctor\n\
-         looks at configuration, credentials, network and server, and says for each what is wrong and what mends it.\n\
-         It exits with 1 when something failed.\n\
+         checks configuration, credentials, network and server, and says for each what is wrong and how to fix it.\n\
+         It exits with 1 if a check fails.\n\
          .SH OPTIONS\n",
     );
     for group in Group::ALL {
@@ -197,7 +197,7 @@ pub(crate) fn man_page() -> String {
         text,
         ".PP\n{}\n\
          .SH EXIT STATUS\n\
-         0 when the client closed stdin or a signal asked for the end; 2 for a mistake in flags or environment; 1 for the rest.\n\
+         0 after the end of stdin or a signal; 2 for an error in flags or environment; 1 for other errors.\n\
          .SH SEE ALSO\n\
          docs/configuration.md, docs/aws-credentials.md and docs/troubleshooting.md of the project.\n",
         roff(notes)

@@ -5,34 +5,31 @@ use std::time::Duration;
 
 /// Parses a duration; zero, which means "no limit", is `None`.
 ///
-/// Fractions finer than a nanosecond are rounded up, so that something tiny does not become "no limit".
-pub fn parse(text: &str) -> Result<Option<Duration>, Error> {
-    let junk = || {
-        Error::new(Kind::Usage, format!("not a length of time: {text}"))
-            .hint("write 30s, 1m30s, 500ms or plain seconds such as 180; 0 is no limit")
+/// Fractions of a nanosecond are rounded up, so that a tiny duration does not become "no limit".
+pub(crate) fn parse(text: &str) -> Result<Option<Duration>, Error> {
+    let invalid = || {
+        Error::new(Kind::Usage, format!("invalid duration: {text}"))
+            .hint("write 30s, 1m30s, 500ms or plain seconds such as 180; 0 means no limit")
     };
     let too_long = || {
         Error::new(Kind::Usage, format!("too long: {text}"))
-            .hint("the longest is 2562047h, which is 292 years; 0 is no limit")
+            .hint("the maximum is 2562047h (292 years); 0 means no limit")
     };
     if text.starts_with('-') {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("a length of time cannot be negative: {text}"),
-        )
-        .hint("0 is no limit"));
+        return Err(Error::new(Kind::Usage, format!("a duration cannot be negative: {text}"))
+            .hint("0 means no limit"));
     }
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total: u128 = 0;
     loop {
-        let (number, after) = split_number(rest).ok_or_else(junk)?;
+        let (number, after) = split_number(rest).ok_or_else(invalid)?;
         // Plain seconds only alone: `1m30` is ambiguous.
         let (unit, after) = match split_unit(after) {
             Some(found) => found,
             None if after.is_empty() && total == 0 && !text.contains(char::is_alphabetic) => {
                 (SECOND, "")
             }
-            None => return Err(junk()),
+            None => return Err(invalid()),
         };
         total = number.times(unit).and_then(|part| total.checked_add(part)).ok_or_else(too_long)?;
         rest = after;
@@ -56,7 +53,7 @@ impl Number<'_> {
     fn times(&self, unit: u128) -> Option<u128> {
         let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
         let whole = digits(self.whole)?.checked_mul(unit)?;
-        // An hour has 3.6e12 ns: eighteen digits leave nothing to see, and the product fits.
+        // An hour has 3.6e12 ns: more than eighteen digits make no difference, and the product fits.
         let fraction = self.fraction.get(..18).unwrap_or(self.fraction);
         let power = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
         whole.checked_add((digits(fraction)? * unit).div_ceil(power))
@@ -143,7 +140,7 @@ mod tests {
             "", ".", "s", "5x", "5 s", "1m30", "30 ", "1e3", "1d", "0x10", "1,5", "++5", ".s",
             "1..5s", "5S", "٣s", "∞", "1s1", "0s1",
         ] {
-            check(text, "not a length of time");
+            check(text, "invalid duration");
         }
     }
 }

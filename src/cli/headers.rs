@@ -1,5 +1,4 @@
-//! The user's own headers. A value may be a secret, and so may a word that was meant to be a header: no message
-//! shows either.
+//! The user's own headers. A value may be a secret, and so may text that was meant to be a header: messages show neither.
 
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::problem::usage_error;
@@ -17,19 +16,19 @@ pub struct Header {
 
 /// `--headers` or `MCP_HEADERS`, then each `--header`; the last of one name counts.
 pub(crate) fn read(
-    given: &ParsedArgs<'_>,
+    args: &ParsedArgs<'_>,
     environment: &Environment,
 ) -> (Vec<Header>, Vec<(Key, Error)>) {
     let mut headers: Vec<Header> = Vec::new();
     let mut problems = Vec::new();
-    let list = given.value(Key::Headers);
+    let list = args.value(Key::Headers);
     let items = list.iter().flat_map(|list| {
         list.text
             .split(',')
             .filter(|item| !item.trim().is_empty())
             .map(move |item| (Key::Headers, item, list))
     });
-    let singles = given.flags(Key::Header).map(|value| (Key::Header, &value.text[..], value));
+    let singles = args.flags(Key::Header).map(|value| (Key::Header, &value.text[..], value));
     for (key, text, source) in items.chain(singles) {
         match header(text, source, environment) {
             Ok(header) => {
@@ -48,21 +47,19 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
         let hint = if from == "--header" {
             "write --header 'NAME: VALUE' or --header NAME=VALUE"
         } else {
-            "write NAME=VALUE,NAME=VALUE; a value that holds a comma needs --header"
+            "write NAME=VALUE,NAME=VALUE; a value with a comma needs --header"
         };
         usage_error(&format!("{from} {what}"), hint)
     };
-    let at = text.find([':', '=']).ok_or_else(|| malformed("holds a header without a value"))?;
+    let at = text.find([':', '=']).ok_or_else(|| malformed("has a header without a value"))?;
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(malformed(
-            "holds a header whose name is empty or has a letter that names cannot have",
-        ));
+        return Err(malformed("has a header whose name is empty or has an invalid character"));
     }
     if let Some(reason) = refusal(&name.to_ascii_lowercase()) {
         return Err(usage_error(
             &format!("the header {name} cannot be set: {reason}"),
-            &format!("take it out of {from}"),
+            &format!("remove it from {from}"),
         ));
     }
     let value = expanded(name, value, environment)?;
@@ -71,7 +68,7 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
             &format!(
                 "the value of the header {name} has a line break or another control character"
             ),
-            "write it in one line",
+            "write it on one line",
         ));
     }
     Ok(Header { name: name.to_owned(), value })
@@ -81,24 +78,24 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
 fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret, Error> {
     let mut text = String::with_capacity(value.len());
     let mut rest = value;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let variable = behind.split_once('}').filter(|(variable, _)| is_variable(variable));
+    while let Some((before, after_brace)) = rest.split_once("${") {
+        let variable = after_brace.split_once('}').filter(|(variable, _)| is_variable(variable));
         let Some((variable, after)) = variable else {
             return Err(usage_error(
-                &format!("the value of the header {name} has a ${{ that begins no variable"),
+                &format!("the value of the header {name} has a ${{ that does not begin a variable"),
                 "write ${VARIABLE}, with letters, digits and _",
             ));
         };
         let Some(found) = environment.get(variable) else {
             return Err(usage_error(
                 &format!("the header {name} needs the variable {variable}, which is not set"),
-                &format!("set {variable} or take the header out"),
+                &format!("set {variable} or remove the header"),
             ));
         };
         if !environment.is_readable(variable) {
             return Err(usage_error(
                 &format!("the header {name} needs the variable {variable}, which is not UTF-8"),
-                &format!("write {variable} in UTF-8 or take the header out"),
+                &format!("write {variable} in UTF-8 or remove the header"),
             ));
         }
         text.push_str(before);
@@ -117,10 +114,10 @@ fn refusal(name: &str) -> Option<&'static str> {
         | "x-amz-content-sha256"
         | "x-amz-date"
         | "x-amz-region-set"
-        | "x-amz-security-token" => Some("the signature owns it"),
+        | "x-amz-security-token" => Some("it belongs to the signature"),
         "accept-encoding" | "connection" | "content-encoding" | "content-length" | "expect"
         | "host" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
-            Some("HTTP owns it")
+            Some("it belongs to HTTP")
         }
         "accept"
         | "content-type"
@@ -128,10 +125,10 @@ fn refusal(name: &str) -> Option<&'static str> {
         | "mcp-method"
         | "mcp-name"
         | "mcp-protocol-version"
-        | "mcp-session-id" => Some("MCP owns it"),
-        "user-agent" => Some("it names this program"),
-        name if name.starts_with("mcp-param-") => Some("MCP owns it"),
-        name if name.starts_with("proxy-") => Some("it is for proxies on the way"),
+        | "mcp-session-id" => Some("it belongs to MCP"),
+        "user-agent" => Some("it identifies this program"),
+        name if name.starts_with("mcp-param-") => Some("it belongs to MCP"),
+        name if name.starts_with("proxy-") => Some("it is for HTTP proxies"),
         _ => None,
     }
 }
@@ -210,18 +207,18 @@ mod tests {
             assert_eq!(problems, expected, "{singles:?} {list}");
         };
         let how = "(write --header 'NAME: VALUE' or --header NAME=VALUE)";
-        let letter = "holds a header whose name is empty or has a letter that names cannot have";
-        check(&["hush"], "", &[&format!("--header holds a header without a value {how}")]);
+        let letter = "has a header whose name is empty or has an invalid character";
+        check(&["hush"], "", &[&format!("--header has a header without a value {how}")]);
         check(&["hu sh: x"], "", &[&format!("--header {letter} {how}")]);
         check(&[": hush"], "", &[&format!("--header {letter} {how}")]);
         check(&["hüsh: x"], "", &[&format!("--header {letter} {how}")]);
         check(
             &[],
             "a=1,hush",
-            &["MCP_HEADERS holds a header without a value \
-             (write NAME=VALUE,NAME=VALUE; a value that holds a comma needs --header)"],
+            &["MCP_HEADERS has a header without a value \
+             (write NAME=VALUE,NAME=VALUE; a value with a comma needs --header)"],
         );
-        let lines = "has a line break or another control character (write it in one line)";
+        let lines = "has a line break or another control character (write it on one line)";
         check(&["a: hush\nx"], "", &[&format!("the value of the header a {lines}")]);
         check(&["a: hu\tsh"], "", &[&format!("the value of the header a {lines}")]);
         check(&["a: ${LINES}"], "", &[&format!("the value of the header a {lines}")]);
@@ -229,31 +226,31 @@ mod tests {
             &["a: ${NONE}"],
             "",
             &[
-                "the header a needs the variable NONE, which is not set (set NONE or take the header out)",
+                "the header a needs the variable NONE, which is not set (set NONE or remove the header)",
             ],
         );
         check(
             &["a: ${BLANK}"],
             "",
             &[
-                "the header a needs the variable BLANK, which is not set (set BLANK or take the header out)",
+                "the header a needs the variable BLANK, which is not set (set BLANK or remove the header)",
             ],
         );
         for value in ["hush${", "${hush", "${}", "${hu-sh}", "${1}", "${${TOKEN}}"] {
             check(
                 &[&format!("a: {value}")],
                 "",
-                &["the value of the header a has a ${ that begins no variable \
+                &["the value of the header a has a ${ that does not begin a variable \
                  (write ${VARIABLE}, with letters, digits and _)"],
             );
         }
     }
 
     #[test]
-    fn headers_of_ours_cannot_be_set() {
+    fn reserved_headers_cannot_be_set() {
         let check = |name: &str, reason: &str| {
             let expected = format!(
-                "configuration error: the header {name} cannot be set: {reason} (take it out of --header)"
+                "configuration error: the header {name} cannot be set: {reason} (remove it from --header)"
             );
             assert_eq!(read_all(&[&format!("{name}: hush")], "").1, [expected]);
         };
@@ -265,7 +262,7 @@ mod tests {
             "x-amz-content-sha256",
             "x-amz-region-set",
         ] {
-            check(name, "the signature owns it");
+            check(name, "it belongs to the signature");
         }
         for name in [
             "Host",
@@ -280,7 +277,7 @@ mod tests {
             "content-encoding",
             "accept-encoding",
         ] {
-            check(name, "HTTP owns it");
+            check(name, "it belongs to HTTP");
         }
         for name in [
             "content-type",
@@ -292,9 +289,9 @@ mod tests {
             "mcp-param-x",
             "last-event-id",
         ] {
-            check(name, "MCP owns it");
+            check(name, "it belongs to MCP");
         }
-        check("user-agent", "it names this program");
-        check("Proxy-Authorization", "it is for proxies on the way");
+        check("user-agent", "it identifies this program");
+        check("Proxy-Authorization", "it is for HTTP proxies");
     }
 }

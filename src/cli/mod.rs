@@ -4,17 +4,17 @@
 //! command line, `resolve` combines it with the environment and the AWS profile. All problems are reported at once, in the
 //! order of the table; a message never repeats a value that may be a secret.
 
-pub mod args;
-pub mod command;
-pub mod completions;
-pub mod duration;
-pub mod headers;
-pub mod options;
-pub(crate) mod problem;
-pub mod resolve;
-pub mod table;
-pub mod target;
-pub mod values;
+mod args;
+mod command;
+mod completions;
+mod duration;
+mod headers;
+mod options;
+mod problem;
+mod resolve;
+mod table;
+mod target;
+mod values;
 
 pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The AWS SDKs' variable for the region set of a SigV4a signature.
 const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
 
-/// The metadata that is sent: a region that is left empty is there to send none.
+/// The metadata to send. An empty region asks for none.
 fn sent(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
     metadata.retain(|(name, value)| name != WORKING_REGION || !value.is_empty());
     metadata
@@ -28,7 +28,7 @@ fn sent(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
 
 /// Resolves parsed arguments into `Options` and collects the problems.
 pub(crate) struct Resolver<'a> {
-    given: ParsedArgs<'a>,
+    args: ParsedArgs<'a>,
     environment: &'a Environment,
     problems: Vec<(Key, Error)>,
     /// Options that already have a problem.
@@ -40,12 +40,12 @@ pub(crate) struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     /// No problem is reported for the options `in_doubt`.
     pub(crate) fn new(
-        given: ParsedArgs<'a>,
+        args: ParsedArgs<'a>,
         environment: &'a Environment,
         in_doubt: Vec<Key>,
     ) -> Self {
         Resolver {
-            given,
+            args,
             environment,
             problems: Vec::new(),
             in_doubt,
@@ -67,16 +67,16 @@ impl<'a> Resolver<'a> {
         // An AWS host without a region serves all of them.
         let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
         let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
-        let told_region = self.told_region(of_url, algorithm);
-        let told_bundle = self.given.value(Key::CaBundle).map(|value| (value.text, value.from));
+        let explicit_region = self.explicit_region(of_url, algorithm);
+        let named_bundle = self.args.value(Key::CaBundle).map(|value| (value.text, value.from));
         let metadata = self.metadata();
         let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
             && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
         let mut unread_profile = None;
-        let settings = if told_region.is_none()
-            || told_bundle.is_none()
+        let settings = if explicit_region.is_none()
+            || named_bundle.is_none()
             || names_region
-            || (algorithm == Algorithm::V4a && self.given.flag(Key::Region).is_none())
+            || (algorithm == Algorithm::V4a && self.args.flag(Key::Region).is_none())
         {
             profile(profiles.first().map(String::as_str)).unwrap_or_else(|error| {
                 unread_profile = Some(error);
@@ -88,33 +88,33 @@ impl<'a> Resolver<'a> {
         let of_profile =
             settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
         let ca_bundle =
-            told_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
+            named_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
         let working_region = names_region
             .then(|| self.working_region(settings.region.as_deref(), inferred.region.as_deref()))
             .flatten();
-        let told_region = match settings.region_set {
+        let explicit_region = match settings.region_set {
             Some(text) if self.may_be_set_by_profile(algorithm) => {
                 Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })
             }
-            _ => told_region,
+            _ => explicit_region,
         };
-        let region = told_region.or_else(|| {
+        let region = explicit_region.or_else(|| {
             let text = settings.region.filter(|region| !region.trim().is_empty())?;
             Some(Value { text, from: "the profile's region".to_owned() })
         });
-        let is_told = region.is_some();
+        let is_known = region.is_some();
         let region = self.region(region, algorithm);
-        if let Some(error) = unread_profile.filter(|_| !is_told) {
+        if let Some(error) = unread_profile.filter(|_| !is_known) {
             let what = format!("the profile is not read: {}", error.message());
             let error_of_ours = Error::new(Kind::Usage, what).context("configuration error");
-            let hint = error.hint_text().unwrap_or("mend it, or set --region");
+            let hint = error.hint_text().unwrap_or("fix it, or set --region");
             self.report(Key::Region, error_of_ours.hint(hint));
         }
-        let service_is_inferred = self.given.value(Key::ServiceName).is_none();
+        let service_is_inferred = self.args.value(Key::ServiceName).is_none();
         let service = self.service(inferred.service.as_deref());
         let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
-        let (headers, problems) = headers::read(&self.given, self.environment);
+        let (headers, problems) = headers::read(&self.args, self.environment);
         self.problems.extend(problems);
 
         let options = Options {
@@ -127,7 +127,7 @@ impl<'a> Resolver<'a> {
             skip_auth: self.switch(Key::SkipAuth).unwrap_or(false),
             profiles,
             profile_tools: self.words_or_default(Key::ProfileTools),
-            named_region: self.given.flag(Key::Region).map(|value| value.text),
+            named_region: self.args.flag(Key::Region).map(|value| value.text),
             role: self.role(),
             headers,
             metadata: sent(metadata),
@@ -165,7 +165,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn log_file(&mut self) -> Option<PathBuf> {
-        let Value { text, from } = self.given.value(Key::LogFile)?;
+        let Value { text, from } = self.args.value(Key::LogFile)?;
         self.origins.log_file = from;
         Some(self.environment.path(&text))
     }
@@ -177,17 +177,17 @@ impl<'a> Resolver<'a> {
     }
 
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
-        let qualifier = self.given.value(Key::Qualifier);
-        let Some(Value { text, from }) = self.given.value(Key::TargetUrl) else {
-            let mend = "set MCP_TARGET_URL or --target-url";
-            self.report(Key::TargetUrl, usage_error("target URL is required", mend));
+        let qualifier = self.args.value(Key::Qualifier);
+        let Some(Value { text, from }) = self.args.value(Key::TargetUrl) else {
+            let fix = "set MCP_TARGET_URL or --target-url";
+            self.report(Key::TargetUrl, usage_error("target URL is required", fix));
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;
         if qualifier.is_some() && !(target::is_arn(&text) && text.contains(":runtime/")) {
             let what = "--qualifier goes only with the ARN of a runtime";
-            let mend = "leave it out, or write ?qualifier=NAME into the URL";
-            self.report(Key::Qualifier, usage_error(what, mend));
+            let fix = "omit it, or write ?qualifier=NAME into the URL";
+            self.report(Key::Qualifier, usage_error(what, fix));
         }
         let qualifier =
             qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
@@ -195,21 +195,21 @@ impl<'a> Resolver<'a> {
             self.report(Key::TargetUrl, error);
             target::placeholder(&text)
         });
-        let (endpoint, note) = target::mended(endpoint);
+        let (endpoint, note) = target::with_encoded_arn(endpoint);
         self.notes.extend(note);
         endpoint
     }
 
     /// The region from flag, URL or environment, in this order. With SigV4a a region set outranks the URL.
-    fn told_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
-        let flag = self.given.flag(Key::Region);
+    fn explicit_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
+        let flag = self.args.flag(Key::Region);
         if algorithm == Algorithm::V4a
             && flag.is_none()
             && let Some(set) = self.environment.get(REGION_SET)
         {
             return Some(Value { text: set.to_owned(), from: REGION_SET.to_owned() });
         }
-        let variable = self.given.variable(Key::Region);
+        let variable = self.args.variable(Key::Region);
         let Some(of_url) = of_url else { return flag.or(variable) };
         let differs = |value: &Value| value.text != of_url;
         if let Some(flag) = flag {
@@ -229,14 +229,14 @@ impl<'a> Resolver<'a> {
     /// SigV4a, and neither flag nor variable names a region set.
     fn may_be_set_by_profile(&self, algorithm: Algorithm) -> bool {
         algorithm == Algorithm::V4a
-            && self.given.flag(Key::Region).is_none()
+            && self.args.flag(Key::Region).is_none()
             && self.environment.get(REGION_SET).is_none()
     }
 
     fn metadata(&mut self) -> Vec<(String, String)> {
         let mut metadata: Vec<(String, String)> = Vec::new();
-        for word in self.words(Key::Metadata) {
-            match word.split_once('=') {
+        for entry in self.words(Key::Metadata) {
+            match entry.split_once('=') {
                 Some((name, value)) if !name.trim().is_empty() => {
                     let name = name.trim();
                     let others = metadata.iter().map(|(other, _)| other.as_str());
@@ -254,13 +254,10 @@ impl<'a> Resolver<'a> {
                     metadata.retain(|(earlier, _)| earlier != name);
                     metadata.push((name.to_owned(), value.trim().to_owned()));
                 }
-                // The word is not shown: it may be a secret.
+                // The entry is not shown: it may be a secret.
                 _ => self.report(
                     Key::Metadata,
-                    usage_error(
-                        "--metadata holds a word that is no NAME=VALUE",
-                        "write NAME=VALUE",
-                    ),
+                    usage_error("an entry of --metadata is not NAME=VALUE", "write NAME=VALUE"),
                 ),
             }
         }
@@ -269,12 +266,12 @@ impl<'a> Resolver<'a> {
 
     /// The working region from profile, environment or URL; not necessarily the signing region.
     fn working_region(&self, of_profile: Option<&str>, of_url: Option<&str>) -> Option<String> {
-        let variable = || self.given.variable(Key::Region).map(|value| value.text);
+        let variable = || self.args.variable(Key::Region).map(|value| value.text);
         of_profile.map(str::to_owned).or_else(variable).or(of_url.map(str::to_owned))
     }
 
     fn words(&self, key: Key) -> Vec<String> {
-        self.given.flags(key).map(|value| value.text.clone()).collect()
+        self.args.flags(key).map(|value| value.text.clone()).collect()
     }
 
     fn words_or_default(&self, key: Key) -> Vec<String> {
@@ -287,8 +284,8 @@ impl<'a> Resolver<'a> {
 
     fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
         let Some(Value { text, from }) = value else {
-            let mend = "set AWS_REGION or --region";
-            self.report(Key::Region, usage_error("region is required", mend));
+            let fix = "set AWS_REGION or --region";
+            self.report(Key::Region, usage_error("region is required", fix));
             return String::new();
         };
         self.origins.region.clone_from(&from);
@@ -299,13 +296,13 @@ impl<'a> Resolver<'a> {
     }
 
     fn service(&mut self, of_url: Option<&str>) -> String {
-        let Some(Value { text, from }) = self.given.value(Key::ServiceName) else {
+        let Some(Value { text, from }) = self.args.value(Key::ServiceName) else {
             if let Some(service) = of_url {
                 "the URL".clone_into(&mut self.origins.service);
                 return service.to_owned();
             }
-            let mend = "set AWS_SERVICE_NAME or --service-name";
-            self.report(Key::ServiceName, usage_error("service name is required", mend));
+            let fix = "set AWS_SERVICE_NAME or --service-name";
+            self.report(Key::ServiceName, usage_error("service name is required", fix));
             return String::new();
         };
         self.origins.service.clone_from(&from);
@@ -325,7 +322,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn algorithm(&mut self) -> Algorithm {
-        let Some(value) = self.given.value(Key::SigVersion) else { return Algorithm::V4 };
+        let Some(value) = self.args.value(Key::SigVersion) else { return Algorithm::V4 };
         match value.text.to_ascii_lowercase().as_str() {
             "v4" => Algorithm::V4,
             "v4a" => Algorithm::V4a,
@@ -340,14 +337,14 @@ impl<'a> Resolver<'a> {
     }
 
     fn role(&mut self) -> Option<RoleToAssume> {
-        let arn = self.understood(Key::RoleArn, values::role_arn);
-        let external_id = self.understood(Key::ExternalId, values::external_id);
+        let arn = self.parsed(Key::RoleArn, values::role_arn);
+        let external_id = self.parsed(Key::ExternalId, values::external_id);
         // The variable is also for web identities, so it is valid without a role here.
-        let needs_role = self.given.value(Key::RoleArn).is_none();
+        let needs_role = self.args.value(Key::RoleArn).is_none();
         for (key, flag) in
             [(Key::ExternalId, "--external-id"), (Key::RoleSessionName, "--role-session-name")]
         {
-            if needs_role && self.given.flag(key).is_some() {
+            if needs_role && self.args.flag(key).is_some() {
                 let what = format!("{flag} goes only with --role-arn");
                 self.report(key, usage_error(&what, "add --role-arn, or set it in the profile"));
             }
@@ -355,7 +352,7 @@ impl<'a> Resolver<'a> {
         if needs_role {
             return None;
         }
-        let session_name = self.understood(Key::RoleSessionName, values::session_name);
+        let session_name = self.parsed(Key::RoleSessionName, values::session_name);
         Some(RoleToAssume { arn: arn?, external_id, session_name })
     }
 
@@ -364,10 +361,10 @@ impl<'a> Resolver<'a> {
         let guarded = target::is_guarded(endpoint);
         match self.switch(Key::UnsignedPayload) {
             Some(true) if !guarded => {
-                let mend = "use an https URL, or leave it out";
+                let fix = "use an https URL, or omit it";
                 self.report(
                     Key::UnsignedPayload,
-                    usage_error("--unsigned-payload needs https", mend),
+                    usage_error("--unsigned-payload needs https", fix),
                 );
                 false
             }
@@ -378,9 +375,9 @@ impl<'a> Resolver<'a> {
 
     fn profiles(&self) -> Vec<String> {
         let mut profiles: Vec<String> =
-            self.given.flags(Key::Profile).map(|value| value.text.clone()).collect();
+            self.args.flags(Key::Profile).map(|value| value.text.clone()).collect();
         if profiles.is_empty()
-            && let Some(Value { text, from }) = self.given.variable(Key::Profile)
+            && let Some(Value { text, from }) = self.args.variable(Key::Profile)
             // The other two are the credential chain's to read: there they rank below keys in the environment.
             && from == "AWS_MCP_PROXY_PROFILES"
         {
@@ -392,21 +389,22 @@ impl<'a> Resolver<'a> {
     }
 
     pub(crate) fn switch(&mut self, key: Key) -> Option<bool> {
-        self.understood(key, values::switch)
+        self.parsed(key, values::switch)
     }
 
     fn limit(&mut self, key: Key) -> Option<Duration> {
         self.or_default(key, duration::parse)
     }
 
-    /// The given value; the default of the table if there is none or it is invalid.
+    /// The user's value; the table's default if there is none or it is invalid.
     fn or_default<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> T {
-        self.understood(key, read)
-            .unwrap_or_else(|| read(key.row().default).expect("the defaults of the table are good"))
+        self.parsed(key, read).unwrap_or_else(|| {
+            read(key.row().default).expect("the defaults of the table are valid")
+        })
     }
 
-    fn understood<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> Option<T> {
-        let Value { text, from } = self.given.value(key)?;
+    fn parsed<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> Option<T> {
+        let Value { text, from } = self.args.value(key)?;
         match read(&text) {
             Ok(value) => Some(value),
             Err(error) => {

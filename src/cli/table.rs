@@ -98,7 +98,7 @@ impl Group {
 
 impl Key {
     pub(crate) fn row(self) -> &'static Row {
-        TABLE.iter().find(|row| row.key == self).expect("every key has its row; a test sees to it")
+        TABLE.iter().find(|row| row.key == self).expect("every key has a row; a test checks it")
     }
 }
 
@@ -211,18 +211,18 @@ fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
 
 const INTRODUCTION: &str = "\
 Usage: sigv4-proxy [FLAGS] URL|ARN
-       sigv4-proxy doctor [FLAGS] URL|ARN       find out what is wrong
+       sigv4-proxy doctor [FLAGS] URL|ARN       check everything and report
        sigv4-proxy completions bash|fish|zsh    print a script for a shell
 
 An MCP server on stdin and stdout that signs each message with your AWS
-credentials and relays it to a remote MCP server guarded by IAM.
+credentials and relays it to a remote MCP server protected by IAM.
 ";
 
 pub(crate) const CLOSING: &str = "
-Flags win over environment variables; a blank value counts as not given. Write
---flag VALUE or --flag=VALUE, with one dash or two; a switch has an opposite,
---no-FLAG. A length of time is 30s, 1m30s, 500ms or plain seconds; 0 is no
-limit. A size is plain bytes, 64K, 64MiB or 64MB.
+Flags take precedence over environment variables; a blank value counts as unset.
+Write --flag VALUE or --flag=VALUE, with one dash or two; a switch has an
+opposite, --no-FLAG. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means
+no limit. A size is plain bytes, 64K, 64MiB or 64MB.
 
 Examples:
   sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp
@@ -240,7 +240,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("URL"),
         default: "",
         group: Group::Server,
-        help: "The MCP endpoint; required. The ARN of a Bedrock AgentCore runtime or gateway becomes its URL.",
+        help: "MCP endpoint; required. The ARN of a Bedrock AgentCore runtime or gateway is converted to its URL.",
     },
     Row {
         key: Key::Qualifier,
@@ -249,7 +249,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME"),
         default: "DEFAULT",
         group: Group::Server,
-        help: "The endpoint of an AgentCore runtime that is given by its ARN.",
+        help: "Endpoint name of an AgentCore runtime, when the target is its ARN.",
     },
     Row {
         key: Key::AllowHttp,
@@ -258,7 +258,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Server,
-        help: "Allow http:// to other hosts than this one. Messages and session tokens can then be read on the way.",
+        help: "Allow http:// to hosts other than this one. Messages and session tokens can then be read on the network.",
     },
     Row {
         key: Key::CaBundle,
@@ -267,7 +267,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("FILE"),
         default: "the profile's ca_bundle",
         group: Group::Server,
-        help: "A PEM file of certificate authorities to trust besides the built-in ones.",
+        help: "PEM file of certificate authorities to trust in addition to the built-in ones.",
     },
     Row {
         key: Key::Region,
@@ -276,7 +276,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("REGION"),
         default: "the profile's",
         group: Group::Signing,
-        help: "The signing region; the URL's region ranks between flag and environment. With v4a a set: us-east-1,eu-west-1 or * for all; there AWS_SIGV4A_SIGNING_REGION_SET comes right behind the flag.",
+        help: "Signing region; the URL's region ranks between flag and environment. With v4a a region set: us-east-1,eu-west-1 or * for all; there AWS_SIGV4A_SIGNING_REGION_SET ranks right after the flag.",
     },
     Row {
         key: Key::ServiceName,
@@ -285,7 +285,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME"),
         default: "from the URL",
         group: Group::Signing,
-        help: "The signing name of the service, such as execute-api, lambda or bedrock-agentcore.",
+        help: "Signing name of the service, such as execute-api, lambda or bedrock-agentcore.",
     },
     Row {
         key: Key::SigVersion,
@@ -294,7 +294,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("v4|v4a"),
         default: "v4",
         group: Group::Signing,
-        help: "The signature version; v4a is valid in several regions.",
+        help: "Signature version; v4a is valid in several regions.",
     },
     Row {
         key: Key::UnsignedPayload,
@@ -303,7 +303,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off; on for VPC Lattice",
         group: Group::Signing,
-        help: "Leave the body out of the signature. TLS alone guards it then, so it needs https.",
+        help: "Omit the body from the signature. Only TLS protects it then, so https is required.",
     },
     Row {
         key: Key::SkipAuth,
@@ -312,7 +312,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Signing,
-        help: "Where no source has credentials, send without a signature. Credentials that have expired are an error all the same.",
+        help: "Send unsigned requests if no credentials are found. Expired credentials are still an error.",
     },
     Row {
         key: Key::Profile,
@@ -321,7 +321,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("PROFILE"),
         default: "default",
         group: Group::Signing,
-        help: "The profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES holds names with blanks between. The other two variables rank below keys in the environment.",
+        help: "Profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES has names separated by spaces. The other two variables rank below keys in the environment.",
     },
     Row {
         key: Key::ProfileTools,
@@ -330,7 +330,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "aws___call_aws aws___run_script aws___get_presigned_url aws___get_tasks aws___suggest_aws_commands",
         group: Group::Signing,
-        help: "The tools that get the argument aws_profile when there are several profiles; '*' for all.",
+        help: "Tools that get the argument aws_profile if there are several profiles; '*' for all.",
     },
     Row {
         key: Key::RoleArn,
@@ -339,7 +339,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("ARN"),
         default: "",
         group: Group::Signing,
-        help: "A role to assume with the credentials that were found, and to sign as.",
+        help: "Role to assume with the credentials that were found, and to sign as.",
     },
     Row {
         key: Key::ExternalId,
@@ -348,7 +348,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("ID"),
         default: "",
         group: Group::Signing,
-        help: "The external ID that the trust policy of --role-arn asks for.",
+        help: "External ID that the trust policy of --role-arn requires.",
     },
     Row {
         key: Key::RoleSessionName,
@@ -366,7 +366,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("'NAME: VALUE'"),
         default: "",
         group: Group::Messages,
-        help: "A header to send and sign with every request; NAME=VALUE is the same. ${VARIABLE} in the value is replaced from the environment.",
+        help: "Header to send and sign with every request; also NAME=VALUE. ${VARIABLE} in the value is replaced from the environment.",
     },
     Row {
         key: Key::Headers,
@@ -375,7 +375,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME=VALUE,..."),
         default: "",
         group: Group::Messages,
-        help: "Several headers at once, values without commas. A --header of the same name wins.",
+        help: "Several headers at once, values without commas. A --header of the same name takes precedence.",
     },
     Row {
         key: Key::Metadata,
@@ -384,7 +384,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("NAME=VALUE"),
         default: "",
         group: Group::Messages,
-        help: "Written into params._meta of every request, unless the client writes that name itself. AWS_REGION is added to it, and to what goes to hosts under api.aws, as the region to work in; AWS_REGION= leaves it out.",
+        help: "Added to params._meta of every request, unless the client sets that name itself. AWS_REGION, the region to work in, is added as well, and always for hosts under api.aws; AWS_REGION= omits it.",
     },
     Row {
         key: Key::ReadOnly,
@@ -402,7 +402,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "",
         group: Group::Messages,
-        help: "Offer and call only tools whose names fit one of these; * is any text, ? any letter.",
+        help: "Offer and call only tools whose names match one of these; * is any text, ? any character.",
     },
     Row {
         key: Key::DenyTool,
@@ -411,7 +411,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "",
         group: Group::Messages,
-        help: "Neither offer nor call tools whose names fit one of these.",
+        help: "Neither offer nor call tools whose names match one of these.",
     },
     Row {
         key: Key::Lazy,
@@ -420,7 +420,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Answer initialize at once, without the server, and begin the session with the first request that needs it; then the client is told that the lists have changed.",
+        help: "Answer initialize immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
     },
     Row {
         key: Key::Sse,
@@ -429,7 +429,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "try once",
         group: Group::Messages,
-        help: "Whether to hold a GET stream open for messages the server sends unasked.",
+        help: "Whether to keep a GET stream open for messages that the server sends on its own.",
     },
     Row {
         key: Key::MaxMessageBytes,
@@ -438,7 +438,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("SIZE"),
         default: "128MiB",
         group: Group::Messages,
-        help: "The largest message, in either direction.",
+        help: "Maximum size of a message, in either direction.",
     },
     Row {
         key: Key::MaxInFlight,
@@ -447,7 +447,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NUMBER"),
         default: "256",
         group: Group::Messages,
-        help: "How many requests may be under way at a time, 1 to 1024; more wait in order.",
+        help: "Maximum number of requests in flight, 1 to 1024; more wait in order.",
     },
     Row {
         key: Key::Retries,
@@ -456,7 +456,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NUMBER"),
         default: "3",
         group: Group::Messages,
-        help: "Extra attempts where that is safe, 0 to 10: nothing was sent, the server asks to come later, or running it twice does no harm.",
+        help: "Additional attempts where that is safe, 0 to 10: nothing was sent, the server asks to retry later, or the request is idempotent.",
     },
     Row {
         key: Key::DisableTelemetry,
@@ -465,7 +465,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Leave the client's name out of the User-Agent. Nothing else tells of the client, and nothing is sent anywhere but to the server and AWS.",
+        help: "Omit the client's name from the User-Agent. Nothing else identifies the client, and nothing is sent anywhere but to the server and AWS.",
     },
     Row {
         key: Key::Timeout,
@@ -474,7 +474,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "1h",
         group: Group::Limits,
-        help: "The whole of one request, until its answer is complete.",
+        help: "Time limit for one request, until its response is complete.",
     },
     Row {
         key: Key::ToolTimeout,
@@ -483,7 +483,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "0",
         group: Group::Limits,
-        help: "The whole of one tools/call.",
+        help: "Time limit for one tools/call.",
     },
     Row {
         key: Key::ConnectTimeout,
@@ -492,7 +492,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "20s",
         group: Group::Limits,
-        help: "Finding and reaching the server: DNS, TCP and TLS.",
+        help: "Time limit for connecting to the server: DNS, TCP and TLS.",
     },
     Row {
         key: Key::ReadTimeout,
@@ -501,7 +501,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "300s",
         group: Group::Limits,
-        help: "Silence of the server while it owes an answer; any byte begins it anew.",
+        help: "Idle timeout while waiting for a response; any byte resets it.",
     },
     Row {
         key: Key::WriteTimeout,
@@ -510,7 +510,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "60s",
         group: Group::Limits,
-        help: "Sending one request.",
+        help: "Time limit for sending one request.",
     },
     Row {
         key: Key::DrainTimeout,
@@ -519,7 +519,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "5s",
         group: Group::Limits,
-        help: "How long requests under way may still be answered once stdin has ended; here 0 is not at all.",
+        help: "How long requests in flight may still be answered after the end of stdin; here 0 means not at all.",
     },
     Row {
         key: Key::LogLevel,
@@ -528,7 +528,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("debug|info|warn|error|silent"),
         default: "info",
         group: Group::Log,
-        help: "How much is said; DEBUG, INFO, WARNING, ERROR and CRITICAL are understood too.",
+        help: "Level of the log; DEBUG, INFO, WARNING, ERROR and CRITICAL are accepted too.",
     },
     Row {
         key: Key::LogFile,
@@ -537,7 +537,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("FILE"),
         default: "stderr",
         group: Group::Log,
-        help: "Where the log is written: a regular file, made for its owner alone where there is none.",
+        help: "Log file: a regular file, created for its owner only if it does not exist.",
     },
     Row {
         key: Key::LogFormat,
@@ -546,7 +546,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("text|json"),
         default: "text",
         group: Group::Log,
-        help: "How a log line is written.",
+        help: "Format of log lines.",
     },
     Row {
         key: Key::Json,
@@ -555,7 +555,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Other,
-        help: "With doctor: print the findings as one JSON document.",
+        help: "With doctor: print the report as one JSON document.",
     },
     Row {
         key: Key::Help,
@@ -564,7 +564,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "",
         group: Group::Other,
-        help: "Print this and leave.",
+        help: "Print this and exit.",
     },
     Row {
         key: Key::Version,
@@ -573,7 +573,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "",
         group: Group::Other,
-        help: "Print the version and leave.",
+        help: "Print the version and exit.",
     },
 ];
 
@@ -582,7 +582,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rows_stand_in_the_order_of_their_keys_and_groups() {
+    fn rows_are_in_the_order_of_their_keys_and_groups() {
         assert!(TABLE.is_sorted_by_key(|row| row.key));
         assert!(
             TABLE.is_sorted_by_key(|row| Group::ALL.iter().position(|group| *group == row.group))
@@ -591,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_is_given_twice() {
+    fn names_are_unique() {
         let mut names: Vec<&str> =
             TABLE.iter().flat_map(|row| row.flags.iter().chain(row.environment)).copied().collect();
         let all = names.len();

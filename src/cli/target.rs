@@ -16,16 +16,16 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
             .map_err(in_context);
     }
     if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        let mend = match nearest(text, COMMANDS) {
+        let fix = match nearest(text, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
             None => "write https://…; the commands are doctor and completions".to_owned(),
         };
-        return Err(usage_error("target URL has no scheme", &mend));
+        return Err(usage_error("target URL has no scheme", &fix));
     }
     let endpoint = Endpoint::parse(text).map_err(in_context)?;
     if endpoint.had_user_info() {
-        let what = "target URL holds a user name or a password";
-        return Err(usage_error(what, "take out what stands before the @"));
+        let what = "target URL contains a user name or password";
+        return Err(usage_error(what, "remove the part before the @"));
     }
     if !is_guarded(&endpoint) && !allow_http {
         let what = "target URL must use https, since its host is not this machine";
@@ -35,7 +35,7 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
 }
 
 /// The URL of a runtime with its ARN percent-encoded, and a note about that.
-pub(crate) fn mended(endpoint: Endpoint) -> (Endpoint, Option<String>) {
+pub(crate) fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let is_agentcore =
         hostname::of_host(endpoint.host()).service.as_deref() == Some("bedrock-agentcore");
     let path = hostname::mended_runtime_path(endpoint.path()).filter(|_| is_agentcore);
@@ -43,9 +43,9 @@ pub(crate) fn mended(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let query = if endpoint.query().is_empty() { "" } else { "?" };
     let url = format!("https://{}{path}{query}{}", endpoint.authority(), endpoint.query());
     match Endpoint::parse(&url) {
-        Ok(mended) => {
-            let note = format!("the ARN in the URL was not encoded once; {mended} is used");
-            (mended, Some(note))
+        Ok(encoded) => {
+            let note = format!("the ARN in the URL is not percent-encoded; using {encoded}");
+            (encoded, Some(note))
         }
         Err(_) => (endpoint, None),
     }
@@ -67,7 +67,7 @@ pub(crate) fn is_arn(text: &str) -> bool {
     text.starts_with("arn:")
 }
 
-/// Whether nobody on the network can read the requests.
+/// Whether requests cannot be read on the network.
 pub(crate) fn is_guarded(endpoint: &Endpoint) -> bool {
     endpoint.is_https() || endpoint.is_loopback()
 }
@@ -103,13 +103,13 @@ mod tests {
         let host = "https://bedrock-agentcore.us-west-2.amazonaws.com";
         let arn = "arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/a-1";
         let typed = format!("{host}/runtimes/{arn}/invocations?qualifier=v2");
-        let (endpoint, note) = mended(Endpoint::parse(&typed).unwrap());
+        let (endpoint, note) = with_encoded_arn(Endpoint::parse(&typed).unwrap());
         let (path, _) = endpoint.path().split_once("/invocations").unwrap();
         assert_eq!(path, format!("/runtimes/{}", arn.replace(':', "%3A").replace('/', "%2F")));
         assert_eq!(endpoint.query(), "qualifier=v2");
-        assert!(note.is_some_and(|note| note.contains("is used")));
+        assert!(note.is_some_and(|note| note.contains("; using https://")));
         let other = Endpoint::parse(&typed.replace("amazonaws.com", "example.com")).unwrap();
-        assert_eq!(mended(other.clone()), (other, None), "only where AWS reads it");
+        assert_eq!(with_encoded_arn(other.clone()), (other, None), "only where AWS reads it");
     }
 
     #[test]
@@ -121,9 +121,9 @@ mod tests {
         };
         check("mcp.example.com/mcp", "has no scheme");
         check("ws://mcp.example.com", "must use http or https scheme, got: ws");
-        check("https://ann:hush@mcp.example.com", "user name or a password");
-        check("http://localhost@evil.example/", "user name or a password");
-        check("http://localhost:80@evil.example/", "user name or a password");
+        check("https://ann:hush@mcp.example.com", "user name or password");
+        check("http://localhost@evil.example/", "user name or password");
+        check("http://localhost:80@evil.example/", "user name or password");
         check("arn:aws:lambda:us-east-1:123456789012:function:f", "an ARN of lambda");
     }
 

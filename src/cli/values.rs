@@ -8,7 +8,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Error> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "on" | "true" | "yes" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err(bad(
+        _ => Err(invalid(
             format!("neither on nor off: {text}"),
             "write true, yes, on, 1 or false, no, off, 0",
         )),
@@ -17,7 +17,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Error> {
 
 /// Bytes. As in GNU's tools, `K` and `KiB` are 1024, `KB` is 1000.
 pub(crate) fn size(text: &str) -> Result<usize, Error> {
-    let mend = "write bytes, or a size such as 64K, 64MiB or 64MB; at least 1";
+    let fix = "write bytes, or a size such as 64K, 64MiB or 64MB; at least 1";
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit: usize = match unit.trim_start().to_ascii_lowercase().as_str() {
@@ -28,17 +28,17 @@ pub(crate) fn size(text: &str) -> Result<usize, Error> {
         "mb" => 1_000_000,
         "g" | "gib" => 1 << 30,
         "gb" => 1_000_000_000,
-        _ => return Err(bad(format!("not a size: {text}"), mend)),
+        _ => return Err(invalid(format!("not a size: {text}"), fix)),
     };
     if number.is_empty() {
-        return Err(bad(format!("not a size: {text}"), mend));
+        return Err(invalid(format!("not a size: {text}"), fix));
     }
     // No buffer can be larger than `isize::MAX`.
     let most = isize::MAX.unsigned_abs();
     match number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(0) => Err(bad(format!("nothing would fit: {text}"), mend)),
+        Some(0) => Err(invalid(format!("nothing would fit: {text}"), fix)),
         Some(bytes) if bytes <= most => Ok(bytes),
-        _ => Err(bad(format!("too large: {text}"), mend)),
+        _ => Err(invalid(format!("too large: {text}"), fix)),
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn count(text: &str) -> Result<usize, Error> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(count) if digits && (1..=1024).contains(&count) => Ok(count),
-        _ => Err(bad(format!("not a number from 1 to 1024: {text}"), "256 is usual")),
+        _ => Err(invalid(format!("not a number from 1 to 1024: {text}"), "256 is usual")),
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn count(text: &str) -> Result<usize, Error> {
 pub(crate) fn retries(text: &str) -> Result<u32, Error> {
     match text.parse() {
         Ok(count @ 0..=10) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(count),
-        _ => Err(bad(format!("not a number from 0 to 10: {text}"), "3 is usual")),
+        _ => Err(invalid(format!("not a number from 0 to 10: {text}"), "3 is usual")),
     }
 }
 
@@ -63,16 +63,16 @@ pub(crate) fn retries(text: &str) -> Result<u32, Error> {
 pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> {
     if algorithm == Algorithm::V4 {
         if text.contains([',', '*']) {
-            let mend = "name one region, or sign with --sig-version v4a";
-            return Err(bad(format!("{text} is a region set"), mend));
+            let fix = "name one region, or sign with --sig-version v4a";
+            return Err(invalid(format!("{text} is a region set"), fix));
         }
         return label(text.trim(), false).map(str::to_owned);
     }
     let items: Vec<&str> = text.split(',').map(str::trim).collect();
     for item in &items {
         if item.is_empty() {
-            let mend = "write us-east-1,eu-west-1 or * for all";
-            return Err(bad("the region set has an empty place".to_owned(), mend));
+            let fix = "write us-east-1,eu-west-1 or * for all";
+            return Err(invalid("empty entry in the region set".to_owned(), fix));
         }
         label(item, true)?;
     }
@@ -81,15 +81,16 @@ pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
 
 /// A region becomes part of host names, so it must be a DNS label; in a set it may also be a glob.
 fn label(text: &str, glob: bool) -> Result<&str, Error> {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (glob && byte == b'*');
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (glob && byte == b'*');
     if text.is_empty()
         || text.len() > 63
-        || !text.bytes().all(letters)
+        || !text.bytes().all(is_allowed)
         || text.starts_with('-')
         || text.ends_with('-')
         || text.bytes().all(|byte| byte.is_ascii_digit())
     {
-        return Err(bad(
+        return Err(invalid(
             format!("not a region: {}", text.escape_debug()),
             "write it like us-east-1",
         ));
@@ -98,22 +99,22 @@ fn label(text: &str, glob: bool) -> Result<&str, Error> {
     if lower == text {
         Ok(text)
     } else {
-        Err(bad(format!("not a region: {text}"), &format!("did you mean {lower}?")))
+        Err(invalid(format!("not a region: {text}"), &format!("did you mean {lower}?")))
     }
 }
 
 pub(crate) fn service(text: &str) -> Result<String, Error> {
-    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(letters) {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_allowed) {
         return Ok(text.to_owned());
     }
     let lower = text.to_ascii_lowercase();
-    let mend = if lower != text && lower.len() <= 64 && lower.bytes().all(letters) {
+    let fix = if lower != text && lower.len() <= 64 && lower.bytes().all(is_allowed) {
         format!("did you mean {lower}?")
     } else {
-        "write the signing name in small letters, digits and -, such as execute-api".to_owned()
+        "write the signing name in lower-case letters, digits and -, such as execute-api".to_owned()
     };
-    Err(bad(format!("not a service name: {}", text.escape_debug()), &mend))
+    Err(invalid(format!("not a service name: {}", text.escape_debug()), &fix))
 }
 
 /// `arn:PARTITION:iam::ACCOUNT:role/NAME`.
@@ -163,7 +164,9 @@ pub(crate) fn log_level(text: &str) -> Result<Level, Error> {
         "warn" | "warning" => Ok(Level::Warn),
         "critical" | "error" => Ok(Level::Error),
         "silent" => Ok(Level::Silent),
-        _ => Err(bad(format!("unknown log level: {text}"), "debug, info, warn, error or silent")),
+        _ => {
+            Err(invalid(format!("unknown log level: {text}"), "debug, info, warn, error or silent"))
+        }
     }
 }
 
@@ -171,12 +174,12 @@ pub(crate) fn log_format(text: &str) -> Result<Format, Error> {
     match text.to_ascii_lowercase().as_str() {
         "json" => Ok(Format::Json),
         "text" => Ok(Format::Text),
-        _ => Err(bad(format!("unknown log format: {text}"), "text or json")),
+        _ => Err(invalid(format!("unknown log format: {text}"), "text or json")),
     }
 }
 
-fn bad(what: String, mend: &str) -> Error {
-    Error::new(Kind::Usage, what).hint(mend)
+fn invalid(what: String, fix: &str) -> Error {
+    Error::new(Kind::Usage, what).hint(fix)
 }
 
 #[cfg(test)]
@@ -271,7 +274,7 @@ mod tests {
         check("*", "*");
         check("eu-*,us-*-1", "eu-*,us-*-1");
         for text in ["", ",", " , ", "a,,b", "a,"] {
-            refused(text, region(text, Algorithm::V4a), "empty place");
+            refused(text, region(text, Algorithm::V4a), "empty entry");
         }
         refused("a,B", region("a,B", Algorithm::V4a), "did you mean b?");
         refused("a,b c", region("a,b c", Algorithm::V4a), "not a region: b c");

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn only_regular_files_are_opened() {
         let folder = folder("refused");
         let pipe = folder.join("pipe");
         fifo(&pipe);

@@ -1,4 +1,4 @@
-//! What surrounds the process: its variables and home folder, read once, and the files that users and variables name.
+//! The process's variables and home folder, read once, and the files that users and variables name.
 
 pub(crate) mod file;
 mod variables;

@@ -44,13 +44,13 @@ impl Environment {
     /// An error for each variable that is not UTF-8 and may decide who signs, what is allowed or where messages go. It
     /// names the variable, not its value.
     pub fn problems(&self) -> Vec<Error> {
-        let ours = self.unreadable.keys().filter(|name| is_ours(name));
+        let decisive = self.unreadable.keys().filter(|name| is_decisive(name));
         let problem = |name: &String| {
             Error::new(Kind::Usage, format!("{name} is not UTF-8"))
                 .context("configuration error")
                 .hint("write it in UTF-8, or unset it")
         };
-        ours.map(problem).collect()
+        decisive.map(problem).collect()
     }
 
     /// Whether a variable is UTF-8, if it is set.
@@ -91,7 +91,7 @@ impl Environment {
 }
 
 /// Whether this is a variable of the AWS SDKs or of MCP, or one of another program that is read here.
-fn is_ours(name: &str) -> bool {
+fn is_decisive(name: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
     name.starts_with("AWS_")
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_is_unset_and_blanks_around_a_value_go() {
+    fn blank_is_unset_and_values_are_trimmed() {
         let environment = Environment::from_pairs([("A", " \t"), ("B", " us-east-1\r"), ("C", "")]);
         assert_eq!(environment.get("A"), None);
         assert_eq!(environment.get("B"), Some("us-east-1"));
@@ -128,7 +128,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_not_utf_8_is_set_all_the_same_and_an_error_where_it_decides() {
+    fn a_variable_that_is_not_utf_8_counts_as_set_and_is_an_error_where_it_decides() {
         use std::os::unix::ffi::OsStringExt;
         let bad = || OsString::from_vec(b"w\xffrk".to_vec());
         let names =

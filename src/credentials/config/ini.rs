@@ -254,7 +254,7 @@ fn indentation(line: &str) -> usize {
 /// An error in a line, with the form that the line should have.
 fn at_line(line: usize, message: &str, form: &str) -> Error {
     Error::new(Kind::Credentials, format!("line {line}: {message}"))
-        .hint(format!("mend line {line} of FILE: {form}"))
+        .hint(format!("fix line {line} of FILE: {form}"))
 }
 
 #[cfg(test)]

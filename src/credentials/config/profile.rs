@@ -72,7 +72,7 @@ impl Files {
         Files::parse((&config.shown, &config_bytes), (&credentials.shown, &credentials_bytes))
     }
 
-    /// Parses both files, each given as its name in messages and its bytes.
+    /// Parses both files; each argument is the name that messages show and the bytes.
     ///
     /// # Errors
     /// A file is not in AWS's format.
@@ -292,8 +292,8 @@ mod tests {
 
     #[test]
     fn a_missing_profile() {
-        let nobody = Selection { named_by: None, ..named("default") };
-        assert!(files("", "").profile(&nobody).unwrap().is_none());
+        let default = Selection { named_by: None, ..named("default") };
+        assert!(files("", "").profile(&default).unwrap().is_none());
 
         let missing = |config, credentials| {
             let files = files(config, credentials);

@@ -246,7 +246,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
             "",
             &[][..],
             "line 2: neither a setting nor a section",
-            "mend line 2 of ~/.aws/config: NAME = VALUE",
+            "fix line 2 of ~/.aws/config: NAME = VALUE",
         ),
         (
             "half",
@@ -297,6 +297,6 @@ fn the_hint_is_of_the_mistake_that_was_made() {
         ended.log,
         "ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
          ERROR: configuration error: the profile is not read: ~/.aws/config: line 2: neither a \
-         setting nor a section (mend line 2 of ~/.aws/config: NAME = VALUE)\n"
+         setting nor a section (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
     );
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What makes an error out of a text, by the names it has in the source.
 const MAKERS: [&str; 11] = [
-    "bad(",
+    "invalid(",
     "Error::new(",
     "usage_error(",
     "wrong(",
