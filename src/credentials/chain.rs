@@ -95,7 +95,7 @@ impl Chain {
         let Diagnostics { warnings, passed_over, unreadable, .. } = diagnostics;
         let only = |base| Plan { base, roles: Vec::new() };
         if self.profile.is_some() {
-            passed_over.push("environment: not looked at beside --profile".to_owned());
+            passed_over.push("environment: not used with --profile".to_owned());
         } else {
             let now = self.executor.time_of_aws(now);
             if let Some(keys) = environment::credentials(&self.environment, now, warnings)? {

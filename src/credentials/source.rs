@@ -47,7 +47,7 @@ impl fmt::Display for Source {
             Source::Login { profile } => write!(out, "aws login (profile {profile})"),
             Source::Process { profile } => write!(out, "credential_process (profile {profile})"),
             Source::Container => out.write_str("container credentials"),
-            Source::Anonymous => out.write_str("nobody"),
+            Source::Anonymous => out.write_str("no source"),
             Source::Instance { role } => write!(out, "instance metadata (role {role})"),
         }
     }

@@ -44,7 +44,7 @@ fn request(environment: &Environment, network: &Network) -> Result<Credentials, 
     }
     match reply.json() {
         Some(body) => parse_metadata(&body, Source::Container),
-        None => Err(Error::new(Kind::Credentials, "the answer is not JSON")),
+        None => Err(Error::new(Kind::Credentials, "the response is not JSON")),
     }
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn parse_metadata(
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     let text = |name: &str| {
         let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.ok_or_else(|| wrong(format!("no {name} in the answer")))
+        text.ok_or_else(|| wrong(format!("no {name} in the response")))
     };
     let key = AccessKey::new(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
     let expires = expiry::parse(text("Expiration")?)
-        .ok_or_else(|| wrong("the Expiration in the answer is no time".to_owned()))?;
+        .ok_or_else(|| wrong("the Expiration in the response is not a time".to_owned()))?;
     let account = body.get("AccountId").and_then(Value::as_str).map(str::to_owned);
     Ok(Credentials { key, expires: Some(expires), account, source })
 }

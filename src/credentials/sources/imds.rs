@@ -169,7 +169,7 @@ impl Imds {
         if reply.status != 200 {
             return Err(broken(reply.refusal()));
         }
-        let body = reply.json().ok_or_else(|| broken("the answer is not JSON".to_owned()))?;
+        let body = reply.json().ok_or_else(|| broken("the response is not JSON".to_owned()))?;
         let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str);
         if let Some(code) = text("Code").filter(|code| !code.eq_ignore_ascii_case("success")) {
             let message = text("Message").map(|message| format!(": {}", quoted(message)));
@@ -229,7 +229,7 @@ impl Imds {
             |what: String| Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"));
         let reply = network.send(&call, &service.policy).map_err(|error| match error.kind() {
             Kind::Unreachable | Kind::TimedOut => Failure::NotFound(format!(
-                "no answer to the token request (in a container raise the hop limit to 2): {}",
+                "no response to the token request (in a container raise the hop limit to 2): {}",
                 error.message()
             )),
             _ => Failure::Broken(error.context("IMDS")),

@@ -123,14 +123,14 @@ impl LoginProvider<'_> {
         let seconds = body.get("expiresIn").and_then(Value::as_u64);
         let (Some(fresh), Some(seconds)) = (fresh, seconds.and_then(|s| u32::try_from(s).ok()))
         else {
-            return Err(temporary("the answer has no accessToken or expiresIn"));
+            return Err(temporary("the response has no accessToken or expiresIn"));
         };
         let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
         let current =
             cached.object_mut("accessToken").ok_or_else(|| temporary("no accessToken"))?;
         for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
             let Some(text) = fresh.get(name).and_then(Value::as_str) else {
-                return Err(temporary(&format!("the answer has no {name}")));
+                return Err(temporary(&format!("the response has no {name}")));
             };
             current.insert(name.to_owned(), text.into());
         }

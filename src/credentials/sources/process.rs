@@ -104,7 +104,7 @@ fn run(
     }
     let output = stdout.and_then(|output| output.recv_timeout(OUTPUT_TIMEOUT).ok());
     output.ok_or_else(|| {
-        Error::new(Kind::Credentials, "ended and left its stdout open to a child of its own")
+        Error::new(Kind::Credentials, "ended, but a child process keeps its stdout open")
     })
 }
 
@@ -220,7 +220,7 @@ fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credential
         Some(time) => Some(
             time.as_str()
                 .and_then(expiry::parse)
-                .ok_or_else(|| wrong("printed an Expiration that is no time"))?,
+                .ok_or_else(|| wrong("printed an Expiration that is not a time"))?,
         ),
     };
     Ok(Credentials {
@@ -292,7 +292,7 @@ mod tests {
             (r#"{"Version":1,"AccessKeyId":"A"}"#, "printed no SecretAccessKey"),
             (
                 r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"hush","Expiration":"soon"}"#,
-                "printed an Expiration that is no time",
+                "printed an Expiration that is not a time",
             ),
         ] {
             assert_eq!(error(output), message);

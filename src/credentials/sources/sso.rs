@@ -126,7 +126,7 @@ impl SsoProvider<'_> {
         let seconds = body.get("expiresIn").and_then(Value::as_u64);
         let (Some(token), Some(seconds)) = (token, seconds.and_then(|s| u32::try_from(s).ok()))
         else {
-            return Err("the answer has no accessToken or expiresIn".to_owned());
+            return Err("the response has no accessToken or expiresIn".to_owned());
         };
         let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
         cached.set("accessToken", token);
@@ -231,11 +231,11 @@ impl SsoProvider<'_> {
         let text = |name: &str| {
             let text = found.and_then(|found| found.get(name)?.as_str());
             text.filter(|text| !text.is_empty())
-                .ok_or_else(|| self.fault(format!("SSO: no {name} in the answer")))
+                .ok_or_else(|| self.fault(format!("SSO: no {name} in the response")))
         };
         let expires = found
             .and_then(|found| expiry::of_unix_millis(found.get("expiration")?))
-            .ok_or_else(|| self.fault("SSO: no expiration in the answer".to_owned()))?;
+            .ok_or_else(|| self.fault("SSO: no expiration in the response".to_owned()))?;
         Ok(Credentials {
             key: AccessKey::new(
                 text("accessKeyId")?,

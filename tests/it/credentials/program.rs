@@ -124,7 +124,7 @@ fn each_failure_has_its_words() {
         (
             no_files,
             &[("AWS_EC2_METADATA_DISABLED", "false")],
-            "IMDS: no answer to the token request (in a container raise the hop limit to 2)",
+            "IMDS: no response to the token request (in a container raise the hop limit to 2)",
         ),
     ]
     .into_iter()

@@ -340,7 +340,7 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
         .arg("--profile=p")
         .env("HOME", home.0.to_str().unwrap())
         .run("");
-    let words = &["credential_process", "before that, environment: not looked at beside --profile"];
+    let words = &["credential_process", "before that, environment: not used with --profile"];
     assert_check(&ended, "credentials", "fail", words);
 
     // A contradiction.
