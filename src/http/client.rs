@@ -5,13 +5,13 @@
 use crate::buffer::{make_room, used_buffer};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::pool::{LONGEST_IDLE, Pool, Rest};
+use crate::http::pool::{MAX_IDLE_AGE, Pool, UnreadBody};
 use crate::http::proxy_route::Route;
 use crate::http::request::{Request, head_bytes};
 use crate::http::url::Endpoint;
+use crate::http::wire::connect_error::ConnectError;
 use crate::http::wire::connection::Connection;
-use crate::http::wire::resolver::RememberingResolver;
-use crate::http::wire::scarce::NotConnected;
+use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::tls::CaBundle;
 use crate::http::wire::tls::TlsConnector;
 use crate::sync::cancel::Cancel;
@@ -33,10 +33,10 @@ const MAX_REQUEST_HEAD_BYTES: usize = 128 * 1024;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A body that announces more than this grows as it comes.
-const MOST_RESERVED: usize = 256 * 1024 * 1024;
+const MAX_RESERVED_BYTES: usize = 256 * 1024 * 1024;
 
 /// So much of a body is read at once.
-const PIECE: usize = 32 * 1024;
+const READ_BYTES: usize = 32 * 1024;
 
 /// Time limits of every request; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub struct HttpClient {
     /// With its port, as messages name it.
     pub(crate) host: String,
     pub(crate) route: Route,
-    resolver: RememberingResolver,
+    resolver: CachingResolver,
     pub(crate) tls: TlsConnector,
     pool: Pool,
 }
@@ -83,7 +83,7 @@ impl HttpClient {
             .max_response_header_size(MAX_HEAD_BYTES)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
-            .max_idle_age(LONGEST_IDLE)
+            .max_idle_age(MAX_IDLE_AGE)
             .timeout_resolve(limits.connect)
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
@@ -96,7 +96,7 @@ impl HttpClient {
             host: endpoint.authority(),
             route,
             config,
-            resolver: RememberingResolver::default(),
+            resolver: CachingResolver::default(),
             tls: TlsConnector::new(ca_bundle),
             pool: Pool::new(true),
         }
@@ -124,7 +124,7 @@ impl HttpClient {
         if head_bytes > MAX_REQUEST_HEAD_BYTES {
             return Err(too_large_head());
         }
-        let pooled = self.pool.take(request.is_idempotent);
+        let pooled = self.pool.acquire(request.is_idempotent);
         let pooled = pooled.filter(|connection| connection.has_room_for(head_bytes));
         let is_kept = pooled.is_some();
         let mut connection = pooled.unwrap_or_else(|| {
@@ -158,7 +158,7 @@ impl HttpClient {
                 // Whatever it was: the next attempt may find the host elsewhere.
                 self.resolver.forget();
                 if is_kept && matches!(error, ureq::Error::Io(_)) {
-                    self.pool.one_hung_up();
+                    self.pool.record_dead_connection();
                 }
                 Err(self.to_error(&error))
             }
@@ -180,8 +180,8 @@ impl HttpClient {
                 Error::new(Kind::TimedOut, what)
                     .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
             }
-            ureq::Error::Other(error) if error.is::<NotConnected>() => {
-                let why = error.downcast_ref().map(|NotConnected(error)| error);
+            ureq::Error::Other(error) if error.is::<ConnectError>() => {
+                let why = error.downcast_ref().map(|ConnectError(error)| error);
                 route.not_connected(host, why)
             }
             ureq::Error::ConnectionFailed => route.not_connected(host, None),
@@ -192,7 +192,7 @@ impl HttpClient {
                     .context(format!("TLS handshake with {}", route.way(host)))
                     .hint("is this the port of an https server? check HTTPS_PROXY, too")
                     .unsent(),
-                _ => self.tls_in_words(error),
+                _ => self.tls_error(error),
             },
             ureq::Error::Io(error) => {
                 broken(error).context(format!("connection to {}", route.way(host)))
@@ -201,7 +201,7 @@ impl HttpClient {
         }
     }
 
-    fn tls_in_words(&self, error: &dyn fmt::Display) -> Error {
+    fn tls_error(&self, error: &dyn fmt::Display) -> Error {
         let text = error.to_string();
         let is_certificate = text.contains("certificate");
         let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
@@ -245,7 +245,7 @@ impl Response<'_> {
     /// When the reading of the body must be over; counts from the next read on.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         if let Some(connection) = &self.lease.connection {
-            connection.terms().set_deadline(deadline);
+            connection.call_limits().set_deadline(deadline);
         }
     }
 
@@ -263,7 +263,7 @@ impl Response<'_> {
         if media_type.starts_with(b"text/event-stream") || !may_end {
             drop(body);
         } else {
-            lease.end(Some(Rest::new(body)));
+            lease.end(Some(UnreadBody::new(body)));
         }
     }
 
@@ -282,7 +282,7 @@ impl Response<'_> {
         }
         // A byte more than announced: there the end is seen, and there is room for a newline. Pages that the server
         // only announced are never touched.
-        let expected = announced.min(MOST_RESERVED) + 1;
+        let expected = announced.min(MAX_RESERVED_BYTES) + 1;
         let mut body = used_buffer(expected);
         if body.is_empty() {
             make_room(&mut body, expected);
@@ -291,12 +291,12 @@ impl Response<'_> {
         loop {
             if length == body.len() {
                 if length == body.capacity() {
-                    make_room(&mut body, length.max(PIECE));
+                    make_room(&mut body, length.max(READ_BYTES));
                 }
                 // What is zeroed for a moment is small enough to stay in the processor's cache.
-                body.resize(length + PIECE.min(body.capacity() - length), 0);
+                body.resize(length + READ_BYTES.min(body.capacity() - length), 0);
             }
-            let end = body.len().min(length + PIECE);
+            let end = body.len().min(length + READ_BYTES);
             let count = read_some(&mut self.body, &mut body[length..end]).map_err(read_error)?;
             length += count;
             if count == 0 {
@@ -350,14 +350,14 @@ struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    fn end(&mut self, rest: Option<Rest>) {
+    fn end(&mut self, rest: Option<UnreadBody>) {
         // First, so that it is not shut down for the next call.
         self.until_cancelled = None;
         if let Some(connection) = self.connection.take()
             && self.is_reusable
             && !self.cancel.is_cancelled()
         {
-            self.http.pool.put_back(connection, rest);
+            self.http.pool.release(connection, rest);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 /// With its colon and blank.
-const LONGEST_FIELD_NAME: usize = "event: ".len();
+const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 
 /// One event. `data` has its lines joined by `\n`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Event {
 pub struct EventStream<R> {
     reader: R,
     /// Puts a failed read into words.
-    in_words: fn(io::Error) -> Error,
+    to_error: fn(io::Error) -> Error,
     /// No event's data, and no line, may be longer.
     max_bytes: usize,
     chunk: Vec<u8>,
@@ -47,10 +47,10 @@ pub struct EventStream<R> {
 }
 
 impl<R: Read> EventStream<R> {
-    pub fn new(reader: R, max_bytes: usize, in_words: fn(io::Error) -> Error) -> EventStream<R> {
+    pub fn new(reader: R, max_bytes: usize, to_error: fn(io::Error) -> Error) -> EventStream<R> {
         EventStream {
             reader,
-            in_words,
+            to_error,
             max_bytes,
             chunk: vec![0; 16 * 1024],
             unread: 0..0,
@@ -104,7 +104,7 @@ impl<R: Read> EventStream<R> {
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err((self.in_words)(error)),
+                Err(error) => return Err((self.to_error)(error)),
             }
         }
     }
@@ -213,7 +213,7 @@ impl<R: Read> EventStream<R> {
 
     /// A line may be longer than an event by the name of its field.
     fn check_line(&self, bytes: usize) -> Result<(), Error> {
-        self.check_size(bytes.saturating_sub(LONGEST_FIELD_NAME))
+        self.check_size(bytes.saturating_sub(MAX_FIELD_NAME_BYTES))
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Error> {

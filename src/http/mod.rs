@@ -4,9 +4,9 @@
 
 pub mod certificate;
 pub mod client;
+pub mod connection_watch;
 pub mod date;
 pub mod event_stream;
-pub mod idle_sweep;
 pub mod pool;
 pub mod probe;
 pub mod proxy_route;

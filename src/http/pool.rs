@@ -1,6 +1,6 @@
 //! `Pool`: the connections that are kept for the next request, which of them to trust, and how long they are kept.
 
-use crate::http::idle_sweep::{Alarm, Watch};
+use crate::http::connection_watch::{ConnectionWatch, Waker};
 use crate::http::wire::connection::Connection;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
@@ -12,24 +12,24 @@ use std::time::{Duration, Instant};
 use ureq::BodyReader;
 
 /// Among so many kept connections a thread looks for the one that it had last.
-const RECENT: usize = 16;
+const AFFINITY_RANGE: usize = 16;
 
 /// A server that has hung up on a kept connection without having said so may do it again for so long.
-const DISTRUST: Duration = Duration::from_secs(60);
+const DISTRUST_PERIOD: Duration = Duration::from_secs(60);
 
 /// So many are kept that nobody needs.
-const MOST_IDLE: usize = 16;
+const MAX_IDLE: usize = 16;
 
 /// A connection is kept for so long; load balancers of AWS close theirs after 60 s.
-pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(50);
+pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 
 /// The time between two sweeps at least. What is busy is back before.
-const REST: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many may wait for the rest of a response that nobody reads, and each for so long and so much of it.
-const MOST_UNFINISHED: usize = 4;
-const LONGEST_UNFINISHED: Duration = Duration::from_secs(1);
-const LARGEST_REST: usize = 4096;
+const MAX_UNFINISHED: usize = 4;
+const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_UNREAD_BYTES: usize = 4096;
 
 /// It closes connections and sleeps.
 const STACK_BYTES: usize = 128 * 1024;
@@ -57,11 +57,11 @@ struct Idle {
     since: Instant,
     connection: Connection,
     /// Of the last response; nobody waits for it. In a box, since there is hardly ever one.
-    rest: Option<Box<Rest>>,
+    rest: Option<Box<UnreadBody>>,
 }
 
 /// The body of a response whose status said everything.
-pub(crate) struct Rest {
+pub(crate) struct UnreadBody {
     body: BodyReader<'static>,
     left: usize,
 }
@@ -78,10 +78,10 @@ enum Finished {
 enum Sweeper {
     #[default]
     Absent,
-    /// It will look within `REST`.
+    /// It will look within `SWEEP_INTERVAL`.
     Resting,
     /// It waits until a connection is closed by the server or has been kept for too long, and knows of no others.
-    Watching(#[expect(dead_code, reason = "dropping it wakes the thread")] Alarm),
+    Watching(#[expect(dead_code, reason = "dropping it wakes the thread")] Waker),
 }
 
 impl Pool {
@@ -90,7 +90,7 @@ impl Pool {
     }
 
     /// A kept connection, unless it may have been closed and that would do harm.
-    pub(crate) fn take(&self, is_idempotent: bool) -> Option<Connection> {
+    pub(crate) fn acquire(&self, is_idempotent: bool) -> Option<Connection> {
         if !self.keeps {
             return None;
         }
@@ -100,7 +100,7 @@ impl Pool {
             state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
             state.count_unfinished();
         }
-        if !is_idempotent && state.hung_up.is_some_and(|at| at.elapsed() < DISTRUST) {
+        if !is_idempotent && state.hung_up.is_some_and(|at| at.elapsed() < DISTRUST_PERIOD) {
             // This one, too: each that fails is one less to try.
             state.idle.pop();
             state.count_unfinished();
@@ -108,7 +108,7 @@ impl Pool {
         }
         // Rather its own, which is in the caches of this thread's processor; else the last that was used.
         let me = this_thread();
-        let start = state.idle.len().saturating_sub(RECENT);
+        let start = state.idle.len().saturating_sub(AFFINITY_RANGE);
         let own = state.idle[start..].iter().rposition(|idle| idle.by == me && idle.rest.is_none());
         let at = match own {
             Some(own) => start + own,
@@ -118,7 +118,7 @@ impl Pool {
     }
 
     /// `rest` is read as it comes, if it comes soon.
-    pub(crate) fn put_back(&self, connection: Connection, rest: Option<Rest>) {
+    pub(crate) fn release(&self, connection: Connection, rest: Option<UnreadBody>) {
         if !self.keeps || connection.socket().is_none() {
             return;
         }
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// A kept connection was dead, and that was seen too late.
-    pub(crate) fn one_hung_up(&self) {
+    pub(crate) fn record_dead_connection(&self) {
         lock(&self.state).hung_up = Some(Instant::now());
     }
 
@@ -156,9 +156,9 @@ impl Pool {
     }
 }
 
-impl Rest {
-    pub(crate) fn new(body: BodyReader<'static>) -> Rest {
-        Rest { body, left: LARGEST_REST }
+impl UnreadBody {
+    pub(crate) fn new(body: BodyReader<'static>) -> UnreadBody {
+        UnreadBody { body, left: MAX_UNREAD_BYTES }
     }
 }
 
@@ -166,7 +166,7 @@ impl Idle {
     /// Reads what is there of the last response.
     fn finish(&mut self) -> Finished {
         let Some(rest) = &mut self.rest else { return Finished::Yes };
-        self.connection.terms().wait_for_nothing();
+        self.connection.call_limits().set_nonblocking();
         let mut bytes = [0; 512];
         loop {
             match rest.body.read(&mut bytes) {
@@ -189,10 +189,10 @@ impl Idle {
         let age = self.since.elapsed();
         match self.finish() {
             Finished::Yes => {
-                age < LONGEST_IDLE
+                age < MAX_IDLE_AGE
                     && self.connection.socket().is_some_and(|socket| socket.is_silent())
             }
-            Finished::NotYet => age < LONGEST_UNFINISHED,
+            Finished::NotYet => age < UNFINISHED_TIMEOUT,
             Finished::Never => false,
         }
     }
@@ -201,7 +201,7 @@ impl Idle {
 impl State {
     /// Makes room for another.
     fn oldest_unfinished(&mut self) -> Option<Idle> {
-        if self.unfinished < MOST_UNFINISHED {
+        if self.unfinished < MAX_UNFINISHED {
             return None;
         }
         let oldest = self.idle.iter().position(|idle| idle.rest.is_some())?;
@@ -222,10 +222,10 @@ impl State {
 
     /// Takes out what is not kept any longer.
     fn take_old(&mut self) -> Vec<Idle> {
-        let mut surplus = self.idle.len().saturating_sub(MOST_IDLE);
+        let mut surplus = self.idle.len().saturating_sub(MAX_IDLE);
         let mut old = Vec::new();
         for mut idle in std::mem::take(&mut self.idle) {
-            let is_surplus = surplus > 0 && idle.since.elapsed() >= REST;
+            let is_surplus = surplus > 0 && idle.since.elapsed() >= SWEEP_INTERVAL;
             surplus = surplus.saturating_sub(1);
             if !is_surplus && idle.is_good() {
                 self.idle.push(idle);
@@ -239,14 +239,14 @@ impl State {
 
     /// Whether all that is to be done before one closes or grows old has been done.
     fn is_settled(&self) -> bool {
-        self.idle.len() <= MOST_IDLE && self.unfinished == 0
+        self.idle.len() <= MAX_IDLE && self.unfinished == 0
     }
 }
 
 /// Until nothing is idle or the pool is gone.
 fn sweep(pool: &Weak<Mutex<State>>) {
     loop {
-        Cancel::default().sleep(REST);
+        Cancel::default().sleep(SWEEP_INTERVAL);
         let Some(pool) = pool.upgrade() else { return };
         let mut state = lock(&pool);
         let old = state.take_old();
@@ -257,14 +257,14 @@ fn sweep(pool: &Weak<Mutex<State>>) {
             }
             Some(_) if !state.is_settled() => None,
             Some(oldest) => {
-                let left = LONGEST_IDLE.saturating_sub(oldest.since.elapsed());
+                let left = MAX_IDLE_AGE.saturating_sub(oldest.since.elapsed());
                 let sockets = state.idle.iter().filter_map(|idle| idle.connection.socket());
-                let Ok((watch, alarm)) = Watch::new(sockets.collect(), left) else {
+                let Ok((watch, waker)) = ConnectionWatch::new(sockets.collect(), left) else {
                     // There are no descriptors for it: whoever needs one more than this gets those that are kept.
                     state.end_sweeping();
                     return;
                 };
-                state.sweeper = Sweeper::Watching(alarm);
+                state.sweeper = Sweeper::Watching(waker);
                 Some(watch)
             }
         };

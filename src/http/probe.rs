@@ -7,8 +7,8 @@ use crate::http::certificate::Certificate;
 use crate::http::client::{HttpClient, broken};
 use crate::http::proxy_route::Route;
 use crate::http::url::Endpoint;
-use crate::http::wire::resolver::{NotFound, look_up};
-use crate::http::wire::scarce::NotConnected;
+use crate::http::wire::connect_error::ConnectError;
+use crate::http::wire::resolver::{LookupError, look_up};
 use crate::http::wire::tls::other;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
 /// A step takes no longer, where the user sets no limit.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The head of a proxy's answer to CONNECT may not be larger.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -97,9 +97,9 @@ impl Probe<'_> {
         let (host, port) = self.next_hop();
         let found = look_up(host.to_owned(), port, Some(&self.limit()));
         found.map_err(|error| match error {
-            NotFound::InTime => self.http.route.no_answer(&self.http.host),
-            NotFound::Anywhere => self.http.route.not_found(&self.http.host),
-            NotFound::For(NotConnected(error)) => {
+            LookupError::TimedOut => self.http.route.no_answer(&self.http.host),
+            LookupError::NoSuchHost => self.http.route.not_found(&self.http.host),
+            LookupError::Failed(ConnectError(error)) => {
                 self.http.route.not_connected(&self.http.host, Some(&error))
             }
         })
@@ -135,12 +135,12 @@ impl Probe<'_> {
         if !self.is_https {
             return Ok(None);
         }
-        let in_words = |error: ureq::Error| self.http.to_error(&error);
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| in_words(other(e)))?;
-        let config = self.http.tls.config().map_err(in_words)?;
+        let to_error = |error: ureq::Error| self.http.to_error(&error);
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| to_error(other(e)))?;
+        let config = self.http.tls.config().map_err(to_error)?;
         let mut connection =
-            ClientConnection::new(config, name.clone()).map_err(|e| in_words(other(e)))?;
-        connection.complete_io(&mut stream).map_err(|e| in_words(other(e)))?;
+            ClientConnection::new(config, name.clone()).map_err(|e| to_error(other(e)))?;
+        connection.complete_io(&mut stream).map_err(|e| to_error(other(e)))?;
         let chain = connection.peer_certificates().unwrap_or_default();
         let read: Vec<Certificate> = chain.iter().map(|der| Certificate::read(der)).collect();
         let suite = connection.negotiated_cipher_suite();
@@ -180,7 +180,7 @@ impl Probe<'_> {
     }
 
     fn limit(&self) -> Duration {
-        self.http.limits.connect.unwrap_or(PATIENCE)
+        self.http.limits.connect.unwrap_or(DEFAULT_STEP_TIMEOUT)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
 use crate::http::url::Endpoint;
-use crate::http::wire::scarce::Scarce;
+use crate::http::wire::connect_error::Exhausted;
 use std::io;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
@@ -128,7 +128,7 @@ impl Route {
     /// What connecting ended with; `None` where there was no address to try.
     pub(crate) fn not_connected(&self, server: &str, why: Option<&io::Error>) -> Error {
         let hop = self.hop(server);
-        if let Some(Scarce { what, fix }) = why.and_then(Scarce::of) {
+        if let Some(Exhausted { what, fix }) = why.and_then(Exhausted::of) {
             let what = format!("connect to {hop}: {what}");
             return Error::new(Kind::Unreachable, what).hint(fix).unsent();
         }

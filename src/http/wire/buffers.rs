@@ -6,13 +6,13 @@
 use ureq::unversioned::transport::Buffers;
 
 /// The head of an answer and a small body.
-const SMALLEST_INPUT: usize = 8 * 1024;
+const MIN_INPUT_BYTES: usize = 8 * 1024;
 
 /// More at once saves no time.
-const LARGEST_INPUT: usize = 128 * 1024;
+const MAX_READ_BYTES: usize = 128 * 1024;
 
 /// What ureq must see as a whole, the head of an answer say, is never larger.
-const LIMIT: usize = 256 * 1024;
+const MAX_INPUT_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct GrowingBuffers {
@@ -41,7 +41,7 @@ impl GrowingBuffers {
 
     /// The next request has begun.
     pub(crate) fn reset(&mut self) {
-        if self.input.len() > SMALLEST_INPUT && self.start == self.end {
+        if self.input.len() > MIN_INPUT_BYTES && self.start == self.end {
             (self.input, self.start, self.end) = (Vec::new(), 0, 0);
         }
     }
@@ -64,9 +64,9 @@ impl Buffers for GrowingBuffers {
         self.input.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         // What was full is too small: for the answer, or for a part of it that must be read as a whole.
-        let largest = if self.end == self.input.len() { LIMIT } else { LARGEST_INPUT };
+        let largest = if self.end == self.input.len() { MAX_INPUT_BYTES } else { MAX_READ_BYTES };
         if was_full && self.input.len() < largest {
-            self.input.resize((2 * self.input.len()).max(SMALLEST_INPUT), 0);
+            self.input.resize((2 * self.input.len()).max(MIN_INPUT_BYTES), 0);
         }
         &mut self.input[self.end..]
     }
@@ -117,7 +117,7 @@ mod tests {
             out.extend_from_slice(&buffers.input()[..some]);
             buffers.input_consume(some);
             assert_eq!(buffers.can_use_input(), some > 0 && !buffers.input().is_empty());
-            assert!(buffers.input.len() <= LIMIT);
+            assert!(buffers.input.len() <= MAX_INPUT_BYTES);
         }
         assert_eq!(out, bytes);
     }
@@ -138,6 +138,6 @@ mod tests {
         assert_eq!(read(&mut buffers, &[0; 10_000]), 8 * 1024 - 100);
         // Nothing is consumed: it must be seen as a whole.
         let whole: usize = (0..9).map(|_| read(&mut buffers, &plenty)).sum();
-        assert_eq!(whole, LIMIT - 8 * 1024);
+        assert_eq!(whole, MAX_INPUT_BYTES - 8 * 1024);
     }
 }

@@ -16,16 +16,16 @@ pub(crate) struct CallLimits(Arc<Mutex<State>>);
 struct State {
     deadline: Option<Instant>,
     is_stream: bool,
-    waits_for_nothing: bool,
+    is_nonblocking: bool,
     socket: Weak<Socket>,
-    is_used_up: bool,
+    is_invalid: bool,
 }
 
 impl CallLimits {
     /// A call begins. `is_stream`: silence is normal.
     pub(crate) fn set(&self, deadline: Option<Instant>, is_stream: bool) {
         let mut state = lock(&self.0);
-        (state.deadline, state.is_stream, state.waits_for_nothing) = (deadline, is_stream, false);
+        (state.deadline, state.is_stream, state.is_nonblocking) = (deadline, is_stream, false);
     }
 
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
@@ -33,16 +33,16 @@ impl CallLimits {
     }
 
     /// Until the next call, reading takes what is there and fails with `WouldBlock` where there is nothing.
-    pub(crate) fn wait_for_nothing(&self) {
+    pub(crate) fn set_nonblocking(&self) {
         self.set(None, false);
-        lock(&self.0).waits_for_nothing = true;
+        lock(&self.0).is_nonblocking = true;
     }
 
-    pub(crate) fn waits_for_nothing(&self) -> bool {
-        lock(&self.0).waits_for_nothing
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        lock(&self.0).is_nonblocking
     }
 
-    /// What is left of `timeout` under these terms, if anything.
+    /// What is left of `timeout` under these call_limits, if anything.
     pub(crate) fn limit(&self, mut timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
         let State { deadline, is_stream, .. } = *lock(&self.0);
         if is_stream {
@@ -64,17 +64,17 @@ impl CallLimits {
     /// The connection was made.
     pub(crate) fn connected(&self, socket: &Arc<Socket>) {
         let mut state = lock(&self.0);
-        (state.socket, state.is_used_up) = (Arc::downgrade(socket), false);
+        (state.socket, state.is_invalid) = (Arc::downgrade(socket), false);
     }
 
     /// A request was not sent to its end: no other can follow it.
-    pub(crate) fn use_up(&self) {
-        lock(&self.0).is_used_up = true;
+    pub(crate) fn invalidate(&self) {
+        lock(&self.0).is_invalid = true;
     }
 
     /// The socket, while the connection can serve another request.
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
         let state = lock(&self.0);
-        state.socket.upgrade().filter(|_| !state.is_used_up)
+        state.socket.upgrade().filter(|_| !state.is_invalid)
     }
 }

@@ -4,7 +4,7 @@
 use crate::http::request::Request;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::coalesce::CoalescingConnector;
-use crate::http::wire::resolver::RememberingResolver;
+use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
@@ -39,23 +39,23 @@ const VALUES: [&str; 2] = ["application/json", "application/json, text/event-str
 const OUTPUT_BYTES: usize = 32 * 1024;
 
 /// The first of these names often have the value that they had in the request before.
-const KEPT: usize = 8;
+const REUSED_VALUES: usize = 8;
 
 pub(crate) struct Connection {
     /// Of its own: shutting it down interrupts the call on this connection and no other.
     agent: Arc<Agent>,
-    terms: CallLimits,
+    call_limits: CallLimits,
     output_bytes: usize,
     /// In a box, because a connection changes hands several times a call.
-    kept: Box<Kept>,
+    kept: Box<Reusable>,
 }
 
 /// What the next request is likely to have, too.
 #[derive(Default)]
-struct Kept {
+struct Reusable {
     /// As it was given, and as ureq reads it.
     uri: (String, Uri),
-    values: [Option<HeaderValue>; KEPT],
+    values: [Option<HeaderValue>; REUSED_VALUES],
 }
 
 impl Connection {
@@ -63,20 +63,20 @@ impl Connection {
     pub(crate) fn new(
         config: &Config,
         tls: &TlsConnector,
-        resolver: &RememberingResolver,
+        resolver: &CachingResolver,
         head_bytes: usize,
     ) -> Connection {
-        let terms = CallLimits::default();
+        let call_limits = CallLimits::default();
         let output_bytes = OUTPUT_BYTES.max(head_bytes);
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector { terms: terms.clone(), output_bytes })
-                .chain(tls.under(&terms, output_bytes))
+                .chain(TcpConnector { call_limits: call_limits.clone(), output_bytes })
+                .chain(tls.for_connection(&call_limits, output_bytes))
                 .chain(CoalescingConnector);
-        let resolver = resolver.under(&terms);
+        let resolver = resolver.for_connection(&call_limits);
         Connection {
             agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
-            terms,
+            call_limits,
             output_bytes,
             kept: Box::default(),
         }
@@ -89,20 +89,20 @@ impl Connection {
 
     /// While it can serve another request.
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
-        self.terms.socket()
+        self.call_limits.socket()
     }
 
     pub(crate) fn agent(&self) -> &Arc<Agent> {
         &self.agent
     }
 
-    pub(crate) fn terms(&self) -> &CallLimits {
-        &self.terms
+    pub(crate) fn call_limits(&self) -> &CallLimits {
+        &self.call_limits
     }
 
     /// Sends the request and reads the head of the answer.
     pub(crate) fn send(&mut self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
-        self.terms.set(request.deadline, request.is_stream);
+        self.call_limits.set(request.deadline, request.is_stream);
         if request.method == "POST" {
             self.send_body(request, request.body)
         } else {

@@ -3,10 +3,10 @@
 pub mod buffers;
 pub mod call_limits;
 pub mod coalesce;
+pub mod connect_error;
 pub mod connection;
-pub mod early;
+pub mod early_response;
 pub mod resolver;
-pub mod scarce;
 pub mod socket;
 pub mod tcp;
 pub mod tls;

@@ -6,7 +6,7 @@
 
 use crate::http::proxy_route::is_socks;
 use crate::http::wire::call_limits::CallLimits;
-use crate::http::wire::scarce::{NotConnected, Scarce};
+use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::lock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,17 +20,17 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 /// How long an answer of DNS is taken for granted.
-const MEMORY: Duration = Duration::from_secs(30);
+const CACHE_TTL: Duration = Duration::from_secs(30);
 
 /// So many are tried at most; ureq has no room for more.
-const MOST_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 #[derive(Debug, Default)]
-pub(crate) struct RememberingResolver {
+pub(crate) struct CachingResolver {
     shared: Arc<Shared>,
     /// Of this connection alone: it asks every time, and would have the one of all taken from the other processors' caches.
     own: Mutex<Option<Known>>,
-    terms: CallLimits,
+    call_limits: CallLimits,
 }
 
 #[derive(Debug, Default)]
@@ -49,11 +49,11 @@ struct Known {
     forgotten: u64,
 }
 
-impl RememberingResolver {
-    /// One that knows the same, for a connection with these terms.
-    pub(crate) fn under(&self, terms: &CallLimits) -> RememberingResolver {
+impl CachingResolver {
+    /// One that knows the same, for a connection with these call_limits.
+    pub(crate) fn for_connection(&self, call_limits: &CallLimits) -> CachingResolver {
         let shared = Arc::clone(&self.shared);
-        RememberingResolver { shared, own: Mutex::default(), terms: terms.clone() }
+        CachingResolver { shared, own: Mutex::default(), call_limits: call_limits.clone() }
     }
 
     pub(crate) fn forget(&self) {
@@ -63,7 +63,7 @@ impl RememberingResolver {
     fn remembered(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
         let is_good = |known: &Known| {
             known.uri_authority == authority
-                && known.at.elapsed() < MEMORY
+                && known.at.elapsed() < CACHE_TTL
                 && known.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
         };
         let mut own = lock(&self.own);
@@ -79,18 +79,18 @@ impl RememberingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let timeout = self.terms.limit(timeout)?;
+        let timeout = self.call_limits.limit(timeout)?;
         let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
         let host = uri.host().unwrap_or_default().to_owned();
         let found =
             look_up(host, uri.port_u16().unwrap_or(default_port), timeout.not_zero().as_deref());
         let found = found.map_err(|error| match error {
-            NotFound::InTime => ureq::Error::Timeout(timeout.reason),
-            NotFound::Anywhere => ureq::Error::HostNotFound,
-            NotFound::For(error) => error.into(),
+            LookupError::TimedOut => ureq::Error::Timeout(timeout.reason),
+            LookupError::NoSuchHost => ureq::Error::HostNotFound,
+            LookupError::Failed(error) => error.into(),
         })?;
         let mut resolved = self.empty();
-        for address in config.ip_family().keep_wanted(found.into_iter()).take(MOST_ADDRESSES) {
+        for address in config.ip_family().keep_wanted(found.into_iter()).take(MAX_ADDRESSES) {
             resolved.push(address);
         }
         // Whoever is allowed more because he is this machine must be this machine.
@@ -109,7 +109,7 @@ impl RememberingResolver {
     }
 }
 
-impl Resolver for RememberingResolver {
+impl Resolver for CachingResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -141,10 +141,10 @@ impl Resolver for RememberingResolver {
 }
 
 /// Why there are no addresses.
-pub(crate) enum NotFound {
-    InTime,
-    Anywhere,
-    For(NotConnected),
+pub(crate) enum LookupError {
+    TimedOut,
+    NoSuchHost,
+    Failed(ConnectError),
 }
 
 /// Asks the system for the addresses of a host, for `limit` at most.
@@ -152,7 +152,7 @@ pub(crate) fn look_up(
     host: String,
     port: u16,
     limit: Option<&Duration>,
-) -> Result<Vec<SocketAddr>, NotFound> {
+) -> Result<Vec<SocketAddr>, LookupError> {
     let ask = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
     let found = match limit {
         None => ask(),
@@ -160,21 +160,25 @@ pub(crate) fn look_up(
         Some(limit) => {
             let (found, finding) = sync_channel(1);
             let asking = thread::Builder::new().name("lookup".to_owned());
-            asking.spawn(move || found.send(ask())).map_err(|e| NotFound::For(NotConnected(e)))?;
-            finding.recv_timeout(*limit).map_err(|_| NotFound::InTime)?
+            asking
+                .spawn(move || found.send(ask()))
+                .map_err(|e| LookupError::Failed(ConnectError(e)))?;
+            finding.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?
         }
     };
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(NotFound::Anywhere),
+        Ok(_) => Err(LookupError::NoSuchHost),
         Err(error) => {
             // The system's resolver does not say that it lacked a descriptor.
-            let why = if Scarce::of(&error).is_some() {
+            let why = if Exhausted::of(&error).is_some() {
                 Some(error)
             } else {
-                UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(|e| Scarce::of(e).is_some())
+                UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+                    .err()
+                    .filter(|e| Exhausted::of(e).is_some())
             };
-            Err(why.map_or(NotFound::Anywhere, |why| NotFound::For(NotConnected(why))))
+            Err(why.map_or(LookupError::NoSuchHost, |why| LookupError::Failed(ConnectError(why))))
         }
     }
 }
@@ -193,13 +197,13 @@ mod tests {
 
     #[test]
     fn what_one_connection_learned_all_know_until_it_is_forgotten() {
-        let all = RememberingResolver::default();
-        let [one, other] = [(); 2].map(|()| all.under(&CallLimits::default()));
+        let all = CachingResolver::default();
+        let [one, other] = [(); 2].map(|()| all.for_connection(&CallLimits::default()));
         let uri: Uri = "http://127.0.0.1:9/".parse().expect("a URL");
-        let resolve = |by: &RememberingResolver| {
+        let resolve = |by: &CachingResolver| {
             by.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
         };
-        let knows = |who: &RememberingResolver| who.remembered("127.0.0.1:9").is_some();
+        let knows = |who: &CachingResolver| who.remembered("127.0.0.1:9").is_some();
         resolve(&one);
         assert!(knows(&one) && knows(&other) && other.remembered("127.0.0.1:8").is_none());
         all.forget();

@@ -40,7 +40,7 @@ impl Socket {
 
     /// Nothing to read, and no end: whatever came would be taken for the next response.
     pub(crate) fn is_silent(&self) -> bool {
-        system::peek(&self.0, &mut [0]).is_err_and(|error| is_late(&error))
+        system::peek(&self.0, &mut [0]).is_err_and(|error| is_timeout(&error))
     }
 
     #[cfg(unix)]
@@ -57,7 +57,7 @@ impl ShutdownHandle for Socket {
 }
 
 /// Whether a time limit passed, or there was nothing to wait for.
-pub(crate) fn is_late(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 

@@ -6,9 +6,9 @@
 
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
-use crate::http::wire::early::{ENOUGH, Early, SomethingCame};
-use crate::http::wire::scarce::NotConnected;
-use crate::http::wire::socket::{Socket, is_late};
+use crate::http::wire::connect_error::ConnectError;
+use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite, MAX_PEEK_BYTES};
+use crate::http::wire::socket::{Socket, is_timeout};
 use std::io::{self, Read as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Weak};
@@ -20,7 +20,7 @@ use ureq::unversioned::transport::{
 };
 
 /// What came while a request is sent, and was too little to judge, is looked at again after this time.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is left of the time for connecting.
 pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
@@ -36,7 +36,7 @@ pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
 /// Connects to the first address that lets us.
 #[derive(Debug)]
 pub(crate) struct TcpConnector {
-    pub(crate) terms: CallLimits,
+    pub(crate) call_limits: CallLimits,
     /// So much is sent at once.
     pub(crate) output_bytes: usize,
 }
@@ -45,7 +45,7 @@ impl TcpConnector {
     fn dial(&self, details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
         let mut last = ureq::Error::ConnectionFailed;
         for (tried, address) in details.addrs.iter().enumerate() {
-            let timeout = self.terms.limit(time_left(details))?;
+            let timeout = self.call_limits.limit(time_left(details))?;
             let connected = match timeout.not_zero() {
                 // Each address gets its share, so that a silent one does not take the time of all.
                 Some(left) => {
@@ -56,11 +56,11 @@ impl TcpConnector {
             };
             last = match connected {
                 Ok(stream) => return Ok(stream),
-                Err(error) if is_late(&error) => ureq::Error::Timeout(Timeout::Connect),
-                Err(error) => NotConnected(error).into(),
+                Err(error) if is_timeout(&error) => ureq::Error::Timeout(Timeout::Connect),
+                Err(error) => ConnectError(error).into(),
             };
         }
-        self.terms.limit(time_left(details))?;
+        self.call_limits.limit(time_left(details))?;
         Err(last)
     }
 }
@@ -77,18 +77,18 @@ impl<In: Transport> Connector<In> for TcpConnector {
             return Ok(Some(Either::A(tunnel)));
         }
         let stream = self.dial(details)?;
-        stream.set_nodelay(details.config.no_delay()).map_err(NotConnected)?;
+        stream.set_nodelay(details.config.no_delay()).map_err(ConnectError)?;
         let socket = Arc::new(Socket::new(stream));
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
-        self.terms.connected(&socket);
+        self.call_limits.connected(&socket);
         Ok(Some(Either::B(TcpTransport {
             socket,
             buffers: GrowingBuffers::new(self.output_bytes),
-            terms: self.terms.clone(),
+            call_limits: self.call_limits.clone(),
             read_timeout: None,
             is_refused: false,
-            has_told: false,
+            has_reported_input: false,
         })))
     }
 }
@@ -98,13 +98,13 @@ impl<In: Transport> Connector<In> for TcpConnector {
 pub(crate) struct TcpTransport {
     socket: Arc<Socket>,
     buffers: GrowingBuffers,
-    terms: CallLimits,
+    call_limits: CallLimits,
     /// As the socket has it, so that it is set only when it changes.
     read_timeout: Option<Duration>,
     /// The server has answered: what is left of the request is needless.
     is_refused: bool,
     /// Whoever can read what came has been told, and has not read it.
-    has_told: bool,
+    has_reported_input: bool,
 }
 
 /// While a full connection was waited for.
@@ -120,24 +120,32 @@ enum Turn {
 impl TcpTransport {
     /// Waits until more can be sent or something comes.
     fn wait_for_room(&mut self, timeout: NextTimeout) -> Result<Turn, ureq::Error> {
-        let timeout = self.terms.limit(timeout)?.for_write();
+        let timeout = self.call_limits.limit(timeout)?.for_write();
         let began = Instant::now();
         let limit = timeout.not_zero().map(|limit| *limit);
-        let mut listens = !self.has_told;
+        let mut listens = !self.has_reported_input;
         loop {
             let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(ureq::Error::Timeout(timeout.reason));
             }
             // What is there and means nothing yet would end each wait at once.
-            let wait = if listens { left } else { Some(left.map_or(GLANCE, |l| l.min(GLANCE))) };
+            let wait = if listens {
+                left
+            } else {
+                Some(left.map_or(POLL_INTERVAL, |l| l.min(POLL_INTERVAL)))
+            };
             let ready = self.socket.wait(listens, wait)?;
             if ready.input || !ready.room {
                 match self.early() {
-                    Early::Refusal | Early::End => return Ok(Turn::Refused),
-                    Early::Encrypted if !self.has_told => return Ok(Turn::Encrypted),
-                    Early::Nothing => {}
-                    Early::Unclear | Early::Other | Early::Encrypted => listens = false,
+                    EarlyResponse::Refusal | EarlyResponse::End => return Ok(Turn::Refused),
+                    EarlyResponse::Encrypted if !self.has_reported_input => {
+                        return Ok(Turn::Encrypted);
+                    }
+                    EarlyResponse::Nothing => {}
+                    EarlyResponse::Incomplete | EarlyResponse::Other | EarlyResponse::Encrypted => {
+                        listens = false
+                    }
                 }
             }
             if ready.room {
@@ -147,17 +155,17 @@ impl TcpTransport {
     }
 
     /// What has come.
-    fn early(&self) -> Early {
-        let mut bytes = [0; ENOUGH];
+    fn early(&self) -> EarlyResponse {
+        let mut bytes = [0; MAX_PEEK_BYTES];
         match self.socket.peek(&mut bytes) {
-            Ok(count) => Early::of(&bytes[..count]),
-            Err(_) => Early::Nothing,
+            Ok(count) => EarlyResponse::of(&bytes[..count]),
+            Err(_) => EarlyResponse::Nothing,
         }
     }
 
     fn refused(&mut self) {
         self.is_refused = true;
-        self.terms.use_up();
+        self.call_limits.invalidate();
     }
 }
 
@@ -175,7 +183,7 @@ impl Transport for TcpTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.buffers.reset();
-        self.terms.limit(timeout)?;
+        self.call_limits.limit(timeout)?;
         let mut sent = 0;
         while sent < amount && !self.is_refused {
             let error = match self.socket.send(&self.buffers.output()[sent..amount]) {
@@ -191,17 +199,19 @@ impl Transport for TcpTransport {
                     Turn::GoOn => {}
                     Turn::Refused => self.refused(),
                     Turn::Encrypted => {
-                        self.has_told = true;
-                        return Err(SomethingCame { sent, is_broken: false }.into());
+                        self.has_reported_input = true;
+                        return Err(InterruptedWrite { sent, is_broken: false }.into());
                     }
                 },
                 // A server that refuses and closes has often been heard before the connection broke.
                 _ => match self.early() {
-                    Early::Refusal | Early::Unclear | Early::Other => self.refused(),
-                    Early::Encrypted => {
-                        return Err(SomethingCame { sent, is_broken: true }.into());
+                    EarlyResponse::Refusal | EarlyResponse::Incomplete | EarlyResponse::Other => {
+                        self.refused()
                     }
-                    Early::End | Early::Nothing => return Err(error.into()),
+                    EarlyResponse::Encrypted => {
+                        return Err(InterruptedWrite { sent, is_broken: true }.into());
+                    }
+                    EarlyResponse::End | EarlyResponse::Nothing => return Err(error.into()),
                 },
             }
         }
@@ -209,15 +219,15 @@ impl Transport for TcpTransport {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.has_told = false;
-        if self.terms.waits_for_nothing() {
+        self.has_reported_input = false;
+        if self.call_limits.is_nonblocking() {
             let count = self.socket.receive(self.buffers.input_append_buf())?;
             self.buffers.input_appended(count);
             return Ok(count > 0);
         }
         let mut first_signal: Option<Instant> = None;
         loop {
-            let mut timeout = self.terms.limit(timeout)?.for_read();
+            let mut timeout = self.call_limits.limit(timeout)?.for_read();
             if let (Some(at), Limit::Exact(limit)) = (first_signal, timeout.after) {
                 let left = limit.saturating_sub(at.elapsed());
                 if left.is_zero() {
@@ -265,5 +275,5 @@ fn set(
 }
 
 fn in_time(error: io::Error, timeout: NextTimeout) -> ureq::Error {
-    if is_late(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
+    if is_timeout(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
 }

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, io_message};
 use crate::http::certificate::Certificate;
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
-use crate::http::wire::early::{Early, SomethingCame};
-use crate::http::wire::scarce::{NotConnected, Scarce};
+use crate::http::wire::connect_error::{ConnectError, Exhausted};
+use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite};
 use crate::http::wire::tcp::time_left;
 use crate::sync::lock;
 use rustls::client::WebPkiServerVerifier;
@@ -67,7 +67,7 @@ impl CaBundle {
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConnector {
     shared: Arc<Shared>,
-    terms: CallLimits,
+    call_limits: CallLimits,
     output_bytes: usize,
 }
 
@@ -85,13 +85,21 @@ impl TlsConnector {
             config: OnceLock::new(),
             last_refused: Arc::default(),
         };
-        let terms = CallLimits::default();
-        TlsConnector { shared: Arc::new(shared), terms, output_bytes: 0 }
+        let call_limits = CallLimits::default();
+        TlsConnector { shared: Arc::new(shared), call_limits, output_bytes: 0 }
     }
 
-    /// For a connection with these terms that sends so much at once.
-    pub(crate) fn under(&self, terms: &CallLimits, output_bytes: usize) -> TlsConnector {
-        TlsConnector { shared: Arc::clone(&self.shared), terms: terms.clone(), output_bytes }
+    /// For a connection with these call_limits that sends so much at once.
+    pub(crate) fn for_connection(
+        &self,
+        call_limits: &CallLimits,
+        output_bytes: usize,
+    ) -> TlsConnector {
+        TlsConnector {
+            shared: Arc::clone(&self.shared),
+            call_limits: call_limits.clone(),
+            output_bytes,
+        }
     }
 
     /// Who issued the certificate that was refused last.
@@ -138,11 +146,11 @@ pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ur
 }
 
 /// Fails only where there will be one a moment later: what is trusted is decided once.
-fn system_bundle() -> Result<Vec<CertificateDer<'static>>, NotConnected> {
+fn system_bundle() -> Result<Vec<CertificateDer<'static>>, ConnectError> {
     for path in SYSTEM_BUNDLES {
         match file::read(Path::new(path), BUNDLE_LIMIT) {
             Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
-            Err(error) if Scarce::of(&error).is_some() => return Err(NotConnected(error)),
+            Err(error) if Exhausted::of(&error).is_some() => return Err(ConnectError(error)),
             Err(_) => {}
         }
     }
@@ -176,7 +184,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         Ok(Some(Either::B(TlsTransport {
             buffers: GrowingBuffers::new(self.output_bytes),
             stream: StreamOwned { conn: connection, sock: socket },
-            terms: self.terms.clone(),
+            call_limits: self.call_limits.clone(),
             is_refused: false,
         })))
     }
@@ -186,7 +194,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
 pub(crate) struct TlsTransport {
     buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
-    terms: CallLimits,
+    call_limits: CallLimits,
     /// The server has answered: what is left of the request is needless, and what is left of it here is never sent.
     is_refused: bool,
 }
@@ -210,11 +218,11 @@ impl TlsTransport {
     fn take_in(&mut self, is_broken: bool, error: Option<io::Error>) -> Result<(), ureq::Error> {
         loop {
             match self.early() {
-                Early::Refusal => break,
-                Early::Unclear | Early::Other if is_broken => break,
+                EarlyResponse::Refusal => break,
+                EarlyResponse::Incomplete | EarlyResponse::Other if is_broken => break,
                 // Its rest can wait until the request is sent.
-                Early::Other | Early::Encrypted => return Ok(()),
-                Early::Unclear | Early::Nothing | Early::End => {}
+                EarlyResponse::Other | EarlyResponse::Encrypted => return Ok(()),
+                EarlyResponse::Incomplete | EarlyResponse::Nothing | EarlyResponse::End => {}
             }
             let read = self.stream.conn.read_tls(&mut self.stream.sock);
             if is_broken && !matches!(read, Ok(1..)) {
@@ -225,17 +233,17 @@ impl TlsTransport {
             }
             self.decrypt()?;
             let has_more = self.stream.sock.get_mut().buffers().can_use_input();
-            if !is_broken && !has_more && self.early() != Early::Refusal {
+            if !is_broken && !has_more && self.early() != EarlyResponse::Refusal {
                 return Ok(());
             }
         }
         self.is_refused = true;
-        self.terms.use_up();
+        self.call_limits.invalidate();
         Ok(())
     }
 
-    fn early(&mut self) -> Early {
-        Early::of(self.stream.conn.reader().into_first_chunk().unwrap_or_default())
+    fn early(&mut self) -> EarlyResponse {
+        EarlyResponse::of(self.stream.conn.reader().into_first_chunk().unwrap_or_default())
     }
 
     fn decrypt(&mut self) -> io::Result<()> {
@@ -270,7 +278,7 @@ impl Write for Listening<'_> {
             Ok(count) => return Ok(count),
             Err(error) => error,
         };
-        let Some(came) = SomethingCame::of(&error) else { return Err(error) };
+        let Some(came) = InterruptedWrite::of(&error) else { return Err(error) };
         self.came = Some(came.is_broken);
         if came.sent > 0 { Ok(came.sent) } else { Err(error) }
     }

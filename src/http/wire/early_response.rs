@@ -5,47 +5,49 @@ use std::fmt;
 use std::io;
 
 /// So much of a response is enough to judge it by.
-pub(crate) const ENOUGH: usize = 2048;
+pub(crate) const MAX_PEEK_BYTES: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Early {
+pub(crate) enum EarlyResponse {
     Nothing,
     /// Nothing, and nothing will.
     End,
     /// Its status is 300 or more.
     Refusal,
     /// What has come is too little to tell.
-    Unclear,
+    Incomplete,
     /// A 2xx, or something that is no HTTP: the request is sent to its end all the same.
     Other,
     /// Whoever has the keys must look.
     Encrypted,
 }
 
-impl Early {
+impl EarlyResponse {
     /// Judges by the first bytes that have come; none are the end.
-    pub(crate) fn of(mut bytes: &[u8]) -> Early {
+    pub(crate) fn of(mut bytes: &[u8]) -> EarlyResponse {
         match bytes.first() {
-            None => return Early::End,
-            Some(kind) if RECORD_KINDS.contains(kind) => return Early::Encrypted,
+            None => return EarlyResponse::End,
+            Some(kind) if TLS_RECORD_TYPES.contains(kind) => return EarlyResponse::Encrypted,
             Some(_) => {}
         }
         loop {
             let start = &bytes[..bytes.len().min(VERSION.len())];
             if !VERSION.starts_with(start) {
-                return Early::Other;
+                return EarlyResponse::Other;
             }
             // `HTTP/1.1 413`
             let Some(status) = bytes.get(VERSION.len() + 2..VERSION.len() + 5) else {
-                return Early::Unclear;
+                return EarlyResponse::Incomplete;
             };
             match status[0] {
                 b'1' => {}
-                b'3'..=b'5' => return Early::Refusal,
-                _ => return Early::Other,
+                b'3'..=b'5' => return EarlyResponse::Refusal,
+                _ => return EarlyResponse::Other,
             }
             // Behind one that is not the last.
-            let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Early::Unclear };
+            let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+                return EarlyResponse::Incomplete;
+            };
             bytes = &bytes[end + 4..];
         }
     }
@@ -54,38 +56,38 @@ impl Early {
 const VERSION: &[u8] = b"HTTP/1.";
 
 /// Of TLS: change of cipher, alert, handshake, data (RFC 8446 §5.1).
-const RECORD_KINDS: std::ops::RangeInclusive<u8> = 20..=23;
+const TLS_RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
 
 /// A connection under TLS cannot take more now, and something has come on it that only TLS can read.
 #[derive(Debug)]
-pub(crate) struct SomethingCame {
+pub(crate) struct InterruptedWrite {
     /// Of what should have been sent.
     pub(crate) sent: usize,
     /// Nothing more can be sent.
     pub(crate) is_broken: bool,
 }
 
-impl SomethingCame {
-    pub(crate) fn of(error: &io::Error) -> Option<&SomethingCame> {
+impl InterruptedWrite {
+    pub(crate) fn of(error: &io::Error) -> Option<&InterruptedWrite> {
         error.get_ref()?.downcast_ref()
     }
 }
 
-impl From<SomethingCame> for ureq::Error {
-    fn from(came: SomethingCame) -> ureq::Error {
+impl From<InterruptedWrite> for ureq::Error {
+    fn from(came: InterruptedWrite) -> ureq::Error {
         let kind =
             if came.is_broken { io::ErrorKind::BrokenPipe } else { io::ErrorKind::WouldBlock };
         io::Error::new(kind, came).into()
     }
 }
 
-impl fmt::Display for SomethingCame {
+impl fmt::Display for InterruptedWrite {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("something that is no HTTP came before the request was sent")
     }
 }
 
-impl std::error::Error for SomethingCame {}
+impl std::error::Error for InterruptedWrite {}
 
 #[cfg(test)]
 mod tests {
@@ -94,22 +96,22 @@ mod tests {
     #[test]
     fn refusals_are_told_from_the_rest() {
         for (bytes, expected) in [
-            ("HTTP/1.1 413 Too Large\r\n", Early::Refusal),
-            ("HTTP/1.0 307", Early::Refusal),
-            ("HTTP/1.1 500", Early::Refusal),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413", Early::Refusal),
-            ("HTTP/1.1 200 OK\r\n", Early::Other),
-            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 202 Accepted", Early::Other),
-            ("SSH-2.0-x", Early::Other),
-            ("HTTP/2 413", Early::Other),
-            ("HTTP/1.1 41", Early::Unclear),
-            ("HT", Early::Unclear),
-            ("", Early::End),
-            ("HTTP/1.1 100 Continue\r\n", Early::Unclear),
-            ("HTTP/1.1 100 Continue\r\n\r\n", Early::Unclear),
-            ("\u{17}\u{3}\u{3}", Early::Encrypted),
+            ("HTTP/1.1 413 Too Large\r\n", EarlyResponse::Refusal),
+            ("HTTP/1.0 307", EarlyResponse::Refusal),
+            ("HTTP/1.1 500", EarlyResponse::Refusal),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413", EarlyResponse::Refusal),
+            ("HTTP/1.1 200 OK\r\n", EarlyResponse::Other),
+            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 202 Accepted", EarlyResponse::Other),
+            ("SSH-2.0-x", EarlyResponse::Other),
+            ("HTTP/2 413", EarlyResponse::Other),
+            ("HTTP/1.1 41", EarlyResponse::Incomplete),
+            ("HT", EarlyResponse::Incomplete),
+            ("", EarlyResponse::End),
+            ("HTTP/1.1 100 Continue\r\n", EarlyResponse::Incomplete),
+            ("HTTP/1.1 100 Continue\r\n\r\n", EarlyResponse::Incomplete),
+            ("\u{17}\u{3}\u{3}", EarlyResponse::Encrypted),
         ] {
-            assert_eq!(Early::of(bytes.as_bytes()), expected, "{bytes:?}");
+            assert_eq!(EarlyResponse::of(bytes.as_bytes()), expected, "{bytes:?}");
         }
     }
 }

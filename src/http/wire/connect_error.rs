@@ -5,19 +5,19 @@ use std::io;
 
 /// There is no connection: nothing of a request has left. Told apart from what breaks later.
 #[derive(Debug)]
-pub(crate) struct NotConnected(pub(crate) io::Error);
+pub(crate) struct ConnectError(pub(crate) io::Error);
 
 /// A thing that there is no more of.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Scarce {
+pub(crate) struct Exhausted {
     pub(crate) what: &'static str,
     pub(crate) fix: &'static str,
 }
 
-impl Scarce {
+impl Exhausted {
     /// What the system lacked when it failed so, if that was it.
     #[cfg(unix)]
-    pub(crate) fn of(error: &io::Error) -> Option<Scarce> {
+    pub(crate) fn of(error: &io::Error) -> Option<Exhausted> {
         use rustix::io::Errno;
         let (what, fix) = match Errno::from_io_error(error)? {
             Errno::MFILE => (
@@ -41,25 +41,25 @@ impl Scarce {
             ),
             _ => return None,
         };
-        Some(Scarce { what, fix })
+        Some(Exhausted { what, fix })
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn of(_: &io::Error) -> Option<Scarce> {
+    pub(crate) fn of(_: &io::Error) -> Option<Exhausted> {
         None
     }
 }
 
-impl From<NotConnected> for ureq::Error {
-    fn from(error: NotConnected) -> ureq::Error {
+impl From<ConnectError> for ureq::Error {
+    fn from(error: ConnectError) -> ureq::Error {
         ureq::Error::Other(Box::new(error))
     }
 }
 
-impl fmt::Display for NotConnected {
+impl fmt::Display for ConnectError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
     }
 }
 
-impl std::error::Error for NotConnected {}
+impl std::error::Error for ConnectError {}

@@ -1,9 +1,9 @@
-//! `Watch`: waits until one of several idle connections is closed, a time has passed, or its `Alarm` is dropped.
+//! `ConnectionWatch`: waits until one of several idle connections is closed, a time has passed, or its `Waker` is dropped.
 
 #[cfg(unix)]
-pub(crate) use with_poll::{Alarm, Watch};
+pub(crate) use with_poll::{ConnectionWatch, Waker};
 #[cfg(not(unix))]
-pub(crate) use without_poll::{Alarm, Watch};
+pub(crate) use without_poll::{ConnectionWatch, Waker};
 
 #[cfg(unix)]
 mod with_poll {
@@ -14,23 +14,23 @@ mod with_poll {
     use std::sync::Arc;
     use std::time::Duration;
 
-    pub(crate) struct Watch {
+    pub(crate) struct ConnectionWatch {
         sockets: Vec<Arc<Socket>>,
-        alarm: UnixStream,
+        waker: UnixStream,
         limit: Duration,
     }
 
     /// Ends the wait when it is dropped.
-    pub(crate) struct Alarm(#[expect(dead_code, reason = "its end is the signal")] UnixStream);
+    pub(crate) struct Waker(#[expect(dead_code, reason = "its end is the signal")] UnixStream);
 
-    impl Watch {
+    impl ConnectionWatch {
         /// Fails where there are no descriptors for it.
         pub(crate) fn new(
             sockets: Vec<Arc<Socket>>,
             limit: Duration,
-        ) -> io::Result<(Watch, Alarm)> {
+        ) -> io::Result<(ConnectionWatch, Waker)> {
             let (ours, theirs) = UnixStream::pair()?;
-            Ok((Watch { sockets, alarm: ours, limit }, Alarm(theirs)))
+            Ok((ConnectionWatch { sockets, waker: ours, limit }, Waker(theirs)))
         }
 
         /// An error ends it, too.
@@ -38,7 +38,7 @@ mod with_poll {
             let sockets = self.sockets.iter().map(|socket| socket.as_fd());
             let mut polled: Vec<PollFd<'_>> =
                 sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-            polled.push(PollFd::new(&self.alarm, PollFlags::IN));
+            polled.push(PollFd::new(&self.waker, PollFlags::IN));
             let limit = Timespec::try_from(self.limit).ok();
             let _ = poll(&mut polled, limit.as_ref());
         }
@@ -54,24 +54,27 @@ mod without_poll {
     use std::time::Duration;
 
     /// There is no waiting for several connections: they are looked at so often.
-    const GLANCE: Duration = Duration::from_secs(5);
+    const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-    pub(crate) struct Watch {
-        alarm: Receiver<()>,
+    pub(crate) struct ConnectionWatch {
+        waker: Receiver<()>,
         limit: Duration,
     }
 
     /// Ends the wait when it is dropped.
-    pub(crate) struct Alarm(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
+    pub(crate) struct Waker(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
 
-    impl Watch {
-        pub(crate) fn new(_: Vec<Arc<Socket>>, limit: Duration) -> io::Result<(Watch, Alarm)> {
+    impl ConnectionWatch {
+        pub(crate) fn new(
+            _: Vec<Arc<Socket>>,
+            limit: Duration,
+        ) -> io::Result<(ConnectionWatch, Waker)> {
             let (theirs, ours) = channel();
-            Ok((Watch { alarm: ours, limit }, Alarm(theirs)))
+            Ok((ConnectionWatch { waker: ours, limit }, Waker(theirs)))
         }
 
         pub(crate) fn wait(self) {
-            let _ = self.alarm.recv_timeout(self.limit.min(GLANCE));
+            let _ = self.waker.recv_timeout(self.limit.min(POLL_INTERVAL));
         }
     }
 }
