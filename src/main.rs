@@ -130,7 +130,7 @@ fn doctor(
         problems: &problems,
         credentials: &connections[0].credentials,
         redactor,
-        conversation: &connections[0].exchanger,
+        exchanger: &connections[0].exchanger,
         under_way: Mutex::default(),
     };
     let is_well = doctor.run(&mut io::stdout().lock(), style);

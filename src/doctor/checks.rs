@@ -52,7 +52,7 @@ pub struct Doctor<'a> {
     pub credentials: &'a CredentialCache,
     /// Knows what must not be printed.
     pub redactor: &'a Redactor,
-    pub conversation: &'a Arc<Exchanger>,
+    pub exchanger: &'a Arc<Exchanger>,
     /// Exchanges that may still be under way: the stream of an old server lasts as long as its session.
     pub under_way: Mutex<Vec<Arc<Cancel>>>,
 }
@@ -110,7 +110,7 @@ impl Doctor<'_> {
             (_, Some(why)) => skipped(Check::Latency, why),
             (_, None) => latency(&times),
         })?;
-        self.conversation.end_session(Instant::now() + SESSION_DELETE_TIMEOUT);
+        self.exchanger.end_session(Instant::now() + SESSION_DELETE_TIMEOUT);
         for cancel in self.under_way.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             cancel.cancel();
         }
@@ -168,7 +168,7 @@ impl Doctor<'_> {
 
     fn look_for_credentials(&self) -> (Finding, Option<std::sync::Arc<Credentials>>) {
         let deadline = self.options.timeout.and_then(|limit| Instant::now().checked_add(limit));
-        let found = self.conversation.upstream().credentials(deadline, &Cancel::default());
+        let found = self.exchanger.client().credentials(deadline, &Cancel::default());
         let passed_over = self.credentials.passed_over();
         let before = |told: &str| -> Vec<String> {
             let new = passed_over.iter().filter(|why| !told.contains(why.as_str()));
@@ -216,7 +216,7 @@ impl Doctor<'_> {
 
     /// From here to an encrypted connection. Why there is none, in the words for later checks.
     fn way(&self, report: &mut Report<'_>, times: &mut Times) -> io::Result<Option<&'static str>> {
-        let probe = self.conversation.upstream().probe();
+        let probe = self.exchanger.client().probe();
         match probe.route() {
             Ok(route) => report.add(Finding::new(Check::Proxy, Verdict::Pass, route))?,
             Err(error) => {
@@ -295,9 +295,9 @@ impl Doctor<'_> {
             }
             return Ok(None);
         }
-        self.conversation.upstream().watch_clock();
+        self.exchanger.client().watch_clock();
         let (initialize, server) = self.initialize(times);
-        report.add(match self.conversation.upstream().clock_behind() {
+        report.add(match self.exchanger.client().clock_behind() {
             Some(behind) => clock_finding(behind),
             None => skipped(Check::Clock, "the server does not tell its time"),
         })?;
@@ -347,8 +347,8 @@ impl Doctor<'_> {
     fn begun(&self, hello: Value) -> Server {
         // What it could bring is seen at the next request.
         let (initialized, cancel) = (message(INITIALIZED), Cancel::default());
-        let deadline = self.conversation.deadline(&initialized);
-        let _ = self.conversation.exchange(&initialized, deadline, &cancel, &mut |_| Ok(()));
+        let deadline = self.exchanger.deadline(&initialized);
+        let _ = self.exchanger.exchange(&initialized, deadline, &cancel, &mut |_| Ok(()));
         Server { hello, is_modern: false }
     }
 
@@ -387,7 +387,7 @@ impl Doctor<'_> {
         let (told, answer) = channel();
         let cancel = Cancel::new();
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cancel));
-        let (conversation, message) = (Arc::clone(self.conversation), message(line));
+        let (exchanger, message) = (Arc::clone(self.exchanger), message(line));
         thread::spawn(move || {
             let mut deliver = |delivery| {
                 // Answers count; what the server says beside them does not.
@@ -399,10 +399,10 @@ impl Doctor<'_> {
                 Ok(())
             };
             let result = match effort {
-                Effort::Once => conversation.try_once(&message, &cancel, &mut deliver),
+                Effort::Once => exchanger.try_once(&message, &cancel, &mut deliver),
                 Effort::AsTheProxyDoes => {
-                    let deadline = conversation.deadline(&message);
-                    conversation.exchange(&message, deadline, &cancel, &mut deliver)
+                    let deadline = exchanger.deadline(&message);
+                    exchanger.exchange(&message, deadline, &cancel, &mut deliver)
                 }
             };
             if let Err(error) = result {

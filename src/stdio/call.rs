@@ -38,7 +38,7 @@ impl<'a> Call<'a> {
     pub(crate) fn run(mut self, message: &Message) -> bool {
         let exchange = catch_unwind(AssertUnwindSafe(|| self.exchange(message)));
         let (context, in_flight) = (self.context, self.in_flight);
-        context.profiles.end(&in_flight.ids);
+        context.profiles.complete(&in_flight.ids);
         if self.any_request {
             lock(&context.server_requests).end(Origin::Call(in_flight.serial));
         }
@@ -66,7 +66,7 @@ impl<'a> Call<'a> {
                 self.any_line = true;
                 self.answered.extend(&line.answers);
                 if line.answers.is_empty() {
-                    line.bytes = context.profiles.as_asked(route.other, line.bytes);
+                    line.bytes = context.profiles.with_client_id(route.other, line.bytes);
                 }
                 context.output.deliver(in_flight, line, self.is_answered())
             }
@@ -81,7 +81,7 @@ impl<'a> Call<'a> {
             }
             Relayed::NewSession => Ok(()),
         };
-        route.conversation.exchange(message, in_flight.deadline, &in_flight.cancel, deliver)
+        route.exchanger.exchange(message, in_flight.deadline, &in_flight.cancel, deliver)
     }
 
     fn is_answered(&self) -> bool {

@@ -27,8 +27,8 @@ impl Context {
     pub(crate) fn send(self: &Arc<Self>, message: &Message) -> Result<(), Error> {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
-        let deadline = route.conversation.deadline(message);
-        route.conversation.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
+        let deadline = route.exchanger.deadline(message);
+        route.exchanger.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
             self.deliver(route.other, delivery)
         })
     }
@@ -51,7 +51,7 @@ impl Context {
     ) -> Result<(), Error> {
         match delivery {
             Relayed::Line(line) => {
-                self.output.write(self.profiles.as_asked(other, line.bytes), || true)
+                self.output.write(self.profiles.with_client_id(other, line.bytes), || true)
             }
             Relayed::Request(request) => {
                 self.forward_request(other, request, Origin::Session, || true)
@@ -87,7 +87,7 @@ impl Context {
             return Ok(());
         }
         if other.is_some() {
-            bytes = self.profiles.as_asked(other, bytes);
+            bytes = self.profiles.with_client_id(other, bytes);
             let known = Message::parse(bytes.clone()).ok().and_then(|m| m.ids().first().cloned());
             id = known.unwrap_or(id);
         }
@@ -105,7 +105,7 @@ impl Context {
         let Ok(refusal) = Message::parse(refusal) else { return };
         let context = Arc::clone(self);
         self.scheduler.detach(Purpose::Refusal, refusal.body().len(), move || {
-            let exchanger = context.profiles.conversation(other);
+            let exchanger = context.profiles.exchanger(other);
             let deadline = exchanger.deadline(&refusal);
             let sent = exchanger.exchange(&refusal, deadline, &Cancel::default(), &mut |_| Ok(()));
             if let Err(error) = sent {

@@ -22,7 +22,7 @@ pub(crate) struct DeferredInitialize {
 impl DeferredInitialize {
     /// Starts attempts on a thread of their own, if `initialize` is still deferred and none are being made.
     pub(crate) fn retry(&self, context: &Arc<Context>) {
-        if !context.profiles.first().owes_initialize() {
+        if !context.profiles.first().is_initialize_deferred() {
             return;
         }
         let cancel = Cancel::new();
@@ -57,7 +57,7 @@ impl DeferredInitialize {
 fn attempt(context: &Context, cancel: &Cancel) {
     let mut backoff = FIRST_BACKOFF;
     while !cancel.sleep(backoff) {
-        match context.profiles.first().begin(cancel) {
+        match context.profiles.first().initialize_now(cancel) {
             Ok(()) => return,
             Err(error) => context.log.debug(format_args!("not yet: {error}")),
         }

@@ -100,7 +100,7 @@ impl Server {
             let output = Output::new(output, Arc::clone(&scheduler), shutdown.clone(), log.clone());
             Server {
                 settings,
-                signs_bodies: profiles.first().upstream().signs_bodies(),
+                signs_bodies: profiles.first().client().signs_bodies(),
                 context: Arc::new(Context {
                     profiles,
                     scheduler,
@@ -119,7 +119,7 @@ impl Server {
     fn deliver_between_calls(self: &Arc<Self>) {
         for (index, exchanger) in self.context.profiles.all().enumerate() {
             let (server, other) = (Arc::downgrade(self), index.checked_sub(1));
-            exchanger.on_delivery(move |delivery| {
+            exchanger.set_session_sink(move |delivery| {
                 let Some(server) = server.upgrade() else { return Ok(()) };
                 // The standing stream belongs to the client's own session.
                 if matches!(delivery, Relayed::NewSession) && other.is_none() {
@@ -137,8 +137,8 @@ impl Server {
         let (context, refused) = (Arc::clone(&self.context), Arc::clone(&self.context));
         let look_up = move || {
             let looked_up = catch_unwind(AssertUnwindSafe(|| {
-                let upstream = context.profiles.first().upstream();
-                match upstream.credentials(None, &Cancel::default()) {
+                let client = context.profiles.first().client();
+                match client.credentials(None, &Cancel::default()) {
                     Ok(found) => {
                         context.log.info(format_args!("credentials: {}", found.summary()));
                     }
@@ -278,7 +278,7 @@ impl Server {
         match sent {
             Ok(Ok(()))
                 if message.method() == Some("notifications/initialized")
-                    && !context.profiles.first().owes_initialize() =>
+                    && !context.profiles.first().is_initialize_deferred() =>
             {
                 self.standing_stream.open(context);
             }

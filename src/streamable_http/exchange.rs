@@ -1,4 +1,4 @@
-//! `Exchanger::exchange`: one message out, whatever that takes; its messages back, in order, as they arrive.
+//! `Exchanger::exchange`: one message out, as many attempts as it takes; its messages back, in order, as they arrive.
 
 use crate::error::Error;
 use crate::log::Log;
@@ -32,11 +32,11 @@ impl Exchanger {
         Exchanger { server: Arc::new(RemoteServer::new(settings, client, log)) }
     }
 
-    pub fn upstream(&self) -> &SignedClient {
+    pub fn client(&self) -> &SignedClient {
         &self.server.client
     }
 
-    /// When the message must have its response.
+    /// When the message must have its response; `None` is no limit.
     pub(crate) fn deadline(&self, message: &Message) -> Option<Instant> {
         self.server.deadline(message)
     }
@@ -51,12 +51,12 @@ impl Exchanger {
         self.server.state.session().id().is_some()
     }
 
-    /// Sets, once, what takes everything that belongs to no call.
-    pub(crate) fn on_delivery(
+    /// Sets, once, the sink of everything that belongs to no call.
+    pub(crate) fn set_session_sink(
         &self,
-        deliver: impl Fn(Relayed) -> Result<(), Error> + Send + Sync + 'static,
+        sink: impl Fn(Relayed) -> Result<(), Error> + Send + Sync + 'static,
     ) {
-        self.server.set_session_sink(deliver);
+        self.server.set_session_sink(sink);
     }
 
     /// Sends the message and relays what comes back until `deadline`. For requests `Ok` means that their responses were
@@ -110,7 +110,7 @@ impl Exchanger {
         self.attempt(&message, sink).or_else(|failed| failed.give_up(&server.log, sink))
     }
 
-    /// Attempt after attempt, as long as there is a point in it.
+    /// Attempts it until it succeeds or another attempt would be no better.
     fn run(&self, message: &PreparedMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let server = &self.server;
         let mut recovery = Recovery::new(server, message);
@@ -168,22 +168,22 @@ impl Exchanger {
         get_stream::listen(&self.server, cancel, sink);
     }
 
-    /// Takes over the `initialize` of the session of `first`, deferred: the first request that needs a session sends it.
+    /// Stores the client's `initialize` from `first`, deferred: the first request that needs a session sends it.
     pub(crate) fn defer_initialize(&self, first: &Exchanger) {
         self.server.state.defer_initialize_of(&first.server.state);
     }
 
     /// Whether the client has initialized its session and the server has not received it.
-    pub(crate) fn owes_initialize(&self) -> bool {
+    pub(crate) fn is_initialize_deferred(&self) -> bool {
         self.server.state.is_initialize_deferred()
     }
 
     /// Initializes the session now, if that is deferred.
-    pub(crate) fn begin(&self, cancel: &Cancel) -> Result<(), Error> {
+    pub(crate) fn initialize_now(&self, cancel: &Cancel) -> Result<(), Error> {
         live_session(&self.server, None, None, cancel).map(|_| ())
     }
 
-    /// Cancels what belongs to no call; the process is about to end.
+    /// Cancels what belongs to no call, before the process ends.
     pub fn close(&self) {
         self.server.close();
     }

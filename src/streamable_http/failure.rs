@@ -120,7 +120,7 @@ impl Failed {
             cause: report.cause,
             text: match &error_body {
                 Some(body) => body.message.clone().into_owned(),
-                None => report.words,
+                None => report.text,
             },
             lines: error_body.map_or_else(Vec::new, |body| {
                 message.message.ids().iter().map(|id| body.under(id)).collect()

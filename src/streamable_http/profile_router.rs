@@ -1,7 +1,7 @@
-//! `ProfileRouter`: one conversation for each AWS profile that calls may choose, and which message belongs to which.
+//! `ProfileRouter`: one `Exchanger` for each AWS profile that calls may choose, and which message goes to which.
 //!
-//! The client knows of one server and one session. A call that chooses another profile than the first goes to a session
-//! of that profile's own, begun with what the client once sent to begin its own.
+//! The client sees one server and one session. A call that chooses another profile than the first goes to a session of
+//! that profile, initialized with what the client sent to initialize its own.
 
 use crate::error::Error;
 use crate::json::edit;
@@ -10,12 +10,14 @@ use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::exchange::Exchanger;
+use crate::sync::lock;
 use serde_json::value::RawValue;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 
-/// A response to a request of a server finds its way if no more than this came after the request.
-const MAX_QUESTIONS: usize = 1000;
+/// Maximum number of requests of servers whose origin is kept, those with a response included.
+const MAX_SERVER_REQUESTS: usize = 1000;
 
 pub struct ProfileRouter {
     policy: ToolPolicy,
@@ -26,22 +28,23 @@ pub struct ProfileRouter {
 
 #[derive(Default)]
 struct State {
-    /// Calls under way in other conversations than the first, so that what takes them back goes there too.
+    /// Calls in flight with other profiles than the first, so that their cancellations go there, too.
     calls: HashMap<Id, usize>,
-    /// Requests of servers, under the ids that the client knows: two sessions may choose the same ids.
-    questions: HashMap<Id, (usize, String)>,
-    /// Their ids in the order in which they came, those that were answered among them.
-    latest: VecDeque<Id>,
-    asked: u64,
+    /// Requests of the servers of other profiles: by the id that the client knows, the profile and the server's own id.
+    /// Two sessions may choose the same ids.
+    server_requests: HashMap<Id, (usize, String)>,
+    /// The keys of `server_requests`, oldest first, also of those that were responded to.
+    newest: VecDeque<Id>,
+    count: u64,
 }
 
 /// Where a message goes, and as what.
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
-    pub(crate) conversation: &'a Arc<Exchanger>,
-    /// `None`: as it is.
+    pub(crate) exchanger: &'a Arc<Exchanger>,
+    /// The message without its profile argument, or with the server's own id; `None`: as it is.
     pub(crate) changed: Option<Message>,
-    /// The conversation's place among those of other profiles.
+    /// Index of the profile among those after the first.
     pub(crate) other: Option<usize>,
 }
 
@@ -55,29 +58,29 @@ impl ProfileRouter {
         ProfileRouter { policy, first, others, state: Mutex::default() }
     }
 
-    /// That of the first profile, which is the client's own.
+    /// The exchanger of the first profile, whose session is the client's own.
     pub fn first(&self) -> &Arc<Exchanger> {
         &self.first
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Exchanger>> {
-        std::iter::once(&self.first).chain(self.others.iter().map(|(_, conversation)| conversation))
+        std::iter::once(&self.first).chain(self.others.iter().map(|(_, exchanger)| exchanger))
     }
 
     /// `other`: as in `Route`.
-    pub(crate) fn conversation(&self, other: Option<usize>) -> &Arc<Exchanger> {
+    pub(crate) fn exchanger(&self, other: Option<usize>) -> &Arc<Exchanger> {
         other.map_or(&self.first, |other| &self.others[other].1)
     }
 
     pub(crate) fn route(&self, message: &Message) -> Result<Route<'_>, Error> {
-        let to_first = || Route { conversation: &self.first, changed: None, other: None };
+        let to_first = || Route { exchanger: &self.first, changed: None, other: None };
         if self.others.is_empty() {
             return Ok(to_first());
         }
         let (other, changed) = match message.sort() {
-            MessageKind::Response => self.asker_of(message),
+            MessageKind::Response => self.with_server_id(message),
             MessageKind::Notification { cancels: Some(id), .. } => {
-                (self.state().calls.get(id).copied(), None)
+                (lock(&self.state).calls.get(id).copied(), None)
             }
             _ => match self.policy.chosen_profile(message)? {
                 None => (None, None),
@@ -88,63 +91,60 @@ impl ProfileRouter {
             },
         };
         let Some(other) = other else { return Ok(Route { changed, ..to_first() }) };
-        let conversation = &self.others[other].1;
-        self.state().calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
-        conversation.defer_initialize(&self.first);
-        Ok(Route { conversation, changed, other: Some(other) })
+        let exchanger = &self.others[other].1;
+        lock(&self.state).calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
+        exchanger.defer_initialize(&self.first);
+        Ok(Route { exchanger, changed, other: Some(other) })
     }
 
-    /// The call is over.
-    pub(crate) fn end(&self, ids: &[Id]) {
+    /// Forgets a call that has ended.
+    pub(crate) fn complete(&self, ids: &[Id]) {
         if !self.others.is_empty() {
-            self.state().calls.retain(|id, _| !ids.contains(id));
+            lock(&self.state).calls.retain(|id, _| !ids.contains(id));
         }
     }
 
-    /// A line that is no answer, as the client gets it. `other`: as in `Route`.
-    pub(crate) fn as_asked(&self, other: Option<usize>, line: Vec<u8>) -> Vec<u8> {
+    /// A line of a server that is not a response, with the id that the client gets for it if it is a request.
+    /// `other`: as in `Route`.
+    pub(crate) fn with_client_id(&self, other: Option<usize>, line: Vec<u8>) -> Vec<u8> {
         let Some(other) = other else { return line };
-        let question = || {
+        let request = || {
             let text = str::from_utf8(&line).ok()?;
             let members = Object::parse(text)?;
             members.get("method")?;
             Some((text, members.get("id")?))
         };
-        let Some((text, id)) = question() else { return line };
-        let mut state = self.state();
-        state.asked += 1;
-        let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.asked);
+        let Some((text, id)) = request() else { return line };
+        let mut state = lock(&self.state);
+        state.count += 1;
+        let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.count);
         let Some(key) = id_of(&known) else { return line };
         let changed = edit::replace(text, id.get(), &known);
-        state.questions.insert(key.clone(), (other, id.get().to_owned()));
-        state.latest.push_back(key);
-        if state.latest.len() > MAX_QUESTIONS
-            && let Some(oldest) = state.latest.pop_front()
+        state.server_requests.insert(key.clone(), (other, id.get().to_owned()));
+        state.newest.push_back(key);
+        if state.newest.len() > MAX_SERVER_REQUESTS
+            && let Some(oldest) = state.newest.pop_front()
         {
-            state.questions.remove(&oldest);
+            state.server_requests.remove(&oldest);
         }
         changed.into_bytes()
     }
 
-    /// Who asked what this answers, and the answer under the id that it asked with.
-    fn asker_of(&self, message: &Message) -> (Option<usize>, Option<Message>) {
+    /// The profile whose server sent the request that this responds to, and the response under the server's own id.
+    fn with_server_id(&self, response: &Message) -> (Option<usize>, Option<Message>) {
         let found = || {
-            let text = str::from_utf8(message.body()).ok()?;
+            let text = str::from_utf8(response.body()).ok()?;
             let id = Object::parse(text)?.get("id")?;
-            let (other, asked) = self.state().questions.remove(&id_of(id.get())?)?;
-            let answer = edit::replace(text, id.get(), &asked);
-            Some((other, Message::parse(answer.into_bytes()).ok()?))
+            let (other, own) = lock(&self.state).server_requests.remove(&id_of(id.get())?)?;
+            let changed = edit::replace(text, id.get(), &own);
+            Some((other, Message::parse(changed.into_bytes()).ok()?))
         };
-        found().map_or((None, None), |(other, answer)| (Some(other), Some(answer)))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        found().map_or((None, None), |(other, changed)| (Some(other), Some(changed)))
     }
 }
 
-impl std::fmt::Debug for ProfileRouter {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ProfileRouter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_list().entries(self.others.iter().map(|(name, _)| name)).finish()
     }
 }

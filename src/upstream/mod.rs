@@ -1,8 +1,8 @@
 //! One HTTP request to the MCP server: signed, sent, and its error response read.
 //!
-//! Knows signing and sending and nothing of MCP: sessions, time limits and retries belong to `streamable_http`. Each
-//! request is signed when it is sent, with one reading of the clock. What a server's error may correct (clock, service,
-//! region) is kept here, each within bounds that the server cannot move.
+//! Nothing here depends on MCP: sessions, time limits and retries belong to `streamable_http`. Each request is signed when
+//! it is sent, with one reading of the clock. Corrections from error responses (clock, service, region) are kept here, each
+//! within bounds that the server cannot move.
 
 pub(crate) mod request;
 pub(crate) mod response;

@@ -30,7 +30,7 @@ pub(crate) struct SignedRequest<'a> {
     pub(crate) payload: Option<&'a Payload>,
     /// When the response must have been read.
     pub(crate) deadline: Option<Instant>,
-    /// The response is a standing stream, on which silence is normal.
+    /// The response is a standing stream: it may be silent without a limit.
     pub(crate) is_stream: bool,
     /// Sending it twice does no harm.
     pub(crate) is_idempotent: bool,

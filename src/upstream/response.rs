@@ -1,4 +1,4 @@
-//! `SignedResponse` and `ErrorReport`: what the server sends back, and what an error response says.
+//! `SignedResponse` and `ErrorReport`: a response to a signed request, and what an error response says.
 
 use crate::aws::error_cause::Cause;
 use crate::aws::signature_diff::SigningSteps;
@@ -20,12 +20,12 @@ pub(crate) struct SignedResponse<'a> {
 pub(crate) struct ErrorReport {
     /// The beginning of the body.
     pub(crate) body: String,
-    /// The server's own words.
-    pub(crate) words: String,
+    /// The server's message, or its whole body if it has none.
+    pub(crate) text: String,
     pub(crate) cause: Cause,
     /// Its `Date`, if it was made for this request.
     pub(crate) server_time: Option<OffsetDateTime>,
-    /// What it means to a person, and how to fix it.
+    /// What happened, why, and how to fix it.
     pub(crate) error: Error,
 }
 
@@ -43,7 +43,7 @@ impl DerefMut for SignedResponse<'_> {
     }
 }
 
-/// The id by which AWS finds the request again.
+/// The request id, by which AWS finds the request in its logs.
 pub(crate) fn request_id<'a>(response: &'a Response<'_>) -> Option<&'a str> {
     ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
         .iter()

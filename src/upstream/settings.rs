@@ -9,7 +9,7 @@ pub struct Settings {
     pub endpoint: Endpoint,
     pub algorithm: Algorithm,
     pub service: String,
-    /// The service was read off the host: the server may correct it.
+    /// The service was inferred from the host name: the server may correct it.
     pub service_is_inferred: bool,
     /// With SigV4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,

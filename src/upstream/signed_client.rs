@@ -22,11 +22,11 @@ use time::OffsetDateTime;
 /// Maximum size of an error body that is read.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// The user's headers with these names are sent but not signed: hops between us and AWS may change them.
+/// User headers that are sent but not signed: proxies and gateways between here and AWS may change them.
 const CHANGED_IN_TRANSIT: [&str; 7] =
     ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "via"];
 
-/// The server, and everything that is needed to send it a signed request.
+/// The way to the server: target, scope, credentials and HTTP client of every request.
 #[derive(Debug)]
 pub struct SignedClient {
     http: Arc<HttpClient>,
@@ -41,13 +41,13 @@ pub struct SignedClient {
     payload_signing: PayloadSigning,
     /// The user's own headers that are signed.
     signed_headers: Vec<(String, Secret)>,
-    /// Those that are not.
+    /// The user's own headers that are not signed.
     unsigned_headers: Vec<(String, Secret)>,
-    /// `None`: the HTTP client's own.
+    /// `None`: the HTTP client's default.
     user_agent: RwLock<Option<Arc<str>>>,
-    /// What error responses said of the server's clock. It changes the time of signatures and nothing else.
+    /// The server's clock according to its error responses. It changes the time of signatures and nothing else.
     skew: ClockSkew,
-    /// What the `Date` of responses says, once `watch_clock` was called; for display only.
+    /// The server's clock according to the `Date` of its responses, after `watch_clock`; for display only.
     observed_skew: OnceLock<ClockSkew>,
     log: Log,
 }
@@ -108,7 +108,7 @@ impl SignedClient {
         self.payload_signing != PayloadSigning::Unsigned
     }
 
-    /// What the signature covers of this body; `hash` is its hash, if it is known already.
+    /// The part of the signature that covers this body; `hash` is the body's hash, if it is known already.
     pub(crate) fn payload(&self, body: &[u8], hash: Option<&BodyHash>) -> Payload {
         match hash {
             Some(hash) => Payload::of_hashed(hash.clone(), self.payload_signing),
@@ -122,6 +122,9 @@ impl SignedClient {
     }
 
     /// The credentials to sign with now. Waits for them until `deadline` or `cancel`.
+    ///
+    /// # Errors
+    /// `Credentials`: none were found, and `skip_auth` is off or they could not be loaded.
     pub fn credentials(
         &self,
         deadline: Option<Instant>,
@@ -142,17 +145,17 @@ impl SignedClient {
                 return error;
             }
             let what = format!("failed to load AWS credentials: {}", error.message());
-            let in_short = Error::new(Kind::Credentials, what).advice(
+            let summary = Error::new(Kind::Credentials, what).advice(
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
             );
             match error.hint_text() {
-                Some(hint) => in_short.hint(hint),
-                None => in_short,
+                Some(hint) => summary.hint(hint),
+                None => summary,
             }
         })
     }
 
-    /// Invalidates refused credentials. True if there are others now.
+    /// Invalidates refused credentials and looks for others. Returns whether there are any.
     pub(crate) fn replace_credentials(
         &self,
         refused: &Arc<Credentials>,
@@ -163,7 +166,7 @@ impl SignedClient {
         Ok(self.credentials(deadline, cancel)?.key != refused.key)
     }
 
-    /// Cancels the search for credentials, with the processes it started; none begins from now on. Does not wait.
+    /// Cancels the credential look-up and the processes it started; no look-up starts from now on. Does not wait.
     pub(crate) fn cancel_credentials(&self) {
         self.credentials.cancel();
     }
@@ -232,7 +235,7 @@ impl SignedClient {
         Ok(SignedResponse { response, steps })
     }
 
-    /// Reads the body of an error response and says what it means.
+    /// Reads the body of an error response, and what it means.
     pub(crate) fn read_error(
         &self,
         response: &mut SignedResponse<'_>,
@@ -268,8 +271,8 @@ impl SignedClient {
             self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
-        let (words, cause, server_time) = (refusal.words(), refusal.cause(), own_date(response));
-        ErrorReport { body, words, cause, server_time, error }
+        let (text, cause, server_time) = (refusal.words(), refusal.cause(), own_date(response));
+        ErrorReport { body, text, cause, server_time, error }
     }
 
     /// The time to sign with.

@@ -1,7 +1,7 @@
-//! `SigningScope`: service and region to sign for, and what a server may correct of them.
+//! `SigningScope`: the service and region to sign for, and the corrections that a server may make.
 //!
-//! The server corrects each once at most, and only to what its host name says or where the service was a guess, so it
-//! cannot have us sign for whatever it likes.
+//! A server corrects each once at most: to what its host name says, or, if the service was inferred, to any service. So it
+//! cannot choose what requests are signed for.
 
 use crate::aws::hostname::{self, Inferred};
 use crate::signing::{Algorithm, Signer};
@@ -9,7 +9,7 @@ use crate::sync::lock;
 use crate::upstream::settings::Settings;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// What is signed for.
+/// A service, a region, and the signer for both.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) signer: Signer,
@@ -37,9 +37,9 @@ pub(crate) struct SigningScope {
 
 #[derive(Debug)]
 struct Corrections {
-    /// Service and region that the host itself names, if it is one of AWS's.
+    /// Service and region that the host name contains, if it is an AWS host.
     of_host: Inferred,
-    /// The service was read off the host, which can be misread: the server may name any.
+    /// The service was inferred from the host name and may be wrong: the server may name any.
     any_service: bool,
     /// Not corrected yet.
     service: bool,
@@ -66,13 +66,12 @@ impl SigningScope {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Signs for the service that the server names from now on. False if the user has named another one, or if the
-    /// service was corrected before.
+    /// Signs for `service` from now on. False if the user chose the service, or if it was corrected before.
     pub(crate) fn correct_service(&self, service: &str) -> bool {
         let mut corrections = lock(&self.corrections);
         let scope = self.current();
         let is_of_host = corrections.of_host.service.as_deref() == Some(service);
-        // Another call may have learned it meanwhile.
+        // Another call may have corrected it meanwhile.
         if scope.service == service {
             return true;
         }
@@ -84,7 +83,7 @@ impl SigningScope {
         true
     }
 
-    /// Signs for the region that the URL names from now on. False if it names none, or the one that was refused.
+    /// Signs for the region in the URL from now on. False if it contains none, or the one that was refused.
     pub(crate) fn correct_region(&self) -> bool {
         let mut corrections = lock(&self.corrections);
         let scope = self.current();
