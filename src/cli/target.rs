@@ -1,6 +1,6 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
-use crate::aws::hostname;
+use crate::aws::{agentcore, hostname};
 use crate::cli::args::COMMANDS;
 use crate::cli::problem::usage_error;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::suggest::nearest;
 pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
     let in_context = |error: Error| error.context("configuration error");
     if is_arn(text) {
-        return hostname::agentcore_url(text, qualifier)
+        return agentcore::url(text, qualifier)
             .and_then(|url| Endpoint::parse(&url))
             .map_err(in_context);
     }
@@ -38,7 +38,7 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
 pub(crate) fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let is_agentcore =
         hostname::of_host(endpoint.host()).service.as_deref() == Some("bedrock-agentcore");
-    let path = hostname::mended_runtime_path(endpoint.path()).filter(|_| is_agentcore);
+    let path = agentcore::corrected_runtime_path(endpoint.path()).filter(|_| is_agentcore);
     let Some(path) = path else { return (endpoint, None) };
     let query = if endpoint.query().is_empty() { "" } else { "?" };
     let url = format!("https://{}{path}{query}{}", endpoint.authority(), endpoint.query());

@@ -1,5 +1,6 @@
 //! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
+use crate::aws::partition::is_host_label;
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
 use crate::signing::Algorithm;
@@ -81,15 +82,8 @@ pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
 
 /// A region becomes part of host names, so it must be a DNS label; in a set it may also be a glob.
 fn label(text: &str, glob: bool) -> Result<&str, Error> {
-    let is_allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (glob && byte == b'*');
-    if text.is_empty()
-        || text.len() > 63
-        || !text.bytes().all(is_allowed)
-        || text.starts_with('-')
-        || text.ends_with('-')
-        || text.bytes().all(|byte| byte.is_ascii_digit())
-    {
+    let is_label = if glob { is_host_label(&text.replace('*', "x")) } else { is_host_label(text) };
+    if !is_label {
         return Err(invalid(
             format!("not a region: {}", text.escape_debug()),
             "write it like us-east-1",

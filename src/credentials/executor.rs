@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::aws::partition::is_host_label;
 use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Role, WebIdentity};
 use crate::credentials::config::profile::Profile;
 use crate::credentials::diagnostics::Diagnostics;
@@ -11,7 +12,7 @@ use crate::credentials::header_value::is_header_value;
 use crate::credentials::progress::Progress;
 use crate::credentials::settings::Settings;
 use crate::credentials::sources::container;
-use crate::credentials::sources::endpoints::{Endpoints, Service, is_region};
+use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::environment;
 use crate::credentials::sources::imds;
 use crate::credentials::sources::login::LoginProvider;
@@ -314,7 +315,7 @@ impl Executor {
         // With SigV4a, a region set may name several regions or all of them.
         let first_of_set = |set: &Option<String>| {
             let mut regions = set.iter().flat_map(|set| set.split(',')).map(str::trim);
-            regions.find(|region| is_region(region)).map(str::to_owned)
+            regions.find(|region| is_host_label(region)).map(str::to_owned)
         };
         let of_environment = || {
             let (_, region) = self.environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;

@@ -1,5 +1,6 @@
 //! The endpoints of credential services: service and region → URL, by AWS's endpoint rules. Pure.
 
+use crate::aws::partition::{Partition, is_host_label};
 use crate::credentials::config::profile::Profile;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -78,7 +79,7 @@ impl Endpoints {
         region: &'r str,
         resource: &str,
     ) -> Result<(Endpoint, &'r str), Error> {
-        if !is_region(region) {
+        if !is_host_label(region) {
             let message = format!("region {region:?} is not valid");
             return Err(Error::new(Kind::Credentials, message));
         }
@@ -109,7 +110,7 @@ impl Endpoints {
     }
 
     fn host(&self, service: Service, region: &str) -> String {
-        let partition = Partition::of(region);
+        let partition = Partition::of_region(region);
         let suffix = if self.dual_stack { partition.dual_stack_suffix } else { partition.suffix };
         // GovCloud's regular hosts are FIPS endpoints.
         let is_gov = region.starts_with("us-gov-");
@@ -127,43 +128,6 @@ impl Endpoints {
             },
         }
     }
-}
-
-struct Partition {
-    suffix: &'static str,
-    dual_stack_suffix: &'static str,
-    /// The suffix of sign-in's hosts, if it differs.
-    sign_in_suffix: Option<&'static str>,
-}
-
-impl Partition {
-    /// The partition of a region; unknown regions count as new ones of the commercial partition.
-    fn of(region: &str) -> Partition {
-        let (suffix, dual_stack_suffix, sign_in_suffix) = match region {
-            r if r.starts_with("cn-") => {
-                ("amazonaws.com.cn", "api.amazonwebservices.com.cn", Some("signin.amazonaws.cn"))
-            }
-            r if r.starts_with("us-gov-") => {
-                ("amazonaws.com", "api.aws", Some("signin.amazonaws-us-gov.com"))
-            }
-            r if r.starts_with("eusc-") => ("amazonaws.eu", "api.amazonwebservices.eu", None),
-            r if r.starts_with("us-iso-") => ("c2s.ic.gov", "api.aws.ic.gov", None),
-            r if r.starts_with("us-isob-") => ("sc2s.sgov.gov", "api.aws.scloud", None),
-            r if r.starts_with("eu-isoe-") => ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", None),
-            r if r.starts_with("us-isof-") => ("csp.hci.ic.gov", "api.aws.hci.ic.gov", None),
-            _ => ("amazonaws.com", "api.aws", Some("signin.aws.amazon.com")),
-        };
-        Partition { suffix, dual_stack_suffix, sign_in_suffix }
-    }
-}
-
-/// Whether a text can be a region in a host name: a label of letters, digits and `-` that is not a number.
-pub(crate) fn is_region(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && !text.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -217,15 +181,5 @@ mod tests {
         assert!(oidc(&[own, fips]).starts_with("AWS_ENDPOINT_URL_SSO_OIDC: an endpoint URL"));
         let open = ("AWS_ENDPOINT_URL", "http://sts.example");
         assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would be asked"));
-    }
-
-    #[test]
-    fn regions_are_host_name_labels() {
-        for good in ["us-east-1", "a", "x1", "aws-global"] {
-            assert!(is_region(good), "{good}");
-        }
-        for bad in ["", "-a", "a-", "1", "a.b", "us-east-1/", "*", "a,b", &"a".repeat(64)] {
-            assert!(!is_region(bad), "{bad}");
-        }
     }
 }
