@@ -5,6 +5,7 @@ use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::http::is_header_name;
 use crate::signing::Secret;
 
 /// A header as it is sent and signed.
@@ -53,7 +54,7 @@ fn header(text: &str, source: &Value, environment: &Environment) -> Result<Heade
     };
     let at = text.find([':', '=']).ok_or_else(|| malformed("has a header without a value"))?;
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_header_name(name) {
         return Err(malformed("has a header whose name is empty or has an invalid character"));
     }
     if let Some(reason) = refusal(&name.to_ascii_lowercase()) {
@@ -131,11 +132,6 @@ fn refusal(name: &str) -> Option<&'static str> {
         name if name.starts_with("proxy-") => Some("it is for HTTP proxies"),
         _ => None,
     }
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_variable(name: &str) -> bool {

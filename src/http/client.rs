@@ -368,9 +368,14 @@ impl Drop for Lease<'_> {
     }
 }
 
+/// Whether a header may have this name (RFC 9110 §5.1).
+pub(crate) fn is_header_name(name: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok()
+}
+
 /// Whether a header may be sent at all: a token for a name, and a value without control characters.
 pub fn check_header(name: &str, value: &str) -> Result<(), Error> {
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+    if !is_header_name(name) {
         return Err(Error::new(Kind::Usage, format!("header name {name:?} is not a token")));
     }
     // The value may be a secret, so it is not shown.

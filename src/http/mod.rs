@@ -15,8 +15,8 @@ pub mod request;
 pub mod url;
 pub mod wire;
 
-pub(crate) use client::read_error;
 pub use client::{HttpClient, Limits, Response, check_header};
+pub(crate) use client::{is_header_name, read_error};
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub use probe::{Handshake, Probe};
 pub use proxy_route::proxy_passwords;

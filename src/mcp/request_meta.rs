@@ -1,38 +1,38 @@
-//! `RequestMeta`: what a request of MCP 2026-07-28 or later says of itself, and the headers that repeat it.
+//! `RequestMeta`: the `_meta` of a request of MCP 2026-07-28 or later, and the headers that repeat it.
 //!
-//! Such a request needs no session: everything that its HTTP headers must say stands in the message.
+//! Such a request needs no session: the values of all its headers come from the message.
 
 use crate::json::object::OnlyObject;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::mcp::headers::encoded;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::LazyLock;
 
-/// The mark of such a request, in its `params._meta`. Prepared once: that takes longer than the search of a small request.
+/// The name in `params._meta` by which such a request is recognised. The searcher is built once, which takes longer than
+/// searching a small request.
 static VERSION: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("io.modelcontextprotocol/protocolVersion"));
 
-/// The escapes with which the mark could be written otherwise: of its slash, and of characters in ASCII.
+/// The escapes with which that name could be written: of its slash, and of ASCII characters.
 static SLASH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\/"));
 static CHARACTER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u00"));
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestMeta {
-    /// The headers, their values encoded.
+    /// Values are encoded.
     headers: Vec<(&'static str, String)>,
 }
 
 impl RequestMeta {
-    /// `None` for a request of an older revision. `params` is JSON.
-    pub fn of(method: &str, params: &[u8]) -> Option<RequestMeta> {
-        // Most requests are older: they are not parsed once more.
+    /// Returns `None` for a request of an older revision. `params` is JSON.
+    pub(crate) fn of(method: &str, params: &[u8]) -> Option<RequestMeta> {
+        // Most requests are older: they are not parsed a second time.
         if !may_hold_version(params) {
             return None;
         }
         let OnlyObject(params): OnlyObject<Params<'_>> = serde_json::from_slice(params).ok()?;
-        // Which member names the thing that a method is about.
+        // The member that `Mcp-Name` repeats depends on the method.
         let name = match method {
             "tools/call" | "prompts/get" => params.name,
             "resources/read" => params.uri,
@@ -77,22 +77,13 @@ struct Meta {
     protocol_version: String,
 }
 
-/// As it is where that is safe in a header; else base64 between markers, also for what looks so encoded.
-pub(crate) fn encoded(value: String) -> String {
-    let is_plain = !value.is_empty()
-        && value.bytes().all(|b| matches!(b, 0x20..=0x7e))
-        && value.trim() == value
-        && !(value.starts_with("=?base64?") && value.ends_with("?="));
-    if is_plain { value } else { format!("=?base64?{}?=", STANDARD.encode(value)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(method: &str, params: &str, expected: Option<&[(&str, &str)]>) {
-        let envelope = RequestMeta::of(method, params.as_bytes());
-        let headers = envelope.as_ref().map(|envelope| envelope.headers().collect::<Vec<_>>());
+        let meta = RequestMeta::of(method, params.as_bytes());
+        let headers = meta.as_ref().map(|meta| meta.headers().collect::<Vec<_>>());
         assert_eq!(headers.as_deref(), expected, "{method} {params}");
     }
 
@@ -141,20 +132,6 @@ mod tests {
                 ("mcp-name", "a"),
             ];
             check("tools/call", &params, Some(&headers));
-        }
-    }
-
-    #[test]
-    fn names_that_no_header_can_carry_are_encoded() {
-        for (name, header) in [
-            ("plain-name", "plain-name"),
-            ("größe", "=?base64?Z3LDtsOfZQ==?="),
-            (" x", "=?base64?IHg=?="),
-            ("a\r\nb: c", "=?base64?YQ0KYjogYw==?="),
-            ("", "=?base64??="),
-            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
-        ] {
-            assert_eq!(encoded(name.to_owned()), header, "{name:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ impl RequestMetadata {
     /// The request with the metadata in it; `None` for what is not a request, and without metadata. An error for a
     /// request that has no place for it: metadata never vanishes.
     pub(crate) fn added_to(&self, message: &Message) -> Result<Option<Message>, Error> {
-        if self.is_empty() || !matches!(message.sort(), MessageKind::Request { .. }) {
+        if self.is_empty() || !matches!(message.kind(), MessageKind::Request { .. }) {
             return Ok(None);
         }
         let text = str::from_utf8(message.body()).ok();

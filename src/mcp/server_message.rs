@@ -1,6 +1,6 @@
-//! `ServerMessage`: what one message of the server is to the request that waits for it.
+//! `ServerMessage`: what one message of the server is to the requests that wait.
 //!
-//! Parses only to route, and mends what AWS's front ends get wrong in their errors.
+//! It is parsed only to route it, and to correct what AWS front ends get wrong in their errors.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
@@ -11,13 +11,13 @@ use crate::mcp::message::cancelled_request;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// One message from the server, as far as the relay must know it. `place` is that of the id among those asked for.
+/// One message from the server, as far as the relay must know it. `index` is that of the id among those asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerMessage {
     /// A result, and the line that it should have been if it has another spelling of the id.
-    Result { place: usize, mended: Option<String> },
+    Result { index: usize, corrected: Option<String> },
     /// An error, and the line that it should have been if it is broken.
-    Error { place: usize, code: Option<i64>, mended: Option<String> },
+    Error { index: usize, code: Option<i64>, corrected: Option<String> },
     /// An answer to some other request.
     OtherResponse,
     /// A request of the server, which waits for the client's response.
@@ -34,12 +34,12 @@ impl ServerMessage {
     /// An error without a usable id is taken for that of the only request, and `"result":null` beside an error is
     /// dropped: AWS's front ends send both, and strict clients refuse them.
     pub fn parse(text: &[u8], ids: &[Id]) -> Result<ServerMessage, Error> {
-        ServerMessage::after(&[], text, ids)
+        ServerMessage::parse_after(&[], text, ids)
     }
 
     /// The same where the ids at the places `answered` have had their answers. Of requests with one id the first that
     /// still waits is meant.
-    pub(crate) fn after(
+    pub(crate) fn parse_after(
         answered: &[usize],
         text: &[u8],
         ids: &[Id],
@@ -71,8 +71,8 @@ impl ServerMessage {
                 None => ServerMessage::Notification { cancels: None },
             });
         }
-        let ours = members.id.and_then(|json| place_of(json, ids, answered));
-        let is_spelt_so = |place: usize| members.id.is_some_and(|json| ids[place].is_spelt(json));
+        let ours = members.id.and_then(|json| index_of(json, ids, answered));
+        let is_spelt_so = |index: usize| members.id.is_some_and(|json| ids[index].is_spelt(json));
         match (members.result, members.error) {
             (None, None) => Err(Error::new(
                 Kind::InvalidResponse,
@@ -83,22 +83,24 @@ impl ServerMessage {
                 "the server's answer has both a result and an error",
             )),
             (result, Some(error)) => {
-                let place = match (ours, ids) {
-                    (Some(place), _) => place,
+                let index = match (ours, ids) {
+                    (Some(index), _) => index,
                     (None, [_]) if has_no_say(members.id) => 0,
                     _ => return Ok(ServerMessage::OtherResponse),
                 };
-                let is_broken = !is_spelt_so(place) || result.is_some();
-                let mended = is_broken.then(|| with_id(&ids[place], error));
-                Ok(ServerMessage::Error { place, code: error_code(error), mended })
+                let is_broken = !is_spelt_so(index) || result.is_some();
+                let corrected = is_broken.then(|| error_with_id(&ids[index], error));
+                Ok(ServerMessage::Error { index, code: error_code(error), corrected })
             }
             (Some(_), None) => Ok(match ours {
-                Some(place) if is_spelt_so(place) => ServerMessage::Result { place, mended: None },
-                Some(place) => {
+                Some(index) if is_spelt_so(index) => {
+                    ServerMessage::Result { index, corrected: None }
+                }
+                Some(index) => {
                     let text = str::from_utf8(text).unwrap_or_default();
                     let its_id = members.id.unwrap_or_default();
-                    let mended = edit::replace(text, its_id, ids[place].as_json());
-                    ServerMessage::Result { place, mended: Some(mended) }
+                    let corrected = edit::replace(text, its_id, ids[index].as_json());
+                    ServerMessage::Result { index, corrected: Some(corrected) }
                 }
                 None => ServerMessage::OtherResponse,
             }),
@@ -108,17 +110,17 @@ impl ServerMessage {
 
 /// Which request an answer with this id is for: one that waits rather than one that was answered, one that spells its
 /// id like this rather than one that has it by value. Some servers make a string of a number.
-fn place_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
-    let waiting = || ids.iter().enumerate().filter(|(place, _)| !answered.contains(place));
+fn index_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
+    let waiting = || ids.iter().enumerate().filter(|(index, _)| !answered.contains(index));
     let find = |is_it: &dyn Fn(&Id) -> bool| waiting().find(|(_, id)| is_it(id));
     let found = find(&|id| id.is_spelt(json)).or_else(|| find(&|id| id.is(json)));
-    if let Some((place, _)) = found {
-        return Some(place);
+    if let Some((index, _)) = found {
+        return Some(index);
     }
     if json.starts_with('"') {
         let mut numbers = waiting().filter(|(_, id)| id.is_number_in(json));
-        if let (Some((place, _)), None) = (numbers.next(), numbers.next()) {
-            return Some(place);
+        if let (Some((index, _)), None) = (numbers.next(), numbers.next()) {
+            return Some(index);
         }
     }
     ids.iter().position(|id| id.is(json))
@@ -149,8 +151,8 @@ impl<'a> ErrorBody<'a> {
     }
 
     /// The same error as the answer to this request.
-    pub fn under(&self, id: &Id) -> String {
-        with_id(id, self.error)
+    pub fn with_id(&self, id: &Id) -> String {
+        error_with_id(id, self.error)
     }
 }
 
@@ -168,7 +170,7 @@ fn has_no_say(id: Option<&str>) -> bool {
     id.is_none_or(|id| matches!(id, "null" | "\"\""))
 }
 
-fn with_id(id: &Id, error: &[u8]) -> String {
+fn error_with_id(id: &Id, error: &[u8]) -> String {
     let error = String::from_utf8_lossy(error);
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
 }
@@ -198,13 +200,13 @@ mod tests {
 
     #[test]
     fn messages_of_the_server() {
-        let failed = |code, mended: Option<&str>| ServerMessage::Error {
-            place: 0,
+        let failed = |code, corrected: Option<&str>| ServerMessage::Error {
+            index: 0,
             code: Some(code),
-            mended: mended.map(str::to_owned),
+            corrected: corrected.map(str::to_owned),
         };
         for (text, expected) in [
-            (r#"{"id":1,"result":{}}"#, ServerMessage::Result { place: 0, mended: None }),
+            (r#"{"id":1,"result":{}}"#, ServerMessage::Result { index: 0, corrected: None }),
             (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
             (r#"{"id":"2","result":{}}"#, ServerMessage::OtherResponse),
             (r#"{"id":2,"error":{}}"#, ServerMessage::OtherResponse),
@@ -276,7 +278,7 @@ mod tests {
         let line =
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32001,"message":"Session not found"}}"#;
         let read = ErrorBody::parse(body).expect("a JSON-RPC error");
-        assert_eq!((read.code, read.under(&id("\"a\"")).as_str()), (-32001, line));
+        assert_eq!((read.code, read.with_id(&id("\"a\"")).as_str()), (-32001, line));
         for body in [
             "",
             "<html>",
@@ -292,10 +294,10 @@ mod tests {
     fn answers_to_a_batch_are_told_apart() {
         let ids = [id("1"), id("\"1\"")];
         for (text, expected) in [
-            (r#"{"id":"1","result":{}}"#, ServerMessage::Result { place: 1, mended: None }),
+            (r#"{"id":"1","result":{}}"#, ServerMessage::Result { index: 1, corrected: None }),
             (
                 r#"{"id":1,"error":{"code":-5,"message":""}}"#,
-                ServerMessage::Error { place: 0, code: Some(-5), mended: None },
+                ServerMessage::Error { index: 0, code: Some(-5), corrected: None },
             ),
             (r#"{"id":null,"error":{"code":-5}}"#, ServerMessage::OtherResponse),
         ] {
@@ -309,9 +311,9 @@ mod tests {
 
     #[test]
     fn an_id_is_known_by_its_value() {
-        let result = |place, mended: Option<&str>| ServerMessage::Result {
-            place,
-            mended: mended.map(str::to_owned),
+        let result = |index, corrected: Option<&str>| ServerMessage::Result {
+            index,
+            corrected: corrected.map(str::to_owned),
         };
         let ids = |ids: &[&str]| ids.iter().map(|json| id(json)).collect::<Vec<_>>();
         for (asked, answered, text, expected) in [
@@ -342,7 +344,8 @@ mod tests {
             (&["7"], &[], r#"{"id":"seven","result":{}}"#, ServerMessage::OtherResponse),
             (&["\"7\""], &[], r#"{"id":7,"result":{}}"#, ServerMessage::OtherResponse),
         ] {
-            let found = ServerMessage::after(answered, text.as_bytes(), &ids(asked)).expect(text);
+            let found =
+                ServerMessage::parse_after(answered, text.as_bytes(), &ids(asked)).expect(text);
             assert_eq!(found, expected, "{asked:?} {answered:?} {text}");
         }
     }

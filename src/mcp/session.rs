@@ -4,7 +4,7 @@
 const MAX_ID_BYTES: usize = 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     id: Option<String>,
     version: Option<String>,
     /// Counts the sessions of this process, so that a server may give the same id again.
@@ -15,26 +15,26 @@ pub struct Session {
 
 impl Session {
     /// The value of `Mcp-Session-Id`.
-    pub fn id(&self) -> Option<&str> {
+    pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
     /// The value of `MCP-Protocol-Version`: what was negotiated, not what was asked for.
-    pub fn version(&self) -> Option<&str> {
+    pub(crate) fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// Whether somebody else began it, as far as that can be told. AWS binds a session to its caller.
-    pub fn is_of_another(&self, account: Option<&str>) -> bool {
+    pub(crate) fn is_of_another(&self, account: Option<&str>) -> bool {
         matches!((&self.account, account), (Some(began), Some(now)) if began != now)
     }
 
     /// The session that the head of an answer to `initialize` offers. It begins with the result.
-    pub fn offered(id: Option<&str>, account: Option<&str>) -> Session {
+    pub(crate) fn offered(id: Option<&str>, account: Option<&str>) -> Session {
         Session {
             id: id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned),
             account: account.map(str::to_owned),
@@ -43,7 +43,7 @@ impl Session {
     }
 
     /// Puts an offered session in the place of this one. `version` is that of its initialize result.
-    pub fn begin(&mut self, offered: &Session, version: Option<String>) {
+    pub(crate) fn begin(&mut self, offered: &Session, version: Option<String>) {
         *self = Session {
             version: version.filter(|version| is_safe(version, 64)),
             number: self.number + 1,
@@ -52,7 +52,7 @@ impl Session {
     }
 
     /// Takes the id from a later answer, if there is none yet.
-    pub fn learn_id(&mut self, id: Option<&str>) {
+    pub(crate) fn learn_id(&mut self, id: Option<&str>) {
         if self.id.is_none() {
             self.id = id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned);
         }

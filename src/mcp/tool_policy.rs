@@ -7,13 +7,12 @@ use crate::error::{Error, Kind};
 use crate::json::member_names::unambiguous;
 use crate::json::object::Object;
 use crate::mcp::glob;
-use crate::mcp::message::{Message, split_batch};
+use crate::mcp::message::{self, Message, split_batch};
 use crate::mcp::profile_argument::ProfileArgument;
 use crate::mcp::request_metadata::RequestMetadata;
 use std::borrow::Cow;
 
-/// The members that mean something in a message, in the params of its method, and in their `_meta`.
-const OF_A_MESSAGE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// The members that matter in the params of a method, and in their `_meta`.
 const OF_PARAMS: [(&str, &[&str]); 8] = [
     ("tools/call", &["name", "arguments", "task"]),
     ("tools/list", &["cursor"]),
@@ -115,7 +114,7 @@ impl ToolPolicy {
     }
 
     fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
-        let message = read("the message", text, &OF_A_MESSAGE)?;
+        let message = read("the message", text, &message::MEMBERS)?;
         // A response by itself calls nothing.
         let Some(method) = message.get_non_null("method") else { return Ok(None) };
         let method: String = serde_json::from_str(method.get()).map_err(|_| names_no_tool())?;

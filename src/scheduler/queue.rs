@@ -296,7 +296,7 @@ impl Queue {
             return false;
         };
         self.subscriptions -= usize::from(whole.is_subscription());
-        if let Some(message) = whole.without(id) {
+        if let Some(message) = whole.without_request(id) {
             self.waiting_bytes += message.body().len();
             self.waiting.insert(index, Waiting { message, deadline });
         }

@@ -1,8 +1,9 @@
 //! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
 
 use crate::error::{Error, Kind};
+use crate::mcp::error_response;
 use crate::mcp::id::Id;
-use crate::mcp::message::{self, Message};
+use crate::mcp::message::Message;
 use crate::scheduler::{After, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
@@ -105,9 +106,9 @@ impl<'a> Call<'a> {
         for index in unanswered {
             let redactor = context.log.redactor();
             let line = if self.in_flight.is_subscription && self.any_line {
-                message::cancelled_line(&ids[index], &error, redactor)
+                error_response::cancelled_line(&ids[index], &error, redactor)
             } else {
-                message::error_line(&ids[index], &error, redactor)
+                error_response::error_line(&ids[index], &error, redactor)
             };
             let line = Line {
                 bytes: line.into_bytes(),

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
+use crate::mcp::error_response;
 use crate::mcp::id::Id;
-use crate::mcp::message::{self, Message};
+use crate::mcp::message::Message;
 use crate::scheduler::{InFlight, Purpose, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::output::Output;
@@ -101,7 +102,7 @@ impl Context {
     }
 
     fn refuse_request(self: &Arc<Self>, other: Option<usize>, id: &Id) {
-        let refusal = message::too_many_requests_line(id).into_bytes();
+        let refusal = error_response::too_many_requests_line(id).into_bytes();
         let Ok(refusal) = Message::parse(refusal) else { return };
         let context = Arc::clone(self);
         self.scheduler.detach(Purpose::Refusal, refusal.body().len(), move || {

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
+use crate::mcp::error_response;
 use crate::mcp::id::Id;
-use crate::mcp::message;
 use crate::scheduler::{After, InFlight, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::line_writer::LineWriter;
@@ -66,7 +66,7 @@ impl Output {
     /// Has error responses written by another thread. Never waits.
     pub(crate) fn queue_errors<'a>(&self, ids: impl IntoIterator<Item = &'a Id>, error: &Error) {
         for id in ids {
-            self.queue(message::error_line(id, error, self.log.redactor()));
+            self.queue(error_response::error_line(id, error, self.log.redactor()));
         }
     }
 

@@ -4,7 +4,8 @@
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::message::{self, Message, MessageKind};
+use crate::mcp::error_response;
+use crate::mcp::message::{Message, MessageKind};
 use crate::scheduler::{InFlight, Purpose, Scheduler, Task, out_of_threads};
 use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
@@ -181,7 +182,7 @@ impl Server {
             let may_start = match read_line(&mut input, max_bytes, self.signs_bodies) {
                 Ok(Input::Line { bytes, hash }) => self.accept(bytes, hash),
                 Ok(Input::TooLong { id }) => {
-                    output.queue(message::too_long_line(id.as_deref(), max_bytes));
+                    output.queue(error_response::too_long_line(id.as_deref(), max_bytes));
                     false
                 }
                 Ok(Input::End) => return true,
@@ -214,7 +215,7 @@ impl Server {
                 return false;
             }
         };
-        match message.sort() {
+        match message.kind() {
             MessageKind::Notification { cancels: Some(id), .. } => {
                 let id = id.clone();
                 call::cancel(context, &id, message)

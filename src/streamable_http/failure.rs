@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use crate::http::{parse_date, parse_retry_after, parse_retry_after_millis};
 use crate::json::edit::one_line;
 use crate::log::Log;
-use crate::mcp::message::safe_error;
+use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
 use crate::streamable_http::prepared_message::PreparedMessage;
@@ -123,7 +123,7 @@ impl Failed {
                 None => report.text,
             },
             lines: error_body.map_or_else(Vec::new, |body| {
-                message.message.ids().iter().map(|id| body.under(id)).collect()
+                message.message.ids().iter().map(|id| body.with_id(id)).collect()
             }),
             error: report.error,
             retry_after,
@@ -140,7 +140,7 @@ impl Failed {
         }
         let last = self.lines.len() - 1;
         for (index, line) in self.lines.into_iter().enumerate() {
-            let bytes = one_line(safe_error(line, log.redactor()).into_bytes());
+            let bytes = one_line(without_secrets(line, log.redactor()).into_bytes());
             sink(Relayed::Line(Line::response(bytes, index, index == last)))?;
         }
         Ok(())

@@ -71,7 +71,7 @@ impl<'a> PreparedMessage<'a> {
 
     /// Whether sending it twice does no harm.
     pub(crate) fn is_idempotent(&self) -> bool {
-        match self.message.sort() {
+        match self.message.kind() {
             MessageKind::Request { method, .. } => retry::is_idempotent(method),
             MessageKind::Notification { .. } | MessageKind::Response => true,
             MessageKind::Batch { ids, .. } => ids.is_empty(),
@@ -108,7 +108,7 @@ impl<'a> PreparedMessage<'a> {
     /// `tools/call 5: HTTP 200 after 12 ms, whole after 30 ms, 2 attempts, request id abc`.
     pub(crate) fn summary(&self, took: Duration, error: Option<&Error>) -> String {
         let mut text = self.message.method().unwrap_or("response").to_owned();
-        if matches!(self.message.sort(), MessageKind::Batch { .. }) {
+        if matches!(self.message.kind(), MessageKind::Batch { .. }) {
             "batch".clone_into(&mut text);
         }
         for id in self.message.ids() {

@@ -77,7 +77,7 @@ impl ProfileRouter {
         if self.others.is_empty() {
             return Ok(to_first());
         }
-        let (other, changed) = match message.sort() {
+        let (other, changed) = match message.kind() {
             MessageKind::Response => self.with_server_id(message),
             MessageKind::Notification { cancels: Some(id), .. } => {
                 (lock(&self.state).calls.get(id).copied(), None)

@@ -82,7 +82,7 @@ pub(crate) fn transport_for(
 }
 
 fn http_sse_for(server: &RemoteServer, message: &PreparedMessage<'_>) -> Option<Arc<HttpSse>> {
-    if matches!(message.message.sort(), MessageKind::Response)
+    if matches!(message.message.kind(), MessageKind::Response)
         && let Some(offer) = server.state.offer()
     {
         return offer.http_sse;
@@ -97,7 +97,7 @@ fn session_for(
     credentials: &Credentials,
 ) -> Result<Arc<Session>, Error> {
     let PreparedMessage { deadline, cancel, .. } = *message;
-    if matches!(message.message.sort(), MessageKind::Response) {
+    if matches!(message.message.kind(), MessageKind::Response) {
         let offered = server.state.offer().map(|offer| offer.session);
         return Ok(offered.unwrap_or_else(|| server.state.session()));
     }
@@ -189,7 +189,7 @@ fn handshake(server: &RemoteServer) -> Result<bool, Error> {
             // It had its metadata when it was sent, or it would not have been.
             Ok(None) | Err(_) => message,
         })
-        .and_then(|message| message.under(&format!("sigv4-proxy-{}", random::uuid())))
+        .and_then(|message| message.with_id(&format!("sigv4-proxy-{}", random::uuid())))
         .ok_or_else(|| {
             Error::new(Kind::InvalidResponse, "it was not begun through this process")
         })?;

@@ -4,10 +4,12 @@ use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::json::edit::one_line;
+use crate::mcp::error_response::without_secrets;
 use crate::mcp::id::Id;
-use crate::mcp::message::{safe_error, split_batch};
+use crate::mcp::message::split_batch;
 use crate::mcp::server_message::{ErrorBody, ServerMessage, protocol_version};
-use crate::mcp::tool_catalog::{Page, says_that_tools_changed};
+use crate::mcp::tool_catalog::Page;
+use crate::mcp::tool_list::is_list_changed;
 use crate::streamable_http::dead_session::says_session_is_dead;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relayed::{Line, Relayed, ServerRequest, Sink};
@@ -50,7 +52,7 @@ pub(crate) struct Relay<'a, 'd> {
 /// How far a relay has come.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// The places of the ids that were answered.
+    /// The indexes of the ids that were answered.
     answered: Vec<usize>,
     /// Anything was handed out.
     any_line: bool,
@@ -248,7 +250,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         let mut answers = Vec::new();
         let mut answered = self.progress.answered.clone();
         for message in messages {
-            let read = ServerMessage::after(&answered, message.as_bytes(), self.ids);
+            let read = ServerMessage::parse_after(&answered, message.as_bytes(), self.ids);
             self.notice_change_of_tools(&read, message.as_bytes());
             match read? {
                 ServerMessage::Notification { cancels } => {
@@ -261,17 +263,17 @@ impl<'a, 'd> Relay<'a, 'd> {
                     lines.push(None);
                 }
                 ServerMessage::OtherResponse | ServerMessage::NoRequest => lines.push(None),
-                ServerMessage::Result { place, .. } | ServerMessage::Error { place, .. }
-                    if answered.contains(&place) =>
+                ServerMessage::Result { index, .. } | ServerMessage::Error { index, .. }
+                    if answered.contains(&index) =>
                 {
                     lines.push(None);
                 }
-                ServerMessage::Result { place, mended }
-                | ServerMessage::Error { place, mended, .. } => {
-                    answered.push(place);
-                    answers.push(place);
-                    let line = mended.unwrap_or_else(|| (*message).to_owned());
-                    lines.push(Some(safe_error(line, self.server.log.redactor())));
+                ServerMessage::Result { index, corrected }
+                | ServerMessage::Error { index, corrected, .. } => {
+                    answered.push(index);
+                    answers.push(index);
+                    let line = corrected.unwrap_or_else(|| (*message).to_owned());
+                    lines.push(Some(without_secrets(line, self.server.log.redactor())));
                 }
             }
         }
@@ -291,7 +293,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
-        let read = ServerMessage::after(&self.progress.answered, &message, self.ids);
+        let read = ServerMessage::parse_after(&self.progress.answered, &message, self.ids);
         self.notice_change_of_tools(&read, &message);
         match read? {
             ServerMessage::Request { id, is_ping } => self.relay_request(id, is_ping, message),
@@ -303,29 +305,29 @@ impl<'a, 'd> Relay<'a, 'd> {
                 self.relay_cancellation(cancels)?;
                 self.relay_line(message, Vec::new())
             }
-            ServerMessage::Result { place, mended } => {
-                let message = mended.map_or(message, String::into_bytes);
-                if self.progress.answered.contains(&place) {
-                    return self.relay_response(place, message);
+            ServerMessage::Result { index, corrected } => {
+                let message = corrected.map_or(message, String::into_bytes);
+                if self.progress.answered.contains(&index) {
+                    return self.relay_response(index, message);
                 }
                 let message = self.learn_tools(message)?;
                 if let Some(on_initialized) = self.on_initialized {
                     on_initialized(protocol_version(&message));
                 }
-                self.relay_response(place, message)
+                self.relay_response(index, message)
             }
-            ServerMessage::Error { code: Some(code), mended, .. }
-                if self.is_kept(code, mended.as_deref(), &message) =>
+            ServerMessage::Error { code: Some(code), corrected, .. }
+                if self.is_kept(code, corrected.as_deref(), &message) =>
             {
-                let line = mended.unwrap_or_else(|| text_of(message));
+                let line = corrected.unwrap_or_else(|| text_of(message));
                 self.progress.kept = Some(KeptError { code, line });
                 Ok(())
             }
-            ServerMessage::Error { place, mended, .. } => {
-                let line = mended.unwrap_or_else(|| text_of(message));
+            ServerMessage::Error { index, corrected, .. } => {
+                let line = corrected.unwrap_or_else(|| text_of(message));
                 self.relay_response(
-                    place,
-                    safe_error(line, self.server.log.redactor()).into_bytes(),
+                    index,
+                    without_secrets(line, self.server.log.redactor()).into_bytes(),
                 )
             }
             ServerMessage::OtherResponse => {
@@ -346,7 +348,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                 | ServerMessage::Error { .. }
                 | ServerMessage::OtherResponse)
         );
-        if is_response || !says_that_tools_changed(message) {
+        if is_response || !is_list_changed(message) {
             return;
         }
         let tools = &self.server.state.tools;
@@ -367,9 +369,9 @@ impl<'a, 'd> Relay<'a, 'd> {
         request.map_or(Ok(()), |id| (self.sink)(Relayed::CancelledRequest(id)))
     }
 
-    fn is_kept(&self, code: i64, mended: Option<&str>, message: &[u8]) -> bool {
+    fn is_kept(&self, code: i64, corrected: Option<&str>, message: &[u8]) -> bool {
         let is_dead_session = || {
-            let line = mended.or_else(|| str::from_utf8(message).ok());
+            let line = corrected.or_else(|| str::from_utf8(message).ok());
             line.and_then(ErrorBody::parse)
                 .is_some_and(|error| says_session_is_dead(200, Some(code), &error.message))
         };
@@ -381,19 +383,19 @@ impl<'a, 'd> Relay<'a, 'd> {
         let Some(page) = &self.page else { return Ok(answer) };
         let answer = text_of(answer);
         let listing = self.server.state.tools.learn(&answer, page)?;
-        for (tool, reason) in &listing.newly_left_out {
+        for (tool, reason) in &listing.newly_removed {
             self.server.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
         }
         Ok(listing.changed.unwrap_or(answer).into_bytes())
     }
 
-    fn relay_response(&mut self, place: usize, message: Vec<u8>) -> Result<(), Error> {
-        if self.progress.answered.contains(&place) {
+    fn relay_response(&mut self, index: usize, message: Vec<u8>) -> Result<(), Error> {
+        if self.progress.answered.contains(&index) {
             self.server.log.debug("a second answer is left out");
             return Ok(());
         }
-        self.progress.answered.push(place);
-        self.relay_line(message, vec![place])
+        self.progress.answered.push(index);
+        self.relay_line(message, vec![index])
     }
 
     fn relay_line(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
@@ -407,7 +409,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 }
 
 fn text_of(message: Vec<u8>) -> String {
-    String::from_utf8(message).expect("`Incoming::parse` takes nothing but UTF-8")
+    String::from_utf8(message).expect("`ServerMessage` is UTF-8")
 }
 
 fn no_answer(instead: impl std::fmt::Display) -> Error {

@@ -47,7 +47,7 @@ impl<'a> Recovery<'a> {
         let request = retry::Request {
             is_idempotent: self.message.is_idempotent()
                 || (message.method() == Some("tools/call")
-                    && matches!(message.sort(), MessageKind::Request { .. })
+                    && matches!(message.kind(), MessageKind::Request { .. })
                     && self.server.state.tools.may_repeat(message.body())),
             left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             retries: self.server.retries,

@@ -100,7 +100,7 @@ impl RemoteServer {
 
     /// When the message must have its response.
     pub(crate) fn deadline(&self, message: &Message) -> Option<Instant> {
-        let limit = match message.sort() {
+        let limit = match message.kind() {
             MessageKind::Request { .. } if message.is_subscription() => None,
             MessageKind::Request { method, .. } if method == "tools/call" => {
                 [self.timeout, self.tool_timeout].into_iter().flatten().min()

@@ -102,7 +102,7 @@ pub(crate) fn list_tools(
             Listed::Refused(error) => return Err(error),
             Listed::Nothing => None,
         };
-        list.get_or_insert_with(|| tools.list());
+        list.get_or_insert_with(|| tools.list_number());
         if next.is_none() {
             return Ok(());
         }
@@ -111,7 +111,7 @@ pub(crate) fn list_tools(
         }
         cursor = next;
     }
-    tools.cut_off(list.unwrap_or_default());
+    tools.close_list(list.unwrap_or_default());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a server says stays JSON: mended errors, shortened lists of tools.
+//! What a server says stays JSON: corrected errors, shortened lists of tools.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,8 +16,8 @@ fuzz_target!(|message: &[u8]| {
         let text = str::from_utf8(message).expect("what is relayed is UTF-8");
         serde_json::from_str::<&RawValue>(text).expect("what is relayed is JSON");
     }
-    if let Ok(ServerMessage::Error { mended: Some(line), .. }) = incoming {
-        serde_json::from_str::<&RawValue>(&line).expect("a mended error is JSON");
+    if let Ok(ServerMessage::Error { corrected: Some(line), .. }) = incoming {
+        serde_json::from_str::<&RawValue>(&line).expect("a corrected error is JSON");
     }
     let tools = ToolCatalog::default();
     let page = tools.page(&request);

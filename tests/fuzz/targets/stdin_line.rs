@@ -13,7 +13,7 @@ fuzz_target!(|line: &[u8]| {
             for id in message.ids() {
                 serde_json::from_str::<&serde_json::value::RawValue>(id.as_json()).expect("an id is JSON");
             }
-            let headers = message.request_meta().into_iter().flat_map(|envelope| envelope.headers());
+            let headers = message.request_meta().into_iter().flat_map(|meta| meta.headers());
             for (_, value) in headers {
                 assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value:?}");
             }

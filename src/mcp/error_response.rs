@@ -1,0 +1,81 @@
+//! Error responses of this program, and the server's own without the secrets in them.
+
+use crate::error::{Error, Kind};
+use crate::json::edit;
+use crate::json::members::Members;
+use crate::mcp::id::Id;
+use crate::redact::Redactor;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// Error codes of JSON-RPC 2.0.
+pub(crate) const PARSE_ERROR: i32 = -32700;
+pub(crate) const INVALID_REQUEST: i32 = -32600;
+/// Codes from -32000 to -32099 belong to the protocol and to servers, so our own failures are "internal".
+const INTERNAL_ERROR: i32 = -32603;
+
+/// The response to a request that failed: what happened, and how to fix it.
+pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
+    let mut data = json!({ "source": "sigv4-proxy", "kind": error.kind().name() });
+    if let Kind::HttpStatus(status) = error.kind() {
+        data["httpStatus"] = status.into();
+    }
+    if let Some(aws) = error.aws_error() {
+        if let Some(error_type) = &aws.error_type {
+            data["awsErrorType"] = redactor.safe(error_type).into();
+        }
+        if let Some(request_id) = &aws.request_id {
+            data["awsRequestId"] = redactor.safe(request_id).into();
+        }
+    }
+    if let Some(hint) = error.hint_text() {
+        data["hint"] = redactor.safe(hint).into();
+    }
+    let code = match error.kind() {
+        Kind::InvalidRequest => INVALID_REQUEST,
+        _ => INTERNAL_ERROR,
+    };
+    let message = redactor.safe(&error.to_string());
+    let error = json!({ "code": code, "message": message, "data": data });
+    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
+}
+
+/// A server's own error response without the secrets that it repeats; nearly always the same bytes. The id stays as it is.
+pub(crate) fn without_secrets(line: String, redactor: &Redactor) -> String {
+    let Some(safe) = redactor.safe_json(&line) else { return line };
+    let id_of = |line| Members::parse(str::as_bytes(line)).ok().and_then(|members| members.id);
+    match (id_of(&line), id_of(&safe)) {
+        (Some(id), Some(changed)) if id != changed => edit::replace(&safe, changed, id),
+        _ => safe,
+    }
+}
+
+/// The response to a request of the server, if too many of them wait for the client.
+pub(crate) fn too_many_requests_line(id: &Id) -> String {
+    let why = "too many requests are already waiting for the client";
+    protocol_error(id.as_json(), INTERNAL_ERROR, why)
+}
+
+/// The notification that a subscription has ended without a result, because its stream broke.
+pub(crate) fn cancelled_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
+    let reason = Value::from(redactor.safe(&error.to_string()));
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":{reason}}}}}"#,
+        id.as_json()
+    )
+}
+
+/// The response to a line that is longer than allowed. `id` is the JSON of its id, if that was found.
+pub(crate) fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
+    let why = format!(
+        "invalid request: the message is longer than {max_bytes} bytes (raise --max-message-bytes)"
+    );
+    let id = id.and_then(|json| Id::from_json(serde_json::from_str::<&RawValue>(json).ok()?.get()));
+    protocol_error(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)
+}
+
+/// The response to a message that breaks the rules of JSON-RPC. `id` is JSON.
+pub(crate) fn protocol_error(id: &str, code: i32, message: &str) -> String {
+    let error = json!({ "code": code, "message": message, "data": { "source": "sigv4-proxy" } });
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+}
