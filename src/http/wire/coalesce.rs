@@ -1,13 +1,13 @@
-//! The head of a request and the beginning of its body leave in one packet.
+//! `Coalescing`: sends the head of a request and the beginning of its body in one packet.
 //!
-//! ureq hands the head over before the body. On a connection without Nagle's delay that would be two packets, two TLS
-//! records, and a server that is woken twice. And a connection is asked whether it is still open when it is taken for
-//! a request, not also when it is put away after one.
+//! ureq transmits the head before the body. Without Nagle's algorithm that would be two packets and two TLS records, and the
+//! server would wake up twice. It also checks whether a connection is open only when a request takes it from the pool, not
+//! when it is put back.
 
 use std::fmt;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// The last in the chain of connectors.
+/// The last connector of the chain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CoalescingConnector;
 
@@ -23,16 +23,17 @@ impl<In: Transport> Connector<In> for CoalescingConnector {
     }
 }
 
+/// A connection that delays the head of a POST until its body follows.
 pub(crate) struct Coalescing<In> {
     inner: In,
-    /// Not sent yet.
+    /// The head that is not sent yet.
     head: Vec<u8>,
-    /// What is asked next is whether it may be put away.
+    /// The next `is_open` decides whether the connection is put back into the pool.
     has_just_read: bool,
 }
 
 impl<In: Transport> Coalescing<In> {
-    /// Sends the head alone, if it still waits.
+    /// Sends a delayed head alone.
     fn send_head(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
         if self.head.is_empty() {
             return Ok(());
@@ -92,7 +93,7 @@ impl<In> fmt::Debug for Coalescing<In> {
     }
 }
 
-/// Only a POST has a body here. What looks like one and is none leaves a moment later, before an answer is awaited.
+/// Only POST requests have a body here. A false positive is sent a moment later, before a response is awaited.
 fn is_head_of_post(bytes: &[u8]) -> bool {
     bytes.starts_with(b"POST ") && bytes.ends_with(b"\r\n\r\n")
 }

@@ -1,5 +1,5 @@
-//! `Connection`: one connection to the server, opened when it is first needed, and what need not be made again for the
-//! next request on it.
+//! `Connection`: a connection to the server, opened by its first request, and the parts of a request that are kept for the
+//! next one.
 
 use crate::http::request::Request;
 use crate::http::wire::call_limits::CallLimits;
@@ -16,7 +16,7 @@ use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
 use ureq::{Agent, AsSendBody, Body};
 
-/// Names that most requests carry, so that they need not be read and copied each time.
+/// Header names that most requests have; they are not parsed and copied each time.
 static NAMES: [HeaderName; 11] = [
     HeaderName::from_static("accept"),
     HeaderName::from_static("content-type"),
@@ -26,40 +26,41 @@ static NAMES: [HeaderName; 11] = [
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("user-agent"),
     HeaderName::from_static("x-amz-date"),
-    // These have another value each time, or a secret one.
+    // The values of these differ each time or are secret, and are not kept.
     HeaderName::from_static("authorization"),
     HeaderName::from_static("x-amz-content-sha256"),
     HeaderName::from_static("x-amz-security-token"),
 ];
 
-/// Values that most requests carry, so that their memory need not be counted.
+/// Header values that most requests have; they need no reference count.
 const VALUES: [&str; 2] = ["application/json", "application/json, text/event-stream"];
 
-/// So much is sent at once, unless the head of a request is larger.
+/// Size of the output buffer, in bytes, unless the head of a request is larger.
 const OUTPUT_BYTES: usize = 32 * 1024;
 
 /// The first of these names often have the value that they had in the request before.
 const REUSED_VALUES: usize = 8;
 
+/// One connection and its ureq agent.
 pub(crate) struct Connection {
-    /// Of its own: shutting it down interrupts the call on this connection and no other.
+    /// Not shared: shutting it down interrupts the call on this connection only.
     agent: Arc<Agent>,
     call_limits: CallLimits,
     output_bytes: usize,
-    /// In a box, because a connection changes hands several times a call.
+    /// Boxed, because a connection is moved several times per call.
     kept: Box<Reusable>,
 }
 
-/// What the next request is likely to have, too.
+/// Parts of a request that the next one is likely to have.
 #[derive(Default)]
 struct Reusable {
-    /// As it was given, and as ureq reads it.
+    /// The URL as text, and parsed.
     uri: (String, Uri),
     values: [Option<HeaderValue>; REUSED_VALUES],
 }
 
 impl Connection {
-    /// Requests whose heads have up to `head_bytes` can be sent on it.
+    /// Creates a connection for requests whose heads have up to `head_bytes` bytes.
     pub(crate) fn new(
         config: &Config,
         tls: &TlsConnector,
@@ -82,12 +83,12 @@ impl Connection {
         }
     }
 
-    /// Whether a head of this size can be sent on it.
+    /// Whether a head of this size fits.
     pub(crate) fn has_room_for(&self, head_bytes: usize) -> bool {
         head_bytes <= self.output_bytes
     }
 
-    /// While it can serve another request.
+    /// The socket, while the connection can serve another request.
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
         self.call_limits.socket()
     }
@@ -100,7 +101,7 @@ impl Connection {
         &self.call_limits
     }
 
-    /// Sends the request and reads the head of the answer.
+    /// Sends the request and reads the head of the response.
     pub(crate) fn send(&mut self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
         self.call_limits.set(request.deadline, request.is_stream);
         if request.method == "POST" {
@@ -140,7 +141,7 @@ impl Connection {
     }
 }
 
-/// The value as ureq takes it. `kept` is one that was made before, and what is kept from now on.
+/// Converts the value for ureq. `kept` is the previous value, which is reused if it is the same and replaced if not.
 fn value_of(
     value: &str,
     kept: Option<&mut Option<HeaderValue>>,
@@ -164,7 +165,7 @@ fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
     ureq::Error::Http(error.into())
 }
 
-/// Without the values of headers: the user's own may be secret.
+/// Omits header values, which may be secret.
 impl fmt::Debug for Connection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Connection")

@@ -1,12 +1,12 @@
 //! The connection itself, below HTTP: resolving, TCP, TLS, buffers.
 
-pub mod buffers;
-pub mod call_limits;
-pub mod coalesce;
-pub mod connect_error;
-pub mod connection;
-pub mod early_response;
-pub mod resolver;
-pub mod socket;
-pub mod tcp;
-pub mod tls;
+pub(crate) mod buffers;
+pub(crate) mod call_limits;
+pub(crate) mod coalesce;
+pub(crate) mod connect_error;
+pub(crate) mod connection;
+pub(crate) mod early_response;
+pub(crate) mod resolver;
+pub(crate) mod socket;
+pub(crate) mod tcp;
+pub(crate) mod tls;

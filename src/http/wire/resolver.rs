@@ -1,8 +1,7 @@
-//! Name resolution that does not happen again for every request.
+//! `CachingResolver`: name resolution, not repeated for every request.
 //!
-//! ureq resolves the host before it looks for a pooled connection, on a thread of its own when there is a time
-//! limit, and panics where it gets none. Addresses are remembered for a short time instead, and forgotten when they do not
-//! lead anywhere.
+//! ureq resolves the host before it looks for a pooled connection, on a new thread if there is a time limit, and panics if
+//! there are no threads. This resolver caches addresses for a short time and drops them when a request fails.
 
 use crate::http::proxy_route::is_socks;
 use crate::http::wire::call_limits::CallLimits;
@@ -19,58 +18,59 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// How long an answer of DNS is taken for granted.
+/// Time that addresses are cached.
 const CACHE_TTL: Duration = Duration::from_secs(30);
 
-/// So many are tried at most; ureq has no room for more.
+/// Maximum number of addresses of a host; ureq has no room for more.
 const MAX_ADDRESSES: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct CachingResolver {
     shared: Arc<Shared>,
-    /// Of this connection alone: it asks every time, and would have the one of all taken from the other processors' caches.
-    own: Mutex<Option<Known>>,
+    /// The cache of this connection: every request looks here, and a shared one would move between processors' caches.
+    own: Mutex<Option<Cached>>,
     call_limits: CallLimits,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    last: Mutex<Option<Known>>,
-    /// How often what was known was forgotten.
+    last: Mutex<Option<Cached>>,
+    /// Number of calls of `forget`.
     forgotten: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct Cached {
     uri_authority: String,
     addresses: ResolvedSocketAddrs,
     at: Instant,
-    /// As it was then.
+    /// The shared `forgotten` at that time.
     forgotten: u64,
 }
 
 impl CachingResolver {
-    /// One that knows the same, for a connection with these call_limits.
+    /// A resolver with the same shared cache, for a connection with these limits.
     pub(crate) fn for_connection(&self, call_limits: &CallLimits) -> CachingResolver {
         let shared = Arc::clone(&self.shared);
         CachingResolver { shared, own: Mutex::default(), call_limits: call_limits.clone() }
     }
 
+    /// Drops all cached addresses.
     pub(crate) fn forget(&self) {
         self.shared.forgotten.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn remembered(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
-        let is_good = |known: &Known| {
-            known.uri_authority == authority
-                && known.at.elapsed() < CACHE_TTL
-                && known.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
+    fn cached(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
+        let is_good = |cached: &Cached| {
+            cached.uri_authority == authority
+                && cached.at.elapsed() < CACHE_TTL
+                && cached.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
         };
         let mut own = lock(&self.own);
         if !own.as_ref().is_some_and(is_good) {
             *own = lock(&self.shared.last).clone().filter(is_good);
         }
-        own.as_ref().map(|known| known.addresses.clone())
+        own.as_ref().map(|cached| cached.addresses.clone())
     }
 
     fn look_up(
@@ -93,7 +93,7 @@ impl CachingResolver {
         for address in config.ip_family().keep_wanted(found.into_iter()).take(MAX_ADDRESSES) {
             resolved.push(address);
         }
-        // Whoever is allowed more because he is this machine must be this machine.
+        // `localhost` is exempt from the https rule, so it must resolve to a loopback address.
         if uri.host() == Some("localhost") {
             let local: Vec<SocketAddr> =
                 resolved.iter().copied().filter(|address| address.ip().is_loopback()).collect();
@@ -116,12 +116,12 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        // ureq would leave such a proxy out and go straight to the server; `Route::check` says why this is not done.
+        // ureq would bypass such a proxy and connect to the server directly; `Route::check` explains why not.
         if config.proxy().is_some_and(|proxy| is_socks(proxy) && !proxy.is_no_proxy(uri)) {
             return Err(ureq::Error::ConnectionFailed);
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        if let Some(addresses) = self.remembered(authority) {
+        if let Some(addresses) = self.cached(authority) {
             return Ok(addresses);
         }
         let forgotten = self.shared.forgotten.load(Ordering::Relaxed);
@@ -134,56 +134,58 @@ impl Resolver for CachingResolver {
             None => self.look_up(uri, config, timeout)?,
         };
         let (uri_authority, at) = (authority.to_owned(), Instant::now());
-        let known = Known { uri_authority, addresses: addresses.clone(), at, forgotten };
-        *lock(&self.shared.last) = Some(known);
+        let cached = Cached { uri_authority, addresses: addresses.clone(), at, forgotten };
+        *lock(&self.shared.last) = Some(cached);
         Ok(addresses)
     }
 }
 
-/// Why there are no addresses.
+/// Why a lookup returned no addresses.
 pub(crate) enum LookupError {
     TimedOut,
     NoSuchHost,
+    /// The system lacked a resource for the lookup.
     Failed(ConnectError),
 }
 
-/// Asks the system for the addresses of a host, for `limit` at most.
+/// Looks up the addresses of a host with the system's resolver, for `limit` at most.
 pub(crate) fn look_up(
     host: String,
     port: u16,
     limit: Option<&Duration>,
 ) -> Result<Vec<SocketAddr>, LookupError> {
-    let ask = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
     let found = match limit {
-        None => ask(),
-        // The system's resolver knows no time limit.
+        None => look_up(),
+        // The system's resolver has no time limit.
         Some(limit) => {
-            let (found, finding) = sync_channel(1);
-            let asking = thread::Builder::new().name("lookup".to_owned());
-            asking
-                .spawn(move || found.send(ask()))
+            let (sender, receiver) = sync_channel(1);
+            let lookup = thread::Builder::new().name("lookup".to_owned());
+            lookup
+                .spawn(move || sender.send(look_up()))
                 .map_err(|e| LookupError::Failed(ConnectError(e)))?;
-            finding.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?
+            receiver.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?
         }
     };
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(LookupError::NoSuchHost),
         Err(error) => {
-            // The system's resolver does not say that it lacked a descriptor.
-            let why = if Exhausted::of(&error).is_some() {
+            // The system's resolver does not report that it lacked a descriptor.
+            let cause = if Exhausted::of(&error).is_some() {
                 Some(error)
             } else {
                 UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
                     .err()
                     .filter(|e| Exhausted::of(e).is_some())
             };
-            Err(why.map_or(LookupError::NoSuchHost, |why| LookupError::Failed(ConnectError(why))))
+            Err(cause
+                .map_or(LookupError::NoSuchHost, |cause| LookupError::Failed(ConnectError(cause))))
         }
     }
 }
 
-/// The address of a URL that names one.
+/// The address in a URL that has an address as its host.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let host = uri.host()?;
     let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
@@ -196,16 +198,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_connection_learned_all_know_until_it_is_forgotten() {
+    fn connections_share_cached_addresses_until_they_are_forgotten() {
         let all = CachingResolver::default();
         let [one, other] = [(); 2].map(|()| all.for_connection(&CallLimits::default()));
         let uri: Uri = "http://127.0.0.1:9/".parse().expect("a URL");
-        let resolve = |by: &CachingResolver| {
-            by.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
+        let resolve = |resolver: &CachingResolver| {
+            resolver.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
         };
-        let knows = |who: &CachingResolver| who.remembered("127.0.0.1:9").is_some();
+        let knows = |resolver: &CachingResolver| resolver.cached("127.0.0.1:9").is_some();
         resolve(&one);
-        assert!(knows(&one) && knows(&other) && other.remembered("127.0.0.1:8").is_none());
+        assert!(knows(&one) && knows(&other) && other.cached("127.0.0.1:8").is_none());
         all.forget();
         assert!(!knows(&one) && !knows(&other));
         resolve(&other);

@@ -1,8 +1,8 @@
-//! TCP: connecting within time, and what the call that has the connection waits for.
+//! `TcpConnector` and `TcpTransport`: TCP connections under the limits of the call that uses them.
 //!
-//! Takes ureq's place for three reasons: for limits that differ from call to call, ureq copies its whole configuration each
-//! time; it asks whether a kept connection is still open in three system calls instead of one; and while it sends it does
-//! not listen, so that a server which refuses a large request before it has read it is not heard.
+//! Replaces ureq's own for three reasons: ureq copies its whole configuration for limits that differ between calls; it needs
+//! three system calls instead of one to see whether a pooled connection is open; and it does not read while it sends, so it
+//! misses the response of a server that refuses a large request early.
 
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
@@ -19,10 +19,10 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
 };
 
-/// What came while a request is sent, and was too little to judge, is looked at again after this time.
+/// Interval for checking input that arrived while a request is sent and was too short to judge.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is left of the time for connecting.
+/// Time left for connecting.
 pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
     let mut timeout = details.timeout;
     if let (Limit::Exact(limit), Moment::Exact(began), Moment::Exact(now)) =
@@ -33,11 +33,11 @@ pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
     timeout
 }
 
-/// Connects to the first address that lets us.
+/// Opens TCP connections.
 #[derive(Debug)]
 pub(crate) struct TcpConnector {
     pub(crate) call_limits: CallLimits,
-    /// So much is sent at once.
+    /// Size of the output buffer, in bytes.
     pub(crate) output_bytes: usize,
 }
 
@@ -93,33 +93,33 @@ impl<In: Transport> Connector<In> for TcpConnector {
     }
 }
 
-/// A connection without encryption, or what is under it.
+/// A TCP connection, alone or under TLS.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
     socket: Arc<Socket>,
     buffers: GrowingBuffers,
     call_limits: CallLimits,
-    /// As the socket has it, so that it is set only when it changes.
+    /// The socket's current read timeout; it is set only when it changes.
     read_timeout: Option<Duration>,
-    /// The server has answered: what is left of the request is needless.
+    /// The server has responded; the rest of the request is not sent.
     is_refused: bool,
-    /// Whoever can read what came has been told, and has not read it.
+    /// TLS was notified of input that it has not read yet.
     has_reported_input: bool,
 }
 
-/// While a full connection was waited for.
-enum Turn {
-    /// There is room again, or the connection broke, or it is not yet clear what came.
-    GoOn,
-    /// Nothing more need be sent.
+/// The outcome of waiting for room in the socket's send buffer.
+enum Wait {
+    /// There is room, the connection broke, or the input is too short to judge.
+    Proceed,
+    /// The server refused the request; the rest need not be sent.
     Refused,
-    /// What came is for those above.
+    /// TLS input, which the layer above must read.
     Encrypted,
 }
 
 impl TcpTransport {
-    /// Waits until more can be sent or something comes.
-    fn wait_for_room(&mut self, timeout: NextTimeout) -> Result<Turn, ureq::Error> {
+    /// Waits until more can be sent or input arrives.
+    fn wait_for_room(&mut self, timeout: NextTimeout) -> Result<Wait, ureq::Error> {
         let timeout = self.call_limits.limit(timeout)?.for_write();
         let began = Instant::now();
         let limit = timeout.not_zero().map(|limit| *limit);
@@ -129,7 +129,7 @@ impl TcpTransport {
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(ureq::Error::Timeout(timeout.reason));
             }
-            // What is there and means nothing yet would end each wait at once.
+            // Unread input would end each wait at once.
             let wait = if listens {
                 left
             } else {
@@ -138,9 +138,9 @@ impl TcpTransport {
             let ready = self.socket.wait(listens, wait)?;
             if ready.input || !ready.room {
                 match self.early() {
-                    EarlyResponse::Refusal | EarlyResponse::End => return Ok(Turn::Refused),
+                    EarlyResponse::Refusal | EarlyResponse::End => return Ok(Wait::Refused),
                     EarlyResponse::Encrypted if !self.has_reported_input => {
-                        return Ok(Turn::Encrypted);
+                        return Ok(Wait::Encrypted);
                     }
                     EarlyResponse::Nothing => {}
                     EarlyResponse::Incomplete | EarlyResponse::Other | EarlyResponse::Encrypted => {
@@ -149,12 +149,12 @@ impl TcpTransport {
                 }
             }
             if ready.room {
-                return Ok(Turn::GoOn);
+                return Ok(Wait::Proceed);
             }
         }
     }
 
-    /// What has come.
+    /// Judges the input that has arrived.
     fn early(&self) -> EarlyResponse {
         let mut bytes = [0; MAX_PEEK_BYTES];
         match self.socket.peek(&mut bytes) {
@@ -163,14 +163,15 @@ impl TcpTransport {
         }
     }
 
-    fn refused(&mut self) {
+    /// Stops sending: the server has refused the request.
+    fn refuse(&mut self) {
         self.is_refused = true;
         self.call_limits.invalidate();
     }
 }
 
 impl Drop for TcpTransport {
-    /// Whoever watches it while it is idle keeps the socket; the other end must not wait for that.
+    /// The idle sweep may still hold the socket; the peer must not wait for it.
     fn drop(&mut self) {
         self.socket.shutdown();
     }
@@ -196,17 +197,17 @@ impl Transport for TcpTransport {
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => match self.wait_for_room(timeout)? {
-                    Turn::GoOn => {}
-                    Turn::Refused => self.refused(),
-                    Turn::Encrypted => {
+                    Wait::Proceed => {}
+                    Wait::Refused => self.refuse(),
+                    Wait::Encrypted => {
                         self.has_reported_input = true;
                         return Err(InterruptedWrite { sent, is_broken: false }.into());
                     }
                 },
-                // A server that refuses and closes has often been heard before the connection broke.
+                // A server that refuses and closes has often responded before the connection broke.
                 _ => match self.early() {
                     EarlyResponse::Refusal | EarlyResponse::Incomplete | EarlyResponse::Other => {
-                        self.refused()
+                        self.refuse()
                     }
                     EarlyResponse::Encrypted => {
                         return Err(InterruptedWrite { sent, is_broken: true }.into());
@@ -242,11 +243,11 @@ impl Transport for TcpTransport {
                     self.buffers.input_appended(count);
                     return Ok(count > 0);
                 }
-                // Linux does not take up again what has a time limit; the limit goes on from here.
+                // Linux does not restart a read with a timeout after a signal; the remaining time counts from here.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     first_signal = first_signal.or_else(|| Some(Instant::now()));
                 }
-                Err(error) => return Err(in_time(error, timeout)),
+                Err(error) => return Err(timeout_or_io(error, timeout)),
             }
         }
     }
@@ -267,13 +268,13 @@ fn set(
     }
     match set(limit) {
         Ok(()) => *current = limit,
-        // macOS refuses once the other end is closed; what came before that can still be read.
+        // macOS refuses once the peer has closed; input that arrived before can still be read.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-fn in_time(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+fn timeout_or_io(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     if is_timeout(&error) { ureq::Error::Timeout(timeout.reason) } else { error.into() }
 }

@@ -1,7 +1,7 @@
-//! TLS by rustls, and whom it trusts: Mozilla's roots, the system's bundle where there is one, the user's own.
+//! `TlsConnector` and `TlsTransport`: TLS with rustls. Trusts Mozilla's roots, the system's bundle and the user's CA bundle.
 //!
-//! Takes ureq's place for one reason: ureq trusts either Mozilla's roots or a list of certificates, not both. One
-//! configuration is built, at the first connection, and shared with its session tickets by all.
+//! Replaces ureq's own, which trusts either Mozilla's roots or a list of certificates, not both. The configuration is built at
+//! the first connection; all connections share it and its session tickets.
 
 use crate::environment::file;
 use crate::error::{Error, Kind, io_message};
@@ -29,7 +29,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
 };
 
-/// Where systems keep the authorities that their administrators trust; the first that is there counts.
+/// Where systems keep the certificate authorities that their administrators trust; the first that exists counts.
 const SYSTEM_BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -39,10 +39,10 @@ const SYSTEM_BUNDLES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
-/// The largest bundle, in bytes. All of the world's public authorities together take less than one MiB.
+/// Maximum size of a bundle, in bytes. All public authorities together take less than one MiB.
 const BUNDLE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Certificate authorities that the user trusts beside all others. Clones share them.
+/// Certificate authorities that the user trusts in addition to all others. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct CaBundle(Arc<[CertificateDer<'static>]>);
 
@@ -63,7 +63,7 @@ impl CaBundle {
     }
 }
 
-/// Wraps connections to https URLs. Clones share the configuration.
+/// Wraps connections to https URLs in TLS. Clones share the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConnector {
     shared: Arc<Shared>,
@@ -89,7 +89,7 @@ impl TlsConnector {
         TlsConnector { shared: Arc::new(shared), call_limits, output_bytes: 0 }
     }
 
-    /// For a connection with these call_limits that sends so much at once.
+    /// A connector with the same configuration, for a connection with these limits and this size of output buffer.
     pub(crate) fn for_connection(
         &self,
         call_limits: &CallLimits,
@@ -102,7 +102,7 @@ impl TlsConnector {
         }
     }
 
-    /// Who issued the certificate that was refused last.
+    /// The issuer of the last certificate that was refused.
     pub(crate) fn last_refused_issuer(&self) -> Option<String> {
         lock(&self.shared.last_refused).clone()
     }
@@ -112,7 +112,7 @@ impl TlsConnector {
             return Ok(Arc::clone(config));
         }
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        // What of them cannot be read is of no use to anybody, and no reason to stop.
+        // Certificates that cannot be parsed are skipped.
         roots.add_parsable_certificates(system_bundle()?);
         roots.add_parsable_certificates(self.shared.ca_bundle.0.iter().cloned());
         let provider = Arc::new(ring::default_provider());
@@ -145,7 +145,7 @@ pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ur
     ureq::Error::Other(Box::new(error))
 }
 
-/// Fails only where there will be one a moment later: what is trusted is decided once.
+/// Reads the system's bundle. Fails only if this machine lacks a resource for it now: the trusted roots are decided once.
 fn system_bundle() -> Result<Vec<CertificateDer<'static>>, ConnectError> {
     for path in SYSTEM_BUNDLES {
         match file::read(Path::new(path), BUNDLE_LIMIT) {
@@ -174,10 +174,10 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let name = ServerName::try_from(bare.to_owned()).map_err(other)?;
         let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
-        // What connecting took is not there for the handshake.
+        // The handshake gets the time that TCP has left.
         socket.set_timeout(time_left(details));
         connection.complete_io(&mut socket).map_err(|error| match ureq::Error::from(error) {
-            // Told apart from what breaks later: nothing has been sent yet.
+            // Distinct from later failures: nothing of the request has been sent.
             ureq::Error::Io(error) => other(error),
             error => error,
         })?;
@@ -195,32 +195,32 @@ pub(crate) struct TlsTransport {
     buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
     call_limits: CallLimits,
-    /// The server has answered: what is left of the request is needless, and what is left of it here is never sent.
+    /// The server has responded; the rest of the request is not sent, also what is encrypted already.
     is_refused: bool,
 }
 
 impl TlsTransport {
-    /// Sends what is encrypted. If something comes while there is no room, it is looked at.
+    /// Sends encrypted data. If input arrives while there is no room, judges it.
     fn flush(&mut self) -> Result<(), ureq::Error> {
         while self.stream.conn.wants_write() && !self.is_refused {
             let mut listening = Listening { socket: &mut self.stream.sock, came: None };
             let written = self.stream.conn.write_tls(&mut listening);
             match (listening.came, written) {
-                (Some(is_broken), written) => self.take_in(is_broken, written.err())?,
+                (Some(is_broken), written) => self.read_early(is_broken, written.err())?,
                 (None, written) => drop(written?),
             }
         }
         Ok(())
     }
 
-    /// What came may be a ticket, which is nothing, or the response. `is_broken`: nothing more can be sent, and whatever
-    /// response there is counts; without one it is `error` that ended the request.
-    fn take_in(&mut self, is_broken: bool, error: Option<io::Error>) -> Result<(), ureq::Error> {
+    /// Reads early input, which may be a session ticket or the response. `is_broken`: nothing more can be sent, so any
+    /// response counts; without one, `error` ended the request.
+    fn read_early(&mut self, is_broken: bool, error: Option<io::Error>) -> Result<(), ureq::Error> {
         loop {
             match self.early() {
                 EarlyResponse::Refusal => break,
                 EarlyResponse::Incomplete | EarlyResponse::Other if is_broken => break,
-                // Its rest can wait until the request is sent.
+                // The rest can wait until the request is sent.
                 EarlyResponse::Other | EarlyResponse::Encrypted => return Ok(()),
                 EarlyResponse::Incomplete | EarlyResponse::Nothing | EarlyResponse::End => {}
             }
@@ -251,7 +251,7 @@ impl TlsTransport {
         decrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Reads without sending anything.
+    /// Reads without sending.
     fn read_only(&mut self) -> io::Result<usize> {
         loop {
             let room = self.buffers.input_append_buf();
@@ -265,10 +265,10 @@ impl TlsTransport {
     }
 }
 
-/// Notices that something came while nothing more could be written.
+/// A writer that notices input while nothing more can be written.
 struct Listening<'a> {
     socket: &'a mut TransportAdapter,
-    /// Whether the connection is broken, too.
+    /// Set when there is input: whether the connection is broken as well.
     came: Option<bool>,
 }
 
@@ -331,7 +331,7 @@ impl fmt::Debug for TlsTransport {
     }
 }
 
-/// rustls decides; this only remembers whose certificate it refused, since its error does not say.
+/// Leaves the decision to rustls and records the issuer of a refused certificate, which rustls's error does not name.
 #[derive(Debug)]
 struct IssuerRecorder {
     verifier: Arc<WebPkiServerVerifier>,
