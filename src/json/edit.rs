@@ -1,4 +1,4 @@
-//! Changes in one place of a JSON text; every other byte stays as it was.
+//! Changes to one part of a JSON text; every other byte stays as it was.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(crate) fn replace(whole: &str, part: &str, replacement: &str) -> String {
     [&whole[..start], replacement, &whole[end..]].concat()
 }
 
-/// A JSON object with one more member, which comes first. `name` is plain text, `value` is JSON.
+/// A JSON object with another member, which comes first. `name` is text, `value` is JSON.
 pub(crate) fn insert_member(object: &str, name: &str, value: &str) -> String {
     let name = serde_json::Value::from(name);
     let rest = object.trim_start().strip_prefix('{').unwrap_or(object);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_place_changes() {
+    fn one_part_changes() {
         let whole = r#"{"a": 1e400, "b":[ ] }"#;
         assert_eq!(replace(whole, &whole[13..16], "\"c\""), r#"{"a": 1e400, "c":[ ] }"#);
         assert_eq!(insert_member(whole, "x", "2"), r#"{"x":2,"a": 1e400, "b":[ ] }"#);

@@ -1,4 +1,4 @@
-//! `Members`: what routing needs of a JSON-RPC message, found in one pass over its bytes.
+//! `Members`: the members of a JSON-RPC message, found in one pass over its bytes.
 //!
 //! Every message goes through here, in both directions. The quick pass accepts only what it is sure of: one JSON object
 //! in UTF-8, none of these members twice, no member name with escapes. Everything else goes to `serde_json`, which
@@ -48,7 +48,7 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         #[serde(borrow, default, deserialize_with = "present")]
         error: Option<&'a RawValue>,
     }
-    /// A member that is present, also as `null`.
+    /// A member that is present, even as `null`.
     fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
         <&RawValue>::deserialize(from).map(Some)
     }
@@ -142,7 +142,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The name of a member without its quotes; stops at its value.
+    /// The name of a member without its quotes. Stops before its value.
     #[inline]
     fn name(&mut self) -> Option<&'a [u8]> {
         let start = self.at + 1;

@@ -1,21 +1,22 @@
-//! The way past a JSON string (RFC 8259 §7), of which large messages consist.
+//! Finding the end of a JSON string (RFC 8259 §7). Large messages consist of strings.
 //!
-//! A block of bytes is looked at in one go: comparisons bring a bit for each byte, and those bits decide, after the manner of
+//! A block of bytes is examined at once: comparisons yield one bit per byte, and the rest is arithmetic with these bits, as in
 //! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019).
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, i8x64, u8x64};
 
-/// So many bytes are looked at together, a bit for each.
+/// Number of bytes examined at once, one bit for each.
 const BLOCK: usize = 64;
 
-/// Names of members are hardly ever longer.
+/// Member names are rarely longer, and need no vectors.
 const SHORT: usize = 16;
 
-/// So many bytes are checked in advance for being UTF-8.
+/// Number of bytes that are checked for UTF-8 at a time.
 const AHEAD: usize = 4096;
 
-/// The length of what follows an opening quote, with the closing one. `None` where it may not be a string in UTF-8.
+/// The length of the rest of a string after its opening quote, with the closing quote. `None` if it is not a string in UTF-8
+/// for certain.
 #[inline]
 pub(crate) fn length(text: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -34,15 +35,14 @@ pub(crate) fn length(text: &[u8]) -> Option<usize> {
     dispatch!(Level::new(), simd => by_block(simd, text, at))
 }
 
-/// The same, from `at` on, where a character begins, or an escape.
+/// As `length`, from `at` on, where a character or an escape begins.
 #[expect(clippy::inline_always, reason = "the vectors of `simd` are known to its caller alone")]
 #[inline(always)]
 fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
-    // Blocks follow each other whatever is in them, so that the processor can begin with the next one early. What the
-    // last byte of one says of the first of the next, in its lowest bit: that it is escaped, that it is the second of a
-    // character of two.
+    // Blocks have fixed positions whatever they contain, so that the processor can begin with the next one early. Carried
+    // from block to block, in the lowest bit: the first byte is escaped; it is the second byte of a two-byte character.
     let (mut is_escaped, mut is_second) = (0, 0);
-    // Up to here it is known to be UTF-8, or before `at`.
+    // Known to be UTF-8 up to this position.
     let mut checked: usize = 0;
     while let Some(block) = text[at..].first_chunk() {
         let block = Block(u8x64::simd_from(simd, *block));
@@ -77,7 +77,7 @@ fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
             if are_pairs {
                 is_second = firsts >> (BLOCK - 1);
             } else {
-                let end = at + place(quote);
+                let end = at + first(quote);
                 checked = utf8_until(text, checked.max(at - usize::from(is_second != 0)));
                 if checked < end {
                     return None;
@@ -86,11 +86,11 @@ fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
             }
         }
         if quote != 0 {
-            return Some(at + place(quote) + 1);
+            return Some(at + first(quote) + 1);
         }
         at += BLOCK;
     }
-    // Back to where an escape or a character begins, or on to where one ends.
+    // Back to the beginning of an escape or a character, or on to the end of one.
     at -= usize::from(is_escaped | is_second != 0);
     while at < checked && matches!(text[at], 0x80..=0xbf) {
         at += 1;
@@ -98,30 +98,30 @@ fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
     by_character(text, at)
 }
 
-/// Looks at the escapes whose second bytes these bits are, in the block at `at`.
+/// Checks the escapes whose second bytes have these bits, in the block at `at`.
 #[cold]
 fn rare_escapes(text: &[u8], at: usize, mut seconds: u64) -> Option<()> {
     while seconds != 0 {
-        escape(&text[at + place(seconds) - 1..])?;
+        escape(&text[at + first(seconds) - 1..])?;
         seconds &= seconds - 1;
     }
     Some(())
 }
 
-/// How far this is UTF-8 from `start` on, where a character begins. Looks only so far ahead.
+/// The end of valid UTF-8 from `start` on, where a character begins; at most `AHEAD` bytes further.
 #[cold]
 fn utf8_until(text: &[u8], start: usize) -> usize {
     let ahead = &text[start..text.len().min(start + AHEAD)];
     start + str::from_utf8(ahead).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
-/// Which bits of a block are not among the first `count`.
+/// The bits of a block without the first `count`.
 #[inline]
 fn all_from(count: usize) -> u64 {
     u32::try_from(count).ok().and_then(|count| u64::MAX.checked_shl(count)).unwrap_or(0)
 }
 
-/// The same, from `at` on, for what is no whole block.
+/// As `length`, from `at` on, for less than a block.
 fn by_character(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
         if let Some(eight) = text[at..].first_chunk() {
@@ -138,23 +138,22 @@ fn by_character(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// How many bytes of a string come before one that needs a look: its end, an escape, a control character, or what is
-/// not ASCII.
+/// The number of bytes before one that needs attention: a quote, a backslash, a control character, or one beyond ASCII.
 #[inline]
 fn plain(eight: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
     let word = u64::from_le_bytes(eight);
-    // The high bit of a byte of `v.wrapping_sub(ONES * n) & !v` says whether that byte of `v` is below `n`; the
-    // lowest that is set is always right.
+    // In `v.wrapping_sub(ONES * n) & !v` the high bit of a byte is set if that byte of `v` is below `n`; the lowest set bit
+    // is always right.
     let below = |v: u64, n: u64| v.wrapping_sub(ONES * n) & !v;
     let quote = below(word ^ (ONES * u64::from(b'"')), 1);
     let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
     let special = (quote | backslash | below(word, 0x20) | word) & HIGHS;
-    place(special) / 8
+    first(special) / 8
 }
 
-/// The length of the escape at the beginning of this.
+/// The length of the escape that this begins with.
 #[inline]
 fn escape(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
@@ -164,7 +163,7 @@ fn escape(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the character at the beginning of this, in UTF-8 (RFC 3629 §4).
+/// The length of the UTF-8 character that this begins with (RFC 3629 §4).
 #[inline]
 fn beyond_ascii(text: &[u8]) -> Option<usize> {
     match text {
@@ -179,26 +178,26 @@ fn beyond_ascii(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Which backslashes begin an escape, and what is escaped. `is_escaped` says it of the first byte.
+/// The backslashes that begin an escape, and the bytes that are escaped. `is_escaped`: whether the first byte is.
 #[inline]
 fn escapes(backslashes: u64, is_escaped: u64) -> (u64, u64) {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     if backslashes == 0 {
         return (0, is_escaped);
     }
-    // The subtraction ripples through each run of backslashes, and so tells an odd one from an even one.
+    // The subtraction borrows through each run of backslashes, which distinguishes odd runs from even ones.
     let first_ones = backslashes & !is_escaped;
     let both = (first_ones << 1 | ODD).wrapping_sub(first_ones) ^ ODD;
     (both & backslashes, both ^ (backslashes | is_escaped))
 }
 
-/// Where the first of these bits is.
+/// The position of the first of these bits.
 #[inline]
-fn place(bits: u64) -> usize {
+fn first(bits: u64) -> usize {
     bits.trailing_zeros() as usize
 }
 
-/// Bytes, the first of them the lowest bit of every answer.
+/// Bytes of a string. The first is the lowest bit in every result.
 struct Block<S: Simd>(u8x64<S>);
 
 #[expect(clippy::inline_always, reason = "as above")]
@@ -218,19 +217,19 @@ impl<S: Simd> Block<S> {
         self.signed().simd_lt(0).to_bitmask()
     }
 
-    /// What cannot begin a character in UTF-8, of what is not ASCII.
+    /// Continuation bytes, where the byte is beyond ASCII.
     #[inline(always)]
     fn not_first(&self) -> u64 {
         self.signed().simd_lt(0xc0_u8.cast_signed()).to_bitmask()
     }
 
-    /// The first bytes of characters of two.
+    /// The first bytes of two-byte characters.
     #[inline(always)]
     fn firsts_of_two(&self) -> u64 {
         self.0.max(0xc2).min(0xdf).simd_eq(self.0).to_bitmask()
     }
 
-    /// What stands after the backslash of most escapes of two bytes, but for quotes and backslashes: of ends of lines and tabs.
+    /// The second bytes of the commonest escapes, other than quotes and backslashes: line ends and tabs.
     #[inline(always)]
     fn letters_of_escapes(&self) -> u64 {
         let (n, r, t) = (self.0.simd_eq(b'n'), self.0.simd_eq(b'r'), self.0.simd_eq(b't'));

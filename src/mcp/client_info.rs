@@ -1,24 +1,24 @@
-//! The `User-Agent` of what is sent to the server: ours, with the client's name in brackets. Pure.
+//! The `User-Agent` of requests to the server: this program, with the client in parentheses.
 
 use serde::Deserialize;
 use std::borrow::Cow;
 
 pub(crate) const OURS: &str = concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION"));
 
-/// So much of a client's name and of its version is told.
+/// Maximum length of a client's name, and of its version.
 const MAX_CHARS: usize = 64;
 
-/// `sigv4-proxy/1.0.0 (client/2.1)`, if this request says who the client is: `initialize`, or any of 2026-07-28.
+/// `sigv4-proxy/1.0.0 (client/2.1)`, if this request names the client: `initialize`, or any of 2026-07-28.
 pub(crate) fn with_client_of(request: &[u8]) -> Option<String> {
     let Request { params } = serde_json::from_slice(request).ok()?;
     let info = params.client_info.or(params.meta.and_then(|meta| meta.client_info))?;
-    let (name, version) = (token(&info.name)?, info.version.as_deref().and_then(token));
+    let (name, version) = (comment(&info.name)?, info.version.as_deref().and_then(comment));
     let version = version.map(|version| format!("/{version}")).unwrap_or_default();
     Some(format!("{OURS} ({name}{version})"))
 }
 
-/// What may stand in a comment of this header (RFC 9110 §5.6.5); other characters become `-`.
-fn token(text: &str) -> Option<String> {
+/// Text for a comment in this header (RFC 9110 §5.6.5): other characters become `-`.
+fn comment(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || " !#$%&'*+-.^_`|~@:,=".contains(c);
     let text = text.trim().chars().take(MAX_CHARS).map(|c| if fits(c) { c } else { '-' });
     Some(text.collect::<String>()).filter(|text| !text.is_empty())
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_says_so() {
+    fn requests_that_name_the_client() {
         let of = |params: &str| with_client_of(format!(r#"{{"params":{params}}}"#).as_bytes());
         for (params, client) in [
             (r#"{"clientInfo":{"name":"claude-code","version":"2.1.0"}}"#, "claude-code/2.1.0"),

@@ -1,6 +1,6 @@
-//! Patterns for names of tools. Pure.
+//! Patterns for names of tools.
 
-/// Whether a pattern, in which `*` is any text and `?` any character, fits the whole name.
+/// Whether a pattern, in which `*` is any text and `?` any character, matches the whole name.
 pub(crate) fn matches(glob: &str, name: &str) -> bool {
     let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
     let (mut at, mut of, mut star) = (0, 0, None);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A request's id, by type and value: `1` and `"1"` are two ids, `1` and `1.0` are one.
+/// The id of a request. `1` and `"1"` are two ids, `1` and `1.0` are one.
 #[derive(Clone)]
 pub struct Id(Json);
 
@@ -27,7 +27,7 @@ enum Json {
 const SHORT: usize = 22;
 
 impl Id {
-    /// `None` for what JSON-RPC does not allow as the id of a request.
+    /// Returns `None` for JSON that is not a string or a number.
     pub(crate) fn from_json(json: &str) -> Option<Id> {
         canonical_id(json).map(|json| Id(Json::of(&json)))
     }
@@ -37,12 +37,12 @@ impl Id {
         canonical_id(json).is_some_and(|json| is_one_id(&json, self.as_json()))
     }
 
-    /// Whether this JSON is this id and is spelt as it is.
+    /// Whether this JSON is this id in the same spelling.
     pub(crate) fn is_spelt(&self, json: &str) -> bool {
         canonical_id(json).is_some_and(|json| json == self.as_json())
     }
 
-    /// Whether this JSON is a string that spells this id, which is a number.
+    /// Whether this id is a number, and this JSON a string that spells it.
     pub(crate) fn is_number_in(&self, json: &str) -> bool {
         let Ok(text) = serde_json::from_str::<String>(json) else { return false };
         let is_number = serde_json::from_str::<&RawValue>(&text)
@@ -50,7 +50,7 @@ impl Id {
         is_number && is_number_and_equal(&text, self.as_json())
     }
 
-    /// The id as it stands in a message.
+    /// The id as JSON.
     pub fn as_json(&self) -> &str {
         match &self.0 {
             Json::Short { length, bytes } => {

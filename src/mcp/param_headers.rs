@@ -111,18 +111,18 @@ fn checked(
     let path = path
         .filter(|path| !path.is_empty())
         .ok_or("x-mcp-header is not on a property of the arguments")?;
-    let invalid = |why: &str| format!("x-mcp-header of {}: {why}", path.join("."));
-    let name = mark.as_str().ok_or_else(|| invalid("not a string"))?;
+    let breaks_rule = |why: &str| format!("x-mcp-header of {}: {why}", path.join("."));
+    let name = mark.as_str().ok_or_else(|| breaks_rule("not a string"))?;
     if !is_header_name(name) {
-        return Err(invalid("not the name of a header"));
+        return Err(breaks_rule("not the name of a header"));
     }
     match property.get("type").and_then(Value::as_str) {
         Some("string" | "integer" | "boolean") => {}
-        _ => return Err(invalid("the type is not string, integer or boolean")),
+        _ => return Err(breaks_rule("the type is not string, integer or boolean")),
     }
     let header = format!("mcp-param-{}", name.to_ascii_lowercase());
     if others.iter().any(|other| other.header == header) {
-        return Err(invalid("another argument has the same header"));
+        return Err(breaks_rule("another argument has the same header"));
     }
     Ok(ParamHeader { header, path: path.clone() })
 }

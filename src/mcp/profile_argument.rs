@@ -1,4 +1,4 @@
-//! `ProfileArgument`: the argument by which a call chooses the AWS profile that it is made with. Pure.
+//! `ProfileArgument`: the argument of a call that chooses the AWS profile to make it with.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
@@ -8,7 +8,6 @@ use crate::mcp::glob;
 use crate::mcp::message::Message;
 use serde_json::json;
 
-/// Its name.
 const NAME: &str = "aws_profile";
 
 /// Which profiles a call may choose from, and which tools take the argument.
@@ -21,7 +20,7 @@ pub(crate) struct ProfileArgument {
 }
 
 impl ProfileArgument {
-    /// With one profile there is nothing to choose.
+    /// `tools` are patterns. With one profile there is nothing to choose.
     pub(crate) fn new(profiles: Vec<String>, tools: Vec<String>) -> ProfileArgument {
         let profiles = if profiles.len() > 1 { profiles } else { Vec::new() };
         ProfileArgument { profiles, tools }
@@ -36,9 +35,11 @@ impl ProfileArgument {
         self.is_on() && self.tools.iter().any(|pattern| glob::matches(pattern, tool))
     }
 
-    /// The profile that a call of `tool` chooses, and the call without the argument; `None` if it leaves the choice to
-    /// us. A choice that cannot be read is an error, never the default profile. The names of the message and of its
-    /// params are those of an unambiguous object.
+    /// The profile that a call of `tool` chooses, and the call without the argument; `None` if it does not choose. The
+    /// member names of the message and of its params have been found unambiguous.
+    ///
+    /// # Errors
+    /// The profile is unknown, or the choice cannot be read: that is never the default profile.
     pub(crate) fn chosen(
         &self,
         message: &Message,
@@ -87,8 +88,7 @@ impl ProfileArgument {
         Ok(Some((chosen, changed)))
     }
 
-    /// A tool as it is listed, with the argument. `None` when it has such an argument of its own, or no schema to add
-    /// one to.
+    /// A listed tool with the argument added. `None` if it has such an argument of its own, or no schema.
     pub(crate) fn added_to(&self, tool: &str) -> Option<String> {
         let schema = Object::parse(tool)?.get("inputSchema")?;
         let argument = json!({
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_taken_out_of_the_call() {
+    fn a_choice_is_removed_from_the_call() {
         let chosen = call(r#"{"n": 1.50,"aws\u005fprofile":"b c","m":[],"Aws":1,"aws":2}"#);
         let (profile, rest) = argument().chosen(&chosen, "aws___x").expect("it may").expect("one");
         assert_eq!(profile, "b c");

@@ -1,4 +1,4 @@
-//! `RequestMetadata`: what the user writes into `params._meta` of every request. Pure.
+//! `RequestMetadata`: what `--metadata` adds to `params._meta` of every request.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
@@ -22,8 +22,10 @@ impl RequestMetadata {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The request with the metadata in it; `None` for what is not a request, and without metadata. An error for a
-    /// request that has no place for it: metadata never vanishes.
+    /// The request with the metadata in it; `None` for other messages, and without metadata.
+    ///
+    /// # Errors
+    /// The request cannot carry metadata, which is never dropped silently.
     pub(crate) fn added_to(&self, message: &Message) -> Result<Option<Message>, Error> {
         if self.is_empty() || !matches!(message.kind(), MessageKind::Request { .. }) {
             return Ok(None);
@@ -53,7 +55,7 @@ impl RequestMetadata {
     }
 }
 
-/// `object` with its member `name` changed, which is made if it is absent or null. `None` where there is no object.
+/// `object` with its member `name` changed, which is added if it is absent or null. `None` if either is not an object.
 fn in_member(object: &str, name: &str, change: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     match Object::parse(object)?.get(name) {
         None => Some(edit::insert_member(object, name, &change("{}")?)),
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_beside_what_the_client_says() {
+    fn metadata_in_addition_to_that_of_the_client() {
         for (line, expected) in [
             (
                 r#"{"jsonrpc":"2.0","id":1e2,"method":"m"}"#,
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_place_for_metadata_is_refused() {
+    fn a_request_that_cannot_carry_metadata_is_refused() {
         for params in ["[1]", r#""x""#, "7", r#"{"_meta":[1]}"#, r#"{"_meta":"x"}"#] {
             let line = format!(r#"{{"id":1,"method":"m","params":{params}}}"#);
             let error = metadata().added_to(&message(&line)).expect_err(params);

@@ -1,4 +1,4 @@
-//! `Session`: what a server before 2026-07-28 told us at `initialize`, and every later request must repeat.
+//! `Session`: what a server before 2026-07-28 sends with the response to `initialize`, and every later request repeats.
 
 /// Session ids are kept up to this size.
 const MAX_ID_BYTES: usize = 1024;

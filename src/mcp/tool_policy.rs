@@ -1,7 +1,7 @@
-//! `ToolPolicy`: what the user restricts or adds. Pure, and off unless asked for: without one no message is touched.
+//! `ToolPolicy`: what the user restricts or adds. By default nothing, and no message is changed.
 //!
-//! Which tools are offered and may be called, by name and by the server's `readOnlyHint`; what is written into
-//! `params._meta`; which tools take the name of an AWS profile. What it cannot judge does not pass.
+//! It decides which tools are listed and may be called (by name and by the server's `readOnlyHint`), what is added to
+//! `params._meta`, and which tools take the name of an AWS profile. A message that it cannot judge is refused.
 
 use crate::error::{Error, Kind};
 use crate::json::member_names::unambiguous;
@@ -29,14 +29,17 @@ const OF_META: [&str; 3] = [
     "io.modelcontextprotocol/clientCapabilities",
 ];
 
-/// Restrictions and additions that the user asked for. The default asks for none.
+/// The hint of errors about tools that may not be called.
+const BLOCKED: &str = "the configuration of this server blocks it";
+
+/// Restrictions and additions from the command line; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Only tools with `readOnlyHint` may be called.
     pub read_only: bool,
     /// Patterns; empty allows all tools.
     pub allowed_tools: Vec<String>,
-    /// Patterns, stronger than `allowed_tools`.
+    /// Patterns; they override `allowed_tools`.
     pub denied_tools: Vec<String>,
     /// Names and values for `params._meta` of every request.
     pub metadata: Vec<(String, String)>,
@@ -75,7 +78,7 @@ impl ToolPolicy {
         &self.metadata
     }
 
-    /// Whether lists of tools are changed by it.
+    /// Whether it changes lists of tools.
     pub(crate) fn changes_lists(&self) -> bool {
         self.filters() || self.profile_argument.is_on()
     }
@@ -86,9 +89,11 @@ impl ToolPolicy {
 
     // ---- messages of the client
 
-    /// Judges every call that a message of the client holds, whatever form it has: with an id or without, alone or in a
-    /// batch, beside a result. Returns the tool that it calls, of which the server's hint is still to be judged. An
-    /// error means that the message must not be sent; so does what cannot be judged.
+    /// Judges every call in a message of the client, in every form: with an id or without, alone or in a batch, or in a
+    /// response. Returns the called tool, whose `readOnlyHint` is still to be judged.
+    ///
+    /// # Errors
+    /// The message must not be sent: a call is not allowed, or cannot be judged.
     pub fn judge(&self, message: &Message) -> Result<Option<String>, Error> {
         if !self.changes_lists() && self.metadata.is_empty() {
             return Ok(None);
@@ -97,7 +102,7 @@ impl ToolPolicy {
             let text = str::from_utf8(message.body()).unwrap_or_default();
             return self.judge_one(text);
         };
-        // A batch is sent whole, so one that would have to be changed is not sent at all.
+        // A batch is sent whole or not at all, and this one would have to be changed.
         let mut holds_requests = !message.ids().is_empty();
         for message in messages {
             match self.judge_one(message) {
@@ -109,16 +114,16 @@ impl ToolPolicy {
         if !holds_requests {
             return Ok(None);
         }
-        let what = "batches are not taken beside --read-only, --allow-tool, --deny-tool, --metadata or several profiles";
+        let what = "batches cannot be used with --read-only, --allow-tool, --deny-tool, --metadata or several profiles";
         Err(Error::new(Kind::PolicyDenied, what).hint("send the requests one by one"))
     }
 
     fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
         let message = read("the message", text, &message::MEMBERS)?;
-        // A response by itself calls nothing.
+        // A response without a method calls nothing.
         let Some(method) = message.get_non_null("method") else { return Ok(None) };
         let method: String = serde_json::from_str(method.get()).map_err(|_| names_no_tool())?;
-        // Metadata is written into calls as into every request, and judges none.
+        // `--metadata` alone does not restrict calls.
         let is_call = method == "tools/call" && self.changes_lists();
         let params = message.get_non_null("params").filter(|params| params.get().starts_with('{'));
         let Some(params) = params else {
@@ -142,7 +147,7 @@ impl ToolPolicy {
         Ok(Some(name))
     }
 
-    /// The profile that a call chooses, and the call without that argument. `None`: it chooses none.
+    /// The profile that a call chooses, and the call without that argument; `None` if it does not choose.
     pub(crate) fn chosen_profile(
         &self,
         message: &Message,
@@ -155,11 +160,11 @@ impl ToolPolicy {
 
     // ---- tools
 
-    /// Whether this tool may be called as far as its name tells.
+    /// Whether a tool of this name may be called.
     fn check_name(&self, tool: &str) -> Result<(), Error> {
         let denied = |why: String| {
             let what = format!("tool {tool:?} may not be called: {why}");
-            Err(Error::new(Kind::PolicyDenied, what).hint("whoever started sigv4-proxy decided so"))
+            Err(Error::new(Kind::PolicyDenied, what).hint(BLOCKED))
         };
         if let Some(pattern) = self.denied.iter().find(|pattern| glob::matches(pattern, tool)) {
             return denied(format!("--deny-tool {pattern}"));
@@ -170,20 +175,18 @@ impl ToolPolicy {
         Ok(())
     }
 
-    /// And as far as the server says that it only reads.
+    /// Whether a tool with this `readOnlyHint` may be called.
     pub(crate) fn check_hint(&self, tool: &str, only_reads: bool) -> Result<(), Error> {
         if self.read_only && !only_reads {
             let what = format!(
                 "tool {tool:?} may not be called: the server does not mark it as read-only, and --read-only is on"
             );
-            return Err(
-                Error::new(Kind::PolicyDenied, what).hint("whoever started sigv4-proxy decided so")
-            );
+            return Err(Error::new(Kind::PolicyDenied, what).hint(BLOCKED));
         }
         Ok(())
     }
 
-    /// A tool as it is listed; `None` when it is not.
+    /// A tool as the client sees it in the list; `None` if it is hidden.
     pub(crate) fn listed<'a>(
         &self,
         name: &str,
@@ -200,7 +203,7 @@ impl ToolPolicy {
     }
 }
 
-/// An object of a message, if every parser reads it alike.
+/// An object that every parser reads alike.
 fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Object<'a>, Error> {
     unambiguous(text, expected).map_err(|why| {
         Error::new(Kind::InvalidRequest, format!("{what} can be read in more than one way: {why}"))
@@ -213,7 +216,7 @@ fn names_no_tool() -> Error {
     Error::new(Kind::InvalidRequest, what).hint("write the tool's name as text into params.name")
 }
 
-/// The fuzz target of the policy reads messages so as well.
+/// Readings of a message by different parsers, shared with the fuzz target.
 #[cfg(test)]
 #[path = "../../tests/support/readings.rs"]
 mod readings;

@@ -66,7 +66,7 @@ fn a_batch_cannot_get_around_it() {
     let batch = format!("[{},{}]", call("1", "add", &json!({})), call("2", "echo", &json!({})));
     program.write(&batch);
     for id in [1, 2] {
-        assert_error(&program.read(), &json!(id), &["batches are not taken"]);
+        assert_error(&program.read(), &json!(id), &["batches cannot be used with"]);
     }
     assert_eq!(count(&server, "tools/call"), 0);
     assert!(labels(&server.requests()).len() <= 3, "{:?}", labels(&server.requests()));
