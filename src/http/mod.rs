@@ -2,23 +2,29 @@
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes that it is given.
 
-pub mod certificate;
-pub mod client;
-pub mod connection_watch;
-pub mod date;
+pub(crate) mod certificate;
+pub(crate) mod client;
+mod connection_watch;
+mod date;
+mod errors;
 pub mod event_stream;
-pub mod pool;
-pub mod probe;
-pub mod proxy_route;
-pub mod punycode;
-pub mod request;
+mod lease;
+mod peer;
+mod pool;
+mod probe;
+mod proxy_route;
+mod punycode;
+mod request;
+mod response;
 pub mod url;
-pub mod wire;
+mod wire;
 
-pub use client::{HttpClient, Limits, Response, check_header};
-pub(crate) use client::{is_header_name, read_error};
+pub(crate) use client::{HttpClient, Limits};
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
-pub use probe::{Handshake, Probe};
-pub use proxy_route::proxy_passwords;
-pub use request::Request;
+pub(crate) use errors::read_error;
+pub(crate) use probe::{Handshake, Probe};
+pub(crate) use proxy_route::proxy_passwords;
+pub use request::check_header;
+pub(crate) use request::{Request, is_header_name};
+pub(crate) use response::Response;
 pub use wire::tls::CaBundle;

@@ -4,7 +4,9 @@
 
 use crate::error::Error;
 use crate::http::certificate::Certificate;
-use crate::http::client::{HttpClient, broken};
+use crate::http::client::HttpClient;
+use crate::http::errors::io_error;
+use crate::http::peer::Peer;
 use crate::http::proxy_route::Route;
 use crate::http::url::Endpoint;
 use crate::http::wire::connect_error::ConnectError;
@@ -28,8 +30,8 @@ const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The way to one server.
-pub struct Probe<'a> {
-    http: &'a HttpClient,
+pub(crate) struct Probe<'a> {
+    peer: &'a Peer,
     host: String,
     port: u16,
     is_https: bool,
@@ -37,36 +39,34 @@ pub struct Probe<'a> {
 
 /// What a TLS handshake brought.
 #[derive(Clone, Debug)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// `TLSv1_3`.
-    pub version: String,
-    pub cipher_suite: String,
+    pub(crate) version: String,
+    pub(crate) cipher_suite: String,
     /// Who issued each certificate, the server's own first.
-    pub issuers: Vec<String>,
+    pub(crate) issuers: Vec<String>,
     /// The end of the server's certificate.
-    pub expires: Option<OffsetDateTime>,
+    pub(crate) expires: Option<OffsetDateTime>,
     /// Whether Mozilla's roots alone would trust it.
-    pub is_public: bool,
+    pub(crate) is_public: bool,
 }
 
-impl HttpClient {
-    pub fn probe(&self, endpoint: &Endpoint) -> Probe<'_> {
+impl<'a> Probe<'a> {
+    pub(crate) fn new(http: &'a HttpClient, endpoint: &Endpoint) -> Probe<'a> {
         let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if endpoint.is_https() { 443 } else { 80 });
         Probe {
-            http: self,
+            peer: &http.peer,
             host: endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
             is_https: endpoint.is_https(),
         }
     }
-}
 
-impl Probe<'_> {
     /// The proxy in between, without its password, or why there is none.
-    pub fn route(&self) -> Result<String, Error> {
-        self.http.route.check()?;
-        Ok(match &self.http.route {
+    pub(crate) fn route(&self) -> Result<String, Error> {
+        self.peer.route.check()?;
+        Ok(match &self.peer.route {
             Route::Direct => "none: requests go straight to the server".to_owned(),
             Route::Bypassed => "NO_PROXY names this host: requests go straight to it".to_owned(),
             Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
@@ -81,32 +81,33 @@ impl Probe<'_> {
         })
     }
 
-    pub fn is_through_proxy(&self) -> bool {
-        self.http.route.proxy().is_some()
+    pub(crate) fn is_through_proxy(&self) -> bool {
+        self.peer.route.proxy().is_some()
     }
 
     /// Who is connected to: the server, or the proxy.
-    pub fn next_hop(&self) -> (&str, u16) {
-        match self.http.route.proxy() {
+    pub(crate) fn next_hop(&self) -> (&str, u16) {
+        match self.peer.route.proxy() {
             Some(proxy) => (proxy.host(), proxy.port()),
             None => (&self.host, self.port),
         }
     }
 
-    pub fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = self.next_hop();
         let found = look_up(host.to_owned(), port, Some(&self.limit()));
         found.map_err(|error| match error {
-            LookupError::TimedOut => self.http.route.no_answer(&self.http.host),
-            LookupError::NoSuchHost => self.http.route.not_found(&self.http.host),
-            LookupError::Failed(ConnectError(error)) => {
-                self.http.route.not_connected(&self.http.host, Some(&error))
-            }
+            LookupError::TimedOut => self.peer.lookup_timeout(),
+            LookupError::NoSuchHost => self.peer.host_not_found(),
+            LookupError::Failed(ConnectError(error)) => self.peer.connect_error(Some(&error)),
         })
     }
 
     /// To the first address that lets us.
-    pub fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+    pub(crate) fn connect(
+        &self,
+        addresses: &[SocketAddr],
+    ) -> Result<(TcpStream, SocketAddr), Error> {
         let mut last = None;
         for address in addresses {
             match TcpStream::connect_timeout(address, self.limit()) {
@@ -114,16 +115,16 @@ impl Probe<'_> {
                 Err(error) => last = Some(error),
             }
         }
-        Err(self.http.route.not_connected(&self.http.host, last.as_ref()))
+        Err(self.peer.connect_error(last.as_ref()))
     }
 
     /// `None` where there is no TLS to look at.
-    pub fn handshake(&self, mut stream: TcpStream) -> Result<Option<Handshake>, Error> {
+    pub(crate) fn handshake(&self, mut stream: TcpStream) -> Result<Option<Handshake>, Error> {
         let limited = stream
             .set_read_timeout(Some(self.limit()))
             .and_then(|()| stream.set_write_timeout(Some(self.limit())));
-        limited.map_err(|error| broken(&error))?;
-        if let Some(proxy) = self.http.route.proxy() {
+        limited.map_err(|error| io_error(&error))?;
+        if let Some(proxy) = self.peer.route.proxy() {
             // A proxy that is itself reached by TLS, or no HTTP proxy at all: ureq alone knows how.
             if proxy.protocol() != ProxyProtocol::Http {
                 return Ok(None);
@@ -135,9 +136,9 @@ impl Probe<'_> {
         if !self.is_https {
             return Ok(None);
         }
-        let to_error = |error: ureq::Error| self.http.to_error(&error);
+        let to_error = |error: ureq::Error| self.peer.request_error(&error);
         let name = ServerName::try_from(self.host.clone()).map_err(|e| to_error(other(e)))?;
-        let config = self.http.tls.config().map_err(to_error)?;
+        let config = self.peer.tls.config().map_err(to_error)?;
         let mut connection =
             ClientConnection::new(config, name.clone()).map_err(|e| to_error(other(e)))?;
         connection.complete_io(&mut stream).map_err(|e| to_error(other(e)))?;
@@ -163,7 +164,7 @@ impl Probe<'_> {
             head.push_str(&STANDARD.encode(pair));
             head.push_str("\r\n");
         }
-        let refused = |why: &str| self.http.route.not_tunnelled(&self.http.host, why);
+        let refused = |why: &str| self.peer.tunnel_error(why);
         let mut answer = Vec::new();
         let exchange = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| {
             let mut byte = [0];
@@ -180,7 +181,7 @@ impl Probe<'_> {
     }
 
     fn limit(&self) -> Duration {
-        self.http.limits.connect.unwrap_or(DEFAULT_STEP_TIMEOUT)
+        self.peer.connect_timeout.unwrap_or(DEFAULT_STEP_TIMEOUT)
     }
 }
 

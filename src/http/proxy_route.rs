@@ -1,11 +1,8 @@
-//! `Route`: straight to the server, or through the proxy that the environment names; and what is said when whoever
-//! is connected to cannot be reached.
+//! `Route`: directly to the server, or through the proxy that the environment names.
 
 use crate::environment::Environment;
-use crate::error::{Error, Kind, io_message};
+use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
-use crate::http::wire::connect_error::Exhausted;
-use std::io;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
 
@@ -14,7 +11,7 @@ const VARIABLES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// The passwords of proxies, as they stand in the environment.
-pub fn proxy_passwords(environment: &Environment) -> impl Iterator<Item = &str> {
+pub(crate) fn proxy_passwords(environment: &Environment) -> impl Iterator<Item = &str> {
     let urls = VARIABLES.into_iter().filter_map(|name| environment.get(name));
     urls.filter_map(|url| {
         let (user_info, _) = url.rsplit_once('@')?;
@@ -95,76 +92,6 @@ impl Route {
             Route::Unreadable(variable) => wrong(format!("{variable} is not the URL of a proxy")),
             _ => Ok(()),
         }
-    }
-
-    /// Who is connected to, as messages name it; `server` is how they name the server.
-    fn hop(&self, server: &str) -> String {
-        match self.proxy() {
-            Some(proxy) => format!("{}:{} (the proxy)", proxy.host(), proxy.port()),
-            None => server.to_owned(),
-        }
-    }
-
-    /// The server, and what is in between.
-    pub(crate) fn way(&self, server: &str) -> String {
-        match self.proxy() {
-            Some(proxy) => {
-                format!("{server} through the proxy {}:{}", proxy.host(), proxy.port())
-            }
-            None => server.to_owned(),
-        }
-    }
-
-    pub(crate) fn not_found(&self, server: &str) -> Error {
-        let what = format!("lookup {}: no such host", self.hop(server));
-        self.unreachable(what, "check the URL, DNS, and HTTPS_PROXY")
-    }
-
-    pub(crate) fn no_answer(&self, server: &str) -> Error {
-        let what = format!("lookup {}: no answer", self.hop(server));
-        Error::new(Kind::TimedOut, what).hint("check DNS and network")
-    }
-
-    /// What connecting ended with; `None` where there was no address to try.
-    pub(crate) fn not_connected(&self, server: &str, why: Option<&io::Error>) -> Error {
-        let hop = self.hop(server);
-        if let Some(Exhausted { what, fix }) = why.and_then(Exhausted::of) {
-            let what = format!("connect to {hop}: {what}");
-            return Error::new(Kind::Unreachable, what).hint(fix).unsent();
-        }
-        match why {
-            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.unreachable(
-                format!("connect to {hop}: connection refused"),
-                "is the server running and the port right?",
-            ),
-            Some(error) => self.unreachable(
-                format!("connect to {hop}: {}", io_message(error)),
-                "check network, firewall and HTTPS_PROXY",
-            ),
-            None => self.unreachable(
-                format!("connect to {hop}: none of its addresses can be reached"),
-                "check network, firewall and HTTPS_PROXY",
-            ),
-        }
-    }
-
-    pub(crate) fn not_tunnelled(&self, server: &str, why: &str) -> Error {
-        // ureq writes the status twice.
-        let status = why.strip_prefix("proxy server responded ").and_then(|s| s.split('/').next());
-        let why = status.map_or_else(|| why.to_owned(), |status| format!("HTTP {status}"));
-        let (way, variable) = (self.way(server), self.variable());
-        Error::new(Kind::Unreachable, format!("CONNECT {way}: {why}"))
-            .hint(format!("check {variable}, its user and password, and NO_PROXY"))
-            .unsent()
-    }
-
-    /// What would mend a server does not mend a proxy.
-    fn unreachable(&self, what: String, mends_server: &str) -> Error {
-        let hint = match self.proxy() {
-            Some(_) => format!("check {}", self.variable()),
-            None => mends_server.to_owned(),
-        };
-        Error::new(Kind::Unreachable, what).hint(hint).unsent()
     }
 }
 

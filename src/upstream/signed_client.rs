@@ -53,7 +53,7 @@ pub struct SignedClient {
 }
 
 impl SignedClient {
-    pub fn new(
+    pub(crate) fn new(
         settings: Settings,
         http: Arc<HttpClient>,
         credentials: CredentialCache,
@@ -213,13 +213,11 @@ impl SignedClient {
                 .map(|(name, value)| (*name, value.as_str())),
         );
         let request = Request {
-            method: request.method,
-            url: &request.target.url,
-            headers: &headers,
             body: request.body,
             deadline: request.deadline,
             is_stream: request.is_stream,
             is_idempotent: request.is_idempotent,
+            ..Request::new(request.method, &request.target.url, &headers)
         };
         let response = self.http.send(&request, cancel)?;
         if let Some(observed) = self.observed_skew.get()
@@ -306,7 +304,7 @@ impl SignedClient {
 
     /// The way to the server step by step, for diagnosis.
     pub(crate) fn probe(&self) -> Probe<'_> {
-        self.http.probe(&self.endpoint)
+        Probe::new(&self.http, &self.endpoint)
     }
 }
 

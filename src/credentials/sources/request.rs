@@ -157,13 +157,9 @@ impl Network {
             .for_one_request();
         let url = call.endpoint.to_string();
         let request = Request {
-            method: call.method,
-            url: &url,
-            headers: call.headers,
             body: call.body,
             deadline: Instant::now().checked_add(policy.connect + 2 * policy.read),
-            is_stream: false,
-            is_idempotent: true,
+            ..Request::new(call.method, &url, call.headers)
         };
         let send = || {
             let mut response = http.send(&request, &self.cancel)?;

@@ -1,0 +1,53 @@
+//! What ended an exchange, in words: ureq's errors → our own.
+
+use crate::error::{Error, Kind};
+use std::io;
+use ureq::Timeout;
+
+/// The error of an exchange that had begun: the request may have reached the server.
+pub(crate) fn exchange_error(error: &ureq::Error) -> Error {
+    match error {
+        ureq::Error::Timeout(Timeout::Global) => {
+            Error::new(Kind::TimedOut, "the time limit of the request passed")
+                .hint("raise --timeout, or --tool-timeout for tools/call")
+        }
+        ureq::Error::Timeout(Timeout::PerRead) => {
+            Error::new(Kind::TimedOut, "the server was silent for too long")
+                .hint("raise --read-timeout")
+        }
+        ureq::Error::Timeout(Timeout::PerWrite) => {
+            Error::new(Kind::TimedOut, "the server did not take the request in time")
+                .hint("raise --write-timeout")
+        }
+        ureq::Error::LargeResponseHeader(_, limit) => Error::new(
+            Kind::InvalidResponse,
+            format!("the head of the server's answer is larger than {limit} bytes"),
+        ),
+        ureq::Error::Io(error) => io_error(error),
+        ureq::Error::Protocol(error) => Error::new(
+            Kind::InvalidResponse,
+            format!("the server's answer is not proper HTTP: {error}"),
+        ),
+        other => Error::new(Kind::Unreachable, other.to_string()),
+    }
+}
+
+/// The error of a connection that broke.
+pub(crate) fn io_error(error: &io::Error) -> Error {
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the connection ended before the answer was whole".to_owned()
+        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        io::ErrorKind::InvalidData => format!("TLS: {error}"),
+        _ => error.to_string(),
+    };
+    Error::new(Kind::Unreachable, what).hint("the request may have reached the server")
+}
+
+/// The error of a response body that could not be read to its end.
+pub(crate) fn read_error(error: io::Error) -> Error {
+    exchange_error(&ureq::Error::from(error))
+}

@@ -1,0 +1,147 @@
+//! `Peer`: the server and the way to it, as errors name them, and why it could not be reached.
+
+use crate::error::{Error, Kind, io_message};
+use crate::http::errors::{exchange_error, io_error};
+use crate::http::proxy_route::Route;
+use crate::http::wire::connect_error::{ConnectError, Exhausted};
+use crate::http::wire::tls::TlsConnector;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use ureq::Timeout;
+
+/// Whom requests are sent to.
+pub(crate) struct Peer {
+    /// With its port, if that is not the default.
+    pub(crate) host: String,
+    pub(crate) route: Route,
+    /// Time limit for DNS, TCP and TLS.
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) tls: TlsConnector,
+}
+
+impl Peer {
+    /// The error of a request that got no response.
+    pub(crate) fn request_error(&self, error: &ureq::Error) -> Error {
+        match error {
+            ureq::Error::HostNotFound => self.host_not_found(),
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                let limit = self.connect_timeout.unwrap_or_default().as_secs_f64();
+                let what = format!(
+                    "connecting to {} took longer than {limit} s (DNS, TCP or TLS handshake timeout)",
+                    self.path()
+                );
+                let variable = self.route.variable();
+                Error::new(Kind::TimedOut, what)
+                    .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
+            }
+            ureq::Error::Other(error) if error.is::<ConnectError>() => {
+                self.connect_error(error.downcast_ref().map(|ConnectError(error)| error))
+            }
+            ureq::Error::ConnectionFailed => self.connect_error(None),
+            ureq::Error::ConnectProxyFailed(why) => self.tunnel_error(why),
+            ureq::Error::Other(error) => match error.downcast_ref::<io::Error>() {
+                // rustls wraps its own errors as invalid data; with any other the connection broke.
+                Some(error) if error.kind() != io::ErrorKind::InvalidData => io_error(error)
+                    .context(format!("TLS handshake with {}", self.path()))
+                    .hint("is this the port of an https server? check HTTPS_PROXY, too")
+                    .unsent(),
+                _ => self.tls_error(error),
+            },
+            ureq::Error::Io(error) => {
+                io_error(error).context(format!("connection to {}", self.path()))
+            }
+            other => exchange_error(other).context(format!("request to {}", self.path())),
+        }
+    }
+
+    pub(crate) fn host_not_found(&self) -> Error {
+        let what = format!("lookup {}: no such host", self.next_hop());
+        self.unreachable(what, "check the URL, DNS, and HTTPS_PROXY")
+    }
+
+    pub(crate) fn lookup_timeout(&self) -> Error {
+        let what = format!("lookup {}: no answer", self.next_hop());
+        Error::new(Kind::TimedOut, what).hint("check DNS and network")
+    }
+
+    /// The error that connecting ended with; `None` where there was no address to try.
+    pub(crate) fn connect_error(&self, why: Option<&io::Error>) -> Error {
+        let hop = self.next_hop();
+        if let Some(Exhausted { what, fix }) = why.and_then(Exhausted::of) {
+            let what = format!("connect to {hop}: {what}");
+            return Error::new(Kind::Unreachable, what).hint(fix).unsent();
+        }
+        match why {
+            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.unreachable(
+                format!("connect to {hop}: connection refused"),
+                "is the server running and the port right?",
+            ),
+            Some(error) => self.unreachable(
+                format!("connect to {hop}: {}", io_message(error)),
+                "check network, firewall and HTTPS_PROXY",
+            ),
+            None => self.unreachable(
+                format!("connect to {hop}: none of its addresses can be reached"),
+                "check network, firewall and HTTPS_PROXY",
+            ),
+        }
+    }
+
+    /// The error of a proxy that opens no tunnel.
+    pub(crate) fn tunnel_error(&self, why: &str) -> Error {
+        // ureq writes the status twice.
+        let status = why.strip_prefix("proxy server responded ").and_then(|s| s.split('/').next());
+        let why = status.map_or_else(|| why.to_owned(), |status| format!("HTTP {status}"));
+        let (path, variable) = (self.path(), self.route.variable());
+        Error::new(Kind::Unreachable, format!("CONNECT {path}: {why}"))
+            .hint(format!("check {variable}, its user and password, and NO_PROXY"))
+            .unsent()
+    }
+
+    fn tls_error(&self, error: &dyn fmt::Display) -> Error {
+        let text = error.to_string();
+        let is_certificate = text.contains("certificate");
+        let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
+        let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();
+        let hint = if text.contains("UnknownIssuer") {
+            "if the network inspects TLS, name its CA certificate with --ca-bundle FILE"
+        } else if text.contains("not valid for") {
+            "compare the host of the URL with the names in the certificate"
+        } else if text.contains("expired") || text.contains("not valid yet") {
+            "check the clock of this machine; if it is right, have the server's certificate renewed"
+        } else if is_certificate {
+            "have the server's certificate looked at"
+        } else {
+            "is this the port of an https server? check HTTPS_PROXY, too"
+        };
+        Error::new(Kind::InvalidResponse, format!("TLS with {}: {text}{by}", self.host)).hint(hint)
+    }
+
+    /// An error of the next hop: advice about the server does not help with a proxy.
+    fn unreachable(&self, what: String, server_hint: &str) -> Error {
+        let hint = match self.route.proxy() {
+            Some(_) => format!("check {}", self.route.variable()),
+            None => server_hint.to_owned(),
+        };
+        Error::new(Kind::Unreachable, what).hint(hint).unsent()
+    }
+
+    /// The host that is connected to: the server, or the proxy.
+    fn next_hop(&self) -> String {
+        match self.route.proxy() {
+            Some(proxy) => format!("{}:{} (the proxy)", proxy.host(), proxy.port()),
+            None => self.host.clone(),
+        }
+    }
+
+    /// The server, and the proxy in between.
+    fn path(&self) -> String {
+        match self.route.proxy() {
+            Some(proxy) => {
+                format!("{} through the proxy {}:{}", self.host, proxy.host(), proxy.port())
+            }
+            None => self.host.clone(),
+        }
+    }
+}

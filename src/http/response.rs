@@ -1,0 +1,153 @@
+//! `Response`: status and headers, and a body that is read as it arrives.
+
+use crate::buffer::{make_room, used_buffer};
+use crate::error::{Error, Kind};
+use crate::http::errors::read_error;
+use crate::http::lease::Lease;
+use crate::http::pool::UnreadBody;
+use std::fmt;
+use std::io::{self, Read};
+use std::time::Instant;
+use ureq::http::StatusCode;
+use ureq::http::header::{HeaderMap, HeaderValue};
+use ureq::{Body, BodyReader};
+
+/// The buffer of a body that announces more than this grows as the body arrives.
+const MAX_RESERVED_BYTES: usize = 256 * 1024 * 1024;
+
+/// Size of one read of a body.
+const READ_BYTES: usize = 32 * 1024;
+
+/// A response whose body is read from it as it arrives.
+pub(crate) struct Response<'a> {
+    status: StatusCode,
+    headers: HeaderMap,
+    length: Option<u64>,
+    // Before the lease: the connection must be back in the agent's pool when the agent is lent again.
+    body: BodyReader<'static>,
+    lease: Lease<'a>,
+}
+
+impl<'a> Response<'a> {
+    pub(crate) fn new(response: ureq::http::Response<Body>, mut lease: Lease<'a>) -> Response<'a> {
+        let (parts, body) = response.into_parts();
+        if has_impossible_body(parts.status, &parts.headers) {
+            lease.close_at_end();
+        }
+        Response {
+            status: parts.status,
+            headers: parts.headers,
+            length: body.content_length(),
+            body: body.into_reader(),
+            lease,
+        }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The first header of this name, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Sets when the reading of the body must be over, from the next read on.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.lease.set_deadline(deadline);
+    }
+
+    /// Ends a response whose status says everything. The body is not waited for, and the connection is kept only if the
+    /// body has already arrived or arrives soon.
+    pub(crate) fn finish(self) {
+        let Response { headers, length, body, mut lease, .. } = self;
+        let media_type = headers.get("content-type").map(HeaderValue::as_bytes).unwrap_or_default();
+        let may_end = length.is_some() || headers.contains_key("transfer-encoding");
+        if media_type.starts_with(b"text/event-stream") || !may_end {
+            drop(body);
+        } else {
+            lease.end(Some(UnreadBody::new(body)));
+        }
+    }
+
+    /// Reads the whole body. Fails if it is larger than `max_bytes`.
+    pub(crate) fn read_whole(&mut self, max_bytes: usize) -> Result<Vec<u8>, Error> {
+        let too_large = || {
+            Error::new(
+                Kind::TooLarge,
+                format!("the server's answer is larger than {max_bytes} bytes"),
+            )
+            .hint("raise --max-message-bytes")
+        };
+        let announced = usize::try_from(self.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > max_bytes {
+            return Err(too_large());
+        }
+        // One byte more than announced, so that the end is seen without growing, and for a newline. Pages that the server
+        // only announced are never touched.
+        let expected = announced.min(MAX_RESERVED_BYTES) + 1;
+        let mut body = used_buffer(expected);
+        if body.is_empty() {
+            make_room(&mut body, expected);
+        }
+        let mut length = 0;
+        loop {
+            if length == body.len() {
+                if length == body.capacity() {
+                    make_room(&mut body, length.max(READ_BYTES));
+                }
+                // Zeroed in pieces that stay in the processor's cache until they are read into.
+                body.resize(length + READ_BYTES.min(body.capacity() - length), 0);
+            }
+            let end = body.len().min(length + READ_BYTES);
+            let count = read_some(&mut self.body, &mut body[length..end]).map_err(read_error)?;
+            length += count;
+            if count == 0 {
+                body.truncate(length);
+                return Ok(body);
+            }
+            if length > max_bytes {
+                return Err(too_large());
+            }
+        }
+    }
+
+    /// Reads the beginning of the body, `max_bytes` at most. Errors end it.
+    pub(crate) fn read_beginning(&mut self, max_bytes: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+        // What was read before an error stays in `body`.
+        let _ = (&mut self.body).take(limit).read_to_end(&mut body);
+        body
+    }
+}
+
+impl Read for Response<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.body.read(into)
+    }
+}
+
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Response({})", self.status.as_u16())
+    }
+}
+
+/// Whether the response announces a body that its status rules out. What follows on the connection may be that body, and
+/// would be read as the next response.
+fn has_impossible_body(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::NO_CONTENT
+        && (headers.contains_key("transfer-encoding")
+            || headers.contains_key("content-type")
+            || headers.get("content-length").is_some_and(|length| length != "0"))
+}
+
+fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
