@@ -1,16 +1,16 @@
-//! `ClockSkew`: how far the clock here is from that of a server, learned from a refusal that blames the clock and from
-//! nothing else.
+//! `ClockSkew`: the difference between the local clock and a server's, learned only from an error response that blames the
+//! clock.
 //!
-//! AWS refuses signatures that are minutes off; with the difference known, the next one is right. Whoever answers can
-//! write any time, so none is taken that no clock shows, and a later refusal corrects what an earlier one said.
+//! AWS refuses signatures that are minutes off; with the difference known, the next signature is accepted. A server can
+//! state any time, so absurd times are ignored, and a later response corrects an earlier one.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use time::{Duration, OffsetDateTime};
 
-/// A smaller difference is not what AWS refuses signatures for.
+/// AWS does not refuse signatures for smaller differences.
 const MIN_DIFFERENCE: Duration = Duration::minutes(4);
 
-/// The years that the clock of a server can show; other times are absurd and teach nothing.
+/// The years that a server's clock can show; times in other years are ignored.
 const PLAUSIBLE_YEARS: std::ops::Range<i32> = 2020..2100;
 
 /// No difference has been learned.
@@ -18,29 +18,29 @@ const UNKNOWN: i64 = i64::MIN;
 
 #[derive(Debug)]
 pub(crate) struct ClockSkew {
-    /// Seconds by which the clock here is behind, or `UNKNOWN`.
+    /// Seconds by which the local clock is behind, or `UNKNOWN`.
     behind: AtomicI64,
 }
 
 impl ClockSkew {
-    /// The server's time when it is `here` here; `None` as long as nothing has been learned.
+    /// The server's time when the local clock shows `here`; `None` until a difference is known.
     pub(crate) fn known_at(&self, here: OffsetDateTime) -> Option<OffsetDateTime> {
         Some(here.saturating_add(Duration::seconds(self.behind()?)))
     }
 
-    /// The server's time when it is `here` here, as far as it is known.
+    /// The server's time when the local clock shows `here`; the local time until a difference is known.
     pub(crate) fn at(&self, here: OffsetDateTime) -> OffsetDateTime {
         self.known_at(here).unwrap_or(here)
     }
 
-    /// The server said that it was `there` when it was `here` here.
+    /// Stores that the server's clock showed `there` when the local clock showed `here`.
     pub(crate) fn set(&self, here: OffsetDateTime, there: OffsetDateTime) {
-        // To the nearest second; no two times are further apart than fits.
+        // Rounded to the nearest second. The difference of any two times fits.
         let seconds = ((there - here).whole_milliseconds() + 500).div_euclid(1000);
         self.behind.store(i64::try_from(seconds).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    /// By how many seconds the clock here is behind, once that has been learned.
+    /// Seconds by which the local clock is behind, once known.
     pub(crate) fn behind(&self) -> Option<i64> {
         Some(self.behind.load(Ordering::Relaxed)).filter(|behind| *behind != UNKNOWN)
     }
@@ -52,7 +52,7 @@ impl Default for ClockSkew {
     }
 }
 
-/// Whether a server whose clock shows `there` refuses what was signed at `signed_at` for its time alone.
+/// Whether a server whose clock shows `there` refuses a signature made at `signed_at` because of its time alone.
 pub(crate) fn explains_refusal(there: OffsetDateTime, signed_at: OffsetDateTime) -> bool {
     PLAUSIBLE_YEARS.contains(&there.year()) && (there - signed_at).abs() >= MIN_DIFFERENCE
 }
@@ -65,7 +65,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
     #[test]
-    fn what_is_learned_lasts_until_something_else_is() {
+    fn a_difference_lasts_until_another_is_stored() {
         let skew = ClockSkew::default();
         assert_eq!((skew.at(NOW), skew.known_at(NOW), skew.behind()), (NOW, None, None));
         for seconds in [1200, -1200, 0] {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_no_clock_shows_explains_nothing() {
+    fn absurd_times_and_small_differences_explain_nothing() {
         for there in [
             datetime!(9999-12-31 23:59:59 UTC),
             datetime!(0000-01-01 00:00 UTC),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_do_not_overflow() {
+    fn the_first_and_the_last_time_do_not_overflow() {
         let (first, last) =
             (time::PrimitiveDateTime::MIN.assume_utc(), time::PrimitiveDateTime::MAX.assume_utc());
         let skew = ClockSkew::default();

@@ -1,39 +1,40 @@
-//! `Cause`: what AWS blames for a refusal. One reading of it, for what is tried again and for the hint to the user.
+//! `Cause`: what AWS blames for an error response. It decides both whether a request is sent again and the hint for the
+//! user.
 //!
-//! AWS's error type decides. Words decide only where AWS uses one type for several causes (a signature refused for its
-//! time, its scope or its key), and where a front end sends its own sentence without any type. A word inside the message
-//! of another type, or of a tool, decides nothing.
+//! AWS's error type decides. The message decides only where AWS has one type for several causes (a signature refused for
+//! its time, its scope or its key), and where a front end sends AWS's own sentence without a type. A word in the message of
+//! another type, or of a tool, decides nothing.
 
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The signature is too old or too new; the time there, if the text names it.
+    /// The signature is too old or too new. AWS's time, if the message names it.
     Clock {
         server_time: Option<OffsetDateTime>,
     },
     ExpiredCredentials,
     UnknownCredentials,
-    /// The signature is not that of this key and this request.
+    /// The signature does not belong to this key and this request.
     WrongSignature,
-    /// Signed for another service than this.
+    /// Signed for another service than the expected one.
     WrongService {
         expected: String,
     },
     WrongRegion,
     Throttled,
-    /// The service itself was not there (`ServiceUnavailable`).
+    /// The service did not take the request (`ServiceUnavailable`).
     Unavailable,
-    /// A conflict that AWS asks to try again.
+    /// A conflict after which AWS asks for another attempt.
     RetryableConflict,
-    /// A runtime of AgentCore that was still starting: the request has not reached it.
+    /// A runtime of AgentCore was still starting, so the request has not reached it.
     RuntimeStarting,
     /// None of these.
     Other,
 }
 
-/// Reads the cause off an error response: its HTTP status, AWS's error type (empty: none), and what it says.
+/// The cause of an error response by its HTTP status, AWS's error type (empty: none) and its message.
 pub(crate) fn classify(status: u16, error_type: &str, text: &str) -> Cause {
     if is_throttling(error_type) {
         return Cause::Throttled;
@@ -59,7 +60,7 @@ fn is_throttling(error_type: &str) -> bool {
     ) || error_type.starts_with("RequestThrottled")
 }
 
-/// `RuntimeClientError` is the type of a runtime that failed, too.
+/// `RuntimeClientError` is also the type when a runtime ran and failed, so the message decides.
 fn is_still_starting(text: &str) -> bool {
     starts_with(text, "Runtime initialization time exceeded")
 }
@@ -79,13 +80,13 @@ fn by_type(error_type: &str, text: &str) -> Cause {
         | "IncompleteSignature"
         | "IncompleteSignatureException"
         | "AuthorizationHeaderMalformed" => by_sentence(text).unwrap_or(Cause::WrongSignature),
-        // Of sign-in (RFC 9449): the proof is a signature, and has a time.
+        // From sign-in (RFC 9449): the proof is a signature with a time.
         "invalid_dpop_proof" if blames_time_of_proof(text) => Cause::Clock { server_time: None },
         _ => Cause::Other,
     }
 }
 
-/// AWS's own sentences, which stand at the beginning of its message.
+/// The cause by AWS's own sentences, which begin its messages.
 fn by_sentence(text: &str) -> Option<Cause> {
     let begins = |sentence| starts_with(text, sentence);
     let cause = if begins("Signature expired") || begins("Signature not yet current") {
@@ -123,7 +124,7 @@ fn expected_service(text: &str) -> Option<String> {
     is_name.then(|| service.to_owned())
 }
 
-/// AWS's time in `Signature expired: A is now earlier than B (C - 5 min.)` and its twin with `later`: C.
+/// AWS's time, C in `Signature expired: A is now earlier than B (C - 5 min.)` and in the same sentence with `later`.
 fn time_in(text: &str) -> Option<OffsetDateTime> {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     let (_, rest) = text.split_once('(')?;

@@ -3,9 +3,12 @@
 //! shown, and without effect unless it has AWS's own form.
 
 pub(crate) mod agentcore;
-pub mod clock_skew;
-pub mod error_cause;
+pub(crate) mod clock_skew;
+pub mod error_body;
+pub(crate) mod error_cause;
+pub mod error_response;
+pub mod hint;
 pub mod hostname;
 pub(crate) mod partition;
-pub mod refusal;
 pub mod signature_diff;
+pub(crate) mod xml;

@@ -1,18 +1,18 @@
-//! AWS's canonical request beside ours: the first line in which they differ. Pure.
+//! The first line in which AWS's canonical request differs from ours. Pure.
 //!
-//! API Gateway and some other front doors say what they would have signed when a signature does not match. Where
-//! the two part, something between changed the request; where they do not, the secret key is wrong.
+//! When a signature does not match, API Gateway and some other services return what they would have signed. If that differs
+//! from what was signed, something on the way changed the request; if not, the secret key is wrong.
 
 use zeroize::Zeroize as _;
 
-/// So much of a line is shown.
+/// The longest part of a line that is shown.
 const MAX_SHOWN_CHARS: usize = 120;
 
-/// What a request looked like to somebody: its canonical request and its string to sign.
+/// What one side signed: the canonical request and the string to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningSteps {
     pub canonical_request: String,
-    /// Empty when it is not told.
+    /// Empty if unknown.
     pub string_to_sign: String,
 }
 
@@ -23,16 +23,16 @@ impl Drop for SigningSteps {
     }
 }
 
-/// AWS's steps beside ours.
+/// The result of comparing AWS's steps with ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Comparison {
+pub(crate) enum Comparison {
     Same,
-    /// Where they differ first, and how.
+    /// The first difference, in words.
     Differ(String),
 }
 
 impl SigningSteps {
-    /// What AWS would have signed, if the text of its refusal says so.
+    /// What AWS would have signed, if its message says so.
     ///
     /// ```
     /// use sigv4_proxy::aws::signature_diff::SigningSteps;
@@ -53,8 +53,8 @@ impl SigningSteps {
         })
     }
 
-    /// This, which was signed, beside what AWS saw.
-    pub fn compare(&self, aws: &SigningSteps) -> Comparison {
+    /// Compares these steps, which were signed, with AWS's.
+    pub(crate) fn compare(&self, aws: &SigningSteps) -> Comparison {
         let ours: Vec<&str> = self.canonical_request.lines().collect();
         let theirs: Vec<&str> = aws.canonical_request.lines().collect();
         if let Some(at) = first_difference(&ours, &theirs) {
@@ -73,7 +73,7 @@ impl SigningSteps {
     }
 }
 
-/// Between the first and the last `'`.
+/// The text between the first and the last `'`.
 fn quoted(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('\'')?;
     Some(rest.rsplit_once('\'')?.0)
@@ -83,7 +83,7 @@ fn first_difference(ours: &[&str], theirs: &[&str]) -> Option<usize> {
     (0..ours.len().max(theirs.len())).find(|at| ours.get(*at) != theirs.get(*at))
 }
 
-/// Method, path, query, one line a header, a blank one, the names of the headers, the hash of the body.
+/// Names a line: method, path, query, one line for each header, an empty one, the names of the headers, the hash of the body.
 fn part_of_canonical_request(at: usize, ours: &[&str]) -> String {
     let last = ours.len().saturating_sub(1);
     match at {

@@ -1,7 +1,9 @@
 //! `SignedClient`: signs requests, sends them, and reads what an error response says.
 
 use crate::aws::clock_skew::ClockSkew;
-use crate::aws::refusal::{ErrorResponse, SignedWith};
+use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_response::ErrorResponse;
+use crate::aws::hint::SignedWith;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
@@ -241,13 +243,13 @@ impl SignedClient {
     ) -> ErrorReport {
         let SignedResponse { response, steps } = response;
         let body = response.read_beginning(MAX_ERROR_BYTES);
-        let body = String::from_utf8_lossy(&body).into_owned();
-        let refusal = ErrorResponse {
-            status: response.status(),
-            error_type: response.header("x-amzn-errortype"),
+        let status = response.status();
+        let error_body = AwsErrorBody::parse(response.header("x-amzn-errortype"), &body);
+        let error_response = ErrorResponse {
+            status,
             request_id: request_id(response),
             location: response.header("location"),
-            body: body.as_bytes(),
+            body: &error_body,
         };
         let identity = format!("key {} from {}", credentials.key.masked_id(), credentials.source);
         let scope = self.scope.current();
@@ -257,20 +259,26 @@ impl SignedClient {
             identity: &identity,
             steps: steps.as_ref(),
         };
-        let error = match refusal.to_error(&signed) {
-            error if credentials.is_anonymous() && matches!(refusal.status, 401 | 403) => error.hint(
+        let error = match error_response.to_error(&signed) {
+            error if credentials.is_anonymous() && matches!(status, 401 | 403) => error.hint(
                 "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
             ),
             error => error,
         };
         if let (true, Some(ours)) = (self.log.is_debug(), steps)
-            && let Some(aws) = refusal.steps_of_aws()
+            && let Some(aws) = error_body.message.as_deref().and_then(SigningSteps::of_aws)
         {
             self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
-        let (text, cause, server_time) = (refusal.words(), refusal.cause(), own_date(response));
-        ErrorReport { body, text, cause, server_time, error }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        ErrorReport {
+            cause: error_body.cause(status),
+            text: error_body.message.unwrap_or_else(|| body.clone()),
+            server_time: own_date(response),
+            body,
+            error,
+        }
     }
 
     /// The time to sign with.

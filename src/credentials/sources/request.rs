@@ -7,8 +7,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::aws::clock_skew::{ClockSkew, explains_refusal};
-use crate::aws::error_cause::{Cause, classify};
-use crate::aws::refusal::ErrorResponse;
+use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_cause::Cause;
 use crate::credentials::expiry;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
@@ -82,7 +82,7 @@ impl RetryPolicy {
         should_retry: |outcome| match outcome {
             Ok(reply) => {
                 matches!(reply.status, 429 | 500 | 502 | 503 | 504)
-                    || (reply.status >= 400 && reply.names_throttling())
+                    || (reply.status >= 400 && reply.is_throttled())
             }
             Err(error) => error.kind() != Kind::Cancelled,
         },
@@ -121,7 +121,9 @@ impl Network {
         let started = Instant::now();
         let signed_at = self.time_of_aws(now);
         let reply = send(signed_at)?;
-        let Cause::Clock { server_time } = reply.cause() else { return Ok(reply) };
+        let Cause::Clock { server_time } = reply.error().oauth_cause(reply.status) else {
+            return Ok(reply);
+        };
         let mut times = [server_time, reply.date].into_iter().flatten();
         let Some(server_time) = times.find(|time| explains_refusal(*time, signed_at)) else {
             return Ok(reply);
@@ -187,44 +189,26 @@ impl Reply {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// `status 403: CODE: MESSAGE`, as far as a JSON body names them.
+    /// What an error response says.
+    pub(crate) fn error(&self) -> AwsErrorBody {
+        AwsErrorBody::parse(self.error_type.as_deref(), &self.body)
+    }
+
+    /// `status 403: TYPE: MESSAGE`, as far as the response says so.
     pub(crate) fn refusal(&self) -> String {
         let status = self.status;
         if (300..400).contains(&status) {
             return format!("status {status} (redirects are not followed)");
         }
-        let body = self.json().unwrap_or_default();
-        let first = |names: &[&str]| {
-            let text = names.iter().find_map(|name| body.get(*name)?.as_str());
-            text.map(|text| format!(": {}", quoted(text))).unwrap_or_default()
-        };
-        let code = first(&["code", "Code", "__type", "error"]);
-        format!("status {status}{code}{}", first(&["message", "Message", "error_description"]))
+        let AwsErrorBody { error_type, oauth_error, message, .. } = self.error();
+        let parts = [error_type.or(oauth_error), message].into_iter().flatten();
+        parts.fold(format!("status {status}"), |text, part| format!("{text}: {}", quoted(&part)))
     }
 
-    /// The cause of an error response. OAuth's services name the type of the error in `error`.
-    fn cause(&self) -> Cause {
-        let refusal = ErrorResponse {
-            status: self.status,
-            error_type: self.error_type.as_deref(),
-            request_id: None,
-            location: None,
-            body: &self.body,
-        };
-        match (refusal.cause(), self.json()) {
-            (Cause::Other, Some(body)) => {
-                let text = |name: &str| body.get(name).and_then(Value::as_str);
-                let message = text("error_description").or(text("message")).unwrap_or_default();
-                classify(self.status, text("error").unwrap_or_default(), message)
-            }
-            (cause, _) => cause,
-        }
-    }
-
-    fn names_throttling(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.body);
-        ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "IDPCommunicationError"]
-            .iter()
-            .any(|code| text.contains(code))
+    fn is_throttled(&self) -> bool {
+        let error = self.error();
+        // STS could not reach the identity provider, and asks for another attempt.
+        error.error_type.as_deref().is_some_and(|name| name.starts_with("IDPCommunicationError"))
+            || error.oauth_cause(self.status) == Cause::Throttled
     }
 }

@@ -3,7 +3,10 @@
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::aws::refusal::{ErrorResponse, SignedWith};
+use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_response::ErrorResponse;
+use crate::aws::hint::SignedWith;
+use crate::aws::xml::{element, text_of};
 use crate::credentials::config::plan::{Role, WebIdentity};
 use crate::credentials::expiry;
 use crate::credentials::source::Source;
@@ -104,14 +107,13 @@ impl Sts<'_> {
         if reply.status != 200 {
             let identity =
                 format!("key {} from {}", credentials.key.masked_id(), credentials.source);
-            let refusal = ErrorResponse {
+            let error_response = ErrorResponse {
                 status: reply.status,
-                error_type: reply.error_type.as_deref(),
                 request_id: None,
                 location: None,
-                body: &reply.body,
+                body: &reply.error(),
             };
-            return Err(refusal.to_error(&SignedWith {
+            return Err(error_response.to_error(&SignedWith {
                 service: "sts",
                 region: &self.region,
                 identity: &identity,
@@ -122,7 +124,7 @@ impl Sts<'_> {
             || Error::new(Kind::InvalidResponse, "STS answers without an Account and an Arn");
         let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
         let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
-        let told = |name| text_of(document.root(), name).filter(|text| !text.is_empty());
+        let told = |name| text_of(document.root(), name);
         let (Some(account), Some(arn)) = (told("Account"), told("Arn")) else {
             return Err(wrong());
         };
@@ -199,8 +201,8 @@ fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
     let found = element(document.root(), "Credentials")
         .ok_or_else(|| wrong("answer has no Credentials"))?;
     let field = |name: &str| {
-        let text = text_of(found, name).filter(|text| !text.is_empty());
-        text.ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
+        text_of(found, name)
+            .ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
     };
     let token = field("SessionToken")?;
     let key = AccessKey::new(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
@@ -221,29 +223,15 @@ pub fn parse_response(xml: &[u8]) -> Result<Credentials, Error> {
 
 /// The error of a response: `AccessDenied: User … is not authorized … [request id]`.
 fn refusal(reply: &Reply) -> Error {
-    let text = String::from_utf8_lossy(&reply.body);
-    let document = roxmltree::Document::parse(&text).ok();
-    let root = document.as_ref().map(roxmltree::Document::root);
-    let told = |name| root.and_then(|root| text_of(root, name));
-    let request_id = told("RequestId").map(|id| quoted(&id));
-    let Some(code) = told("Code").map(|code| quoted(&code)) else {
+    let AwsErrorBody { error_type, message, request_id, .. } = reply.error();
+    let Some(error_type) = error_type else {
         return Error::new(Kind::Credentials, reply.refusal());
     };
-    let message = told("Message").map(|message| format!(": {}", quoted(&message)));
+    let request_id = request_id.map(|id| quoted(&id));
+    let message = message.map(|message| format!(": {}", quoted(&message))).unwrap_or_default();
     let id = request_id.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
-    let error = Error::new(Kind::Credentials, format!("{code}{}{id}", message.unwrap_or_default()));
-    error.aws(AwsError { error_type: Some(code), request_id })
-}
-
-/// Finds an element by its local name, since all of STS's elements have a namespace.
-fn element<'a, 'x>(within: roxmltree::Node<'a, 'x>, name: &str) -> Option<roxmltree::Node<'a, 'x>> {
-    within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
-}
-
-/// All text in an element, so that comments and CDATA do not interrupt it.
-fn text_of(within: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
-    let texts = element(within, name)?.descendants().filter(roxmltree::Node::is_text);
-    Some(texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned())
+    let error = Error::new(Kind::Credentials, format!("{error_type}{message}{id}"));
+    error.aws(AwsError { error_type: Some(error_type), request_id })
 }
 
 #[cfg(test)]

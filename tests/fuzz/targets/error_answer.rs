@@ -2,20 +2,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigv4_proxy::aws::refusal::{ErrorResponse, SignedWith};
-use sigv4_proxy::mcp::server_message::ErrorBody;
+use sigv4_proxy::aws::error_body::AwsErrorBody;
+use sigv4_proxy::aws::error_response::ErrorResponse;
+use sigv4_proxy::aws::hint::SignedWith;
 use sigv4_proxy::aws::signature_diff::SigningSteps;
+use sigv4_proxy::mcp::server_message::ErrorBody;
 
 fuzz_target!(|input: (u16, Option<&str>, Option<&str>, &[u8])| {
     let (status, error_type, location, body) = input;
-    let refusal = ErrorResponse { status, error_type, request_id: Some("r"), location, body };
+    let error_body = AwsErrorBody::parse(error_type, body);
+    let response = ErrorResponse { status, request_id: Some("r"), location, body: &error_body };
     let steps = SigningSteps {
         canonical_request: "POST\n/\n\nhost:a\n\nhost\nhash".to_owned(),
         string_to_sign: "AWS4-HMAC-SHA256\n20300101T000000Z\nscope\nhash".to_owned(),
     };
     let identity = "key AKIA****MPLE from test";
     let signed = SignedWith { service: "s", region: "r", identity, steps: Some(&steps) };
-    let error = refusal.to_error(&signed);
+    let error = response.to_error(&signed);
     assert!(error.to_string().chars().count() < 2000 + location.map_or(0, str::len));
     if location.is_none() {
         assert!(!error.message().contains(char::is_control), "{:?}", error.message());

@@ -54,9 +54,9 @@ fn the_table_lists_the_errors_of_the_source_and_no_others() {
 fn the_advice_on_refusals_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
-    let source = fs::read_to_string(root.join("src/aws/refusal.rs")).unwrap();
+    let source = fs::read_to_string(root.join("src/aws/hint.rs")).unwrap();
     let (_, body) = source.split_once("fn hint(").unwrap();
-    let body = body.split_once("\n    }\n").unwrap().0;
+    let body = body.split_once("\n}\n").unwrap().0;
     let literals: Vec<String> = body.split('"').skip(1).step_by(2).map(template).collect();
     let advice: Vec<&String> = literals.iter().filter(|text| text.len() > 36).collect();
     assert!(advice.len() > 8, "{advice:?}");

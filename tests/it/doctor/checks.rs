@@ -178,7 +178,7 @@ fn a_clock_that_is_off() {
         // `Date` has whole seconds, and one may pass between two readings of the clock.
         let near = ["19 s", "20 s", "21 s"].map(|seconds| words.replace("20 s", seconds));
         assert!(near.iter().any(|words| told.contains(words.as_str())), "{told}");
-        assert!(told.contains("mend: set it by NTP"), "{told}");
+        assert!(told.contains("mend: sync it with NTP"), "{told}");
         assert_check(&ended, "tools", "pass", &[]);
     }
 }

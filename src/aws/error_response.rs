@@ -1,0 +1,137 @@
+//! `ErrorResponse`: an HTTP response that is not a success, and the error that the user gets to see.
+
+use crate::aws::error_body::AwsErrorBody;
+use crate::aws::hint::{SignedWith, hint};
+use crate::aws::signature_diff::{Comparison, SigningSteps};
+use crate::error::{AwsError, Error, Kind, quoted};
+use std::fmt::Write;
+
+/// A response that is not a success.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorResponse<'a> {
+    pub status: u16,
+    /// `x-amzn-RequestId`, or another header of that purpose.
+    pub request_id: Option<&'a str>,
+    /// `Location`.
+    pub location: Option<&'a str>,
+    pub body: &'a AwsErrorBody,
+}
+
+impl ErrorResponse<'_> {
+    /// The error: whose words they are, what they say, and how to fix it where that is known.
+    pub fn to_error(&self, signed: &SignedWith<'_>) -> Error {
+        let ErrorResponse { status, body, .. } = *self;
+        let error_type = &body.error_type;
+        if (300..400).contains(&status) {
+            let target = self.location.map_or_else(|| "an unnamed place".to_owned(), quoted);
+            return Error::new(
+                Kind::HttpStatus(status),
+                format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),
+            )
+            .hint("set --target-url to the final URL");
+        }
+        let request_id = self.request_id.or(body.request_id.as_deref());
+        let is_aws = error_type.is_some() || request_id.is_some();
+        let who = if is_aws { "AWS" } else { "the server" };
+        let mut message = format!("{who} refused the request with HTTP {status}");
+        if let Some(error_type) = error_type {
+            message.push(' ');
+            message.push_str(error_type);
+        }
+        if let Some(text) = &body.message {
+            message.push_str(": ");
+            message.push_str(&quoted(before_canonical_request(text)));
+        }
+        let steps_of_aws = body.message.as_deref().and_then(SigningSteps::of_aws);
+        let comparison = signed.steps.zip(steps_of_aws).map(|(ours, aws)| ours.compare(&aws));
+        if let Some(Comparison::Differ(difference)) = &comparison {
+            message.push_str("; ");
+            message.push_str(difference);
+        }
+        if matches!(status, 401 | 403) {
+            let _ = write!(message, " [{}]", signed.identity);
+        }
+        if let Some(request_id) = request_id {
+            let _ = write!(message, " [request id {}]", quoted(request_id));
+        }
+        let hint = match comparison {
+            Some(Comparison::Differ(_)) => Some(
+                "something on the way changes the request: a proxy, a gateway or the mapping of a custom domain"
+                    .to_owned(),
+            ),
+            Some(Comparison::Same) => Some(
+                "AWS saw exactly what was signed, so the secret access key does not belong to this key id: configure both again"
+                    .to_owned(),
+            ),
+            None => hint(status, body, signed),
+        };
+        let aws =
+            AwsError { error_type: error_type.clone(), request_id: request_id.map(str::to_owned) };
+        let error = Error::new(Kind::HttpStatus(status), message).aws(aws);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// API Gateway appends the request as it saw it, which helps nobody who reads the message.
+fn before_canonical_request(text: &str) -> &str {
+    text.split("The Canonical String for this request").next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(status: u16, error_type: Option<&str>, body: &str) -> Error {
+        let signed = SignedWith {
+            service: "execute-api",
+            region: "us-east-1",
+            identity: "key AKIA****MPLE from environment",
+            steps: None,
+        };
+        let body = AwsErrorBody::parse(error_type, body.as_bytes());
+        let location = Some("https://evil/");
+        ErrorResponse { status, request_id: Some("r-1"), location, body: &body }.to_error(&signed)
+    }
+
+    #[test]
+    fn type_message_key_and_request_id_are_named() {
+        let error =
+            error_of(403, Some("AccessDeniedException"), r#"{"Message":"User: x\n is not"}"#);
+        assert_eq!(
+            error.message(),
+            "AWS refused the request with HTTP 403 AccessDeniedException: User: x is not \
+             [key AKIA****MPLE from environment] [request id r-1]"
+        );
+        let aws = error.aws_error().unwrap();
+        assert_eq!(aws.error_type.as_deref(), Some("AccessDeniedException"));
+        assert_eq!(error.kind(), Kind::HttpStatus(403));
+    }
+
+    #[test]
+    fn a_redirect_is_an_error_that_names_its_target() {
+        let error = error_of(307, None, "");
+        assert!(error.message().contains("https://evil/"), "{error}");
+    }
+
+    #[test]
+    fn the_canonical_request_that_aws_echoes_is_not_repeated() {
+        let body = r#"{"message":"no match\n\nThe Canonical String for this request should have been\n'POST\nx-amz-security-token:SECRET'"}"#;
+        let error = error_of(403, None, body);
+        assert!(
+            error.message().contains("no match") && !error.to_string().contains("SECRET"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn html_is_not_quoted_and_plain_text_is() {
+        assert!(!error_of(502, None, "<html><body>Bad</body></html>").message().contains("html"));
+        assert!(
+            error_of(500, None, "it\n broke\u{1b}[0m").message().contains(": it broke\u{1b}[0m")
+        );
+        assert!(error_of(500, None, &"x".repeat(5000)).message().len() < 700);
+    }
+}

@@ -1,0 +1,15 @@
+//! Elements of AWS's XML, by their local names, since each service has a namespace of its own.
+
+use roxmltree::Node;
+
+/// The first element of this name.
+pub(crate) fn element<'a, 'x>(within: Node<'a, 'x>, name: &str) -> Option<Node<'a, 'x>> {
+    within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
+}
+
+/// All text in the first element of this name, unless it is blank. Comments and CDATA do not interrupt it.
+pub(crate) fn text_of(within: Node<'_, '_>, name: &str) -> Option<String> {
+    let texts = element(within, name)?.descendants().filter(Node::is_text);
+    let text = texts.filter_map(|node| node.text()).collect::<String>();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
