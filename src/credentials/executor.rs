@@ -374,9 +374,8 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
 }
 
 fn nothing_found(passed_over: &[String], imds: &str) -> Error {
-    let reasons = passed_over.iter().filter(|why| !why.starts_with("web identity"));
-    let reasons: Vec<&str> = reasons.map(String::as_str).collect();
-    let message = format!("no AWS credentials found ({}; IMDS: {imds})", reasons.join("; "));
+    let reasons = passed_over.join("; ");
+    let message = format!("no AWS credentials found ({reasons}; IMDS: {imds})");
     Error::new(Kind::NoCredentials, message).hint(
         "run \"aws sso login\", \"aws login\" or \"aws configure\", \
          or set AWS_PROFILE or AWS_ACCESS_KEY_ID",

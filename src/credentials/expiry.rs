@@ -40,15 +40,23 @@ pub(crate) fn format(time: OffsetDateTime) -> String {
 
 /// Converts milliseconds since 1970.
 pub(crate) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
-    let Value::Number(millis) = value else { return None };
-    let is_future = millis.as_f64()? > 0.0;
-    let seconds = match millis.as_i64() {
-        Some(millis) => Some(millis.div_euclid(1000)),
-        // A float such as `1.7e12`, or a number beyond the calendar.
-        None => format!("{:.0}", millis.as_f64()? / 1000.0).parse().ok(),
+    let seconds = time::Duration::saturating_seconds_f64((number(value)? / 1000.0).floor());
+    Some(OffsetDateTime::UNIX_EPOCH.saturating_add(seconds))
+}
+
+/// Converts a lifetime in seconds.
+pub(crate) fn lifetime(value: &Value) -> Option<Duration> {
+    Duration::try_from_secs_f64(number(value)?).ok()
+}
+
+/// A number, also with a fraction, an exponent or in quotes: not every implementation of AWS's services writes integers.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
     };
-    let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    Some(time.unwrap_or_else(|| end_of_time(is_future)))
+    number.filter(|number| number.is_finite())
 }
 
 /// The time from `now` to `expires`; zero if that has passed.
@@ -90,13 +98,31 @@ mod tests {
         {
             assert_eq!(parse(text), Some(NOW), "{text}");
         }
-        for value in [json!(1_893_456_000_000_i64), json!(1.893_456e12)] {
+        for value in [
+            json!(1_893_456_000_000_i64),
+            json!(1.893_456e12),
+            json!(1_893_456_000_000.75),
+            json!("1893456000000"),
+            json!(" 1.893456e12"),
+        ] {
             assert_eq!(of_unix_millis(&value), Some(NOW), "{value}");
         }
         for text in ["soon", "", "UTC", "-1", "9223372036854775808", "2030-02-30T25:61:61Z"] {
             assert_eq!(parse(text), None, "{text}");
         }
-        assert_eq!(of_unix_millis(&json!("soon")), None);
+        for value in [json!("soon"), json!(""), json!("inf"), json!(null), json!([1])] {
+            assert_eq!(of_unix_millis(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn lifetimes() {
+        for value in [json!(900), json!(900.0), json!(9e2), json!("900"), json!("9.0e2")] {
+            assert_eq!(lifetime(&value), Some(Duration::from_secs(900)), "{value}");
+        }
+        for value in [json!(-1), json!("soon"), json!(1e300), json!("NaN"), json!({})] {
+            assert_eq!(lifetime(&value), None, "{value}");
+        }
     }
 
     #[test]

@@ -48,21 +48,27 @@ fn request(environment: &Environment, network: &Network) -> Result<Credentials, 
     }
 }
 
-/// Credentials in the format of both metadata services.
+/// Credentials in the format of both metadata services. Without a token, they are keys of a user, which need not expire.
 pub(crate) fn parse_metadata(
     body: &Map<String, Value>,
     source: Source,
 ) -> Result<Credentials, Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
-    let text = |name: &str| {
-        let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.ok_or_else(|| wrong(format!("no {name} in the response")))
+    let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let missing = |name: &str| wrong(format!("no {name} in the response"));
+    let required = |name| text(name).ok_or_else(|| missing(name));
+    let token = text("Token");
+    let key = AccessKey::new(required("AccessKeyId")?, required("SecretAccessKey")?, token);
+    let expires = match text("Expiration") {
+        Some(time) => {
+            let not_a_time = || wrong("the Expiration in the response is not a time".to_owned());
+            Some(expiry::parse(time).ok_or_else(not_a_time)?)
+        }
+        None if token.is_some() => return Err(missing("Expiration")),
+        None => None,
     };
-    let key = AccessKey::new(text("AccessKeyId")?, text("SecretAccessKey")?, Some(text("Token")?));
-    let expires = expiry::parse(text("Expiration")?)
-        .ok_or_else(|| wrong("the Expiration in the response is not a time".to_owned()))?;
-    let account = body.get("AccountId").and_then(Value::as_str).map(str::to_owned);
-    Ok(Credentials { key, expires: Some(expires), account, source })
+    let account = text("AccountId").map(str::to_owned);
+    Ok(Credentials { key, expires, account, source })
 }
 
 /// The endpoint. It is checked before anything is sent, since the response holds a key and the request may hold a token.

@@ -34,7 +34,7 @@ impl Service {
 pub(crate) struct Endpoints {
     fips: bool,
     dual_stack: bool,
-    /// What sets the URL, and the URL; in the order of `Service::ALL`.
+    /// What sets the URL, and the URL, which takes precedence over FIPS and dual stack; in the order of `Service::ALL`.
     overrides: [Option<(String, String)>; 4],
     allow_http: bool,
 }
@@ -96,9 +96,6 @@ impl Endpoints {
 
     fn overridden(&self, by: &str, url: &str, resource: &str) -> Result<Endpoint, Error> {
         let wrong = |why: String| Error::new(Kind::Credentials, format!("{by}: {why}"));
-        if self.fips || self.dual_stack {
-            return Err(wrong("an endpoint URL cannot be combined with FIPS or dual-stack".into()));
-        }
         let endpoint = Endpoint::parse(&format!("{}{resource}", url.trim_end_matches('/')))
             .map_err(|error| wrong(error.message().to_owned()))?;
         if endpoint.is_https() || endpoint.is_loopback() || self.allow_http {
@@ -178,7 +175,12 @@ mod tests {
         assert_eq!(oidc(&[all]), "https://all.example/x?y=z us-east-1");
         assert_eq!(oidc(&[own, all, off]), "https://oidc.us-east-1.amazonaws.com/x?y=z us-east-1");
         let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
-        assert!(oidc(&[own, fips]).starts_with("AWS_ENDPOINT_URL_SSO_OIDC: an endpoint URL"));
+        let dual_stack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+        assert_eq!(oidc(&[own, fips, dual_stack]), oidc(&[own]));
+        assert_eq!(
+            oidc(&[own, fips, off]),
+            "https://oidc-fips.us-east-1.amazonaws.com/x?y=z us-east-1"
+        );
         let open = ("AWS_ENDPOINT_URL", "http://sts.example");
         assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would be asked"));
     }

@@ -1,4 +1,7 @@
 //! The instance metadata service of EC2, version 2 only: a token, then the role's name, then its credentials.
+//!
+//! Other clouds, CI runners and captive portals have servers at the same address. Whatever EC2 would not send counts as
+//! "no credentials here"; only the service's own errors are errors.
 
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
 use crate::credentials::sources::container::parse_metadata;
+use crate::credentials::sources::endpoints::is_region;
 use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
@@ -145,7 +149,7 @@ impl Imds {
         };
         let reply = self.get(&once, network, "placement/region", now).ok()?;
         let region = String::from_utf8(reply.body).ok()?.trim().to_owned();
-        (reply.status == 200 && !region.is_empty()).then_some(region)
+        (reply.status == 200 && is_region(&region)).then_some(region)
     }
 
     fn fetch(
@@ -155,23 +159,21 @@ impl Imds {
         now: OffsetDateTime,
     ) -> Result<Credentials, Failure> {
         const ROLES: &str = "iam/security-credentials/";
-        let broken =
-            |what: String| Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"));
         let roles = self.get(service, network, ROLES, now)?;
         let names = String::from_utf8_lossy(&roles.body);
         let role = names.lines().next().unwrap_or_default().trim();
-        match roles.status {
-            200 if !role.is_empty() => {}
-            200 | 404 => return Err(Failure::NotFound("no IAM role on this instance".to_owned())),
-            _ => return Err(broken(roles.refusal())),
+        if roles.status == 404 || (roles.status == 200 && role.is_empty()) {
+            return Err(Failure::NotFound("no IAM role on this instance".to_owned()));
+        }
+        if roles.status != 200 || !is_role_name(role) {
+            return Err(unusable("role", &roles));
         }
         let reply = self.get(service, network, &format!("{ROLES}{role}"), now)?;
-        if reply.status != 200 {
-            return Err(broken(reply.refusal()));
-        }
-        let body = reply.json().ok_or_else(|| broken("the response is not JSON".to_owned()))?;
+        let body = reply.json().filter(|_| reply.status == 200);
+        let body = body.ok_or_else(|| unusable("credentials", &reply))?;
         let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str);
-        if let Some(code) = text("Code").filter(|code| !code.eq_ignore_ascii_case("success")) {
+        let code = text("Code");
+        if let Some(code) = code.filter(|code| !code.eq_ignore_ascii_case("success")) {
             let message = text("Message").map(|message| format!(": {}", quoted(message)));
             let advice = if code == "AssumeRoleUnauthorizedAccess" {
                 "; check the role's trust policy for ec2.amazonaws.com"
@@ -182,7 +184,10 @@ impl Imds {
             return Err(broken(format!("{}{message}{advice}", quoted(code))));
         }
         let source = Source::Instance { role: role.to_owned() };
-        parse_metadata(&body, source).map_err(|error| Failure::Broken(error.context("IMDS")))
+        parse_metadata(&body, source).map_err(|error| match code {
+            Some(_) => broken(error.message().to_owned()),
+            None => not_of_ec2("credentials", error.message()),
+        })
     }
 
     /// Sends a GET with the token. If the token is refused, it is replaced once.
@@ -202,7 +207,7 @@ impl Imds {
             let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
             let reply = network
                 .send(&call, &service.policy)
-                .map_err(|error| Failure::Broken(error.context("IMDS")))?;
+                .map_err(|error| no_response("no response to the request", &error))?;
             if reply.status != 401 || is_retry {
                 return Ok(reply);
             }
@@ -225,24 +230,22 @@ impl Imds {
         let endpoint = endpoint(&format!("{}/latest/api/token", service.base))?;
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_LIFETIME)];
         let call = Call { method: "PUT", endpoint: &endpoint, headers: &headers, body: b"" };
-        let broken =
-            |what: String| Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"));
-        let reply = network.send(&call, &service.policy).map_err(|error| match error.kind() {
-            Kind::Unreachable | Kind::TimedOut => Failure::NotFound(format!(
-                "no response to the token request (in a container raise the hop limit to 2): {}",
-                error.message()
-            )),
-            _ => Failure::Broken(error.context("IMDS")),
+        let reply = network.send(&call, &service.policy).map_err(|error| {
+            let what = "no response to the token request (in a container raise the hop limit to 2)";
+            no_response(what, &error)
         })?;
         let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
         match reply.status {
-            200 if !token.is_empty() && is_header_value(&token) => {}
-            200 => return Err(broken("the token is not usable".to_owned())),
-            403 => return Err(broken("token refused (403): IMDS is switched off".to_owned())),
-            status @ (404 | 405) => {
-                return Err(broken(format!("IMDSv2 not available ({status})")));
+            200 if is_token(&token) => {}
+            403 => {
+                let why = "token refused (403): IMDS is switched off, or this is not EC2";
+                return Err(Failure::NotFound(why.to_owned()));
             }
-            _ => return Err(broken(format!("token: {}", reply.refusal()))),
+            status @ (404 | 405) => {
+                let why = format!("IMDSv2 not available ({status})");
+                return Err(Failure::NotFound(why));
+            }
+            _ => return Err(unusable("token", &reply)),
         }
         network.redactor.add(&token);
         let lifetime = reply.token_ttl.and_then(|seconds| seconds.trim().parse::<u32>().ok());
@@ -251,6 +254,41 @@ impl Imds {
             Some((token.clone(), expiry::after(now, lifetime.saturating_sub(TOKEN_MARGIN))));
         Ok(token)
     }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && is_header_value(text) && !text.contains([' ', '<'])
+}
+
+fn is_role_name(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(is_allowed)
+}
+
+/// The failure of a request without a response. Whatever accepts the connection need not be EC2.
+fn no_response(what: &str, error: &Error) -> Failure {
+    match error.kind() {
+        Kind::Cancelled => Failure::Broken(error.clone()),
+        _ => Failure::NotFound(format!("{what}: {}", error.message())),
+    }
+}
+
+/// The failure that a response without the expected content means: the service itself fails, or this is not EC2.
+fn unusable(what: &str, reply: &Reply) -> Failure {
+    let is_html = reply.body.trim_ascii_start().starts_with(b"<");
+    if reply.status >= 500 && !is_html {
+        return broken(format!("{what}: {}", reply.refusal()));
+    }
+    let found = if is_html { "HTML, " } else { "" };
+    not_of_ec2(what, &format!("{found}{}", reply.refusal()))
+}
+
+fn not_of_ec2(what: &str, found: &str) -> Failure {
+    Failure::NotFound(format!("{what}: not a response of EC2 ({found})"))
+}
+
+fn broken(what: String) -> Failure {
+    Failure::Broken(Error::new(Kind::Credentials, what).context("IMDS"))
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, Failure> {

@@ -120,12 +120,11 @@ impl LoginProvider<'_> {
     ) -> Result<(), Refusal> {
         let body = self.create_token(cached)?;
         let fresh = body.get("accessToken").and_then(Value::as_object);
-        let seconds = body.get("expiresIn").and_then(Value::as_u64);
-        let (Some(fresh), Some(seconds)) = (fresh, seconds.and_then(|s| u32::try_from(s).ok()))
-        else {
+        let lifetime = body.get("expiresIn").and_then(expiry::lifetime);
+        let (Some(fresh), Some(lifetime)) = (fresh, lifetime) else {
             return Err(temporary("the response has no accessToken or expiresIn"));
         };
-        let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
+        let expires = expiry::after(self.time_of_aws(), lifetime);
         let current =
             cached.object_mut("accessToken").ok_or_else(|| temporary("no accessToken"))?;
         for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {

@@ -204,7 +204,7 @@ fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credential
         serde_json::from_slice(output).map_err(|_| wrong("did not print JSON"))?;
     add_secrets(&output, redactor);
     match output.get("Version") {
-        Some(version) if version.as_u64() == Some(1) => {}
+        Some(version) if version.as_f64() == Some(1.0) => {}
         None => return Err(wrong("printed no Version, which must be 1")),
         Some(version) => {
             let version = quoted(&version.to_string());

@@ -123,12 +123,11 @@ impl SsoProvider<'_> {
             }
         };
         let token = body.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
-        let seconds = body.get("expiresIn").and_then(Value::as_u64);
-        let (Some(token), Some(seconds)) = (token, seconds.and_then(|s| u32::try_from(s).ok()))
-        else {
+        let lifetime = body.get("expiresIn").and_then(expiry::lifetime);
+        let (Some(token), Some(lifetime)) = (token, lifetime) else {
             return Err("the response has no accessToken or expiresIn".to_owned());
         };
-        let expires = expiry::after(self.time_of_aws(), Duration::from_secs(seconds.into()));
+        let expires = expiry::after(self.time_of_aws(), lifetime);
         cached.set("accessToken", token);
         cached.set("expiresAt", expiry::format(expires));
         // Without a new refresh token, the old one remains valid.
