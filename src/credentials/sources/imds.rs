@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::aws::partition::looks_like_region;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
 use crate::credentials::sources::container::parse_metadata;
-use crate::credentials::sources::endpoints::is_region;
 use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
@@ -149,7 +149,7 @@ impl Imds {
         };
         let reply = self.get(&once, network, "placement/region", now).ok()?;
         let region = String::from_utf8(reply.body).ok()?.trim().to_owned();
-        (reply.status == 200 && is_region(&region)).then_some(region)
+        (reply.status == 200 && looks_like_region(&region)).then_some(region)
     }
 
     fn fetch(
