@@ -5,13 +5,15 @@ use crate::mcp::message::Message;
 use crate::mcp::request_meta::RequestMeta;
 use crate::mcp::session::Session;
 use crate::mcp::tool_catalog::Page;
-use crate::streamable_http::failure::{Failed, Sent};
+use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
 use crate::streamable_http::http_sse::HttpSse;
 use crate::streamable_http::http_sse_attempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer, session_headers};
+use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
 use crate::upstream::response::SignedResponse;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ pub(crate) fn attempt(
     message: &PreparedMessage<'_>,
     transport: Transport,
     sink: &mut Sink<'_>,
-) -> Result<(), Box<Failed>> {
+) -> Result<(), Box<FailedAttempt>> {
     message.count_attempt();
     let (credentials, session, page) = match transport {
         Transport::StreamableHttp { credentials, session, page } => (credentials, session, page),
@@ -62,7 +64,7 @@ pub(crate) fn attempt(
     drop(headers);
     let mut response = match response {
         Ok(response) => response,
-        Err(error) => return Err(Failed::no_response(error, sent)),
+        Err(error) => return Err(FailedAttempt::no_response(error, sent)),
     };
     if let Some(started) = started {
         message.note_response(&response, started);
@@ -74,11 +76,9 @@ pub(crate) fn attempt(
     if message.message.ids().is_empty() {
         response.set_deadline(Instant::now().checked_add(NOTIFICATION_ERROR_TIMEOUT));
     }
-    let failed = Failed::error_response(server, message, &mut response, &credentials, sent);
+    let failed = FailedAttempt::error_response(server, message, &mut response, &credentials, sent);
     drop(response);
-    // An older server refuses `initialize` in this way.
-    let is_initialize = message.message.is_initialize();
-    if is_initialize && matches!(failed.status, 400 | 404 | 405) && failed.code.is_none() {
+    if message.message.is_initialize() && failed.is_of_http_sse_server() {
         return http_sse_attempt::initialize(server, message, &credentials, failed, sink);
     }
     Err(failed)
@@ -109,7 +109,7 @@ fn relay_response(
     prepared: &PreparedMessage<'_>,
     answered: Answered<'_>,
     sink: &mut Sink<'_>,
-) -> Result<(), Box<Failed>> {
+) -> Result<(), Box<FailedAttempt>> {
     let Answered { response, credentials, sent, page } = answered;
     let message: &Message = prepared.message;
     if prepared.needs_session() && sent.session.id().is_none() {
@@ -133,26 +133,28 @@ fn relay_response(
             server.state.accept_offer(&standing.offer, prepared.as_written, version);
         }
     };
-    let mut relay = Relay::of_message(server, prepared, page, sink);
+    let mut relay = Relay::new(server, message.ids(), sink)
+        .learning(page)
+        .holding_back(RecoverableErrors::of(server, prepared));
     if message.is_initialize() {
         relay.on_initialized = Some(&on_initialized);
     }
-    let result = match relay.take_response(response.response) {
+    let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.
-        Err(error) if message.request_meta().is_none() => {
+        Err(unanswered) if message.request_meta().is_none() => {
             // The session that the stream belongs to; its id may have come with the response.
             let session = match &standing {
                 Some(standing) => Arc::clone(&standing.offer.session),
                 None if sent.session.id().is_some() => Arc::clone(&sent.session),
                 None => server.state.session(),
             };
-            resume(server, prepared, &session, &mut relay, error)
+            resume(server, prepared, &session, &mut relay, unanswered)
         }
-        other => other,
+        other => other.map_err(|unanswered| unanswered.error),
     };
-    match (result, relay.take_kept_error()) {
+    match (result, relay.take_held_error()) {
         (Ok(()), None) => Ok(()),
-        (Ok(()), Some(kept)) => Err(Failed::kept(kept, credentials, sent)),
-        (Err(error), _) => Err(Failed::permanent(error)),
+        (Ok(()), Some(held)) => Err(FailedAttempt::held(held, credentials, sent)),
+        (Err(error), _) => Err(FailedAttempt::permanent(error)),
     }
 }

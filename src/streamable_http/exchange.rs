@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::streamable_http::attempt::{attempt, param_headers};
-use crate::streamable_http::failure::Failed;
+use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::get_stream;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::reinitialize::{
@@ -140,7 +140,7 @@ impl Exchanger {
         &self,
         message: &PreparedMessage<'_>,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Box<Failed>> {
+    ) -> Result<(), Box<FailedAttempt>> {
         let server = &self.server;
         let transport = transport_for(server, message, || check_hint(server, message))?;
         attempt(server, message, transport, sink)
@@ -150,7 +150,7 @@ impl Exchanger {
     fn learn_param_headers(
         &self,
         message: &PreparedMessage<'_>,
-        failed: &Failed,
+        failed: &FailedAttempt,
         sink: &mut Sink<'_>,
     ) -> bool {
         let server = &self.server;

@@ -3,9 +3,10 @@
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::read_error;
-use crate::streamable_http::relay::{Relay, is_event_stream};
+use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::response_body::is_event_stream;
 use crate::sync::cancel::Cancel;
 use std::time::Duration;
 

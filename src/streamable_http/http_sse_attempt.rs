@@ -9,12 +9,13 @@ use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::log::Log;
 use crate::mcp::session::Session;
-use crate::streamable_http::failure::{Failed, Sent};
+use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
 use crate::streamable_http::http_sse::{Expected, HttpSse};
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::relay::{Relay, is_event_stream};
+use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer};
+use crate::streamable_http::response_body::is_event_stream;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::SignedTarget;
 use std::cell::Cell;
@@ -47,9 +48,9 @@ pub(crate) fn initialize(
     server: &RemoteServer,
     message: &PreparedMessage<'_>,
     credentials: &Arc<Credentials>,
-    refusal: Box<Failed>,
+    refusal: Box<FailedAttempt>,
     sink: &mut Sink<'_>,
-) -> Result<(), Box<Failed>> {
+) -> Result<(), Box<FailedAttempt>> {
     let PreparedMessage { cancel, deadline, .. } = *message;
     let stream = Cancel::new();
     let ending = Arc::clone(&stream);
@@ -58,7 +59,9 @@ pub(crate) fn initialize(
     let limit = limit.into_iter().flatten().min();
     let opened = match server.get_stream(&Session::default(), None, limit, true, &stream) {
         Ok(response) if response.status() == 200 && is_event_stream(&response) => response,
-        Err(error) if error.kind() == Kind::Cancelled => return Err(Failed::permanent(error)),
+        Err(error) if error.kind() == Kind::Cancelled => {
+            return Err(FailedAttempt::permanent(error));
+        }
         _ => return Err(refusal),
     };
     let mut events = EventStream::new(opened, server.max_message_bytes, read_error);
@@ -66,7 +69,7 @@ pub(crate) fn initialize(
         Ok(Some(target)) => target,
         Ok(None) => return Err(refusal),
         Err(_) if stream.is_cancelled() => return Err(cancelled()),
-        Err(error) => return Err(Failed::permanent(error)),
+        Err(error) => return Err(FailedAttempt::permanent(error)),
     };
     events.reader().set_deadline(deadline);
     let http_sse = Arc::new(HttpSse::new(target, Arc::clone(&stream)));
@@ -84,20 +87,20 @@ pub(crate) fn initialize(
         server.state.accept_offer(&standing.offer, message.as_written, version);
     };
     let on_other_response = |text| http_sse.put(text);
-    let mut relay = Relay::of_http_sse(server, message, None, sink);
+    let mut relay = Relay::new(server, message.message.ids(), sink).on_shared_stream();
     relay.on_initialized = Some(&on_initialized);
     relay.on_other_response = Some(&on_other_response);
     let mut until_answered = Some(until_answered);
     loop {
         match events.next_event() {
             Ok(Some(event)) if event.is_message() => {
-                relay.take_event(event.data).map_err(Failed::permanent)?;
+                relay.take_event(event.data).map_err(FailedAttempt::permanent)?;
             }
             Ok(Some(_)) => {}
             Ok(None) | Err(_) if relay.is_done() => return Ok(()),
             Ok(None) | Err(_) if stream.is_cancelled() => return Err(cancelled()),
             Ok(None) => return Err(refusal),
-            Err(error) => return Err(Failed::permanent(error)),
+            Err(error) => return Err(FailedAttempt::permanent(error)),
         }
         if relay.is_done() && until_answered.take().is_some() {
             if !session_end.is_initialized.get() {
@@ -139,17 +142,18 @@ pub(crate) fn attempt(
     message: &PreparedMessage<'_>,
     http_sse: &HttpSse,
     sink: &mut Sink<'_>,
-) -> Result<(), Box<Failed>> {
+) -> Result<(), Box<FailedAttempt>> {
     let PreparedMessage { deadline, cancel, .. } = *message;
     let ids = message.message.ids();
-    let credentials = server.client.credentials(deadline, cancel).map_err(Failed::permanent)?;
+    let credentials =
+        server.client.credentials(deadline, cancel).map_err(FailedAttempt::permanent)?;
     let _expected = Expected::new(http_sse, ids);
     let page = message.page(server);
     post(server, message, http_sse, &credentials)?;
-    let mut relay = Relay::of_http_sse(server, message, page, sink);
+    let mut relay = Relay::new(server, ids, sink).learning(page).on_shared_stream();
     while !relay.is_done() {
-        let response = http_sse.take(ids, deadline, cancel).map_err(Failed::permanent)?;
-        relay.take_event(response.into_bytes()).map_err(Failed::permanent)?;
+        let response = http_sse.take(ids, deadline, cancel).map_err(FailedAttempt::permanent)?;
+        relay.take_event(response.into_bytes()).map_err(FailedAttempt::permanent)?;
     }
     Ok(())
 }
@@ -160,22 +164,22 @@ fn post(
     message: &PreparedMessage<'_>,
     http_sse: &HttpSse,
     credentials: &Arc<Credentials>,
-) -> Result<(), Box<Failed>> {
+) -> Result<(), Box<FailedAttempt>> {
     let started = Instant::now();
     let sent = Sent::without_session(server.client.signing_time());
     let request = message.request(&http_sse.target, &POST_HEADERS);
     let mut response = match server.client.send(&request, credentials, message.cancel) {
         Ok(response) => response,
-        Err(error) => return Err(Failed::no_response(error, sent)),
+        Err(error) => return Err(FailedAttempt::no_response(error, sent)),
     };
     message.note_response(&response, started);
     if (200..300).contains(&response.status()) {
         response.response.finish();
         return Ok(());
     }
-    Err(Failed::error_response(server, message, &mut response, credentials, sent))
+    Err(FailedAttempt::error_response(server, message, &mut response, credentials, sent))
 }
 
-fn cancelled() -> Box<Failed> {
-    Failed::permanent(Error::new(Kind::Cancelled, "the call was cancelled"))
+fn cancelled() -> Box<FailedAttempt> {
+    FailedAttempt::permanent(Error::new(Kind::Cancelled, "the call was cancelled"))
 }

@@ -7,9 +7,10 @@
 //! |---|---|
 //! | the client's view | `exchange`, `get_stream`, `profile_router` |
 //! | messages of our own | `tool_listing`, and below it `reinitialize` |
-//! | between two attempts | `remedies`, `retry`, `retry_quota`, `dead_session` |
-//! | one attempt | `attempt`, `http_sse_attempt`, `resume`, `relay`, `failure` |
+//! | between two attempts | `remedies` |
+//! | one attempt | `attempt`, `http_sse_attempt`, `resume`, `response_body`, `relay`, `failed_attempt` |
 //! | what is known of the server | `remote_server`, `server_state`, `http_sse` |
+//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `dead_session` |
 //!
 //! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
 //! request is on its way; what several calls need at once (a session, the list of tools) is done once, on a thread of its
@@ -18,17 +19,19 @@
 mod attempt;
 mod dead_session;
 pub(crate) mod exchange;
-mod failure;
+mod failed_attempt;
 mod get_stream;
 mod http_sse;
 mod http_sse_attempt;
 mod prepared_message;
 pub(crate) mod profile_router;
+mod recoverable_errors;
 mod reinitialize;
 mod relay;
 pub(crate) mod relayed;
 mod remedies;
 mod remote_server;
+mod response_body;
 mod resume;
 mod retry;
 mod retry_quota;

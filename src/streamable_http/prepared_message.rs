@@ -64,13 +64,20 @@ impl<'a> PreparedMessage<'a> {
             body: self.message.body(),
             payload: Some(&self.payload),
             is_stream: self.message.is_subscription(),
-            is_idempotent: self.is_idempotent(),
+            is_idempotent: self.has_idempotent_method(),
             ..SignedRequest::new("POST", target, headers, self.deadline)
         }
     }
 
-    /// Whether sending it twice does no harm.
-    pub(crate) fn is_idempotent(&self) -> bool {
+    /// Whether sending it twice does no harm: by its method, or by what the server's listing says of the tool that it calls.
+    pub(crate) fn is_idempotent(&self, server: &RemoteServer) -> bool {
+        self.has_idempotent_method()
+            || (self.message.method() == Some("tools/call")
+                && matches!(self.message.kind(), MessageKind::Request { .. })
+                && server.state.tools.may_repeat(self.message.body()))
+    }
+
+    fn has_idempotent_method(&self) -> bool {
         match self.message.kind() {
             MessageKind::Request { method, .. } => retry::is_idempotent(method),
             MessageKind::Notification { .. } | MessageKind::Response => true,

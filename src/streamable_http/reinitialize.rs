@@ -9,13 +9,14 @@ use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::Session;
 use crate::random;
 use crate::streamable_http::attempt::Transport;
-use crate::streamable_http::failure::{Failed, Sent};
+use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
 use crate::streamable_http::http_sse::HttpSse;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer, session_headers};
+use crate::streamable_http::response_body::relay_body;
 use crate::sync::cancel::Cancel;
 use crate::upstream::response::SignedResponse;
 use serde_json::{Value, json};
@@ -57,22 +58,22 @@ pub(crate) fn transport_for(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
     check: impl Fn() -> Result<(), Error>,
-) -> Result<Transport, Box<Failed>> {
+) -> Result<Transport, Box<FailedAttempt>> {
     let needs_session = message.needs_session();
     if needs_session && let Some(http_sse) = http_sse_for(server, message) {
-        check().map_err(Failed::permanent)?;
+        check().map_err(FailedAttempt::permanent)?;
         return Ok(Transport::HttpSse(http_sse));
     }
     let credentials = server.client.credentials(message.deadline, message.cancel);
-    let credentials = credentials.map_err(Failed::permanent)?;
+    let credentials = credentials.map_err(FailedAttempt::permanent)?;
     loop {
         let session = if needs_session {
-            session_for(server, message, &credentials).map_err(Failed::permanent)?
+            session_for(server, message, &credentials).map_err(FailedAttempt::permanent)?
         } else {
             Arc::default()
         };
         // What is known of the tools ends with the session, so each attempt is checked again.
-        check().map_err(Failed::permanent)?;
+        check().map_err(FailedAttempt::permanent)?;
         let page = message.page(server);
         let depends_on_session = needs_session && (message.tool.is_some() || page.is_some());
         if !depends_on_session || server.state.session().number() == session.number() {
@@ -117,7 +118,7 @@ fn session_for(
 pub(crate) fn replace_session(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
-    failed: &Failed,
+    failed: &FailedAttempt,
 ) -> Result<bool, Error> {
     server.log.debug(format_args!("the session is dead: {}", failed.error));
     live_session(server, Some(&failed.sent.session), message.deadline, message.cancel)?;
@@ -209,7 +210,7 @@ fn handshake(server: &RemoteServer) -> Result<bool, Error> {
     };
     let mut relay = Relay::new(server, initialize.ids(), sink);
     relay.on_initialized = Some(&on_initialized);
-    relay.take_response(response.response)?;
+    relay_body(response.response, &mut relay).map_err(|unanswered| unanswered.error)?;
     let Some(version) = version.take() else {
         return Err(Error::new(Kind::InvalidResponse, "the server refused to initialize again"));
     };
@@ -253,9 +254,9 @@ fn post<'a>(
         let failed = match server.client.send(&request, &credentials, cancel) {
             Ok(response) if (200..300).contains(&response.status()) => return Ok(response),
             Ok(mut response) => {
-                Failed::error_response(server, &message, &mut response, &credentials, sent)
+                FailedAttempt::error_response(server, &message, &mut response, &credentials, sent)
             }
-            Err(error) => Failed::no_response(error, sent),
+            Err(error) => FailedAttempt::no_response(error, sent),
         };
         let next = recovery.decide(&failed);
         if !recovery.recover(&next, &failed)? {

@@ -1,11 +1,10 @@
 //! `Recovery`: what is done between two attempts, as far as it takes no other message to the server.
 
 use crate::error::{Error, Kind};
-use crate::mcp::message::MessageKind;
-use crate::streamable_http::failure::Failed;
+use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::retry::{self, Failure, Next, RetryState};
+use crate::streamable_http::retry::{self, Next, RetryState};
 use std::time::Instant;
 
 /// The recovery of one message from its failed attempts.
@@ -28,35 +27,23 @@ impl<'a> Recovery<'a> {
     }
 
     /// What to do about a failed attempt.
-    pub(crate) fn decide(&mut self, failed: &Failed) -> Next {
-        let Some(delivery) = failed.delivery else { return Next::GiveUp };
-        let PreparedMessage { message, deadline, .. } = *self.message;
-        let failure = Failure {
-            delivery,
-            status: failed.status,
-            code: failed.code,
-            cause: &failed.cause,
-            text: &failed.text,
-            retry_after: failed.retry_after,
-            signed_at: failed.sent.signed_at,
-            server_time: failed.server_time,
-            had_session: failed.sent.session.id().is_some(),
-            has_param_headers: self.message.has_param_headers(),
-            is_agentcore: self.server.is_agentcore,
-        };
+    pub(crate) fn decide(&mut self, failed: &FailedAttempt) -> Next {
+        let Some(failure) = &failed.failure else { return Next::GiveUp };
+        let Recovery { server, message, .. } = *self;
         let request = retry::Request {
-            is_idempotent: self.message.is_idempotent()
-                || (message.method() == Some("tools/call")
-                    && matches!(message.kind(), MessageKind::Request { .. })
-                    && self.server.state.tools.may_repeat(message.body())),
-            left: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
-            retries: self.server.retries,
+            is_idempotent: message.is_idempotent(server),
+            has_param_headers: message.has_param_headers(),
+            is_agentcore: server.is_agentcore,
+            left: message
+                .deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            retries: server.retries,
         };
-        retry::decide(&failure, &request, &mut self.state)
+        retry::decide(failure, &request, &mut self.state)
     }
 
-    /// Does what was decided. False: another attempt would be no better.
-    pub(crate) fn recover(&mut self, next: &Next, failed: &Failed) -> Result<bool, Error> {
+    /// Does what was decided. False: another attempt would end in the same way.
+    pub(crate) fn recover(&mut self, next: &Next, failed: &FailedAttempt) -> Result<bool, Error> {
         let Recovery { server, message, .. } = *self;
         let (client, log) = (&server.client, &server.log);
         match next {
@@ -65,7 +52,7 @@ impl<'a> Recovery<'a> {
             Next::Retry { after, cost } => {
                 self.cost = *cost;
                 let (delay, why) = (after.as_millis(), failed.error.message());
-                log.debug(format_args!("again in {delay} ms: {why}"));
+                log.debug(format_args!("retrying in {delay} ms: {why}"));
                 if !server.quota.take(*cost) {
                     return Ok(false);
                 }
@@ -76,7 +63,7 @@ impl<'a> Recovery<'a> {
             }
             Next::NewCredentials => {
                 let Some(refused) = &failed.credentials else { return Ok(false) };
-                log.debug(format_args!("new credentials are looked for: {}", failed.error));
+                log.debug(format_args!("looking for other credentials: {}", failed.error));
                 client.replace_credentials(refused, message.deadline, message.cancel)
             }
             Next::SetClock(server_time) => {

@@ -1,6 +1,5 @@
-//! `Failed`: an attempt that failed, with all that `retry` wants to know of it.
+//! `FailedAttempt`: why an attempt failed, for `retry`, and what the client is sent if nothing helps.
 
-use crate::aws::error_cause::Cause;
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
@@ -11,29 +10,23 @@ use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::Session;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::relay::KeptError;
+use crate::streamable_http::recoverable_errors::HeldError;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::retry::Delivery;
+use crate::streamable_http::retry::{Delivery, Failure};
 use crate::upstream::response::SignedResponse;
 use std::sync::Arc;
-use std::time::Duration;
 use time::OffsetDateTime;
 
-/// `lines`, if there are any, are what the client gets when nothing can be done.
+/// An attempt that failed.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
-    /// `None`: another attempt would be no better.
-    pub(crate) delivery: Option<Delivery>,
-    pub(crate) status: u16,
-    pub(crate) code: Option<i64>,
-    pub(crate) cause: Cause,
-    pub(crate) text: String,
-    /// The server's own errors, one for each request.
-    pub(crate) lines: Vec<String>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) server_time: Option<OffsetDateTime>,
+    /// What is decided from; `None` if another attempt would end in the same way.
+    pub(crate) failure: Option<Failure>,
+    /// The server's own errors, one for each request: sent to the client in place of `error`.
+    lines: Vec<String>,
+    /// What the request was signed with.
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) sent: Sent,
 }
@@ -50,51 +43,61 @@ impl Sent {
     pub(crate) fn without_session(signed_at: OffsetDateTime) -> Sent {
         Sent { signed_at, session: Arc::default(), param_headers: Vec::new() }
     }
+
+    /// A failure of this attempt.
+    fn failure(&self, delivery: Delivery) -> Failure {
+        Failure {
+            had_session: self.session.id().is_some(),
+            ..Failure::new(delivery, self.signed_at)
+        }
+    }
 }
 
-impl Failed {
-    /// Another attempt would be no better.
-    pub(crate) fn permanent(error: Error) -> Box<Failed> {
-        Box::new(Failed {
+impl FailedAttempt {
+    /// Another attempt would end in the same way.
+    pub(crate) fn permanent(error: Error) -> Box<FailedAttempt> {
+        Box::new(FailedAttempt {
             error,
-            delivery: None,
-            status: 0,
-            code: None,
-            cause: Cause::Other,
-            text: String::new(),
+            failure: None,
             lines: Vec::new(),
-            retry_after: None,
-            server_time: None,
             credentials: None,
             sent: Sent::without_session(OffsetDateTime::UNIX_EPOCH),
         })
     }
 
-    /// No byte of an answer came.
-    pub(crate) fn no_response(error: Error, sent: Sent) -> Box<Failed> {
+    /// No byte of a response came.
+    pub(crate) fn no_response(error: Error, sent: Sent) -> Box<FailedAttempt> {
         let delivery = match error.kind() {
             Kind::Unreachable if error.is_unsent() => Some(Delivery::NotSent),
             Kind::Unreachable => Some(Delivery::Unknown),
             _ => None,
         };
-        Box::new(Failed { delivery, sent, ..*Failed::permanent(error) })
+        let failure = delivery.map(|delivery| sent.failure(delivery));
+        Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(error) })
     }
 
-    /// An error that came as a proper answer.
-    pub(crate) fn kept(kept: KeptError, credentials: Arc<Credentials>, sent: Sent) -> Box<Failed> {
-        let text = ErrorBody::parse(&kept.line).map(|body| body.message.into_owned());
+    /// A successful response whose error was held back.
+    pub(crate) fn held(
+        held: HeldError,
+        credentials: Arc<Credentials>,
+        sent: Sent,
+    ) -> Box<FailedAttempt> {
+        let text = ErrorBody::parse(&held.line).map(|body| body.message.into_owned());
         let text = text.unwrap_or_default();
         let error =
-            Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", kept.code));
-        Box::new(Failed {
-            delivery: Some(Delivery::Answered),
+            Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", held.code));
+        let failure = Failure {
             status: 200,
-            code: Some(kept.code),
+            code: Some(held.code),
             text,
-            lines: vec![kept.line],
+            ..sent.failure(Delivery::Answered)
+        };
+        Box::new(FailedAttempt {
+            failure: Some(failure),
+            lines: vec![held.line],
             credentials: Some(credentials),
             sent,
-            ..*Failed::permanent(error)
+            ..*FailedAttempt::permanent(error)
         })
     }
 
@@ -105,7 +108,7 @@ impl Failed {
         response: &mut SignedResponse<'_>,
         credentials: &Arc<Credentials>,
         sent: Sent,
-    ) -> Box<Failed> {
+    ) -> Box<FailedAttempt> {
         let report = server.client.read_error(response, credentials);
         let error_body = ErrorBody::parse(&report.body);
         let date = response.header("date").and_then(parse_date).unwrap_or_else(clock::now);
@@ -113,8 +116,7 @@ impl Failed {
             .header("x-amz-retry-after")
             .and_then(parse_retry_after_millis)
             .or_else(|| parse_retry_after(response.header("retry-after")?, date));
-        Box::new(Failed {
-            delivery: Some(Delivery::Answered),
+        let failure = Failure {
             status: response.status(),
             code: error_body.as_ref().map(|body| body.code),
             cause: report.cause,
@@ -122,14 +124,26 @@ impl Failed {
                 Some(body) => body.message.clone().into_owned(),
                 None => report.text,
             },
-            lines: error_body.map_or_else(Vec::new, |body| {
-                message.message.ids().iter().map(|id| body.with_id(id)).collect()
-            }),
-            error: report.error,
             retry_after,
             server_time: report.server_time,
+            ..sent.failure(Delivery::Answered)
+        };
+        let lines = error_body.map_or_else(Vec::new, |body| {
+            message.message.ids().iter().map(|id| body.with_id(id)).collect()
+        });
+        Box::new(FailedAttempt {
+            error: report.error,
+            failure: Some(failure),
+            lines,
             credentials: Some(Arc::clone(credentials)),
             sent,
+        })
+    }
+
+    /// Whether the server refused `initialize` as one of 2024-11-05 does, which offers HTTP+SSE only.
+    pub(crate) fn is_of_http_sse_server(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| {
+            matches!(failure.status, 400 | 404 | 405) && failure.code.is_none()
         })
     }
 

@@ -1,0 +1,51 @@
+//! `RecoverableErrors`: the JSON-RPC errors that are held back from the client, since another attempt may succeed.
+
+use crate::mcp::server_message::ErrorBody;
+use crate::streamable_http::dead_session::says_session_is_dead;
+use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::remote_server::RemoteServer;
+
+/// AgentCore's lost session, expired token and throttling.
+const CODES: [i64; 3] = [-30001, -32001, -32004];
+
+/// For a call with `Mcp-Param-*` headers, also the refusal of those.
+const CODES_WITH_PARAM_HEADERS: [i64; 4] = [-30001, -32001, -32004, -32020];
+
+/// Which errors of a successful response are held back. None by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecoverableErrors {
+    codes: &'static [i64],
+    /// Errors with other codes that say that the session is dead.
+    of_dead_session: bool,
+}
+
+/// An error that was held back.
+#[derive(Debug)]
+pub(crate) struct HeldError {
+    pub(crate) code: i64,
+    /// The message as it came.
+    pub(crate) line: String,
+}
+
+impl RecoverableErrors {
+    /// The recoverable errors of the response to this message, if that is a single request.
+    pub(crate) fn of(server: &RemoteServer, message: &PreparedMessage<'_>) -> RecoverableErrors {
+        if !matches!(message.message.ids(), [_]) {
+            return RecoverableErrors::default();
+        }
+        RecoverableErrors {
+            codes: if message.has_param_headers() { &CODES_WITH_PARAM_HEADERS } else { &CODES },
+            of_dead_session: message.message.request_meta().is_none()
+                && server.state.session().id().is_some(),
+        }
+    }
+
+    /// Whether the error of this code is one of them. `line` is the message.
+    pub(crate) fn contain(&self, code: i64, line: &str) -> bool {
+        let says_session_is_dead = || {
+            ErrorBody::parse(line)
+                .is_some_and(|error| says_session_is_dead(200, Some(code), &error.message))
+        };
+        self.codes.contains(&code) || (self.of_dead_session && says_session_is_dead())
+    }
+}
