@@ -1,14 +1,14 @@
-//! Server-sent events → events, as the WHATWG HTML standard §9.2.6 reads them, from any blocking reader.
+//! Server-sent events (WHATWG HTML §9.2.6) from any blocking reader.
 //!
-//! Knows nothing of JSON-RPC. Differs from the standard in one point: a last event without its blank line
-//! counts when the stream ends in order, since servers forget that line and the message would be lost.
+//! Knows nothing of JSON-RPC. Differs from the standard in one point: a last event without its blank line counts when the
+//! stream ends in order, since servers forget that line and the message would be lost.
 
 use crate::buffer::{grown, make_room_from_spare};
 use crate::error::{Error, Kind};
 use std::io::{self, Read};
 use std::time::Duration;
 
-/// With its colon and blank.
+/// With its colon and space.
 const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 
 /// One event. `data` has its lines joined by `\n`.
@@ -19,7 +19,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether it carries a message; other names are somebody else's.
+    /// Whether it carries a message; events of other names are not part of MCP.
     pub fn is_message(&self) -> bool {
         self.name.is_empty() || self.name == "message"
     }
@@ -31,10 +31,10 @@ pub struct EventStream<R> {
     reader: R,
     /// Puts a failed read into words.
     to_error: fn(io::Error) -> Error,
-    /// No event's data, and no line, may be longer.
+    /// Maximum size of an event's data, and of a line.
     max_bytes: usize,
     chunk: Vec<u8>,
-    /// What of `chunk` is not yet read.
+    /// The part of `chunk` that is not parsed yet.
     unread: std::ops::Range<usize>,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
@@ -80,12 +80,12 @@ impl<R: Read> EventStream<R> {
         }
     }
 
-    /// What is read from.
+    /// The reader that events are read from.
     pub fn reader(&self) -> &R {
         &self.reader
     }
 
-    /// The last `id` seen on this stream.
+    /// The last `id` on this stream.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
@@ -95,7 +95,7 @@ impl<R: Read> EventStream<R> {
         self.retry
     }
 
-    /// False at the end of the stream.
+    /// Reads the next chunk. False at the end of the stream.
     fn fill(&mut self) -> Result<bool, Error> {
         loop {
             match self.reader.read(&mut self.chunk) {
@@ -109,7 +109,7 @@ impl<R: Read> EventStream<R> {
         }
     }
 
-    /// Takes lines out of the chunk until one ends an event, or the chunk is used up.
+    /// Parses lines of the chunk until one ends an event, or the chunk is used up.
     fn read_lines(&mut self) -> Result<Option<Event>, Error> {
         while !self.unread.is_empty() {
             // A CR ends a line at once; the LF that may follow it belongs to the same end.
@@ -148,7 +148,7 @@ impl<R: Read> EventStream<R> {
         Ok(None)
     }
 
-    /// The same; a large message is one long line of data, which then is not copied.
+    /// Takes a line like `take_line`. A large message is one long line of data, which is not copied here.
     fn take_own_line(&mut self, mut line: Vec<u8>) -> Result<bool, Error> {
         if self.at_start || self.has_data || !line.starts_with(b"data:") {
             return self.take_line(&line);
@@ -189,7 +189,7 @@ impl<R: Read> EventStream<R> {
                 self.event.data.extend_from_slice(value);
             }
             b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
-            // An id is sent back in a header, so one that no header can carry is not kept.
+            // An id is sent back in a header, so one that a header cannot carry is dropped.
             b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x21..=0x7e)) => {
                 self.last_id = String::from_utf8(value.to_vec()).ok().filter(|id| !id.is_empty());
             }
@@ -205,13 +205,13 @@ impl<R: Read> EventStream<R> {
         Ok(false)
     }
 
-    /// The event that has gathered, if it has data; without data it is a comment or a priming event.
+    /// Ends the event. `None` without data: a comment, or an event that only carries an id.
     fn dispatch(&mut self) -> Option<Event> {
         let event = std::mem::take(&mut self.event);
         std::mem::take(&mut self.has_data).then_some(event).filter(|event| !event.data.is_empty())
     }
 
-    /// A line may be longer than an event by the name of its field.
+    /// Checks a line, which may be longer than an event by the name of its field.
     fn check_line(&self, bytes: usize) -> Result<(), Error> {
         self.check_size(bytes.saturating_sub(MAX_FIELD_NAME_BYTES))
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dialect_in_every_cut() {
+    fn every_dialect_cut_at_every_byte() {
         check("data: a\n\ndata: b\n\n", &[("", "a"), ("", "b")]);
         check("data:a\r\n\r\ndata:b\r\n\r\n", &[("", "a"), ("", "b")]);
         check("data:a\r\rdata:b\r\r", &[("", "a"), ("", "b")]);

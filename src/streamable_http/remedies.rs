@@ -23,7 +23,7 @@ impl<'a> Recovery<'a> {
 
     /// An attempt succeeded.
     pub(crate) fn succeeded(&self) {
-        self.server.quota.give_back(self.cost);
+        self.server.quota.release(self.cost);
     }
 
     /// What to do about a failed attempt.

@@ -1,24 +1,24 @@
-//! `RetryQuota`: the retries that all calls share, so that a server in trouble is not given more of it.
+//! `RetryQuota`: the retries that all calls share, so that they do not overload a server in trouble.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The numbers are those of the AWS SDKs: 500, of which a retry takes 5 or 14 and a success gives back.
+/// As in the AWS SDKs: of 500 a retry takes 5 or 14, and a success returns them.
 const CAPACITY: u32 = 500;
 
 #[derive(Debug)]
 pub(crate) struct RetryQuota(AtomicU32);
 
 impl RetryQuota {
-    /// False if not enough is left.
+    /// Takes the cost of a retry. False if not enough is left.
     pub(crate) fn take(&self, cost: u32) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost))
             .is_ok()
     }
 
-    /// Gives back after a success what its last retry took, and a little if there was none.
-    pub(crate) fn give_back(&self, cost: u32) {
-        // Mostly it is full, and nothing is written.
+    /// Returns after a success what its last retry took, and a little if there was none.
+    pub(crate) fn release(&self, cost: u32) {
+        // The quota is mostly full, and nothing is written.
         if self.0.load(Ordering::Relaxed) < CAPACITY {
             let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 Some(left.saturating_add(cost.max(1)).min(CAPACITY))
@@ -38,10 +38,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_shared_and_a_success_gives_back() {
+    fn it_is_shared_and_a_success_returns_its_cost() {
         let quota = RetryQuota::default();
         assert_eq!((0..100).filter(|_| quota.take(14)).count(), 35);
-        quota.give_back(14);
+        quota.release(14);
         assert!(quota.take(14) && !quota.take(14));
     }
 }

@@ -1,5 +1,5 @@
-//! What the proxy itself must know of the server's tools: which of them only read, and which arguments are repeated in
-//! headers. It lists the tools for that when it has to.
+//! Requests for `tools/list` of our own, where a call depends on what the server says of its tools: which of them only
+//! read, and which arguments are repeated in headers.
 
 use crate::error::{Error, Kind};
 use crate::json::object::{Object, OnlyObject};
@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Maximum number of times that a list which changes while it is read is read again, the first time included.
+/// Maximum number of attempts to read a list that changes meanwhile.
 const MAX_LISTINGS: usize = 3;
 
 /// Maximum number of pages of a list.
@@ -27,7 +27,7 @@ const MAX_PAGES: usize = 100;
 /// Time limit of a list.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether this call may be sent, as far as the server says what its tool does. Lists the tools if they are not known.
+/// Checks a call under `--read-only` by what the server says of its tool. Lists the tools if they are not known.
 pub(crate) fn check_hint(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
@@ -38,13 +38,13 @@ pub(crate) fn check_hint(
     };
     let only_reads = match tools.only_reads(tool) {
         Some(only_reads) => only_reads,
-        None => find_out_whether_it_only_reads(server, message, tool)?,
+        None => list_whether_it_only_reads(server, message, tool)?,
     };
     tools.policy().check_hint(tool, only_reads)
 }
 
-/// Lists the tools, once for all calls. A tool that is not listed does not count as one that only reads.
-fn find_out_whether_it_only_reads(
+/// Whether the tool only reads. Lists the tools for that, once for all calls; a tool that is not listed does not only read.
+fn list_whether_it_only_reads(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
     tool: &str,
@@ -72,7 +72,8 @@ fn find_out_whether_it_only_reads(
     })
 }
 
-/// Lists the server's tools, as the client would. `client` is what it says of itself; what is no response goes to `sink`.
+/// Lists all tools of the server, as the client would. `client` is what the client says of itself, as JSON; messages other
+/// than the responses go to `sink`.
 pub(crate) fn list_tools(
     server: &Arc<RemoteServer>,
     client: Option<&str>,
@@ -115,7 +116,7 @@ pub(crate) fn list_tools(
     Ok(())
 }
 
-/// Attempt after attempt, as for a message of the client.
+/// Exchanges one request for a page, with the retries of any message.
 fn exchange_page(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
@@ -155,7 +156,7 @@ enum Listed {
 impl Listed {
     fn read(line: &[u8]) -> Listed {
         #[derive(serde::Deserialize)]
-        struct Answer<'a> {
+        struct Response<'a> {
             #[serde(borrow, default)]
             result: Option<OnlyObject<Page<'a>>>,
         }
@@ -169,8 +170,8 @@ impl Listed {
             let what = format!("error {} of the server: {}", body.code, body.message);
             return Listed::Refused(Error::new(Kind::InvalidResponse, what));
         }
-        match serde_json::from_str::<Answer<'_>>(&text) {
-            Ok(Answer { result: Some(OnlyObject(Page { next_cursor })) }) => {
+        match serde_json::from_str::<Response<'_>>(&text) {
+            Ok(Response { result: Some(OnlyObject(Page { next_cursor })) }) => {
                 let next = next_cursor.map(|next| next.get().to_owned());
                 Listed::Page { next: next.filter(|next| next != "null") }
             }
@@ -179,7 +180,7 @@ impl Listed {
     }
 }
 
-/// What a call of 2026-07-28 says of its client, as JSON. Its progress token is not ours to use.
+/// What a call of 2026-07-28 says of its client, as JSON, without its progress token, which belongs to the call.
 pub(crate) fn client_meta(call: &Message) -> Option<String> {
     call.request_meta()?;
     let call = Object::parse(str::from_utf8(call.body()).ok()?)?;
@@ -194,7 +195,7 @@ pub(crate) fn client_meta(call: &Message) -> Option<String> {
     Some(format!("{{{}}}", meta.join(",")))
 }
 
-/// A `tools/list` of our own, with what a client says of itself if it says anything.
+/// A `tools/list` request, with what the client says of itself, if anything.
 fn request(client: Option<&str>, cursor: Option<&str>) -> Message {
     let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor}"));
     let client = client.map(|client| format!("\"_meta\":{client}"));

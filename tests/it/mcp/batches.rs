@@ -41,7 +41,7 @@ fn what_the_server_leaves_out_is_answered_and_nothing_twice() {
     server.reply_next("response", json_reply(200, &format!("[{stray},{one},{one}]")));
     program.write(BATCH);
     assert_eq!(program.read_line(), format!("[{one}]"));
-    assert_error(&program.read(), &json!("1"), &["no answer"]);
+    assert_error(&program.read(), &json!("1"), &["no response"]);
     program.silent_for(Duration::from_millis(100));
 }
 

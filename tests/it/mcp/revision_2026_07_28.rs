@@ -178,7 +178,7 @@ fn a_lost_stream_is_an_error_and_never_taken_up() {
     );
     program.write(&modern(1, "tools/call", r#""name":"add","#));
     assert_eq!(program.read()["method"], "notifications/x");
-    assert_error(&program.read(), &json!(1), &["ended without the answer"]);
+    assert_error(&program.read(), &json!(1), &["ended too early"]);
     program.silent_for(Duration::from_millis(100));
     assert_eq!(labels(&server.requests()), ["tools/call"]);
     assert_eq!(server.requests().len(), 1, "no GET");

@@ -302,8 +302,8 @@ fn garbage_from_the_server_costs_one_answer_each() {
         (json(r#"{"jsonrpc":"2.0","id":"2","result":{}}"#), "does not answer this request"),
         (json("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"), "no JSON"),
         (json(r#"{"jsonrpc":"2.0","id":1}"#), "neither a result nor an error"),
-        (events(""), "ended without the answer"),
-        (events("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"), "ended without the answer"),
+        (events(""), "ended too early"),
+        (events("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"), "ended too early"),
         (events("data: {oops\n\n"), "no JSON"),
         (Reply::Status { code: 202, headers: vec![], body: vec![] }, "202"),
         (Reply::Status { code: 500, headers: vec![], body: "it broke".into() }, "it broke"),
@@ -923,5 +923,5 @@ fn an_interrupted_stream_is_taken_up_where_it_ended() {
     server.reply_next("tools/list", stream_reply("id: b-1\nretry: 1\ndata:\n\n"));
     server.reply_next("GET", Reply::Status { code: 404, headers: vec![], body: vec![] });
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
-    assert_error(&answer, &json!(2), &["ended without the answer"]);
+    assert_error(&answer, &json!(2), &["ended too early"]);
 }

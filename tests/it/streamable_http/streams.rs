@@ -237,6 +237,6 @@ fn a_stream_that_ends_without_the_answer_is_one_error() {
     program.shake_hands();
     server.reply_next("tools/call", stream_reply(": nothing\n\n"));
     let answer = program.ask(&call("1", "add", &json!({})));
-    assert_error(&answer, &json!(1), &["ended without the answer"]);
+    assert_error(&answer, &json!(1), &["ended too early"]);
     assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 1);
 }
