@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::environment::file;
+use crate::process;
 use crate::redact::Redactor;
 use std::fmt::Display;
 use std::fs::File;
@@ -176,10 +177,11 @@ fn start_writer() -> SyncSender<Order> {
     let (writer, orders) = sync_channel(MOST_WAITING);
     // Without a thread the lines are lost, like lines that nobody reads.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
+        let mut stderr = process::stderr();
         for order in orders {
             match order {
                 Order::Write(line) => {
-                    let _ = io::stderr().lock().write_all(line.as_bytes());
+                    let _ = stderr.write_all(line.as_bytes());
                 }
                 Order::Tell(tell) => {
                     let _ = tell.try_send(());

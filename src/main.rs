@@ -133,14 +133,14 @@ fn doctor(
         exchanger: &connections[0].exchanger,
         under_way: Mutex::default(),
     };
-    let is_well = doctor.run(&mut io::stdout().lock(), style);
+    let is_well = doctor.run(&mut io::LineWriter::new(process::stdout()), style);
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
     if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
+    match process::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

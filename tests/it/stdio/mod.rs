@@ -1,3 +1,4 @@
 pub(crate) mod limits;
 pub(crate) mod logs;
+pub(crate) mod non_blocking;
 pub(crate) mod relaying;

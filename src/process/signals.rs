@@ -1,16 +1,4 @@
-//! The process: its memory, its signals as the parent left them, stdin and stdout without buffers.
-
-use std::io::{self, Read, Write};
-
-/// Forbids core dumps and debuggers of the same user, since memory holds keys. Linux only; an old kernel or a sandbox may
-/// refuse.
-pub fn protect_memory() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-}
+//! Signals, as the parent left them.
 
 /// Makes waiting for child processes work even if the parent ignored SIGCHLD, which is inherited. To be called before the
 /// first child starts.
@@ -43,30 +31,6 @@ pub fn watch_signals(end: impl Fn() + Send + 'static) {
     }
     #[cfg(not(unix))]
     drop(end);
-}
-
-/// The descriptor of stdin: the standard library's buffer would copy every message once more.
-pub fn stdin() -> Box<dyn Read + Send> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        if let Ok(descriptor) = io::stdin().as_fd().try_clone_to_owned() {
-            return Box::new(std::fs::File::from(descriptor));
-        }
-    }
-    Box::new(io::stdin())
-}
-
-/// The descriptor of stdout, for the same reason.
-pub fn stdout() -> Box<dyn Write + Send> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        if let Ok(descriptor) = io::stdout().as_fd().try_clone_to_owned() {
-            return Box::new(std::fs::File::from(descriptor));
-        }
-    }
-    Box::new(io::stdout())
 }
 
 /// Whether a signal is ignored; `None` if unknown. Only `sigaction` tells on every system, and that is unsafe.
