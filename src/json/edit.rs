@@ -22,16 +22,6 @@ pub(crate) fn insert_member(object: &str, name: &str, value: &str) -> String {
     format!("{{{name}:{value}{comma}{rest}")
 }
 
-/// Makes one line of a JSON document: raw newlines, which can only stand between tokens, become spaces.
-pub fn one_line(mut document: Vec<u8>) -> Vec<u8> {
-    let mut at = 0;
-    while let Some(found) = memchr::memchr2(b'\n', b'\r', &document[at..]) {
-        document[at + found] = b' ';
-        at += found + 1;
-    }
-    document
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,14 +33,5 @@ mod tests {
         assert_eq!(insert_member(whole, "x", "2"), r#"{"x":2,"a": 1e400, "b":[ ] }"#);
         assert_eq!(insert_member("{ }", "x", "2"), r#"{"x":2 }"#);
         assert_eq!(insert_member("{}", "x\"", "2"), r#"{"x\"":2}"#);
-    }
-
-    #[test]
-    fn newlines_become_spaces_and_nothing_else_changes() {
-        let document = b"{\n  \"n\": 12345678901234567890.10,\r\n \"s\": \"\\n\\u00e9\"}".to_vec();
-        assert_eq!(
-            one_line(document),
-            b"{   \"n\": 12345678901234567890.10,   \"s\": \"\\n\\u00e9\"}"
-        );
     }
 }

@@ -1,10 +1,12 @@
-//! JSON as text: the members of a message, the end of a string, one place that changes.
+//! JSON as text: the members of a message, the end of a string, changes to one part, a document as one line.
 //!
-//! Messages are relayed as they came, so nothing here parses values or writes them again. What routing needs is found
-//! in one pass; what must change is replaced in place. Where two parsers could read a text differently and that
-//! matters, `member_names` refuses it.
+//! Messages are relayed as they came, so nothing here parses values or serialises them again. What routing needs is found
+//! in one pass; what must change is replaced in place. Where parsers could read a text differently and that matters,
+//! `member_names` rejects it.
 
-pub mod edit;
+mod block;
+pub(crate) mod edit;
+pub mod line;
 pub(crate) mod member_names;
 pub(crate) mod members;
 pub(crate) mod object;

@@ -3,11 +3,8 @@
 //! A block of bytes is examined at once: comparisons yield one bit per byte, and the rest is arithmetic with these bits, as in
 //! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019).
 
-use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, dispatch, i8x64, u8x64};
-
-/// Number of bytes examined at once, one bit for each.
-const BLOCK: usize = 64;
+use crate::json::block::{BLOCK, Block, first};
+use fearless_simd::{Level, Simd, dispatch};
 
 /// Member names are rarely longer, and need no vectors.
 const SHORT: usize = 16;
@@ -45,7 +42,7 @@ fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
     // Known to be UTF-8 up to this position.
     let mut checked: usize = 0;
     while let Some(block) = text[at..].first_chunk() {
-        let block = Block(u8x64::simd_from(simd, *block));
+        let block = Block::new(simd, block);
         let (quotes, backslashes) = (block.equal(b'"'), block.equal(b'\\'));
         let (controls, beyond_ascii) = (block.controls(), block.beyond_ascii());
         if quotes | backslashes | controls | beyond_ascii | is_escaped | is_second == 0 {
@@ -189,57 +186,6 @@ fn escapes(backslashes: u64, is_escaped: u64) -> (u64, u64) {
     let first_ones = backslashes & !is_escaped;
     let both = (first_ones << 1 | ODD).wrapping_sub(first_ones) ^ ODD;
     (both & backslashes, both ^ (backslashes | is_escaped))
-}
-
-/// The position of the first of these bits.
-#[inline]
-fn first(bits: u64) -> usize {
-    bits.trailing_zeros() as usize
-}
-
-/// Bytes of a string. The first is the lowest bit in every result.
-struct Block<S: Simd>(u8x64<S>);
-
-#[expect(clippy::inline_always, reason = "as above")]
-impl<S: Simd> Block<S> {
-    #[inline(always)]
-    fn equal(&self, byte: u8) -> u64 {
-        self.0.simd_eq(byte).to_bitmask()
-    }
-
-    #[inline(always)]
-    fn controls(&self) -> u64 {
-        self.0.simd_le(0x1f).to_bitmask()
-    }
-
-    #[inline(always)]
-    fn beyond_ascii(&self) -> u64 {
-        self.signed().simd_lt(0).to_bitmask()
-    }
-
-    /// Continuation bytes, where the byte is beyond ASCII.
-    #[inline(always)]
-    fn not_first(&self) -> u64 {
-        self.signed().simd_lt(0xc0_u8.cast_signed()).to_bitmask()
-    }
-
-    /// The first bytes of two-byte characters.
-    #[inline(always)]
-    fn firsts_of_two(&self) -> u64 {
-        self.0.max(0xc2).min(0xdf).simd_eq(self.0).to_bitmask()
-    }
-
-    /// The second bytes of the commonest escapes, other than quotes and backslashes: line ends and tabs.
-    #[inline(always)]
-    fn letters_of_escapes(&self) -> u64 {
-        let (n, r, t) = (self.0.simd_eq(b'n'), self.0.simd_eq(b'r'), self.0.simd_eq(b't'));
-        (n | r | t).to_bitmask()
-    }
-
-    #[inline(always)]
-    fn signed(&self) -> i8x64<S> {
-        self.0.bitcast()
-    }
 }
 
 #[cfg(test)]

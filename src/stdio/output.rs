@@ -1,6 +1,7 @@
 //! `Output`: the one exit for lines to the client, and what their writing ends: calls, detached lines, the process.
 
 use crate::error::{Error, Kind};
+use crate::json::line::one_line;
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
@@ -55,12 +56,16 @@ impl Output {
         Ok(())
     }
 
-    /// Writes the line once stdout accepts it, if it is still wanted then.
+    /// Writes the document as one line once stdout accepts it, if it is still wanted then.
     ///
     /// # Errors
     /// `Cancelled`: stdout is closed, and the process ends.
-    pub(crate) fn write(&self, line: Vec<u8>, is_wanted: impl Fn() -> bool) -> Result<(), Error> {
-        self.finish_write(self.writer.write(line, is_wanted))
+    pub(crate) fn write(
+        &self,
+        document: Vec<u8>,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(), Error> {
+        self.finish_write(self.writer.write(one_line(document), is_wanted))
     }
 
     /// Has error responses written by another thread. Never waits.
@@ -73,7 +78,7 @@ impl Output {
     /// Has a line of this program written by another thread. Never waits.
     pub(crate) fn queue(&self, line: String) {
         self.scheduler.begin_detached();
-        if !self.writer.queue(line.into_bytes()) {
+        if !self.writer.queue(one_line(line.into_bytes())) {
             self.log.error_once("an error line is left out: the client does not read stdout");
             self.scheduler.end_detached();
         }

@@ -4,7 +4,6 @@ use crate::clock;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::http::{parse_date, parse_retry_after, parse_retry_after_millis};
-use crate::json::edit::one_line;
 use crate::log::Log;
 use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::ErrorBody;
@@ -154,7 +153,7 @@ impl FailedAttempt {
         }
         let last = self.lines.len() - 1;
         for (index, line) in self.lines.into_iter().enumerate() {
-            let bytes = one_line(without_secrets(line, log.redactor()).into_bytes());
+            let bytes = without_secrets(line, log.redactor()).into_bytes();
             sink(Relayed::Line(Line::response(bytes, index, index == last)))?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! `Relay`: messages of the server → lines for the client, with exactly one response to each request.
 
 use crate::error::{Error, Kind};
-use crate::json::edit::one_line;
 use crate::mcp::error_response::without_secrets;
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
@@ -239,8 +238,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     fn relay_request(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
         self.any_line = true;
-        let bytes = one_line(message);
-        (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes }))
+        (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes: message }))
     }
 
     fn relay_cancellation(&mut self, request: Option<Id>) -> Result<(), Error> {
@@ -271,8 +269,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         let is_done = self.is_done();
         let is_last = self.is_only_message && is_done;
         let stays_open = !answers.is_empty() && is_done && !is_last && self.owns_stream;
-        let bytes = one_line(document);
-        (self.sink)(Relayed::Line(Line { bytes, answers, is_last, stays_open }))
+        (self.sink)(Relayed::Line(Line { bytes: document, answers, is_last, stays_open }))
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::error::Error;
 use crate::mcp::id::Id;
 
-/// One line for the client.
+/// A document that becomes one line for the client.
 #[derive(Debug)]
 pub struct Line {
-    /// The line without its newline.
+    /// A JSON document, which becomes one line when it is written.
     pub bytes: Vec<u8>,
     /// The requests that it answers, as indices into the ids of the message that was sent.
     pub answers: Vec<usize>,
@@ -37,7 +37,7 @@ impl Line {
 pub struct ServerRequest {
     pub id: Id,
     pub is_ping: bool,
-    /// The line without its newline.
+    /// A JSON document, which becomes one line when it is written.
     pub bytes: Vec<u8>,
 }
 

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use sigv4_proxy::json::edit::one_line;
+use sigv4_proxy::json::line::one_line;
 use sigv4_proxy::mcp::server_message::ServerMessage;
 use sigv4_proxy::mcp::message::Message;
 use sigv4_proxy::mcp::tool_catalog::ToolCatalog;

@@ -1,0 +1,145 @@
+//! A JSON document as one line, for every reader.
+//!
+//! Raw line ends can only be between tokens. U+0085, U+2028 and U+2029 can only be in strings; many readers of lines take
+//! them for line ends as well (Python's `splitlines`, for one). Every line to the client goes through here.
+
+use crate::json::block::{BLOCK, Block, first};
+use fearless_simd::{Level, Simd, dispatch};
+use std::ops::Range;
+
+/// Replaces raw line ends with spaces, and U+0085, U+2028 and U+2029 with their escapes. Other documents keep their memory.
+pub fn one_line(mut document: Vec<u8>) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = next_line_end(&document, at) {
+        at = found.end;
+        let escape: &[u8] = match &document[found.clone()] {
+            [0xc2, _] => br"\u0085",
+            [_, _, 0xa8] => br"\u2028",
+            [_, _, _] => br"\u2029",
+            _ => {
+                document[found.start] = b' ';
+                continue;
+            }
+        };
+        escaped.extend_from_slice(&document[copied..found.start]);
+        escaped.extend_from_slice(escape);
+        copied = found.end;
+    }
+    if copied == 0 {
+        return document;
+    }
+    escaped.extend_from_slice(&document[copied..]);
+    escaped
+}
+
+/// The first character from `at` on that ends a line for some reader.
+fn next_line_end(document: &[u8], at: usize) -> Option<Range<usize>> {
+    dispatch!(Level::new(), simd => next_by_block(simd, document, at))
+}
+
+#[expect(clippy::inline_always, reason = "the vectors of `simd` are known to its caller alone")]
+#[inline(always)]
+fn next_by_block<S: Simd>(simd: S, document: &[u8], mut at: usize) -> Option<Range<usize>> {
+    // Carried from block to block, in the lowest bit: which bytes of the characters may be followed by their last byte.
+    let (mut after_c2, mut after_e2, mut after_e2_80) = (0, 0, 0);
+    while at < document.len() {
+        let rest = &document[at..];
+        let mut padded = [0; BLOCK];
+        let bytes = rest.first_chunk().unwrap_or_else(|| {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
+        });
+        let block = Block::new(simd, bytes);
+        if !block.may_end_line() {
+            (after_c2, after_e2, after_e2_80) = (0, 0, 0);
+            at += BLOCK;
+            continue;
+        }
+        let (c2, e2) = (block.equal(0xc2), block.equal(0xe2));
+        let (mut twos, mut threes) = (0, 0);
+        if c2 | e2 | after_c2 | after_e2 | after_e2_80 != 0 {
+            let e2_80 = (e2 << 1 | after_e2) & block.equal(0x80);
+            twos = (c2 << 1 | after_c2) & block.equal(0x85);
+            threes = (e2_80 << 1 | after_e2_80) & block.equal_either(0xa8, 0xa9);
+            let last = BLOCK - 1;
+            (after_c2, after_e2, after_e2_80) = (c2 >> last, e2 >> last, e2_80 >> last);
+        }
+        let ends = block.equal_either(b'\n', b'\r') | twos | threes;
+        if ends != 0 {
+            let bit = ends & ends.wrapping_neg();
+            let length = if bit & threes != 0 { 3 } else { 1 + usize::from(bit & twos != 0) };
+            let end = at + first(bit) + 1;
+            return Some(end - length..end);
+        }
+        at += BLOCK;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn slowly(document: &str) -> String {
+        document
+            .replace(['\n', '\r'], " ")
+            .replace('\u{85}', r"\u0085")
+            .replace('\u{2028}', r"\u2028")
+            .replace('\u{2029}', r"\u2029")
+    }
+
+    fn check(document: &str) {
+        let line = one_line(document.into());
+        assert_eq!(String::from_utf8_lossy(&line), slowly(document), "{document:?}");
+    }
+
+    #[test]
+    fn newlines_become_spaces_and_nothing_else_changes() {
+        let document = b"{\n  \"n\": 12345678901234567890.10,\r\n \"s\": \"\\n\\u00e9\"}".to_vec();
+        assert_eq!(
+            one_line(document),
+            b"{   \"n\": 12345678901234567890.10,   \"s\": \"\\n\\u00e9\"}"
+        );
+    }
+
+    #[test]
+    fn line_ends_are_found_at_every_position() {
+        for end in ["\n", "\r\n", "\u{85}", "\u{2028}", "\u{2029}", "\u{2028}\u{85}\n\u{2029}"] {
+            for (before, after) in (0..140).flat_map(|before| [(before, 0), (before, 100)]) {
+                for filler in ["a", "é", "“", "\u{a0}", "日"] {
+                    check(&[&"a".repeat(before), end, &filler.repeat(after)].concat());
+                    check(&[&filler.repeat(before), end, &"a".repeat(after), end].concat());
+                }
+            }
+        }
+        // What looks like the parts of one.
+        check("\u{80}\u{a8}\u{a9}\u{c5}\u{2000}\u{2027}\u{202a}\u{20a8}\u{10028}â€¨");
+    }
+
+    #[test]
+    fn documents_without_line_ends_are_not_copied() {
+        let document = "x".repeat(100_000).into_bytes();
+        let memory = document.as_ptr();
+        let line = one_line(document);
+        assert_eq!(line.as_ptr(), memory);
+    }
+
+    proptest! {
+        #[test]
+        fn every_document_is_one_line(
+            pieces in prop::collection::vec(
+                prop_oneof!["[ -~]{0,70}", "[\u{80}-\u{ff}\u{2000}-\u{2040}\n\r]{0,9}"], 0..20,
+            ),
+        ) {
+            check(&pieces.concat());
+        }
+
+        #[test]
+        fn every_byte_is_safe(document: Vec<u8>) {
+            let line = one_line(document);
+            prop_assert!(!line.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+        }
+    }
+}
