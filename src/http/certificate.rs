@@ -1,9 +1,9 @@
-//! What a certificate says of itself that a person wants to know (RFC 5280 §4.1): a reader of DER, no verifier.
+//! `Certificate`: issuer and expiry of a certificate (RFC 5280 §4.1), for people. Reads DER and verifies nothing.
 
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Of one certificate; whatever cannot be read is missing.
+/// Issuer and expiry; `None` if they cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Certificate {
     /// The issuer's common name, or else its organisation.
@@ -20,12 +20,12 @@ impl Certificate {
     }
 }
 
-/// The contents of the two elements.
+/// The contents of the elements `issuer` and `validity`.
 fn issuer_and_validity(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     const SEQUENCE: u8 = 0x30;
     let (_, certificate, _) = element(certificate)?;
     let (_, mut rest, _) = element(certificate)?;
-    // The version is optional; then serial number and algorithm stand before the issuer.
+    // The version is optional; serial number and algorithm follow, then the issuer.
     if rest.first() == Some(&0xa0) {
         rest = element(rest)?.2;
     }
@@ -48,7 +48,8 @@ fn name(issuer: &[u8]) -> Option<String> {
     attribute(common_name).or_else(|| attribute(organisation))
 }
 
-/// `UTCTime` has two digits for the year and ends in 2049; what is later is a `GeneralizedTime`.
+/// The second time of `validity`. A `UTCTime` has two digits for the year and ends in 2049; a later time is a
+/// `GeneralizedTime`.
 fn end_of(validity: &[u8]) -> Option<OffsetDateTime> {
     const UTC_TIME: u8 = 0x17;
     let (_, _, rest) = element(validity)?;
@@ -63,7 +64,7 @@ fn end_of(validity: &[u8]) -> Option<OffsetDateTime> {
     Some(time::PrimitiveDateTime::parse(&full, format).ok()?.assume_utc())
 }
 
-/// One DER element: tag, content, what follows.
+/// One DER element: tag, content, and the bytes that follow.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, mut rest) = rest.split_first()?;

@@ -24,7 +24,7 @@ mod with_poll {
     pub(crate) struct Waker(#[expect(dead_code, reason = "its end is the signal")] UnixStream);
 
     impl ConnectionWatch {
-        /// Fails where there are no descriptors for it.
+        /// Fails if the process is out of file descriptors.
         pub(crate) fn new(
             sockets: Vec<Arc<Socket>>,
             limit: Duration,
@@ -33,7 +33,7 @@ mod with_poll {
             Ok((ConnectionWatch { sockets, waker: ours, limit }, Waker(theirs)))
         }
 
-        /// An error ends it, too.
+        /// Waits. An error of the system ends it, too.
         pub(crate) fn wait(self) {
             let sockets = self.sockets.iter().map(|socket| socket.as_fd());
             let mut polled: Vec<PollFd<'_>> =
@@ -53,7 +53,7 @@ mod without_poll {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 
-    /// There is no waiting for several connections: they are looked at so often.
+    /// std cannot wait for several connections, so the caller looks at them this often.
     const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
     pub(crate) struct ConnectionWatch {

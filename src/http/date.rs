@@ -4,7 +4,7 @@ use std::time::Duration;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-/// Reads a date (RFC 9110 §5.6.7), in the one form that is still written.
+/// Reads a date (RFC 9110 §5.6.7), in the one form that is still sent.
 pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
     let format = format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
@@ -12,11 +12,11 @@ pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
     PrimitiveDateTime::parse(text.trim(), format).ok().map(PrimitiveDateTime::assume_utc)
 }
 
-/// Reads `Retry-After`, in seconds or as a date; `now` is the time there.
+/// Reads `Retry-After`, in seconds or as a date; `now` is the server's time.
 pub(crate) fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than a number holds are still a wish to wait.
+        // More seconds than a number holds still mean a wait.
         return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     Some(Duration::try_from(parse_date(text)? - now).unwrap_or_default())

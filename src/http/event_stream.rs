@@ -70,11 +70,11 @@ impl<R: Read> EventStream<R> {
             if self.unread.is_empty() && !self.fill()? {
                 let line = std::mem::take(&mut self.line);
                 if !line.is_empty() {
-                    self.take_own_line(line)?;
+                    self.parse_owned_line(line)?;
                 }
                 return Ok(self.dispatch());
             }
-            if let Some(event) = self.read_lines()? {
+            if let Some(event) = self.parse_chunk()? {
                 return Ok(Some(event));
             }
         }
@@ -110,7 +110,7 @@ impl<R: Read> EventStream<R> {
     }
 
     /// Parses lines of the chunk until one ends an event, or the chunk is used up.
-    fn read_lines(&mut self) -> Result<Option<Event>, Error> {
+    fn parse_chunk(&mut self) -> Result<Option<Event>, Error> {
         while !self.unread.is_empty() {
             // A CR ends a line at once; the LF that may follow it belongs to the same end.
             if std::mem::take(&mut self.after_carriage_return)
@@ -134,12 +134,12 @@ impl<R: Read> EventStream<R> {
             let mut whole = std::mem::take(&mut self.line);
             let ended = if whole.is_empty() {
                 let chunk = std::mem::take(&mut self.chunk);
-                let ended = self.take_line(&chunk[line]);
+                let ended = self.parse_line(&chunk[line]);
                 self.chunk = chunk;
                 ended?
             } else {
                 whole.extend_from_slice(&self.chunk[line]);
-                self.take_own_line(whole)?
+                self.parse_owned_line(whole)?
             };
             if ended && let Some(event) = self.dispatch() {
                 return Ok(Some(event));
@@ -148,10 +148,10 @@ impl<R: Read> EventStream<R> {
         Ok(None)
     }
 
-    /// Takes a line like `take_line`. A large message is one long line of data, which is not copied here.
-    fn take_own_line(&mut self, mut line: Vec<u8>) -> Result<bool, Error> {
+    /// Parses a line like `parse_line`. A large message is one long line of data, which is not copied here.
+    fn parse_owned_line(&mut self, mut line: Vec<u8>) -> Result<bool, Error> {
         if self.at_start || self.has_data || !line.starts_with(b"data:") {
-            return self.take_line(&line);
+            return self.parse_line(&line);
         }
         self.check_line(line.len())?;
         let name = if line.starts_with(b"data: ") { "data: " } else { "data:" };
@@ -163,7 +163,7 @@ impl<R: Read> EventStream<R> {
     }
 
     /// True when the line ends an event.
-    fn take_line(&mut self, line: &[u8]) -> Result<bool, Error> {
+    fn parse_line(&mut self, line: &[u8]) -> Result<bool, Error> {
         let byte_order_mark: &[u8] = b"\xef\xbb\xbf";
         let line = match line.strip_prefix(byte_order_mark) {
             Some(rest) if self.at_start => rest,

@@ -1,4 +1,4 @@
-//! `Pool`: the connections that are kept for the next request, which of them to trust, and how long they are kept.
+//! `Pool`: connections that are kept for the next request: which of them may be used, and for how long they are kept.
 
 use crate::http::connection_watch::{ConnectionWatch, Waker};
 use crate::http::wire::connection::Connection;
@@ -11,53 +11,57 @@ use std::thread;
 use std::time::{Duration, Instant};
 use ureq::BodyReader;
 
-/// Among so many kept connections a thread looks for the one that it had last.
+/// Number of kept connections among which a thread looks for the one that it used last.
 const AFFINITY_RANGE: usize = 16;
 
-/// A server that has hung up on a kept connection without having said so may do it again for so long.
+/// After a kept connection turned out to be closed, others are not trusted for this time.
 const DISTRUST_PERIOD: Duration = Duration::from_secs(60);
 
-/// So many are kept that nobody needs.
+/// Maximum number of idle connections that are kept.
 const MAX_IDLE: usize = 16;
 
-/// A connection is kept for so long; load balancers of AWS close theirs after 60 s.
+/// Maximum time for which a connection is kept; AWS load balancers close theirs after 60 s.
 pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 
-/// The time between two sweeps at least. What is busy is back before.
+/// Minimum time between two sweeps. A busy connection is used again within it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// So many may wait for the rest of a response that nobody reads, and each for so long and so much of it.
+/// Maximum number of connections that wait for the end of a response that is not needed.
 const MAX_UNFINISHED: usize = 4;
+
+/// Maximum time that each waits for it.
 const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Maximum size of it.
 const MAX_UNREAD_BYTES: usize = 4096;
 
-/// It closes connections and sleeps.
+/// Stack of the sweeper, which only sleeps and closes connections.
 const STACK_BYTES: usize = 128 * 1024;
 
 pub(crate) struct Pool {
     state: Arc<Mutex<State>>,
-    /// False: every connection is for one request.
+    /// False if every connection is for one request.
     keeps: bool,
 }
 
 #[derive(Default)]
 struct State {
-    /// Not in use; who came last stands last.
+    /// Connections that are not in use, the most recently used last.
     idle: Vec<Idle>,
-    /// How many of them have a rest.
+    /// Number of them with an unread body.
     unfinished: usize,
-    /// When a kept connection last turned out to be dead only after something was sent on it.
-    hung_up: Option<Instant>,
+    /// When a kept connection last turned out to be dead after a request was sent on it.
+    dead_since: Option<Instant>,
     sweeper: Sweeper,
 }
 
 struct Idle {
     /// The thread that used it last.
-    by: usize,
+    thread: usize,
     since: Instant,
     connection: Connection,
-    /// Of the last response; nobody waits for it. In a box, since there is hardly ever one.
-    rest: Option<Box<UnreadBody>>,
+    /// Of the last response. In a box, since there is rarely one.
+    unread: Option<Box<UnreadBody>>,
 }
 
 /// The body of a response whose status said everything.
@@ -66,10 +70,11 @@ pub(crate) struct UnreadBody {
     left: usize,
 }
 
-/// What became of a rest.
+/// Whether an unread body has ended.
 enum Finished {
     Yes,
     NotYet,
+    /// It broke off or is too large.
     Never,
 }
 
@@ -78,9 +83,9 @@ enum Finished {
 enum Sweeper {
     #[default]
     Absent,
-    /// It will look within `SWEEP_INTERVAL`.
+    /// It looks at the connections within `SWEEP_INTERVAL`.
     Resting,
-    /// It waits until a connection is closed by the server or has been kept for too long, and knows of no others.
+    /// It waits until one of the connections that it has seen is closed by the server or has been kept for too long.
     Watching(#[expect(dead_code, reason = "dropping it wakes the thread")] Waker),
 }
 
@@ -89,7 +94,7 @@ impl Pool {
         Pool { state: Arc::default(), keeps }
     }
 
-    /// A kept connection, unless it may have been closed and that would do harm.
+    /// A kept connection; none for a request that must not be lost while kept connections are not trusted.
     pub(crate) fn acquire(&self, is_idempotent: bool) -> Option<Connection> {
         if !self.keeps {
             return None;
@@ -100,53 +105,54 @@ impl Pool {
             state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
             state.count_unfinished();
         }
-        if !is_idempotent && state.hung_up.is_some_and(|at| at.elapsed() < DISTRUST_PERIOD) {
-            // This one, too: each that fails is one less to try.
+        if !is_idempotent && state.dead_since.is_some_and(|at| at.elapsed() < DISTRUST_PERIOD) {
+            // Each request drops one, so that all are replaced.
             state.idle.pop();
             state.count_unfinished();
             return None;
         }
-        // Rather its own, which is in the caches of this thread's processor; else the last that was used.
+        // The thread's own is in the caches of its processor; otherwise the most recently used.
         let me = this_thread();
         let start = state.idle.len().saturating_sub(AFFINITY_RANGE);
-        let own = state.idle[start..].iter().rposition(|idle| idle.by == me && idle.rest.is_none());
+        let own =
+            state.idle[start..].iter().rposition(|idle| idle.thread == me && idle.unread.is_none());
         let at = match own {
             Some(own) => start + own,
-            None => state.idle.iter().rposition(|idle| idle.rest.is_none())?,
+            None => state.idle.iter().rposition(|idle| idle.unread.is_none())?,
         };
         Some(state.idle.remove(at).connection)
     }
 
-    /// `rest` is read as it comes, if it comes soon.
-    pub(crate) fn release(&self, connection: Connection, rest: Option<UnreadBody>) {
+    /// Keeps a connection. Its unread body is read as it arrives, if it arrives soon.
+    pub(crate) fn release(&self, connection: Connection, unread: Option<UnreadBody>) {
         if !self.keeps || connection.socket().is_none() {
             return;
         }
-        let rest = rest.map(Box::new);
-        let mut idle = Idle { by: this_thread(), since: Instant::now(), connection, rest };
+        let unread = unread.map(Box::new);
+        let mut idle = Idle { thread: this_thread(), since: Instant::now(), connection, unread };
         if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
             return;
         }
         let mut state = lock(&self.state);
         let mut given_up = None;
-        if idle.rest.is_some() {
+        if idle.unread.is_some() {
             given_up = state.oldest_unfinished();
             state.unfinished += 1;
         }
         state.idle.push(idle);
-        // One that watches is woken: it does not know of this one.
+        // Replacing `Watching` wakes the sweeper, which does not watch this connection yet.
         let sweeper = std::mem::replace(&mut state.sweeper, Sweeper::Resting);
         drop(state);
         drop(given_up);
         if matches!(sweeper, Sweeper::Absent) && self.start_sweeper().is_err() {
-            // Without it nothing would ever be closed.
+            // Without a sweeper no connection would ever be closed.
             drop(lock(&self.state).end_sweeping());
         }
     }
 
-    /// A kept connection was dead, and that was seen too late.
+    /// A kept connection was dead, which was noticed only after a request was sent on it.
     pub(crate) fn record_dead_connection(&self) {
-        lock(&self.state).hung_up = Some(Instant::now());
+        lock(&self.state).dead_since = Some(Instant::now());
     }
 
     fn start_sweeper(&self) -> io::Result<()> {
@@ -163,18 +169,18 @@ impl UnreadBody {
 }
 
 impl Idle {
-    /// Reads what is there of the last response.
+    /// Reads what has arrived of the unread body.
     fn finish(&mut self) -> Finished {
-        let Some(rest) = &mut self.rest else { return Finished::Yes };
+        let Some(unread) = &mut self.unread else { return Finished::Yes };
         self.connection.call_limits().set_nonblocking();
         let mut bytes = [0; 512];
         loop {
-            match rest.body.read(&mut bytes) {
+            match unread.body.read(&mut bytes) {
                 Ok(0) => {
-                    self.rest = None;
+                    self.unread = None;
                     return Finished::Yes;
                 }
-                Ok(count) if count <= rest.left => rest.left -= count,
+                Ok(count) if count <= unread.left => unread.left -= count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Finished::NotYet;
@@ -184,7 +190,7 @@ impl Idle {
         }
     }
 
-    /// Whether it can still serve; in doubt it will be asked again.
+    /// Whether it can be used, or may become usable.
     fn is_good(&mut self) -> bool {
         let age = self.since.elapsed();
         match self.finish() {
@@ -199,28 +205,28 @@ impl Idle {
 }
 
 impl State {
-    /// Makes room for another.
+    /// Removes the oldest with an unread body if there are too many.
     fn oldest_unfinished(&mut self) -> Option<Idle> {
         if self.unfinished < MAX_UNFINISHED {
             return None;
         }
-        let oldest = self.idle.iter().position(|idle| idle.rest.is_some())?;
+        let oldest = self.idle.iter().position(|idle| idle.unread.is_some())?;
         self.unfinished -= 1;
         Some(self.idle.remove(oldest))
     }
 
     fn count_unfinished(&mut self) {
-        self.unfinished = self.idle.iter().filter(|idle| idle.rest.is_some()).count();
+        self.unfinished = self.idle.iter().filter(|idle| idle.unread.is_some()).count();
     }
 
-    /// What is idle is to be closed.
+    /// Removes all connections, to be closed, and the sweeper.
     fn end_sweeping(&mut self) -> Vec<Idle> {
         self.sweeper = Sweeper::Absent;
         self.unfinished = 0;
         std::mem::take(&mut self.idle)
     }
 
-    /// Takes out what is not kept any longer.
+    /// Removes the connections that are not kept any longer.
     fn take_old(&mut self) -> Vec<Idle> {
         let mut surplus = self.idle.len().saturating_sub(MAX_IDLE);
         let mut old = Vec::new();
@@ -237,13 +243,13 @@ impl State {
         old
     }
 
-    /// Whether all that is to be done before one closes or grows old has been done.
+    /// Whether nothing is to be done until a connection closes or grows old.
     fn is_settled(&self) -> bool {
         self.idle.len() <= MAX_IDLE && self.unfinished == 0
     }
 }
 
-/// Until nothing is idle or the pool is gone.
+/// Closes old connections until none is idle or the pool is gone.
 fn sweep(pool: &Weak<Mutex<State>>) {
     loop {
         Cancel::default().sleep(SWEEP_INTERVAL);
@@ -260,7 +266,7 @@ fn sweep(pool: &Weak<Mutex<State>>) {
                 let left = MAX_IDLE_AGE.saturating_sub(oldest.since.elapsed());
                 let sockets = state.idle.iter().filter_map(|idle| idle.connection.socket());
                 let Ok((watch, waker)) = ConnectionWatch::new(sockets.collect(), left) else {
-                    // There are no descriptors for it: whoever needs one more than this gets those that are kept.
+                    // There are no descriptors for it: the kept connections are closed, so that others get theirs.
                     state.end_sweeping();
                     return;
                 };
@@ -277,7 +283,7 @@ fn sweep(pool: &Weak<Mutex<State>>) {
     }
 }
 
-/// A number that no other thread has at the same time. `thread::current` costs two atomic operations.
+/// Identifies this thread among those that run now. `thread::current` would cost two atomic operations.
 fn this_thread() -> usize {
     thread_local!(static HERE: u8 = const { 0 });
     HERE.with(|here| ptr::from_ref(here).addr())

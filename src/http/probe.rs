@@ -1,6 +1,6 @@
-//! `Probe`: the way to a server one step at a time, so that a person sees which step fails.
+//! `Probe`: connects to a server step by step, so that a person sees which step fails.
 //!
-//! Requests do not go this way; they take the same steps inside ureq.
+//! Requests take the same steps inside ureq.
 
 use crate::error::Error;
 use crate::http::certificate::Certificate;
@@ -23,13 +23,13 @@ use time::OffsetDateTime;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-/// A step takes no longer, where the user sets no limit.
+/// Time limit of a step if the user sets none.
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The head of a proxy's answer to CONNECT may not be larger.
+/// Maximum size of a proxy's response to CONNECT.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// The way to one server.
+/// The steps of connecting to one server.
 pub(crate) struct Probe<'a> {
     peer: &'a Peer,
     host: String,
@@ -37,17 +37,17 @@ pub(crate) struct Probe<'a> {
     is_https: bool,
 }
 
-/// What a TLS handshake brought.
+/// The result of a TLS handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct Handshake {
     /// `TLSv1_3`.
     pub(crate) version: String,
     pub(crate) cipher_suite: String,
-    /// Who issued each certificate, the server's own first.
+    /// The issuer of each certificate, the server's own first.
     pub(crate) issuers: Vec<String>,
     /// The end of the server's certificate.
     pub(crate) expires: Option<OffsetDateTime>,
-    /// Whether Mozilla's roots alone would trust it.
+    /// Whether Mozilla's roots alone trust the certificate.
     pub(crate) is_public: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// The proxy in between, without its password, or why there is none.
+    /// The proxy in between, without its password, or the reason why there is none.
     pub(crate) fn route(&self) -> Result<String, Error> {
         self.peer.route.check()?;
         Ok(match &self.peer.route {
@@ -85,7 +85,7 @@ impl<'a> Probe<'a> {
         self.peer.route.proxy().is_some()
     }
 
-    /// Who is connected to: the server, or the proxy.
+    /// The host and port that are connected to: the server's or the proxy's.
     pub(crate) fn next_hop(&self) -> (&str, u16) {
         match self.peer.route.proxy() {
             Some(proxy) => (proxy.host(), proxy.port()),
@@ -103,7 +103,7 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// To the first address that lets us.
+    /// Connects to the first address that accepts.
     pub(crate) fn connect(
         &self,
         addresses: &[SocketAddr],
@@ -118,14 +118,14 @@ impl<'a> Probe<'a> {
         Err(self.peer.connect_error(last.as_ref()))
     }
 
-    /// `None` where there is no TLS to look at.
+    /// Shakes hands, through the proxy if there is one. `None` if there is no TLS, or none that can be examined.
     pub(crate) fn handshake(&self, mut stream: TcpStream) -> Result<Option<Handshake>, Error> {
         let limited = stream
             .set_read_timeout(Some(self.limit()))
             .and_then(|()| stream.set_write_timeout(Some(self.limit())));
         limited.map_err(|error| io_error(&error))?;
         if let Some(proxy) = self.peer.route.proxy() {
-            // A proxy that is itself reached by TLS, or no HTTP proxy at all: ureq alone knows how.
+            // Only ureq can connect to a proxy that is itself reached by TLS.
             if proxy.protocol() != ProxyProtocol::Http {
                 return Ok(None);
             }

@@ -1,7 +1,7 @@
-//! Host names outside ASCII in the form DNS and signatures use (RFC 3492, RFC 5890).
+//! Host names outside ASCII in the form that DNS and signatures use (RFC 3492, RFC 5890).
 //!
-//! Lower-cases and encodes. Leaves out the mapping tables of full IDNA: who types a full-width dot gets a name
-//! that does not resolve, never another host.
+//! Lower-cases and encodes, without the mapping tables of full IDNA: a full-width dot makes a name that does not resolve,
+//! never another host.
 
 /// `bücher.example` → `xn--bcher-kva.example`. `None` when a label is too long to be encoded.
 pub(crate) fn ascii_host(host: &str) -> Option<String> {
@@ -28,7 +28,7 @@ const DAMP: u32 = 700;
 const INITIAL_BIAS: u32 = 72;
 const INITIAL_N: u32 = 128;
 
-/// RFC 3492 §6.3.
+/// Encodes a label (RFC 3492 §6.3).
 fn encode(label: &str) -> Option<String> {
     // DNS has 63 bytes for a label, so a longer one is refused before the arithmetic can overflow.
     let input: Vec<u32> = label.chars().map(u32::from).collect();
@@ -77,7 +77,7 @@ fn push_variable_length(output: &mut String, delta: u32, bias: u32) {
     output.push(digit(rest));
 }
 
-/// RFC 3492 §6.1.
+/// Adapts the bias (RFC 3492 §6.1).
 fn adapted(delta: u32, points: u32, first: bool) -> u32 {
     let mut delta = if first { delta / DAMP } else { delta / 2 };
     delta += delta / points;

@@ -57,7 +57,7 @@ impl Endpoint {
         })
     }
 
-    /// The URL that a server's reference to itself means (RFC 3986 §5), if it stays with this scheme, host and port.
+    /// Resolves a reference (RFC 3986 §5) that the server sends. Fails if it leaves this scheme, host and port.
     pub fn join(&self, reference: &str) -> Result<Endpoint, Error> {
         let reference = reference.trim();
         let scheme = if self.secure { "https" } else { "http" };
@@ -83,7 +83,7 @@ impl Endpoint {
         if same { Ok(joined) } else { Err(wrong(format!("leads away from {origin}"))) }
     }
 
-    /// What stands for a URL that could not be read. Leads nowhere.
+    /// A placeholder for a URL that could not be read. Leads nowhere.
     pub(crate) fn unknown() -> Endpoint {
         Endpoint {
             secure: true,
@@ -127,7 +127,7 @@ impl Endpoint {
         self.user_info
     }
 
-    /// Whether no proxy could lead there: this machine, or link-local as the metadata addresses of AWS are.
+    /// Whether a proxy cannot lead there: this machine, or link-local like the AWS metadata addresses.
     pub fn is_local(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         self.is_loopback()
@@ -137,7 +137,7 @@ impl Endpoint {
             })
     }
 
-    /// Whether the host is this machine by its very spelling; names are not resolved.
+    /// Whether the host is this machine by its spelling; names are not resolved.
     pub fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host == "localhost"
@@ -184,7 +184,7 @@ fn wire_host(typed: &str) -> Result<String, Error> {
         let address: Ipv6Addr = address
             .trim_end_matches(']')
             .parse()
-            .map_err(|_| wrong("has something in brackets that is no IPv6 address"))?;
+            .map_err(|_| wrong("has something in brackets that is not an IPv6 address"))?;
         return Ok(format!("[{address}]"));
     }
     let host =
@@ -194,17 +194,17 @@ fn wire_host(typed: &str) -> Result<String, Error> {
         !last.is_empty() && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x"))
     });
     if numeric && host.parse::<Ipv4Addr>().is_err() {
-        return Err(wrong("has a host that looks like an IPv4 address and is none"));
+        return Err(wrong("has a host that looks like an IPv4 address but is not one"));
     }
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     if host.bytes().all(legal) {
         Ok(host)
     } else {
-        Err(wrong("has a character in its host that no host name has"))
+        Err(wrong("has a character in its host that host names cannot have"))
     }
 }
 
-/// Percent-encodes what may not stand in a path; what is encoded already stays byte for byte.
+/// Percent-encodes the characters that a path must not have. Escapes stay byte for byte.
 fn wire_path(typed: &str) -> String {
     let bytes = typed.as_bytes();
     let mut path = String::with_capacity(bytes.len() + 1);
@@ -226,7 +226,7 @@ fn wire_path(typed: &str) -> String {
     path
 }
 
-/// RFC 3986 §5.2.4. Empty segments stay: to some servers they mean something.
+/// Removes dot segments (RFC 3986 §5.2.4). Empty segments stay, since they matter to some servers.
 fn without_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -249,7 +249,7 @@ fn without_dot_segments(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// Each pair decoded and encoded anew: the one spelling on which all signers agree.
+/// Decodes and encodes each pair: the one spelling on which all signers agree.
 fn wire_query(typed: &str) -> Result<String, Error> {
     let mut query = String::with_capacity(typed.len());
     for pair in typed.split('&').filter(|pair| !pair.is_empty()) {
@@ -261,7 +261,7 @@ fn wire_query(typed: &str) -> Result<String, Error> {
         if is_presigned(&name) {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(wrong(format!(
-                "is presigned: its query has {name} (give the plain URL; every request is signed anew)"
+                "is presigned: its query has {name} (give the plain URL; every request is signed when it is sent)"
             )));
         }
         if !query.is_empty() {
@@ -346,7 +346,7 @@ mod tests {
             ("https://h:70000/", "impossible port"),
             ("https://h:0/", "impossible port"),
             ("https://[::1/", "closing bracket"),
-            ("https://[h]/", "no IPv6"),
+            ("https://[h]/", "not an IPv6"),
             ("https://a b/", "character in its host"),
             ("http://127.1/", "looks like an IPv4"),
             ("http://0x7f.0.0.1.0x1/", "looks like an IPv4"),

@@ -1,33 +1,33 @@
-//! Buffers of one connection that are as large as what goes through it.
+//! `GrowingBuffers`: the buffers of one connection, which grow with what is sent and received.
 //!
-//! ureq's own are of one size. With hundreds of connections that is either much memory or, for large answers, many system
-//! calls.
+//! ureq's own have one size: with hundreds of connections that costs much memory, or many system calls for large responses.
 
 use ureq::unversioned::transport::Buffers;
 
-/// The head of an answer and a small body.
+/// Enough for the head of a response and a small body.
 const MIN_INPUT_BYTES: usize = 8 * 1024;
 
-/// More at once saves no time.
+/// Maximum size of one read; more saves no time.
 const MAX_READ_BYTES: usize = 128 * 1024;
 
-/// What ureq must see as a whole, the head of an answer say, is never larger.
+/// Maximum size of what ureq must see as a whole, such as the head of a response.
 const MAX_INPUT_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct GrowingBuffers {
     input: Vec<u8>,
-    /// What has been read and not been consumed.
+    /// The input between `start` and `end` has been read and not been consumed.
     start: usize,
     end: usize,
     output: Vec<u8>,
     output_bytes: usize,
-    /// Something was consumed last time.
+    /// The last look at the input consumed some of it.
     is_useful: bool,
 }
 
 impl GrowingBuffers {
-    /// So much is sent at once: the head of a request must fit in, and the beginning of its body goes with it.
+    /// `output_bytes` is the maximum size of one write. The head of a request must fit in; the beginning of its body goes with
+    /// it.
     pub(crate) fn new(output_bytes: usize) -> GrowingBuffers {
         GrowingBuffers {
             input: Vec::new(),
@@ -39,7 +39,7 @@ impl GrowingBuffers {
         }
     }
 
-    /// The next request has begun.
+    /// Shrinks the input buffer when the next request begins.
     pub(crate) fn reset(&mut self) {
         if self.input.len() > MIN_INPUT_BYTES && self.start == self.end {
             (self.input, self.start, self.end) = (Vec::new(), 0, 0);
@@ -63,7 +63,7 @@ impl Buffers for GrowingBuffers {
         let was_full = self.end == self.input.len();
         self.input.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
-        // What was full is too small: for the answer, or for a part of it that must be read as a whole.
+        // A full buffer is too small for the response, or for a part of it that must be seen as a whole.
         let largest = if self.end == self.input.len() { MAX_INPUT_BYTES } else { MAX_READ_BYTES };
         if was_full && self.input.len() < largest {
             self.input.resize((2 * self.input.len()).max(MIN_INPUT_BYTES), 0);
@@ -80,7 +80,7 @@ impl Buffers for GrowingBuffers {
         self.start += amount;
     }
 
-    /// The first is for bodies in chunks, which are not sent here.
+    /// The first buffer is for chunked bodies, which are never sent.
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         (&mut [], self.output())
     }

@@ -1,4 +1,4 @@
-//! `CallLimits`: what the call that has a connection now is bound to, and what became of the connection.
+//! `CallLimits`: the limits of the call that uses a connection now, and the state of that connection.
 
 use crate::http::wire::socket::Socket;
 use crate::sync::lock;
@@ -8,7 +8,7 @@ use ureq::Timeout;
 use ureq::unversioned::transport::NextTimeout;
 use ureq::unversioned::transport::time::Duration as Limit;
 
-/// Of one connection. Clones share it.
+/// The limits of one connection's current call. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallLimits(Arc<Mutex<State>>);
 
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl CallLimits {
-    /// A call begins. `is_stream`: silence is normal.
+    /// Begins a call. On a stream silence is normal, so there is no time limit for reading.
     pub(crate) fn set(&self, deadline: Option<Instant>, is_stream: bool) {
         let mut state = lock(&self.0);
         (state.deadline, state.is_stream, state.is_nonblocking) = (deadline, is_stream, false);
@@ -32,7 +32,7 @@ impl CallLimits {
         lock(&self.0).deadline = deadline;
     }
 
-    /// Until the next call, reading takes what is there and fails with `WouldBlock` where there is nothing.
+    /// Until the next call, a read takes what has arrived, and fails with `WouldBlock` if nothing has.
     pub(crate) fn set_nonblocking(&self) {
         self.set(None, false);
         lock(&self.0).is_nonblocking = true;
@@ -42,7 +42,7 @@ impl CallLimits {
         lock(&self.0).is_nonblocking
     }
 
-    /// What is left of `timeout` under these call_limits, if anything.
+    /// The part of `timeout` that is left before the deadline. Fails if none is.
     pub(crate) fn limit(&self, mut timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
         let State { deadline, is_stream, .. } = *lock(&self.0);
         if is_stream {
@@ -61,13 +61,13 @@ impl CallLimits {
         }
     }
 
-    /// The connection was made.
+    /// Records the socket of a new connection.
     pub(crate) fn connected(&self, socket: &Arc<Socket>) {
         let mut state = lock(&self.0);
         (state.socket, state.is_invalid) = (Arc::downgrade(socket), false);
     }
 
-    /// A request was not sent to its end: no other can follow it.
+    /// Records that a request was not sent to its end, so no other can follow it on this connection.
     pub(crate) fn invalidate(&self) {
         lock(&self.0).is_invalid = true;
     }

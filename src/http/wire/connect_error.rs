@@ -1,13 +1,13 @@
-//! What this machine has no more of, and what to do about it.
+//! `ConnectError`: why there is no connection; `Exhausted`: the resource that this machine has run out of.
 
 use std::fmt;
 use std::io;
 
-/// There is no connection: nothing of a request has left. Told apart from what breaks later.
+/// No connection was made, so nothing of a request was sent; unlike an error of a connection that broke.
 #[derive(Debug)]
 pub(crate) struct ConnectError(pub(crate) io::Error);
 
-/// A thing that there is no more of.
+/// A resource that has run out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted {
     pub(crate) what: &'static str,
@@ -15,7 +15,7 @@ pub(crate) struct Exhausted {
 }
 
 impl Exhausted {
-    /// What the system lacked when it failed so, if that was it.
+    /// The resource that this error of the system is about, if it is about one.
     #[cfg(unix)]
     pub(crate) fn of(error: &io::Error) -> Option<Exhausted> {
         use rustix::io::Errno;

@@ -4,26 +4,27 @@
 use std::fmt;
 use std::io;
 
-/// So much of a response is enough to judge it by.
+/// Maximum number of bytes by which a response is judged.
 pub(crate) const MAX_PEEK_BYTES: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EarlyResponse {
+    /// Nothing has arrived.
     Nothing,
-    /// Nothing, and nothing will.
+    /// The connection has ended.
     End,
     /// Its status is 300 or more.
     Refusal,
-    /// What has come is too little to tell.
+    /// The beginning of a response whose status has not arrived.
     Incomplete,
-    /// A 2xx, or something that is no HTTP: the request is sent to its end all the same.
+    /// A 2xx, or not HTTP at all: the request is sent to its end.
     Other,
-    /// Whoever has the keys must look.
+    /// TLS records, which only the TLS layer can read.
     Encrypted,
 }
 
 impl EarlyResponse {
-    /// Judges by the first bytes that have come; none are the end.
+    /// Judges by the first bytes that have arrived. No bytes mean that the connection has ended.
     pub(crate) fn of(mut bytes: &[u8]) -> EarlyResponse {
         match bytes.first() {
             None => return EarlyResponse::End,
@@ -44,7 +45,7 @@ impl EarlyResponse {
                 b'3'..=b'5' => return EarlyResponse::Refusal,
                 _ => return EarlyResponse::Other,
             }
-            // Behind one that is not the last.
+            // The final response follows an interim one.
             let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
                 return EarlyResponse::Incomplete;
             };
@@ -55,13 +56,13 @@ impl EarlyResponse {
 
 const VERSION: &[u8] = b"HTTP/1.";
 
-/// Of TLS: change of cipher, alert, handshake, data (RFC 8446 §5.1).
+/// Change of cipher, alert, handshake, data (RFC 8446 §5.1).
 const TLS_RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
 
-/// A connection under TLS cannot take more now, and something has come on it that only TLS can read.
+/// A connection cannot take more now, and something has arrived on it that only the TLS layer can read.
 #[derive(Debug)]
 pub(crate) struct InterruptedWrite {
-    /// Of what should have been sent.
+    /// Number of bytes that were sent.
     pub(crate) sent: usize,
     /// Nothing more can be sent.
     pub(crate) is_broken: bool,
@@ -83,7 +84,7 @@ impl From<InterruptedWrite> for ureq::Error {
 
 impl fmt::Display for InterruptedWrite {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("something that is no HTTP came before the request was sent")
+        out.write_str("something that is not HTTP arrived before the request was sent")
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_from_the_rest() {
+    fn refusals_are_distinguished_from_other_responses() {
         for (bytes, expected) in [
             ("HTTP/1.1 413 Too Large\r\n", EarlyResponse::Refusal),
             ("HTTP/1.0 307", EarlyResponse::Refusal),

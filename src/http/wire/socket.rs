@@ -1,4 +1,4 @@
-//! `Socket`: what is asked of a TCP connection without waiting, and the wait for room or input.
+//! `Socket`: operations on a TCP connection that do not wait, and the wait for room or input.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -38,7 +38,7 @@ impl Socket {
         system::wait(&self.0, listens, limit)
     }
 
-    /// Nothing to read, and no end: whatever came would be taken for the next response.
+    /// Whether the connection is open and there is nothing to read, which would be taken for the next response.
     pub(crate) fn is_silent(&self) -> bool {
         system::peek(&self.0, &mut [0]).is_err_and(|error| is_timeout(&error))
     }
@@ -56,7 +56,7 @@ impl ShutdownHandle for Socket {
     }
 }
 
-/// Whether a time limit passed, or there was nothing to wait for.
+/// Whether a time limit passed, or an operation that does not wait had nothing to do.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
@@ -67,7 +67,6 @@ pub(crate) struct Ready {
     pub(crate) input: bool,
 }
 
-/// What does not wait, and the waiting for either of two things.
 #[cfg(unix)]
 mod system {
     use crate::http::wire::socket::Ready;
@@ -90,7 +89,6 @@ mod system {
         Ok(recv(stream, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
     }
 
-    /// Until there is room, the connection breaks, or, for one that listens, something comes; or the time passes.
     pub(crate) fn wait(
         stream: &TcpStream,
         listens: bool,
@@ -119,8 +117,8 @@ mod system {
     use std::thread;
     use std::time::Duration;
 
-    /// There is no waiting for two things at once: both are tried in turn.
-    const TURN: Duration = Duration::from_millis(5);
+    /// std cannot wait for two events at once, so both are tried in turn.
+    const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
     pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         at_once(stream, |mut stream| stream.write(bytes))
@@ -135,7 +133,7 @@ mod system {
     }
 
     pub(crate) fn wait(_: &TcpStream, _: bool, limit: Option<Duration>) -> io::Result<Ready> {
-        thread::sleep(limit.map_or(TURN, |limit| limit.min(TURN)));
+        thread::sleep(limit.map_or(POLL_INTERVAL, |limit| limit.min(POLL_INTERVAL)));
         Ok(Ready { room: true, input: true })
     }
 
