@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::aws::partition::is_host_label;
-use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Role, WebIdentity};
+use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Role};
 use crate::credentials::config::profile::Profile;
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
@@ -20,7 +20,7 @@ use crate::credentials::sources::process;
 use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sso::{LastFailure, SsoProvider};
 use crate::credentials::sources::sts::{CallerIdentity, Sts};
-use crate::credentials::sources::token_file;
+use crate::credentials::sources::web_identity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
@@ -169,7 +169,9 @@ impl Executor {
             BaseProvider::Static(found) => Ok(found),
             BaseProvider::WebIdentity(identity) => {
                 self.progress.set_source(format_args!("STS (role {})", identity.role_arn));
-                self.web_identity(&identity, lookup)
+                let path = self.environment.path(&identity.token_file.to_string_lossy());
+                let sts = self.sts(lookup)?;
+                web_identity::credentials(&identity, &path, &sts, lookup.now)
             }
             BaseProvider::Process { command, profile } => {
                 self.progress.set_source(format_args!("credential_process of profile {profile:?}"));
@@ -254,19 +256,6 @@ impl Executor {
     ) -> Result<Credentials, imds::Failure> {
         let service = imds::Service::new(&self.environment, lookup.profile.as_ref())?;
         self.imds.credentials(&service, &self.network, lookup.now, warnings)
-    }
-
-    fn web_identity(
-        &mut self,
-        identity: &WebIdentity,
-        lookup: &Lookup<'_>,
-    ) -> Result<Credentials, Error> {
-        let path = self.environment.path(&identity.token_file.to_string_lossy());
-        let token = token_file::read(&path).map_err(|error| {
-            let message = format!("web identity token {}: {error}", path.display());
-            Error::new(Kind::Credentials, message)
-        })?;
-        self.sts(lookup)?.assume_role_with_web_identity(identity, token.trim_end(), lookup.now)
     }
 
     /// Assumes each role with the credentials before it. Those of all but the last are remembered until it is time to

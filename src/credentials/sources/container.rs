@@ -1,7 +1,6 @@
 //! The credential endpoint of a container: ECS, EKS Pod Identity, Greengrass, local helpers.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -33,12 +32,34 @@ pub(crate) fn credentials(
 
 fn request(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
     let endpoint = endpoint(environment)?;
-    let token = token(environment)?;
-    network.redactor.add_header(token.as_deref().unwrap_or_default());
-    let mut headers = vec![("accept", "application/json")];
-    headers.extend(token.as_deref().map(|token| ("authorization", token)));
-    let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
-    let reply = network.send(&call, &RetryPolicy::CONTAINER)?;
+    let send = |token: Option<&str>| {
+        network.redactor.add_header(token.unwrap_or_default());
+        let mut headers = vec![("accept", "application/json")];
+        headers.extend(token.map(|token| ("authorization", token)));
+        let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
+        network.send(&call, &RetryPolicy::CONTAINER)
+    };
+    let wrong = |what: String| Error::new(Kind::Credentials, what);
+    let reply = if let Some(path) = environment.get(TOKEN_FILE) {
+        let file = environment.path(path);
+        let token = token_file::read(&file, &network.cancel)
+            .map_err(|error| wrong(format!("token file {path}: {error}")))?;
+        check_token(TOKEN_FILE, &token)?;
+        let reply = send(Some(&token))?;
+        let is_refused = matches!(reply.status, 400 | 401 | 403);
+        // A refused token may have been half written, or replaced since it was read.
+        match is_refused.then(|| token_file::read_newer(&file, &token, &network.cancel)) {
+            Some(Some(newer)) => {
+                check_token(TOKEN_FILE, &newer)?;
+                send(Some(&newer))?
+            }
+            _ => reply,
+        }
+    } else {
+        let token = environment.get(TOKEN);
+        check_token(TOKEN, token.unwrap_or_default())?;
+        send(token)?
+    };
     if reply.status != 200 {
         return Err(Error::new(Kind::Credentials, reply.refusal()));
     }
@@ -102,27 +123,16 @@ fn is_allowed_over_http(endpoint: &Endpoint) -> bool {
             .is_ok_and(|address| ALLOWED.iter().any(|allowed| allowed.parse() == Ok(address)))
 }
 
-/// The value of the `Authorization` header, unchanged.
-fn token(environment: &Environment) -> Result<Option<String>, Error> {
+/// Checks the value of the `Authorization` header, which is sent unchanged.
+fn check_token(variable: &str, token: &str) -> Result<(), Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
-    let (variable, token) = match environment.get(TOKEN_FILE) {
-        Some(path) => {
-            let token = token_file::read(Path::new(path))
-                .map_err(|error| wrong(format!("token file {path}: {error}")))?;
-            (TOKEN_FILE, token)
-        }
-        None => match environment.get(TOKEN) {
-            Some(token) => (TOKEN, token.to_owned()),
-            None => return Ok(None),
-        },
-    };
     if token.contains(['\r', '\n']) {
         return Err(wrong(format!("{variable} holds a line break")));
     }
-    if !is_header_value(&token) {
+    if !is_header_value(token) {
         return Err(wrong(format!("{variable} holds a character that cannot be sent")));
     }
-    Ok(Some(token))
+    Ok(())
 }
 
 #[cfg(test)]

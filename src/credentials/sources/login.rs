@@ -50,20 +50,20 @@ impl LoginProvider<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Credentials, Error> {
         let path = self.cache_file()?;
-        let Some(mut cached) = CachedToken::read(&path, watch) else {
+        let Some(mut cached) = CachedToken::read(&path, watch, &self.network.cancel) else {
             return Err(self.no_login(&format!("missing: no usable {}", path.display())));
         };
-        for name in ["refreshToken", "dpopKey"] {
-            self.network.redactor.add(cached.text(name).unwrap_or_default());
-        }
         let found = self.parse_credentials(&cached)?;
-        self.network.redactor.add_key(&found.key);
         let expires = found.expires.unwrap_or(self.now);
         if expiry::left(expires, self.time_of_aws()) > REFRESH_MARGIN {
             return Ok(found);
         }
-        match self.refresh(&mut cached, watch, warnings) {
-            Ok(()) => self.parse_credentials(&cached),
+        let refreshed = match self.refresh(&mut cached, watch, warnings) {
+            Ok(()) => return self.parse_credentials(&cached),
+            Err(refusal) => self.renewed(&cached, watch).ok_or(refusal),
+        };
+        match refreshed {
+            Ok(renewed) => Ok(renewed),
             Err(Refusal::Permanent(error)) => Err(error),
             Err(Refusal::Temporary(why)) if expires > self.time_of_aws() => {
                 warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
@@ -89,8 +89,19 @@ impl LoginProvider<'_> {
         Ok(folder.join(format!("{}.json", hex::encode(Sha256::digest(self.session)))))
     }
 
-    /// The credentials in the file. What a refresh will need must be there, even if none is needed yet.
+    /// The credentials that another process has written to the file meanwhile, or that a new `aws login` has.
+    fn renewed(&self, cached: &CachedToken, watch: &mut Watch) -> Option<Credentials> {
+        let newer = cached.newer(watch, &self.network.cancel)?;
+        let found = self.parse_credentials(&newer).ok()?;
+        (found.expires > Some(self.time_of_aws())).then_some(found)
+    }
+
+    /// The credentials in the file. What a refresh will need must be there, even if none is needed yet. Secrets are
+    /// registered with the redactor.
     fn parse_credentials(&self, cached: &CachedToken) -> Result<Credentials, Error> {
+        for name in ["refreshToken", "dpopKey"] {
+            self.network.redactor.add(cached.text(name).unwrap_or_default());
+        }
         let missing = |name: &str| self.no_login(&format!("not usable ({name} is missing)"));
         let current = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
         let text = |name: &str| {
@@ -108,6 +119,7 @@ impl LoginProvider<'_> {
         let account = Some(text("accountId")?.to_owned());
         let expires =
             expiry::parse(text("expiresAt")?).ok_or_else(|| missing("accessToken.expiresAt"))?;
+        self.network.redactor.add_key(&key);
         let source = Source::Login { profile: self.profile.to_owned() };
         Ok(Credentials { key, expires: Some(expires), account, source })
     }
@@ -135,7 +147,6 @@ impl LoginProvider<'_> {
         }
         current.insert("expiresAt".to_owned(), expiry::format(expires).into());
         if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
-            self.network.redactor.add(token);
             cached.set("refreshToken", token);
         }
         if let Err(error) = cached.write(watch) {

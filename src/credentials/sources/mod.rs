@@ -11,4 +11,5 @@ mod shell_word;
 pub(crate) mod sso;
 pub(crate) mod sts;
 mod token_cache;
-pub(crate) mod token_file;
+mod token_file;
+pub(crate) mod web_identity;

@@ -49,7 +49,7 @@ impl SsoProvider<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Credentials, Error> {
         let path = self.cache_file()?;
-        let Some(mut cached) = CachedToken::read(&path, watch) else {
+        let Some(mut cached) = CachedToken::read(&path, watch, &self.network.cancel) else {
             return Err(self.no_login("missing"));
         };
         self.register_secrets(&cached);
@@ -105,21 +105,14 @@ impl SsoProvider<'_> {
         let body = match self.create_token(cached)? {
             Ok(body) => body,
             Err(refused) => {
-                // A refresh token can be used once. A process that was faster has written a newer one to the file.
-                let path = self.cache_file().map_err(|error| error.to_string())?;
-                match CachedToken::read(&path, watch) {
-                    Some(newer)
-                        if newer.text("refreshToken") != cached.text("refreshToken")
-                            && newer
-                                .time("expiresAt")
-                                .is_some_and(|time| time > self.time_of_aws()) =>
-                    {
-                        *cached = newer;
-                        self.register_secrets(cached);
-                        return Ok(());
-                    }
-                    _ => return Err(refused),
-                }
+                let newer = cached.newer(watch, &self.network.cancel);
+                let ends = newer.as_ref().and_then(|newer| newer.time("expiresAt"));
+                let (Some(newer), true) = (newer, ends > Some(self.time_of_aws())) else {
+                    return Err(refused);
+                };
+                self.register_secrets(&newer);
+                *cached = newer;
+                return Ok(());
             }
         };
         let token = body.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());

@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::credentials::expiry;
+use crate::credentials::sources::token_file::REREAD_PAUSES;
 use crate::credentials::watch::Watch;
 use crate::random;
+use crate::sync::cancel::Cancel;
 
 /// A file and its members, including unknown ones. It implements no `Debug`, because its values are secrets.
 pub(crate) struct CachedToken {
@@ -18,11 +20,34 @@ pub(crate) struct CachedToken {
 }
 
 impl CachedToken {
-    /// Reads a file; `None` if it does not exist, cannot be read or is not a JSON object, which all mean "no login".
-    pub(crate) fn read(path: &Path, watch: &mut Watch) -> Option<CachedToken> {
-        let bytes = watch.read(path).ok()?;
-        let members = serde_json::from_slice(&bytes).ok()?;
-        Some(CachedToken { path: path.to_owned(), members })
+    /// Reads a file; `None` if it does not exist, cannot be read or is not a JSON object, which all mean "no login". A file
+    /// that is empty or half written is read again, as not every tool replaces it in one step.
+    pub(crate) fn read(path: &Path, watch: &mut Watch, cancel: &Cancel) -> Option<CachedToken> {
+        let mut pauses = REREAD_PAUSES.iter();
+        loop {
+            let bytes = watch.read(path).ok()?;
+            if let Ok(members) = serde_json::from_slice(&bytes) {
+                return Some(CachedToken { path: path.to_owned(), members });
+            }
+            if cancel.sleep(*pauses.next()?) {
+                return None;
+            }
+        }
+    }
+
+    /// Reads the file again after a refused refresh; `None` if it stays as it is. A refresh token can be used once, and a
+    /// process that was faster may not have written what it received yet.
+    pub(crate) fn newer(&self, watch: &mut Watch, cancel: &Cancel) -> Option<CachedToken> {
+        let mut pauses = REREAD_PAUSES.iter();
+        loop {
+            let found = CachedToken::read(&self.path, watch, cancel)?;
+            if found.members != self.members {
+                return Some(found);
+            }
+            if cancel.sleep(*pauses.next()?) {
+                return None;
+            }
+        }
     }
 
     /// A string that is not empty.
