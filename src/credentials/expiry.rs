@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::parsing::Parsed;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use crate::random;
@@ -20,16 +23,61 @@ const MAX_JITTER: Duration = Duration::from_secs(60);
 /// The shortest time between refreshes, for sources that return the same credentials until they expire.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Parses RFC 3339, also with `UTC` in place of `Z`, as older AWS tools write it.
+/// Date and time of day as ISO 8601 has them: extended or basic, without a fraction.
+const ISO_8601: &[BorrowedFormatItem<'_>] = format_description!(
+    version = 2,
+    "[year][first [-[month]-] [[month]]][day][first [T] [t] [ ]][hour]\
+     [optional [[optional [:]][minute][optional [[optional [:]][second]]]]]"
+);
+
+/// Date and time of day as mail and HTTP headers have them.
+const RFC_1123: &[BorrowedFormatItem<'_>] = format_description!(
+    version = 2,
+    "[optional [[weekday repr:short case_sensitive:false], ]][day padding:none] \
+     [month repr:short case_sensitive:false] [year] [hour]:[minute][optional [:[second]]]"
+);
+
+/// `+05:30`, `+0530` and `+05`.
+const UTC_OFFSET: &[BorrowedFormatItem<'_>] = format_description!(
+    version = 2,
+    "[offset_hour sign:mandatory][optional [[optional [:]][offset_minute]]]"
+);
+
+/// Parses ISO 8601 or RFC 1123, as freely as botocore, since every program that hands out credentials writes its own form.
+/// The offset from UTC is required: a local time could be that of another machine.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
-    let time = match text.strip_suffix("UTC") {
-        Some(local) => OffsetDateTime::parse(&format!("{local}Z"), &Rfc3339),
-        None => OffsetDateTime::parse(text, &Rfc3339),
+    let mut parsed = Parsed::new();
+    let rest = parsed.parse_items(text.as_bytes(), ISO_8601).or_else(|_| {
+        parsed = Parsed::new();
+        parsed.parse_items(text.as_bytes(), RFC_1123)
+    });
+    let rest = text.get(text.len() - rest.ok()?.len()..)?;
+    let (fraction, rest) = split_fraction(rest)?;
+    let unit = match (parsed.minute(), parsed.second()) {
+        (Some(_), Some(_)) => time::Duration::SECOND,
+        (Some(_), None) => time::Duration::MINUTE,
+        (None, _) => time::Duration::HOUR,
     };
-    let time = time.ok()?;
+    let local = PrimitiveDateTime::try_from(parsed).ok()?.saturating_add(unit * fraction);
+    let time = local.assume_offset(utc_offset(rest.trim_start())?);
     // `9999-12-31T23:59:59-23:59` is in no year that UTC has.
     Some(time.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| end_of_time(time.year() > 0)))
+}
+
+/// Splits off a decimal fraction after a point or a comma; 0 if there is none.
+fn split_fraction(text: &str) -> Option<(f64, &str)> {
+    let Some(digits) = text.strip_prefix(['.', ',']) else { return Some((0.0, text)) };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let fraction = format!("0.{}", &digits[..end]).parse().ok().filter(|_| end > 0)?;
+    Some((fraction, &digits[end..]))
+}
+
+fn utc_offset(text: &str) -> Option<UtcOffset> {
+    if ["Z", "UTC", "GMT", "UT"].iter().any(|name| name.eq_ignore_ascii_case(text)) {
+        return Some(UtcOffset::UTC);
+    }
+    UtcOffset::parse(text, UTC_OFFSET).ok()
 }
 
 /// Formats a time in RFC 3339, in whole seconds.
@@ -92,12 +140,71 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 
     #[test]
-    fn times() {
-        for text in
-            ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00UTC", "2030-01-01T02:00:00.000+02:00"]
-        {
-            assert_eq!(parse(text), Some(NOW), "{text}");
+    fn times_in_every_form() {
+        let at = datetime!(2030-01-02 03:04:05 UTC);
+        for text in [
+            "2030-01-02T03:04:05Z",
+            "2030-01-02t03:04:05z",
+            " 2030-01-02 03:04:05 UTC\n",
+            "2030-01-02T03:04:05UTC",
+            "2030-01-02T03:04:05+00",
+            "2030-01-02T03:04:05+0000",
+            "2030-01-02T03:04:05-00:00",
+            "2030-01-02 03:04:05 +0000",
+            "2030-01-02T08:34:05+0530",
+            "2030-01-01T20:04:05-0700",
+            "2030-01-01T20:04:05-07",
+            "2030-01-02T05:04:05.000+02:00",
+            "2030-01-02T03:04:05,000Z",
+            "20300102T030405Z",
+            "20300102T030405+0000",
+            "20300102T03:04:05Z",
+            "2030-01-02T030405Z",
+            "Wed, 02 Jan 2030 03:04:05 GMT",
+            "Wed, 2 Jan 2030 03:04:05 +0000",
+            "02 jan 2030 03:04:05 gmt",
+            "Tue, 01 Jan 2030 20:04:05 -07:00",
+        ] {
+            assert_eq!(parse(text), Some(at), "{text}");
         }
+        let minute = at.replace_second(0).unwrap();
+        for text in ["2030-01-02T03:04Z", "20300102T0304-0000", "Wed, 02 Jan 2030 03:04 GMT"] {
+            assert_eq!(parse(text), Some(minute), "{text}");
+        }
+        assert_eq!(parse("2030-01-02T03+00"), minute.replace_minute(0).ok());
+        assert_eq!(parse("2030-01-02T03:04.5Z"), minute.replace_second(30).ok());
+        let nanos = ["2030-01-02T03:04:05.123456789Z", "20300102T030405,12345678900000000001Z"];
+        for text in nanos {
+            assert_eq!(parse(text), at.replace_nanosecond(123_456_789).ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_time() {
+        for text in [
+            "soon",
+            "",
+            "UTC",
+            "-1",
+            "9223372036854775808",
+            "2030-01-02",
+            "2030-01-02T03:04:05",
+            "2030-01-02T03:04:05.Z",
+            "2030-01-02T03:04:05+24:00:00",
+            "2030-01-02T03:04:05 EST",
+            "2030-01-02T03:04:05Z!",
+            "2030-02-30T03:04:05Z",
+            "2030-01-02T25:61:61Z",
+            "2030-0102T03:04:05Z",
+            "20é0-01-02T03:04:05Z",
+            "2030-01-02T03:04:05é",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_in_milliseconds() {
         for value in [
             json!(1_893_456_000_000_i64),
             json!(1.893_456e12),
@@ -106,9 +213,6 @@ mod tests {
             json!(" 1.893456e12"),
         ] {
             assert_eq!(of_unix_millis(&value), Some(NOW), "{value}");
-        }
-        for text in ["soon", "", "UTC", "-1", "9223372036854775808", "2030-02-30T25:61:61Z"] {
-            assert_eq!(parse(text), None, "{text}");
         }
         for value in [json!("soon"), json!(""), json!("inf"), json!(null), json!([1])] {
             assert_eq!(of_unix_millis(&value), None, "{value}");
@@ -141,7 +245,7 @@ mod tests {
         let texts = [
             "9999-12-31T23:59:59Z",
             "9999-12-31T23:59:59-23:59",
-            "9999-12-31T23:59:59.999999999-23:59",
+            "9999-12-31T23:59:59.99999999999999999999-23:59",
             "0000-01-01T00:00:00Z",
             "0000-01-01T00:00:00+23:59",
             "99999999999-12-31T23:59:59Z",
