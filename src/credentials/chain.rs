@@ -125,7 +125,7 @@ impl Chain {
         let why = match (profile, self.environment.home()) {
             (Some(_), _) => "holds no credentials",
             (None, Some(_)) => "not there",
-            (None, None) => "not there, and HOME is not set",
+            (None, None) => "not there, and the home folder is unknown",
         };
         passed_over.push(format!("profile {}: {why}", selection.name));
         if self.environment.first(&container::VARIABLES).is_some() {

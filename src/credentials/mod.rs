@@ -17,6 +17,7 @@ mod expiry;
 mod header_value;
 mod progress;
 mod settings;
+mod shell_word;
 mod source;
 mod sources;
 mod types;

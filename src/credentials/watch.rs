@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::environment::file;
 
 /// The largest file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The files that credentials depend on, as they were when they were read.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// Reads a file of at most 1 MiB and watches it from now on.
+    /// Reads a file of at most 16 MiB and watches it from now on.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         // Taken before reading, so that a change in between is noticed later.
         let stamp = Stamp::of(path);

@@ -15,13 +15,19 @@ pub struct Environment {
     variables: HashMap<String, String>,
     /// Original values that are not UTF-8.
     unreadable: BTreeMap<String, OsString>,
+    /// The home folder in the password database, where no variable names one.
+    account_home: Option<PathBuf>,
 }
 
 impl Environment {
-    /// The variables of this process. Variables named by [`problems`](Environment::problems) must not decide anything.
+    /// The variables of this process, and its user's home folder if they do not name it. Variables named by [`problems`](Environment::problems) must not decide anything.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Environment {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        Environment::from_pairs(std::env::vars_os())
+        let mut environment = Environment::from_pairs(std::env::vars_os());
+        if environment.home().is_none() {
+            environment.account_home = std::env::home_dir().filter(|home| home.is_absolute());
+        }
+        environment
     }
 
     pub fn from_pairs<N: Into<OsString>, V: Into<OsString>>(
@@ -69,13 +75,15 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// `$HOME`, on Windows `%USERPROFILE%` after it; these need not be UTF-8.
+    /// `$HOME`, on Windows `%USERPROFILE%` after it, then the password database's; these need not be UTF-8.
     pub fn home(&self) -> Option<&Path> {
         let folder = |name| match self.unreadable.get(name) {
             Some(raw) => Some(Path::new(raw)),
             None => self.get(name).map(Path::new),
         };
-        folder("HOME").or_else(|| if cfg!(windows) { folder("USERPROFILE") } else { None })
+        folder("HOME")
+            .or_else(|| if cfg!(windows) { folder("USERPROFILE") } else { None })
+            .or(self.account_home.as_deref())
     }
 
     /// A path as AWS writes it: a leading `~/` is the home folder, `~user` is not anything.
@@ -124,6 +132,17 @@ mod tests {
         assert_eq!(environment.path("~/.aws/config"), Path::new("/home/ann/.aws/config"));
         assert_eq!(environment.path("~bob/x"), Path::new("~bob/x"));
         assert_eq!(environment.path("/etc/x"), Path::new("/etc/x"));
+    }
+
+    #[test]
+    fn the_account_has_a_home_folder_where_no_variable_names_one() {
+        let home = |variable| {
+            let mut environment = Environment::from_pairs([("HOME", variable)]);
+            environment.account_home = Some("/home/account".into());
+            environment.path("~/x")
+        };
+        assert_eq!(home(""), Path::new("/home/account/x"));
+        assert_eq!(home("/home/ann"), Path::new("/home/ann/x"));
     }
 
     #[cfg(unix)]

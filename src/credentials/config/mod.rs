@@ -3,6 +3,7 @@
 //!
 //! Only `location` reads files. Everything after it is pure, so a mistake in a file is found before any source is asked.
 
+mod header;
 pub mod ini;
 pub(crate) mod location;
 pub mod plan;

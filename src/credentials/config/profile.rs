@@ -7,6 +7,7 @@ use crate::credentials::config::ini::{self, Dialect, Section, Sections};
 use crate::credentials::config::location::Location;
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::header_value::is_header_value;
+use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
@@ -114,7 +115,8 @@ impl Files {
     fn missing(&self, name: &str) -> Error {
         let (config, credentials) = (self.config.path.display(), self.credentials.path.display());
         let advice = if self.config.sections.misnamed.contains(name) {
-            format!("; write [profile {name}] instead of [{name}] in {config}")
+            let quoted = shell_word(name);
+            format!("; write [profile {quoted}] instead of [{name}] in {config}")
         } else if self.credentials.sections.misnamed.contains(name) {
             format!("; write [{name}] instead of [profile {name}] in {credentials}")
         } else {
@@ -308,6 +310,8 @@ mod tests {
             missing("[x]", ""),
             "no profiles there); write [profile x] instead of [x] in config"
         );
+        let team = files("[my team]", "").profile(&named("my team")).unwrap_err().to_string();
+        assert!(team.contains("; write [profile 'my team'] instead of [my team] in config"));
         assert_eq!(
             missing("", "[profile x]"),
             "no profiles there); write [x] instead of [profile x] in credentials"

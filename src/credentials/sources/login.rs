@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::credentials::expiry;
+use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, RetryPolicy};
-use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::sources::token_cache::CachedToken;
 use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;

@@ -7,7 +7,6 @@ pub(crate) mod imds;
 pub(crate) mod login;
 pub(crate) mod process;
 pub(crate) mod request;
-mod shell_word;
 pub(crate) mod sso;
 pub(crate) mod sts;
 mod token_cache;

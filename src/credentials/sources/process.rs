@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::credentials::expiry;
+use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::sources::request::Network;
-use crate::credentials::sources::shell_word::shell_word;
 use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind, io_message, quoted};
 use crate::redact::Redactor;

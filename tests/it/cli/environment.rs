@@ -86,6 +86,33 @@ fn a_home_folder_need_not_be_utf_8() {
     assert_eq!(parts(&cache.get(NOW).unwrap())[0], Some("AKIDHOME"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn without_home_a_tilde_is_the_home_of_the_password_database() {
+    let uid = fs::metadata("/proc/self").unwrap().uid().to_string();
+    let accounts = fs::read_to_string("/etc/passwd").unwrap();
+    let mut accounts = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let account = accounts.find(|fields| fields.get(2) == Some(&uid.as_str()));
+    let account_home = account.and_then(|fields| fs::canonicalize(fields.get(5)?).ok());
+    let Some(account_home) = account_home else { return };
+    let home = Home::new("environment-no-home");
+    home.write(
+        ".aws/config",
+        format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"),
+    );
+    let up_to_root = "../".repeat(account_home.components().count() - 1);
+    let config = format!("~/{up_to_root}{}", home.0.join(".aws/config").display());
+    let server = Server::start(ServerOptions::default());
+    let launch = || {
+        Launch::bare(&["--target-url", &server.url("/mcp"), "--region=us-east-1", "--service=s3"])
+            .env("AWS_CONFIG_FILE", &config)
+    };
+    for launch in [launch().after("unset HOME"), launch().env("HOME", "")] {
+        let ended = launch.run(PING);
+        assert!(ended.lines[0].contains("\"result\""), "{:?}: {}", ended.lines, ended.log);
+    }
+}
+
 #[test]
 fn an_unknown_name_among_several_profiles_ends_the_start() {
     let home = Home::new("environment-profiles");

@@ -1,4 +1,4 @@
-//! Names in commands that hints suggest: the name of a profile is any text.
+//! Names in commands and section headers that hints suggest: the name of a profile is any text.
 
 /// Quotes a text, if necessary, so that a shell reads it as one word.
 pub(crate) fn shell_word(text: &str) -> String {
