@@ -104,8 +104,13 @@ fn without_home_a_tilde_is_the_home_of_the_password_database() {
     let config = format!("~/{up_to_root}{}", home.0.join(".aws/config").display());
     let server = Server::start(ServerOptions::default());
     let launch = || {
-        Launch::bare(&["--target-url", &server.url("/mcp"), "--region=us-east-1", "--service=s3"])
-            .env("AWS_CONFIG_FILE", &config)
+        Launch::bare(&[
+            "--target-url",
+            &server.url("/mcp"),
+            "--region=us-east-1",
+            "--service=execute-api",
+        ])
+        .env("AWS_CONFIG_FILE", &config)
     };
     for launch in [launch().after("unset HOME"), launch().env("HOME", "")] {
         let ended = launch.run(PING);
