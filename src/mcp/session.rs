@@ -1,67 +1,89 @@
-//! `Session`: what a server before 2026-07-28 sends with the response to `initialize`, and every later request repeats.
+//! `Session`: what a server before 2026-07-28 sends with its response to `initialize`, and every later request repeats.
 
-/// Session ids are kept up to this size.
-const MAX_ID_BYTES: usize = 1024;
+use crate::error::{Error, Kind};
+
+/// Maximum size of a session id; larger ones make heads of requests that many servers refuse.
+const MAX_ID_BYTES: usize = 8 * 1024;
+
+const MAX_VERSION_BYTES: usize = 64;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
+    /// Distinguishes the sessions of this process: a server may give the same id again. Zero: none was initialized.
+    number: u64,
     id: Option<String>,
     version: Option<String>,
-    /// Counts the sessions of this process, so that a server may give the same id again.
-    number: u64,
-    /// The AWS account that began it, if that is known.
+    /// The AWS account that initialized it, if it is known.
     account: Option<String>,
 }
 
 impl Session {
-    /// The value of `Mcp-Session-Id`.
-    pub(crate) fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+    /// A session that `initialize` has no result for yet.
+    pub(crate) fn new(number: u64, id: Option<&str>, account: Option<&str>) -> Session {
+        let (id, account) = (id.map(str::to_owned), account.map(str::to_owned));
+        Session { number, id, account, version: None }
     }
 
-    /// The value of `MCP-Protocol-Version`: what was negotiated, not what was asked for.
-    pub(crate) fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+    /// The session with the protocol version of the `initialize` result.
+    #[must_use]
+    pub(crate) fn with_version(self, version: Option<String>) -> Session {
+        let is_usable =
+            |version: &String| version.len() <= MAX_VERSION_BYTES && is_visible(version);
+        Session { version: version.filter(is_usable), ..self }
     }
 
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether somebody else began it, as far as that can be told. AWS binds a session to its caller.
+    /// The value of `Mcp-Session-Id`.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The value of `MCP-Protocol-Version`: the negotiated version, not the requested one.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Whether another AWS account initialized it, as far as that is known. AWS binds a session to its caller.
     pub(crate) fn is_of_another(&self, account: Option<&str>) -> bool {
-        matches!((&self.account, account), (Some(began), Some(now)) if began != now)
+        matches!((&self.account, account), (Some(known), Some(now)) if known != now)
     }
 
-    /// The session that the head of an answer to `initialize` offers. It begins with the result.
-    pub(crate) fn offered(id: Option<&str>, account: Option<&str>) -> Session {
-        Session {
-            id: id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned),
-            account: account.map(str::to_owned),
-            ..Session::default()
-        }
+    /// Whether this is the same session under the same id.
+    pub(crate) fn is(&self, other: &Session) -> bool {
+        self.number == other.number && self.id == other.id
     }
 
-    /// Puts an offered session in the place of this one. `version` is that of its initialize result.
-    pub(crate) fn begin(&mut self, offered: &Session, version: Option<String>) {
-        *self = Session {
-            version: version.filter(|version| is_safe(version, 64)),
-            number: self.number + 1,
-            ..offered.clone()
-        };
-    }
-
-    /// Takes the id from a later answer, if there is none yet.
-    pub(crate) fn learn_id(&mut self, id: Option<&str>) {
-        if self.id.is_none() {
-            self.id = id.filter(|id| is_safe(id, MAX_ID_BYTES)).map(str::to_owned);
-        }
+    /// Continues the session under the id that a later response has.
+    pub(crate) fn set_id(&mut self, id: &str) {
+        self.id = Some(id.to_owned());
     }
 }
 
-/// What comes from the server goes into headers again, so only visible ASCII is kept.
-fn is_safe(text: &str, max_bytes: usize) -> bool {
-    !text.is_empty() && text.len() <= max_bytes && text.bytes().all(|b| matches!(b, 0x21..=0x7e))
+/// Checks the value of an `Mcp-Session-Id` header; an empty one is none.
+///
+/// # Errors
+/// `InvalidResponse`: it cannot be repeated in a request.
+pub(crate) fn check_session_id(id: &str) -> Result<Option<&str>, Error> {
+    let invalid = |what| Err(Error::new(Kind::InvalidResponse, what));
+    if id.len() > MAX_ID_BYTES {
+        let length = id.len();
+        return invalid(format!(
+            "the server's session id has {length} bytes; at most {MAX_ID_BYTES} are supported"
+        ));
+    }
+    if !id.is_empty() && !is_visible(id) {
+        let what = "the server's session id has other characters than visible ASCII";
+        return invalid(what.to_owned());
+    }
+    Ok(Some(id).filter(|id| !id.is_empty()))
+}
+
+/// What comes from the server goes into headers again, so it must be visible ASCII.
+fn is_visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -69,32 +91,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_kept_until_the_next_initialize() {
-        let mut session = Session::default();
-        session.begin(&Session::offered(Some("a"), None), Some("2025-06-18".into()));
-        session.learn_id(None);
-        session.learn_id(Some("b"));
-        assert_eq!((session.id(), session.version()), (Some("a"), Some("2025-06-18")));
-        session.begin(&Session::default(), None);
-        assert_eq!((session.id(), session.version(), session.number()), (None, None, 2));
-        session.learn_id(Some("b"));
-        assert_eq!(session.id(), Some("b"));
+    fn a_session_keeps_its_number_under_another_id() {
+        let first = Session::new(1, Some("a"), None).with_version(Some("2025-06-18".into()));
+        let mut renamed = first.clone();
+        renamed.set_id("b");
+        assert_eq!((renamed.id(), renamed.version()), (Some("b"), Some("2025-06-18")));
+        assert_eq!(renamed.number(), first.number());
+        assert!(!renamed.is(&first) && first.is(&first.clone()));
+        assert!(!Session::new(2, Some("a"), None).is(&first), "the server gave the id again");
     }
 
     #[test]
-    fn hostile_ids_are_not_kept() {
-        for id in ["", "a b", "a\r\nb", "é", &"x".repeat(1025)] {
-            let mut session = Session::default();
-            session.begin(&Session::offered(Some(id), None), Some(id.to_owned()));
-            session.learn_id(Some(id));
-            assert_eq!((session.id(), session.version()), (None, None), "{id:?}");
+    fn ids_and_versions_are_visible_ascii_and_bounded() {
+        assert_eq!(check_session_id("a~!").ok(), Some(Some("a~!")));
+        assert_eq!(check_session_id("").ok(), Some(None));
+        assert!(check_session_id(&"x".repeat(MAX_ID_BYTES)).is_ok());
+        for id in ["a b", "a\r\nb", "é", "\u{7f}", &"x".repeat(MAX_ID_BYTES + 1)] {
+            assert!(check_session_id(id).is_err(), "{id:?}");
+            let session = Session::default().with_version(Some(id.to_owned()));
+            assert_eq!(session.version(), None, "{id:?}");
         }
     }
 
     #[test]
-    fn a_session_belongs_to_the_account_that_began_it() {
-        let mut session = Session::default();
-        session.begin(&Session::offered(Some("a"), Some("111122223333")), None);
+    fn a_session_belongs_to_the_account_that_initialized_it() {
+        let session = Session::new(1, Some("a"), Some("111122223333"));
         assert!(session.is_of_another(Some("444455556666")));
         assert!(!session.is_of_another(Some("111122223333")) && !session.is_of_another(None));
     }

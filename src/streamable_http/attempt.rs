@@ -3,19 +3,21 @@
 use crate::credentials::Credentials;
 use crate::mcp::message::Message;
 use crate::mcp::request_meta::RequestMeta;
-use crate::mcp::session::Session;
 use crate::mcp::tool_catalog::Page;
 use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
-use crate::streamable_http::http_sse::HttpSse;
-use crate::streamable_http::http_sse_attempt;
+use crate::streamable_http::http_sse_attempt::{self, HttpSseAttempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
-use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer, session_headers};
+use crate::streamable_http::remote_server::{
+    POST_HEADERS, RemoteServer, session_headers, session_id,
+};
 use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
+use crate::streamable_http::server_state::ServerSession;
 use crate::upstream::response::SignedResponse;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,40 +25,46 @@ use std::time::{Duration, Instant};
 const NOTIFICATION_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What one attempt is sent with.
-pub(crate) enum Transport {
-    StreamableHttp {
-        credentials: Arc<Credentials>,
-        /// The default one for a message that needs none.
-        session: Arc<Session>,
-        /// The page of the list of tools that the message asks for, if it does.
-        page: Option<Page>,
-    },
-    HttpSse(Arc<HttpSse>),
+pub(crate) struct SentWith {
+    pub(crate) credentials: Arc<Credentials>,
+    /// The default one for a message that needs none.
+    pub(crate) session: Arc<ServerSession>,
+    /// The page of the list of tools that the message requests, if it does.
+    pub(crate) page: Option<Page>,
 }
+
+/// Called with the new session when `initialize` has a result, before that is relayed.
+pub(crate) type OnInitialized<'a> = &'a dyn Fn(ServerSession);
 
 /// Sends the message and relays what comes back.
 pub(crate) fn attempt(
-    server: &RemoteServer,
+    server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
-    transport: Transport,
+    sent_with: SentWith,
+    on_initialized: OnInitialized<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Box<FailedAttempt>> {
     message.count_attempt();
-    let (credentials, session, page) = match transport {
-        Transport::StreamableHttp { credentials, session, page } => (credentials, session, page),
-        Transport::HttpSse(http_sse) => {
-            return http_sse_attempt::attempt(server, message, &http_sse, sink);
-        }
-    };
+    let SentWith { credentials, session, page } = sent_with;
+    if let Some(http_sse) = &session.http_sse {
+        let mut relay = relay_for(server, message, &session, page, sink);
+        let attempt = HttpSseAttempt {
+            server,
+            message,
+            credentials: &credentials,
+            session: &session,
+            http_sse,
+        };
+        return attempt.run(&mut relay);
+    }
     let started = server.log.is_debug().then(Instant::now);
-    let sent = Sent {
-        signed_at: server.client.signing_time(),
-        session,
+    let mut sent = Sent {
         param_headers: param_headers(server, message),
+        ..Sent::in_session(server.client.signing_time(), &session)
     };
     let mut headers = Vec::with_capacity(8);
     headers.extend(POST_HEADERS);
-    headers.extend(session_headers(&sent.session));
+    headers.extend(session_headers(&session));
     headers.extend(message.message.request_meta().into_iter().flat_map(RequestMeta::headers));
     headers.extend(sent.param_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let request = message.request(server.client.target(), &headers);
@@ -70,8 +78,11 @@ pub(crate) fn attempt(
         message.note_response(&response, started);
     }
     if (200..300).contains(&response.status()) {
-        let answered = Answered { response, credentials, sent, page };
-        return relay_response(server, message, answered, sink);
+        if message.needs_session() {
+            sent.session = server.learn_session_id(session, &response);
+        }
+        let success = Success { response, credentials, sent, page };
+        return relay_response(server, message, success, on_initialized, sink);
     }
     if message.message.ids().is_empty() {
         response.set_deadline(Instant::now().checked_add(NOTIFICATION_ERROR_TIMEOUT));
@@ -79,9 +90,45 @@ pub(crate) fn attempt(
     let failed = FailedAttempt::error_response(server, message, &mut response, &credentials, sent);
     drop(response);
     if message.message.is_initialize() && failed.is_of_http_sse_server() {
-        return http_sse_attempt::initialize(server, message, &credentials, failed, sink);
+        return initialize_http_sse(server, message, failed, &credentials, on_initialized, sink);
     }
     Err(failed)
+}
+
+/// Sends a refused `initialize` again, over HTTP+SSE. If the server has no such stream, `refusal` is what happened.
+fn initialize_http_sse(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    refusal: Box<FailedAttempt>,
+    credentials: &Arc<Credentials>,
+    on_initialized: OnInitialized<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Box<FailedAttempt>> {
+    let http_sse = match http_sse_attempt::open(server, message.deadline, message.cancel) {
+        Ok(Some(http_sse)) => http_sse,
+        Ok(None) => return Err(refusal),
+        Err(error) => return Err(FailedAttempt::no_response(error, refusal.sent)),
+    };
+    let offered = ServerSession {
+        session: server.state.new_session(None, credentials.account.as_deref()),
+        http_sse: Some(Arc::clone(&http_sse)),
+    };
+    let _standing = server.state.set_offer(offered.clone());
+    let session = Arc::new(offered);
+    let is_initialized = Cell::new(false);
+    let on_result = |version| {
+        is_initialized.set(true);
+        on_initialized(session.with_version(version));
+    };
+    let mut relay = relay_for(server, message, &session, None, sink);
+    relay.on_initialized = Some(&on_result);
+    let (session, http_sse) = (&session, &*http_sse);
+    let attempt = HttpSseAttempt { server, message, credentials, session, http_sse };
+    let result = attempt.run(&mut relay);
+    if !is_initialized.get() {
+        http_sse.close();
+    }
+    result
 }
 
 /// The `Mcp-Param-*` headers of a call, as far as its tool is known.
@@ -96,8 +143,22 @@ pub(crate) fn param_headers(
     }
 }
 
+/// The relay of the responses to a message of this session, without errors that may be recovered from.
+fn relay_for<'a, 'd>(
+    server: &'a RemoteServer,
+    message: &'a PreparedMessage<'_>,
+    session: &ServerSession,
+    page: Option<Page>,
+    sink: &'a mut Sink<'d>,
+) -> Relay<'a, 'd> {
+    let relay = Relay::new(server, message.message.ids(), sink)
+        .learning(page)
+        .holding_back(RecoverableErrors::of(message, session));
+    if session.http_sse.is_some() { relay.on_shared_stream() } else { relay }
+}
+
 /// A successful response, and what its request was sent with.
-struct Answered<'a> {
+struct Success<'a> {
     response: SignedResponse<'a>,
     credentials: Arc<Credentials>,
     sent: Sent,
@@ -107,46 +168,39 @@ struct Answered<'a> {
 fn relay_response(
     server: &RemoteServer,
     prepared: &PreparedMessage<'_>,
-    answered: Answered<'_>,
+    success: Success<'_>,
+    on_initialized: OnInitialized<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Box<FailedAttempt>> {
-    let Answered { response, credentials, sent, page } = answered;
+    let Success { response, credentials, sent, page } = success;
     let message: &Message = prepared.message;
-    if prepared.needs_session() && sent.session.id().is_none() {
-        let id = response.header("mcp-session-id");
-        if id.is_some() {
-            server.state.update_session(|session| session.learn_id(id));
-        }
-    }
     if message.ids().is_empty() {
-        // What a server sends here means nothing, and no request waits for it.
+        // A body has no meaning here, and no request waits for it.
         response.response.finish();
         return Ok(());
     }
-    let standing = message.is_initialize().then(|| {
-        let account = credentials.account.as_deref();
-        let session = Session::offered(response.header("mcp-session-id"), account);
-        server.state.set_offer(session, None)
-    });
-    let on_initialized = |version| {
-        if let Some(standing) = &standing {
-            server.state.accept_offer(&standing.offer, prepared.as_written, version);
+    let offered = if message.is_initialize() {
+        let id = session_id(&response).map_err(FailedAttempt::permanent)?;
+        let session = server.state.new_session(id, credentials.account.as_deref());
+        Some(ServerSession { session, http_sse: None })
+    } else {
+        None
+    };
+    let standing = offered.clone().map(|offered| server.state.set_offer(offered));
+    let on_result = |version| {
+        if let Some(offered) = &offered {
+            on_initialized(offered.with_version(version));
         }
     };
-    let mut relay = Relay::new(server, message.ids(), sink)
-        .learning(page)
-        .holding_back(RecoverableErrors::of(server, prepared));
-    if message.is_initialize() {
-        relay.on_initialized = Some(&on_initialized);
-    }
+    let mut relay = relay_for(server, prepared, &sent.session, page, sink);
+    relay.on_initialized = Some(&on_result);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.
         Err(unanswered) if message.request_meta().is_none() => {
-            // The session that the stream belongs to; its id may have come with the response.
+            // The stream belongs to the session that was offered with it, or to the one that the request was sent in.
             let session = match &standing {
-                Some(standing) => Arc::clone(&standing.offer.session),
-                None if sent.session.id().is_some() => Arc::clone(&sent.session),
-                None => server.state.session(),
+                Some(standing) => standing.session().unwrap_or_else(|| server.state.session()),
+                None => Arc::clone(&sent.session),
             };
             resume(server, prepared, &session, &mut relay, unanswered)
         }

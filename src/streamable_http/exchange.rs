@@ -8,7 +8,7 @@ use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::get_stream;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::reinitialize::{
-    live_session, replace_session, respond_locally, transport_for,
+    live_session, replace_session, respond_locally, sent_with,
 };
 use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remedies::Recovery;
@@ -142,8 +142,9 @@ impl Exchanger {
         sink: &mut Sink<'_>,
     ) -> Result<(), Box<FailedAttempt>> {
         let server = &self.server;
-        let transport = transport_for(server, message, || check_hint(server, message))?;
-        attempt(server, message, transport, sink)
+        let sent_with = sent_with(server, message, || check_hint(server, message))?;
+        let on_initialized = |session| server.state.accept_session(session, message.as_written);
+        attempt(server, message, sent_with, &on_initialized, sink)
     }
 
     /// Lists the tools after the server missed a header. False: the call would have the same headers again.

@@ -7,12 +7,12 @@ use crate::http::{parse_date, parse_retry_after, parse_retry_after_millis};
 use crate::log::Log;
 use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::ErrorBody;
-use crate::mcp::session::Session;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::HeldError;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry::{Delivery, Failure};
+use crate::streamable_http::server_state::ServerSession;
 use crate::upstream::response::SignedResponse;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -34,19 +34,19 @@ pub(crate) struct FailedAttempt {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) signed_at: OffsetDateTime,
-    pub(crate) session: Arc<Session>,
+    pub(crate) session: Arc<ServerSession>,
     pub(crate) param_headers: Vec<(String, String)>,
 }
 
 impl Sent {
-    pub(crate) fn without_session(signed_at: OffsetDateTime) -> Sent {
-        Sent { signed_at, session: Arc::default(), param_headers: Vec::new() }
+    pub(crate) fn in_session(signed_at: OffsetDateTime, session: &Arc<ServerSession>) -> Sent {
+        Sent { signed_at, session: Arc::clone(session), param_headers: Vec::new() }
     }
 
     /// A failure of this attempt.
     fn failure(&self, delivery: Delivery) -> Failure {
         Failure {
-            had_session: self.session.id().is_some(),
+            had_session: self.session.can_be_lost(),
             ..Failure::new(delivery, self.signed_at)
         }
     }
@@ -60,7 +60,7 @@ impl FailedAttempt {
             failure: None,
             lines: Vec::new(),
             credentials: None,
-            sent: Sent::without_session(OffsetDateTime::UNIX_EPOCH),
+            sent: Sent::in_session(OffsetDateTime::UNIX_EPOCH, &Arc::default()),
         })
     }
 
@@ -121,7 +121,7 @@ impl FailedAttempt {
             cause: report.cause,
             text: match &error_body {
                 Some(body) => body.message.clone().into_owned(),
-                None => report.text,
+                None => report.body.clone(),
             },
             retry_after,
             server_time: report.server_time,

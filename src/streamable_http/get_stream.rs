@@ -67,7 +67,7 @@ fn listen_once(
     sink: &mut Sink<'_>,
 ) -> Result<Listened, Error> {
     // The older transport has its own standing stream.
-    if server.state.http_sse().is_some() {
+    if server.state.session().http_sse.is_some() {
         return Ok(Listened::NotOffered);
     }
     let response = server.get_stream(&server.state.session(), last_id, None, true, cancel)?;

@@ -1,5 +1,5 @@
-//! `HttpSse`: a session over the transport of 2024-11-05. Messages go out by POST; every response comes back on one GET
-//! stream, which one thread reads for all calls.
+//! `HttpSse`: what a session over the transport of 2024-11-05 lives on. Messages go out by POST; every response comes back
+//! on one GET stream, which one thread reads for all calls.
 
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
@@ -26,7 +26,7 @@ struct Inbox {
     expected: Vec<Id>,
     /// At most as many responses to an id as requests wait for it.
     responses: VecDeque<(Id, String)>,
-    is_over: bool,
+    has_ended: bool,
 }
 
 impl Inbox {
@@ -45,12 +45,16 @@ impl HttpSse {
         HttpSse { target, inbox: Monitor::new(Inbox::default()), stream }
     }
 
-    /// The stream has ended, and the session with it: nothing is waited for any more.
+    /// Marks the stream as ended, and the session with it: no response is waited for any longer.
     pub(crate) fn end(&self) {
-        self.inbox.update(|inbox| inbox.is_over = true);
+        self.inbox.update(|inbox| inbox.has_ended = true);
     }
 
-    /// Ends the stream, and the session with it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inbox.lock().has_ended
+    }
+
+    /// Closes the stream, which ends the session.
     pub(crate) fn close(&self) {
         self.stream.cancel();
     }
@@ -72,7 +76,15 @@ impl HttpSse {
         });
     }
 
+    /// Whether a response to one of these requests has come.
+    pub(crate) fn has_response(&self, ids: &[Id]) -> bool {
+        self.inbox.lock().responses.iter().any(|(id, _)| ids.contains(id))
+    }
+
     /// Waits for the next response to one of these requests.
+    ///
+    /// # Errors
+    /// `Unreachable`: the stream ended before. The server may have received the request.
     pub(crate) fn take(
         &self,
         ids: &[Id],
@@ -83,15 +95,12 @@ impl HttpSse {
             let at = inbox.responses.iter().position(|(id, _)| ids.contains(id));
             match at.and_then(|at| inbox.responses.remove(at)) {
                 Some((_, text)) => Some(Some(text)),
-                None => inbox.is_over.then_some(None),
+                None => inbox.has_ended.then_some(None),
             }
         });
         taken.map_err(wait_ended)?.ok_or_else(|| {
-            Error::new(
-                Kind::Unreachable,
-                "the event stream of the server ended, and the session with it",
-            )
-            .hint("restart the server in the MCP client")
+            let what = "the server's event stream ended before the response";
+            Error::new(Kind::Unreachable, what).hint("the request may have reached the server")
         })
     }
 }

@@ -10,19 +10,19 @@
 //! | between two attempts | `remedies` |
 //! | one attempt | `attempt`, `http_sse_attempt`, `resume`, `response_body`, `relay`, `failed_attempt` |
 //! | what is known of the server | `remote_server`, `server_state`, `http_sse` |
-//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `dead_session` |
+//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session` |
 //!
 //! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
 //! request is on its way; what several calls need at once (a session, the list of tools) is done once, on a thread of its
 //! own, and each call waits for it until its own limit.
 
 mod attempt;
-mod dead_session;
 pub(crate) mod exchange;
 mod failed_attempt;
 mod get_stream;
 mod http_sse;
 mod http_sse_attempt;
+mod lost_session;
 mod prepared_message;
 pub(crate) mod profile_router;
 mod recoverable_errors;

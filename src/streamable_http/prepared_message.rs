@@ -90,6 +90,11 @@ impl<'a> PreparedMessage<'a> {
         !self.message.is_initialize() && self.message.request_meta().is_none()
     }
 
+    /// Whether it means the same in another session. A response does not: its request was lost with the session.
+    pub(crate) fn survives_session(&self) -> bool {
+        self.needs_session() && !matches!(self.message.kind(), MessageKind::Response)
+    }
+
     /// Whether some of its arguments may be repeated in `Mcp-Param-*` headers.
     pub(crate) fn has_param_headers(&self) -> bool {
         self.message.request_meta().is_some() && self.message.method() == Some("tools/call")

@@ -1,9 +1,9 @@
 //! `RecoverableErrors`: the JSON-RPC errors that are held back from the client, since another attempt may succeed.
 
 use crate::mcp::server_message::ErrorBody;
-use crate::streamable_http::dead_session::says_session_is_dead;
+use crate::streamable_http::lost_session::says_session_is_lost;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::server_state::ServerSession;
 
 /// AgentCore's lost session, expired token and throttling.
 const CODES: [i64; 3] = [-30001, -32001, -32004];
@@ -15,8 +15,8 @@ const CODES_WITH_PARAM_HEADERS: [i64; 4] = [-30001, -32001, -32004, -32020];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RecoverableErrors {
     codes: &'static [i64],
-    /// Errors with other codes that say that the session is dead.
-    of_dead_session: bool,
+    /// Errors with other codes that say that the session is lost.
+    of_lost_session: bool,
 }
 
 /// An error that was held back.
@@ -28,24 +28,23 @@ pub(crate) struct HeldError {
 }
 
 impl RecoverableErrors {
-    /// The recoverable errors of the response to this message, if that is a single request.
-    pub(crate) fn of(server: &RemoteServer, message: &PreparedMessage<'_>) -> RecoverableErrors {
+    /// The recoverable errors of the response to this message of a session, if it is a single request.
+    pub(crate) fn of(message: &PreparedMessage<'_>, session: &ServerSession) -> RecoverableErrors {
         if !matches!(message.message.ids(), [_]) {
             return RecoverableErrors::default();
         }
         RecoverableErrors {
             codes: if message.has_param_headers() { &CODES_WITH_PARAM_HEADERS } else { &CODES },
-            of_dead_session: message.message.request_meta().is_none()
-                && server.state.session().id().is_some(),
+            of_lost_session: message.needs_session() && session.can_be_lost(),
         }
     }
 
     /// Whether the error of this code is one of them. `line` is the message.
     pub(crate) fn contain(&self, code: i64, line: &str) -> bool {
-        let says_session_is_dead = || {
+        let is_of_lost_session = || {
             ErrorBody::parse(line)
-                .is_some_and(|error| says_session_is_dead(200, Some(code), &error.message))
+                .is_some_and(|error| says_session_is_lost(200, Some(code), &error.message))
         };
-        self.codes.contains(&code) || (self.of_dead_session && says_session_is_dead())
+        self.codes.contains(&code) || (self.of_lost_session && is_of_lost_session())
     }
 }

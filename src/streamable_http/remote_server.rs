@@ -6,11 +6,11 @@ use crate::http::Response;
 use crate::log::Log;
 use crate::mcp::client_info;
 use crate::mcp::message::{Message, MessageKind};
-use crate::mcp::session::Session;
+use crate::mcp::session::{Session, check_session_id};
 use crate::signing::Header;
 use crate::streamable_http::relayed::Relayed;
 use crate::streamable_http::retry_quota::RetryQuota;
-use crate::streamable_http::server_state::ServerState;
+use crate::streamable_http::server_state::{ServerSession, ServerState};
 use crate::streamable_http::settings::Settings;
 use crate::sync::cancel::Cancel;
 use crate::sync::single_flight::SingleFlight;
@@ -141,6 +141,27 @@ impl RemoteServer {
         Ok(self.client.send(&request, &credentials, cancel)?.response)
     }
 
+    /// Continues `session` under the id that a successful response names, if that is another. Returns it with the latest id.
+    pub(crate) fn learn_session_id(
+        &self,
+        session: Arc<ServerSession>,
+        response: &Response<'_>,
+    ) -> Arc<ServerSession> {
+        let named = match session_id(response) {
+            Ok(named) => named.filter(|named| session.id() != Some(named)),
+            Err(error) => {
+                self.log.warn(error);
+                None
+            }
+        };
+        let Some(id) = named else { return session };
+        self.log.debug("the server continues the session under another id");
+        self.state.set_session_id(&session, id);
+        let mut session = ServerSession::clone(&session);
+        session.set_id(id);
+        Arc::new(session)
+    }
+
     /// Ends the session on the server, if there is one. Best effort, until `deadline`.
     pub(crate) fn delete_session(&self, deadline: Instant) {
         let session = self.state.session();
@@ -159,11 +180,20 @@ impl RemoteServer {
         }
     }
 
-    /// Cancels what belongs to no call, such as an `initialize` of our own and the search for credentials.
+    /// Cancels what belongs to no call: an `initialize` of our own, the stream of HTTP+SSE, the credential look-up.
     pub(crate) fn close(&self) {
         self.closing.cancel();
+        self.state.session().close();
         self.client.cancel_credentials();
     }
+}
+
+/// The session id that a response names, if it does.
+///
+/// # Errors
+/// `InvalidResponse`: it cannot be repeated in a request.
+pub(crate) fn session_id<'a>(response: &'a Response<'_>) -> Result<Option<&'a str>, Error> {
+    response.header("mcp-session-id").map_or(Ok(None), check_session_id)
 }
 
 /// The headers that every request of a session repeats.

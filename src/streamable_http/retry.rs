@@ -5,7 +5,7 @@
 use crate::aws::clock_skew;
 use crate::aws::error_cause::Cause;
 use crate::random;
-use crate::streamable_http::dead_session::says_session_is_dead;
+use crate::streamable_http::lost_session::says_session_is_lost;
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -47,7 +47,7 @@ pub(crate) struct Failure {
     pub(crate) code: Option<i64>,
     /// What AWS blames.
     pub(crate) cause: Cause,
-    /// The server's message.
+    /// The server's message, or its whole body.
     pub(crate) text: String,
     /// How long the server asks to wait.
     pub(crate) retry_after: Option<Duration>,
@@ -55,7 +55,7 @@ pub(crate) struct Failure {
     pub(crate) signed_at: OffsetDateTime,
     /// `Date` of the response.
     pub(crate) server_time: Option<OffsetDateTime>,
-    /// The request carried a session id.
+    /// The request belonged to a session that the server can lose.
     pub(crate) had_session: bool,
 }
 
@@ -81,6 +81,8 @@ impl Failure {
 pub(crate) struct Request {
     /// Running it twice does no harm.
     pub(crate) is_idempotent: bool,
+    /// It means the same in another session.
+    pub(crate) survives_session: bool,
     /// It is sent with `Mcp-Param-*` headers (a `tools/call` of 2026-07-28).
     pub(crate) has_param_headers: bool,
     /// The server is a runtime or a gateway of AgentCore, whose own JSON-RPC errors say what did not run.
@@ -169,7 +171,10 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     if request.is_agentcore && failure.code == Some(-32001) && is_expired_token(&failure.text) {
         return once(state, Next::NewCredentials);
     }
-    if failure.had_session && says_session_is_dead(failure.status, failure.code, &failure.text) {
+    if failure.had_session
+        && request.survives_session
+        && says_session_is_lost(failure.status, failure.code, &failure.text)
+    {
         return once(state, Next::NewSession);
     }
     if request.has_param_headers && failure.code == Some(-32020) {
@@ -241,6 +246,7 @@ mod tests {
 
     const CALL: Request = Request {
         is_idempotent: false,
+        survives_session: true,
         has_param_headers: false,
         is_agentcore: false,
         left: None,

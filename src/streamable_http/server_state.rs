@@ -1,4 +1,4 @@
-//! `ServerState`: what is known of the server. Its session, the `initialize` that began it, its transport, its tools.
+//! `ServerState`: what is known of the server. Its session with the transport, the `initialize` that began it, its tools.
 //!
 //! Each lock guards its value for a moment. No request is sent while one is held.
 
@@ -8,14 +8,63 @@ use crate::mcp::tool_catalog::ToolCatalog;
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::http_sse::HttpSse;
 use crate::sync::lock;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// A session and the transport that it uses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerSession {
+    pub(crate) session: Session,
+    /// HTTP+SSE of 2024-11-05; `None` is Streamable HTTP.
+    pub(crate) http_sse: Option<Arc<HttpSse>>,
+}
+
+impl ServerSession {
+    /// Whether the server can lose it: there is an id, or a stream that it lives on.
+    pub(crate) fn can_be_lost(&self) -> bool {
+        self.id().is_some() || self.http_sse.is_some()
+    }
+
+    /// Whether the stream that it lives on has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.http_sse.as_ref().is_some_and(|http_sse| http_sse.has_ended())
+    }
+
+    /// The session with the protocol version of the `initialize` result.
+    pub(crate) fn with_version(&self, version: Option<String>) -> ServerSession {
+        let ServerSession { session, http_sse } = self.clone();
+        ServerSession { session: session.with_version(version), http_sse }
+    }
+
+    /// Closes the stream that it lives on, if there is one.
+    pub(crate) fn close(&self) {
+        if let Some(http_sse) = &self.http_sse {
+            http_sse.close();
+        }
+    }
+}
+
+impl Deref for ServerSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl DerefMut for ServerSession {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    session: RwLock<Arc<Session>>,
+    session: RwLock<Arc<ServerSession>>,
+    /// The number of the latest session, whether it was accepted or not.
+    latest_session: AtomicU64,
     stored_initialize: Mutex<StoredInitialize>,
-    /// The session over the transport of 2024-11-05, if the server offers no other.
-    http_sse: RwLock<Option<Arc<HttpSse>>>,
     pub(crate) tools: ToolCatalog,
 }
 
@@ -26,27 +75,29 @@ pub(crate) struct StoredInitialize {
     pub(crate) initialized: Option<Arc<[u8]>>,
     /// The server has not received it yet.
     pub(crate) is_deferred: bool,
-    /// The session that an `initialize` in flight is offered.
-    offer: Option<Offer>,
-}
-
-/// A session that has no result of `initialize` yet, and may never have one. The server may send a request before it
-/// responds; the client's response to that belongs here, everything else to the session in use.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    pub(crate) session: Arc<Session>,
-    pub(crate) http_sse: Option<Arc<HttpSse>>,
+    /// The session that an `initialize` in flight is offered. It has no result yet, and may never have one. The server may
+    /// send a request before it responds; the client's response to that belongs to this session, everything else to the
+    /// session in use.
+    offer: Option<Arc<ServerSession>>,
 }
 
 /// An offer that stands until this is dropped.
 pub(crate) struct StandingOffer<'a> {
     state: &'a ServerState,
-    pub(crate) offer: Offer,
+    number: u64,
+}
+
+impl StandingOffer<'_> {
+    /// The session that is offered, under its latest id.
+    pub(crate) fn session(&self) -> Option<Arc<ServerSession>> {
+        self.state.offer().filter(|offer| offer.number() == self.number)
+    }
 }
 
 impl Drop for StandingOffer<'_> {
     fn drop(&mut self) {
-        self.state.withdraw(&self.offer);
+        let is_it = |standing: &mut Arc<ServerSession>| standing.number() == self.number;
+        self.state.stored_initialize().offer.take_if(is_it);
     }
 }
 
@@ -54,39 +105,55 @@ impl ServerState {
     pub(crate) fn new(policy: ToolPolicy) -> ServerState {
         ServerState {
             session: RwLock::default(),
+            latest_session: AtomicU64::new(0),
             stored_initialize: Mutex::default(),
-            http_sse: RwLock::default(),
             tools: ToolCatalog::new(policy),
         }
     }
 
-    pub(crate) fn session(&self) -> Arc<Session> {
+    pub(crate) fn session(&self) -> Arc<ServerSession> {
         Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes to another session. What is known of the tools ends before it begins, and no list that was asked for in
-    /// the old session counts in the new one.
-    fn change_session(&self, change: impl FnOnce(&mut Session)) {
-        self.tools.forget();
-        self.update_session(change);
-        self.tools.forget();
+    /// A session of its own number.
+    pub(crate) fn new_session(&self, id: Option<&str>, account: Option<&str>) -> Session {
+        let number = self.latest_session.fetch_add(1, Ordering::Relaxed) + 1;
+        Session::new(number, id, account)
     }
 
-    pub(crate) fn update_session(&self, change: impl FnOnce(&mut Session)) {
-        let mut session = self.session.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut session));
+    /// Changes to another session if `may_replace` allows it. What is known of the tools ends before the new session
+    /// begins, and no list that was requested in the old session counts in the new one. The old one's stream is closed.
+    fn change_session(
+        &self,
+        new: ServerSession,
+        may_replace: impl FnOnce(&ServerSession) -> bool,
+    ) -> bool {
+        self.tools.forget();
+        let old = {
+            let mut current = self.session.write().unwrap_or_else(PoisonError::into_inner);
+            may_replace(&current).then(|| std::mem::replace(&mut *current, Arc::new(new)))
+        };
+        self.tools.forget();
+        if let Some(old) = &old {
+            old.close();
+        }
+        old.is_some()
     }
 
-    /// Puts `new` in the place of `old`. False: there is another session by now, which stays.
-    pub(crate) fn replace_session(&self, old: &Session, new: Session) -> bool {
-        let mut is_replaced = false;
-        self.change_session(|current| {
-            is_replaced = current.number() == old.number();
-            if is_replaced {
-                *current = new;
+    /// Replaces `old`. False: there is another session by now, which stays.
+    pub(crate) fn replace_session(&self, old: &Session, new: ServerSession) -> bool {
+        self.change_session(new, |current| current.number() == old.number())
+    }
+
+    /// Continues a session under another id, whether it is in use or still offered.
+    pub(crate) fn set_session_id(&self, session: &Session, id: &str) {
+        let set = |known: &mut Arc<ServerSession>| {
+            if known.number() == session.number() {
+                Arc::make_mut(known).set_id(id);
             }
-        });
-        is_replaced
+        };
+        set(&mut self.session.write().unwrap_or_else(PoisonError::into_inner));
+        self.stored_initialize().offer.iter_mut().for_each(set);
     }
 
     pub(crate) fn stored_initialize(&self) -> MutexGuard<'_, StoredInitialize> {
@@ -105,10 +172,11 @@ impl ServerState {
         stored.initialized = None;
         stored.is_deferred = true;
         drop(stored);
-        self.change_session(|session| session.begin(&Session::default(), None));
+        let session = self.new_session(None, None);
+        self.change_session(ServerSession { session, http_sse: None }, |_| true);
     }
 
-    /// Takes over the `initialize` of another server's session, deferred; again after each new session of the client.
+    /// Stores the client's `initialize` from another server's state, deferred; again after each new session of the client.
     pub(crate) fn defer_initialize_of(&self, first: &ServerState) {
         let (initialize, initialized) = {
             let stored = first.stored_initialize();
@@ -123,7 +191,7 @@ impl ServerState {
         stored.initialized = initialized;
     }
 
-    /// Keeps a deferred `notifications/initialized`. False if nothing is deferred.
+    /// Stores a deferred `notifications/initialized`. False if nothing is deferred.
     pub(crate) fn defer_initialized(&self, initialized: &Message) -> bool {
         let mut stored = self.stored_initialize();
         if stored.is_deferred {
@@ -132,52 +200,29 @@ impl ServerState {
         stored.is_deferred
     }
 
-    /// Keeps the `notifications/initialized` that the server has received.
+    /// Stores the `notifications/initialized` that the server has received.
     pub(crate) fn store_initialized(&self, initialized: &Message) {
         self.stored_initialize().initialized = Some(initialized.body().into());
     }
 
     /// The session that an `initialize` in flight is offered.
-    pub(crate) fn offer(&self) -> Option<Offer> {
+    pub(crate) fn offer(&self) -> Option<Arc<ServerSession>> {
         self.stored_initialize().offer.clone()
     }
 
-    /// Offers a session until it is accepted or the returned value is dropped.
-    pub(crate) fn set_offer(
-        &self,
-        session: Session,
-        http_sse: Option<Arc<HttpSse>>,
-    ) -> StandingOffer<'_> {
-        let offer = Offer { session: Arc::new(session), http_sse };
-        self.stored_initialize().offer = Some(offer.clone());
-        StandingOffer { state: self, offer }
+    /// Offers a session until the returned value is dropped.
+    pub(crate) fn set_offer(&self, session: ServerSession) -> StandingOffer<'_> {
+        let number = session.number();
+        self.stored_initialize().offer = Some(Arc::new(session));
+        StandingOffer { state: self, number }
     }
 
-    fn withdraw(&self, offer: &Offer) {
-        let is_it = |standing: &mut Offer| Arc::ptr_eq(&standing.session, &offer.session);
-        self.stored_initialize().offer.take_if(is_it);
-    }
-
-    /// The client's `initialize` has a result: what was offered is the session now.
-    pub(crate) fn accept_offer(
-        &self,
-        offer: &Offer,
-        initialize: &Message,
-        version: Option<String>,
-    ) {
-        let before = {
-            let mut http_sse = self.http_sse.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *http_sse, offer.http_sse.clone())
-        };
-        self.change_session(|session| session.begin(&offer.session, version));
-        self.withdraw(offer);
-        self.stored_initialize().initialize = Some(initialize.body().into());
-        if let Some(before) = before {
-            before.close();
-        }
-    }
-
-    pub(crate) fn http_sse(&self) -> Option<Arc<HttpSse>> {
-        self.http_sse.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The client's `initialize` has a result: `session` is the one in use now.
+    pub(crate) fn accept_session(&self, session: ServerSession, initialize: &Message) {
+        let number = session.number();
+        self.change_session(session, |_| true);
+        let mut stored = self.stored_initialize();
+        stored.initialize = Some(initialize.body().into());
+        stored.offer.take_if(|offer| offer.number() == number);
     }
 }

@@ -8,7 +8,7 @@ use crate::mcp::server_message::ErrorBody;
 use crate::random;
 use crate::streamable_http::attempt::attempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::reinitialize::{replace_session, transport_for};
+use crate::streamable_http::reinitialize::{replace_session, sent_with};
 use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::RemoteServer;
@@ -124,9 +124,9 @@ fn exchange_page(
 ) -> Result<(), Error> {
     let mut recovery = Recovery::new(server, message);
     loop {
-        let transport = transport_for(server, message, || Ok(()));
-        let failed = match transport.and_then(|sent_with| attempt(server, message, sent_with, sink))
-        {
+        let attempted = sent_with(server, message, || Ok(()))
+            .and_then(|sent_with| attempt(server, message, sent_with, &|_| (), sink));
+        let failed = match attempted {
             Ok(()) => {
                 recovery.succeeded();
                 return Ok(());

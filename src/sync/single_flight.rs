@@ -107,8 +107,7 @@ impl Drop for Flight {
             Err(if thread::panicking() {
                 Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it")
             } else {
-                Error::new(Kind::Internal, "no thread can be started")
-                    .hint("raise the limit of processes (ulimit -u), or that of the container")
+                no_thread()
             })
         });
         self.state.update(|state| {
@@ -116,6 +115,13 @@ impl Drop for Flight {
             state.failed = result.err();
         });
     }
+}
+
+/// The error of work for which the system has no thread.
+pub(crate) fn no_thread() -> Error {
+    Error::new(Kind::Internal, "no thread can be started")
+        .hint("raise the limit of processes (ulimit -u), or that of the container")
+        .unsent()
 }
 
 #[cfg(test)]

@@ -20,8 +20,6 @@ pub(crate) struct SignedResponse<'a> {
 pub(crate) struct ErrorReport {
     /// The beginning of the body.
     pub(crate) body: String,
-    /// The server's message, or its whole body if it has none.
-    pub(crate) text: String,
     pub(crate) cause: Cause,
     /// Its `Date`, if it was made for this request.
     pub(crate) server_time: Option<OffsetDateTime>,

@@ -274,7 +274,6 @@ impl SignedClient {
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport {
             cause: error_body.cause(status),
-            text: error_body.message.unwrap_or_else(|| body.clone()),
             server_time: own_date(response),
             body,
             error,

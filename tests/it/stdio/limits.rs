@@ -211,7 +211,7 @@ fn a_slow_handshake_of_one_profile_holds_up_no_other() {
     // They are answered at their limit, and the handshake goes on for the next.
     for _ in 0..2 {
         let error = program.read();
-        let words = ["the session could not be begun", "time limit"];
+        let words = ["the session could not be initialized", "time limit"];
         assert_error(&error, &error["id"], &words);
     }
     assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
@@ -250,7 +250,7 @@ fn a_handshake_goes_on_without_the_call_that_needed_it() {
     server.end_sessions();
     server.reply_next("initialize", Reply::AskFirst(Duration::from_millis(600)));
     let add = |id: &str| call(id, "add", &json!({"a": 1, "b": 1}));
-    let words = ["the session has ended, and a new one could not be begun", "time limit"];
+    let words = ["the session has ended, and a new one could not be initialized", "time limit"];
     assert_error(&program.ask(&add("1")), &json!(1), &words);
     let question = program.read();
     program.write(

@@ -14,6 +14,10 @@ fn old_server() -> Server {
     })
 }
 
+fn count(requests: &[Recorded], label: &str) -> usize {
+    requests.iter().filter(|request| request.label() == label).count()
+}
+
 fn started(server: &Server) -> Program {
     let mut program = Launch::to(&server.url("/sse")).start();
     program.shake_hands();
@@ -113,20 +117,104 @@ fn the_first_refusal_is_told_when_there_is_no_such_stream() {
 }
 
 #[test]
-fn the_end_of_the_stream_answers_what_is_open() {
+fn a_call_that_may_have_run_when_the_stream_ended_is_an_error_and_the_next_one_works() {
     let server = old_server();
     let mut program = started(&server);
-    program.write(&call("1", "slow", &json!({"ms": 5000})));
-    server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "tools/call"));
+    // 202, and the response never comes.
+    server.reply_next("tools/call", Reply::Status { code: 202, headers: vec![], body: vec![] });
+    program.write(&call("1", "add", &json!({})));
+    server.wait_for(PATIENCE, |requests| count(requests, "tools/call") == 1);
+    std::thread::park_timeout(Duration::from_millis(50));
     server.drop_connections();
-    let answer = program.read();
-    assert_error(&answer, &json!(1), &[]);
-    let answer = program.ask(&call("2", "add", &json!({})));
-    assert_error(&answer, &json!(2), &["restart"]);
-    // A new initialize begins again.
-    program.shake_hands();
-    let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+    let words = ["stream ended before the response", "may have reached the server"];
+    assert_error(&program.read(), &json!(1), &words);
+    assert_eq!(count(&server.requests(), "tools/call"), 1);
+    let sum = program.ask(&call("2", "add", &json!({"a": 1, "b": 1})));
     assert_eq!(text_of(&sum), "2");
+}
+
+#[test]
+fn an_idempotent_request_whose_stream_ended_is_sent_again_in_a_new_session() {
+    let server = old_server();
+    let mut program = started(&server);
+    server.reply_next("ping", Reply::Status { code: 202, headers: vec![], body: vec![] });
+    program.write(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    server.wait_for(PATIENCE, |requests| count(requests, "ping") == 1);
+    server.drop_connections();
+    assert_eq!(program.read()["result"], json!({}));
+    assert_eq!(count(&server.requests(), "ping"), 2);
+}
+
+#[test]
+fn a_stream_that_ended_while_idle_is_opened_once_before_the_next_calls() {
+    let server = old_server();
+    let mut program = started(&server);
+    program.ask(r#"{"jsonrpc":"2.0","id":"over","method":"ping"}"#);
+    server.drop_connections();
+    std::thread::park_timeout(Duration::from_millis(100));
+    for id in 1..=6 {
+        program.write(&call(&id.to_string(), "add", &json!({"a": id, "b": 0})));
+    }
+    for _ in 1..=6 {
+        let answer = program.read();
+        assert_eq!(text_of(&answer), answer["id"].to_string());
+    }
+    let requests = server.requests();
+    assert_eq!((count(&requests, "GET"), count(&requests, "tools/call")), (2, 6));
+    // Each session begins with a refused POST and one to the URL that its stream named.
+    assert_eq!(count(&requests, "initialize"), 4);
+    assert_eq!(count(&requests, "notifications/initialized"), 2);
+    assert_all_verified(&requests);
+}
+
+#[test]
+fn a_session_that_the_server_does_not_know_is_opened_again_and_the_call_repeated() {
+    let unknown = |code, body: &str| Reply::Status { code, headers: vec![], body: body.into() };
+    for reply in [
+        unknown(404, "Could not find session"),
+        unknown(400, "No transport found for sessionId"),
+        unknown(500, "SSE connection not established"),
+    ] {
+        let server = old_server();
+        let mut program = started(&server);
+        server.reply_next("tools/call", reply);
+        let sum = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&sum), "2");
+        assert_eq!(count(&server.requests(), "GET"), 2);
+        // The stream of the old session is closed.
+        let streams = server.requests();
+        let old = streams.iter().find(|request| request.label() == "GET").unwrap().connection;
+        let started = std::time::Instant::now();
+        while server.is_open(old) {
+            assert!(started.elapsed() < PATIENCE, "the old stream stays open");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn sessions_that_the_program_begins_itself_use_it_too() {
+    let server = old_server();
+    let mut program = Launch::to(&server.url("/sse")).arg("--lazy").start();
+    program.shake_hands();
+    let sum = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+    // The lists are announced as changed once the server is known.
+    let is_list_change = |message: &serde_json::Value| message["method"].is_string();
+    let mut answer = sum;
+    while is_list_change(&answer) {
+        answer = program.read();
+    }
+    assert_eq!(text_of(&answer), "2");
+    let requests = server.requests();
+    assert_eq!((count(&requests, "GET"), count(&requests, "initialize")), (1, 2));
+    server.push(r#"{"jsonrpc":"2.0","id":"s","method":"ping"}"#);
+    let mut message = program.read();
+    while message["method"] != "ping" {
+        message = program.read();
+    }
+    program.write(r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
+    server.wait_for(PATIENCE, |requests| count(requests, "response") == 1);
+    assert_eq!(count(&server.requests(), "response"), 1);
 }
 
 #[test]

@@ -133,9 +133,9 @@ fn a_session_that_cannot_be_begun_anew_is_one_error_for_each_call() {
     server.reply_next("initialize", Reply::aws_error(403, "AccessDeniedException", "no more"));
     server.reply_next("initialize", Reply::aws_error(403, "AccessDeniedException", "no more"));
     let answer = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
-    assert_error(&answer, &json!(3), &["a new one could not be begun", "no more"]);
+    assert_error(&answer, &json!(3), &["a new one could not be initialized", "no more"]);
     let answer = program.ask(&call("4", "add", &json!({"a": 1, "b": 1})));
-    assert_error(&answer, &json!(4), &["a new one could not be begun"]);
+    assert_error(&answer, &json!(4), &["a new one could not be initialized"]);
     // The server has recovered.
     let sum = program.ask(&call("5", "add", &json!({"a": 1, "b": 1})));
     assert_eq!(text_of(&sum), "2");
