@@ -10,6 +10,7 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::url::Endpoint;
 use crate::http::wire::connection::Connection;
+use crate::http::wire::dial;
 use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::tls::{CaBundle, TlsConnector};
 use crate::sync::cancel::{Cancel, cancelled};
@@ -108,6 +109,7 @@ impl HttpClient {
         let agent = Arc::clone(connection.agent());
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let response = connection.send(request);
+        let address = connection.call_limits().address();
         let lease = Lease::new(&self.pool, connection, cancel, shutdown_on_cancel);
         match response {
             Ok(response) => Ok(Response::new(response, lease)),
@@ -115,6 +117,7 @@ impl HttpClient {
             Err(error) => {
                 // Whatever failed: the next attempt may find the host at another address.
                 self.resolver.forget();
+                address.iter().filter(|_| !is_kept).for_each(dial::forget);
                 if is_kept && matches!(error, ureq::Error::Io(_)) {
                     self.pool.record_dead_connection();
                 }

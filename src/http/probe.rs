@@ -10,6 +10,7 @@ use crate::http::peer::Peer;
 use crate::http::proxy_route::Route;
 use crate::http::url::Endpoint;
 use crate::http::wire::connect_error::ConnectError;
+use crate::http::wire::dial::dial;
 use crate::http::wire::resolver::{LookupError, look_up};
 use crate::http::wire::tls::other;
 use base64::Engine as _;
@@ -103,19 +104,13 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// Connects to the first address that accepts.
+    /// Connects as requests do. Returns which of the addresses accepted.
     pub(crate) fn connect(
         &self,
         addresses: &[SocketAddr],
     ) -> Result<(TcpStream, SocketAddr), Error> {
-        let mut last = None;
-        for address in addresses {
-            match TcpStream::connect_timeout(address, self.limit()) {
-                Ok(stream) => return Ok((stream, *address)),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(self.peer.connect_error(last.as_ref()))
+        dial(addresses, Some(self.limit()), || false)
+            .map_err(|error| self.peer.connect_error(Some(&error)))
     }
 
     /// Shakes hands, through the proxy if there is one. `None` if there is no TLS, or none that can be examined.

@@ -2,6 +2,7 @@
 
 use crate::http::wire::socket::Socket;
 use crate::sync::lock;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 use ureq::Timeout;
@@ -18,6 +19,7 @@ struct State {
     is_stream: bool,
     is_nonblocking: bool,
     socket: Weak<Socket>,
+    address: Option<SocketAddr>,
     is_invalid: bool,
 }
 
@@ -61,10 +63,16 @@ impl CallLimits {
         }
     }
 
-    /// Records the socket of a new connection.
-    pub(crate) fn connected(&self, socket: &Arc<Socket>) {
+    /// Records the socket and the address of a new connection.
+    pub(crate) fn connected(&self, socket: &Arc<Socket>, address: SocketAddr) {
         let mut state = lock(&self.0);
-        (state.socket, state.is_invalid) = (Arc::downgrade(socket), false);
+        (state.socket, state.address, state.is_invalid) =
+            (Arc::downgrade(socket), Some(address), false);
+    }
+
+    /// The address of the last connection that was made.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        lock(&self.0).address
     }
 
     /// Records that a request was not sent to its end, so no other can follow it on this connection.

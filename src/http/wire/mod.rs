@@ -5,6 +5,7 @@ pub(crate) mod call_limits;
 pub(crate) mod coalesce;
 pub(crate) mod connect_error;
 pub(crate) mod connection;
+pub(crate) mod dial;
 pub(crate) mod early_response;
 pub(crate) mod resolver;
 pub(crate) mod socket;

@@ -18,6 +18,13 @@ impl Socket {
         &self.0
     }
 
+    /// Has the system probe an idle connection, so that a peer that vanished is noticed while a stream is silent, and
+    /// middleboxes keep the connection.
+    pub(crate) fn keep_alive(&self) {
+        // Some sandboxes cannot; the connection works without.
+        let _ = system::keep_alive(&self.0);
+    }
+
     /// Sends what there is room for; fails with `WouldBlock` where there is none.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         system::send(&self.0, bytes)
@@ -72,10 +79,26 @@ mod system {
     use crate::http::wire::socket::Ready;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::Errno;
-    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
+    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to, sockopt};
     use std::io;
     use std::net::TcpStream;
     use std::time::Duration;
+
+    /// Time of silence before the first probe, time between probes, and how many may stay unanswered.
+    const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+    const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+    const KEEPALIVE_PROBES: u32 = 4;
+
+    pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+        sockopt::set_socket_keepalive(stream, true)?;
+        #[cfg(not(target_os = "openbsd"))]
+        {
+            sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+            sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+            sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+        }
+        Ok(())
+    }
 
     pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         Ok(send_to(stream, bytes, SendFlags::DONTWAIT)?)
@@ -119,6 +142,11 @@ mod system {
 
     /// std cannot wait for two events at once, so both are tried in turn.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+    /// The standard library cannot.
+    pub(crate) fn keep_alive(_: &TcpStream) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         at_once(stream, |mut stream| stream.write(bytes))

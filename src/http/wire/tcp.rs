@@ -7,13 +7,14 @@
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::ConnectError;
+use crate::http::wire::dial::dial;
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite, MAX_PEEK_BYTES};
 use crate::http::wire::socket::{Socket, is_timeout};
 use std::io::{self, Read as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use ureq::Timeout;
 use ureq::unversioned::transport::time::{Duration as Limit, Instant as Moment};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
@@ -42,26 +43,30 @@ pub(crate) struct TcpConnector {
 }
 
 impl TcpConnector {
-    fn dial(&self, details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
-        let mut last = ureq::Error::ConnectionFailed;
-        for (tried, address) in details.addrs.iter().enumerate() {
-            let timeout = self.call_limits.limit(time_left(details))?;
-            let connected = match timeout.not_zero() {
-                // Each address gets its share, so that a silent one does not take the time of all.
-                Some(left) => {
-                    let share = u32::try_from(details.addrs.len() - tried).unwrap_or(1);
-                    TcpStream::connect_timeout(address, *left / share)
-                }
-                None => TcpStream::connect(address),
-            };
-            last = match connected {
-                Ok(stream) => return Ok(stream),
-                Err(error) if is_timeout(&error) => ureq::Error::Timeout(Timeout::Connect),
-                Err(error) => ConnectError(error).into(),
-            };
-        }
-        self.call_limits.limit(time_left(details))?;
-        Err(last)
+    fn dial(
+        &self,
+        details: &ConnectionDetails<'_>,
+    ) -> Result<(TcpStream, SocketAddr), ureq::Error> {
+        let timeout = self.call_limits.limit(time_left(details))?;
+        let limit = timeout.not_zero().map(|limit| *limit);
+        let dialing = Arc::new(Dialing::default());
+        let weak: Weak<Dialing> = Arc::downgrade(&dialing);
+        (details.register_shutdown)(weak)?;
+        let is_cancelled = || dialing.0.load(Ordering::Relaxed);
+        dial(&details.addrs, limit, is_cancelled).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+            _ => ConnectError(error).into(),
+        })
+    }
+}
+
+/// Cancels the attempts to connect.
+#[derive(Default)]
+struct Dialing(AtomicBool);
+
+impl ShutdownHandle for Dialing {
+    fn shutdown(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -76,12 +81,13 @@ impl<In: Transport> Connector<In> for TcpConnector {
         if let Some(tunnel) = chained {
             return Ok(Some(Either::A(tunnel)));
         }
-        let stream = self.dial(details)?;
+        let (stream, address) = self.dial(details)?;
         stream.set_nodelay(details.config.no_delay()).map_err(ConnectError)?;
         let socket = Arc::new(Socket::new(stream));
+        socket.keep_alive();
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
-        self.call_limits.connected(&socket);
+        self.call_limits.connected(&socket, address);
         Ok(Some(Either::B(TcpTransport {
             socket,
             buffers: GrowingBuffers::new(self.output_bytes),

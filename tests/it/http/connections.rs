@@ -243,3 +243,23 @@ fn a_call_for_which_there_is_no_descriptor_says_so() {
     // Those that got through are over: there is room again.
     assert_eq!(text_of(&program.ask(&call("99", "add", &json!({"a": 1, "b": 1})))), "2");
 }
+
+/// A load balancer or a peer that vanishes is noticed although the stream is silent.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_have_tcp_keepalive() {
+    let server = Server::start(ServerOptions::default());
+    let port = server.url("").rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    server.wait_for(PATIENCE, |requests| requests.iter().any(|request| request.label() == "GET"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!("0100007F:{port:04X}");
+    let timers = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Established, and its timer: 02 is that of keepalive.
+        (fields[2] == remote && fields[3] == "01").then(|| fields[5][..2].to_owned())
+    });
+    let timers: Vec<String> = timers.collect();
+    assert!(!timers.is_empty() && timers.iter().all(|timer| timer == "02"), "{timers:?}");
+}
