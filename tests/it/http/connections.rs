@@ -253,13 +253,21 @@ fn connections_have_tcp_keepalive() {
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
     server.wait_for(PATIENCE, |requests| requests.iter().any(|request| request.label() == "GET"));
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let remote = format!("0100007F:{port:04X}");
-    let timers = table.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        // Established, and its timer: 02 is that of keepalive.
-        (fields[2] == remote && fields[3] == "01").then(|| fields[5][..2].to_owned())
-    });
-    let timers: Vec<String> = timers.collect();
-    assert!(!timers.is_empty() && timers.iter().all(|timer| timer == "02"), "{timers:?}");
+    let begun = Instant::now();
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let timers: Vec<&str> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<&str>>())
+            .filter(|fields| fields[2] == remote && fields[3] == "01")
+            .map(|fields| &fields[5][..2])
+            .collect();
+        // 02 is the timer of keepalive; 01 stands while data waits to be acknowledged.
+        if !timers.is_empty() && timers.iter().all(|timer| *timer == "02") {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{timers:?}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
