@@ -252,7 +252,7 @@ fn connections_have_tcp_keepalive() {
     let port = server.url("").rsplit(':').next().unwrap().parse::<u16>().unwrap();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
-    server.wait_for(PATIENCE, |requests| requests.iter().any(|request| request.label() == "GET"));
+    program.write(&call("1", "slow", &json!({"ms": 1000})));
     let remote = format!("0100007F:{port:04X}");
     let begun = Instant::now();
     loop {
