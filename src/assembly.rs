@@ -208,7 +208,7 @@ fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redac
         arn: role.arn,
         profile: None,
         external_id: role.external_id,
-        session_name: role.session_name,
+        session_name: None,
         duration_seconds: None,
     });
     Settings {
@@ -216,6 +216,7 @@ fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redac
         region: options.named_region.clone(),
         target_region: Some(options.region.clone()),
         role,
+        session_name: options.role_session_name.clone(),
         ca_bundle: ca_bundle.clone(),
         redactor: redactor.clone(),
         allow_http: options.allow_http,

@@ -200,19 +200,10 @@ mod tests {
     #[test]
     fn a_role_to_assume() {
         const ROLE: &str = "arn:aws-cn:iam::123456789012:role/path/Name";
-        let role =
-            |line: &str, pairs: &[(&str, &str)]| options(&format!("{API} {line}"), pairs).role;
-        let session = ("AWS_ROLE_SESSION_NAME", "me@here");
-        assert_eq!(role("", &[session]), None);
-        let expected = RoleToAssume {
-            arn: ROLE.into(),
-            external_id: Some("a:b/c".into()),
-            session_name: Some("me@here".into()),
-        };
-        assert_eq!(
-            role(&format!("--role-arn {ROLE} --external-id a:b/c"), &[session]),
-            Some(expected)
-        );
+        let role = |line: &str| options(&format!("{API} {line}"), &[]).role;
+        assert_eq!(role(""), None);
+        let expected = RoleToAssume { arn: ROLE.into(), external_id: Some("a:b/c".into()) };
+        assert_eq!(role(&format!("--role-arn {ROLE} --external-id a:b/c")), Some(expected));
         for (line, problem) in [
             (
                 "--role-arn Admin",
@@ -221,10 +212,6 @@ mod tests {
             (
                 "--external-id ab",
                 "--external-id goes only with --role-arn (add --role-arn, or set it in the profile)",
-            ),
-            (
-                "--role-session-name ab",
-                "--role-session-name goes only with --role-arn (add --role-arn, or set it in the profile)",
             ),
         ] {
             let line = format!("{API} {line}");
@@ -237,6 +224,20 @@ mod tests {
             "{shown:?}"
         );
         assert!(shown[1].contains("--role-session-name: not a session name: a/b"), "{shown:?}");
+    }
+
+    #[test]
+    fn the_session_name_is_for_any_role() {
+        let name = |line: &str, variable: &str| {
+            let pairs = [("AWS_ROLE_SESSION_NAME", variable)];
+            options(&format!("{API} {line}"), &pairs).role_session_name
+        };
+        assert_eq!(name("--role-session-name me@here", "other").as_deref(), Some("me@here"));
+        assert_eq!(name("", "a/b"), None, "the variable may be for other programs");
+        let role = "--role-arn arn:aws:iam::123456789012:role/A";
+        assert_eq!(name(role, "me@here").as_deref(), Some("me@here"));
+        let shown = problems(&format!("{API} {role}"), &[("AWS_ROLE_SESSION_NAME", "a/b")]);
+        assert!(shown[0].contains("AWS_ROLE_SESSION_NAME: not a session name: a/b"), "{shown:?}");
     }
 
     #[test]

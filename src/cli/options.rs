@@ -31,6 +31,8 @@ pub struct Options {
     /// The value of `--region`.
     pub named_region: Option<String>,
     pub role: Option<RoleToAssume>,
+    /// The session name of every role that is assumed.
+    pub role_session_name: Option<String>,
     pub headers: Vec<Header>,
     /// Added to `params._meta`.
     pub metadata: Vec<(String, String)>,
@@ -102,7 +104,6 @@ impl Options {
 pub struct RoleToAssume {
     pub arn: String,
     pub external_id: Option<String>,
-    pub session_name: Option<String>,
 }
 
 /// Whether to keep a GET stream open. `Auto` tries once and stops if the server refuses.

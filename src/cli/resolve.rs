@@ -129,6 +129,7 @@ impl<'a> Resolver<'a> {
             profile_tools: self.words_or_default(Key::ProfileTools),
             named_region: self.args.flag(Key::Region).map(|value| value.text),
             role: self.role(),
+            role_session_name: self.role_session_name(),
             headers,
             metadata: sent(metadata),
             working_region,
@@ -339,21 +340,22 @@ impl<'a> Resolver<'a> {
     fn role(&mut self) -> Option<RoleToAssume> {
         let arn = self.parsed(Key::RoleArn, values::role_arn);
         let external_id = self.parsed(Key::ExternalId, values::external_id);
-        // The variable is also for web identities, so it is valid without a role here.
-        let needs_role = self.args.value(Key::RoleArn).is_none();
-        for (key, flag) in
-            [(Key::ExternalId, "--external-id"), (Key::RoleSessionName, "--role-session-name")]
-        {
-            if needs_role && self.args.flag(key).is_some() {
-                let what = format!("{flag} goes only with --role-arn");
-                self.report(key, usage_error(&what, "add --role-arn, or set it in the profile"));
-            }
+        if self.args.value(Key::RoleArn).is_none() && external_id.is_some() {
+            let what = "--external-id goes only with --role-arn";
+            let fix = "add --role-arn, or set it in the profile";
+            self.report(Key::ExternalId, usage_error(what, fix));
         }
-        if needs_role {
-            return None;
+        Some(RoleToAssume { arn: arn?, external_id })
+    }
+
+    /// The variable is left to the credential chain where it may never be needed.
+    fn role_session_name(&mut self) -> Option<String> {
+        let is_needed =
+            [Key::RoleSessionName, Key::RoleArn].map(|key| self.args.flag(key).is_some());
+        if is_needed.contains(&true) {
+            return self.parsed(Key::RoleSessionName, values::session_name);
         }
-        let session_name = self.parsed(Key::RoleSessionName, values::session_name);
-        Some(RoleToAssume { arn: arn?, external_id, session_name })
+        None
     }
 
     /// VPC Lattice verifies only signatures without a payload hash. Without TLS nothing would protect the body.

@@ -357,7 +357,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME"),
         default: "sigv4-proxy-TIME",
         group: Group::Signing,
-        help: "How the session of --role-arn is called in CloudTrail. It stays the same while the process lives.",
+        help: "Session name of roles that are assumed, as CloudTrail shows it; by default constant for the life of the process.",
     },
     Row {
         key: Key::Header,

@@ -80,10 +80,14 @@ impl CredentialCache {
             skew: Arc::clone(&skew),
             cancel: Arc::clone(&cancel),
         };
-        let (profile, role) = (settings.profile.clone(), settings.role.clone());
-        let executor =
-            Executor::new(environment.clone(), settings, started, network, progress.clone());
-        let chain = Chain::new(environment, profile, role, executor);
+        let executor = Executor::new(
+            environment.clone(),
+            settings.clone(),
+            started,
+            network,
+            progress.clone(),
+        );
+        let chain = Chain::new(environment, settings, executor);
         let state = Monitor::new(State { chain: Some(Box::new(chain)), ..State::default() });
         let any_warnings = AtomicBool::new(false);
         let shared = Shared { state, progress, any_warnings, skew, cancel };

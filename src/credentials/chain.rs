@@ -5,10 +5,11 @@
 
 use time::OffsetDateTime;
 
-use crate::credentials::config::plan::{BaseProvider, Plan, Role};
+use crate::credentials::config::plan::{BaseProvider, Plan};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
+use crate::credentials::settings::Settings;
 use crate::credentials::sources::container;
 use crate::credentials::sources::environment;
 use crate::credentials::sources::sts::CallerIdentity;
@@ -19,21 +20,13 @@ use crate::error::Error;
 /// The provider chain.
 pub(crate) struct Chain {
     environment: Environment,
-    /// `--profile`.
-    profile: Option<String>,
-    /// `--role-arn`.
-    role: Option<Role>,
+    settings: Settings,
     executor: Executor,
 }
 
 impl Chain {
-    pub(crate) fn new(
-        environment: Environment,
-        profile: Option<String>,
-        role: Option<Role>,
-        executor: Executor,
-    ) -> Chain {
-        Chain { environment, profile, role, executor }
+    pub(crate) fn new(environment: Environment, settings: Settings, executor: Executor) -> Chain {
+        Chain { environment, settings, executor }
     }
 
     /// Reads the files, chooses the source and asks it. With `force`, nothing that is remembered is used.
@@ -54,12 +47,16 @@ impl Chain {
             return Err(problem);
         }
         let files = Files::read(&self.environment, diagnostics)?;
-        let selection = Selection::new(&self.environment, self.profile.as_deref());
+        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files
             .profile(&selection)
             .map_err(|missing| diagnostics.unreadable.clone().unwrap_or(missing))?;
         let mut plan = self.plan(&selection, profile.as_ref(), now, diagnostics)?;
-        plan.roles.extend(self.role.clone());
+        plan.roles.extend(self.settings.role.clone());
+        let variable = self.environment.get("AWS_ROLE_SESSION_NAME");
+        if let Some(name) = self.settings.session_name.as_deref().or(variable) {
+            plan.name_sessions(name);
+        }
         let lookup = self.executor.lookup(profile, &selection.name, now);
         self.executor.execute(plan, &lookup, diagnostics)
     }
@@ -71,7 +68,7 @@ impl Chain {
         now: OffsetDateTime,
     ) -> Result<CallerIdentity, Error> {
         let files = Files::read(&self.environment, &mut Diagnostics::default())?;
-        let selection = Selection::new(&self.environment, self.profile.as_deref());
+        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
         self.executor.caller_identity(credentials, &lookup)
     }
@@ -79,12 +76,13 @@ impl Chain {
     /// The region of this EC2 instance.
     pub(crate) fn instance_region(&mut self, now: OffsetDateTime) -> Option<String> {
         let files = Files::read(&self.environment, &mut Diagnostics::default()).ok()?;
-        let selection = Selection::new(&self.environment, self.profile.as_deref());
+        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files.profile(&selection).ok()?;
         self.executor.instance_region(profile.as_ref(), now)
     }
 
-    /// The first source that is configured. Those before it are noted as passed over.
+    /// The first source that is configured. Those before it are noted as passed over; variables that configure one after
+    /// it are warned of.
     fn plan(
         &self,
         selection: &Selection,
@@ -94,32 +92,43 @@ impl Chain {
     ) -> Result<Plan, Error> {
         let Diagnostics { warnings, passed_over, unreadable, .. } = diagnostics;
         let only = |base| Plan { base, roles: Vec::new() };
-        if self.profile.is_some() {
-            passed_over.push("environment: not used with --profile".to_owned());
-        } else {
+        let uses_environment = self.settings.profile.is_none();
+        if uses_environment {
             let now = self.executor.time_of_aws(now);
             if let Some(keys) = environment::credentials(&self.environment, now, warnings)? {
-                if let Some(variable) = selection.named_by {
-                    let name = &selection.name;
-                    warnings.push(format!(
-                        "{variable} ({name}) is ignored: AWS_ACCESS_KEY_ID is set and wins; use --profile to prefer it"
-                    ));
-                }
+                warnings.extend(ignored_profile(selection, "AWS_ACCESS_KEY_ID"));
+                warnings.extend(self.ignored(WEB_IDENTITY, "AWS_ACCESS_KEY_ID"));
+                warnings.extend(self.ignored(&container::VARIABLES, "AWS_ACCESS_KEY_ID"));
                 return Ok(only(BaseProvider::Static(keys)));
             }
             passed_over.push("environment: AWS_ACCESS_KEY_ID is not set".to_owned());
-            if let Some(identity) = environment::web_identity(&self.environment)? {
-                return Ok(only(BaseProvider::WebIdentity(identity)));
-            }
-            passed_over.push("web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set".to_owned());
+        } else {
+            passed_over.push("environment: not used with --profile".to_owned());
         }
         // The file might configure credentials, and those of the next source are another identity's.
         if let Some(error) = unreadable.take() {
             return Err(error);
         }
+        // As in botocore, a profile's role ranks above the web identity, everything else in a profile below.
+        let assumes_role = profile.is_some_and(|profile| profile.role_to_assume().is_some());
+        if uses_environment && !assumes_role {
+            if let Some(identity) = environment::web_identity(&self.environment)? {
+                warnings.extend(ignored_profile(selection, WEB_IDENTITY[0]));
+                warnings.extend(self.ignored(&container::VARIABLES, WEB_IDENTITY[0]));
+                return Ok(only(BaseProvider::WebIdentity(identity)));
+            }
+            passed_over.push("web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set".to_owned());
+        }
         if let Some(profile) = profile
             && let Some(plan) = Plan::of_profile(profile, warnings)?
         {
+            if uses_environment {
+                let profile = format!("profile {}", selection.name);
+                warnings.extend(self.ignored(WEB_IDENTITY, &profile));
+                if !plan.base.asks_container() {
+                    warnings.extend(self.ignored(&container::VARIABLES, &profile));
+                }
+            }
             return Ok(plan);
         }
         let why = match (profile, self.environment.home()) {
@@ -135,4 +144,21 @@ impl Chain {
         passed_over.push(format!("container: {variables} are not set"));
         Ok(only(BaseProvider::Instance))
     }
+
+    /// A warning if one of `variables` is set, whose source the `winner` outranks.
+    fn ignored(&self, variables: &[&str], winner: &str) -> Option<String> {
+        let (variable, _) = self.environment.first(variables)?;
+        Some(format!("{variable} is ignored: {winner} takes precedence"))
+    }
+}
+
+/// The variable that configures a web identity.
+const WEB_IDENTITY: &[&str] = &["AWS_WEB_IDENTITY_TOKEN_FILE"];
+
+/// A warning if a variable selects the profile, which the `winner` outranks.
+fn ignored_profile(selection: &Selection, winner: &str) -> Option<String> {
+    let (variable, name) = (selection.named_by?, &selection.name);
+    Some(format!(
+        "{variable} ({name}) is ignored: {winner} takes precedence; use --profile to prefer it"
+    ))
 }

@@ -16,6 +16,9 @@ pub struct Settings {
     pub target_region: Option<String>,
     /// `--role-arn`: a role to assume with the credentials that the chain finds.
     pub role: Option<Role>,
+    /// `--role-session-name`: the session name of every role that is assumed, in place of `AWS_ROLE_SESSION_NAME` and the
+    /// names in profiles and in `role`.
+    pub session_name: Option<String>,
     pub ca_bundle: CaBundle,
     /// Receives every secret that is found or sent.
     pub redactor: Redactor,

@@ -107,9 +107,7 @@ impl Plan {
             {
                 break BaseProvider::Static(keys);
             }
-            // With a token file, `role_arn` is for AssumeRoleWithWebIdentity.
-            let has_token_file = profile.get("web_identity_token_file").is_some();
-            let Some(arn) = profile.get("role_arn").filter(|_| !has_token_file) else {
+            let Some(arn) = profile.role_to_assume() else {
                 match (BaseProvider::of_profile(&profile)?, path.as_slice()) {
                     (Some(base), _) => break base,
                     (None, [.., before, last]) => {
@@ -148,6 +146,16 @@ impl Plan {
         roles.reverse();
         Ok(Some(Plan { base, roles }))
     }
+
+    /// Gives the sessions of all roles this name, in place of the names in profiles.
+    pub(crate) fn name_sessions(&mut self, name: &str) {
+        for role in &mut self.roles {
+            role.session_name = Some(name.to_owned());
+        }
+        if let BaseProvider::WebIdentity(identity) = &mut self.base {
+            identity.session_name = Some(name.to_owned());
+        }
+    }
 }
 
 /// Warns of settings that look like mistakes and may not be.
@@ -171,6 +179,15 @@ fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
 }
 
 impl BaseProvider {
+    /// Whether the credential endpoint of the container is asked.
+    pub(crate) fn asks_container(&self) -> bool {
+        match self {
+            BaseProvider::Container => true,
+            BaseProvider::NamedSource { source, .. } => *source == CredentialSource::EcsContainer,
+            _ => false,
+        }
+    }
+
     /// The provider that a profile without `role_arn` configures, in the order of the AWS CLI.
     fn of_profile(profile: &Profile<'_>) -> Result<Option<BaseProvider>, Error> {
         let name = || profile.name.to_owned();

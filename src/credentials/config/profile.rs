@@ -172,6 +172,12 @@ impl<'a> Profile<'a> {
         of(self.credentials).or_else(|| of(self.config))
     }
 
+    /// The role for `sts:AssumeRole`. With a token file, `role_arn` is for `AssumeRoleWithWebIdentity`.
+    pub(crate) fn role_to_assume(&self) -> Option<&'a str> {
+        let has_token_file = self.get("web_identity_token_file").is_some();
+        self.get("role_arn").filter(|_| !has_token_file)
+    }
+
     /// A setting of a service, in the `[services]` section that the profile names.
     pub fn service_setting(&self, service: &str, setting: &str) -> Option<&'a str> {
         let section = self.files.config.sections.services.get(self.get("services")?)?;

@@ -70,7 +70,7 @@ pub(crate) fn web_identity(environment: &Environment) -> Result<Option<WebIdenti
     Ok(Some(WebIdentity {
         token_file: PathBuf::from(file),
         role_arn: role_arn.to_owned(),
-        session_name: environment.get("AWS_ROLE_SESSION_NAME").map(str::to_owned),
+        session_name: None,
         profile: None,
     }))
 }

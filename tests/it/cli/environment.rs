@@ -182,7 +182,7 @@ fn a_token_file_that_is_no_file_is_refused_at_once_and_takes_no_message() {
 }
 
 #[test]
-fn profiles_that_cannot_be_read_are_no_reason_to_sign_as_somebody_else() {
+fn unreadable_profiles_are_not_replaced_by_another_identity() {
     let home = Home::new("environment-unreadable");
     let pipe = home.0.join("pipe");
     make_pipe(&pipe);
@@ -202,12 +202,17 @@ fn profiles_that_cannot_be_read_are_no_reason_to_sign_as_somebody_else() {
         CredentialCache::new(environment, Settings::default(), NOW).get(NOW)
     };
     assert_eq!(parts(&get(&[container]).unwrap())[0], Some("AKIDOTHER"));
-    for variables in [&[file, container][..], &[file, container, ("AWS_PROFILE", "work")]] {
+    let web_identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/t"), ("AWS_ROLE_ARN", ROLE)];
+    for variables in [
+        &[file, container][..],
+        &[file, container, ("AWS_PROFILE", "work")],
+        &[file, web_identity[0], web_identity[1]],
+    ] {
         let error = get(variables).unwrap_err().to_string();
         let expected = format!("AWS_SHARED_CREDENTIALS_FILE: {pipe}: not a regular file");
         assert!(error.starts_with(&expected), "{error}");
     }
-    // Who needs no profile needs no file.
+    // Keys of the environment rank above every profile.
     let own = [("AWS_ACCESS_KEY_ID", "AKIDOWN"), ("AWS_SECRET_ACCESS_KEY", "s")];
     assert_eq!(parts(&get(&[file, own[0], own[1]]).unwrap())[0], Some("AKIDOWN"));
 }

@@ -121,9 +121,10 @@ impl<'a> Case<'a> {
                 arn: arn.to_owned(),
                 profile: None,
                 external_id: case["external_id"].as_str().map(str::to_owned),
-                session_name: case["session_name"].as_str().map(str::to_owned),
+                session_name: None,
                 duration_seconds: None,
             }),
+            session_name: case["session_name"].as_str().map(str::to_owned),
             ..Settings::default()
         };
         let cache = CredentialCache::new(environment.clone(), settings, NOW);
@@ -163,9 +164,7 @@ impl<'a> Case<'a> {
             ("external-id", "external_id"),
             ("role-session-name", "session_name"),
         ] {
-            if let Some(value) = self.members[member].as_str()
-                && (flag != "role-session-name" || self.members["role"].is_string())
-            {
+            if let Some(value) = self.members[member].as_str() {
                 launch = launch.arg(&format!("--{flag}={value}"));
             }
         }
