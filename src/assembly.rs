@@ -3,7 +3,7 @@
 use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
 use crate::credentials::Role;
-use crate::credentials::{self, CredentialCache, Settings};
+use crate::credentials::{self, CredentialCache, Settings, Terminal};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, proxy_passwords};
@@ -118,6 +118,7 @@ pub fn connections(
     options: &Options,
     ca_bundle: &CaBundle,
     environment: &Environment,
+    terminal: Terminal,
     log: &Log,
 ) -> Vec<Connection> {
     let limits = Limits {
@@ -128,7 +129,7 @@ pub fn connections(
     let http = HttpClient::new(&options.endpoint, limits, ca_bundle, environment);
     let http = Arc::new(http);
     let connect = |options: &Options| {
-        let settings = credential_settings(options, ca_bundle, log.redactor());
+        let settings = credential_settings(options, ca_bundle, terminal, log.redactor());
         let credentials = CredentialCache::new(environment.clone(), settings, clock::now());
         let client = SignedClient::new(
             upstream_settings(options),
@@ -203,7 +204,12 @@ pub fn stdio_settings(options: &Options) -> stdio::Settings {
     }
 }
 
-fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redactor) -> Settings {
+fn credential_settings(
+    options: &Options,
+    ca_bundle: &CaBundle,
+    terminal: Terminal,
+    redactor: &Redactor,
+) -> Settings {
     let role = options.role.clone().map(|role| Role {
         arn: role.arn,
         profile: None,
@@ -220,6 +226,7 @@ fn credential_settings(options: &Options, ca_bundle: &CaBundle, redactor: &Redac
         ca_bundle: ca_bundle.clone(),
         redactor: redactor.clone(),
         allow_http: options.allow_http,
+        terminal,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use sigv4_proxy::assembly;
 use sigv4_proxy::cli::{self, Command, Options};
+use sigv4_proxy::credentials::Terminal;
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
-use sigv4_proxy::error::{Error, Kind};
+use sigv4_proxy::error::{Error, Kind, io_message};
 use sigv4_proxy::http::CaBundle;
 use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
@@ -24,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    if let Some(error) = process::become_other_program(std::env::args_os()) {
+        return fail(&[Error::new(Kind::Internal, io_message(&error))], &Redactor::default());
+    }
     process::wait_for_children();
     let environment = Environment::of_process();
     let redactor = assembly::redactor(&environment);
@@ -62,7 +66,8 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
         log.info(format_args!("{name} means nothing here and is left out"));
     }
     let ca_bundle = assembly::ca_bundle(options)?;
-    let connections = assembly::connections(options, &ca_bundle, environment, &log);
+    let connections =
+        assembly::connections(options, &ca_bundle, environment, Terminal::Withheld, &log);
     report_panics(&log);
     let (end, ends) = channel();
     let on_signal = end.clone();
@@ -124,7 +129,7 @@ fn doctor(
     // Of one profile, and never lazy: the check is of the server's own response to `initialize`.
     let profiles = options.profiles.iter().take(1).cloned().collect();
     let eager = Options { lazy: false, profiles, ..options.clone() };
-    let connections = assembly::connections(&eager, &ca_bundle, environment, &log);
+    let connections = assembly::connections(&eager, &ca_bundle, environment, Terminal::Kept, &log);
     let doctor = Doctor {
         options,
         problems: &problems,

@@ -175,7 +175,7 @@ impl Executor {
             }
             BaseProvider::Process { command, profile } => {
                 self.progress.set_source(format_args!("credential_process of profile {profile:?}"));
-                process::credentials(&command, &profile, &self.network)
+                process::credentials(&command, &profile, self.settings.terminal, &self.network)
             }
             BaseProvider::Sso(sso) => {
                 self.progress.set_source("IAM Identity Center");

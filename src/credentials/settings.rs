@@ -24,4 +24,19 @@ pub struct Settings {
     pub redactor: Redactor,
     /// Whether endpoints on other machines may be reached over http.
     pub allow_http: bool,
+    /// What commands of `credential_process` get of the terminal.
+    pub terminal: Terminal,
+}
+
+/// The terminal of this process, and commands of `credential_process`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Terminal {
+    /// Commands run in the background. One that reads the terminal is stopped until its time limit.
+    #[default]
+    Background,
+    /// Commands have no terminal, so that a prompt fails at once. Requires a `main` that begins with
+    /// [`become_other_program`](crate::process::become_other_program).
+    Withheld,
+    /// Commands keep the terminal, so that they can ask the user there. If there is none, as `Withheld`.
+    Kept,
 }

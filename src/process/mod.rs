@@ -1,9 +1,14 @@
-//! The process: memory protection, signals as the parent left them, and the standard streams.
+//! The process: memory protection, signals as the parent left them, the terminal and the standard streams.
 
 mod memory;
 mod signals;
 mod standard_streams;
+mod terminal;
 
 pub use memory::protect_memory;
 pub use signals::{wait_for_children, watch_signals};
 pub use standard_streams::{stderr, stdin, stdout};
+pub use terminal::become_other_program;
+pub(crate) use terminal::has_terminal;
+#[cfg(unix)]
+pub(crate) use terminal::in_new_session;

@@ -1,5 +1,6 @@
 //! The sources of credentials, a file each, and what they share: HTTP requests, endpoints, files with tokens.
 
+mod command;
 pub(crate) mod container;
 pub(crate) mod endpoints;
 pub(crate) mod environment;

@@ -1,4 +1,6 @@
 pub(crate) mod cases;
 pub(crate) mod chain;
+#[cfg(target_os = "linux")]
+mod command;
 pub(crate) mod program;
 pub(crate) mod token_files;
