@@ -11,14 +11,18 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The members of a JSON-RPC message from either side, with their values as written.
+/// The members of a JSON-RPC message from either side, with their values as written. `method` and `params` are absent if
+/// they are `null`; the others are kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members<'a> {
+    pub(crate) jsonrpc: Option<&'a str>,
     pub(crate) id: Option<&'a str>,
     pub(crate) method: Option<Cow<'a, str>>,
     pub(crate) params: Option<&'a [u8]>,
     pub(crate) result: Option<&'a [u8]>,
     pub(crate) error: Option<&'a [u8]>,
+    /// Whether any of these is `null`.
+    pub(crate) has_null: bool,
 }
 
 /// Why bytes are not a JSON-RPC message.
@@ -38,10 +42,12 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default, deserialize_with = "present")]
+        jsonrpc: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
         id: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        method: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
+        #[serde(borrow, default, deserialize_with = "present")]
+        method: Option<Option<Cow<'a, str>>>,
+        #[serde(borrow, default, deserialize_with = "present")]
         params: Option<&'a RawValue>,
         #[serde(borrow, default, deserialize_with = "present")]
         result: Option<&'a RawValue>,
@@ -49,8 +55,10 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         error: Option<&'a RawValue>,
     }
     /// A member that is present, even as `null`.
-    fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-        <&RawValue>::deserialize(from).map(Some)
+    fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        T::deserialize(from).map(Some)
     }
 
     let text = str::from_utf8(document).map_err(|_| MembersError::NotUtf8)?;
@@ -58,10 +66,14 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         // Text that is not JSON at all is reported as such.
         MembersError::Json(serde_json::from_str::<IgnoredAny>(text).err().unwrap_or(error))
     })?;
+    let is_null = |value: &RawValue| value.get() == "null";
+    let of_values = [raw.jsonrpc, raw.id, raw.params, raw.result, raw.error];
     Ok(Members {
+        has_null: of_values.into_iter().flatten().any(is_null) || matches!(&raw.method, Some(None)),
+        jsonrpc: raw.jsonrpc.map(RawValue::get),
         id: raw.id.map(RawValue::get),
-        method: raw.method,
-        params: raw.params.map(|value| value.get().as_bytes()),
+        method: raw.method.flatten(),
+        params: raw.params.filter(|params| !is_null(params)).map(|value| value.get().as_bytes()),
         result: raw.result.map(|value| value.get().as_bytes()),
         error: raw.error.map(|value| value.get().as_bytes()),
     })
@@ -79,6 +91,9 @@ fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
             let name = scan.name()?;
             let value = scan.value()?;
             match name {
+                b"jsonrpc" if members.jsonrpc.is_none() => {
+                    members.jsonrpc = Some(str::from_utf8(value).ok()?);
+                }
                 b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
                 b"method" if members.method.is_none() => {
                     members.method = Some(plain_string(value)?);
@@ -88,7 +103,7 @@ fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
                 }
                 b"result" if members.result.is_none() => members.result = Some(value),
                 b"error" if members.error.is_none() => members.error = Some(value),
-                b"id" | b"method" | b"params" | b"result" | b"error" => return None,
+                b"jsonrpc" | b"id" | b"method" | b"params" | b"result" | b"error" => return None,
                 _ if name.contains(&b'\\') => return None,
                 _ => {}
             }
@@ -102,6 +117,9 @@ fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
     }
     scan.at += 1;
     scan.skip_whitespace();
+    let null = Some(&b"null"[..]);
+    members.has_null = [members.jsonrpc, members.id].contains(&Some("null"))
+        || [members.result, members.error].contains(&null);
     (scan.at == document.len()).then_some(members)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const PARSE_ERROR: i32 = -32700;
 pub(crate) const INVALID_REQUEST: i32 = -32600;
 /// Codes from -32000 to -32099 belong to the protocol and to servers, so our own failures are "internal".
-const INTERNAL_ERROR: i32 = -32603;
+pub(crate) const INTERNAL_ERROR: i32 = -32603;
 
 /// The response to a request that failed: what happened, and how to fix it.
 pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {

@@ -1,114 +1,213 @@
 //! `ServerMessage`: what one message of the server is to the requests that wait.
 //!
-//! It is parsed only to route it, and to correct what AWS front ends get wrong in their errors.
+//! It is parsed only to route it, and relayed as it came if it is valid JSON-RPC. What is not is corrected: servers leave out
+//! `jsonrpc`, write `null` for absent members, and errors that are not objects; strict clients refuse all of that.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
 use crate::json::members::{Members, MembersError};
-use crate::json::object::OnlyObject;
+use crate::json::object::{Object, OnlyObject};
+use crate::mcp::error_object;
 use crate::mcp::id::Id;
-use crate::mcp::message::cancelled_request;
+use crate::mcp::message::{self, cancelled_request};
 use serde::Deserialize;
-use std::borrow::Cow;
 
-/// One message from the server, as far as the relay must know it. `index` is that of the id among those asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ServerMessage {
-    /// A result, and the line that it should have been if it has another spelling of the id.
-    Result { index: usize, corrected: Option<String> },
-    /// An error, and the line that it should have been if it is broken.
-    Error { index: usize, code: Option<i64>, corrected: Option<String> },
-    /// An answer to some other request.
-    OtherResponse,
+pub struct ServerMessage {
+    pub kind: ServerMessageKind,
+    /// The message as valid JSON-RPC with the client's spelling of the id, if it came differently.
+    pub corrected: Option<String>,
+}
+
+/// What a message of the server is. `index` is that of the id among the requests.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ServerMessageKind {
+    Result {
+        index: usize,
+    },
+    Error {
+        index: usize,
+        code: i64,
+    },
+    /// A response to another request.
+    OtherResponse {
+        is_error: bool,
+    },
     /// A request of the server, which waits for the client's response.
-    Request { id: Id, is_ping: bool },
-    /// A request of the server whose id is neither a string nor a number, so that nobody can respond to it.
-    NoRequest,
-    /// A notification of the server, and the request of its own that it cancels.
-    Notification { cancels: Option<Id> },
+    Request {
+        id: Id,
+        is_ping: bool,
+    },
+    /// A request of the server whose id is neither a string nor a number, so that it cannot have a response.
+    InvalidRequest,
+    Notification {
+        /// The request of the server that it cancels.
+        cancels: Option<Id>,
+    },
+    /// Something else, such as a heartbeat.
+    NotAMessage {
+        why: String,
+        /// It is the beginning of JSON.
+        is_cut_short: bool,
+    },
 }
 
 impl ServerMessage {
-    /// Reads a message that came on the stream or in the body of the answer to the requests `ids`.
+    /// Parses a message that came in response to the requests `ids`. An error without a usable id belongs to the only
+    /// request.
     ///
-    /// An error without a usable id is taken for that of the only request, and `"result":null` beside an error is
-    /// dropped: AWS's front ends send both, and strict clients refuse them.
+    /// # Errors
+    /// It has the id of one of the requests, but is not a response.
     pub fn parse(text: &[u8], ids: &[Id]) -> Result<ServerMessage, Error> {
         ServerMessage::parse_after(&[], text, ids)
     }
 
-    /// The same where the ids at the places `answered` have had their answers. Of requests with one id the first that
-    /// still waits is meant.
+    /// As `parse`, if the ids with the indexes `answered` have their responses. Of requests with one id the first that still
+    /// waits is meant.
     pub(crate) fn parse_after(
         answered: &[usize],
         text: &[u8],
         ids: &[Id],
     ) -> Result<ServerMessage, Error> {
-        let members = Members::parse(text).map_err(|error| {
-            let (what, error) = match error {
-                MembersError::NotUtf8 => {
-                    return Error::new(Kind::InvalidResponse, "the server's answer is not UTF-8");
+        let members = match Members::parse(text) {
+            Ok(members) => members,
+            Err(error) => return Ok(ServerMessage::not_a_message(error)),
+        };
+        let is_present = |value: Option<&[u8]>| value.is_some_and(|value| value != b"null");
+        let (has_result, has_error) = (is_present(members.result), is_present(members.error));
+        if members.method.is_some() && !has_result && !has_error {
+            return Ok(ServerMessage::of_server(text, &members));
+        }
+        let index = members.id.and_then(|json| index_of(json, ids, answered));
+        let contradiction = match (&members.method, has_result, has_error) {
+            // Parsers differ in which of the two they take it for, and a call in it was not judged.
+            (Some(_), ..) => Some("is both a request and a response"),
+            (None, true, true) => Some("has both a result and an error"),
+            (None, false, false) if members.result.is_none() => {
+                Some("has no method, result or error")
+            }
+            _ => None,
+        };
+        if let Some(what) = contradiction {
+            let what = format!("the server's message {what}");
+            return match index {
+                Some(_) => Err(Error::new(Kind::InvalidResponse, what)),
+                None => {
+                    let kind = ServerMessageKind::NotAMessage { why: what, is_cut_short: false };
+                    Ok(ServerMessage { kind, corrected: None })
                 }
-                MembersError::Json(error) if error.is_data() => ("no JSON-RPC message", error),
-                MembersError::Json(error) => ("no JSON", error),
             };
-            Error::new(Kind::InvalidResponse, format!("the server's answer is {what}: {error}"))
-        })?;
-        if let Some(method) = members.method {
-            // Clients differ in which of the two they take it for, and what one takes for an answer was not judged as one.
-            if [members.result, members.error].iter().flatten().any(|value| *value != b"null") {
-                let what = "the server's message is both a request and an answer";
-                return Err(Error::new(Kind::InvalidResponse, what));
-            }
-            return Ok(match members.id.filter(|id| *id != "null") {
-                Some(id) => match Id::from_json(id) {
-                    Some(id) => ServerMessage::Request { id, is_ping: method == "ping" },
-                    None => ServerMessage::NoRequest,
-                },
-                None if method == "notifications/cancelled" => ServerMessage::Notification {
-                    cancels: members.params.and_then(cancelled_request),
-                },
-                None => ServerMessage::Notification { cancels: None },
-            });
         }
-        let ours = members.id.and_then(|json| index_of(json, ids, answered));
-        let is_spelt_so = |index: usize| members.id.is_some_and(|json| ids[index].is_spelt(json));
-        match (members.result, members.error) {
-            (None, None) => Err(Error::new(
-                Kind::InvalidResponse,
-                "the server's answer has neither a result nor an error",
-            )),
-            (Some(result), Some(_)) if result != b"null" => Err(Error::new(
-                Kind::InvalidResponse,
-                "the server's answer has both a result and an error",
-            )),
-            (result, Some(error)) => {
-                let index = match (ours, ids) {
-                    (Some(index), _) => index,
-                    (None, [_]) if has_no_say(members.id) => 0,
-                    _ => return Ok(ServerMessage::OtherResponse),
-                };
-                let is_broken = !is_spelt_so(index) || result.is_some();
-                let corrected = is_broken.then(|| error_with_id(&ids[index], error));
-                Ok(ServerMessage::Error { index, code: error_code(error), corrected })
-            }
-            (Some(_), None) => Ok(match ours {
-                Some(index) if is_spelt_so(index) => {
-                    ServerMessage::Result { index, corrected: None }
-                }
-                Some(index) => {
-                    let text = str::from_utf8(text).unwrap_or_default();
-                    let its_id = members.id.unwrap_or_default();
-                    let corrected = edit::replace(text, its_id, ids[index].as_json());
-                    ServerMessage::Result { index, corrected: Some(corrected) }
-                }
-                None => ServerMessage::OtherResponse,
-            }),
+        match members.error.filter(|_| has_error) {
+            Some(error) => Ok(error_response(text, &members, error, index, ids)),
+            None => Ok(result_response(text, &members, index, ids)),
         }
+    }
+
+    /// A request or notification of the server.
+    fn of_server(text: &[u8], members: &Members<'_>) -> ServerMessage {
+        let is_method = |method: &str| members.method.as_deref() == Some(method);
+        let kind = match members.id.filter(|id| *id != "null") {
+            Some(id) => match Id::from_json(id) {
+                Some(id) => ServerMessageKind::Request { id, is_ping: is_method("ping") },
+                None => ServerMessageKind::InvalidRequest,
+            },
+            None if is_method("notifications/cancelled") => ServerMessageKind::Notification {
+                cancels: members.params.and_then(cancelled_request),
+            },
+            None => ServerMessageKind::Notification { cancels: None },
+        };
+        let corrected = (!is_valid(members)).then(|| corrected(text, &[]));
+        ServerMessage { kind, corrected }
+    }
+
+    fn not_a_message(error: MembersError) -> ServerMessage {
+        let mut is_cut_short = false;
+        let why = match error {
+            MembersError::NotUtf8 => "the server's message is not UTF-8".to_owned(),
+            MembersError::Json(error) if error.is_data() => {
+                format!("the server's message is not JSON-RPC: {error}")
+            }
+            MembersError::Json(error) => {
+                is_cut_short = error.is_eof();
+                format!("the server's message is not JSON: {error}")
+            }
+        };
+        let kind = ServerMessageKind::NotAMessage { why, is_cut_short };
+        ServerMessage { kind, corrected: None }
     }
 }
 
-/// Which request an answer with this id is for: one that waits rather than one that was answered, one that spells its
+fn error_response(
+    text: &[u8],
+    members: &Members<'_>,
+    error: &[u8],
+    index: Option<usize>,
+    ids: &[Id],
+) -> ServerMessage {
+    let error = error_object::parse(&String::from_utf8_lossy(error));
+    // An absent id, `null` and `""` do not name a request.
+    let has_no_id = members.id.is_none_or(|id| matches!(id, "null" | "\"\""));
+    let index = index.or((has_no_id && ids.len() == 1).then_some(0));
+    let id = index.map(|index| &ids[index]);
+    let is_spelled = id.is_none_or(|id| members.id.is_some_and(|json| id.is_spelt(json)));
+    let corrected = (!is_valid(members) || !is_spelled || error.corrected.is_some()).then(|| {
+        let mut changes = vec![("id", id.map(Id::as_json).or(members.id).unwrap_or("null"))];
+        changes.extend(error.corrected.as_deref().map(|error| ("error", error)));
+        corrected(text, &changes)
+    });
+    let kind = match index {
+        Some(index) => ServerMessageKind::Error { index, code: error.code },
+        None => ServerMessageKind::OtherResponse { is_error: true },
+    };
+    ServerMessage { kind, corrected }
+}
+
+fn result_response(
+    text: &[u8],
+    members: &Members<'_>,
+    index: Option<usize>,
+    ids: &[Id],
+) -> ServerMessage {
+    let Some(index) = index else {
+        let kind = ServerMessageKind::OtherResponse { is_error: false };
+        return ServerMessage { kind, corrected: None };
+    };
+    let (id, spelled) = (&ids[index], members.id.unwrap_or_default());
+    let corrected = if !is_valid(members) {
+        Some(corrected(text, &[("id", id.as_json())]))
+    } else if !id.is_spelt(spelled) {
+        Some(edit::replace(str::from_utf8(text).unwrap_or_default(), spelled, id.as_json()))
+    } else {
+        None
+    };
+    ServerMessage { kind: ServerMessageKind::Result { index }, corrected }
+}
+
+/// Whether a message that has what it needs also has nothing else.
+fn is_valid(members: &Members<'_>) -> bool {
+    members.jsonrpc == Some(r#""2.0""#) && !members.has_null
+}
+
+/// The message as valid JSON-RPC: it names the version, and has no null members and these values in place of its own.
+/// Values stay as they are written.
+fn corrected(text: &[u8], values: &[(&str, &str)]) -> String {
+    let text = str::from_utf8(text).unwrap_or_default();
+    let Some(object) = Object::parse(text) else { return text.to_owned() };
+    let is_result_null = ["method", "error"].iter().all(|name| object.get_non_null(name).is_none());
+    let kept = object.members().filter(|(name, value)| {
+        let is_absent = value.get() == "null" && message::MEMBERS.contains(name);
+        let is_changed = *name == "jsonrpc" || values.iter().any(|(changed, _)| changed == name);
+        !is_changed && (!is_absent || (*name == "result" && is_result_null))
+    });
+    let kept = kept.map(|(name, value)| (name, value.get()));
+    let members = [("jsonrpc", r#""2.0""#)].into_iter().chain(values.iter().copied()).chain(kept);
+    let members: Vec<String> =
+        members.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// The request that a response with this id is for: one that waits rather than one that was answered, one that spells its
 /// id like this rather than one that has it by value. Some servers make a string of a number.
 fn index_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
     let waiting = || ids.iter().enumerate().filter(|(index, _)| !answered.contains(index));
@@ -126,59 +225,40 @@ fn index_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
     ids.iter().position(|id| id.is(json))
 }
 
-/// A JSON-RPC error body that came with an HTTP error status.
+/// A JSON-RPC error in the body of an error response, or under the id of another request.
 #[derive(Debug)]
-pub struct ErrorBody<'a> {
+pub struct ErrorBody {
     pub code: i64,
-    pub message: Cow<'a, str>,
-    error: &'a [u8],
+    pub message: String,
+    /// Valid JSON.
+    error: String,
 }
 
-impl<'a> ErrorBody<'a> {
-    /// `None` when the body is no such thing.
-    pub fn parse(text: &'a str) -> Option<ErrorBody<'a>> {
-        #[derive(Deserialize)]
-        struct Shape<'a> {
-            code: i64,
-            #[serde(borrow)]
-            message: Cow<'a, str>,
-        }
-
+impl ErrorBody {
+    /// Returns `None` for bodies that are not JSON-RPC. Without `jsonrpc`, the error must have a code and a message: other
+    /// protocols have a member `error`, too.
+    pub fn parse(text: &str) -> Option<ErrorBody> {
         let members = Members::parse(text.as_bytes()).ok()?;
-        let error = members.error.filter(|_| members.method.is_none())?;
-        let OnlyObject(Shape { code, message }) = serde_json::from_slice(error).ok()?;
-        Some(ErrorBody { code, message, error })
+        let error = members.error.filter(|error| members.method.is_none() && *error != b"null")?;
+        let error = str::from_utf8(error).ok()?;
+        let parsed = error_object::parse(error);
+        if members.jsonrpc.is_none() && parsed.corrected.is_some() {
+            return None;
+        }
+        let error_object::ErrorObject { code, message, corrected } = parsed;
+        Some(ErrorBody { code, message, error: corrected.unwrap_or_else(|| error.to_owned()) })
     }
 
-    /// The same error as the answer to this request.
+    /// The response with this error to this request.
     pub fn with_id(&self, id: &Id) -> String {
-        error_with_id(id, self.error)
+        format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), self.error)
     }
 }
 
-/// The `code` of an error object, if it is a number.
-fn error_code(error: &[u8]) -> Option<i64> {
+/// The protocol version in the response to `initialize`.
+pub(crate) fn protocol_version(response: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Code {
-        code: i64,
-    }
-    serde_json::from_slice::<OnlyObject<Code>>(error).ok().map(|OnlyObject(error)| error.code)
-}
-
-/// No id, `null` and `""` name no request.
-fn has_no_say(id: Option<&str>) -> bool {
-    id.is_none_or(|id| matches!(id, "null" | "\"\""))
-}
-
-fn error_with_id(id: &Id, error: &[u8]) -> String {
-    let error = String::from_utf8_lossy(error);
-    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
-}
-
-/// What the answer to `initialize` says that the session speaks.
-pub(crate) fn protocol_version(answer: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Answer {
+    struct Response {
         result: OnlyObject<InitializeResult>,
     }
     #[derive(Deserialize)]
@@ -186,8 +266,8 @@ pub(crate) fn protocol_version(answer: &[u8]) -> Option<String> {
         #[serde(rename = "protocolVersion")]
         protocol_version: String,
     }
-    let answer: Answer = serde_json::from_slice(answer).ok()?;
-    Some(answer.result.0.protocol_version)
+    let response: Response = serde_json::from_slice(response).ok()?;
+    Some(response.result.0.protocol_version)
 }
 
 #[cfg(test)]
@@ -198,65 +278,132 @@ mod tests {
         Id::from_json(json).expect("an id")
     }
 
+    fn parsed(text: &str, ids: &[Id]) -> (ServerMessageKind, Option<String>) {
+        let ServerMessage { kind, corrected } =
+            ServerMessage::parse(text.as_bytes(), ids).expect(text);
+        (kind, corrected)
+    }
+
+    const RESULT: ServerMessageKind = ServerMessageKind::Result { index: 0 };
+
+    fn failed(code: i64) -> ServerMessageKind {
+        ServerMessageKind::Error { index: 0, code }
+    }
+
     #[test]
-    fn messages_of_the_server() {
-        let failed = |code, corrected: Option<&str>| ServerMessage::Error {
-            index: 0,
-            code: Some(code),
-            corrected: corrected.map(str::to_owned),
-        };
+    fn valid_messages_are_not_corrected() {
         for (text, expected) in [
-            (r#"{"id":1,"result":{}}"#, ServerMessage::Result { index: 0, corrected: None }),
-            (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, failed(1, None)),
-            (r#"{"id":"2","result":{}}"#, ServerMessage::OtherResponse),
-            (r#"{"id":2,"error":{}}"#, ServerMessage::OtherResponse),
-            (r#"{"id":2,"method":"ping"}"#, ServerMessage::Request { id: id("2"), is_ping: true }),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, RESULT),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#, failed(1)),
             (
-                r#"{"id":"a\/b","method":"roots\/list"}"#,
-                ServerMessage::Request { id: id("\"a/b\""), is_ping: false },
-            ),
-            (r#"{"id":{},"method":"ping"}"#, ServerMessage::NoRequest),
-            (
-                r#"{"method":"notifications/progress"}"#,
-                ServerMessage::Notification { cancels: None },
+                r#"{"jsonrpc":"2.0","id":"2","result":{}}"#,
+                ServerMessageKind::OtherResponse { is_error: false },
             ),
             (
-                r#"{"id":null,"method":"notifications\/cancelled","params":{"requestId":2}}"#,
-                ServerMessage::Notification { cancels: Some(id("2")) },
+                r#"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"x"}}"#,
+                ServerMessageKind::OtherResponse { is_error: true },
             ),
             (
-                r#"{"jsonrpc":"2.0","id":"","result":null,"error":{"code":-32600, "message":"x"}}"#,
-                failed(
-                    -32600,
-                    Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600, "message":"x"}}"#),
-                ),
+                r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#,
+                ServerMessageKind::Request { id: id("2"), is_ping: true },
             ),
             (
-                r#"{"id":1,"result":null,"error":{"code":1}}"#,
-                failed(1, Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#)),
+                r#"{"jsonrpc":"2.0","id":"a\/b","method":"roots\/list"}"#,
+                ServerMessageKind::Request { id: id("\"a/b\""), is_ping: false },
+            ),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, ServerMessageKind::InvalidRequest),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#,
+                ServerMessageKind::Notification { cancels: None },
             ),
             (
-                r#"{"error":{"code":1}}"#,
-                failed(1, Some(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#)),
+                r#"{"jsonrpc":"2.0","method":"notifications\/cancelled","params":{"requestId":2}}"#,
+                ServerMessageKind::Notification { cancels: Some(id("2")) },
             ),
         ] {
-            assert_eq!(
-                ServerMessage::parse(text.as_bytes(), &[id("1")]).expect(text),
-                expected,
-                "{text}"
-            );
+            assert_eq!(parsed(text, &[id("1")]), (expected, None), "{text}");
         }
+    }
+
+    #[test]
+    fn members_that_are_null_or_missing_are_corrected() {
+        let refused = r#"{"code":-32600, "message":"x"}"#;
+        let refused_line = &format!(r#"{{"jsonrpc":"2.0","id":1,"error":{refused}}}"#);
+        for (text, expected, corrected) in [
+            (r#"{"id":1,"result":{ }}"#, RESULT, r#"{"jsonrpc":"2.0","id":1,"result":{ }}"#),
+            (
+                r#"{"jsonrpc":"1.0","id":1,"result":[1.0],"error":null,"x":null}"#,
+                RESULT,
+                r#"{"jsonrpc":"2.0","id":1,"result":[1.0],"x":null}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":null,"params":null,"err\u006fr":null,"result":{}}"#,
+                RESULT,
+                r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#,
+                RESULT,
+                r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
+            ),
+            (
+                &format!(r#"{{"jsonrpc":"2.0","id":"","result":null,"error":{refused}}}"#),
+                failed(-32600),
+                refused_line,
+            ),
+            (
+                &format!(r#"{{"id":1,"result":null,"error":{refused}}}"#),
+                failed(-32600),
+                refused_line,
+            ),
+            (&format!(r#"{{"error":{refused}}}"#), failed(-32600), refused_line),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":"boom"}"#,
+                failed(-32603),
+                r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"boom"}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"m","params":{"a":null},"result":null}"#,
+                ServerMessageKind::Notification { cancels: None },
+                r#"{"jsonrpc":"2.0","method":"m","params":{"a":null}}"#,
+            ),
+            (
+                r#"{"id":7,"method":"roots/list","params":null}"#,
+                ServerMessageKind::Request { id: id("7"), is_ping: false },
+                r#"{"jsonrpc":"2.0","id":7,"method":"roots/list"}"#,
+            ),
+        ] {
+            assert_eq!(parsed(text, &[id("1")]), (expected, Some(corrected.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_recognised() {
         for text in [
             "",
             "{",
             "{}",
             "[]",
             "1",
+            "null",
+            "ping",
+            "[DONE]",
+            r#"{"type":"heartbeat"}"#,
+            r#"{"id":2}"#,
+            r#"{"id":null,"error":null}"#,
+            r#"{"id":2,"result":{},"error":{}}"#,
+            r#"{"method":"x","error":{"code":1}}"#,
+            r#"{"method":7,"id":1}"#,
+            "{}{}",
+        ] {
+            let (kind, _) = parsed(text, &[id("1")]);
+            assert!(matches!(kind, ServerMessageKind::NotAMessage { .. }), "{text}: {kind:?}");
+        }
+        for text in [
             r#"{"id":1}"#,
+            r#"{"id":1,"error":null}"#,
             r#"{"id":1,"result":{},"error":{}}"#,
             r#"{"id":1,"method":"x","result":{}}"#,
-            r#"{"method":"x","error":{"code":1}}"#,
-            "{}{}",
         ] {
             let error = ServerMessage::parse(text.as_bytes(), &[id("1")]).expect_err(text);
             assert_eq!(error.kind(), Kind::InvalidResponse, "{text}");
@@ -279,70 +426,79 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32001,"message":"Session not found"}}"#;
         let read = ErrorBody::parse(body).expect("a JSON-RPC error");
         assert_eq!((read.code, read.with_id(&id("\"a\"")).as_str()), (-32001, line));
+        let read = ErrorBody::parse(r#"{"jsonrpc":"2.0","error":"boom"}"#).expect("an error");
+        let line = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"boom"}}"#;
+        assert_eq!(read.with_id(&id("1")), line);
         for body in [
             "",
             "<html>",
             r#"{"message":"Forbidden"}"#,
             r#"{"error":"nope"}"#,
             r#"{"error":{"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","error":null}"#,
         ] {
             assert!(ErrorBody::parse(body).is_none(), "{body}");
         }
     }
 
     #[test]
-    fn answers_to_a_batch_are_told_apart() {
+    fn responses_to_a_batch_are_distinguished() {
         let ids = [id("1"), id("\"1\"")];
         for (text, expected) in [
-            (r#"{"id":"1","result":{}}"#, ServerMessage::Result { index: 1, corrected: None }),
+            (r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, ServerMessageKind::Result { index: 1 }),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-5,"message":""}}"#, failed(-5)),
             (
-                r#"{"id":1,"error":{"code":-5,"message":""}}"#,
-                ServerMessage::Error { index: 0, code: Some(-5), corrected: None },
+                r#"{"jsonrpc":"2.0","id":"x","error":{"code":-5,"message":""}}"#,
+                ServerMessageKind::OtherResponse { is_error: true },
             ),
-            (r#"{"id":null,"error":{"code":-5}}"#, ServerMessage::OtherResponse),
         ] {
-            assert_eq!(
-                ServerMessage::parse(text.as_bytes(), &ids).expect(text),
-                expected,
-                "{text}"
-            );
+            assert_eq!(parsed(text, &ids), (expected, None), "{text}");
         }
     }
 
     #[test]
     fn an_id_is_known_by_its_value() {
-        let result = |index, corrected: Option<&str>| ServerMessage::Result {
-            index,
-            corrected: corrected.map(str::to_owned),
+        let result = |index, corrected: Option<&str>| ServerMessage {
+            kind: ServerMessageKind::Result { index },
+            corrected: corrected.map(|rest| format!(r#"{{"jsonrpc":"2.0","id":{rest}}}"#)),
+        };
+        let other = || ServerMessage {
+            kind: ServerMessageKind::OtherResponse { is_error: false },
+            corrected: None,
         };
         let ids = |ids: &[&str]| ids.iter().map(|json| id(json)).collect::<Vec<_>>();
         for (asked, answered, text, expected) in [
             (
                 &["1.0"][..],
                 &[][..],
-                r#"{"id":1, "result":{}}"#,
-                result(0, Some(r#"{"id":1.0, "result":{}}"#)),
+                r#"{"jsonrpc":"2.0","id":1, "result":{}}"#,
+                result(0, Some(r#"1.0, "result":{}"#)),
             ),
-            (&["1", "1.0"], &[], r#"{"id":1.0,"result":{}}"#, result(1, None)),
+            (&["1", "1.0"], &[], r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#, result(1, None)),
             (
                 &["1", "1.0"],
                 &[0],
-                r#"{"id":1,"result":{}}"#,
-                result(1, Some(r#"{"id":1.0,"result":{}}"#)),
+                r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+                result(1, Some(r#"1.0,"result":{}"#)),
             ),
-            (&["5", "5"], &[0], r#"{"id":5,"result":{}}"#, result(1, None)),
-            (&["5"], &[0], r#"{"id":5,"result":{}}"#, result(0, None)),
-            (&["7"], &[], r#"{"id":"7","result":{}}"#, result(0, Some(r#"{"id":7,"result":{}}"#))),
-            (&["7", "\"7\""], &[], r#"{"id":"7","result":{}}"#, result(1, None)),
+            (&["5", "5"], &[0], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(1, None)),
+            (&["5"], &[0], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(0, None)),
+            (
+                &["7"],
+                &[],
+                r#"{"jsonrpc":"2.0","id":"7","result":{}}"#,
+                result(0, Some(r#"7,"result":{}"#)),
+            ),
+            (&["7", "\"7\""], &[], r#"{"jsonrpc":"2.0","id":"7","result":{}}"#, result(1, None)),
             (
                 &["7", "\"7\""],
                 &[1],
-                r#"{"id":"7","result":{}}"#,
-                result(0, Some(r#"{"id":7,"result":{}}"#)),
+                r#"{"jsonrpc":"2.0","id":"7","result":{}}"#,
+                result(0, Some(r#"7,"result":{}"#)),
             ),
-            (&["7", "7.0"], &[], r#"{"id":"7","result":{}}"#, ServerMessage::OtherResponse),
-            (&["7"], &[], r#"{"id":"seven","result":{}}"#, ServerMessage::OtherResponse),
-            (&["\"7\""], &[], r#"{"id":7,"result":{}}"#, ServerMessage::OtherResponse),
+            (&["7", "7.0"], &[], r#"{"jsonrpc":"2.0","id":"7","result":{}}"#, other()),
+            (&["7"], &[], r#"{"jsonrpc":"2.0","id":"seven","result":{}}"#, other()),
+            (&["\"7\""], &[], r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, other()),
         ] {
             let found =
                 ServerMessage::parse_after(answered, text.as_bytes(), &ids(asked)).expect(text);

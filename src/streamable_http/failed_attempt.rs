@@ -81,7 +81,7 @@ impl FailedAttempt {
         credentials: Arc<Credentials>,
         sent: Sent,
     ) -> Box<FailedAttempt> {
-        let text = ErrorBody::parse(&held.line).map(|body| body.message.into_owned());
+        let text = ErrorBody::parse(&held.line).map(|body| body.message);
         let text = text.unwrap_or_default();
         let error =
             Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", held.code));
@@ -120,7 +120,7 @@ impl FailedAttempt {
             code: error_body.as_ref().map(|body| body.code),
             cause: report.cause,
             text: match &error_body {
-                Some(body) => body.message.clone().into_owned(),
+                Some(body) => body.message.clone(),
                 None => report.body.clone(),
             },
             retry_after,

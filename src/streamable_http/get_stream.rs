@@ -88,9 +88,7 @@ fn listen_once(
     // A stream that breaks has ended: what it asked for still counts.
     while let Ok(Some(event)) = events.next_event() {
         any_event = true;
-        if event.is_message() {
-            relay.take_event(event.data)?;
-        }
+        relay.take_event(event)?;
     }
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Cancelled, "the stream was closed"));

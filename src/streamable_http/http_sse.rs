@@ -59,14 +59,18 @@ impl HttpSse {
         self.stream.cancel();
     }
 
-    /// Stores a response for the request that waits for it, if one does.
+    /// Stores a response for the request that waits for it, if one does. An error without an id is for the only one.
     pub(crate) fn put(&self, text: String) {
-        let members = Members::parse(text.as_bytes()).ok();
-        let Some(id) = members.and_then(|members| members.id.and_then(Id::from_json)) else {
-            return;
-        };
+        let Ok(members) = Members::parse(text.as_bytes()) else { return };
+        let id = members.id.filter(|id| *id != "\"\"").and_then(Id::from_json);
+        let is_error = members.error.is_some();
         self.inbox.update(|inbox| {
-            let Some(id) = inbox.expected_as(id) else { return };
+            let id = match (id, &inbox.expected[..]) {
+                (Some(id), _) => inbox.expected_as(id),
+                (None, [only]) if is_error => Some(only.clone()),
+                (None, _) => None,
+            };
+            let Some(id) = id else { return };
             let count =
                 |ids: &mut dyn Iterator<Item = &Id>| ids.filter(|known| **known == id).count();
             let kept = count(&mut inbox.responses.iter().map(|(id, _)| id));

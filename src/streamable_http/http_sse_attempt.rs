@@ -4,7 +4,7 @@
 
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::http::event_stream::EventStream;
+use crate::http::event_stream::{Event, EventStream};
 use crate::http::{Response, read_error};
 use crate::mcp::session::Session;
 use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
@@ -80,7 +80,7 @@ fn read_stream(
     relay.on_other_response = Some(&on_other_response);
     while let Ok(Some(event)) = events.next_event() {
         // An error says that the client is gone.
-        if event.is_message() && relay.take_event(event.data).is_err() {
+        if relay.take_event(event).is_err() {
             break;
         }
     }
@@ -149,7 +149,8 @@ impl HttpSseAttempt<'_> {
         while !relay.is_done() {
             let response = self.http_sse.take(ids, deadline, cancel);
             let response = response.map_err(|error| FailedAttempt::no_response(error, sent()))?;
-            relay.take_event(response.into_bytes()).map_err(FailedAttempt::permanent)?;
+            let event = Event { data: response.into_bytes(), ..Event::default() };
+            relay.take_event(event).map_err(FailedAttempt::permanent)?;
         }
         match relay.take_held_error() {
             None => Ok(()),

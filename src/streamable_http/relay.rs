@@ -1,10 +1,12 @@
 //! `Relay`: messages of the server → lines for the client, with exactly one response to each request.
 
-use crate::error::{Error, Kind};
-use crate::mcp::error_response::without_secrets;
+use crate::aws::error_body::AwsErrorBody;
+use crate::error::{Error, Kind, quoted};
+use crate::http::event_stream::Event;
+use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
-use crate::mcp::server_message::{ServerMessage, protocol_version};
+use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
 use crate::mcp::tool_catalog::Page;
 use crate::mcp::tool_list::is_list_changed;
 use crate::streamable_http::recoverable_errors::{HeldError, RecoverableErrors};
@@ -37,6 +39,21 @@ pub(crate) struct Relay<'a, 'd> {
     /// Nothing can follow the message that is read.
     is_only_message: bool,
     held: Option<HeldError>,
+    /// Why the first thing that is not a message was skipped.
+    skipped: Option<String>,
+    /// The text of an `error` event.
+    reported: Option<String>,
+    /// Responses to other requests: an error, if it was the only one.
+    other_responses: OtherResponses,
+}
+
+/// Responses to other requests.
+#[derive(Debug, Default)]
+enum OtherResponses {
+    #[default]
+    None,
+    OneError(ErrorBody),
+    Others,
 }
 
 impl<'a, 'd> Relay<'a, 'd> {
@@ -59,6 +76,9 @@ impl<'a, 'd> Relay<'a, 'd> {
             any_line: false,
             is_only_message: false,
             held: None,
+            skipped: None,
+            reported: None,
+            other_responses: OtherResponses::None,
         }
     }
 
@@ -96,15 +116,84 @@ impl<'a, 'd> Relay<'a, 'd> {
         self.take_document(body)
     }
 
-    /// Takes the data of an event. After the response, and on a standing stream, what cannot be read is skipped and logged.
-    pub(crate) fn take_event(&mut self, data: Vec<u8>) -> Result<(), Error> {
+    /// Takes an event. What is not a message is skipped; so is what cannot be read after the response, and on a standing
+    /// stream.
+    pub(crate) fn take_event(&mut self, event: Event) -> Result<(), Error> {
+        if event.name == "error" && !self.is_error_response(&event.data) {
+            self.take_report(&event.data);
+            return Ok(());
+        }
+        if !event.is_message() && event.name != "error" {
+            return Ok(());
+        }
         let is_needed = !self.is_done();
-        match self.take_document(data) {
+        match self.take_document(event.data) {
             Err(error) if error.kind() == Kind::InvalidResponse && !is_needed => {
                 self.server.log.debug(format_args!("ignoring an event: {error}"));
                 Ok(())
             }
             other => other,
+        }
+    }
+
+    /// Whether the server reported an error outside JSON-RPC, after which nothing more can be expected.
+    pub(crate) fn has_report(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    fn is_error_response(&self, data: &[u8]) -> bool {
+        let read = ServerMessage::parse_after(&self.answered, data, self.ids);
+        read.is_ok_and(|message| {
+            matches!(
+                message.kind,
+                ServerMessageKind::Error { .. }
+                    | ServerMessageKind::OtherResponse { is_error: true }
+            )
+        })
+    }
+
+    /// Takes the data of an `error` event: text, or JSON with a message.
+    fn take_report(&mut self, data: &[u8]) {
+        let body = AwsErrorBody::parse(None, data);
+        let text = body.message.or(body.oauth_error);
+        let text = quoted(&text.unwrap_or_else(|| String::from_utf8_lossy(data).into_owned()));
+        self.server.log.debug(format_args!("error event of the server: {text}"));
+        if let Some(on_other_response) = self.on_other_response {
+            let what = format!("the server reported an error: {text}");
+            on_other_response(protocol_error("null", INTERNAL_ERROR, &what));
+        } else if !self.is_done() {
+            self.reported = Some(text);
+        }
+    }
+
+    /// What comes of requests whose response did not come: `error`, unless the server gave a reason. An error for another
+    /// request is one if no other response came.
+    pub(crate) fn conclude(&mut self, error: Error) -> Result<(), Error> {
+        if let Some(text) = self.reported.take() {
+            return Err(Error::new(
+                Kind::InvalidResponse,
+                format!("the server reported an error: {text}"),
+            ));
+        }
+        if error.kind() != Kind::InvalidResponse {
+            return Err(error);
+        }
+        if let OtherResponses::OneError(other) = std::mem::take(&mut self.other_responses)
+            && self.answered.is_empty()
+        {
+            let ids = self.ids;
+            return ids
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, id)| self.take_error(index, other.code, other.with_id(id)));
+        }
+        match self.skipped.take() {
+            Some(why) if self.is_only_message => Err(Error::new(Kind::InvalidResponse, why)),
+            Some(why) => {
+                let what = format!("{}; {why}", error.message());
+                Err(Error::new(Kind::InvalidResponse, what))
+            }
+            None => Err(error),
         }
     }
 
@@ -131,27 +220,35 @@ impl<'a, 'd> Relay<'a, 'd> {
         for message in messages {
             let read = ServerMessage::parse_after(&answered, message.as_bytes(), self.ids);
             self.forget_changed_tools(&read, message.as_bytes());
-            match read? {
-                ServerMessage::Notification { cancels } => {
+            let ServerMessage { kind, corrected } = read?;
+            let line = corrected.unwrap_or_else(|| (*message).to_owned());
+            match kind {
+                ServerMessageKind::Notification { cancels } => {
                     self.relay_cancellation(cancels)?;
-                    lines.push(Some((*message).to_owned()));
+                    lines.push(Some(line));
                 }
                 // On a line of its own: it may have to be withheld from the client.
-                ServerMessage::Request { id, is_ping } => {
-                    self.relay_request(id, is_ping, message.as_bytes().to_vec())?;
+                ServerMessageKind::Request { id, is_ping } => {
+                    self.relay_request(id, is_ping, line.into_bytes())?;
                     lines.push(None);
                 }
-                ServerMessage::OtherResponse | ServerMessage::NoRequest => lines.push(None),
-                ServerMessage::Result { index, .. } | ServerMessage::Error { index, .. }
+                ServerMessageKind::OtherResponse { is_error } => {
+                    self.note_other_response(is_error, &line);
+                    lines.push(None);
+                }
+                ServerMessageKind::NotAMessage { why, .. } => {
+                    self.skip(why);
+                    lines.push(None);
+                }
+                ServerMessageKind::InvalidRequest => lines.push(None),
+                ServerMessageKind::Result { index } | ServerMessageKind::Error { index, .. }
                     if answered.contains(&index) =>
                 {
                     lines.push(None);
                 }
-                ServerMessage::Result { index, corrected }
-                | ServerMessage::Error { index, corrected, .. } => {
+                ServerMessageKind::Result { index } | ServerMessageKind::Error { index, .. } => {
                     answered.push(index);
                     answers.push(index);
-                    let line = corrected.unwrap_or_else(|| (*message).to_owned());
                     lines.push(Some(without_secrets(line, self.server.log.redactor())));
                 }
             }
@@ -174,18 +271,19 @@ impl<'a, 'd> Relay<'a, 'd> {
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
         let read = ServerMessage::parse_after(&self.answered, &message, self.ids);
         self.forget_changed_tools(&read, &message);
-        match read? {
-            ServerMessage::Request { id, is_ping } => self.relay_request(id, is_ping, message),
-            ServerMessage::NoRequest => {
+        let ServerMessage { kind, corrected } = read?;
+        let message = corrected.map_or(message, String::into_bytes);
+        match kind {
+            ServerMessageKind::Request { id, is_ping } => self.relay_request(id, is_ping, message),
+            ServerMessageKind::InvalidRequest => {
                 self.server.log.debug("ignoring a request of the server with an unusable id");
                 Ok(())
             }
-            ServerMessage::Notification { cancels } => {
+            ServerMessageKind::Notification { cancels } => {
                 self.relay_cancellation(cancels)?;
                 self.relay_line(message, Vec::new())
             }
-            ServerMessage::Result { index, corrected } => {
-                let message = corrected.map_or(message, String::into_bytes);
+            ServerMessageKind::Result { index } => {
                 if self.answered.contains(&index) {
                     return self.relay_response(index, message);
                 }
@@ -195,36 +293,59 @@ impl<'a, 'd> Relay<'a, 'd> {
                 }
                 self.relay_response(index, message)
             }
-            ServerMessage::Error { index, code, corrected } => {
-                let line = corrected.unwrap_or_else(|| text_of(message));
-                if let Some(code) = code
-                    && !self.any_line
-                    && self.recoverable.contain(code, &line)
-                {
-                    self.held = Some(HeldError { code, line });
-                    return Ok(());
-                }
-                let line = without_secrets(line, self.server.log.redactor());
-                self.relay_response(index, line.into_bytes())
+            ServerMessageKind::Error { index, code } => {
+                self.take_error(index, code, text_of(message))
             }
-            ServerMessage::OtherResponse => {
+            ServerMessageKind::OtherResponse { is_error } => {
+                let message = text_of(message);
                 match self.on_other_response {
-                    Some(on_other_response) => on_other_response(text_of(message)),
-                    None => self.server.log.debug("ignoring a response to another request"),
+                    Some(on_other_response) => on_other_response(message),
+                    None => {
+                        self.server.log.debug("ignoring a response to another request");
+                        self.note_other_response(is_error, &message);
+                    }
                 }
+                Ok(())
+            }
+            ServerMessageKind::NotAMessage { why, .. } => {
+                self.skip(why);
                 Ok(())
             }
         }
     }
 
+    fn take_error(&mut self, index: usize, code: i64, line: String) -> Result<(), Error> {
+        if !self.any_line && self.recoverable.contain(code, &line) {
+            self.held = Some(HeldError { code, line });
+            return Ok(());
+        }
+        let line = without_secrets(line, self.server.log.redactor());
+        self.relay_response(index, line.into_bytes())
+    }
+
+    fn note_other_response(&mut self, is_error: bool, line: &str) {
+        let error = is_error.then(|| ErrorBody::parse(line)).flatten();
+        self.other_responses = match (&self.other_responses, error) {
+            (OtherResponses::None, Some(error)) => OtherResponses::OneError(error),
+            _ => OtherResponses::Others,
+        };
+    }
+
+    fn skip(&mut self, why: String) {
+        self.server.log.debug(format_args!("ignoring what is not a message: {why}"));
+        self.skipped.get_or_insert(why);
+    }
+
     /// Forgets the tools when a message says that they have changed, even one that cannot be read otherwise.
     fn forget_changed_tools(&mut self, read: &Result<ServerMessage, Error>, message: &[u8]) {
-        let is_response = matches!(
-            read,
-            Ok(ServerMessage::Result { .. }
-                | ServerMessage::Error { .. }
-                | ServerMessage::OtherResponse)
-        );
+        let is_response = read.as_ref().is_ok_and(|message| {
+            matches!(
+                message.kind,
+                ServerMessageKind::Result { .. }
+                    | ServerMessageKind::Error { .. }
+                    | ServerMessageKind::OtherResponse { .. }
+            )
+        });
         if is_response || !is_list_changed(message) {
             return;
         }

@@ -52,7 +52,8 @@ pub(crate) fn relay_body(
             if relay.is_done() {
                 return Ok(());
             }
-            Err(no_response("a message that does not answer this request").into())
+            relay.conclude(no_response("a message that does not answer this request"))?;
+            Ok(())
         }
         other => {
             let what = if other.is_empty() { "a body of no type" } else { other }.to_owned();
@@ -74,9 +75,7 @@ fn relay_stream(response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(),
         match events.next_event() {
             Ok(Some(event)) => {
                 any_event = true;
-                if event.is_message() {
-                    relay.take_event(event.data)?;
-                }
+                relay.take_event(event)?;
                 // The request may be sent again: the old stream has nothing more to say.
                 if relay.holds_error() {
                     return Ok(());
@@ -92,7 +91,9 @@ fn relay_stream(response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(),
             Err(error) => break error.context("event stream of the server"),
         }
     };
-    let resume_at = events.last_id().map(|last_id| ResumePoint {
+    let is_final = relay.has_report();
+    let Err(error) = relay.conclude(error) else { return Ok(()) };
+    let resume_at = events.last_id().filter(|_| !is_final).map(|last_id| ResumePoint {
         last_id: last_id.to_owned(),
         retry: events.retry(),
         any_event,

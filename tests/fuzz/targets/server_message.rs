@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use sigv4_proxy::json::line::one_line;
-use sigv4_proxy::mcp::server_message::ServerMessage;
+use sigv4_proxy::mcp::server_message::{ServerMessage, ServerMessageKind};
 use sigv4_proxy::mcp::message::Message;
 use sigv4_proxy::mcp::tool_catalog::ToolCatalog;
 
@@ -12,12 +12,16 @@ fuzz_target!(|message: &[u8]| {
     let request = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let request = Message::parse(request.to_vec()).expect("a request");
     let incoming = ServerMessage::parse(message, request.ids());
-    if incoming.is_ok() {
+    if let Ok(ServerMessage { kind, corrected }) = incoming
+        && !matches!(kind, ServerMessageKind::NotAMessage { .. })
+    {
         let text = str::from_utf8(message).expect("what is relayed is UTF-8");
         serde_json::from_str::<&RawValue>(text).expect("what is relayed is JSON");
-    }
-    if let Ok(ServerMessage::Error { corrected: Some(line), .. }) = incoming {
-        serde_json::from_str::<&RawValue>(&line).expect("a corrected error is JSON");
+        if let Some(line) = corrected {
+            serde_json::from_str::<&RawValue>(&line).expect("a corrected message is JSON");
+            let again = ServerMessage::parse(line.as_bytes(), request.ids()).expect("a message");
+            assert_eq!(again.corrected, None, "{line}");
+        }
     }
     let tools = ToolCatalog::default();
     let page = tools.page(&request);

@@ -311,3 +311,21 @@ fn a_failed_initialize_leaves_the_session_as_it_was_and_a_new_one_ends_it() {
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn what_is_not_a_message_is_skipped_and_an_error_without_an_id_is_for_the_only_request() {
+    let server = old_server();
+    let mut program = started(&server);
+    server.reply_next("tools/call", Reply::Status { code: 202, headers: vec![], body: vec![] });
+    program.write(&call("1", "add", &json!({})));
+    server.wait_for(PATIENCE, |requests| count(requests, "tools/call") == 1);
+    for message in ["ping", "{}", "null", "[DONE]", "7"] {
+        server.push(message);
+    }
+    server.push(r#"{"jsonrpc":"2.0","id":null,"error":{"message":"the vault is sealed"}}"#);
+    assert_eq!(
+        program.read_line(),
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the vault is sealed"}}"#
+    );
+    assert_eq!(text_of(&program.ask(&call("2", "add", &json!({"a": 1, "b": 1})))), "2");
+}
