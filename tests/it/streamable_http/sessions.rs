@@ -1,4 +1,4 @@
-//! Sessions before 2026-07-28: one that died is begun anew and nobody notices (H25-12 to H25-16, LC4).
+//! Sessions before 2026-07-28: their ids, and another session in place of one that was lost, which no call notices.
 
 use crate::harness::messages::{
     assert_all_verified, assert_error, call, json_reply, labels, stream_reply, text_of,
@@ -22,8 +22,95 @@ fn session_of(request: &Recorded) -> Option<&str> {
     request.header("mcp-session-id")
 }
 
+/// The response to the `initialize` of `shake_hands`, with this session id.
+fn initialized(session: &str) -> Reply {
+    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}});
+    answered("init", &result, session)
+}
+
+fn answered(id: &str, result: &serde_json::Value, session: &str) -> Reply {
+    let headers = [("content-type", "application/json"), ("mcp-session-id", session)];
+    Reply::Status {
+        code: 200,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string().into_bytes(),
+    }
+}
+
 #[test]
-fn a_dead_session_is_begun_anew_and_the_call_sent_again() {
+fn session_ids_have_8_kib_of_visible_ascii() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    let initialize = r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{}}"#;
+    for (id, why) in [("x".repeat(8193), "8193 bytes"), ("a b".to_owned(), "visible ASCII")] {
+        server.reply_next("initialize", initialized(&id));
+        assert_error(&program.ask(initialize), &json!("init"), &["session id", why]);
+    }
+    let longest = "x".repeat(8192);
+    server.reply_next("initialize", initialized(&longest));
+    program.shake_hands();
+    program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(session_of(server.requests().last().unwrap()), Some(longest.as_str()));
+}
+
+#[test]
+fn another_session_id_in_a_successful_response_counts_from_then_on() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    let with_id = |session: &str| Reply::Status {
+        code: 202,
+        headers: vec![("mcp-session-id".into(), session.into())],
+        body: vec![],
+    };
+    server.reply_next("initialize", initialized("s-1"));
+    server.reply_next("notifications/initialized", with_id("s-2"));
+    program.shake_hands();
+    let mut ping = |expected: &str, next: &str| {
+        server.reply_next("ping", answered("p", &json!({}), next));
+        program.ask(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
+        assert_eq!(session_of(server.requests().last().unwrap()), Some(expected));
+    };
+    ping("s-2", "s-3");
+    // An id that cannot be sent, and none, change nothing.
+    ping("s-3", &"x".repeat(8193));
+    ping("s-3", "");
+    ping("s-3", "s-3");
+}
+
+/// A call that was sent under the old id may be answered after the new one is known.
+#[test]
+fn the_old_session_id_does_not_come_back() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    server.reply_next("initialize", initialized("s-1"));
+    program.shake_hands();
+    for (after, code) in [(300, "200 OK"), (0, "404 Not Found")] {
+        let head = format!(
+            "HTTP/1.1 {code}\r\nMcp-Session-Id: s-1\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+        );
+        let body = r#"{"jsonrpc":"2.0","id":"slow","result":{}}"#;
+        let pieces = [(300 - after, ""), (after, &format!("{head}{body}"))];
+        let pieces = pieces.map(|(ms, text)| (Duration::from_millis(ms), text.as_bytes().to_vec()));
+        server.reply_next("tools/call", Reply::RawPieces(pieces.into()));
+        let slow = r#"{"jsonrpc":"2.0","id":"slow","method":"tools/call","params":{"name":"add","arguments":{"a":1,"b":1}}}"#;
+        program.write(slow);
+        let sent = server.requests().len();
+        server.wait_for(PATIENCE, |requests| requests.len() > sent);
+        server.reply_next("ping", answered("p", &json!({}), "s-2"));
+        assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#)["id"], "p");
+        assert!(program.read()["result"].is_object(), "{code}");
+        program.ask(r#"{"jsonrpc":"2.0","id":"q","method":"ping"}"#);
+        let requests = server.requests();
+        assert_eq!(session_of(requests.last().unwrap()), Some("s-2"), "{code}");
+        // A session that goes on under another id was not lost.
+        assert_eq!(labels(&requests).iter().filter(|label| *label == "initialize").count(), 1);
+        server.reply_next("ping", answered("r", &json!({}), "s-1"));
+        program.ask(r#"{"jsonrpc":"2.0","id":"r","method":"ping"}"#);
+    }
+}
+
+#[test]
+fn a_lost_session_is_initialized_again_and_the_call_repeated() {
     let (server, mut program) = with_sessions();
     server.end_sessions();
     let sum = program.ask(&call("3", "add", &json!({"a": 2, "b": 40})));
@@ -41,13 +128,13 @@ fn a_dead_session_is_begun_anew_and_the_call_sent_again() {
     assert_eq!(dead.request.body, again.request.body);
     let initialize = &requests[4];
     assert_eq!((session_of(initialize), initialize.header("mcp-protocol-version")), (None, None));
-    // JR3: an id of its own, and everything else as the client once sent it.
+    // An id of its own, and everything else as the client once sent it.
     let (first, second) = (requests[0].json(), initialize.json());
     assert_ne!(first["id"], second["id"]);
     assert_eq!(first["params"], second["params"]);
     assert_all_verified(&requests);
 
-    // H25-15: what is ended is the new one.
+    // The new session is ended.
     assert_eq!(program.close().code, Some(0));
     let requests = server.requests();
     let last = requests.last().unwrap();
@@ -55,7 +142,7 @@ fn a_dead_session_is_begun_anew_and_the_call_sent_again() {
 }
 
 #[test]
-fn ten_calls_on_a_dead_session_begin_one_new_one() {
+fn ten_calls_on_a_lost_session_initialize_one_new_one() {
     let (server, mut program) = with_sessions();
     server.end_sessions();
     for id in 10..20 {
@@ -83,7 +170,7 @@ fn ten_calls_on_a_dead_session_begin_one_new_one() {
 }
 
 #[test]
-fn other_ways_to_say_that_a_session_is_dead() {
+fn other_ways_to_say_that_a_session_is_lost() {
     let error = |code: i64, text: &str| {
         json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": text}}).to_string()
     };
@@ -95,7 +182,9 @@ fn other_ways_to_say_that_a_session_is_dead() {
         json_reply(400, &error(-32000, "Bad Request: No valid session ID provided")),
         json_reply(400, &error(-32000, "Bad Request: Server not initialized")),
         json_reply(401, r#"{"error":"unknown session"}"#),
-        json_reply(500, r#"{"message":"Session not found"}"#),
+        json_reply(500, r#"{"error":"invalid session id"}"#),
+        json_reply(422, r#"{"errors":[{"detail":"Session terminated"}]}"#),
+        Reply::Status { code: 410, headers: vec![], body: vec![] },
         json_reply(200, &error(-32000, "Session expired")),
         stream_reply(&format!("data: {}\n\n", error(-32600, "Invalid session"))),
         Reply::Status { code: 404, headers: vec![], body: "Session not found".into() },
@@ -111,7 +200,7 @@ fn other_ways_to_say_that_a_session_is_dead() {
 }
 
 #[test]
-fn a_session_that_dies_twice_is_an_error() {
+fn a_session_that_is_lost_twice_is_an_error() {
     let (server, mut program) = with_sessions();
     let gone =
         r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
@@ -121,13 +210,13 @@ fn a_session_that_dies_twice_is_an_error() {
     let answer = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
     assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(3), &json!(-32001)));
     assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 2);
-    // And the next call finds the session that was begun.
+    // And the next call finds the session that was initialized.
     let sum = program.ask(&call("4", "add", &json!({"a": 1, "b": 1})));
     assert_eq!(text_of(&sum), "2");
 }
 
 #[test]
-fn a_session_that_cannot_be_begun_anew_is_one_error_for_each_call() {
+fn a_session_that_cannot_be_initialized_again_is_one_error_for_each_call() {
     let (server, mut program) = with_sessions();
     server.end_sessions();
     server.reply_next("initialize", Reply::aws_error(403, "AccessDeniedException", "no more"));
@@ -142,7 +231,7 @@ fn a_session_that_cannot_be_begun_anew_is_one_error_for_each_call() {
 }
 
 #[test]
-fn what_is_no_dead_session() {
+fn errors_that_do_not_mean_a_lost_session() {
     let (server, mut program) = with_sessions();
     let unknown =
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
@@ -181,7 +270,7 @@ fn without_a_session_id_a_404_is_a_404() {
 }
 
 #[test]
-fn a_notification_renews_a_dead_session_too() {
+fn a_notification_initializes_a_lost_session_again_too() {
     let (server, mut program) = with_sessions();
     server.end_sessions();
     program.write(r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
@@ -251,7 +340,7 @@ fn a_ping_inside_the_stream_of_initialize_is_answered_before_it_ends() {
 }
 
 #[test]
-fn another_account_begins_a_session_of_its_own() {
+fn another_account_initializes_a_session_of_its_own() {
     let home = crate::credentials::chain::Home::new("t1g");
     let write = |account: &str, id: &str| {
         home.write(
