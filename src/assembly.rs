@@ -12,7 +12,7 @@ use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::redact::Redactor;
 use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
-use crate::upstream::{self, SignedClient};
+use crate::upstream::{self, ServiceCorrection, SignedClient};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,11 +128,12 @@ pub fn connections(
     };
     let http = HttpClient::new(&options.endpoint, limits, ca_bundle, environment);
     let http = Arc::new(http);
+    let service_correction = ServiceCorrection::default();
     let connect = |options: &Options| {
         let settings = credential_settings(options, ca_bundle, terminal, log.redactor());
         let credentials = CredentialCache::new(environment.clone(), settings, clock::now());
         let client = SignedClient::new(
-            upstream_settings(options),
+            upstream_settings(options, &service_correction),
             Arc::clone(&http),
             credentials.clone(),
             log.clone(),
@@ -155,13 +156,17 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
     ProfileRouter::new(tool_policy(options), first, others)
 }
 
-fn upstream_settings(options: &Options) -> upstream::Settings {
+fn upstream_settings(
+    options: &Options,
+    service_correction: &ServiceCorrection,
+) -> upstream::Settings {
     let headers = options.headers.iter();
     upstream::Settings {
         endpoint: options.endpoint.clone(),
         algorithm: options.algorithm,
         service: options.service.clone(),
         service_is_inferred: options.service_is_inferred,
+        service_correction: service_correction.clone(),
         region: options.region.clone(),
         unsigned_payload: options.unsigned_payload,
         skip_auth: options.skip_auth,

@@ -154,6 +154,20 @@ impl Message {
         Message::parse(format!("[{}]", rest.join(",")).into_bytes()).ok()
     }
 
+    /// Whether it is a `tools/call`, or a batch with one.
+    pub(crate) fn calls_tool(&self) -> bool {
+        let calls = |kind: &MessageKind| matches!(kind, MessageKind::Request { method, .. } if method == "tools/call");
+        match &self.kind {
+            MessageKind::Batch { .. } => {
+                let messages = split_batch(&self.line).unwrap_or_default();
+                messages
+                    .iter()
+                    .any(|message| classify_one(message.as_bytes()).is_ok_and(|kind| calls(&kind)))
+            }
+            kind => calls(kind),
+        }
+    }
+
     /// The method of a request or notification.
     pub fn method(&self) -> Option<&str> {
         match &self.kind {

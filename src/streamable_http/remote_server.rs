@@ -100,15 +100,13 @@ impl RemoteServer {
 
     /// When the message must have its response.
     pub(crate) fn deadline(&self, message: &Message) -> Option<Instant> {
-        let limit = match message.kind() {
-            MessageKind::Request { .. } if message.is_subscription() => None,
-            MessageKind::Request { method, .. } if method == "tools/call" => {
-                [self.timeout, self.tool_timeout].into_iter().flatten().min()
-            }
-            MessageKind::Batch { ids, .. } if !ids.is_empty() => self.timeout,
-            MessageKind::Request { .. } => self.timeout,
-            _ => [self.timeout, Some(NOTIFICATION_TIMEOUT)].into_iter().flatten().min(),
+        // A batch is one request to the server, so the shortest limit of its members is that of all.
+        let further = match message.kind() {
+            MessageKind::Request { .. } if message.is_subscription() => return None,
+            _ if message.ids().is_empty() => Some(NOTIFICATION_TIMEOUT),
+            _ => self.tool_timeout.filter(|_| message.calls_tool()),
         };
+        let limit = [self.timeout, further].into_iter().flatten().min();
         limit.and_then(|limit| Instant::now().checked_add(limit))
     }
 

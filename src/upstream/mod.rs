@@ -12,3 +12,4 @@ mod signing_scope;
 
 pub use settings::Settings;
 pub use signed_client::SignedClient;
+pub use signing_scope::ServiceCorrection;

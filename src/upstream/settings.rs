@@ -2,6 +2,7 @@
 
 use crate::http::url::Endpoint;
 use crate::signing::{Algorithm, Secret};
+use crate::upstream::signing_scope::ServiceCorrection;
 
 /// Target, scope and headers of every request.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub struct Settings {
     pub service: String,
     /// The service was inferred from the host name: the server may correct it.
     pub service_is_inferred: bool,
+    /// The same for all profiles.
+    pub service_correction: ServiceCorrection,
     /// With SigV4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,
     /// Signatures do not cover the bodies.

@@ -7,7 +7,7 @@ use crate::aws::hostname::{self, Inferred};
 use crate::signing::{Algorithm, Signer};
 use crate::sync::lock;
 use crate::upstream::settings::Settings;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// A service, a region, and the signer for both.
 #[derive(Debug)]
@@ -27,24 +27,28 @@ impl Scope {
     }
 }
 
+/// The one correction of the service that a host may make, shared by all profiles.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceCorrection(Arc<OnceLock<String>>);
+
+impl ServiceCorrection {
+    /// Whether this is the service that the host named first.
+    fn allows(&self, service: &str) -> bool {
+        self.0.get_or_init(|| service.to_owned()) == service
+    }
+}
+
 /// The scope in use, and its possible corrections.
 #[derive(Debug)]
 pub(crate) struct SigningScope {
     algorithm: Algorithm,
     current: RwLock<Arc<Scope>>,
-    corrections: Mutex<Corrections>,
-}
-
-#[derive(Debug)]
-struct Corrections {
     /// Service and region that the host name contains, if it is an AWS host.
     of_host: Inferred,
     /// The service was inferred from the host name and may be wrong: the server may name any.
     any_service: bool,
-    /// Not corrected yet.
-    service: bool,
-    /// Not corrected yet.
-    region: bool,
+    service_correction: ServiceCorrection,
+    is_region_corrected: Mutex<bool>,
 }
 
 impl SigningScope {
@@ -53,12 +57,10 @@ impl SigningScope {
         SigningScope {
             algorithm: *algorithm,
             current: RwLock::new(Scope::new(*algorithm, service, region)),
-            corrections: Mutex::new(Corrections {
-                of_host: hostname::of_host(settings.endpoint.host()),
-                any_service: settings.service_is_inferred,
-                service: true,
-                region: true,
-            }),
+            of_host: hostname::of_host(settings.endpoint.host()),
+            any_service: settings.service_is_inferred,
+            service_correction: settings.service_correction.clone(),
+            is_region_corrected: Mutex::default(),
         }
     }
 
@@ -66,42 +68,93 @@ impl SigningScope {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Signs for `service` from now on. False if the user chose the service, or if it was corrected before.
+    /// Signs for `service` from now on. False if the user chose the service, or if the host named another one before.
     pub(crate) fn correct_service(&self, service: &str) -> bool {
-        let mut corrections = lock(&self.corrections);
         let scope = self.current();
-        let is_of_host = corrections.of_host.service.as_deref() == Some(service);
         // Another call may have corrected it meanwhile.
         if scope.service == service {
             return true;
         }
-        if !corrections.service || !(is_of_host || corrections.any_service) {
-            return false;
+        let is_of_host = self.of_host.service.as_deref() == Some(service);
+        let is_allowed =
+            (is_of_host || self.any_service) && self.service_correction.allows(service);
+        if is_allowed {
+            self.set(service, &scope.region);
         }
-        corrections.service = false;
-        self.set(service, &scope.region);
-        true
+        is_allowed
     }
 
     /// Signs for the region in the URL from now on. False if it contains none, or the one that was refused.
     pub(crate) fn correct_region(&self) -> bool {
-        let mut corrections = lock(&self.corrections);
+        let mut is_corrected = lock(&self.is_region_corrected);
         let scope = self.current();
-        let Some(region) = corrections.of_host.region.as_ref() else { return false };
+        let Some(region) = &self.of_host.region else { return false };
         if *region == scope.region {
             // True after a correction: another call was signed before it.
-            return !corrections.region;
+            return *is_corrected;
         }
-        if !corrections.region {
+        if *is_corrected {
             return false;
         }
         self.set(&scope.service, region);
-        corrections.region = false;
+        *is_corrected = true;
         true
     }
 
     fn set(&self, service: &str, region: &str) {
         let scope = Scope::new(self.algorithm, service, region);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = scope;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::url::Endpoint;
+
+    fn settings(service_correction: &ServiceCorrection) -> Settings {
+        let url = "https://abc.execute-api.us-east-1.amazonaws.com/mcp";
+        Settings {
+            endpoint: Endpoint::parse(url).expect("a URL"),
+            algorithm: Algorithm::V4,
+            service: "execute-api".into(),
+            service_is_inferred: true,
+            service_correction: service_correction.clone(),
+            region: "us-west-2".into(),
+            unsigned_payload: false,
+            skip_auth: false,
+            headers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_inferred_service_is_corrected_once_for_all_profiles() {
+        let of_host = ServiceCorrection::default();
+        let [first, second] = [(); 2].map(|()| SigningScope::new(&settings(&of_host)));
+        assert!(first.correct_service("lambda"));
+        assert!(!first.correct_service("sts") && !second.correct_service("sts"));
+        assert_eq!(second.current().service, "execute-api");
+        assert!(second.correct_service("lambda"));
+        assert_eq!((&*first.current().service, &*second.current().service), ("lambda", "lambda"));
+        assert!(!first.correct_service("execute-api"), "it was refused");
+    }
+
+    #[test]
+    fn a_service_that_the_user_chose_is_corrected_to_that_of_the_host_only() {
+        let chosen = Settings {
+            service: "lambda".into(),
+            service_is_inferred: false,
+            ..settings(&ServiceCorrection::default())
+        };
+        let scope = SigningScope::new(&chosen);
+        assert!(!scope.correct_service("sts"));
+        assert!(scope.correct_service("execute-api") && scope.correct_service("execute-api"));
+    }
+
+    #[test]
+    fn the_region_is_corrected_once_and_to_that_of_the_host() {
+        let scope = SigningScope::new(&settings(&ServiceCorrection::default()));
+        assert!(scope.correct_region() && scope.correct_region());
+        assert_eq!(scope.current().region, "us-east-1");
     }
 }

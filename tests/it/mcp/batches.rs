@@ -1,4 +1,4 @@
-//! Batches of 2025-03-26, in both directions (ST11, H25-3, H25-6).
+//! Batches of 2025-03-26, in both directions.
 
 use crate::harness::messages::{assert_error, json_reply, labels, stream_reply};
 use crate::harness::program::{Launch, PATIENCE, Program};
@@ -130,4 +130,23 @@ fn one_request_of_a_batch_taken_back() {
     // The other was taken back: it has no answer, not even an error.
     program.silent_for(Duration::from_millis(200));
     assert!(labels(&server.requests()).contains(&"notifications/cancelled".to_owned()));
+}
+
+#[test]
+fn a_batch_with_a_call_has_the_time_limit_of_calls() {
+    let server = Server::start(ServerOptions::default());
+    let mut program =
+        Launch::to(&server.url("/mcp")).arg("--no-sse").arg("--tool-timeout=200ms").start();
+    program.shake_hands();
+    server.reply_next("response", Reply::Hang);
+    program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add"}}]"#);
+    for _ in 0..2 {
+        let answer = program.read();
+        assert_error(&answer, &answer["id"], &["time limit"]);
+    }
+    // Without a call in it, its own limit is that of requests.
+    server.reply_next("response", Reply::Late(Duration::from_millis(300)));
+    program.write(r#"[{"jsonrpc":"2.0","id":3,"method":"ping"}]"#);
+    let answer = program.read().to_string();
+    assert!(!answer.contains("time limit"), "{answer}");
 }
