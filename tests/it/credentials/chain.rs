@@ -235,6 +235,15 @@ proptest! {
         }
     }
 
+    /// As `aws configure` writes the name of a profile that has a space in it.
+    #[test]
+    fn quoted_names_survive(name in r"\PC{1,20}", comment in r"( \PC{0,20})?") {
+        let quoted = name.replace('\'', r#"'"'"'"#);
+        let text = format!("[profile '{quoted}']{comment}\nsetting = 1\n");
+        let sections = ini::parse(text.as_bytes(), Dialect::Config).unwrap();
+        prop_assert_eq!(sections.profiles[&name].get("setting"), Some("1"));
+    }
+
     /// Whatever stands in a name or a value, rust-ini gives it back.
     #[test]
     fn names_and_values_survive(name in r"[^\s#;\[\]]([^\r\n#;]{0,20}[^\s#;])?", value in r"\PC{0,40}") {
