@@ -1,4 +1,4 @@
-//! Suggests a known name for an unknown one.
+//! What was probably meant: a known name for an unknown one, and values that nobody meant as they are.
 
 /// The most similar of `names`, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -28,6 +28,42 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// What is wrong with a value that was to be replaced or unquoted before it got here, as words that follow its name.
+pub(crate) fn flaw(value: &str) -> Option<&'static str> {
+    if is_placeholder(value) {
+        return Some("holds a placeholder such as ${…} that was not replaced with its value");
+    }
+    let is_quoted =
+        ['"', '\'', '\u{201c}', '\u{2018}'].iter().any(|quote| value.starts_with(*quote));
+    (is_quoted && value.chars().count() > 1)
+        .then_some("begins with a quote, which is part of its value")
+}
+
+/// Whether a value holds a variable as shells, editors, pipelines and templates write it, or the words of an example.
+fn is_placeholder(value: &str) -> bool {
+    let holds = |start: &str, end: &str| {
+        value.split_once(start).is_some_and(|(_, rest)| rest.contains(end))
+    };
+    let enclosed = |start: &str, end: &str| Some(value.strip_prefix(start)?.strip_suffix(end)?);
+    let is_name = |text: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.".contains(&byte);
+        text.bytes().all(is_plain)
+            && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    };
+    holds("${", "}")
+        || holds("{{", "}}")
+        || holds("$(", ")")
+        || holds("#{", "}")
+        || enclosed("%", "%").is_some_and(is_name)
+        || value.strip_prefix('$').is_some_and(is_name)
+        || enclosed("{", "}").is_some_and(is_name)
+        || enclosed("<", ">").is_some()
+        || value.starts_with("op://")
+        || value.get(..5).is_some_and(|start| {
+            start.eq_ignore_ascii_case("your_") || start.eq_ignore_ascii_case("your-")
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +81,58 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(word, ["default", "dev", "work", "x"]), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn placeholders_that_nobody_replaced() {
+        for value in [
+            "${AWS_ACCESS_KEY_ID}",
+            "${env:AWS_ACCESS_KEY_ID}",
+            "${input:secret}",
+            "${SECRET:-none}",
+            "AKIA${SUFFIX}",
+            "${{ secrets.KEY }}",
+            "{{ key }}",
+            "{env:AWS_REGION}",
+            "$AWS_ACCESS_KEY_ID",
+            "$env:AWS_ACCESS_KEY_ID",
+            "$(pass aws)",
+            "#{Key}",
+            "%AWS_ACCESS_KEY_ID%",
+            "<your key>",
+            "YOUR_ACCESS_KEY_ID",
+            "op://vault/aws/key",
+        ] {
+            assert!(flaw(value).is_some_and(|flaw| flaw.contains("placeholder")), "{value}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_nobody_removed() {
+        for value in ["\"AKIA\"", "'AKIA'", "\u{201c}AKIA\u{201d}", "'half"] {
+            assert!(flaw(value).is_some_and(|flaw| flaw.contains("quote")), "{value}");
+        }
+    }
+
+    #[test]
+    fn values_as_they_are_meant() {
+        for value in [
+            "",
+            "'",
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY=",
+            "IQoJb3JpZ2luX2VjEO%2F%3D",
+            "https://a.example/x%20y?b={c}&d=$e",
+            "$",
+            "100%",
+            "%20a%20",
+            "us-east-1",
+            "{\"a\":1}",
+            "read_*",
+            "it's",
+        ] {
+            assert_eq!(flaw(value), None, "{value}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `Partition`: AWS's partitions, the suffixes of their host names and their regions, in one table. Pure.
 
+use crate::suggest::nearest;
+
 /// A partition of AWS. Its host names are `SERVICE.REGION.SUFFIX`.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -11,6 +13,8 @@ pub(crate) struct Partition {
     pub(crate) sign_in_suffix: Option<&'static str>,
     /// How its regions begin. Empty for the commercial partition, which has all other regions, also future ones.
     region_prefix: &'static str,
+    /// The regions that were known when this was written: for suggestions only, since AWS adds others.
+    regions: &'static [&'static str],
 }
 
 /// The suffix of the hosts of customers' resources.
@@ -24,6 +28,42 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.aws",
         sign_in_suffix: Some("signin.aws.amazon.com"),
         region_prefix: "",
+        regions: &[
+            "af-south-1",
+            "ap-east-1",
+            "ap-east-2",
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-northeast-3",
+            "ap-south-1",
+            "ap-south-2",
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
+            "ap-southeast-5",
+            "ap-southeast-6",
+            "ap-southeast-7",
+            "ca-central-1",
+            "ca-west-1",
+            "eu-central-1",
+            "eu-central-2",
+            "eu-north-1",
+            "eu-south-1",
+            "eu-south-2",
+            "eu-west-1",
+            "eu-west-2",
+            "eu-west-3",
+            "il-central-1",
+            "me-central-1",
+            "me-south-1",
+            "mx-central-1",
+            "sa-east-1",
+            "us-east-1",
+            "us-east-2",
+            "us-west-1",
+            "us-west-2",
+        ],
     },
     Partition {
         name: "aws-cn",
@@ -31,6 +71,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.amazonwebservices.com.cn",
         sign_in_suffix: Some("signin.amazonaws.cn"),
         region_prefix: "cn-",
+        regions: &["cn-north-1", "cn-northwest-1"],
     },
     Partition {
         name: "aws-eusc",
@@ -38,6 +79,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.amazonwebservices.eu",
         sign_in_suffix: None,
         region_prefix: "eusc-",
+        regions: &["eusc-de-east-1"],
     },
     Partition {
         name: "aws-iso",
@@ -45,6 +87,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.aws.ic.gov",
         sign_in_suffix: None,
         region_prefix: "us-iso-",
+        regions: &["us-iso-east-1", "us-iso-west-1"],
     },
     Partition {
         name: "aws-iso-b",
@@ -52,6 +95,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.aws.scloud",
         sign_in_suffix: None,
         region_prefix: "us-isob-",
+        regions: &["us-isob-east-1", "us-isob-west-1"],
     },
     Partition {
         name: "aws-iso-e",
@@ -59,6 +103,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.cloud-aws.adc-e.uk",
         sign_in_suffix: None,
         region_prefix: "eu-isoe-",
+        regions: &["eu-isoe-west-1"],
     },
     Partition {
         name: "aws-iso-f",
@@ -66,6 +111,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.aws.hci.ic.gov",
         sign_in_suffix: None,
         region_prefix: "us-isof-",
+        regions: &["us-isof-east-1", "us-isof-south-1"],
     },
     Partition {
         name: "aws-us-gov",
@@ -73,6 +119,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.aws",
         sign_in_suffix: Some("signin.amazonaws-us-gov.com"),
         region_prefix: "us-gov-",
+        regions: &["us-gov-east-1", "us-gov-west-1"],
     },
 ];
 
@@ -114,6 +161,69 @@ pub(crate) fn is_host_label(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('-')
         && !text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a text was probably meant to be that is not a region of AWS, as a sentence. `None` for regions, for unknown ones
+/// that are named as AWS names regions, and for names that resemble none.
+pub(crate) fn region_hint(text: &str) -> Option<String> {
+    let is_bounded = text.len() <= 40 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if !is_bounded || regions().any(|region| region == text) {
+        return None;
+    }
+    let did_you_mean =
+        |region: &str| Some(format!("{text} is not an AWS region; did you mean {region}?"));
+    let written = text.to_ascii_lowercase().replace(['_', ' '], "-");
+    let squeezed = |text: &str| text.replace('-', "");
+    if let Some(region) = regions().find(|region| squeezed(region) == squeezed(&written)) {
+        return did_you_mean(region);
+    }
+    if is_named_like_region(text) {
+        return None;
+    }
+    match region_of_zone(&written) {
+        Some(region) => {
+            Some(format!("{text} is an availability zone; did you mean its region {region}?"))
+        }
+        None => did_you_mean(nearest(&written, regions())?),
+    }
+}
+
+fn regions() -> impl Iterator<Item = &'static str> {
+    PARTITIONS.iter().flat_map(|partition| partition.regions).copied()
+}
+
+/// Whether a text is made of the words of known regions and of a number, so that it may be a newer region.
+fn is_named_like_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let is_number = matches!(number.as_bytes(), [b'1'..=b'9']);
+    let (first, rest) = words.split_once('-').unwrap_or((words, ""));
+    let is_first = regions().any(|region| region.split('-').next() == Some(first));
+    let is_word = |word| regions().any(|region| region.split('-').skip(1).any(|w| w == word));
+    looks_like_region(text) && is_number && is_first && rest.split('-').all(is_word)
+}
+
+/// The region of an availability zone (`us-east-1a`), a local zone (`us-west-2-lax-1a`) or the id of a zone (`use1-az4`).
+fn region_of_zone(text: &str) -> Option<String> {
+    if let Some((code, _)) = text.split_once("-az") {
+        return regions().find(|region| zone_code(region) == code).map(str::to_owned);
+    }
+    let zone = text.strip_suffix(|last: char| last.is_ascii_lowercase())?;
+    let parts: Vec<&str> = zone.split('-').collect();
+    let starts = (3..=parts.len().min(4)).map(|count| parts[..count].join("-"));
+    starts.into_iter().find(|start| is_named_like_region(start))
+}
+
+/// The beginning of the ids of a region's zones: `use1` for `us-east-1`, `apne2` for `ap-northeast-2`.
+fn zone_code(region: &str) -> String {
+    let mut parts = region.split('-');
+    let first = parts.next().unwrap_or_default();
+    let short = parts.map(|part| match part {
+        "northeast" => "ne",
+        "northwest" => "nw",
+        "southeast" => "se",
+        other => &other[..1],
+    });
+    std::iter::once(first).chain(short).collect()
 }
 
 #[cfg(test)]
@@ -171,5 +281,45 @@ mod tests {
             assert_eq!(Partition::named(name).map(|found| found.name), Some(name));
         }
         assert!(Partition::named("aws-moon").is_none());
+    }
+
+    #[test]
+    fn regions_and_names_like_theirs_are_not_doubted() {
+        let known = regions().inspect(|region| assert!(looks_like_region(region), "{region}"));
+        for text in known.chain(["us-east-9", "eu-east-1", "sa-gov-west-2", "local", "auto", "*"]) {
+            assert_eq!(region_hint(text), None, "{text}");
+        }
+        for text in ["", "a", "region-with-1-more", "aws-global", "\u{e9}u-west-1", "us-east-1\n"] {
+            assert_eq!(region_hint(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn zones_and_misspelt_regions_are_suggested_a_region() {
+        for (text, region) in [
+            ("us-east-1a", "us-east-1"),
+            ("ap-southeast-9c", "ap-southeast-9"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("use1-az4", "us-east-1"),
+            ("apne2-az1", "ap-northeast-2"),
+            ("usgw1-az1", "us-gov-west-1"),
+            ("us-east1", "us-east-1"),
+            ("useast1", "us-east-1"),
+            ("us_east_1", "us-east-1"),
+            ("US-EAST-1", "us-east-1"),
+            ("EU West 2", "eu-west-2"),
+            ("us-east-01", "us-east-1"),
+            ("us-east-l", "us-east-1"),
+            ("us-eats-1", "us-east-1"),
+            ("eu-cental-1", "eu-central-1"),
+            ("ap-south-east-2", "ap-southeast-2"),
+            ("eu-frankfurt-1", ""),
+            ("us-east", "us-east-1"),
+        ] {
+            let hint = region_hint(text).unwrap_or_default();
+            assert!(hint.contains(region), "{text}: {hint}");
+            assert_eq!(hint.is_empty(), region.is_empty(), "{text}: {hint}");
+        }
     }
 }
