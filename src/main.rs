@@ -62,6 +62,9 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
     for note in &options.notes {
         log.debug(note);
     }
+    for warning in &options.warnings {
+        log.warn(warning);
+    }
     for name in &options.ignored {
         log.info(format_args!("{name} means nothing here and is left out"));
     }

@@ -1,6 +1,6 @@
 //! ARNs of Bedrock `AgentCore`, and the URLs of the MCP servers that they name. Pure.
 
-use crate::aws::partition::{Partition, looks_like_region};
+use crate::aws::partition::{Partition, looks_like_region, region_hint};
 use crate::error::{Error, Kind};
 use crate::percent;
 
@@ -26,7 +26,11 @@ pub(crate) fn url(arn: &str, qualifier: &str) -> Result<String, Error> {
         return refuse(format!("an ARN of {service} has no MCP endpoint of its own"));
     }
     if !looks_like_region(region) {
-        return refuse(format!("the ARN names no region: {region}"));
+        let refused = refuse(format!("the ARN names no region: {region}"));
+        return refused.map_err(|error| match region_hint(region) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
     }
     if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
         return refuse("the account in the ARN is not twelve digits".to_owned());
@@ -140,6 +144,10 @@ mod tests {
         check("arn:aws-moon:bedrock-agentcore:us-east-1:123456789012:runtime/a", "aws-moon");
         check("arn:aws:bedrock-agentcore::123456789012:runtime/a", "names no region");
         check("arn:aws:bedrock-agentcore:x.evil/:123456789012:runtime/a", "names no region");
+        check(
+            "arn:aws:bedrock-agentcore:us-east-1a:1:runtime/a",
+            "did you mean its region us-east-1?",
+        );
         check("arn:aws:bedrock-agentcore:us-east-1:12345:runtime/a", "twelve digits");
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:memory/a",

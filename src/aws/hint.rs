@@ -2,6 +2,7 @@
 
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
+use crate::aws::partition::region_hint;
 use crate::aws::signature_diff::SigningSteps;
 
 /// What the refused request was signed with.
@@ -20,7 +21,16 @@ pub(crate) fn hint(status: u16, body: &AwsErrorBody, signed: &SignedWith<'_>) ->
     let SignedWith { service, region, .. } = signed;
     let error_type = body.error_type.as_deref().unwrap_or_default();
     let text = body.message.as_deref().unwrap_or_default().to_lowercase();
-    let hint = match body.cause(status) {
+    let cause = body.cause(status);
+    let blames_scope = match cause {
+        Cause::WrongRegion | Cause::WrongSignature => true,
+        Cause::Other => matches!(status, 401 | 403),
+        _ => false,
+    };
+    if let Some(hint) = region_hint(region).filter(|_| blames_scope) {
+        return Some(hint);
+    }
+    let hint = match cause {
         Cause::Clock { .. } => "the local clock is wrong: sync it with NTP",
         Cause::ExpiredCredentials => {
             "the session token has expired: renew it, e.g. with aws sso login or aws login"
@@ -116,6 +126,22 @@ mod tests {
             let found = AwsErrorBody::parse(error_type, body.as_bytes());
             let hint = hint(status, &found, &signed).unwrap_or_default();
             assert!(hint.contains(expected), "{body}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_region_is_the_likeliest_reason_of_a_refused_signature() {
+        let signed =
+            SignedWith { service: "s3", region: "us-east-1a", identity: "key", steps: None };
+        for (status, error_type, expected) in [
+            (403, Some("SignatureDoesNotMatch"), true),
+            (403, None, true),
+            (403, Some("ExpiredToken"), false),
+            (404, None, false),
+        ] {
+            let body = AwsErrorBody::parse(error_type, b"{}");
+            let hint = hint(status, &body, &signed).unwrap_or_default();
+            assert_eq!(hint.contains("its region us-east-1"), expected, "{hint}");
         }
     }
 }

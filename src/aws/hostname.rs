@@ -3,7 +3,7 @@
 //! Nothing is guessed. A host that is not AWS's own (a custom domain, loopback) says nothing, and a label counts as a region
 //! only if it is written like one.
 
-use crate::aws::partition::{CUSTOMER_SUFFIX, PARTITIONS, looks_like_region};
+use crate::aws::partition::{self, CUSTOMER_SUFFIX, PARTITIONS, looks_like_region};
 
 /// What a host name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,14 @@ pub fn of_host(host: &str) -> Inferred {
         },
         None => Inferred::default(),
     }
+}
+
+/// A hint for an AWS host in which a zone or a misspelt region stands in the place of the region.
+pub(crate) fn region_hint(host: &str) -> Option<String> {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let (labels, _) = split_at_suffix(&host)?;
+    let (_, region, _) = split_at_region(&labels);
+    labels.iter().filter(|_| region.is_none()).find_map(|label| partition::region_hint(label))
 }
 
 /// The labels before AWS's suffix, without those that only say how the host is reached, and the suffix.
@@ -340,6 +348,23 @@ mod tests {
             "vpce-0a.vpce-svc-0b.us-east-1.vpce.amazonaws.com",
         ] {
             assert_eq!(of_host(host), Inferred::default(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_region_is_suggested_another() {
+        let hint = |host| region_hint(host).unwrap_or_default();
+        assert!(hint("bedrock-agentcore.us-east-1a.amazonaws.com").ends_with("us-east-1?"));
+        assert!(hint("aws-mcp.useast1.api.aws").ends_with("us-east-1?"));
+        for host in [
+            "bedrock-agentcore.us-east-1.amazonaws.com",
+            "vpce-0a-us-east-1a.execute-api.us-east-1.vpce.amazonaws.com",
+            "us-east1.s3.us-west-2.amazonaws.com",
+            "knowledge-mcp.global.api.aws",
+            "sts.amazonaws.com",
+            "mcp.us-east1.example.com",
+        ] {
+            assert_eq!(hint(host), "", "{host}");
         }
     }
 }

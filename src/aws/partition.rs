@@ -166,8 +166,8 @@ pub(crate) fn is_host_label(text: &str) -> bool {
 /// What a text was probably meant to be that is not a region of AWS, as a sentence. `None` for regions, for unknown ones
 /// that are named as AWS names regions, and for names that resemble none.
 pub(crate) fn region_hint(text: &str) -> Option<String> {
-    let is_bounded = text.len() <= 40 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-    if !is_bounded || regions().any(|region| region == text) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_ ".contains(&byte);
+    if text.len() > 40 || !text.bytes().all(is_plain) || regions().any(|region| region == text) {
         return None;
     }
     let did_you_mean =

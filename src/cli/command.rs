@@ -339,7 +339,7 @@ mod tests {
             match parse(words, &environment, |_| Ok(settings)) {
                 Ok(Command::Run(options)) => {
                     assert_eq!(options.region, expected, "{line}");
-                    assert_eq!(options.notes.join("\n"), note, "{line}");
+                    assert_eq!(options.warnings.join("\n"), note, "{line}");
                 }
                 other => panic!("{line}: {other:?}"),
             }
@@ -349,7 +349,8 @@ mod tests {
         check(&format!("{API} --region r1"), ["r2", "r3"], "r1", flag);
         let differs = "the URL's region us-east-1 is used; AWS_REGION is r2";
         check(API, ["r2", "r3"], "us-east-1", differs);
-        let unread = "the URL's region us-east-1 is used; AWS_REGION is US-EAST-1";
+        let unread = "AWS_REGION: US-EAST-1 is not an AWS region; did you mean us-east-1?\n\
+                      the URL's region us-east-1 is used; AWS_REGION is US-EAST-1";
         check(API, ["US-EAST-1", ""], "us-east-1", unread);
         check(API, ["us-east-1", "r3"], "us-east-1", "");
         check(custom, ["r2", "r3"], "r2", "");
@@ -358,6 +359,74 @@ mod tests {
         check(&format!("{API} --sig-version v4a"), ["", ""], "us-east-1", "");
         check(&format!("{custom} --sig-version V4A --region a,b"), ["", ""], "a,b", "");
         check(&format!("{custom} --sig-version v4a"), ["*", ""], "*", "");
+    }
+
+    #[test]
+    fn zones_and_misspelt_regions_are_warned_of_wherever_they_are() {
+        let custom = "https://mcp.example.com --service s";
+        let check = |line: &str, pairs: &[(&str, &str)], profile: &str, expected: &[&str]| {
+            let settings =
+                ProfileSettings { region: Some(profile.to_owned()), ..ProfileSettings::default() };
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let read =
+                parse(line.split_whitespace().map(OsString::from), &environment, |_| Ok(settings));
+            let Ok(Command::Run(options)) = read else { panic!("{line}: {read:?}") };
+            assert_eq!(options.warnings.len(), expected.len(), "{line}: {:?}", options.warnings);
+            for (warning, expected) in options.warnings.iter().zip(expected) {
+                assert!(warning.contains(expected), "{line}: {warning}");
+            }
+        };
+        let flag = format!("{custom} --region us-east-1a");
+        check(&flag, &[], "", &["--region: us-east-1a is an availability zone"]);
+        check(custom, &[("AWS_REGION", "us-east1")], "", &["AWS_REGION: us-east1 is not"]);
+        check(custom, &[("AWS_DEFAULT_REGION", "us-east1")], "", &["AWS_DEFAULT_REGION: us"]);
+        check(custom, &[], "eu-west-1b", &["the profile's region: eu-west-1b is an"]);
+        let set = [("AWS_SIGV4A_SIGNING_REGION_SET", "us-east-1,eu-west1")];
+        check(&format!("{custom} --sig-version v4a"), &set, "", &["REGION_SET: eu-west1 is not"]);
+        let metadata = format!("{custom} --region local --metadata AWS_REGION=us-east1");
+        check(&metadata, &[], "", &["--metadata AWS_REGION: us-east1"]);
+        let url = "https://abc.execute-api.us-east-1a.amazonaws.com --service s --region us-east-1";
+        check(url, &[], "", &["the URL: us-east-1a is an availability zone"]);
+        let twice = format!("{custom} --region us-east1");
+        check(&twice, &[("AWS_REGION", "us-east1")], "", &["--region: us-east1 is not"]);
+        check(&format!("{custom} --region us-east-9"), &[("AWS_REGION", "local")], "auto", &[]);
+    }
+
+    #[test]
+    fn a_region_set_that_includes_the_region_of_the_url_does_not_contradict_it() {
+        let check = |line: &str, set: &str, expected: &str| {
+            let pairs = [("AWS_SIGV4A_SIGNING_REGION_SET", set)];
+            let options = options(&format!("{API} --sig-version v4a {line}"), &pairs);
+            assert_eq!(options.warnings.concat(), expected, "{line} {set}");
+        };
+        for set in ["us-east-1", "eu-west-1,us-east-1", "us-*", "*"] {
+            check("", set, "");
+            check(&format!("--region {set}"), "", "");
+        }
+        check("--region eu-*", "us-*", "--region eu-* is used; the URL names us-east-1");
+        let contradiction =
+            "AWS_SIGV4A_SIGNING_REGION_SET sa-east-1 is used; the URL names us-east-1";
+        check("", "sa-east-1", contradiction);
+    }
+
+    #[test]
+    fn placeholders_and_quotes_are_named_and_their_values_are_not_shown() {
+        let line = format!("{API} --metadata key=${{hush}}");
+        let pairs = [("AWS_PROFILE", "'work'"), ("AWS_EXTERNAL_ID", "")];
+        let options = options(&line, &pairs);
+        let expected = [
+            "AWS_PROFILE begins with a quote, which is part of its value",
+            "--metadata holds a placeholder such as ${…} that was not replaced with its value",
+        ];
+        assert_eq!(options.warnings, expected);
+        for (line, named) in [
+            ("https://a.example --service s --region ${REGION}", "--region holds a placeholder"),
+            ("https://a.example --service \"s\" --region r", "--service begins with a quote"),
+            ("https://${HOST}/mcp --service s --region r", "URL holds a placeholder"),
+        ] {
+            let shown = problems(line, &[]).join("\n");
+            assert!(shown.contains(named), "{shown}");
+        }
     }
 
     #[test]
@@ -440,7 +509,7 @@ mod tests {
         let check = |line: &str, variable: &str, expected: &str, note: &str| {
             let options = options(&format!("{line} {API}"), &[("AWS_SERVICE_NAME", variable)]);
             assert_eq!(options.service, expected, "{line}");
-            assert!(options.notes.concat().contains(note), "{:?}", options.notes);
+            assert!(options.warnings.concat().contains(note), "{:?}", options.warnings);
         };
         let flag = "--service-name s1 is used; the URL names the service execute-api";
         check("--service-name s1", "s2", "s1", flag);

@@ -7,6 +7,7 @@
 mod args;
 mod command;
 mod completions;
+mod doubts;
 mod duration;
 mod headers;
 mod options;

@@ -65,8 +65,10 @@ pub struct Options {
     /// `None` is stderr.
     pub log_file: Option<PathBuf>,
     pub log_format: log::Format,
-    /// Debug lines, such as a variable that the URL outranked.
+    /// What was corrected without asking.
     pub notes: Vec<String>,
+    /// Values that were probably not meant as they are.
+    pub warnings: Vec<String>,
     /// Flags and variables of other proxies that have no equivalent here.
     pub ignored: Vec<String>,
     pub origins: Origins,

@@ -2,6 +2,7 @@
 
 use crate::aws::hostname;
 use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::doubts;
 use crate::cli::duration;
 use crate::cli::options::{
     GetStream, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
@@ -34,6 +35,9 @@ pub(crate) struct Resolver<'a> {
     /// Options that already have a problem.
     in_doubt: Vec<Key>,
     notes: Vec<String>,
+    warnings: Vec<String>,
+    /// What is wrong with the region in the URL, for errors that follow from it.
+    url_hint: Option<String>,
     origins: Origins,
 }
 
@@ -50,6 +54,8 @@ impl<'a> Resolver<'a> {
             problems: Vec::new(),
             in_doubt,
             notes: Vec::new(),
+            warnings: Vec::new(),
+            url_hint: None,
             origins: Origins::default(),
         }
     }
@@ -64,6 +70,7 @@ impl<'a> Resolver<'a> {
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
         let inferred = hostname::of_host(endpoint.host());
+        self.url_hint = hostname::region_hint(endpoint.host());
         // An AWS host without a region serves all of them.
         let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
         let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
@@ -98,10 +105,15 @@ impl<'a> Resolver<'a> {
             }
             _ => explicit_region,
         };
-        let region = explicit_region.or_else(|| {
-            let text = settings.region.filter(|region| !region.trim().is_empty())?;
-            Some(Value { text, from: "the profile's region".to_owned() })
-        });
+        let profile_region = settings.region.filter(|region| !region.trim().is_empty());
+        let profile_region =
+            profile_region.map(|text| Value { text, from: "the profile's region".to_owned() });
+        let region_of_metadata = metadata.iter().find(|(name, _)| name == WORKING_REGION);
+        let region_of_metadata = region_of_metadata
+            .map(|(name, text)| Value { text: text.clone(), from: format!("--metadata {name}") });
+        let named_regions = [profile_region.clone(), region_of_metadata];
+        let region = explicit_region.or(profile_region);
+        self.warn_of_doubts(region.as_ref(), named_regions, inferred.region.as_deref());
         let is_known = region.is_some();
         let region = self.region(region, algorithm);
         if let Some(error) = unread_profile.filter(|_| !is_known) {
@@ -158,6 +170,7 @@ impl<'a> Resolver<'a> {
             log_file: self.log_file(),
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
+            warnings: std::mem::take(&mut self.warnings),
             ignored: Vec::new(),
             origins: std::mem::take(&mut self.origins),
         };
@@ -172,6 +185,10 @@ impl<'a> Resolver<'a> {
     }
 
     pub(crate) fn report(&mut self, key: Key, error: Error) {
+        let error = match doubts::flaw_of(&self.args, key) {
+            Some((from, flaw)) => error.hint(format!("{from} {flaw}")),
+            None => error,
+        };
         if !self.in_doubt.contains(&key) {
             self.problems.push((key, error));
         }
@@ -202,7 +219,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The region from flag, URL or environment, in this order. With SigV4a a region set outranks the URL.
-    fn explicit_region(&mut self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
+    fn explicit_region(&self, of_url: Option<&str>, algorithm: Algorithm) -> Option<Value> {
         let flag = self.args.flag(Key::Region);
         if algorithm == Algorithm::V4a
             && flag.is_none()
@@ -211,20 +228,28 @@ impl<'a> Resolver<'a> {
             return Some(Value { text: set.to_owned(), from: REGION_SET.to_owned() });
         }
         let variable = self.args.variable(Key::Region);
-        let Some(of_url) = of_url else { return flag.or(variable) };
-        let differs = |value: &Value| value.text != of_url;
-        if let Some(flag) = flag {
-            if differs(&flag) {
-                let note = format!("--region {} is used; the URL names {of_url}", flag.text);
-                self.notes.push(note);
-            }
-            return Some(flag);
+        let of_url =
+            of_url.map(|text| Value { text: text.to_owned(), from: "the URL's region".to_owned() });
+        flag.or(of_url).or(variable)
+    }
+
+    /// Warns of values that were probably not meant as they are, among them the region that is signed for and those that are
+    /// used otherwise.
+    fn warn_of_doubts(
+        &mut self,
+        region: Option<&Value>,
+        other_regions: [Option<Value>; 2],
+        of_url: Option<&str>,
+    ) {
+        let variable = self.args.variable(Key::Region);
+        let of_host = self.url_hint.iter().map(|hint| format!("the URL: {hint}"));
+        self.warnings.extend(of_host);
+        self.warnings.extend(doubts::of_values(&self.args));
+        let regions = region.into_iter().chain(&variable).chain(other_regions.iter().flatten());
+        self.warnings.extend(doubts::of_regions(regions));
+        if let (Some(region), Some(of_url)) = (region, of_url) {
+            self.warnings.extend(doubts::of_url(region, variable.as_ref(), of_url));
         }
-        if let Some(variable) = variable.filter(differs) {
-            let Value { text, from } = variable;
-            self.notes.push(format!("the URL's region {of_url} is used; {from} is {text}"));
-        }
-        Some(Value { text: of_url.to_owned(), from: "the URL's region".to_owned() })
     }
 
     /// SigV4a, and neither flag nor variable names a region set.
@@ -285,7 +310,7 @@ impl<'a> Resolver<'a> {
 
     fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
         let Some(Value { text, from }) = value else {
-            let fix = "set AWS_REGION or --region";
+            let fix = self.url_hint.as_deref().unwrap_or("set AWS_REGION or --region");
             self.report(Key::Region, usage_error("region is required", fix));
             return String::new();
         };
@@ -303,15 +328,17 @@ impl<'a> Resolver<'a> {
                 return service.to_owned();
             }
             let fix = "set AWS_SERVICE_NAME or --service-name";
+            let fix = self.url_hint.as_deref().unwrap_or(fix);
             self.report(Key::ServiceName, usage_error("service name is required", fix));
             return String::new();
         };
         self.origins.service.clone_from(&from);
         if let Some(service) = of_url.filter(|service| *service != text) {
-            self.notes.push(format!("{from} {text} is used; the URL names the service {service}"));
+            let warning = format!("{from} {text} is used; the URL names the service {service}");
+            self.warnings.push(warning);
         }
         if text == "iam" {
-            self.notes.push(
+            self.warnings.push(
                 "the service name iam signs for IAM itself; API Gateway's is execute-api, a Lambda function's is lambda"
                     .to_owned(),
             );

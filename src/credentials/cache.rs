@@ -157,6 +157,11 @@ impl CredentialCache {
         state.entry.take_warnings()
     }
 
+    /// The problems that the last look-up found although it may have succeeded; for a report.
+    pub fn warnings(&self) -> Vec<String> {
+        self.shared.state.lock().entry.reported().to_vec()
+    }
+
     /// The sources before the one that was asked last, and why each was skipped.
     pub fn passed_over(&self) -> Vec<String> {
         self.shared.state.lock().entry.passed_over().to_vec()

@@ -187,6 +187,11 @@ impl CacheEntry {
         std::mem::take(&mut self.warnings)
     }
 
+    /// The last look-up's warnings.
+    pub(crate) fn reported(&self) -> &[String] {
+        &self.reported
+    }
+
     pub(crate) fn passed_over(&self) -> &[String] {
         &self.passed_over
     }

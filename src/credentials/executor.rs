@@ -105,9 +105,17 @@ impl Executor {
         diagnostics: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
         let known_skew = self.network.skew.behind();
-        let found = self
-            .base(plan.base, lookup, plan.roles.is_empty(), diagnostics)
-            .and_then(|base| self.assume(base, &plan.roles, lookup));
+        let base = self.base(plan.base, lookup, plan.roles.is_empty(), diagnostics);
+        let found = base.and_then(|base| {
+            let mistakes = base.likely_mistakes();
+            let found = self.assume(base, &plan.roles, lookup);
+            let found = found.map_err(|error| match mistakes.first() {
+                Some(mistake) => error.hint(mistake),
+                None => error,
+            });
+            diagnostics.warnings.extend(mistakes);
+            found
+        });
         if let Some(behind) = self.network.skew.behind().filter(|now| Some(*now) != known_skew) {
             let (seconds, side) = (behind.abs(), if behind < 0 { "ahead of" } else { "behind" });
             diagnostics.warnings.push(format!(

@@ -28,6 +28,21 @@ pub enum Source {
     Anonymous,
 }
 
+impl Source {
+    /// What key id, secret and session token are named there.
+    pub(crate) fn setting_names(&self) -> [&'static str; 3] {
+        match self {
+            Source::Environment => {
+                ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+            }
+            Source::Profile { .. } => {
+                ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"]
+            }
+            _ => ["its access key id", "its secret access key", "its session token"],
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::source::Source;
-use crate::signing::AccessKey;
+use crate::signing::{AccessKey, Secret};
+use crate::suggest::flaw;
 
 /// An access key as a source returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,41 @@ impl Credentials {
         self.source == Source::Anonymous
     }
 
+    /// What AWS will refuse these credentials for, as far as they show it themselves; one sentence each, without secrets.
+    pub fn likely_mistakes(&self) -> Vec<String> {
+        let AccessKey { access_key_id: id, secret_access_key, session_token } = &self.key;
+        let [id_name, secret_name, token_name] = self.source.setting_names();
+        let mut mistakes = Vec::new();
+        let token = session_token.as_ref().map(Secret::expose);
+        let parts = [
+            (id_name, Some(id.as_str())),
+            (secret_name, Some(secret_access_key.expose())),
+            (token_name, token),
+        ];
+        for (name, value) in parts {
+            if let Some(flaw) = value.and_then(flaw) {
+                mistakes.push(format!("{}: {name} {flaw}", self.source));
+            }
+        }
+        // AWS's prefixes of long-term and of temporary keys.
+        let id = id.trim_start_matches(['"', '\'']);
+        if id.starts_with("ASIA") && token.is_none() {
+            mistakes.push(format!(
+                "{}: the key {} is temporary (ASIA) and needs its session token: set {token_name}",
+                self.source,
+                self.key.masked_id()
+            ));
+        }
+        if id.starts_with("AKIA") && token.is_some() {
+            mistakes.push(format!(
+                "{}: the key {} is a long-term key (AKIA), which has no session token: unset {token_name}",
+                self.source,
+                self.key.masked_id()
+            ));
+        }
+        mistakes
+    }
+
     /// A description without secrets: `key AKIA****MPLE from …, account …, until …`.
     pub fn summary(&self) -> String {
         if self.is_anonymous() {
@@ -39,5 +75,44 @@ impl Credentials {
         let expires = expires.map(|time| format!(", until {time}"));
         let rest = [account, expires].into_iter().flatten().collect::<String>();
         format!("key {} from {}{rest}", self.key.masked_id(), self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likely_mistakes() {
+        const ID: &str = "AKIAIOSFODNN7EXAMPLE";
+        const TEMPORARY: &str = "ASIAIOSFODNN7EXAMPLE";
+        const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let check = |id, secret, token, expected: &[&str]| {
+            let key = AccessKey::new(id, secret, token);
+            let found =
+                Credentials { key, expires: None, account: None, source: Source::Environment };
+            let mistakes = found.likely_mistakes();
+            assert_eq!(mistakes.len(), expected.len(), "{mistakes:?}");
+            for (mistake, expected) in mistakes.iter().zip(expected) {
+                assert!(mistake.contains(expected), "{mistake}");
+                assert!(!mistake.contains("wJalr") && !mistake.contains("hush"), "{mistake}");
+            }
+        };
+        check(ID, SECRET, None, &[]);
+        check(TEMPORARY, SECRET, Some("hush"), &[]);
+        check("test", "test", None, &[]);
+        check("test", "test", Some("hush"), &[]);
+        check("${KEY}", SECRET, None, &["AWS_ACCESS_KEY_ID holds a placeholder"]);
+        check(ID, "${SECRET:-wJalr}", None, &["AWS_SECRET_ACCESS_KEY holds a placeholder"]);
+        check(ID, "'wJalr'", None, &["AWS_SECRET_ACCESS_KEY begins with a quote"]);
+        check(TEMPORARY, SECRET, None, &["set AWS_SESSION_TOKEN"]);
+        check(ID, SECRET, Some("hush"), &["unset AWS_SESSION_TOKEN"]);
+        check(TEMPORARY, SECRET, Some("$TOKEN"), &["AWS_SESSION_TOKEN holds a placeholder"]);
+        check(
+            "\"ASIAIOSFODNN7EXAMPLE\"",
+            SECRET,
+            None,
+            &["AWS_ACCESS_KEY_ID begins with a quote", "set AWS_SESSION_TOKEN"],
+        );
     }
 }

@@ -157,13 +157,14 @@ impl Doctor<'_> {
             details.push(format!("CA bundle: {} [{named_by}]", path.display()));
         }
         let found = format!("{} [{}]", options.endpoint, origins.endpoint);
-        if options.notes.is_empty() {
+        if options.notes.is_empty() && options.warnings.is_empty() {
             return Finding::new(Check::Configuration, Verdict::Pass, found).details(details);
         }
         details.extend(options.notes.iter().map(|note| format!("note: {note}")));
+        details.extend(options.warnings.iter().map(|warning| format!("warning: {warning}")));
         Finding::new(Check::Configuration, Verdict::Warn, found)
             .details(details)
-            .mend("if that is not meant, set --region or --service-name")
+            .mend("if this is not intended, correct the flag, the variable or the setting")
     }
 
     fn look_for_credentials(&self) -> (Finding, Option<std::sync::Arc<Credentials>>) {
@@ -174,15 +175,19 @@ impl Doctor<'_> {
             let new = passed_over.iter().filter(|why| !told.contains(why.as_str()));
             new.map(|why| format!("before that, {why}")).collect()
         };
+        let warnings = self.credentials.warnings();
+        let warned = warnings.iter().map(|warning| format!("warning: {warning}"));
         match found {
             Ok(credentials) => {
-                let finding =
-                    Finding::new(Check::Credentials, Verdict::Pass, credentials.summary());
-                (finding.details(before("")), Some(credentials))
+                let verdict = if warnings.is_empty() { Verdict::Pass } else { Verdict::Warn };
+                let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
+                let details = before("").into_iter().chain(warned).collect();
+                (finding.details(details), Some(credentials))
             }
             Err(error) => {
                 let finding = Finding::of_error(Check::Credentials, Verdict::Fail, &error);
-                (finding.details(before(error.message())), None)
+                let details = before(error.message()).into_iter().chain(warned).collect();
+                (finding.details(details), None)
             }
         }
     }

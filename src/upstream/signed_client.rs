@@ -2,6 +2,7 @@
 
 use crate::aws::clock_skew::ClockSkew;
 use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_cause::Cause;
 use crate::aws::error_response::ErrorResponse;
 use crate::aws::hint::SignedWith;
 use crate::aws::signature_diff::SigningSteps;
@@ -259,7 +260,13 @@ impl SignedClient {
             identity: &identity,
             steps: steps.as_ref(),
         };
+        let cause = error_body.cause(status);
+        let is_refused_key = matches!(status, 401 | 403)
+            || matches!(cause, Cause::UnknownCredentials | Cause::WrongSignature);
         let error = match error_response.to_error(&signed) {
+            error if is_refused_key && !credentials.likely_mistakes().is_empty() => {
+                error.hint(credentials.likely_mistakes().join("; "))
+            }
             error if credentials.is_anonymous() && matches!(status, 401 | 403) => error.hint(
                 "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
             ),
@@ -273,7 +280,7 @@ impl SignedClient {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport {
-            cause: error_body.cause(status),
+            cause,
             server_time: own_date(response),
             body,
             error,

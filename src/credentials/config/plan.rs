@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::aws::partition::region_hint;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind};
+use crate::suggest::flaw;
 
 /// How credentials are obtained: the base provides them, then each role is assumed with the credentials before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -158,15 +160,38 @@ impl Plan {
     }
 }
 
+/// Settings whose values are neither commands nor free text.
+const CHECKED_SETTINGS: [&str; 12] = [
+    "role_arn",
+    "source_profile",
+    "credential_source",
+    "external_id",
+    "role_session_name",
+    "web_identity_token_file",
+    "region",
+    "sso_session",
+    "sso_start_url",
+    "sso_region",
+    "sso_account_id",
+    "sso_role_name",
+];
+
 /// Warns of settings that look like mistakes and may not be.
 fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
     let name = profile.name;
-    for setting in ["aws_access_key_id", "aws_secret_access_key", "role_arn", "region"] {
-        if profile.get(setting).is_some_and(|value| value.starts_with(['"', '\''])) {
-            warnings.push(format!(
-                "profile {name:?}: {setting} begins with a quote, which is part of its value"
-            ));
+    // The keys are checked when they are used (`Credentials::likely_mistakes`).
+    for setting in CHECKED_SETTINGS {
+        if let Some(flaw) = profile.get(setting).and_then(flaw) {
+            warnings.push(format!("profile {name:?}: {setting} {flaw}"));
         }
+    }
+    if let Some(hint) = profile.get("region").and_then(region_hint) {
+        warnings.push(format!("profile {name:?}: region: {hint}"));
+    }
+    let session = profile.get("sso_session").and_then(|session| profile.sso_session(session));
+    let of_session = session.and_then(|session| session.get("sso_region"));
+    if let Some(hint) = of_session.or(profile.get("sso_region")).and_then(region_hint) {
+        warnings.push(format!("profile {name:?}: sso_region: {hint}"));
     }
     if profile.get("role_arn").is_none() {
         for setting in ["source_profile", "credential_source"] {
@@ -513,14 +538,16 @@ mod tests {
 
     #[test]
     fn likely_mistakes_are_warned_of() {
-        let config = "[default]\nregion='eu'\nsource_profile=x";
-        let credentials = "[default]\naws_access_key_id=\"A\"";
+        let config = "[default]\nregion=us-east-1a\nsource_profile=x\nsso_session=s\n\
+                      [sso-session s]\nsso_region=us-east1";
+        let credentials = "[default]\nrole_session_name=\"A\"";
         let (_, warnings) = plan_with_warnings("default", config, credentials);
         assert_eq!(
             warnings,
             [
-                "profile \"default\": aws_access_key_id begins with a quote, which is part of its value",
-                "profile \"default\": region begins with a quote, which is part of its value",
+                "profile \"default\": role_session_name begins with a quote, which is part of its value",
+                "profile \"default\": region: us-east-1a is an availability zone; did you mean its region us-east-1?",
+                "profile \"default\": sso_region: us-east1 is not an AWS region; did you mean us-east-1?",
                 "profile \"default\": source_profile is ignored: there is no role_arn",
             ]
         );

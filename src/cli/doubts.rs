@@ -1,0 +1,55 @@
+//! Warnings about settings that can be used and were probably not meant as they are.
+
+use crate::aws::partition::region_hint;
+use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::table::{Key, TABLE};
+use crate::suggest::flaw;
+
+/// What is wrong with the values of an option, as words that follow its name.
+pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'static str)> {
+    let variable = args.variable(key).filter(|_| args.flag(key).is_none());
+    let mut values = args.flags(key).cloned().chain(variable);
+    values.find_map(|Value { text, from }| Some((from, flaw(&text)?)))
+}
+
+/// Warnings about placeholders that were not replaced, and quotes that were not removed. Values are not shown: some are secret.
+pub(crate) fn of_values(args: &ParsedArgs<'_>) -> Vec<String> {
+    // Variables in headers are replaced here (`headers`).
+    let keys = TABLE.iter().map(|row| row.key);
+    let keys = keys.filter(|key| !matches!(key, Key::Header | Key::Headers));
+    let flaws = keys.filter_map(|key| flaw_of(args, key));
+    flaws.map(|(from, flaw)| format!("{from} {flaw}")).collect()
+}
+
+/// Warnings about availability zones and misspelt regions, each text once.
+pub(crate) fn of_regions<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut warnings = Vec::new();
+    for Value { text, from } in values {
+        for region in text.split(',').map(str::trim) {
+            if !seen.contains(&region) {
+                seen.push(region);
+                warnings.extend(region_hint(region).map(|hint| format!("{from}: {hint}")));
+            }
+        }
+    }
+    warnings
+}
+
+/// A warning if another region is signed for than the one that the URL names, or if the URL outranks a variable.
+pub(crate) fn of_url(used: &Value, variable: Option<&Value>, of_url: &str) -> Option<String> {
+    if !includes(&used.text, of_url) {
+        let Value { text, from } = used;
+        return Some(format!("{from} {text} is used; the URL names {of_url}"));
+    }
+    let Value { text, from } = variable.filter(|variable| !includes(&variable.text, of_url))?;
+    Some(format!("the URL's region {of_url} is used; {from} is {text}"))
+}
+
+/// Whether a region set includes the region. An entry that ends in `*` stands for all regions that begin so.
+fn includes(set: &str, region: &str) -> bool {
+    set.split(',').map(str::trim).any(|entry| match entry.split_once('*') {
+        Some((prefix, _)) => region.starts_with(prefix),
+        None => entry == region,
+    })
+}
