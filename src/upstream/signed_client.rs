@@ -261,13 +261,15 @@ impl SignedClient {
             steps: steps.as_ref(),
         };
         let cause = error_body.cause(status);
-        let is_refused_key = matches!(status, 401 | 403)
-            || matches!(cause, Cause::UnknownCredentials | Cause::WrongSignature);
+        let is_denied = matches!(status, 401 | 403);
+        let mistakes = match cause {
+            Cause::UnknownCredentials | Cause::WrongSignature => credentials.likely_mistakes(),
+            Cause::Other if is_denied => credentials.likely_mistakes(),
+            _ => Vec::new(),
+        };
         let error = match error_response.to_error(&signed) {
-            error if is_refused_key && !credentials.likely_mistakes().is_empty() => {
-                error.hint(credentials.likely_mistakes().join("; "))
-            }
-            error if credentials.is_anonymous() && matches!(status, 401 | 403) => error.hint(
+            error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
+            error if credentials.is_anonymous() && is_denied => error.hint(
                 "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
             ),
             error => error,

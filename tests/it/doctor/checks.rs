@@ -105,7 +105,7 @@ fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
     assert_check(&ended, "identity", "fail", &["InvalidClientTokenId", "mend: AWS does not know"]);
     let words = &[
         "InvalidSignatureException",
-        "mend: AWS saw exactly what was signed, so the secret key is not that",
+        "mend: AWS saw exactly what was signed, so the secret access key does not belong",
     ];
     assert_check(&ended, "initialize", "fail", words);
     assert_check(&ended, "tools", "skip", &["initialize failed"]);
@@ -178,7 +178,7 @@ fn a_clock_that_is_off() {
         // `Date` has whole seconds, and one may pass between two readings of the clock.
         let near = ["19 s", "20 s", "21 s"].map(|seconds| words.replace("20 s", seconds));
         assert!(near.iter().any(|words| told.contains(words.as_str())), "{told}");
-        assert!(told.contains("mend: sync it with NTP"), "{told}");
+        assert!(told.contains("mend: set it by NTP"), "{told}");
         assert_check(&ended, "tools", "pass", &[]);
     }
 }
@@ -348,12 +348,26 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
         .arg("--service-name=iam")
         .env("AWS_REGION", "us-east-1")
         .run("");
-    assert_check(&ended, "configuration", "warn", &["note: the service name iam signs for IAM"]);
+    assert_check(&ended, "configuration", "warn", &["warning: the service name iam signs for IAM"]);
     // STS out of reach is no reason to despair.
     let ended =
         launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "identity", "warn", &["STS cannot be asked"]);
+}
+
+#[test]
+fn values_that_were_probably_not_meant_so_are_shown() {
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts())
+        .env("AWS_ACCESS_KEY_ID", "${AWS_ACCESS_KEY_ID}")
+        .env("AWS_REGION", "us-east1")
+        .run("");
+    let region = "warning: AWS_REGION: us-east1 is not an AWS region; did you mean us-east-1?";
+    assert_check(&ended, "configuration", "warn", &[region]);
+    let key = "AWS_ACCESS_KEY_ID holds a placeholder";
+    assert_check(&ended, "credentials", "warn", &["warning: environment: ", key]);
+    assert_check(&ended, "initialize", "fail", &[&format!("mend: environment: {key}")]);
 }
 
 #[test]
