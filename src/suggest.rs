@@ -44,7 +44,7 @@ fn is_placeholder(value: &str) -> bool {
     let holds = |start: &str, end: &str| {
         value.split_once(start).is_some_and(|(_, rest)| rest.contains(end))
     };
-    let enclosed = |start: &str, end: &str| Some(value.strip_prefix(start)?.strip_suffix(end)?);
+    let enclosed = |start: &str, end: &str| value.strip_prefix(start)?.strip_suffix(end);
     let is_name = |text: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.".contains(&byte);
         text.bytes().all(is_plain)

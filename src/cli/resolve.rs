@@ -105,22 +105,16 @@ impl<'a> Resolver<'a> {
             }
             _ => explicit_region,
         };
-        let profile_region = settings.region.filter(|region| !region.trim().is_empty());
-        let profile_region =
-            profile_region.map(|text| Value { text, from: "the profile's region".to_owned() });
-        let region_of_metadata = metadata.iter().find(|(name, _)| name == WORKING_REGION);
-        let region_of_metadata = region_of_metadata
-            .map(|(name, text)| Value { text: text.clone(), from: format!("--metadata {name}") });
-        let named_regions = [profile_region.clone(), region_of_metadata];
-        let region = explicit_region.or(profile_region);
-        self.warn_of_doubts(region.as_ref(), named_regions, inferred.region.as_deref());
+        let profile_region = settings
+            .region
+            .filter(|region| !region.trim().is_empty())
+            .map(|text| Value { text, from: "the profile's region".to_owned() });
+        let region = explicit_region.or_else(|| profile_region.clone());
+        self.warn_of_doubts(region.as_ref(), profile_region, &metadata, inferred.region.as_deref());
         let is_known = region.is_some();
         let region = self.region(region, algorithm);
         if let Some(error) = unread_profile.filter(|_| !is_known) {
-            let what = format!("the profile is not read: {}", error.message());
-            let error_of_ours = Error::new(Kind::Usage, what).context("configuration error");
-            let hint = error.hint_text().unwrap_or("fix it, or set --region");
-            self.report(Key::Region, error_of_ours.hint(hint));
+            self.report_unread_profile(&error);
         }
         let service_is_inferred = self.args.value(Key::ServiceName).is_none();
         let service = self.service(inferred.service.as_deref());
@@ -194,6 +188,14 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Reports why the region of the profile is not known.
+    fn report_unread_profile(&mut self, error: &Error) {
+        let what = format!("the profile is not read: {}", error.message());
+        let hint = error.hint_text().unwrap_or("fix it, or set --region");
+        let error = Error::new(Kind::Usage, what).context("configuration error").hint(hint);
+        self.report(Key::Region, error);
+    }
+
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
         let qualifier = self.args.value(Key::Qualifier);
         let Some(Value { text, from }) = self.args.value(Key::TargetUrl) else {
@@ -233,19 +235,23 @@ impl<'a> Resolver<'a> {
         flag.or(of_url).or(variable)
     }
 
-    /// Warns of values that were probably not meant as they are, among them the region that is signed for and those that are
-    /// used otherwise.
+    /// Warns of values that were probably not meant as they are, among them the signing region and regions with other uses.
     fn warn_of_doubts(
         &mut self,
         region: Option<&Value>,
-        other_regions: [Option<Value>; 2],
+        profile_region: Option<Value>,
+        metadata: &[(String, String)],
         of_url: Option<&str>,
     ) {
         let variable = self.args.variable(Key::Region);
+        let in_metadata = metadata.iter().find(|(name, _)| name == WORKING_REGION);
+        let in_metadata = in_metadata
+            .map(|(name, text)| Value { text: text.clone(), from: format!("--metadata {name}") });
+        let others = [variable.clone(), profile_region, in_metadata];
+        let regions = region.into_iter().chain(others.iter().flatten());
         let of_host = self.url_hint.iter().map(|hint| format!("the URL: {hint}"));
         self.warnings.extend(of_host);
         self.warnings.extend(doubts::of_values(&self.args));
-        let regions = region.into_iter().chain(&variable).chain(other_regions.iter().flatten());
         self.warnings.extend(doubts::of_regions(regions));
         if let (Some(region), Some(of_url)) = (region, of_url) {
             self.warnings.extend(doubts::of_url(region, variable.as_ref(), of_url));

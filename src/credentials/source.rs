@@ -38,7 +38,7 @@ impl Source {
             Source::Profile { .. } => {
                 ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"]
             }
-            _ => ["its access key id", "its secret access key", "its session token"],
+            _ => ["AccessKeyId", "SecretAccessKey", "SessionToken"],
         }
     }
 }

@@ -29,10 +29,14 @@ impl Credentials {
         self.source == Source::Anonymous
     }
 
-    /// What AWS will refuse these credentials for, as far as they show it themselves; one sentence each, without secrets.
+    /// Why AWS will refuse these credentials, as far as they show it themselves; a sentence for each reason, without secrets.
     pub fn likely_mistakes(&self) -> Vec<String> {
         let AccessKey { access_key_id: id, secret_access_key, session_token } = &self.key;
         let [id_name, secret_name, token_name] = self.source.setting_names();
+        let source = match &self.source {
+            Source::Profile { name, .. } => format!("profile {name:?}"),
+            source => source.to_string(),
+        };
         let mut mistakes = Vec::new();
         let token = session_token.as_ref().map(Secret::expose);
         let parts = [
@@ -42,24 +46,21 @@ impl Credentials {
         ];
         for (name, value) in parts {
             if let Some(flaw) = value.and_then(flaw) {
-                mistakes.push(format!("{}: {name} {flaw}", self.source));
+                mistakes.push(format!("{source}: {name} {flaw}"));
             }
         }
-        // AWS's prefixes of long-term and of temporary keys.
-        let id = id.trim_start_matches(['"', '\'']);
-        if id.starts_with("ASIA") && token.is_none() {
-            mistakes.push(format!(
-                "{}: the key {} is temporary (ASIA) and needs its session token: set {token_name}",
-                self.source,
-                self.key.masked_id()
-            ));
-        }
-        if id.starts_with("AKIA") && token.is_some() {
-            mistakes.push(format!(
-                "{}: the key {} is a long-term key (AKIA), which has no session token: unset {token_name}",
-                self.source,
-                self.key.masked_id()
-            ));
+        // AWS's prefixes of long-term and of temporary keys. Shorter ids are of other services that speak SigV4.
+        let id = id.trim_matches(['"', '\'']);
+        let prefix = id.get(..4).filter(|_| id.len() >= 16).unwrap_or_default();
+        let key = self.key.masked_id();
+        match (prefix, token) {
+            ("ASIA", None) => mistakes.push(format!(
+                "{source}: the key {key} is temporary (ASIA) and needs its session token: set {token_name}"
+            )),
+            ("AKIA", Some(_)) => mistakes.push(format!(
+                "{source}: the key {key} is a long-term key (AKIA), which has no session token: unset {token_name}"
+            )),
+            _ => {}
         }
         mistakes
     }

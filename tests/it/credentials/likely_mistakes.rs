@@ -63,7 +63,7 @@ fn keys_in_files_are_looked_at_as_well() {
     let keys = format!("aws_access_key_id = {TEMPORARY_ID}\naws_secret_access_key = {SECRET}\n");
     home.write(".aws/credentials", format!("[default]\n{keys}"));
     let ended = launch(&server).env_os("HOME", &home.0).run(PING);
-    let expected = "profile default (~/.aws/credentials): the key ASIA****MPLE is temporary (ASIA) and needs its \
+    let expected = "profile \"default\": the key ASIA****MPLE is temporary (ASIA) and needs its \
                     session token: set aws_session_token";
     assert_eq!(warnings(&ended), [expected]);
     assert_eq!(hint(&ended), expected);
