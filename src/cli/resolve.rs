@@ -144,11 +144,7 @@ impl<'a> Resolver<'a> {
             denied_tools: self.words(Key::DenyTool),
             lazy: self.switch(Key::Lazy).unwrap_or(false),
             names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
-            sse: match self.switch(Key::Sse) {
-                None => GetStream::Auto,
-                Some(false) => GetStream::Off,
-                Some(true) => GetStream::On,
-            },
+            sse: self.get_stream(),
             timeout: self.limit(Key::Timeout),
             tool_timeout: self.limit(Key::ToolTimeout),
             connect_timeout: self.limit(Key::ConnectTimeout),
@@ -170,6 +166,14 @@ impl<'a> Resolver<'a> {
         };
         self.problems.sort_by_key(|(key, _)| *key);
         (options, self.problems.into_iter().map(|(_, error)| error).collect())
+    }
+
+    fn get_stream(&mut self) -> GetStream {
+        match self.switch(Key::Sse) {
+            None => GetStream::Auto,
+            Some(false) => GetStream::Off,
+            Some(true) => GetStream::On,
+        }
     }
 
     fn log_file(&mut self) -> Option<PathBuf> {

@@ -281,12 +281,7 @@ impl SignedClient {
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        ErrorReport {
-            cause,
-            server_time: own_date(response),
-            body,
-            error,
-        }
+        ErrorReport { cause, server_time: own_date(response), body, error }
     }
 
     /// The time to sign with.
