@@ -6,7 +6,7 @@ use crate::credentials::Role;
 use crate::credentials::{self, CredentialCache, Settings, Terminal};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
-use crate::http::{CaBundle, HttpClient, Limits, proxy_passwords};
+use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, proxy_passwords};
 use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::redact::Redactor;
@@ -89,6 +89,11 @@ pub fn unknown_profiles(options: &Options, environment: &Environment) -> Vec<Err
     unknown.into_iter().flatten().map(problem).collect()
 }
 
+/// Configuration errors for variables that should name a proxy and cannot be used.
+pub fn proxy_problems(options: &Options, environment: &Environment) -> Vec<Error> {
+    ProxySettings::new(environment).problems(&options.endpoint)
+}
+
 /// Settings of an AWS profile besides credentials; the default profile without a name.
 ///
 /// # Errors
@@ -126,7 +131,8 @@ pub fn connections(
         read: options.read_timeout,
         write: options.write_timeout,
     };
-    let http = HttpClient::new(&options.endpoint, limits, ca_bundle, environment);
+    let http =
+        HttpClient::new(&options.endpoint, limits, ca_bundle, &ProxySettings::new(environment));
     let http = Arc::new(http);
     let service_correction = ServiceCorrection::default();
     let connect = |options: &Options| {

@@ -46,9 +46,10 @@ fn main() -> ExitCode {
 
 /// Relays between stdin, stdout and the server until one of them ends or a signal arrives.
 fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> ExitCode {
-    let unknown = assembly::unknown_profiles(options, environment);
-    if !unknown.is_empty() {
-        return fail(&unknown, redactor);
+    let mut problems = assembly::unknown_profiles(options, environment);
+    problems.extend(assembly::proxy_problems(options, environment));
+    if !problems.is_empty() {
+        return fail(&problems, redactor);
     }
     match relay(options, environment, redactor) {
         Ok(()) => ExitCode::SUCCESS,
@@ -136,6 +137,7 @@ fn doctor(
     let doctor = Doctor {
         options,
         problems: &problems,
+        proxy_problems: &assembly::proxy_problems(options, environment),
         credentials: &connections[0].credentials,
         redactor,
         exchanger: &connections[0].exchanger,

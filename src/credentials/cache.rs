@@ -21,6 +21,7 @@ use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
+use crate::http::ProxySettings;
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
 
@@ -75,7 +76,7 @@ impl CredentialCache {
         let progress = Progress::default();
         let network = Network {
             ca_bundle: settings.ca_bundle.clone(),
-            environment: environment.clone(),
+            proxies: ProxySettings::new(&environment),
             redactor: settings.redactor.clone(),
             skew: Arc::clone(&skew),
             cancel: Arc::clone(&cancel),

@@ -49,6 +49,8 @@ pub struct Doctor<'a> {
     pub options: &'a Options,
     /// What is wrong with the options already.
     pub problems: &'a [Error],
+    /// What is wrong with the variables that name proxies.
+    pub proxy_problems: &'a [Error],
     pub credentials: &'a CredentialCache,
     /// Knows what must not be printed.
     pub redactor: &'a Redactor,
@@ -222,7 +224,8 @@ impl Doctor<'_> {
     /// From here to an encrypted connection. Why there is none, in the words for later checks.
     fn way(&self, report: &mut Report<'_>, times: &mut Times) -> io::Result<Option<&'static str>> {
         let probe = self.exchanger.client().probe();
-        match probe.route() {
+        let route = self.proxy_problems.first().map_or_else(|| probe.route(), |e| Err(e.clone()));
+        match route {
             Ok(route) => report.add(Finding::new(Check::Proxy, Verdict::Pass, route))?,
             Err(error) => {
                 report.add(Finding::of_error(Check::Proxy, Verdict::Fail, &error))?;

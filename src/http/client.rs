@@ -1,11 +1,10 @@
 //! `HttpClient`: sends requests to one server.
 
-use crate::environment::Environment;
 use crate::error::Error;
 use crate::http::lease::Lease;
 use crate::http::peer::Peer;
 use crate::http::pool::{MAX_IDLE_AGE, Pool};
-use crate::http::proxy_route::Route;
+use crate::http::proxy::ProxySettings;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::url::Endpoint;
@@ -43,14 +42,15 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    /// Trusts the certificates of `ca_bundle` in addition to Mozilla's; `environment` may name a proxy.
+    /// Trusts the certificates of `ca_bundle` in addition to Mozilla's.
     pub(crate) fn new(
         endpoint: &Endpoint,
         limits: Limits,
         ca_bundle: &CaBundle,
-        environment: &Environment,
+        proxies: &ProxySettings,
     ) -> HttpClient {
-        let route = Route::new(endpoint, environment);
+        let route = proxies.route(endpoint);
+        let proxy_url = route.proxy().and_then(|proxy| proxy.url().parse().ok());
         let config = Config::builder()
             .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
             .accept("")
@@ -70,7 +70,7 @@ impl HttpClient {
             .timeout_per_read(limits.read)
             .timeout_per_write(limits.write)
             // Otherwise ureq would look into the environment itself.
-            .proxy(route.proxy().cloned())
+            .proxy(None)
             .build();
         let peer = Peer {
             host: endpoint.authority(),
@@ -78,7 +78,12 @@ impl HttpClient {
             connect_timeout: limits.connect,
             tls: TlsConnector::new(ca_bundle),
         };
-        HttpClient { config, peer, resolver: CachingResolver::default(), pool: Pool::new(true) }
+        HttpClient {
+            config,
+            peer,
+            resolver: CachingResolver::new(proxy_url),
+            pool: Pool::new(true),
+        }
     }
 
     /// Keeps no connection once its request is answered.
@@ -94,7 +99,6 @@ impl HttpClient {
         request: &Request<'_>,
         cancel: &'a Cancel,
     ) -> Result<Response<'a>, Error> {
-        // ureq would ignore a proxy that it cannot use and connect to the server directly.
         self.peer.route.check()?;
         if cancel.is_cancelled() {
             return Err(cancelled());
@@ -104,7 +108,8 @@ impl HttpClient {
         let kept = kept.filter(|connection| connection.has_room_for(head_bytes));
         let is_kept = kept.is_some();
         let mut connection = kept.unwrap_or_else(|| {
-            Connection::new(&self.config, &self.peer.tls, &self.resolver, head_bytes)
+            let Peer { tls, route, .. } = &self.peer;
+            Connection::new(&self.config, tls, &self.resolver, route.proxy(), head_bytes)
         });
         let agent = Arc::clone(connection.agent());
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
@@ -146,7 +151,7 @@ mod tests {
         let endpoint = Endpoint::parse("http://127.0.0.1:9/").expect("a URL");
         let limits = Limits { connect: None, read: None, write: None };
         let http =
-            HttpClient::new(&endpoint, limits, &CaBundle::default(), &Environment::default());
+            HttpClient::new(&endpoint, limits, &CaBundle::default(), &ProxySettings::default());
         let request = Request::new("GET", "http://127.0.0.1:9/", &[]);
         let error = http.send(&request, &cancel).expect_err("nothing is sent");
         assert_eq!(error.kind(), Kind::Cancelled);

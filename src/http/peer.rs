@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Kind, io_message};
 use crate::http::errors::{exchange_error, io_error};
-use crate::http::proxy_route::Route;
+use crate::http::proxy::Route;
+use crate::http::proxy::tunnel::TunnelError;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::http::wire::tls::TlsConnector;
 use std::fmt;
@@ -39,7 +40,9 @@ impl Peer {
                 self.connect_error(error.downcast_ref().map(|ConnectError(error)| error))
             }
             ureq::Error::ConnectionFailed => self.connect_error(None),
-            ureq::Error::ConnectProxyFailed(why) => self.tunnel_error(why),
+            ureq::Error::Other(error) if error.is::<TunnelError>() => {
+                self.tunnel_error(error.downcast_ref().expect("it is one"))
+            }
             ureq::Error::Other(error) => match error.downcast_ref::<io::Error>() {
                 // rustls wraps its own errors as invalid data; with any other the connection broke.
                 Some(error) if error.kind() != io::ErrorKind::InvalidData => io_error(error)
@@ -89,14 +92,30 @@ impl Peer {
     }
 
     /// The error of a proxy that opens no tunnel.
-    pub(crate) fn tunnel_error(&self, why: &str) -> Error {
-        // ureq writes the status twice.
-        let status = why.strip_prefix("proxy server responded ").and_then(|s| s.split('/').next());
-        let why = status.map_or_else(|| why.to_owned(), |status| format!("HTTP {status}"));
-        let (path, variable) = (self.path(), self.route.variable());
-        Error::new(Kind::Unreachable, format!("CONNECT {path}: {why}"))
-            .hint(format!("check {variable}, its user and password, and NO_PROXY"))
-            .unsent()
+    pub(crate) fn tunnel_error(&self, why: &TunnelError) -> Error {
+        let variable = self.route.variable();
+        let has_user = self.route.proxy().is_some_and(|proxy| proxy.has_user());
+        let what = format!("CONNECT {}: {why}", self.path());
+        let TunnelError::Refused { status: 407, schemes } = why else {
+            return Error::new(Kind::Unreachable, what)
+                .hint(format!("check {variable}, its user and password, and NO_PROXY"))
+                .unsent();
+        };
+        let is_basic = |scheme: &String| scheme.eq_ignore_ascii_case("basic");
+        let (why, hint) = if !schemes.is_empty() && !schemes.iter().any(is_basic) {
+            let why = format!("the proxy wants {}; only Basic is supported", schemes.join(" or "));
+            let hint = "use a proxy that accepts Basic, or a local one that signs in for you, such as px or cntlm";
+            (why, hint.to_owned())
+        } else if has_user {
+            let why = "the proxy refuses the user or password";
+            let hint = format!("check the user and password in {variable}, percent-encoded");
+            (why.to_owned(), hint)
+        } else {
+            let why = "the proxy wants a user and password";
+            (why.to_owned(), format!("set {variable}=http://USER:PASSWORD@HOST:PORT"))
+        };
+        // Not unreachable: another attempt would be refused, too, and several may lock the user's account.
+        Error::new(Kind::Usage, format!("{what}: {why}")).hint(hint).unsent()
     }
 
     fn tls_error(&self, error: &dyn fmt::Display) -> Error {
@@ -130,7 +149,7 @@ impl Peer {
     /// The host that is connected to: the server, or the proxy.
     fn next_hop(&self) -> String {
         match self.route.proxy() {
-            Some(proxy) => format!("{}:{} (the proxy)", proxy.host(), proxy.port()),
+            Some(proxy) => format!("{proxy} (the proxy)"),
             None => self.host.clone(),
         }
     }
@@ -138,9 +157,7 @@ impl Peer {
     /// The server, and the proxy in between.
     fn path(&self) -> String {
         match self.route.proxy() {
-            Some(proxy) => {
-                format!("{} through the proxy {}:{}", self.host, proxy.host(), proxy.port())
-            }
+            Some(proxy) => format!("{} through the proxy {proxy}", self.host),
             None => self.host.clone(),
         }
     }

@@ -7,28 +7,22 @@ use crate::http::certificate::Certificate;
 use crate::http::client::HttpClient;
 use crate::http::errors::io_error;
 use crate::http::peer::Peer;
-use crate::http::proxy_route::Route;
+use crate::http::proxy::tunnel::{TunnelError, connect_request, connect_response};
+use crate::http::proxy::{ProxyServer, Route};
 use crate::http::url::Endpoint;
 use crate::http::wire::connect_error::ConnectError;
 use crate::http::wire::dial::dial;
 use crate::http::wire::resolver::{LookupError, look_up};
 use crate::http::wire::tls::other;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use time::OffsetDateTime;
-use ureq::http::Uri;
-use ureq::{Proxy, ProxyProtocol};
 
 /// Time limit of a step if the user sets none.
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Maximum size of a proxy's response to CONNECT.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The steps of connecting to one server.
 pub(crate) struct Probe<'a> {
@@ -54,12 +48,10 @@ pub(crate) struct Handshake {
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(http: &'a HttpClient, endpoint: &Endpoint) -> Probe<'a> {
-        let uri = endpoint.to_string().parse::<Uri>().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or(if endpoint.is_https() { 443 } else { 80 });
         Probe {
             peer: &http.peer,
-            host: endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port,
+            host: endpoint.host().to_owned(),
+            port: endpoint.port(),
             is_https: endpoint.is_https(),
         }
     }
@@ -69,15 +61,19 @@ impl<'a> Probe<'a> {
         self.peer.route.check()?;
         Ok(match &self.peer.route {
             Route::Direct => "none: requests go straight to the server".to_owned(),
-            Route::Bypassed => "NO_PROXY names this host: requests go straight to it".to_owned(),
-            Route::Unreadable(variable) => format!("{variable} is not the URL of a proxy"),
-            Route::Through { proxy, .. } => {
-                let user = match (proxy.username(), proxy.password()) {
-                    (None, _) => "",
-                    (Some(_), None) => ", with a user name",
-                    (Some(_), Some(_)) => ", with user name and password",
+            Route::Local => "none: the server is on this machine or link".to_owned(),
+            Route::Bypassed(variable) => {
+                format!("none: {variable} names this host, so requests go straight to it")
+            }
+            Route::Invalid(variable, _) => format!("{variable} names no usable proxy"),
+            Route::Through { proxy, variable } => {
+                let user = match (proxy.has_user(), proxy.has_password()) {
+                    (false, _) => "",
+                    (true, false) => ", with a user name",
+                    (true, true) => ", with user name and password",
                 };
-                format!("{} proxy {}:{}{user}", proxy.protocol(), proxy.host(), proxy.port())
+                let protocol = if proxy.is_https() { "HTTPS" } else { "HTTP" };
+                format!("{protocol} proxy {proxy}{user} ({variable})")
             }
         })
     }
@@ -89,8 +85,8 @@ impl<'a> Probe<'a> {
     /// The host and port that are connected to: the server's or the proxy's.
     pub(crate) fn next_hop(&self) -> (&str, u16) {
         match self.peer.route.proxy() {
-            Some(proxy) => (proxy.host(), proxy.port()),
-            None => (&self.host, self.port),
+            Some(proxy) => (bare(proxy.host()), proxy.port()),
+            None => (bare(&self.host), self.port),
         }
     }
 
@@ -120,19 +116,18 @@ impl<'a> Probe<'a> {
             .and_then(|()| stream.set_write_timeout(Some(self.limit())));
         limited.map_err(|error| io_error(&error))?;
         if let Some(proxy) = self.peer.route.proxy() {
-            // Only ureq can connect to a proxy that is itself reached by TLS.
-            if proxy.protocol() != ProxyProtocol::Http {
+            // TLS within TLS would show nothing that a request does not.
+            if proxy.is_https() {
                 return Ok(None);
             }
-            if self.is_https {
-                self.tunnel(proxy, &mut stream)?;
-            }
+            self.open_tunnel(proxy, &mut stream).map_err(|error| self.peer.tunnel_error(&error))?;
         }
         if !self.is_https {
             return Ok(None);
         }
         let to_error = |error: ureq::Error| self.peer.request_error(&error);
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| to_error(other(e)))?;
+        let name =
+            ServerName::try_from(bare(&self.host).to_owned()).map_err(|e| to_error(other(e)))?;
         let config = self.peer.tls.config().map_err(to_error)?;
         let mut connection =
             ClientConnection::new(config, name.clone()).map_err(|e| to_error(other(e)))?;
@@ -149,35 +144,29 @@ impl<'a> Probe<'a> {
         }))
     }
 
-    /// CONNECT (RFC 9110 §9.3.6).
-    fn tunnel(&self, proxy: &Proxy, stream: &mut TcpStream) -> Result<(), Error> {
-        let (host, port) = (&self.host, self.port);
-        let mut head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-        if let Some(user) = proxy.username() {
-            let pair = format!("{user}:{}", proxy.password().unwrap_or_default());
-            head.push_str("Proxy-Authorization: Basic ");
-            head.push_str(&STANDARD.encode(pair));
-            head.push_str("\r\n");
-        }
-        let refused = |why: &str| self.peer.tunnel_error(why);
-        let mut answer = Vec::new();
-        let exchange = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| {
+    fn open_tunnel(&self, proxy: &ProxyServer, stream: &mut TcpStream) -> Result<(), TunnelError> {
+        let request = connect_request(proxy, &format!("{}:{}", self.host, self.port));
+        stream.write_all(request.expose().as_bytes()).map_err(TunnelError::Broken)?;
+        let mut response = Vec::new();
+        loop {
+            // Byte by byte: what follows the head belongs to the tunnel.
             let mut byte = [0];
-            while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_HEAD_BYTES {
-                stream.read_exact(&mut byte)?;
-                answer.push(byte[0]);
+            stream.read_exact(&mut byte).map_err(TunnelError::Broken)?;
+            response.push(byte[0]);
+            if let Some(response) = connect_response(&response) {
+                return response.map(drop);
             }
-            Ok(())
-        });
-        exchange.map_err(|error| refused(&error.to_string()))?;
-        let answer = String::from_utf8_lossy(&answer);
-        let status = answer.split_whitespace().nth(1).unwrap_or_default();
-        if status.starts_with('2') { Ok(()) } else { Err(refused(&format!("HTTP {status}"))) }
+        }
     }
 
     fn limit(&self) -> Duration {
         self.peer.connect_timeout.unwrap_or(DEFAULT_STEP_TIMEOUT)
     }
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 impl std::fmt::Debug for Probe<'_> {

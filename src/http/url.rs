@@ -45,11 +45,11 @@ impl Endpoint {
             Some((_, host_and_port)) => (true, host_and_port),
             None => (false, authority),
         };
-        let (host, port) = split_port(host_and_port)?;
+        let (host, port) = self::host_and_port("target URL", host_and_port)?;
         let default_port = if secure { 443 } else { 80 };
         Ok(Endpoint {
             secure,
-            host: wire_host(host)?,
+            host,
             port: port.filter(|port| *port != default_port),
             path: without_dot_segments(&wire_path(path)),
             query: wire_query(query)?,
@@ -104,6 +104,10 @@ impl Endpoint {
         &self.host
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
     /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         match self.port {
@@ -155,52 +159,52 @@ impl fmt::Display for Endpoint {
     }
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), Error> {
+/// Splits `HOST[:PORT]`, and brings the host into wire form. Errors name the URL `name`.
+pub(crate) fn host_and_port(name: &str, authority: &str) -> Result<(String, Option<u16>), Error> {
     let host_end = if authority.starts_with('[') {
-        authority
-            .find(']')
-            .map(|at| at + 1)
-            .ok_or_else(|| wrong("has an IPv6 address without its closing bracket"))?
+        let bracket = authority.find(']');
+        bracket.ok_or_else(|| malformed("has an IPv6 address without its closing bracket", name))?
+            + 1
     } else {
         authority.find(':').unwrap_or(authority.len())
     };
     let (host, port) = authority.split_at(host_end);
-    match port.strip_prefix(':') {
-        None if port.is_empty() => Ok((host, None)),
-        Some("") => Ok((host, None)),
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
-            Ok(0) | Err(_) => Err(wrong(format!("has an impossible port: {digits}"))),
-            Ok(port) => Ok((host, Some(port))),
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => None,
+        Some("") => None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
+            Ok(0) | Err(_) => return Err(malformed("has an impossible port", name)),
+            Ok(port) => Some(port),
         },
-        _ => Err(wrong("has a port that is not a number")),
-    }
+        _ => return Err(malformed("has a port that is not a number", name)),
+    };
+    Ok((wire_host(name, host)?, port))
 }
 
-fn wire_host(typed: &str) -> Result<String, Error> {
+fn wire_host(name: &str, typed: &str) -> Result<String, Error> {
     if typed.is_empty() {
-        return Err(wrong("has no host"));
+        return Err(malformed("has no host", name));
     }
     if let Some(address) = typed.strip_prefix('[') {
-        let address: Ipv6Addr = address
-            .trim_end_matches(']')
-            .parse()
-            .map_err(|_| wrong("has something in brackets that is not an IPv6 address"))?;
+        let address: Ipv6Addr = address.trim_end_matches(']').parse().map_err(|_| {
+            malformed("has something in brackets that is not an IPv6 address", name)
+        })?;
         return Ok(format!("[{address}]"));
     }
-    let host =
-        punycode::ascii_host(typed).ok_or_else(|| wrong("has a host label that is too long"))?;
+    let host = punycode::ascii_host(typed)
+        .ok_or_else(|| malformed("has a host label that is too long", name))?;
     // Something like 127.1 or 0x7f.1 reaches different machines through different resolvers.
     let numeric = host.rsplit('.').next().is_some_and(|last| {
         !last.is_empty() && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x"))
     });
     if numeric && host.parse::<Ipv4Addr>().is_err() {
-        return Err(wrong("has a host that looks like an IPv4 address but is not one"));
+        return Err(malformed("has a host that looks like an IPv4 address but is not one", name));
     }
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     if host.bytes().all(legal) {
         Ok(host)
     } else {
-        Err(wrong("has a character in its host that host names cannot have"))
+        Err(malformed("has a character in its host that host names cannot have", name))
     }
 }
 
@@ -295,7 +299,11 @@ fn is_presigned(name: &[u8]) -> bool {
 }
 
 fn wrong(what: impl fmt::Display) -> Error {
-    Error::new(Kind::Usage, format!("target URL {what}"))
+    malformed(what, "target URL")
+}
+
+fn malformed(what: impl fmt::Display, name: &str) -> Error {
+    Error::new(Kind::Usage, format!("{name} {what}"))
 }
 
 #[cfg(test)]

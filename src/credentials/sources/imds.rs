@@ -95,6 +95,7 @@ impl Service {
                 attempts: attempts.unwrap_or(3).clamp(1, 10),
                 wait: Duration::from_millis(100),
                 jitter: false,
+                uses_proxy: false,
                 // Without a response, this is not EC2, and repeating the request would only take longer.
                 should_retry: |outcome| matches!(outcome, Ok(reply) if reply.status >= 500),
             },

@@ -10,10 +10,9 @@ use crate::aws::clock_skew::{ClockSkew, explains_refusal};
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
 use crate::credentials::expiry;
-use crate::environment::Environment;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
-use crate::http::{CaBundle, HttpClient, Limits, Request, parse_date};
+use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, Request, parse_date};
 use crate::random;
 use crate::redact::Redactor;
 use crate::signing::Header;
@@ -26,8 +25,7 @@ const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     pub(crate) ca_bundle: CaBundle,
-    /// Names HTTP proxies.
-    pub(crate) environment: Environment,
+    pub(crate) proxies: ProxySettings,
     /// The difference between the local clock and AWS's.
     pub(crate) skew: Arc<ClockSkew>,
     /// Receives every secret before it is sent.
@@ -57,7 +55,7 @@ pub(crate) struct Reply {
     pub(crate) date: Option<OffsetDateTime>,
 }
 
-/// Time limits and retries.
+/// Time limits, retries and the way of requests to one kind of endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
     pub(crate) connect: Duration,
@@ -67,6 +65,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) wait: Duration,
     /// Whether pauses are random, up to that length.
     pub(crate) jitter: bool,
+    /// False for endpoints of this machine and network, which no proxy leads to.
+    pub(crate) uses_proxy: bool,
     /// Whether another attempt may succeed.
     pub(crate) should_retry: fn(&Result<Reply, Error>) -> bool,
 }
@@ -79,6 +79,7 @@ impl RetryPolicy {
         attempts: 3,
         wait: Duration::from_secs(1),
         jitter: true,
+        uses_proxy: true,
         should_retry: |outcome| match outcome {
             Ok(reply) => {
                 matches!(reply.status, 429 | 500 | 502 | 503 | 504)
@@ -95,6 +96,7 @@ impl RetryPolicy {
         attempts: 3,
         wait: Duration::from_millis(500),
         jitter: false,
+        uses_proxy: false,
         should_retry: |outcome| match outcome {
             Ok(reply) => match reply.status {
                 200 => reply.json().is_none(),
@@ -155,8 +157,10 @@ impl Network {
             read: Some(policy.read),
             write: Some(policy.read),
         };
-        let http = HttpClient::new(call.endpoint, limits, &self.ca_bundle, &self.environment)
-            .for_one_request();
+        let direct = ProxySettings::default();
+        let proxies = if policy.uses_proxy { &self.proxies } else { &direct };
+        let http =
+            HttpClient::new(call.endpoint, limits, &self.ca_bundle, proxies).for_one_request();
         let url = call.endpoint.to_string();
         let request = Request {
             body: call.body,

@@ -1,6 +1,7 @@
 //! `Connection`: a connection to the server, opened by its first request, and the parts of a request that are kept for the
 //! next one.
 
+use crate::http::proxy::ProxyServer;
 use crate::http::request::Request;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::coalesce::CoalescingConnector;
@@ -8,12 +9,13 @@ use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
+use crate::http::wire::tunnel::TunnelConnector;
 use std::fmt;
 use std::sync::Arc;
 use ureq::config::Config;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Response, Uri};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
+use ureq::unversioned::transport::Connector as _;
 use ureq::{Agent, AsSendBody, Body};
 
 /// Header names that most requests have; they are not parsed and copied each time.
@@ -65,14 +67,16 @@ impl Connection {
         config: &Config,
         tls: &TlsConnector,
         resolver: &CachingResolver,
+        proxy: Option<&Arc<ProxyServer>>,
         head_bytes: usize,
     ) -> Connection {
         let call_limits = CallLimits::default();
         let output_bytes = OUTPUT_BYTES.max(head_bytes);
+        let tls = tls.for_connection(&call_limits, output_bytes);
         let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector { call_limits: call_limits.clone(), output_bytes })
-                .chain(tls.for_connection(&call_limits, output_bytes))
+            ().chain(TcpConnector { call_limits: call_limits.clone(), output_bytes })
+                .chain(TunnelConnector { proxy: proxy.cloned(), tls: tls.clone() })
+                .chain(tls)
                 .chain(CoalescingConnector);
         let resolver = resolver.for_connection(&call_limits);
         Connection {

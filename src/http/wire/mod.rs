@@ -11,3 +11,4 @@ pub(crate) mod resolver;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod tunnel;

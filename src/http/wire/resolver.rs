@@ -3,7 +3,6 @@
 //! ureq resolves the host before it looks for a pooled connection, on a new thread if there is a time limit, and panics if
 //! there are no threads. This resolver caches addresses for a short time and drops them when a request fails.
 
-use crate::http::proxy_route::is_socks;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::lock;
@@ -34,6 +33,8 @@ pub(crate) struct CachingResolver {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// The URL of the proxy that is connected to instead of the server.
+    proxy: Option<Uri>,
     last: Mutex<Option<Cached>>,
     /// Number of calls of `forget`.
     forgotten: AtomicU64,
@@ -49,6 +50,12 @@ struct Cached {
 }
 
 impl CachingResolver {
+    /// A resolver for the server, or for this proxy in its place.
+    pub(crate) fn new(proxy: Option<Uri>) -> CachingResolver {
+        let shared = Arc::new(Shared { proxy, ..Shared::default() });
+        CachingResolver { shared, ..CachingResolver::default() }
+    }
+
     /// A resolver with the same shared cache, for a connection with these limits.
     pub(crate) fn for_connection(&self, call_limits: &CallLimits) -> CachingResolver {
         let shared = Arc::clone(&self.shared);
@@ -116,10 +123,7 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        // ureq would bypass such a proxy and connect to the server directly; `Route::check` explains why not.
-        if config.proxy().is_some_and(|proxy| is_socks(proxy) && !proxy.is_no_proxy(uri)) {
-            return Err(ureq::Error::ConnectionFailed);
-        }
+        let uri = self.shared.proxy.as_ref().unwrap_or(uri);
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if let Some(addresses) = self.cached(authority) {
             return Ok(addresses);

@@ -130,6 +130,32 @@ impl TlsConnector {
             .with_no_client_auth();
         Ok(Arc::clone(self.shared.config.get_or_init(|| Arc::new(config))))
     }
+
+    /// Makes a connection to `host` encrypted.
+    pub(crate) fn handshake<In: Transport>(
+        &self,
+        host: &str,
+        transport: In,
+        details: &ConnectionDetails<'_>,
+    ) -> Result<TlsTransport, ureq::Error> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(other)?;
+        let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
+        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        // The handshake gets the time that TCP has left.
+        socket.set_timeout(time_left(details));
+        connection.complete_io(&mut socket).map_err(|error| match ureq::Error::from(error) {
+            // Distinct from later failures: nothing of the request has been sent.
+            ureq::Error::Io(error) => other(error),
+            error => error,
+        })?;
+        Ok(TlsTransport {
+            buffers: GrowingBuffers::new(self.output_bytes),
+            stream: StreamOwned { conn: connection, sock: socket },
+            call_limits: self.call_limits.clone(),
+            is_refused: false,
+        })
+    }
 }
 
 /// Whether Mozilla's roots alone would trust this chain for this host.
@@ -170,23 +196,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
             return Ok(Some(Either::A(transport)));
         }
         let host = details.uri.host().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_owned()).map_err(other)?;
-        let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
-        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
-        // The handshake gets the time that TCP has left.
-        socket.set_timeout(time_left(details));
-        connection.complete_io(&mut socket).map_err(|error| match ureq::Error::from(error) {
-            // Distinct from later failures: nothing of the request has been sent.
-            ureq::Error::Io(error) => other(error),
-            error => error,
-        })?;
-        Ok(Some(Either::B(TlsTransport {
-            buffers: GrowingBuffers::new(self.output_bytes),
-            stream: StreamOwned { conn: connection, sock: socket },
-            call_limits: self.call_limits.clone(),
-            is_refused: false,
-        })))
+        Ok(Some(Either::B(self.handshake(host, transport, details)?)))
     }
 }
 

@@ -289,18 +289,6 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
 }
 
-#[test]
-fn a_proxy_variable_that_cannot_be_read_is_not_the_way_without_a_proxy() {
-    let launch =
-        || Launch::to("https://mcp.invalid/mcp").arg("--retries=0").arg("--drain-timeout=20s");
-    let ended = launch().env("HTTPS_PROXY", "ftp://proxy.example").run(PING);
-    assert!(ended.lines[0].contains("HTTPS_PROXY is not the URL of a proxy"), "{:?}", ended.lines);
-    let spared =
-        launch().env("HTTPS_PROXY", "ftp://proxy.example").env("NO_PROXY", "a, mcp.invalid");
-    let ended = spared.run(PING);
-    assert!(ended.lines[0].contains("lookup mcp.invalid"), "{:?}", ended.lines);
-}
-
 /// Linux tells what is ignored; elsewhere SIGHUP is taken for not ignored.
 #[cfg(target_os = "linux")]
 #[test]

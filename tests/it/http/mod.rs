@@ -1,2 +1,3 @@
 pub(crate) mod connections;
+mod proxies;
 pub(crate) mod tls;

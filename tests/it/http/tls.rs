@@ -2,7 +2,7 @@
 
 use crate::harness::messages::{assert_all_verified, assert_error};
 use crate::harness::program::{Launch, PATIENCE, Program};
-use crate::support::tls::{Authority, Identity, TlsServer, connect_proxy, localhost};
+use crate::support::tls::{Authority, Identity, TlsServer, localhost};
 use crate::support::{Reply, Server, ServerOptions};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
@@ -129,117 +129,6 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
             assert!(ended.log.contains("CA bundle"), "{}", ended.log);
         }
     }
-}
-
-#[test]
-fn https_goes_through_the_proxy_by_connect_with_its_credentials() {
-    let authority = self::authority("f3 CA");
-    let server = TlsServer::start(&authority.sign(&localhost()));
-    let (proxy, asked) = connect_proxy(server.port);
-    let launch = |url: &str| {
-        Launch::to(url)
-            .arg("--ca-bundle")
-            .arg(authority.pem.to_str().unwrap())
-            .env("HTTPS_PROXY", &format!("http://user:pass@127.0.0.1:{proxy}"))
-    };
-    let mut program = launch("https://mcp.example/mcp").start();
-    assert!(program.ask(PING)["result"].is_object());
-    let heads = asked.lock().unwrap().clone();
-    assert_eq!(heads.len(), 1);
-    assert!(heads[0].starts_with("CONNECT mcp.example:443 HTTP/1.1\r\n"), "{heads:?}");
-    assert!(
-        heads[0].to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz"),
-        "{heads:?}"
-    );
-    assert!(!heads[0].contains("AWS4-HMAC"), "nothing of ours is in the clear");
-    let ended = program.close();
-    assert!(!ended.log.contains("user:pass"));
-
-    // Never for this machine, nor for what NO_PROXY names.
-    let mut program = launch(&server.url()).start();
-    assert!(program.ask(PING)["result"].is_object());
-    let ended = launch("https://mcp.example/mcp")
-        .env("NO_PROXY", "mcp.example")
-        .arg("--retries=0")
-        .run(&format!("{PING}\n"));
-    assert!(!ended.lines[0].contains("\"result\""), "{:?}", ended.lines);
-    assert_eq!(asked.lock().unwrap().len(), 1);
-}
-
-/// Whoever has a dead proxy must not be sent to look at the server.
-#[test]
-fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = closed.local_addr().unwrap().port();
-    drop(closed);
-    // Answers everything but what is asked for.
-    let plain = Server::start(ServerOptions::default());
-    let refused = &[
-        &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
-        "(check HTTPS_PROXY)",
-    ];
-    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
-    let cases: [(&str, String, &[&str]); 7] = [
-        ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
-        (
-            "https_proxy",
-            format!("http://127.0.0.1:{port}"),
-            &["(the proxy): connection refused (check https_proxy)"],
-        ),
-        (
-            "HTTPS_PROXY",
-            "http://no-such-proxy.invalid:3128".to_owned(),
-            &["lookup no-such-proxy.invalid:3128 (the proxy): no such host (check HTTPS_PROXY)"],
-        ),
-        ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), no_tunnel),
-        (
-            "HTTPS_PROXY",
-            format!("socks5://127.0.0.1:{port}"),
-            &["HTTPS_PROXY: socks5 is not supported (name an http:// proxy)"],
-        ),
-        (
-            "HTTPS_PROXY",
-            format!("socks4://127.0.0.1:{port}"),
-            &["HTTPS_PROXY: socks4 is not supported (name an http:// proxy)"],
-        ),
-        (
-            "ALL_PROXY",
-            format!("socks5h://127.0.0.1:{port}"),
-            &["ALL_PROXY: socks5h is not supported (name an http:// proxy)"],
-        ),
-    ];
-    for (variable, proxy, words) in cases {
-        let launch = Launch::to("https://mcp.example/mcp").arg("--retries=0").env(variable, &proxy);
-        let mut program = launch.start();
-        let answer = program.ask(PING);
-        assert_error(&answer, &json!(1), words);
-        assert!(!answer.to_string().contains("is the server running"), "{answer}");
-    }
-    // Where another variable names one that can be used, that is used.
-    let authority = self::authority("f3 both CA");
-    let server = TlsServer::start(&authority.sign(&localhost()));
-    let (proxy, asked) = connect_proxy(server.port);
-    let both = |url: &str| {
-        Launch::to(url)
-            .arg("--ca-bundle")
-            .arg(authority.pem.to_str().unwrap())
-            .env("all_proxy", "socks5://127.0.0.1:1")
-            .env("https_proxy", &format!("http://user:pa%20ss@127.0.0.1:{proxy}"))
-            .env("no_proxy", "other.example, spared.example")
-    };
-    assert!(both("https://mcp.example/mcp").start().ask(PING)["result"].is_object());
-    let heads = asked.lock().unwrap().clone();
-    assert!(heads[0].contains("Basic dXNlcjpwYSBzcw=="), "{heads:?}");
-    for spared in ["https://other.example/mcp", "https://spared.example/mcp"] {
-        let answer = both(spared).arg("--retries=0").start().ask(PING);
-        assert!(!answer.to_string().contains("proxy 127"), "{answer}");
-    }
-    assert_eq!(asked.lock().unwrap().len(), 1);
-
-    // Whom it is not for, it does not hinder.
-    let mut program =
-        Launch::to(&plain.url("/mcp")).env("ALL_PROXY", "socks5://127.0.0.1:1").start();
-    assert!(program.ask(PING)["result"].is_object());
 }
 
 #[test]

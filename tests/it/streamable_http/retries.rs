@@ -400,7 +400,7 @@ fn under_name(server: &Server, host: &str, arguments: &[&str]) -> Program {
     let mut launch = Launch::bare(&[&url, "--allow-http", "--no-sse"])
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
-        .env("HTTP_PROXY", &format!("http://127.0.0.1:{proxy}"));
+        .env("http_proxy", &format!("http://127.0.0.1:{proxy}"));
     for argument in arguments {
         launch = launch.arg(argument);
     }
