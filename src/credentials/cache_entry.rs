@@ -135,7 +135,7 @@ impl CacheEntry {
         now: OffsetDateTime,
         time_of_aws: OffsetDateTime,
     ) {
-        let Diagnostics { watch, mut warnings, passed_over, unreadable: _ } = diagnostics;
+        let Diagnostics { watch, mut warnings, passed_over, .. } = diagnostics;
         let old = self.current.take().filter(|found| is_valid(found, time_of_aws));
         let result = match (old, found) {
             (old, Ok(new)) => {

@@ -48,10 +48,14 @@ impl Chain {
         }
         let files = Files::read(&self.environment, diagnostics)?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let profile = files
-            .profile(&selection)
-            .map_err(|missing| diagnostics.unreadable.clone().unwrap_or(missing))?;
+        let profile = files.profile(&selection).map_err(|missing| {
+            let unreadable = diagnostics.unreadable.clone();
+            unreadable.unwrap_or_else(|| explain(missing, &diagnostics.absent))
+        })?;
         let mut plan = self.plan(&selection, profile.as_ref(), now, diagnostics)?;
+        if let Some(error) = diagnostics.unreadable.take() {
+            diagnostics.warnings.push(error.message().to_owned());
+        }
         plan.roles.extend(self.settings.role.clone());
         let variable = self.environment.get("AWS_ROLE_SESSION_NAME");
         if let Some(name) = self.settings.session_name.as_deref().or(variable) {
@@ -90,7 +94,7 @@ impl Chain {
         now: OffsetDateTime,
         diagnostics: &mut Diagnostics,
     ) -> Result<Plan, Error> {
-        let Diagnostics { warnings, passed_over, unreadable, .. } = diagnostics;
+        let Diagnostics { warnings, passed_over, unreadable, absent, .. } = diagnostics;
         let only = |base| Plan { base, roles: Vec::new() };
         let uses_environment = self.settings.profile.is_none();
         if uses_environment {
@@ -120,7 +124,8 @@ impl Chain {
             passed_over.push("web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set".to_owned());
         }
         if let Some(profile) = profile
-            && let Some(plan) = Plan::of_profile(profile, warnings)?
+            && let Some(plan) =
+                Plan::of_profile(profile, warnings).map_err(|error| explain(error, absent))?
         {
             if uses_environment {
                 let profile = format!("profile {}", selection.name);
@@ -136,7 +141,8 @@ impl Chain {
             (None, Some(_)) => "not there",
             (None, None) => "not there, and the home folder is unknown",
         };
-        passed_over.push(format!("profile {}: {why}", selection.name));
+        let absent = absent.iter().map(|file| format!(", {file}")).collect::<String>();
+        passed_over.push(format!("profile {}: {why}{absent}", selection.name));
         if self.environment.first(&container::VARIABLES).is_some() {
             return Ok(only(BaseProvider::Container));
         }
@@ -147,13 +153,28 @@ impl Chain {
 
     /// A warning if one of `variables` is set, whose source the `winner` outranks.
     fn ignored(&self, variables: &[&str], winner: &str) -> Option<String> {
-        let (variable, _) = self.environment.first(variables)?;
-        Some(format!("{variable} is ignored: {winner} takes precedence"))
+        let (variable, value) = self.environment.first(variables)?;
+        // The path tells which program has set it. An URI may hold a secret.
+        let path = if variables == WEB_IDENTITY { format!(" ({value})") } else { String::new() };
+        Some(format!("{variable}{path} is ignored: {winner} takes precedence"))
     }
 }
 
 /// The variable that configures a web identity.
 const WEB_IDENTITY: &[&str] = &["AWS_WEB_IDENTITY_TOKEN_FILE"];
+
+/// An error of a profile, with the absent files, which may be its cause.
+fn explain(error: Error, absent: &[String]) -> Error {
+    if absent.is_empty() {
+        return error;
+    }
+    let message = format!("{} ({})", error.message(), absent.join("; "));
+    let explained = Error::new(error.kind(), message);
+    match error.hint_text() {
+        Some(hint) => explained.hint(hint),
+        None => explained,
+    }
+}
 
 /// A warning if a variable selects the profile, which the `winner` outranks.
 fn ignored_profile(selection: &Selection, winner: &str) -> Option<String> {

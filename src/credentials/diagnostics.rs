@@ -14,4 +14,6 @@ pub(crate) struct Diagnostics {
     pub(crate) passed_over: Vec<String>,
     /// Why a file that may hold profiles cannot be read.
     pub(crate) unreadable: Option<Error>,
+    /// Files of profiles that count as empty although a variable names them, and why; also in `warnings`.
+    pub(crate) absent: Vec<String>,
 }

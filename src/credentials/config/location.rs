@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::credentials::watch::Watch;
+use crate::credentials::diagnostics::Diagnostics;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, io_message};
 
 /// The path of the config or the credentials file.
 #[derive(Clone, Debug)]
@@ -40,36 +40,28 @@ impl Location {
         }
     }
 
-    /// The file's bytes. A file that does not exist counts as empty, with a warning if a variable names it.
-    ///
-    /// # Errors
-    /// The file exists and cannot be read: its profiles might select other credentials than those found without it.
-    pub(crate) fn read(
-        &self,
-        watch: &mut Watch,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<u8>, Error> {
+    /// The file's bytes; none if it cannot be read. If it exists, that is noted as `unreadable`: its profiles might select
+    /// other credentials than those found without it. If a variable names it, it is noted as `absent`.
+    pub(crate) fn read(&self, diagnostics: &mut Diagnostics) -> Vec<u8> {
         let read = match &self.path {
-            Some(path) => watch.read(path),
+            Some(path) => diagnostics.watch.read(path),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "the home folder is not known")),
         };
-        let shown = self.shown.display();
-        match read {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => {
-                let named =
-                    self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
-                if self.exists() {
-                    let message = format!("{named}{shown}: {error}");
-                    let hint = "make it a file that can be read, or name another one";
-                    return Err(Error::new(Kind::Credentials, message).hint(hint));
-                }
-                if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
-                    warnings.push(format!("{named}{shown}: {error}; it counts as empty"));
-                }
-                Ok(Vec::new())
-            }
+        let error = match read {
+            Ok(bytes) => return bytes,
+            Err(error) => error,
+        };
+        let named = self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
+        let message = format!("{named}{}: {}", self.shown.display(), io_message(&error));
+        if self.exists() {
+            let hint = "make it a file that can be read, or name another one";
+            let error = Error::new(Kind::Credentials, message).hint(hint);
+            diagnostics.unreadable.get_or_insert(error);
+        } else if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
+            diagnostics.warnings.push(format!("{message}; it counts as empty"));
+            diagnostics.absent.push(message);
         }
+        Vec::new()
     }
 
     /// Whether there is something that may hold profiles. A folder does not count: Docker creates one when a file to mount
@@ -107,14 +99,17 @@ mod tests {
 
     #[test]
     fn only_a_named_file_that_is_absent_is_worth_a_warning() {
-        let (mut watch, mut warnings) = (Watch::default(), Vec::new());
+        let mut diagnostics = Diagnostics::default();
         let null = location(&[("AWS_CONFIG_FILE", "/dev/null")]);
         for silent in [location(&[]), location(&[("HOME", "/nowhere")]), null] {
-            assert_eq!(silent.read(&mut watch, &mut warnings).unwrap(), b"");
+            assert_eq!(silent.read(&mut diagnostics), b"");
         }
-        assert_eq!(warnings, [""; 0]);
+        assert_eq!(diagnostics.warnings, [""; 0]);
         let named = location(&[("AWS_CONFIG_FILE", "/nowhere/config")]);
-        assert_eq!(named.read(&mut watch, &mut warnings).unwrap(), b"");
-        assert!(warnings[0].starts_with("AWS_CONFIG_FILE: /nowhere/config: "), "{warnings:?}");
+        assert_eq!(named.read(&mut diagnostics), b"");
+        let absent = "AWS_CONFIG_FILE: /nowhere/config: No such file or directory";
+        assert_eq!(diagnostics.absent, [absent]);
+        assert_eq!(diagnostics.warnings, [format!("{absent}; it counts as empty")]);
+        assert!(diagnostics.unreadable.is_none());
     }
 }

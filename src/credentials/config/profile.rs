@@ -51,8 +51,8 @@ struct File {
 }
 
 impl Files {
-    /// Reads and parses both files. A file that exists and cannot be read counts as empty and is noted as `unreadable`:
-    /// whether that is an error depends on what the files are needed for.
+    /// Reads and parses both files. A file that cannot be read counts as empty and is noted in the diagnostics: whether that
+    /// is an error depends on what the files are needed for.
     ///
     /// # Errors
     /// A file is not in AWS's format.
@@ -60,16 +60,10 @@ impl Files {
         environment: &Environment,
         diagnostics: &mut Diagnostics,
     ) -> Result<Files, Error> {
-        let Diagnostics { watch, warnings, unreadable, .. } = diagnostics;
-        let mut read = |location: &Location| {
-            location.read(watch, warnings).unwrap_or_else(|error| {
-                unreadable.get_or_insert(error);
-                Vec::new()
-            })
-        };
         let (config, credentials) =
             (Location::config(environment), Location::credentials(environment));
-        let (config_bytes, credentials_bytes) = (read(&config), read(&credentials));
+        let (config_bytes, credentials_bytes) =
+            (config.read(diagnostics), credentials.read(diagnostics));
         Files::parse((&config.shown, &config_bytes), (&credentials.shown, &credentials_bytes))
     }
 

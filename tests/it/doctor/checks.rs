@@ -292,6 +292,17 @@ fn tls() {
 }
 
 #[test]
+fn a_named_file_that_is_absent_is_reported_though_other_keys_are_found() {
+    let (server, sts) = (Server::start(ServerOptions::default()), sts());
+    for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        let ended = launch(&server.url("/mcp"), &sts).env(variable, "/nowhere/file").run("");
+        let words = format!("warning: {variable}: /nowhere/file: No such file or directory");
+        assert_check(&ended, "credentials", "warn", &["key AKIA****MPLE", &words]);
+        assert_eq!(ended.code, Some(0));
+    }
+}
+
+#[test]
 fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
     let sts = sts();
     // No URL, no service: the credentials are looked at all the same.
