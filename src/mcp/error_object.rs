@@ -19,7 +19,12 @@ pub(crate) struct ErrorObject {
 pub(crate) fn parse(error: &str) -> ErrorObject {
     let object = Object::parse(error);
     let member = |name| object.as_ref().and_then(|object| object.get_non_null(name));
-    let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
+    // A string may hold half a surrogate pair, which is JSON and no text.
+    let text = |json: &RawValue| {
+        let raw = json.get();
+        let text = || serde_json::from_str(raw).unwrap_or_else(|_| quoted(raw));
+        raw.starts_with('"').then(text)
+    };
     let (raw_code, raw_message) = (member("code"), member("message"));
     let code = raw_code.and_then(|code| integer(code.get()));
     let message = raw_message.and_then(text);
@@ -67,6 +72,7 @@ mod tests {
         for error in [
             r#"{"code":-32000,"message":"a\nb","data":null}"#,
             r#"{ "message" : "", "code" : 0, "more":[1.0] }"#,
+            r#"{"code":-32000,"message":"half a pair: \ud83d"}"#,
         ] {
             assert_eq!(parse(error).corrected, None, "{error}");
         }

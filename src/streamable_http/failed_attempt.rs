@@ -81,7 +81,8 @@ impl FailedAttempt {
         credentials: Arc<Credentials>,
         sent: Sent,
     ) -> Box<FailedAttempt> {
-        let text = ErrorBody::parse(&held.line).map(|body| body.message);
+        let body = held.lines.first().and_then(|line| ErrorBody::parse(line));
+        let text = body.map(|body| body.message);
         let text = text.unwrap_or_default();
         let error =
             Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", held.code));
@@ -93,7 +94,7 @@ impl FailedAttempt {
         };
         Box::new(FailedAttempt {
             failure: Some(failure),
-            lines: vec![held.line],
+            lines: held.lines,
             credentials: Some(credentials),
             sent,
             ..*FailedAttempt::permanent(error)

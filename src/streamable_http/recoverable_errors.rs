@@ -23,18 +23,20 @@ pub(crate) struct RecoverableErrors {
 #[derive(Debug)]
 pub(crate) struct HeldError {
     pub(crate) code: i64,
-    /// The message as it came.
-    pub(crate) line: String,
+    /// The messages as they came, one for each request.
+    pub(crate) lines: Vec<String>,
 }
 
 impl RecoverableErrors {
-    /// The recoverable errors of the response to this message of a session, if it is a single request.
+    /// The recoverable errors of the response to this message of a session.
     pub(crate) fn of(message: &PreparedMessage<'_>, session: &ServerSession) -> RecoverableErrors {
-        if !matches!(message.message.ids(), [_]) {
-            return RecoverableErrors::default();
-        }
+        let codes: &[i64] = match message.message.ids() {
+            [_] if message.has_param_headers() => &CODES_WITH_PARAM_HEADERS,
+            [_] => &CODES,
+            _ => &[],
+        };
         RecoverableErrors {
-            codes: if message.has_param_headers() { &CODES_WITH_PARAM_HEADERS } else { &CODES },
+            codes,
             of_lost_session: message.needs_session() && session.can_be_lost(),
         }
     }

@@ -181,11 +181,8 @@ impl<'a, 'd> Relay<'a, 'd> {
         if let OtherResponses::OneError(other) = std::mem::take(&mut self.other_responses)
             && self.answered.is_empty()
         {
-            let ids = self.ids;
-            return ids
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, id)| self.take_error(index, other.code, other.with_id(id)));
+            let lines = self.ids.iter().map(|id| other.with_id(id)).collect();
+            return self.take_errors(other.code, lines);
         }
         match self.skipped.take() {
             Some(why) if self.is_only_message => Err(Error::new(Kind::InvalidResponse, why)),
@@ -217,6 +214,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         let mut lines = Vec::with_capacity(messages.len());
         let mut answers = Vec::new();
         let mut answered = self.answered.clone();
+        let mut recoverable = Vec::new();
         for message in messages {
             let read = ServerMessage::parse_after(&answered, message.as_bytes(), self.ids);
             self.forget_changed_tools(&read, message.as_bytes());
@@ -246,12 +244,24 @@ impl<'a, 'd> Relay<'a, 'd> {
                 {
                     lines.push(None);
                 }
-                ServerMessageKind::Result { index } | ServerMessageKind::Error { index, .. } => {
+                kind @ (ServerMessageKind::Result { index }
+                | ServerMessageKind::Error { index, .. }) => {
+                    if let ServerMessageKind::Error { code, .. } = kind
+                        && self.recoverable.contain(code, &line)
+                    {
+                        recoverable.push((index, code, line.clone()));
+                    }
                     answered.push(index);
                     answers.push(index);
                     lines.push(Some(without_secrets(line, self.server.log.redactor())));
                 }
             }
+        }
+        if recoverable.len() == self.ids.len() {
+            recoverable.sort_unstable();
+            let code = recoverable[0].1;
+            return self
+                .take_errors(code, recoverable.into_iter().map(|(.., line)| line).collect());
         }
         let is_whole =
             lines.iter().zip(messages).all(|(line, message)| line.as_deref() == Some(*message));
@@ -293,9 +303,11 @@ impl<'a, 'd> Relay<'a, 'd> {
                 }
                 self.relay_response(index, message)
             }
-            ServerMessageKind::Error { index, code } => {
-                self.take_error(index, code, text_of(message))
+            // Of a batch, other requests may have run.
+            ServerMessageKind::Error { index, .. } if self.ids.len() > 1 => {
+                self.relay_error(index, text_of(message))
             }
+            ServerMessageKind::Error { code, .. } => self.take_errors(code, vec![text_of(message)]),
             ServerMessageKind::OtherResponse { is_error } => {
                 let message = text_of(message);
                 match self.on_other_response {
@@ -314,11 +326,18 @@ impl<'a, 'd> Relay<'a, 'd> {
         }
     }
 
-    fn take_error(&mut self, index: usize, code: i64, line: String) -> Result<(), Error> {
-        if !self.any_line && self.recoverable.contain(code, &line) {
-            self.held = Some(HeldError { code, line });
+    /// Takes the errors of all requests, in their order.
+    fn take_errors(&mut self, code: i64, lines: Vec<String>) -> Result<(), Error> {
+        let is_recoverable = |line: &String| self.recoverable.contain(code, line);
+        if !self.any_line && lines.first().is_some_and(is_recoverable) {
+            self.held = Some(HeldError { code, lines });
             return Ok(());
         }
+        let mut lines = lines.into_iter().enumerate();
+        lines.try_for_each(|(index, line)| self.relay_error(index, line))
+    }
+
+    fn relay_error(&mut self, index: usize, line: String) -> Result<(), Error> {
         let line = without_secrets(line, self.server.log.redactor());
         self.relay_response(index, line.into_bytes())
     }

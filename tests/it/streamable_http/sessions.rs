@@ -376,3 +376,64 @@ fn another_account_initializes_a_session_of_its_own() {
     assert_eq!(session_of(last), Some("session-2"));
     assert!(last.header("authorization").unwrap().contains(other));
 }
+
+#[test]
+fn a_batch_that_finds_the_session_lost_is_repeated_whole() {
+    let error = |id: &str| {
+        let error = json!({"code": -32001, "message": "Session not found"});
+        json!({"jsonrpc": "2.0", "id": serde_json::from_str::<serde_json::Value>(id).unwrap(), "error": error})
+    };
+    let batch =
+        r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
+    let results = r#"[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":2,"result":{}}]"#;
+    for (lost, times, expected) in [
+        (json_reply(404, ""), 1, results.to_owned()),
+        (json_reply(200, &error("null").to_string()), 1, results.to_owned()),
+        (json_reply(200, &json!([error("2"), error("1")]).to_string()), 1, results.to_owned()),
+        (
+            stream_reply(&format!("data: {}\n\n", json!([error("1"), error("2")]))),
+            1,
+            results.to_owned(),
+        ),
+        // Lost twice, it is the client's to know, for each request.
+        (json_reply(200, &json!([error("2"), error("1")]).to_string()), 2, error("1").to_string()),
+        // Of this one the other request may have run.
+        (
+            json_reply(
+                200,
+                &json!([error("2"), {"jsonrpc": "2.0", "id": 1, "result": {}}]).to_string(),
+            ),
+            0,
+            String::new(),
+        ),
+    ] {
+        let (server, mut program) = with_sessions();
+        for _ in 0..times.max(1) {
+            server.reply_next("response", lost.clone());
+        }
+        server.reply_next("response", json_reply(200, results));
+        program.write(batch);
+        let line = program.read_line();
+        let initialized = labels(&server.requests()).iter().filter(|l| *l == "initialize").count();
+        assert_eq!(initialized, 1 + times.min(1), "{lost:?}");
+        let same = |a: &str, b: &str| {
+            serde_json::from_str::<serde_json::Value>(a).unwrap()
+                == serde_json::from_str::<serde_json::Value>(b).unwrap()
+        };
+        assert!(expected.is_empty() || same(&line, &expected), "{lost:?}: {line}");
+    }
+}
+
+/// Half a surrogate pair is valid in JSON, and nothing that a parser of text could repeat.
+#[test]
+fn an_error_that_is_no_text_passes_as_it_is() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    for status in [200, 400] {
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000, "message":"a \ud83d"}}"#;
+        server.reply_next("tools/call", json_reply(status, error));
+        program.write(&call("1", "add", &json!({})));
+        assert_eq!(program.read_line(), error, "{status}");
+    }
+}
