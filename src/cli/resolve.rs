@@ -79,18 +79,14 @@ impl<'a> Resolver<'a> {
         let metadata = self.metadata();
         let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
             && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
-        let mut unread_profile = None;
-        let settings = if explicit_region.is_none()
+        let needs_profile = explicit_region.is_none()
             || named_bundle.is_none()
             || names_region
-            || (algorithm == Algorithm::V4a && self.args.flag(Key::Region).is_none())
-        {
-            profile(profiles.first().map(String::as_str)).unwrap_or_else(|error| {
-                unread_profile = Some(error);
-                ProfileSettings::default()
-            })
-        } else {
-            ProfileSettings::default()
+            || (algorithm == Algorithm::V4a && self.args.flag(Key::Region).is_none());
+        let of_profile = needs_profile.then(|| profile(profiles.first().map(String::as_str)));
+        let (settings, unread_profile) = match of_profile.transpose() {
+            Ok(settings) => (settings.unwrap_or_default(), None),
+            Err(error) => (ProfileSettings::default(), Some(error)),
         };
         let of_profile =
             settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text() {
+    fn bytes_that_are_not_text() {
         let error = |bytes| parse(bytes, Dialect::Config).unwrap_err().to_string();
         assert_eq!(error(b"[a\xff]"), "not UTF-8 (save FILE as UTF-8)");
         assert_eq!(error(b"\xff\xfe[\0"), "not UTF-8 (UTF-16? save FILE as UTF-8)");

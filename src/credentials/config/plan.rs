@@ -284,7 +284,7 @@ impl Role {
         let duration_seconds = duration.and_then(|text| text.parse().ok());
         if duration.is_some() && duration_seconds.is_none() {
             warnings
-                .push(format!("profile {name:?}: duration_seconds is ignored: no whole number"));
+                .push(format!("profile {name:?}: duration_seconds is ignored: not a whole number"));
         }
         let owned = |setting| profile.get(setting).map(str::to_owned);
         Ok(Role {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_upon_roles() {
+    fn roles_of_source_profiles_are_assumed_first() {
         const KEYS: &str = "[keys]\naws_access_key_id=A\naws_secret_access_key=S\n[b]\n";
         for (config, expected) in [
             ("[profile a]\nrole_arn=ra\nsource_profile=keys", "A S @credentials > ra"),
