@@ -16,6 +16,8 @@ const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 pub struct Event {
     pub name: String,
     pub data: Vec<u8>,
+    /// The stream ended in the middle of it: its blank line is missing, and more may be.
+    pub may_be_cut_short: bool,
 }
 
 impl Event {
@@ -42,8 +44,11 @@ pub struct EventStream<R> {
     after_carriage_return: bool,
     event: Event,
     has_data: bool,
+    /// The id of the event that is read, or was handed out last; `Some(None)` is the empty one.
+    id: Option<Option<String>>,
     last_id: Option<String>,
     retry: Option<Duration>,
+    brought_anything: bool,
 }
 
 impl<R: Read> EventStream<R> {
@@ -59,19 +64,29 @@ impl<R: Read> EventStream<R> {
             after_carriage_return: false,
             event: Event::default(),
             has_data: false,
+            id: None,
             last_id: None,
             retry: None,
+            brought_anything: false,
         }
+    }
+
+    /// Reads a stream that was resumed after the event `last_id`.
+    #[must_use]
+    pub fn resumed_after(self, last_id: Option<String>) -> EventStream<R> {
+        EventStream { last_id, ..self }
     }
 
     /// The next event that has data, or `None` at the end of the stream. Fails when the stream breaks.
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        self.confirm_id();
         loop {
             if self.unread.is_empty() && !self.fill()? {
                 let line = std::mem::take(&mut self.line);
                 if !line.is_empty() {
                     self.parse_owned_line(line)?;
                 }
+                self.event.may_be_cut_short = true;
                 return Ok(self.dispatch());
             }
             if let Some(event) = self.parse_chunk()? {
@@ -85,7 +100,8 @@ impl<R: Read> EventStream<R> {
         &self.reader
     }
 
-    /// The last `id` on this stream.
+    /// The id after which the stream can be resumed: that of the last event that was complete, without data or followed by
+    /// another call of `next_event`.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
@@ -93,6 +109,11 @@ impl<R: Read> EventStream<R> {
     /// How long the server asks to wait before reconnecting.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
+    }
+
+    /// Whether the stream brought data, an id or a comment: `retry` alone and blank lines are nothing.
+    pub fn brought_anything(&self) -> bool {
+        self.brought_anything
     }
 
     /// Reads the next chunk. False at the end of the stream.
@@ -158,6 +179,7 @@ impl<R: Read> EventStream<R> {
         line.drain(..name.len());
         self.check_size(line.len())?;
         self.has_data = true;
+        self.brought_anything = true;
         self.event.data = grown(line);
         Ok(false)
     }
@@ -180,6 +202,7 @@ impl<R: Read> EventStream<R> {
             }
             None => (line, &[][..]),
         };
+        self.brought_anything |= field != b"retry";
         match field {
             b"data" => {
                 if std::mem::replace(&mut self.has_data, true) {
@@ -190,8 +213,8 @@ impl<R: Read> EventStream<R> {
             }
             b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
             // An id is sent back in a header, so one that a header cannot carry is dropped.
-            b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x21..=0x7e)) => {
-                self.last_id = String::from_utf8(value.to_vec()).ok().filter(|id| !id.is_empty());
+            b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x20..=0x7e)) => {
+                self.id = Some(String::from_utf8(value.to_vec()).ok().filter(|id| !id.is_empty()));
             }
             b"retry" if value.iter().all(u8::is_ascii_digit) => {
                 self.retry = std::str::from_utf8(value)
@@ -208,7 +231,19 @@ impl<R: Read> EventStream<R> {
     /// Ends the event. `None` without data: a comment, or an event that only carries an id.
     fn dispatch(&mut self) -> Option<Event> {
         let event = std::mem::take(&mut self.event);
-        std::mem::take(&mut self.has_data).then_some(event).filter(|event| !event.data.is_empty())
+        let event =
+            std::mem::take(&mut self.has_data).then_some(event).filter(|e| !e.data.is_empty());
+        if event.is_none() {
+            self.confirm_id();
+        }
+        event
+    }
+
+    /// The event with this id has been taken: the stream need not repeat it.
+    fn confirm_id(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.last_id = id;
+        }
     }
 
     /// Checks a line, which may be longer than an event by the name of its field.
@@ -291,6 +326,75 @@ mod tests {
             (stream.last_id(), stream.retry()),
             (Some("7"), Some(Duration::from_millis(250)))
         );
+    }
+
+    #[test]
+    fn an_id_counts_once_its_event_is_taken() {
+        for (text, expected) in [
+            ("id: 1\ndata: a\n\nid: 2\ndata: b\n\n", "1 2"),
+            ("id: 1\ndata: a\n\nid: 2\n\n", "1 2"),
+            ("id: 1\ndata: a\n\nid: 2\ndata:\n\n", "1 2"),
+            ("id: 1\ndata: a\n\nid: 2", "1 2"),
+            ("id: 1\ndata: a\n\ndata: b\n\n", "1 1"),
+            ("id: 1\ndata: a\n\nid\ndata: b\n\n", "1 -"),
+            ("id: 1\ndata: a\n\n: c\n\nretry: 3\n\n", "1 1"),
+        ] {
+            let mut stream = EventStream::new(text.as_bytes(), 1000, broken);
+            let first = stream.next_event().expect("the stream is whole").expect("an event");
+            assert_eq!((&*first.data, stream.last_id()), (&b"a"[..], None), "{text:?}");
+            let second = stream.next_event().expect("the stream is whole");
+            let mut ids = vec![stream.last_id().unwrap_or("-").to_owned()];
+            if second.is_some() {
+                assert_eq!(stream.next_event().expect("the stream is whole"), None);
+                ids.push(stream.last_id().unwrap_or("-").to_owned());
+            } else {
+                ids.insert(0, "1".to_owned());
+            }
+            assert_eq!(ids.join(" "), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_cut_short_leaves_the_id_before_it() {
+        struct Broken<'a>(&'a [u8]);
+        impl Read for Broken<'_> {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                match self.0.read(into) {
+                    Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                    other => other,
+                }
+            }
+        }
+        let text = b"id: 1\ndata: a\n\nid: 2\ndata: {";
+        let mut stream = EventStream::new(Broken(text), 1000, broken);
+        assert!(!stream.next_event().expect("one event").expect("one event").may_be_cut_short);
+        stream.next_event().expect_err("the stream broke");
+        assert_eq!(stream.last_id(), Some("1"));
+        // Without a length the end of a stream and a lost connection look alike.
+        let mut stream =
+            EventStream::new(&text[..], 1000, broken).resumed_after(Some("0".to_owned()));
+        assert_eq!(stream.last_id(), Some("0"));
+        stream.next_event().expect("one event");
+        assert!(stream.next_event().expect("half an event").expect("an event").may_be_cut_short);
+        assert_eq!(stream.last_id(), Some("1"));
+    }
+
+    #[test]
+    fn comments_and_ids_are_something() {
+        for (text, expected) in [
+            ("", false),
+            ("\n\r\n\n", false),
+            ("retry: 5\n\n", false),
+            (": alive\n", true),
+            (":\n\n", true),
+            ("id: 1\n\n", true),
+            ("data:\n\n", true),
+            ("data: a\n\n", true),
+        ] {
+            let mut stream = EventStream::new(text.as_bytes(), 1000, broken);
+            while stream.next_event().expect("the stream is whole").is_some() {}
+            assert_eq!(stream.brought_anything(), expected, "{text:?}");
+        }
     }
 
     #[test]

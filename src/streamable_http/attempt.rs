@@ -204,11 +204,11 @@ fn relay_response(
             };
             resume(server, prepared, &session, &mut relay, unanswered)
         }
-        other => other.map_err(|unanswered| unanswered.error),
+        other => other,
     };
     match (result, relay.take_held_error()) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(held)) => Err(FailedAttempt::held(held, credentials, sent)),
-        (Err(error), _) => Err(FailedAttempt::permanent(error)),
+        (Err(unanswered), _) => Err(FailedAttempt::unanswered(prepared, unanswered, sent)),
     }
 }

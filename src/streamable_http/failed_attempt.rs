@@ -1,9 +1,8 @@
 //! `FailedAttempt`: why an attempt failed, for `retry`, and what the client is sent if nothing helps.
 
-use crate::clock;
+use crate::aws::error_cause::Cause;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::http::{parse_date, parse_retry_after, parse_retry_after_millis};
 use crate::log::Log;
 use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::ErrorBody;
@@ -11,10 +10,12 @@ use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::HeldError;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::response_body::{Ending, Unanswered};
 use crate::streamable_http::retry::{Delivery, Failure};
 use crate::streamable_http::server_state::ServerSession;
-use crate::upstream::response::SignedResponse;
+use crate::upstream::response::{SignedResponse, retry_after};
 use std::sync::Arc;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// An attempt that failed.
@@ -75,6 +76,22 @@ impl FailedAttempt {
         Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(error) })
     }
 
+    /// A successful response that ended without what was asked for.
+    pub(crate) fn unanswered(
+        message: &PreparedMessage<'_>,
+        unanswered: Unanswered,
+        sent: Sent,
+    ) -> Box<FailedAttempt> {
+        let may_send_again = match unanswered.ending {
+            // Since 2026-07-28 a broken response has lost its request, and only the client has a new id for it.
+            Ending::CutShort => message.message.request_meta().is_none(),
+            Ending::Empty => true,
+            Ending::Other => false,
+        };
+        let failure = may_send_again.then(|| sent.failure(Delivery::Unknown));
+        Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(unanswered.error) })
+    }
+
     /// A successful response whose error was held back.
     pub(crate) fn held(
         held: HeldError,
@@ -111,11 +128,13 @@ impl FailedAttempt {
     ) -> Box<FailedAttempt> {
         let report = server.client.read_error(response, credentials);
         let error_body = ErrorBody::parse(&report.body);
-        let date = response.header("date").and_then(parse_date).unwrap_or_else(clock::now);
-        let retry_after = response
-            .header("x-amz-retry-after")
-            .and_then(parse_retry_after_millis)
-            .or_else(|| parse_retry_after(response.header("retry-after")?, date));
+        let retry_after = retry_after(response);
+        let is_throttled =
+            matches!(response.status(), 429 | 503) || report.cause == Cause::Throttled;
+        let error = match retry_after {
+            Some(wait) if is_throttled && !wait.is_zero() => report.error.hint(try_again_in(wait)),
+            _ => report.error,
+        };
         let failure = Failure {
             status: response.status(),
             code: error_body.as_ref().map(|body| body.code),
@@ -132,7 +151,7 @@ impl FailedAttempt {
             message.message.ids().iter().map(|id| body.with_id(id)).collect()
         });
         Box::new(FailedAttempt {
-            error: report.error,
+            error,
             failure: Some(failure),
             lines,
             credentials: Some(Arc::clone(credentials)),
@@ -158,5 +177,37 @@ impl FailedAttempt {
             sink(Relayed::Line(Line::response(bytes, index, index == last)))?;
         }
         Ok(())
+    }
+}
+
+/// Advice to wait as long as the server asks.
+fn try_again_in(wait: Duration) -> String {
+    let seconds = wait.as_secs_f64().ceil();
+    let (count, unit) = match wait.as_secs() {
+        0..120 => return format!("try again in {seconds} s"),
+        120..7200 => (seconds / 60.0, "min"),
+        7200..172_800 => (seconds / 3600.0, "h"),
+        _ => (seconds / 86400.0, "days"),
+    };
+    format!("try again in {} {unit} (Retry-After: {seconds} s)", count.ceil())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_in_words() {
+        for (wait, expected) in [
+            (Duration::from_millis(1), "try again in 1 s"),
+            (Duration::from_secs(20), "try again in 20 s"),
+            (Duration::from_secs(3599), "try again in 60 min (Retry-After: 3599 s)"),
+            (Duration::from_secs(3600), "try again in 60 min (Retry-After: 3600 s)"),
+            (Duration::from_secs(86_400), "try again in 24 h (Retry-After: 86400 s)"),
+            (Duration::from_secs(864_000), "try again in 10 days (Retry-After: 864000 s)"),
+        ] {
+            assert_eq!(try_again_in(wait), expected);
+        }
+        assert!(try_again_in(Duration::MAX).contains("days"));
     }
 }

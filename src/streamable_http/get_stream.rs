@@ -1,98 +1,95 @@
 //! The standing GET stream of servers before 2026-07-28: opened, kept open, given up.
 
-use crate::error::{Error, Kind};
+use crate::error::Kind;
 use crate::http::event_stream::EventStream;
-use crate::http::read_error;
+use crate::http::{Response, read_error};
+use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::response_body::is_event_stream;
+use crate::streamable_http::response_body::LONG_LIFE;
 use crate::sync::cancel::Cancel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Delay before the stream is opened again, unless the server asks for another; it doubles up to the limit.
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const MAX_DELAY: Duration = Duration::from_secs(60);
-
-/// Maximum number of streams in a row without an event: a stream costs the server's owner money.
-const MAX_FRUITLESS: u32 = 5;
-
-/// How one stream ended.
-enum Listened {
-    /// The server has no such stream (any 4xx, 501).
-    NotOffered,
-    /// The stream ended; what it asked for.
-    Ended { last_id: Option<String>, retry: Option<Duration>, any_event: bool },
-}
+/// Maximum number of streams in a row that bring nothing, from a server that never had one to keep: each costs its owner.
+const MAX_FRUITLESS: u32 = 10;
 
 /// Holds the stream open until the session ends or the server shows that it has nothing to send.
 pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>) {
-    let mut last_id: Option<String> = None;
-    let mut fruitless = 0;
-    let mut first_delay = FIRST_DELAY;
-    let mut delay = first_delay;
+    let mut backoff = Backoff::default();
+    let mut last_id = None;
+    let mut is_kept = false;
     loop {
-        match listen_once(server, last_id.as_deref(), cancel, sink) {
-            // No conclusion about the session: many servers answer 404 to a GET they do not know.
-            Ok(Listened::NotOffered) => return,
-            Ok(Listened::Ended { last_id: last, retry, any_event }) => {
-                last_id = last;
-                first_delay = retry.map_or(first_delay, |retry| retry.min(MAX_DELAY));
-                if any_event || retry.is_some() {
-                    delay = first_delay;
-                }
-                if any_event {
-                    fruitless = 0;
+        let session = server.state.session();
+        // The older transport has its own standing stream.
+        if session.http_sse.is_some() {
+            return;
+        }
+        let wait = match open(server, &session, last_id.as_deref(), None, true, cancel) {
+            Ok(response) => {
+                let opened = Instant::now();
+                let ended = relay_stream(server, response, last_id, sink);
+                last_id = ended.last_id;
+                backoff.set_wait(ended.retry);
+                if ended.brought_anything || opened.elapsed() >= LONG_LIFE {
+                    is_kept = true;
+                    backoff.after_success()
+                } else {
+                    backoff.after_failure(None)
                 }
             }
-            Err(error) if error.kind() == Kind::Cancelled => return,
-            Err(error) => server.log.debug(format_args!("GET stream: {error}")),
-        }
-        fruitless += 1;
-        if fruitless > MAX_FRUITLESS {
+            Err(NotOpened::Final(error)) => {
+                server.log.debug(format_args!("GET stream: {error}"));
+                return;
+            }
+            Err(NotOpened::Later { error, retry_after }) => {
+                server.log.debug(format_args!("GET stream: {error}"));
+                backoff.after_failure(retry_after)
+            }
+        };
+        if !is_kept && backoff.fruitless() >= MAX_FRUITLESS {
             server.log.debug("GET stream: given up, it brought nothing");
             return;
         }
-        if cancel.sleep(delay) {
+        if cancel.sleep(wait) {
             return;
         }
-        delay = (delay * 2).min(MAX_DELAY);
     }
 }
 
-fn listen_once(
+/// How a stream ended.
+struct Ended {
+    last_id: Option<String>,
+    retry: Option<Duration>,
+    brought_anything: bool,
+}
+
+/// Relays a stream to its end. One that breaks has ended: what it asked for still counts.
+fn relay_stream(
     server: &RemoteServer,
-    last_id: Option<&str>,
-    cancel: &Cancel,
+    response: Response<'_>,
+    last_id: Option<String>,
     sink: &mut Sink<'_>,
-) -> Result<Listened, Error> {
-    // The older transport has its own standing stream.
-    if server.state.session().http_sse.is_some() {
-        return Ok(Listened::NotOffered);
-    }
-    let response = server.get_stream(&server.state.session(), last_id, None, true, cancel)?;
-    let status = response.status();
-    server.log.debug(format_args!("GET stream: HTTP {status}"));
-    if (400..500).contains(&status) || status == 501 {
-        return Ok(Listened::NotOffered);
-    }
-    if status != 200 || !is_event_stream(&response) {
-        return Err(Error::new(
-            Kind::HttpStatus(status),
-            format!("the GET stream was answered with HTTP {status}"),
-        ));
-    }
+) -> Ended {
     let mut relay = Relay::new(server, &[], sink);
-    let mut events = EventStream::new(response, server.max_message_bytes, read_error);
-    let mut any_event = false;
-    // A stream that breaks has ended: what it asked for still counts.
-    while let Ok(Some(event)) = events.next_event() {
-        any_event = true;
-        relay.take_event(event)?;
+    let mut events =
+        EventStream::new(response, server.max_message_bytes, read_error).resumed_after(last_id);
+    let result = loop {
+        match events.next_event() {
+            Ok(Some(event)) => {
+                if let Err(error) = relay.take_event(event) {
+                    break Err(error);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    // An event that is too large comes again and again.
+    let is_too_large = result.is_err_and(|error| error.kind() == Kind::TooLarge);
+    Ended {
+        last_id: events.last_id().map(str::to_owned),
+        retry: events.retry(),
+        brought_anything: events.brought_anything() && !is_too_large,
     }
-    if cancel.is_cancelled() {
-        return Err(Error::new(Kind::Cancelled, "the stream was closed"));
-    }
-    let last_id = events.last_id().or(last_id).map(str::to_owned);
-    Ok(Listened::Ended { last_id, retry: events.retry(), any_event })
 }

@@ -39,6 +39,8 @@ pub(crate) struct Relay<'a, 'd> {
     /// Nothing can follow the message that is read.
     is_only_message: bool,
     held: Option<HeldError>,
+    /// The last document ended before it was complete.
+    is_cut_short: bool,
     /// Why the first thing that is not a message was skipped.
     skipped: Option<String>,
     /// The text of an `error` event.
@@ -76,6 +78,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             any_line: false,
             is_only_message: false,
             held: None,
+            is_cut_short: false,
             skipped: None,
             reported: None,
             other_responses: OtherResponses::None,
@@ -108,6 +111,11 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     pub(crate) fn take_held_error(&mut self) -> Option<HeldError> {
         self.held.take()
+    }
+
+    /// Whether the document that was taken last ended before it was complete.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.is_cut_short
     }
 
     /// Takes a JSON body.
@@ -196,6 +204,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// One JSON document: a message, or a batch of them.
     fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
+        self.is_cut_short = false;
         let document = match document.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) => rest.to_vec(),
             None => document,
@@ -319,7 +328,8 @@ impl<'a, 'd> Relay<'a, 'd> {
                 }
                 Ok(())
             }
-            ServerMessageKind::NotAMessage { why, .. } => {
+            ServerMessageKind::NotAMessage { why, is_cut_short } => {
+                self.is_cut_short = is_cut_short;
                 self.skip(why);
                 Ok(())
             }

@@ -6,6 +6,9 @@ use crate::http::{Response, read_error};
 use crate::streamable_http::relay::Relay;
 use std::time::{Duration, Instant};
 
+/// A stream that was open for this time and brought something is one that the server means to keep.
+pub(crate) const LONG_LIFE: Duration = Duration::from_secs(10);
+
 /// A stream that stays open after the response is read for this time.
 const STREAM_GRACE: Duration = Duration::from_secs(5);
 
@@ -13,8 +16,20 @@ const STREAM_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Unanswered {
     pub(crate) error: Error,
+    pub(crate) ending: Ending,
     /// Where the event stream can be resumed.
     pub(crate) resume_at: Option<ResumePoint>,
+}
+
+/// How such a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Before it was complete: the connection or the event stream ended, or the JSON did.
+    CutShort,
+    /// It has no byte.
+    Empty,
+    /// It is something else than the response, or relaying it failed.
+    Other,
 }
 
 /// Where an event stream ended.
@@ -23,13 +38,15 @@ pub(crate) struct ResumePoint {
     pub(crate) last_id: String,
     /// How long the server asks to wait.
     pub(crate) retry: Option<Duration>,
-    /// Whether it brought anything.
-    pub(crate) any_event: bool,
+    /// It was open for long and brought something.
+    pub(crate) was_alive: bool,
 }
 
 impl From<Error> for Unanswered {
     fn from(error: Error) -> Unanswered {
-        Unanswered { error, resume_at: None }
+        let is_lost = error.kind() == Kind::Unreachable;
+        let ending = if is_lost { Ending::CutShort } else { Ending::Other };
+        Unanswered { error, ending, resume_at: None }
     }
 }
 
@@ -40,42 +57,55 @@ pub(crate) fn relay_body(
 ) -> Result<(), Unanswered> {
     let status = response.status();
     match media_type(&response) {
-        kind if kind.eq_ignore_ascii_case("text/event-stream") => relay_stream(response, relay),
+        kind if kind.eq_ignore_ascii_case("text/event-stream") => {
+            relay_stream(response, relay, None)
+        }
         kind if kind.eq_ignore_ascii_case("application/json") => {
             let body = response.read_whole(relay.server.max_message_bytes)?;
             // The connection is free before the client can send its next request.
             drop(response);
             if body.iter().all(u8::is_ascii_whitespace) {
-                return Err(no_response(format_args!("HTTP {status} with an empty body")).into());
+                return Err(empty(status));
             }
             relay.take_body(body)?;
             if relay.is_done() {
                 return Ok(());
             }
-            relay.conclude(no_response("a message that does not answer this request"))?;
-            Ok(())
+            let is_cut_short = relay.is_cut_short();
+            let ending = if is_cut_short { Ending::CutShort } else { Ending::Other };
+            let error = missing_response("a message that does not answer this request");
+            relay.conclude(error).map_err(|error| Unanswered { ending, ..error.into() })
         }
         other => {
             let what = if other.is_empty() { "a body of no type" } else { other }.to_owned();
             if response.read_beginning(1024).is_empty() {
-                return Err(no_response(format_args!("HTTP {status} with an empty body")).into());
+                return Err(empty(status));
             }
-            Err(no_response(format_args!("HTTP {status} with {what}"))
+            Err(missing_response(format_args!("HTTP {status} with {what}"))
                 .hint("is this the URL of an MCP endpoint?")
                 .into())
         }
     }
 }
 
-fn relay_stream(response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(), Unanswered> {
-    let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error);
-    let mut any_event = false;
+/// Relays an event stream, or the rest of one after the event `last_id`.
+pub(crate) fn relay_stream(
+    response: Response<'_>,
+    relay: &mut Relay<'_, '_>,
+    last_id: Option<String>,
+) -> Result<(), Unanswered> {
+    let opened = Instant::now();
+    let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error)
+        .resumed_after(last_id);
     let mut is_ending = false;
     let error = loop {
         match events.next_event() {
             Ok(Some(event)) => {
-                any_event = true;
+                let may_be_cut_short = event.may_be_cut_short;
                 relay.take_event(event)?;
+                if may_be_cut_short && relay.is_cut_short() && !relay.is_done() {
+                    break ended_early();
+                }
                 // The request may be sent again: the old stream has nothing more to say.
                 if relay.holds_error() {
                     return Ok(());
@@ -87,21 +117,36 @@ fn relay_stream(response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(),
             }
             // Messages may follow the response, so a stream is read to its end, however it ends.
             Ok(None) | Err(_) if relay.is_done() => return Ok(()),
-            Ok(None) => break no_response("an event stream that ended too early"),
+            Ok(None) => break ended_early(),
             Err(error) => break error.context("event stream of the server"),
         }
     };
+    let is_silent = error.kind() == Kind::TimedOut;
+    let was_alive = events.brought_anything() && opened.elapsed() >= LONG_LIFE && !is_silent;
     let is_final = relay.has_report();
+    let ending = match error.kind() {
+        Kind::InvalidResponse | Kind::Unreachable if !is_final => Ending::CutShort,
+        _ => Ending::Other,
+    };
     let Err(error) = relay.conclude(error) else { return Ok(()) };
     let resume_at = events.last_id().filter(|_| !is_final).map(|last_id| ResumePoint {
         last_id: last_id.to_owned(),
         retry: events.retry(),
-        any_event,
+        was_alive,
     });
-    Err(Unanswered { error, resume_at })
+    Err(Unanswered { error, ending, resume_at })
 }
 
-fn no_response(instead: impl std::fmt::Display) -> Error {
+fn ended_early() -> Error {
+    missing_response("an event stream that ended too early")
+}
+
+fn empty(status: u16) -> Unanswered {
+    let error = missing_response(format_args!("HTTP {status} with an empty body"));
+    Unanswered { ending: Ending::Empty, ..error.into() }
+}
+
+fn missing_response(instead: impl std::fmt::Display) -> Error {
     Error::new(
         Kind::InvalidResponse,
         format!("no response to this request: the server sent {instead}"),

@@ -1,16 +1,14 @@
-//! Resuming an event stream that ended before the response came (before 2026-07-28).
+//! Resuming the event stream of a request that ended before the response came (before 2026-07-28). A server may end it
+//! on purpose and have the rest polled for.
 
 use crate::error::{Error, Kind};
 use crate::mcp::session::Session;
 use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::response_body::{ResumePoint, Unanswered, is_event_stream, relay_body};
-use std::time::{Duration, Instant};
-
-/// Delay before a stream is resumed, unless the server asks for another.
-const DEFAULT_DELAY: Duration = Duration::from_secs(1);
-const MAX_DELAY: Duration = Duration::from_secs(60);
+use crate::streamable_http::response_body::{ResumePoint, Unanswered, relay_stream};
+use std::time::Instant;
 
 /// Maximum number of streams in a row that bring nothing.
 const MAX_FRUITLESS: u32 = 5;
@@ -21,36 +19,53 @@ pub(crate) fn resume(
     message: &PreparedMessage<'_>,
     session: &Session,
     relay: &mut Relay<'_, '_>,
-    unanswered: Unanswered,
-) -> Result<(), Error> {
+    mut unanswered: Unanswered,
+) -> Result<(), Unanswered> {
     let PreparedMessage { deadline, cancel, .. } = *message;
-    let Unanswered { mut error, resume_at: Some(mut point) } = unanswered else {
-        return Err(unanswered.error);
+    let Some(ResumePoint { mut last_id, retry, .. }) = unanswered.resume_at.take() else {
+        return Err(unanswered);
     };
-    let mut fruitless = 0;
-    loop {
-        fruitless = if point.any_event { 0 } else { fruitless + 1 };
-        let delay = point.retry.unwrap_or(DEFAULT_DELAY).min(MAX_DELAY);
-        let is_too_late = deadline
-            .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= delay);
-        if fruitless > MAX_FRUITLESS || is_too_late {
-            return Err(error);
+    let mut backoff = Backoff::default();
+    backoff.set_wait(retry);
+    let mut wait = backoff.after_success();
+    while backoff.fruitless() < MAX_FRUITLESS {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left <= wait) {
+            let what = "the time limit of the request passed before its event stream was resumed";
+            let error = Error::new(Kind::TimedOut, what);
+            return Err(error.hint("raise --timeout, or --tool-timeout for tools/call").into());
         }
-        if cancel.sleep(delay) {
-            return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+        if cancel.sleep(wait) {
+            return Err(Error::new(Kind::Cancelled, "the call was cancelled").into());
         }
-        match server.get_stream(session, Some(&point.last_id), deadline, false, cancel) {
-            Ok(response) if response.status() == 200 && is_event_stream(&response) => {
-                let Err(unanswered) = relay_body(response, relay) else { return Ok(()) };
-                error = unanswered.error;
-                let ended_at = unanswered.resume_at;
-                point = match ended_at {
-                    Some(next) => ResumePoint { retry: next.retry.or(point.retry), ..next },
-                    None => ResumePoint { any_event: false, ..point },
+        wait = match open(server, session, Some(&last_id), deadline, false, cancel) {
+            Ok(response) => {
+                let Err(ended) = relay_stream(response, relay, Some(last_id.clone())) else {
+                    return Ok(());
                 };
+                let Some(point) = ended.resume_at else { return Err(ended) };
+                unanswered = Unanswered { resume_at: None, ..ended };
+                backoff.set_wait(point.retry);
+                let is_new = point.last_id != last_id;
+                last_id = point.last_id;
+                if is_new || point.was_alive {
+                    backoff.after_success()
+                } else {
+                    backoff.after_failure(None)
+                }
             }
-            Ok(response) if response.status() < 500 => return Err(error),
-            Ok(_) | Err(_) => point.any_event = false,
-        }
+            Err(NotOpened::Final(error)) if error.kind() == Kind::Cancelled => {
+                return Err(error.into());
+            }
+            Err(NotOpened::Final(error)) => {
+                server.log.debug(format_args!("the event stream cannot be resumed: {error}"));
+                return Err(unanswered);
+            }
+            Err(NotOpened::Later { error, retry_after }) => {
+                server.log.debug(format_args!("the event stream is resumed later: {error}"));
+                backoff.after_failure(retry_after)
+            }
+        };
     }
+    Err(unanswered)
 }

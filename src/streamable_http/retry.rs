@@ -18,6 +18,11 @@ const MAX_BACKOFF: Duration = Duration::from_secs(20);
 /// If the server asks for a longer wait, the error serves the user better than another attempt.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// Throttled requests that are idempotent are sent again as long as all waits together are shorter than this. Beyond
+/// `--retries` no wait is shorter than the minimum, even if the server asks for less.
+const THROTTLING_TIMEOUT: Duration = Duration::from_secs(60);
+const MIN_THROTTLING_WAIT: Duration = Duration::from_millis(500);
+
 /// AgentCore starts a runtime in a minute or two. Time that a starting one is waited for, and the mean wait between attempts.
 const COLD_START_TIMEOUT: Duration = Duration::from_secs(300);
 const COLD_START_WAIT: Duration = Duration::from_secs(2);
@@ -97,6 +102,7 @@ pub(crate) struct Request {
 #[derive(Debug, Default)]
 pub(crate) struct RetryState {
     retries: u32,
+    waited_for_throttling: Duration,
     waited_for_start: Duration,
     /// Remedies that were tried: each helps the first time or never.
     tried: Vec<Discriminant<Next>>,
@@ -180,13 +186,16 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     if request.has_param_headers && failure.code == Some(-32020) {
         return once(state, Next::LearnParamHeaders);
     }
-    let has_not_run = failure.status == 429
+    let is_throttled = failure.status == 429
         || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
         // A gateway's 503 does not say what the server did, unless it asks to come again.
         || (failure.status == 503 && failure.retry_after.is_some())
-        || (request.is_agentcore
-            && (failure.cause == Cause::RetryableConflict || failure.code == Some(-32004)));
-    if has_not_run || (failure.status == 503 && request.is_idempotent) {
+        || (request.is_agentcore && failure.code == Some(-32004));
+    if is_throttled && request.is_idempotent {
+        return wait_out_throttling(failure, request, state);
+    }
+    let is_conflict = request.is_agentcore && failure.cause == Cause::RetryableConflict;
+    if is_throttled || is_conflict || (failure.status == 503 && request.is_idempotent) {
         return retry(failure, request, state, THROTTLING_BACKOFF, THROTTLED_RETRY_COST);
     }
     if matches!(failure.status, 500 | 502 | 504) && failure.code.is_none() && request.is_idempotent
@@ -212,14 +221,37 @@ fn retry(
     first_backoff: Duration,
     cost: u32,
 ) -> Next {
-    let backoff = first_backoff.saturating_mul(1 << state.retries.min(16)).min(MAX_BACKOFF);
-    let after = failure.retry_after.unwrap_or_else(|| random::up_to(backoff));
+    let after = wait(failure, state, first_backoff);
     state.retries += 1;
-    let is_too_late = after > MAX_RETRY_AFTER || request.left.is_some_and(|left| after >= left);
-    if state.retries > request.retries || is_too_late {
+    if state.retries > request.retries || !fits(after, request) {
         return Next::GiveUp;
     }
     Next::Retry { after, cost }
+}
+
+fn wait_out_throttling(failure: &Failure, request: &Request, state: &mut RetryState) -> Next {
+    let mut after = wait(failure, state, THROTTLING_BACKOFF);
+    if state.retries >= request.retries {
+        after = after.max(MIN_THROTTLING_WAIT);
+    }
+    state.retries += 1;
+    state.waited_for_throttling = state.waited_for_throttling.saturating_add(after);
+    let is_too_long = state.waited_for_throttling > THROTTLING_TIMEOUT || request.retries == 0;
+    if is_too_long || !fits(after, request) {
+        return Next::GiveUp;
+    }
+    Next::Retry { after, cost: THROTTLED_RETRY_COST }
+}
+
+/// What the server asks for, or a random wait that grows with the retries.
+fn wait(failure: &Failure, state: &RetryState, first_backoff: Duration) -> Duration {
+    let backoff = first_backoff.saturating_mul(1 << state.retries.min(16)).min(MAX_BACKOFF);
+    failure.retry_after.unwrap_or_else(|| random::up_to(backoff))
+}
+
+/// Whether the wait is short enough, and shorter than the time left.
+fn fits(after: Duration, request: &Request) -> bool {
+    after <= MAX_RETRY_AFTER && request.left.is_none_or(|left| after < left)
 }
 
 fn cold_start(request: &Request, state: &mut RetryState) -> Next {
@@ -346,6 +378,28 @@ mod tests {
         assert_eq!(decide(&failure, &CALL, &mut state), Next::GiveUp);
         let never = Request { retries: 0, ..CALL };
         assert_eq!(first(&failure, &never), Next::GiveUp);
+    }
+
+    #[test]
+    fn throttling_of_idempotent_requests_is_waited_out() {
+        let throttled = |seconds| Failure {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..answered(429, "")
+        };
+        let retries = |failure: &Failure, request: &Request| {
+            let mut state = RetryState::default();
+            (0..1000).take_while(|_| is_retry(&decide(failure, request, &mut state))).count()
+        };
+        assert_eq!(retries(&throttled(7), &LIST), 8, "up to a minute");
+        assert_eq!(retries(&throttled(60), &LIST), 1);
+        assert_eq!(retries(&throttled(7), &CALL), 3);
+        assert_eq!(retries(&throttled(0), &LIST), 123, "three at once, then two in a second");
+        assert_eq!(retries(&throttled(1), &Request { retries: 0, ..LIST }), 0);
+        let blamed = Failure { cause: Cause::Throttled, ..answered(400, "") };
+        assert!(retries(&blamed, &LIST) > 3);
+        let agentcore = Failure { code: Some(-32004), ..answered(200, "") };
+        assert!(retries(&agentcore, &Request { is_agentcore: true, ..LIST }) > 3);
+        assert_eq!(retries(&answered(503, ""), &LIST), 3, "it does not ask to come again");
     }
 
     #[test]

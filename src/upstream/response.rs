@@ -2,9 +2,11 @@
 
 use crate::aws::error_cause::Cause;
 use crate::aws::signature_diff::SigningSteps;
+use crate::clock;
 use crate::error::Error;
-use crate::http::{Response, parse_date};
+use crate::http::{Response, parse_date, parse_retry_after, parse_retry_after_millis};
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// A response to a signed request.
@@ -46,6 +48,15 @@ pub(crate) fn request_id<'a>(response: &'a Response<'_>) -> Option<&'a str> {
     ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
         .iter()
         .find_map(|name| response.header(name))
+}
+
+/// How long the server asks to wait.
+pub(crate) fn retry_after(response: &Response<'_>) -> Option<Duration> {
+    let date = response.header("date").and_then(parse_date).unwrap_or_else(clock::now);
+    response
+        .header("x-amz-retry-after")
+        .and_then(parse_retry_after_millis)
+        .or_else(|| parse_retry_after(response.header("retry-after")?, date))
 }
 
 /// The `Date` of a response that does not come from a cache.

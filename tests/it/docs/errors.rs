@@ -13,7 +13,7 @@ const MAKERS: [&str; 11] = [
     "refuse(",
     "refused(",
     "unreachable(",
-    "no_response(",
+    "missing_response(",
     "malformed(",
     "fault(",
     "broken(",

@@ -919,9 +919,9 @@ fn an_interrupted_stream_is_taken_up_where_it_ended() {
     assert!(gets.iter().all(|get| get.header("mcp-session-id") == call.header("mcp-session-id")));
     assert_all_verified(&requests);
 
-    // Refused, it is given up with one answer.
+    // Refused, the request is sent again, since that does no harm.
     server.reply_next("tools/list", stream_reply("id: b-1\nretry: 1\ndata:\n\n"));
     server.reply_next("GET", Reply::Status { code: 404, headers: vec![], body: vec![] });
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
-    assert_error(&answer, &json!(2), &["ended too early"]);
+    assert!(answer["result"]["tools"].is_array(), "{answer}");
 }

@@ -1,6 +1,8 @@
 //! What is tried again, through the real binary: as often as it helps, and never what may have run.
 
-use crate::harness::messages::{assert_error, call, json_reply, labels, stream_reply, text_of};
+use crate::harness::messages::{
+    assert_error, call, json_reply, labels, modern, stream_reply, text_of,
+};
 use crate::harness::program::{KEY_ID, Launch, Program, SECRET};
 use crate::support::tls::connect_proxy;
 use crate::support::{Key, Recorded, Reply, Server, ServerOptions, Verdict};
@@ -37,7 +39,7 @@ fn status(code: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     Reply::Status { code, headers, body: body.into() }
 }
 
-/// A11: whatever breaks after the server has read a call, it is not sent again.
+/// Whatever breaks after the server has read a call, it is not sent again.
 #[test]
 fn a_call_that_may_have_run_is_never_sent_again() {
     let (server, mut program) = started(&["--read-timeout=400ms"]);
@@ -92,7 +94,13 @@ fn a_tool_that_says_it_may_run_twice_is_called_again() {
         let tool = format!(r#"{{"name":"add","inputSchema":{{}},"annotations":{annotations}}}"#);
         json_reply(200, &format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tool}]}}}}"#))
     };
-    let faults = [Reply::Close, status(500, &[], ""), status(502, &[], "<html>")];
+    let faults = [
+        Reply::Close,
+        status(500, &[], ""),
+        status(502, &[], "<html>"),
+        json_reply(200, ""),
+        stream_reply(": cut off\n\n"),
+    ];
     // Whether a call is sent again after each of them.
     let assert_repeated = |program: &mut Program, is_repeated: bool| {
         for fault in &faults {
@@ -158,6 +166,113 @@ fn what_does_no_harm_twice_is_sent_again() {
     }
 }
 
+/// Responses that ended before they were complete.
+fn broken_off() -> Vec<Reply> {
+    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let begun = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#;
+    let raw = |text: String| Reply::Raw(text.into_bytes());
+    vec![
+        raw(format!("{head}Content-Length: 900\r\n\r\n")),
+        raw(format!("{head}Content-Length: 900\r\n\r\n{begun}")),
+        raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n999\r\n{begun}")),
+        raw(format!("{head}\r\n{begun}")),
+        json_reply(200, begun),
+        stream_reply(""),
+        stream_reply(": comment\n\n"),
+        stream_reply(&format!("data: {begun}")),
+    ]
+}
+
+/// Responses without a byte.
+fn empty() -> Vec<Reply> {
+    vec![json_reply(200, ""), json_reply(200, " \n"), status(200, &[], ""), status(204, &[], "")]
+}
+
+#[test]
+fn a_response_that_is_broken_off_or_empty_is_requested_again_where_that_does_no_harm() {
+    let (server, mut program) = started(&["--retries=1"]);
+    let prompts = r#"{"jsonrpc":"2.0","id":1,"method":"prompts/list"}"#;
+    let begin = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+    for fault in broken_off().into_iter().chain(empty()) {
+        for (method, line) in
+            [("tools/list", LIST), ("prompts/list", prompts), ("initialize", begin)]
+        {
+            let count = || labels(&server.requests()).iter().filter(|l| *l == method).count();
+            let before = count();
+            server.reply_next(method, fault.clone());
+            if method == "prompts/list" {
+                server
+                    .reply_next(method, json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+            }
+            let answer = program.ask(line);
+            assert!(answer["result"].is_object(), "{method} after {fault:?}: {answer}");
+            assert_eq!(count(), before + 2, "{method} after {fault:?}");
+        }
+        server.reply_next("tools/list", fault.clone());
+        server.reply_next("tools/list", fault);
+        assert_error(&program.ask(LIST), &json!(1), &[]);
+    }
+    // What is whole and no response stays that.
+    let before = labels(&server.requests()).len();
+    for wrong in [
+        json_reply(200, r#"{"jsonrpc":"2.0","id":7,"result":{}}"#),
+        json_reply(200, "no JSON"),
+        status(200, &[("Content-Type", "text/html")], "<html>"),
+    ] {
+        server.reply_next("tools/list", wrong);
+        assert_error(&program.ask(LIST), &json!(1), &[]);
+    }
+    assert_eq!(labels(&server.requests()).len(), before + 3);
+}
+
+#[test]
+fn a_request_of_2026_07_28_is_not_sent_again_once_its_response_was_broken_off() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    let count = || labels(&server.requests()).iter().filter(|l| *l == "tools/list").count();
+    let list = modern(1, "tools/list", "");
+    for fault in broken_off() {
+        let before = count();
+        server.reply_next("tools/list", fault.clone());
+        assert_error(&program.ask(&list), &json!(1), &[]);
+        assert_eq!(count(), before + 1, "{fault:?}");
+    }
+    for fault in empty() {
+        server.reply_next("tools/list", fault.clone());
+        let answer = program.ask(&list);
+        assert!(answer["result"].is_object(), "{fault:?}: {answer}");
+    }
+}
+
+#[test]
+fn throttling_of_what_does_no_harm_twice_is_waited_out() {
+    let (server, mut program) = started(&[]);
+    for throttled in [
+        status(429, &[("x-amz-retry-after", "10")], ""),
+        status(
+            400,
+            &[("Content-Type", "application/json"), ("x-amz-retry-after", "10")],
+            r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
+        ),
+    ] {
+        for _ in 0..5 {
+            server.reply_next("tools/list", throttled.clone());
+        }
+        let begun = Instant::now();
+        assert!(program.ask(LIST)["result"].is_object());
+        let waited = begun.elapsed();
+        assert!(
+            waited > Duration::from_millis(950),
+            "not faster than the server stands: {waited:?}"
+        );
+        // Other calls are sent again `--retries` times.
+        for _ in 0..4 {
+            server.reply_next("tools/call", throttled.clone());
+        }
+        assert_error(&program.ask(&call("1", "unlisted", &json!({}))), &json!(1), &[]);
+    }
+}
+
 #[test]
 fn throttled_calls_wait_as_long_as_the_server_asks() {
     let (server, mut program) = started(&["--timeout=100s"]);
@@ -178,7 +293,11 @@ fn throttled_calls_wait_as_long_as_the_server_asks() {
                 if header == "Retry-After" { longer.to_owned() } else { format!("{longer}000") };
             server.reply_next("tools/call", status(429, &[(header, &wait)], "later"));
             let begun = Instant::now();
-            assert_error(&program.ask(&add(1)), &json!(1), &["429", "later"]);
+            let answer = program.ask(&add(1));
+            assert_error(&answer, &json!(1), &["429", "later"]);
+            let hint = answer["error"]["data"]["hint"].as_str().unwrap_or_default();
+            assert!(hint.starts_with("try again in "), "{hint}");
+            assert!(longer != "3600" || hint.contains("60 min"), "{hint}");
             assert!(begun.elapsed() < Duration::from_secs(2));
         }
     }

@@ -1,11 +1,11 @@
-//! Event streams before 2026-07-28, and calls that are taken back (H25-6 to H25-12, LC4, LC5, JR2, JR5).
+//! Event streams before 2026-07-28, and calls that are cancelled.
 
-use crate::harness::messages::{assert_error, call, labels, stream_reply, text_of};
+use crate::harness::messages::{assert_error, call, json_reply, labels, stream_reply, text_of};
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::{Mode, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn with_get_stream() -> (Server, Launch) {
     let server = Server::start(ServerOptions {
@@ -32,7 +32,7 @@ fn cancel(id: &str) -> String {
 #[test]
 fn a_dropped_get_stream_is_opened_again_where_it_ended_and_when_the_server_says() {
     let (server, launch) = with_get_stream();
-    server.reply_next("GET", stream_reply(&format!("id: g-1\nretry: 200\ndata: {CHANGED}\n\n")));
+    server.reply_next("GET", stream_reply(&format!("id: g-1\nretry: 600\ndata: {CHANGED}\n\n")));
     let mut program = launch.start();
     program.shake_hands();
     assert_eq!(program.read()["method"], "notifications/tools/list_changed");
@@ -43,7 +43,7 @@ fn a_dropped_get_stream_is_opened_again_where_it_ended_and_when_the_server_says(
         (None, Some("g-1"))
     );
     let wait = second.at - first.at;
-    assert!(wait >= Duration::from_millis(200) && wait < Duration::from_millis(900), "{wait:?}");
+    assert!(wait >= Duration::from_millis(600) && wait < Duration::from_millis(1300), "{wait:?}");
     for get in [first, second] {
         assert_eq!(get.header("accept"), Some("text/event-stream"));
         assert_eq!(get.header("mcp-session-id"), Some("session-1"));
@@ -51,22 +51,99 @@ fn a_dropped_get_stream_is_opened_again_where_it_ended_and_when_the_server_says(
     }
 }
 
-#[test]
-fn a_server_without_get_stream_is_asked_once_and_nobody_hears_of_it() {
-    for status in [400, 404, 405, 501] {
+fn status(code: u16, headers: &[(&str, &str)]) -> Reply {
+    let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Reply::Status { code, headers, body: vec![] }
+}
+
+/// Programs whose servers respond in these ways to the first requests for a GET stream.
+fn listeners(replies: Vec<Vec<Reply>>) -> Vec<(Server, Program)> {
+    let listen = |replies: Vec<Reply>| {
         let (server, launch) = with_get_stream();
-        server.reply_next("GET", Reply::Status { code: status, headers: vec![], body: vec![] });
+        for reply in replies {
+            server.reply_next("GET", reply);
+        }
         let mut program = launch.start();
         program.shake_hands();
+        (server, program)
+    };
+    replies.into_iter().map(listen).collect()
+}
+
+fn waits(server: &Server, count: usize) -> Vec<Duration> {
+    let requests = server.wait_for(PATIENCE, |requests| gets(requests).len() > count);
+    let at: Vec<_> = gets(&requests).iter().map(|get| get.at).collect();
+    at.windows(2).take(count).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[test]
+fn a_server_without_get_stream_is_asked_once_and_the_client_does_not_notice() {
+    let mut refusals: Vec<Reply> =
+        [204, 400, 401, 403, 404, 405, 410, 501].map(|code| status(code, &[])).into();
+    refusals.push(status(302, &[("Location", "/elsewhere")]));
+    refusals.push(json_reply(200, "{}"));
+    let mut listeners = listeners(refusals.into_iter().map(|refusal| vec![refusal]).collect());
+    for (server, program) in &mut listeners {
         server.wait_for(PATIENCE, |requests| gets(requests).len() == 1);
         let sum = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
-        assert_eq!(text_of(&sum), "2", "{status} to a GET says nothing of the session");
-        program.silent_for(Duration::from_millis(1200));
+        assert_eq!(text_of(&sum), "2", "a refused GET says nothing of the session");
+    }
+    listeners[0].1.silent_for(Duration::from_millis(1200));
+    for (server, program) in listeners {
         let requests = server.requests();
-        assert_eq!((gets(&requests).len(), labels(&requests).len()), (1, 3), "{status}");
+        assert_eq!((gets(&requests).len(), labels(&requests).len()), (1, 3));
         let ended = program.close();
         assert!(!ended.log.contains("ERROR") && !ended.log.contains("WARN"), "{}", ended.log);
     }
+}
+
+#[test]
+fn a_get_stream_that_is_refused_for_now_is_requested_later() {
+    let mut refusals: Vec<Vec<Reply>> =
+        [408, 409, 425, 429, 500, 502, 503, 504, 599].map(|code| vec![status(code, &[])]).into();
+    refusals.push(vec![Reply::Close]);
+    let asks_to_wait = refusals.len();
+    refusals.push(vec![status(503, &[("Retry-After", "2")])]);
+    for (at, (server, mut program)) in listeners(refusals).into_iter().enumerate() {
+        let wait = waits(&server, 1)[0];
+        let expected = Duration::from_secs(if at == asks_to_wait { 2 } else { 1 });
+        assert!(wait + Duration::from_millis(50) >= expected, "{at}: {wait:?}");
+        server.push(CHANGED);
+        assert_eq!(program.read()["method"], "notifications/tools/list_changed");
+    }
+}
+
+#[test]
+fn a_get_stream_that_ends_at_once_is_not_opened_again_at_once() {
+    let message = format!("data: {CHANGED}\n\n");
+    let cases = [
+        ("retry: 0\n\n: comment\n\n", [500, 500]),
+        (&*format!("retry: 1\n{message}"), [500, 500]),
+        ("retry: 1\nid: 1\n\n", [500, 500]),
+        ("retry: 1\n\n", [500, 1000]),
+        (": comment\n\n", [1000, 1000]),
+        (&*message, [1000, 1000]),
+        ("", [1000, 2000]),
+    ];
+    let replies = cases.map(|(stream, _)| vec![stream_reply(stream); 2]);
+    for ((server, _program), (stream, expected)) in listeners(replies.into()).iter().zip(cases) {
+        for (wait, expected) in waits(server, 2).into_iter().zip(expected) {
+            let expected = Duration::from_millis(expected);
+            let tolerance = Duration::from_millis(50)..Duration::from_millis(450);
+            let over = (wait + tolerance.start).checked_sub(expected);
+            assert!(over.is_some_and(|over| over < tolerance.end), "{stream:?}: {wait:?}");
+        }
+    }
+}
+
+#[test]
+fn a_get_stream_is_read_whatever_the_success_status() {
+    let stream = format!(
+        "HTTP/1.1 202 Accepted\r\nContent-Type: text/event-stream\r\n\r\ndata: {CHANGED}\n\n"
+    );
+    let (_server, mut program) =
+        listeners(vec![vec![Reply::Raw(stream.into_bytes())]]).pop().unwrap();
+    assert_eq!(program.read()["method"], "notifications/tools/list_changed");
 }
 
 #[test]
@@ -98,31 +175,104 @@ fn the_get_stream_can_be_switched_off() {
     assert_eq!(gets(&server.requests()).len(), 0);
 }
 
-#[test]
-fn polling_goes_on_as_long_as_it_brings_something() {
+fn progress(number: u32) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":1,"progress":{number}}}}}"#
+    )
+}
+
+const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+
+fn started_for_polling(arguments: &[&str]) -> (Server, Program) {
     let server = Server::start(ServerOptions::default());
-    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    let launch = Launch::to(&server.url("/mcp")).arg("--no-sse");
+    let mut program =
+        arguments.iter().fold(launch, |launch, argument| launch.arg(argument)).start();
     program.shake_hands();
+    (server, program)
+}
+
+fn resumed_after(server: &Server) -> Vec<String> {
+    let id = |get: &&Recorded| get.header("last-event-id").unwrap_or_default().to_owned();
+    gets(&server.requests()).iter().map(id).collect()
+}
+
+#[test]
+fn a_polled_call_goes_on_as_long_as_each_stream_brings_an_event_id() {
+    let (server, mut program) = started_for_polling(&[]);
     server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\ndata:\n\n"));
-    for number in 1..=30 {
-        let progress = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":1,"progress":{number}}}}}"#
-        );
-        server.reply_next("GET", stream_reply(&format!("id: {number}\ndata: {progress}\n\n")));
+    let streams = [
+        "id: 1\ndata:\n\n".to_owned(),
+        "id: 2\n\n".to_owned(),
+        "retry: 2\n\n: comment\n\nid: 3\ndata\n\n".to_owned(),
+        format!("id: 4\ndata: {}\n\n", progress(4)),
+        "id: poll 5\n\n".to_owned(),
+        format!("id: 6\n\nid: 7\ndata: {}\n\n", progress(7)),
+        format!("id: 8\ndata: {RESULT}\n\n"),
+    ];
+    for stream in &streams {
+        server.reply_next("GET", stream_reply(stream));
     }
-    let result = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
-    server.reply_next("GET", stream_reply(&format!("id: 31\ndata: {result}\n\n")));
     program.write(&call("1", "add", &json!({})));
-    for number in 1..=30 {
-        assert_eq!(program.read()["params"]["progress"], number);
+    assert_eq!(program.read()["params"]["progress"], 4);
+    assert_eq!(program.read()["params"]["progress"], 7);
+    assert_eq!(program.read_line(), RESULT);
+    assert_eq!(resumed_after(&server), ["0", "1", "2", "3", "4", "poll 5", "7"]);
+    for wait in waits(&server, streams.len() - 1) {
+        assert!(wait >= Duration::from_millis(450) && wait < Duration::from_secs(1), "{wait:?}");
     }
-    assert_eq!(program.read_line(), result);
-    let requests = server.requests();
-    let ids: Vec<_> =
-        gets(&requests).iter().map(|get| get.header("last-event-id").unwrap()).collect();
-    assert_eq!(ids, (0..=30).map(|number| number.to_string()).collect::<Vec<_>>());
-    // The call itself went out once.
-    assert_eq!(labels(&requests).iter().filter(|label| *label == "tools/call").count(), 1);
+    assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 1);
+}
+
+#[test]
+fn an_event_that_was_cut_short_is_requested_again() {
+    let (server, mut program) = started_for_polling(&[]);
+    let first = format!("retry: 1\nid: a\ndata: {}\n\n", progress(1));
+    let cut = format!("{first}id: b\ndata: {}", &RESULT[..20]);
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+    let whole = format!("id: b\ndata: {RESULT}\n\n");
+    for fault in [
+        stream_reply(&cut),
+        Reply::Raw(format!("{head}Content-Length: 999\r\n\r\n{cut}").into_bytes()),
+        Reply::Raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n999\r\n{cut}").into_bytes()),
+    ] {
+        server.reply_next("tools/call", fault);
+        server.reply_next("GET", stream_reply(&whole));
+        program.write(&call("1", "add", &json!({})));
+        assert_eq!(program.read()["params"]["progress"], 1);
+        assert_eq!(program.read_line(), RESULT);
+    }
+    assert_eq!(resumed_after(&server), ["a", "a", "a"]);
+}
+
+#[test]
+fn a_stream_that_cannot_be_resumed_now_is_resumed_later() {
+    let (server, mut program) = started_for_polling(&[]);
+    server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\n\n"));
+    server.reply_next("GET", status(429, &[("Retry-After", "1")]));
+    server.reply_next("GET", Reply::Close);
+    server.reply_next("GET", stream_reply(&format!("data: {RESULT}\n\n")));
+    program.write(&call("1", "add", &json!({})));
+    assert_eq!(program.read_line(), RESULT);
+    assert_eq!(resumed_after(&server), ["0", "0", "0"]);
+    assert!(waits(&server, 2).iter().all(|wait| *wait >= Duration::from_millis(950)));
+    // Refused for good, or with something else, the call ends.
+    for refusal in [status(404, &[]), status(501, &[]), json_reply(200, RESULT)] {
+        server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\n\n"));
+        server.reply_next("GET", refusal);
+        let answer = program.ask(&call("1", "add", &json!({})));
+        assert_error(&answer, &json!(1), &["ended too early"]);
+    }
+}
+
+#[test]
+fn a_wait_that_is_longer_than_the_time_left_is_not_begun() {
+    let (server, mut program) = started_for_polling(&["--timeout=2s"]);
+    server.reply_next("tools/call", stream_reply("id: 0\nretry: 5000\n\n"));
+    let begun = Instant::now();
+    let answer = program.ask(&call("1", "add", &json!({})));
+    assert_error(&answer, &json!(1), &["time limit", "resumed"]);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! Opening an event stream again: after which refusals, and how long after them.
+
+use crate::error::{Error, Kind};
+use crate::http::Response;
+use crate::mcp::session::Session;
+use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::response_body::is_event_stream;
+use crate::sync::cancel::Cancel;
+use crate::upstream::response::retry_after;
+use std::time::{Duration, Instant};
+
+/// Wait before a stream is opened again, unless the server asks for another.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+
+/// Bounds of all waits, whatever the server asks for.
+const MIN_WAIT: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a stream was not opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// The server does not offer it, or the call was cancelled.
+    Final(Error),
+    /// Another request may succeed.
+    Later { error: Error, retry_after: Option<Duration> },
+}
+
+/// Requests an event stream: the standing one, or the rest of one after the event `last_id`.
+pub(crate) fn open<'a>(
+    server: &'a RemoteServer,
+    session: &Session,
+    last_id: Option<&str>,
+    deadline: Option<Instant>,
+    is_standing: bool,
+    cancel: &'a Cancel,
+) -> Result<Response<'a>, NotOpened> {
+    let response = match server.get_stream(session, last_id, deadline, is_standing, cancel) {
+        Ok(response) => response,
+        Err(error) if error.kind() == Kind::Cancelled => return Err(NotOpened::Final(error)),
+        Err(error) => return Err(NotOpened::Later { error, retry_after: None }),
+    };
+    let status = response.status();
+    server.log.debug(format_args!("GET stream: HTTP {status}"));
+    if (200..300).contains(&status) && is_event_stream(&response) {
+        return Ok(response);
+    }
+    let error = Error::new(
+        Kind::HttpStatus(status),
+        format!("the server refused an event stream with HTTP {status}"),
+    );
+    Err(match status {
+        408 | 409 | 425 | 429 | 500 | 502..=599 => {
+            NotOpened::Later { error, retry_after: retry_after(&response) }
+        }
+        // A 404 included, which does not say that the session is dead: many servers answer so to any GET.
+        _ => NotOpened::Final(error),
+    })
+}
+
+/// The waits between the streams of a sequence.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    /// The wait after a stream that brought something.
+    wait: Duration,
+    /// Streams and refusals in a row that brought nothing.
+    fruitless: u32,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { wait: DEFAULT_WAIT, fruitless: 0 }
+    }
+}
+
+impl Backoff {
+    /// Takes the wait that a stream asks for (`retry`).
+    pub(crate) fn set_wait(&mut self, retry: Option<Duration>) {
+        self.wait = retry.map_or(self.wait, |retry| retry.clamp(MIN_WAIT, MAX_WAIT));
+    }
+
+    /// The wait after a stream that brought something.
+    pub(crate) fn after_success(&mut self) -> Duration {
+        self.fruitless = 0;
+        self.wait
+    }
+
+    /// The wait after a stream that brought nothing, or a refusal: twice the one before it, or what the server asks for
+    /// (`Retry-After`) if that is longer.
+    pub(crate) fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
+        let wait = self.wait.saturating_mul(1 << self.fruitless.min(8));
+        self.fruitless += 1;
+        wait.max(retry_after.unwrap_or_default()).min(MAX_WAIT)
+    }
+
+    pub(crate) fn fruitless(&self) -> u32 {
+        self.fruitless
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn waits_double_until_something_comes() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<u64> = (0..9).map(|_| backoff.after_failure(None).as_secs()).collect();
+        assert_eq!((waits, backoff.fruitless()), (vec![1, 2, 4, 8, 16, 32, 60, 60, 60], 9));
+        assert_eq!((backoff.after_success(), backoff.fruitless()), (SECOND, 0));
+        assert_eq!(backoff.after_failure(None), SECOND);
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_bounded() {
+        for (retry, expected) in [
+            (Duration::ZERO, MIN_WAIT),
+            (Duration::from_millis(1), MIN_WAIT),
+            (Duration::from_millis(700), Duration::from_millis(700)),
+            (Duration::MAX, MAX_WAIT),
+        ] {
+            let mut backoff = Backoff::default();
+            backoff.set_wait(Some(retry));
+            backoff.set_wait(None);
+            assert_eq!(backoff.after_success(), expected);
+        }
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.after_failure(Some(Duration::MAX)), MAX_WAIT);
+        assert_eq!(backoff.after_failure(Some(3 * SECOND)), 3 * SECOND);
+        assert_eq!(backoff.after_failure(Some(3 * SECOND)), 4 * SECOND);
+    }
+}
