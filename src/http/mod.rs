@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes that it is given.
 
+mod body;
 pub(crate) mod certificate;
 pub(crate) mod client;
 mod connection_watch;
@@ -19,6 +20,7 @@ mod response;
 pub mod url;
 mod wire;
 
+pub(crate) use body::BodyKind;
 pub(crate) use client::{HttpClient, Limits};
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub(crate) use errors::read_error;

@@ -2,15 +2,16 @@
 
 use crate::buffer::{make_room, used_buffer};
 use crate::error::{Error, Kind};
+use crate::http::body::{BodyKind, ResponseBody};
 use crate::http::errors::read_error;
 use crate::http::lease::Lease;
 use crate::http::pool::UnreadBody;
 use std::fmt;
 use std::io::{self, Read};
 use std::time::Instant;
+use ureq::Body;
 use ureq::http::StatusCode;
-use ureq::http::header::{HeaderMap, HeaderValue};
-use ureq::{Body, BodyReader};
+use ureq::http::header::HeaderMap;
 
 /// The buffer of a body that announces more than this grows as the body arrives.
 const MAX_RESERVED_BYTES: usize = 256 * 1024 * 1024;
@@ -18,13 +19,15 @@ const MAX_RESERVED_BYTES: usize = 256 * 1024 * 1024;
 /// Size of one read of a body.
 const READ_BYTES: usize = 32 * 1024;
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// A response whose body is read from it as it arrives.
 pub(crate) struct Response<'a> {
     status: StatusCode,
     headers: HeaderMap,
     length: Option<u64>,
     // Before the lease: the connection must be back in the agent's pool when the agent is lent again.
-    body: BodyReader<'static>,
+    body: ResponseBody,
     lease: Lease<'a>,
 }
 
@@ -38,7 +41,7 @@ impl<'a> Response<'a> {
             status: parts.status,
             headers: parts.headers,
             length: body.content_length(),
-            body: body.into_reader(),
+            body: ResponseBody::new(body.into_reader()),
             lease,
         }
     }
@@ -61,12 +64,30 @@ impl<'a> Response<'a> {
     /// body has already arrived or arrives soon.
     pub(crate) fn finish(self) {
         let Response { headers, length, body, mut lease, .. } = self;
-        let media_type = headers.get("content-type").map(HeaderValue::as_bytes).unwrap_or_default();
+        let media_type = media_type(&headers);
         let may_end = length.is_some() || headers.contains_key("transfer-encoding");
-        if media_type.starts_with(b"text/event-stream") || !may_end {
+        if media_type.eq_ignore_ascii_case(EVENT_STREAM) || !may_end {
             drop(body);
         } else {
-            lease.end(Some(UnreadBody::new(body)));
+            lease.end(Some(UnreadBody::new(body.into_reader())));
+        }
+    }
+
+    /// `Content-Type` without parameters; empty without one. Some servers send two, of which the first counts.
+    pub(crate) fn media_type(&self) -> &str {
+        media_type(&self.headers)
+    }
+
+    pub(crate) fn is_event_stream(&self) -> bool {
+        self.media_type().eq_ignore_ascii_case(EVENT_STREAM)
+    }
+
+    /// What the body is, whatever `Content-Type` says. To be asked before the body is read; waits for its first bytes.
+    pub(crate) fn body_kind(&mut self) -> Result<BodyKind, Error> {
+        match self.body.kind().map_err(read_error)? {
+            BodyKind::Other if self.is_event_stream() => Ok(BodyKind::EventStream),
+            BodyKind::Other if is_json(self.media_type()) => Ok(BodyKind::Json),
+            kind => Ok(kind),
         }
     }
 
@@ -141,6 +162,17 @@ fn has_impossible_body(status: StatusCode, headers: &HeaderMap) -> bool {
         && (headers.contains_key("transfer-encoding")
             || headers.contains_key("content-type")
             || headers.get("content-length").is_some_and(|length| length != "0"))
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get("content-type").and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().split([';', ',']).next().unwrap_or_default().trim()
+}
+
+/// `application/json` and the like.
+fn is_json(media_type: &str) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
+    media_type.ends_with("/json") || media_type.ends_with("+json")
 }
 
 fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {

@@ -4,7 +4,12 @@ use crate::aws::error_cause::Cause;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
 use crate::error::Error;
-use crate::http::{Response, parse_date, parse_retry_after, parse_retry_after_millis};
+use crate::http::event_stream::EventStream;
+use crate::http::{
+    BodyKind, Response, parse_date, parse_retry_after, parse_retry_after_millis, read_error,
+};
+use serde_json::{Map, Value};
+use std::io::Read;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -41,6 +46,37 @@ impl DerefMut for SignedResponse<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.response
     }
+}
+
+/// The body of an error response, `max_bytes` at most; of an event stream, the event that reports the error. Errors end it.
+pub(crate) fn error_body(response: &mut Response<'_>, max_bytes: usize) -> Vec<u8> {
+    if response.is_event_stream() {
+        // Such a stream may stay open.
+        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+        return reported_error(response.take(limit), max_bytes).unwrap_or_default();
+    }
+    let Ok(kind) = response.body_kind() else { return Vec::new() };
+    let body = response.read_beginning(max_bytes);
+    let is_stream = kind == BodyKind::EventStream;
+    is_stream.then(|| reported_error(&body[..], max_bytes)).flatten().unwrap_or(body)
+}
+
+/// The data of the first event that looks like an error, or else of the first event.
+fn reported_error(stream: impl Read, max_bytes: usize) -> Option<Vec<u8>> {
+    let mut events = EventStream::new(stream, max_bytes, read_error);
+    let mut first = None;
+    while let Ok(Some(event)) = events.next_event() {
+        let has_words = || {
+            serde_json::from_slice::<Map<String, Value>>(&event.data).is_ok_and(|members| {
+                ["error", "message", "Message"].iter().any(|name| members.contains_key(*name))
+            })
+        };
+        if event.name == "error" || has_words() {
+            return Some(event.data);
+        }
+        first.get_or_insert(event.data);
+    }
+    first
 }
 
 /// The request id, by which AWS finds the request in its logs.

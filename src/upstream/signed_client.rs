@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, UriEncoding};
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{SignedRequest, SignedTarget};
-use crate::upstream::response::{ErrorReport, SignedResponse, own_date, request_id};
+use crate::upstream::response::{ErrorReport, SignedResponse, error_body, own_date, request_id};
 use crate::upstream::settings::Settings;
 use crate::upstream::signing_scope::SigningScope;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -243,14 +243,14 @@ impl SignedClient {
         credentials: &Credentials,
     ) -> ErrorReport {
         let SignedResponse { response, steps } = response;
-        let body = response.read_beginning(MAX_ERROR_BYTES);
+        let body = error_body(response, MAX_ERROR_BYTES);
         let status = response.status();
-        let error_body = AwsErrorBody::parse(response.header("x-amzn-errortype"), &body);
+        let parsed = AwsErrorBody::parse(response.header("x-amzn-errortype"), &body);
         let error_response = ErrorResponse {
             status,
             request_id: request_id(response),
             location: response.header("location"),
-            body: &error_body,
+            body: &parsed,
         };
         let identity = format!("key {} from {}", credentials.key.masked_id(), credentials.source);
         let scope = self.scope.current();
@@ -260,7 +260,7 @@ impl SignedClient {
             identity: &identity,
             steps: steps.as_ref(),
         };
-        let cause = error_body.cause(status);
+        let cause = parsed.cause(status);
         let is_denied = matches!(status, 401 | 403);
         let mistakes = match cause {
             Cause::UnknownCredentials | Cause::WrongSignature => credentials.likely_mistakes(),
@@ -275,7 +275,7 @@ impl SignedClient {
             error => error,
         };
         if let (true, Some(ours)) = (self.log.is_debug(), steps)
-            && let Some(aws) = error_body.message.as_deref().and_then(SigningSteps::of_aws)
+            && let Some(aws) = parsed.message.as_deref().and_then(SigningSteps::of_aws)
         {
             self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));

@@ -174,3 +174,45 @@ fn an_error_alone_in_its_response_belongs_to_the_request() {
     program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call"},{"jsonrpc":"2.0","id":2,"method":"ping"}]"#);
     assert_eq!((program.read_line(), program.read_line()), (error("1"), error("2")));
 }
+
+#[test]
+fn an_error_response_that_is_an_event_stream_has_the_words_of_its_event() {
+    let (server, mut program) = start();
+    let refusal = |kind: &str, stream: &str, is_whole: bool| {
+        let length = if is_whole { stream.len() } else { stream.len() + 1 };
+        let head = format!(
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        Reply::Raw([&head, stream].concat().into_bytes())
+    };
+    let sealed = |message: &str| {
+        message.contains(": the vault is sealed (") || message.ends_with(": the vault is sealed")
+    };
+    for kind in
+        ["text/event-stream", "Text/Event-Stream; charset=utf-8", "application/json", "text/plain"]
+    {
+        for stream in [
+            "event: error\ndata: the vault\ndata: is sealed\n\n",
+            "data: {\"message\":\"the vault is sealed\"}\n\n",
+            ": hi\n\ndata: ping\n\ndata: {}\n\nid: 1\ndata: {\"message\":\"the vault is sealed\"}\n\ndata: [DONE]\n\n",
+        ] {
+            server.reply_next("tools/call", refusal(kind, stream, true));
+            program.write(CALL);
+            let error = program.read();
+            assert!(sealed(error["error"]["message"].as_str().unwrap()), "{kind} {stream} {error}");
+        }
+        let own = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-5,"message":"the vault is sealed"}}"#;
+        // The stream need not end.
+        let is_whole = !kind.eq_ignore_ascii_case("text/event-stream");
+        server.reply_next(
+            "tools/call",
+            refusal(kind, &events(&[&own.replace('1', "null")]), is_whole),
+        );
+        program.write(CALL);
+        assert_eq!(program.read_line(), own, "{kind}");
+    }
+    // Text that only begins like a stream stays text.
+    server.reply_next("tools/call", refusal("text/plain", "id: unknown", true));
+    program.write(CALL);
+    assert_error(&program.read(), &json!(1), &["HTTP 400: id: unknown"]);
+}
