@@ -130,7 +130,8 @@ impl Plan {
                 (Some(next), None) if path.contains(&next) => return Err(looped(&path, next)),
                 (Some(next), None) => {
                     profile = profile.sibling(next).ok_or_else(|| {
-                        profile.fault(format_args!("source_profile {next:?} could not be found"))
+                        let what = format!("source_profile {next:?} could not be found");
+                        profile.missing_section(what, "profile", next)
                     })?;
                     path.push(profile.name);
                 }
@@ -317,7 +318,8 @@ impl Sso {
             });
         };
         let session = profile.sso_session(name).ok_or_else(|| {
-            profile.fault(format_args!("sso_session {name:?} could not be found"))
+            let what = format!("sso_session {name:?} could not be found");
+            profile.missing_section(what, "sso-session", name)
         })?;
         let of_session = |setting: &str| {
             let value = session.get(setting).ok_or_else(|| {
@@ -446,6 +448,15 @@ mod tests {
                 "profile \"a\": source_profile \"gone\" could not be found",
             ),
             (
+                "[profile a]\nrole_arn=ra\nsource_profile=work\n[work]",
+                "profile \"a\": source_profile \"work\" could not be found \
+                 (write [profile work] instead of [work] in config)",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=base\n[profile bas]",
+                "profile \"a\": source_profile \"base\" could not be found (did you mean bas?)",
+            ),
+            (
                 "[profile a]\nrole_arn=ra\nsource_profile=b",
                 "profile \"b\" (source_profile of \"a\") has no credentials",
             ),
@@ -494,6 +505,18 @@ mod tests {
         assert_eq!(sso(&format!("{of_session}\nsso_region=x"), SESSION), "sso Some(\"s\") x u");
         for (profile, session, message) in [
             (of_session, "", "profile \"a\": sso_session \"s\" could not be found"),
+            (
+                of_session,
+                "[s]",
+                "profile \"a\": sso_session \"s\" could not be found \
+                 (write [sso-session s] instead of [s] in config)",
+            ),
+            (
+                of_session,
+                "[profile s]",
+                "profile \"a\": sso_session \"s\" could not be found \
+                 (write [sso-session s] instead of [profile s] in config)",
+            ),
             (
                 of_session,
                 "[sso-session s]\nsso_start_url=u",

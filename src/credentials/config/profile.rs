@@ -108,14 +108,8 @@ impl Files {
 
     fn missing(&self, name: &str) -> Error {
         let (config, credentials) = (self.config.path.display(), self.credentials.path.display());
-        let advice = if self.config.sections.misnamed.contains(name) {
-            let quoted = shell_word(name);
-            format!("; write [profile {quoted}] instead of [{name}] in {config}")
-        } else if self.credentials.sections.misnamed.contains(name) {
-            format!("; write [{name}] instead of [profile {name}] in {credentials}")
-        } else {
-            String::new()
-        };
+        let advice = self.header_advice("profile", name);
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
         let names = self.shown_names();
         let message = format!(
             "profile {name:?} could not be found in {config} or {credentials} ({names}){advice}"
@@ -125,6 +119,27 @@ impl Files {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error,
         }
+    }
+
+    /// How to write the header of a section that was not found, if there is one that was probably meant to be it.
+    fn header_advice(&self, kind: &str, name: &str) -> Option<String> {
+        let (config, credentials) = (&self.config, &self.credentials);
+        // `[NAME]`, or another word in the place of the kind, such as `[Profile NAME]`.
+        let is_meant = |inside: &&String| {
+            *inside == name || inside.split_once(' ').is_some_and(|(_, rest)| rest.trim() == name)
+        };
+        let is_profile = config.sections.profiles.contains_key(name);
+        let written = match config.sections.misnamed.iter().find(is_meant) {
+            Some(inside) => inside.clone(),
+            None if kind != "profile" && is_profile => format!("profile {name}"),
+            None if kind == "profile" && credentials.sections.misnamed.contains(name) => {
+                let file = credentials.path.display();
+                return Some(format!("write [{name}] instead of [profile {name}] in {file}"));
+            }
+            None => return None,
+        };
+        let (quoted, file) = (shell_word(name), config.path.display());
+        Some(format!("write [{kind} {quoted}] instead of [{written}] in {file}"))
     }
 
     /// The names of all profiles, sorted.
@@ -181,6 +196,21 @@ impl<'a> Profile<'a> {
     /// The profile of this name in the same files.
     pub(crate) fn sibling(&self, name: &'a str) -> Option<Profile<'a>> {
         self.files.find(name)
+    }
+
+    /// An error about a section that this profile names and that was not found, with a hint if a similar one exists.
+    pub(crate) fn missing_section(&self, what: impl fmt::Display, kind: &str, name: &str) -> Error {
+        let error = self.fault(what);
+        let sessions = self.files.config.sections.sso_sessions.keys().map(String::as_str);
+        let near = match kind {
+            "profile" => nearest(name, self.files.names()),
+            _ => nearest(name, sessions),
+        };
+        let advice = self.files.header_advice(kind, name);
+        match advice.or_else(|| near.map(|near| format!("did you mean {near}?"))) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 
     /// The `[sso-session]` section of this name.
@@ -306,6 +336,10 @@ mod tests {
         };
         assert_eq!(missing("", ""), "no profiles there)");
         assert_eq!(missing("[profile b]\n[default]", "[a]\n[b]"), "profiles there: a, b, default)");
+        assert_eq!(
+            missing("[Profile x]", ""),
+            "no profiles there); write [profile x] instead of [Profile x] in config"
+        );
         assert_eq!(
             missing("[x]", ""),
             "no profiles there); write [profile x] instead of [x] in config"
