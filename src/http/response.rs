@@ -78,8 +78,14 @@ impl<'a> Response<'a> {
         media_type(&self.headers)
     }
 
+    /// Whether the body is declared as an event stream.
     pub(crate) fn is_event_stream(&self) -> bool {
         self.media_type().eq_ignore_ascii_case(EVENT_STREAM)
+    }
+
+    /// Whether the body is an event stream, declared or not. Waits for its first bytes if it is not declared.
+    pub(crate) fn opens_event_stream(&mut self) -> bool {
+        self.is_event_stream() || self.body_kind().is_ok_and(|kind| kind == BodyKind::EventStream)
     }
 
     /// What the body is, whatever `Content-Type` says. To be asked before the body is read; waits for its first bytes.

@@ -13,7 +13,6 @@ use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer};
-use crate::streamable_http::response_body::is_event_stream;
 use crate::streamable_http::server_state::ServerSession;
 use crate::sync::cancel::Cancel;
 use crate::sync::single_flight::no_thread;
@@ -94,13 +93,16 @@ fn open_stream<'a>(
     stream: &'a Cancel,
     limit: Option<Instant>,
 ) -> Result<Option<OpenStream<'a>>, Error> {
-    let response = match server.get_stream(&Session::default(), None, limit, true, stream) {
-        Ok(response) if response.status() == 200 && is_event_stream(&response) => response,
+    let mut response = match server.get_stream(&Session::default(), None, limit, true, stream) {
+        Ok(response) if response.status() == 200 => response,
         Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Unreachable) => {
             return Err(error);
         }
         _ => return Ok(None),
     };
+    if !response.opens_event_stream() {
+        return Ok(None);
+    }
     let mut events = EventStream::new(response, server.max_message_bytes, read_error);
     let event = match events.next_event() {
         Ok(Some(event)) if event.name == "endpoint" => event,

@@ -4,7 +4,6 @@ use crate::error::{Error, Kind};
 use crate::http::Response;
 use crate::mcp::session::Session;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::response_body::is_event_stream;
 use crate::sync::cancel::Cancel;
 use crate::upstream::response::retry_after;
 use std::time::{Duration, Instant};
@@ -34,14 +33,14 @@ pub(crate) fn open<'a>(
     is_standing: bool,
     cancel: &'a Cancel,
 ) -> Result<Response<'a>, NotOpened> {
-    let response = match server.get_stream(session, last_id, deadline, is_standing, cancel) {
+    let mut response = match server.get_stream(session, last_id, deadline, is_standing, cancel) {
         Ok(response) => response,
         Err(error) if error.kind() == Kind::Cancelled => return Err(NotOpened::Final(error)),
         Err(error) => return Err(NotOpened::Later { error, retry_after: None }),
     };
     let status = response.status();
     server.log.debug(format_args!("GET stream: HTTP {status}"));
-    if (200..300).contains(&status) && is_event_stream(&response) {
+    if (200..300).contains(&status) && response.opens_event_stream() {
         return Ok(response);
     }
     let error = Error::new(

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
-use crate::http::{Response, read_error};
+use crate::http::{BodyKind, Response, read_error};
 use crate::streamable_http::relay::Relay;
 use std::time::{Duration, Instant};
 
@@ -50,42 +50,45 @@ impl From<Error> for Unanswered {
     }
 }
 
-/// Relays the whole body. `Ok` means that every request has its response.
+/// Relays the whole body, whatever its declared type. `Ok` means that every request has its response.
 pub(crate) fn relay_body(
     mut response: Response<'_>,
     relay: &mut Relay<'_, '_>,
 ) -> Result<(), Unanswered> {
     let status = response.status();
-    match media_type(&response) {
-        kind if kind.eq_ignore_ascii_case("text/event-stream") => {
-            relay_stream(response, relay, None)
+    let instead = match response.body_kind()? {
+        BodyKind::Json => return relay_json(response, relay),
+        BodyKind::EventStream => return relay_stream(response, relay, None),
+        BodyKind::Empty if response.is_event_stream() => {
+            return relay_stream(response, relay, None);
         }
-        kind if kind.eq_ignore_ascii_case("application/json") => {
-            let body = response.read_whole(relay.server.max_message_bytes)?;
-            // The connection is free before the client can send its next request.
-            drop(response);
-            if body.iter().all(u8::is_ascii_whitespace) {
-                return Err(empty(status));
-            }
-            relay.take_body(body)?;
-            if relay.is_done() {
-                return Ok(());
-            }
-            let is_cut_short = relay.is_cut_short();
-            let ending = if is_cut_short { Ending::CutShort } else { Ending::Other };
-            let error = missing_response("a message that does not answer this request");
-            relay.conclude(error).map_err(|error| Unanswered { ending, ..error.into() })
-        }
-        other => {
-            let what = if other.is_empty() { "a body of no type" } else { other }.to_owned();
-            if response.read_beginning(1024).is_empty() {
-                return Err(empty(status));
-            }
-            Err(missing_response(format_args!("HTTP {status} with {what}"))
-                .hint("is this the URL of an MCP endpoint?")
-                .into())
-        }
+        BodyKind::Empty => return Err(empty(status)),
+        BodyKind::Markup => "an HTML or XML page",
+        BodyKind::Other => "a body that is neither JSON nor an event stream",
+    };
+    let declared = Some(response.media_type()).filter(|declared| !declared.is_empty());
+    let declared = declared.unwrap_or("no Content-Type");
+    Err(missing_response(format_args!("HTTP {status} with {instead} ({declared})"))
+        .hint("is this the URL of an MCP endpoint?")
+        .into())
+}
+
+fn relay_json(mut response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(), Unanswered> {
+    let status = response.status();
+    let body = response.read_whole(relay.server.max_message_bytes)?;
+    // The connection is free before the client can send its next request.
+    drop(response);
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(empty(status));
     }
+    relay.take_body(body)?;
+    if relay.is_done() {
+        return Ok(());
+    }
+    let is_cut_short = relay.is_cut_short();
+    let ending = if is_cut_short { Ending::CutShort } else { Ending::Other };
+    let error = missing_response("a message that does not answer this request");
+    relay.conclude(error).map_err(|error| Unanswered { ending, ..error.into() })
 }
 
 /// Relays an event stream, or the rest of one after the event `last_id`.
@@ -151,14 +154,4 @@ fn missing_response(instead: impl std::fmt::Display) -> Error {
         Kind::InvalidResponse,
         format!("no response to this request: the server sent {instead}"),
     )
-}
-
-pub(crate) fn is_event_stream(response: &Response<'_>) -> bool {
-    media_type(response).eq_ignore_ascii_case("text/event-stream")
-}
-
-/// `Content-Type` without its parameters.
-fn media_type<'a>(response: &'a Response<'_>) -> &'a str {
-    let value = response.header("content-type").unwrap_or_default();
-    value.split_once(';').map_or(value, |(media_type, _)| media_type).trim()
 }

@@ -1,3 +1,4 @@
+pub(crate) mod bodies;
 pub(crate) mod http_sse;
 pub(crate) mod retries;
 pub(crate) mod sessions;
