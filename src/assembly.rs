@@ -3,7 +3,7 @@
 use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
 use crate::credentials::Role;
-use crate::credentials::{self, CredentialCache, Settings, Terminal};
+use crate::credentials::{CredentialCache, ProfileFiles, Settings, Terminal};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, proxy_passwords};
@@ -79,12 +79,12 @@ fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
 
 /// Configuration errors for names among several profiles that exist nowhere. A single unknown profile is an error of
 /// each request instead: it may be created while the process runs.
-pub fn unknown_profiles(options: &Options, environment: &Environment) -> Vec<Error> {
+pub fn unknown_profiles(options: &Options, files: &ProfileFiles<'_>) -> Vec<Error> {
     let names = Some(&options.profiles).filter(|names| names.len() > 1);
-    let unknown = names.map(|names| credentials::unknown_profiles(environment, names));
+    let unknown = names.map(|names| files.unknown(names));
     let problem = |unknown: Error| {
         let error = Error::new(Kind::Usage, unknown.message()).context("configuration error");
-        error.hint(unknown.hint_text().unwrap_or("leave it out, or write it as in these files"))
+        error.hint(unknown.hint_text().unwrap_or("omit it, or write it as in these files"))
     };
     unknown.into_iter().flatten().map(problem).collect()
 }
@@ -99,12 +99,11 @@ pub fn proxy_problems(options: &Options, environment: &Environment) -> Vec<Error
 /// # Errors
 /// The shared configuration cannot be read.
 pub fn profile_settings(
-    environment: &Environment,
+    files: &ProfileFiles<'_>,
     profile: Option<&str>,
 ) -> Result<ProfileSettings, Error> {
     let names = ["region", "ca_bundle", "sigv4a_signing_region_set"];
-    let [region, ca_bundle, region_set] =
-        credentials::profile_settings(environment, profile, names)?;
+    let [region, ca_bundle, region_set] = files.settings(profile, names)?;
     Ok(ProfileSettings { region, ca_bundle, region_set })
 }
 
@@ -123,6 +122,7 @@ pub fn connections(
     options: &Options,
     ca_bundle: &CaBundle,
     environment: &Environment,
+    files: &ProfileFiles<'_>,
     terminal: Terminal,
     log: &Log,
 ) -> Vec<Connection> {
@@ -148,7 +148,7 @@ pub fn connections(
         Connection { exchanger, credentials }
     };
     let others = options.profiles.iter().skip(1).map(|name| {
-        let settings = profile_settings(environment, Some(name)).unwrap_or_default();
+        let settings = profile_settings(files, Some(name)).unwrap_or_default();
         connect(&options.for_profile(name, &settings))
     });
     std::iter::once(connect(options)).chain(others).collect()

@@ -2,7 +2,7 @@
 
 use sigv4_proxy::assembly;
 use sigv4_proxy::cli::{self, Command, Options};
-use sigv4_proxy::credentials::Terminal;
+use sigv4_proxy::credentials::{ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind, io_message};
@@ -32,32 +32,43 @@ fn main() -> ExitCode {
     let environment = Environment::of_process();
     let redactor = assembly::redactor(&environment);
     let arguments = std::env::args_os().skip(1);
-    let profile = |name: Option<&str>| assembly::profile_settings(&environment, name);
+    let files = ProfileFiles::new(&environment);
+    let profile = |name: Option<&str>| assembly::profile_settings(&files, name);
     match cli::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, problems, as_json }) => {
-            doctor(&options, problems, as_json, &environment, &redactor)
+            doctor(&options, problems, as_json, &environment, &files, &redactor)
         }
-        Ok(Command::Run(options)) => run(&options, &environment, &redactor),
+        Ok(Command::Run(options)) => run(&options, &environment, files, &redactor),
         Err(errors) => fail(&errors, &redactor),
     }
 }
 
 /// Relays between stdin, stdout and the server until one of them ends or a signal arrives.
-fn run(options: &Options, environment: &Environment, redactor: &Redactor) -> ExitCode {
-    let mut problems = assembly::unknown_profiles(options, environment);
+fn run(
+    options: &Options,
+    environment: &Environment,
+    files: ProfileFiles<'_>,
+    redactor: &Redactor,
+) -> ExitCode {
+    let mut problems = assembly::unknown_profiles(options, &files);
     problems.extend(assembly::proxy_problems(options, environment));
     if !problems.is_empty() {
         return fail(&problems, redactor);
     }
-    match relay(options, environment, redactor) {
+    match relay(options, environment, files, redactor) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&[error], redactor),
     }
 }
 
-fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> Result<(), Error> {
+fn relay(
+    options: &Options,
+    environment: &Environment,
+    files: ProfileFiles<'_>,
+    redactor: &Redactor,
+) -> Result<(), Error> {
     process::protect_memory();
     let log = assembly::log(options, redactor)?;
     for note in &options.notes {
@@ -71,7 +82,9 @@ fn relay(options: &Options, environment: &Environment, redactor: &Redactor) -> R
     }
     let ca_bundle = assembly::ca_bundle(options)?;
     let connections =
-        assembly::connections(options, &ca_bundle, environment, Terminal::Withheld, &log);
+        assembly::connections(options, &ca_bundle, environment, &files, Terminal::Withheld, &log);
+    // They hold secrets, and what is needed of them is copied.
+    drop(files);
     report_panics(&log);
     let (end, ends) = channel();
     let on_signal = end.clone();
@@ -110,10 +123,11 @@ fn doctor(
     mut problems: Vec<Error>,
     as_json: bool,
     environment: &Environment,
+    files: &ProfileFiles<'_>,
     redactor: &Redactor,
 ) -> ExitCode {
     process::protect_memory();
-    problems.extend(assembly::unknown_profiles(options, environment));
+    problems.extend(assembly::unknown_profiles(options, files));
     assembly::add_header_values(redactor, options);
     // The report holds what is found; the log is for those who ask for it.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
@@ -133,7 +147,8 @@ fn doctor(
     // Of one profile, and never lazy: the check is of the server's own response to `initialize`.
     let profiles = options.profiles.iter().take(1).cloned().collect();
     let eager = Options { lazy: false, profiles, ..options.clone() };
-    let connections = assembly::connections(&eager, &ca_bundle, environment, Terminal::Kept, &log);
+    let connections =
+        assembly::connections(&eager, &ca_bundle, environment, files, Terminal::Kept, &log);
     let doctor = Doctor {
         options,
         problems: &problems,

@@ -25,7 +25,7 @@ mod watch;
 
 pub use cache::CredentialCache;
 pub use config::plan::Role;
-pub use config::setting::{profile_settings, unknown_profiles};
+pub use config::profile_files::ProfileFiles;
 pub use settings::{Settings, Terminal};
 pub use source::Source;
 pub use sources::sts::CallerIdentity;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sigv4_proxy::clock;
-use sigv4_proxy::credentials::{CredentialCache, Settings, Source, profile_settings};
+use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Settings, Source};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::Error;
 use sigv4_proxy::http::CaBundle;
@@ -24,7 +24,7 @@ fn resolve(
     named_region: Option<String>,
 ) -> Result<Value, Error> {
     let [region_of_profile, bundle_of_profile] =
-        profile_settings(&environment, profile.as_deref(), ["region", "ca_bundle"])?;
+        ProfileFiles::new(&environment).settings(profile.as_deref(), ["region", "ca_bundle"])?;
     let of_environment = environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
     let region = named_region.clone().or(of_environment.map(|(_, region)| region.to_owned()));
     let region = region.or(region_of_profile);

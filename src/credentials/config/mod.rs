@@ -8,4 +8,4 @@ pub mod ini;
 pub(crate) mod location;
 pub mod plan;
 pub mod profile;
-pub(crate) mod setting;
+pub(crate) mod profile_files;

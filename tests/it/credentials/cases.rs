@@ -12,7 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use sigv4_proxy::clock;
 use sigv4_proxy::credentials::Role;
-use sigv4_proxy::credentials::{CredentialCache, Settings, profile_settings};
+use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -140,7 +140,7 @@ impl<'a> Case<'a> {
             self.compare(&step["expect"], &cache, now);
         }
         if let Some(region) = case["expect"].get("region") {
-            let [found] = profile_settings(&environment, profile, ["region"]).unwrap();
+            let [found] = ProfileFiles::new(&environment).settings(profile, ["region"]).unwrap();
             assert_eq!(found.as_deref(), region.as_str(), "{name}");
         }
         if let Some(aws) = &self.aws {
