@@ -187,7 +187,7 @@ impl Imds {
         let source = Source::Instance { role: role.to_owned() };
         parse_metadata(&body, source).map_err(|error| match code {
             Some(_) => broken(error.message().to_owned()),
-            None => not_of_ec2("credentials", error.message()),
+            None => not_ec2("credentials", error.message()),
         })
     }
 
@@ -281,11 +281,11 @@ fn unusable(what: &str, reply: &Reply) -> Failure {
         return broken(format!("{what}: {}", reply.refusal()));
     }
     let found = if is_html { "HTML, " } else { "" };
-    not_of_ec2(what, &format!("{found}{}", reply.refusal()))
+    not_ec2(what, &format!("{found}{}", reply.refusal()))
 }
 
-fn not_of_ec2(what: &str, found: &str) -> Failure {
-    Failure::NotFound(format!("{what}: not a response of EC2 ({found})"))
+fn not_ec2(what: &str, found: &str) -> Failure {
+    Failure::NotFound(format!("{what}: not an EC2 response ({found})"))
 }
 
 fn broken(what: String) -> Failure {
