@@ -141,8 +141,8 @@ impl Chain {
             (None, Some(_)) => "not there",
             (None, None) => "not there, and the home folder is unknown",
         };
-        let absent = absent.iter().map(|file| format!(", {file}")).collect::<String>();
-        passed_over.push(format!("profile {}: {why}{absent}", selection.name));
+        let why = [&[why.to_owned()], absent.as_slice()].concat().join(", ");
+        passed_over.push(format!("profile {}: {why}", selection.name));
         if self.environment.first(&container::VARIABLES).is_some() {
             return Ok(only(BaseProvider::Container));
         }

@@ -204,7 +204,8 @@ fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::R
     Ok(receiver)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

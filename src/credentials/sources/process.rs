@@ -124,7 +124,8 @@ fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credential
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::sync::cancel::Cancel;
