@@ -17,6 +17,7 @@
 //! own, and each call waits for it until its own limit.
 
 mod attempt;
+mod diagnosis;
 pub(crate) mod exchange;
 mod failed_attempt;
 mod get_stream;

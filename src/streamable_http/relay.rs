@@ -1,14 +1,14 @@
 //! `Relay`: messages of the server → lines for the client, with exactly one response to each request.
 
-use crate::aws::error_body::AwsErrorBody;
-use crate::error::{Error, Kind, quoted};
+use crate::error::{Error, Kind};
 use crate::http::event_stream::Event;
 use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
-use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
+use crate::mcp::server_message::{ServerMessage, ServerMessageKind, protocol_version};
 use crate::mcp::tool_catalog::Page;
 use crate::mcp::tool_list::is_list_changed;
+use crate::streamable_http::diagnosis::{Diagnosis, text_of_report};
 use crate::streamable_http::recoverable_errors::{HeldError, RecoverableErrors};
 use crate::streamable_http::relayed::{Line, Relayed, ServerRequest, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
@@ -41,21 +41,7 @@ pub(crate) struct Relay<'a, 'd> {
     held: Option<HeldError>,
     /// The last document ended before it was complete.
     is_cut_short: bool,
-    /// Why the first thing that is not a message was skipped.
-    skipped: Option<String>,
-    /// The text of an `error` event.
-    reported: Option<String>,
-    /// Responses to other requests: an error, if it was the only one.
-    other_responses: OtherResponses,
-}
-
-/// Responses to other requests.
-#[derive(Debug, Default)]
-enum OtherResponses {
-    #[default]
-    None,
-    OneError(ErrorBody),
-    Others,
+    diagnosis: Diagnosis,
 }
 
 impl<'a, 'd> Relay<'a, 'd> {
@@ -79,9 +65,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             is_only_message: false,
             held: None,
             is_cut_short: false,
-            skipped: None,
-            reported: None,
-            other_responses: OtherResponses::None,
+            diagnosis: Diagnosis::default(),
         }
     }
 
@@ -146,7 +130,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// Whether the server reported an error outside JSON-RPC, after which nothing more can be expected.
     pub(crate) fn has_report(&self) -> bool {
-        self.reported.is_some()
+        self.diagnosis.has_report()
     }
 
     fn is_error_response(&self, data: &[u8]) -> bool {
@@ -160,46 +144,30 @@ impl<'a, 'd> Relay<'a, 'd> {
         })
     }
 
-    /// Takes the data of an `error` event: text, or JSON with a message.
+    /// Takes the data of an `error` event.
     fn take_report(&mut self, data: &[u8]) {
-        let body = AwsErrorBody::parse(None, data);
-        let text = body.message.or(body.oauth_error);
-        let text = quoted(&text.unwrap_or_else(|| String::from_utf8_lossy(data).into_owned()));
+        let text = text_of_report(data);
         self.server.log.debug(format_args!("error event of the server: {text}"));
         if let Some(on_other_response) = self.on_other_response {
             let what = format!("the server reported an error: {text}");
             on_other_response(protocol_error("null", INTERNAL_ERROR, &what));
         } else if !self.is_done() {
-            self.reported = Some(text);
+            self.diagnosis.note_report(text);
         }
     }
 
     /// What comes of requests whose response did not come: `error`, unless the server gave a reason. An error for another
     /// request is one if no other response came.
     pub(crate) fn conclude(&mut self, error: Error) -> Result<(), Error> {
-        if let Some(text) = self.reported.take() {
-            return Err(Error::new(
-                Kind::InvalidResponse,
-                format!("the server reported an error: {text}"),
-            ));
-        }
-        if error.kind() != Kind::InvalidResponse {
-            return Err(error);
-        }
-        if let OtherResponses::OneError(other) = std::mem::take(&mut self.other_responses)
+        if error.kind() == Kind::InvalidResponse
+            && !self.has_report()
             && self.answered.is_empty()
+            && let Some(other) = self.diagnosis.take_lone_error()
         {
             let lines = self.ids.iter().map(|id| other.with_id(id)).collect();
             return self.take_errors(other.code, lines);
         }
-        match self.skipped.take() {
-            Some(why) if self.is_only_message => Err(Error::new(Kind::InvalidResponse, why)),
-            Some(why) => {
-                let what = format!("{}; {why}", error.message());
-                Err(Error::new(Kind::InvalidResponse, what))
-            }
-            None => Err(error),
-        }
+        Err(self.diagnosis.explain(error, self.is_only_message))
     }
 
     /// One JSON document: a message, or a batch of them.
@@ -240,7 +208,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                     lines.push(None);
                 }
                 ServerMessageKind::OtherResponse { is_error } => {
-                    self.note_other_response(is_error, &line);
+                    self.diagnosis.note_other_response(is_error, &line);
                     lines.push(None);
                 }
                 ServerMessageKind::NotAMessage { why, .. } => {
@@ -323,7 +291,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                     Some(on_other_response) => on_other_response(message),
                     None => {
                         self.server.log.debug("ignoring a response to another request");
-                        self.note_other_response(is_error, &message);
+                        self.diagnosis.note_other_response(is_error, &message);
                     }
                 }
                 Ok(())
@@ -352,17 +320,9 @@ impl<'a, 'd> Relay<'a, 'd> {
         self.relay_response(index, line.into_bytes())
     }
 
-    fn note_other_response(&mut self, is_error: bool, line: &str) {
-        let error = is_error.then(|| ErrorBody::parse(line)).flatten();
-        self.other_responses = match (&self.other_responses, error) {
-            (OtherResponses::None, Some(error)) => OtherResponses::OneError(error),
-            _ => OtherResponses::Others,
-        };
-    }
-
     fn skip(&mut self, why: String) {
         self.server.log.debug(format_args!("ignoring what is not a message: {why}"));
-        self.skipped.get_or_insert(why);
+        self.diagnosis.note_skipped(why);
     }
 
     /// Forgets the tools when a message says that they have changed, even one that cannot be read otherwise.

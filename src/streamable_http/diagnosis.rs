@@ -1,0 +1,81 @@
+//! `Diagnosis`: why a request has no response, from what the server sent instead.
+
+use crate::aws::error_body::AwsErrorBody;
+use crate::error::{Error, Kind, quoted};
+use crate::mcp::server_message::ErrorBody;
+
+/// What came instead of a response.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnosis {
+    /// Why the first document that is not a message was skipped.
+    skipped: Option<String>,
+    /// The text of an `error` event.
+    reported: Option<String>,
+    /// Responses to other requests: an error, if it was the only one.
+    other_responses: OtherResponses,
+}
+
+#[derive(Debug, Default)]
+enum OtherResponses {
+    #[default]
+    None,
+    OneError(ErrorBody),
+    Others,
+}
+
+impl Diagnosis {
+    pub(crate) fn note_skipped(&mut self, why: String) {
+        self.skipped.get_or_insert(why);
+    }
+
+    pub(crate) fn note_report(&mut self, text: String) {
+        self.reported = Some(text);
+    }
+
+    /// Notes a response to another request.
+    pub(crate) fn note_other_response(&mut self, is_error: bool, line: &str) {
+        let error = is_error.then(|| ErrorBody::parse(line)).flatten();
+        self.other_responses = match (&self.other_responses, error) {
+            (OtherResponses::None, Some(error)) => OtherResponses::OneError(error),
+            _ => OtherResponses::Others,
+        };
+    }
+
+    /// Whether the server reported an error outside JSON-RPC, after which nothing more can be expected.
+    pub(crate) fn has_report(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    /// The server's error for another request, if no other response came.
+    pub(crate) fn take_lone_error(&mut self) -> Option<ErrorBody> {
+        match std::mem::take(&mut self.other_responses) {
+            OtherResponses::OneError(error) => Some(error),
+            OtherResponses::None | OtherResponses::Others => None,
+        }
+    }
+
+    /// The error with the reason that the server gave. What was skipped replaces it if that was `all` that came.
+    pub(crate) fn explain(&mut self, error: Error, all: bool) -> Error {
+        if let Some(text) = self.reported.take() {
+            return Error::new(
+                Kind::InvalidResponse,
+                format!("the server reported an error: {text}"),
+            );
+        }
+        match self.skipped.take().filter(|_| error.kind() == Kind::InvalidResponse) {
+            Some(why) if all => Error::new(Kind::InvalidResponse, why),
+            Some(why) => {
+                let what = format!("{}; {why}", error.message());
+                Error::new(Kind::InvalidResponse, what)
+            }
+            None => error,
+        }
+    }
+}
+
+/// The words in the data of an `error` event, which is text, or JSON with a message.
+pub(crate) fn text_of_report(data: &[u8]) -> String {
+    let body = AwsErrorBody::parse(None, data);
+    let text = body.message.or(body.oauth_error);
+    quoted(&text.unwrap_or_else(|| String::from_utf8_lossy(data).into_owned()))
+}
