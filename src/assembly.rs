@@ -1,5 +1,6 @@
 //! `Options` → the parts of the program. The one file that knows both.
 
+use crate::aws::region::region_hint;
 use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
 use crate::clock;
 use crate::credentials::Role;
@@ -149,6 +150,9 @@ pub fn connections(
     };
     let others = options.profiles.iter().skip(1).map(|name| {
         let settings = profile_settings(files, Some(name)).unwrap_or_default();
+        if let Some(hint) = settings.region.as_deref().and_then(region_hint) {
+            log.warn(format_args!("profile {name:?}: region: {hint}"));
+        }
         connect(&options.for_profile(name, &settings))
     });
     std::iter::once(connect(options)).chain(others).collect()

@@ -1,6 +1,7 @@
 //! ARNs of Bedrock `AgentCore`, and the URLs of the MCP servers that they name. Pure.
 
-use crate::aws::partition::{Partition, looks_like_region, region_hint};
+use crate::aws::partition::Partition;
+use crate::aws::region::{looks_like_region, meant_region};
 use crate::error::{Error, Kind};
 use crate::percent;
 
@@ -26,9 +27,9 @@ pub(crate) fn url(arn: &str, qualifier: &str) -> Result<String, Error> {
         return refuse(format!("an ARN of {service} has no MCP endpoint of its own"));
     }
     if !looks_like_region(region) {
-        let refused = refuse(format!("the ARN names no region: {region}"));
-        return refused.map_err(|error| match region_hint(region) {
-            Some(hint) => error.hint(hint),
+        let refused = refuse(format!("invalid region in the ARN: {region}"));
+        return refused.map_err(|error| match meant_region(region) {
+            Some(meant) => error.hint(format!("did you mean {meant}?")),
             None => error,
         });
     }
@@ -44,7 +45,7 @@ pub(crate) fn url(arn: &str, qualifier: &str) -> Result<String, Error> {
         return Ok(format!("https://{id}.gateway.bedrock-agentcore.{region}.{suffix}/mcp"));
     }
     if id_of("runtime").is_none() {
-        return refuse(format!("the ARN is neither a runtime's nor a gateway's: {resource}"));
+        return refuse(format!("not the ARN of a runtime or a gateway: {resource}"));
     }
     Ok(format!(
         "https://bedrock-agentcore.{region}.{suffix}/runtimes/{}/invocations?qualifier={}",
@@ -142,25 +143,25 @@ mod tests {
         );
         check("arn:aws", "not a complete ARN");
         check("arn:aws-moon:bedrock-agentcore:us-east-1:123456789012:runtime/a", "aws-moon");
-        check("arn:aws:bedrock-agentcore::123456789012:runtime/a", "names no region");
-        check("arn:aws:bedrock-agentcore:x.evil/:123456789012:runtime/a", "names no region");
-        check(
-            "arn:aws:bedrock-agentcore:us-east-1a:1:runtime/a",
-            "did you mean its region us-east-1?",
-        );
+        check("arn:aws:bedrock-agentcore::123456789012:runtime/a", "invalid region");
+        check("arn:aws:bedrock-agentcore:x.evil/:123456789012:runtime/a", "invalid region");
+        check("arn:aws:bedrock-agentcore:us-east-1a:1:runtime/a", "did you mean us-east-1?");
         check("arn:aws:bedrock-agentcore:us-east-1:12345:runtime/a", "twelve digits");
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:memory/a",
-            "neither a runtime's nor a gateway's: memory/a",
+            "not the ARN of a runtime or a gateway: memory/a",
         );
-        check("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/", "neither a runtime's");
+        check(
+            "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/",
+            "not the ARN of a runtime or a gateway",
+        );
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a/runtime-endpoint/b",
-            "neither a runtime's",
+            "not the ARN of a runtime or a gateway",
         );
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a b",
-            "neither a runtime's",
+            "not the ARN of a runtime or a gateway",
         );
     }
 }

@@ -23,7 +23,7 @@ impl ErrorResponse<'_> {
         let ErrorResponse { status, body, .. } = *self;
         let error_type = &body.error_type;
         if (300..400).contains(&status) {
-            let target = self.location.map_or_else(|| "an unnamed place".to_owned(), quoted);
+            let target = self.location.map_or_else(|| "an unnamed location".to_owned(), quoted);
             return Error::new(
                 Kind::HttpStatus(status),
                 format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),

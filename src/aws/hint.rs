@@ -2,7 +2,7 @@
 
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
-use crate::aws::partition::region_hint;
+use crate::aws::region::region_hint;
 use crate::aws::signature_diff::SigningSteps;
 
 /// What the refused request was signed with.

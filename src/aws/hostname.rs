@@ -3,7 +3,8 @@
 //! Nothing is guessed. A host that is not AWS's own (a custom domain, loopback) says nothing, and a label counts as a region
 //! only if it is written like one.
 
-use crate::aws::partition::{self, CUSTOMER_SUFFIX, PARTITIONS, looks_like_region};
+use crate::aws::partition::{CUSTOMER_SUFFIX, PARTITIONS};
+use crate::aws::region::{self, looks_like_region};
 
 /// What a host name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) fn region_hint(host: &str) -> Option<String> {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let (labels, _) = split_at_suffix(&host)?;
     let (_, region, _) = split_at_region(&labels);
-    labels.iter().filter(|_| region.is_none()).find_map(|label| partition::region_hint(label))
+    labels.iter().filter(|_| region.is_none()).find_map(|label| region::region_hint(label))
 }
 
 /// The labels before AWS's suffix, without those that only say how the host is reached, and the suffix.

@@ -10,5 +10,6 @@ pub mod error_response;
 pub mod hint;
 pub mod hostname;
 pub(crate) mod partition;
+pub(crate) mod region;
 pub mod signature_diff;
 pub(crate) mod xml;

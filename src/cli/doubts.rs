@@ -1,6 +1,6 @@
 //! Warnings about settings that can be used and were probably not meant as they are.
 
-use crate::aws::partition::region_hint;
+use crate::aws::region::region_hint;
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::table::{Key, TABLE};
 use crate::suggest::flaw;

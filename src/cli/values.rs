@@ -1,6 +1,6 @@
 //! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
-use crate::aws::partition::{is_host_label, region_hint};
+use crate::aws::region::{is_host_label, meant_region};
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
 use crate::signing::Algorithm;
@@ -84,7 +84,10 @@ pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
 fn label(text: &str, glob: bool) -> Result<&str, Error> {
     let is_label = if glob { is_host_label(&text.replace('*', "x")) } else { is_host_label(text) };
     if !is_label {
-        let hint = region_hint(text).unwrap_or_else(|| "write it like us-east-1".to_owned());
+        let hint = match meant_region(text) {
+            Some(region) => format!("did you mean {region}?"),
+            None => "write it like us-east-1".to_owned(),
+        };
         return Err(invalid(format!("not a region: {}", text.escape_debug()), &hint));
     }
     let lower = text.to_ascii_lowercase();

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::aws::partition::is_host_label;
+use crate::aws::region::is_host_label;
 use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Role};
 use crate::credentials::config::profile::Profile;
 use crate::credentials::diagnostics::Diagnostics;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::aws::partition::region_hint;
+use crate::aws::region::region_hint;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind};
@@ -181,18 +181,16 @@ const CHECKED_SETTINGS: [&str; 12] = [
 fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
     let name = profile.name;
     // The keys are checked when they are used (`Credentials::likely_mistakes`).
+    let session = profile.get("sso_session").and_then(|session| profile.sso_session(session));
+    let of_session = |setting| session.and_then(|session| session.get(setting));
     for setting in CHECKED_SETTINGS {
-        if let Some(flaw) = profile.get(setting).and_then(flaw) {
+        let Some(value) = profile.get(setting).or_else(|| of_session(setting)) else { continue };
+        if let Some(flaw) = flaw(value) {
             warnings.push(format!("profile {name:?}: {setting} {flaw}"));
         }
-    }
-    if let Some(hint) = profile.get("region").and_then(region_hint) {
-        warnings.push(format!("profile {name:?}: region: {hint}"));
-    }
-    let session = profile.get("sso_session").and_then(|session| profile.sso_session(session));
-    let of_session = session.and_then(|session| session.get("sso_region"));
-    if let Some(hint) = of_session.or(profile.get("sso_region")).and_then(region_hint) {
-        warnings.push(format!("profile {name:?}: sso_region: {hint}"));
+        if let Some(hint) = region_hint(value).filter(|_| setting == "sso_region") {
+            warnings.push(format!("profile {name:?}: {setting}: {hint}"));
+        }
     }
     if profile.get("role_arn").is_none() {
         for setting in ["source_profile", "credential_source"] {
@@ -561,7 +559,7 @@ mod tests {
 
     #[test]
     fn likely_mistakes_are_warned_of() {
-        let config = "[default]\nregion=us-east-1a\nsource_profile=x\nsso_session=s\n\
+        let config = "[default]\nregion={{region}}\nsource_profile=x\nsso_session=s\n\
                       [sso-session s]\nsso_region=us-east1";
         let credentials = "[default]\nrole_session_name=\"A\"";
         let (_, warnings) = plan_with_warnings("default", config, credentials);
@@ -569,7 +567,7 @@ mod tests {
             warnings,
             [
                 "profile \"default\": role_session_name begins with a quote, which is part of its value",
-                "profile \"default\": region: us-east-1a is an availability zone; did you mean its region us-east-1?",
+                "profile \"default\": region holds a placeholder such as ${…} that was not replaced with its value",
                 "profile \"default\": sso_region: us-east1 is not an AWS region; did you mean us-east-1?",
                 "profile \"default\": source_profile is ignored: there is no role_arn",
             ]

@@ -1,6 +1,7 @@
 //! The endpoints of credential services: service and region → URL, by AWS's endpoint rules. Pure.
 
-use crate::aws::partition::{Partition, is_host_label};
+use crate::aws::partition::Partition;
+use crate::aws::region::is_host_label;
 use crate::credentials::config::profile::Profile;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};

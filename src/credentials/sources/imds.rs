@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::aws::partition::looks_like_region;
+use crate::aws::region::looks_like_region;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use crate::aws::clock_skew::{ClockSkew, explains_refusal};
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
+use crate::aws::hostname;
 use crate::credentials::expiry;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
@@ -182,8 +183,14 @@ impl Network {
                 body: response.read_whole(MAX_RESPONSE_BYTES)?,
             })
         };
-        // The hints of `http` name options that do not apply to these requests.
-        send().map_err(|error: Error| Error::new(error.kind(), error.message()))
+        send().map_err(|error: Error| {
+            // The hints of `http` name options that do not apply to these requests.
+            let error = Error::new(error.kind(), error.message());
+            match hostname::region_hint(call.endpoint.host()) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
     }
 }
 
