@@ -1,6 +1,7 @@
 //! `ResponseBody`: a body that is read as it arrives, and whose kind shows in its beginning. Servers name a wrong type for
 //! it, or none.
 
+use crate::http::content_coding::UnrequestedCoding;
 use std::io::{self, Read};
 use std::ops::Range;
 use ureq::BodyReader;
@@ -32,15 +33,26 @@ pub(crate) struct ResponseBody {
     /// What was read to learn the kind.
     beginning: [u8; BEGINNING_BYTES],
     unread: Range<usize>,
+    /// Why it cannot be read at all.
+    coding: Option<UnrequestedCoding>,
 }
 
 impl ResponseBody {
-    pub(crate) fn new(reader: BodyReader<'static>) -> ResponseBody {
-        ResponseBody { reader, beginning: [0; BEGINNING_BYTES], unread: 0..0 }
+    pub(crate) fn new(
+        reader: BodyReader<'static>,
+        coding: Option<UnrequestedCoding>,
+    ) -> ResponseBody {
+        ResponseBody { reader, beginning: [0; BEGINNING_BYTES], unread: 0..0, coding }
+    }
+
+    /// Fails if the body is encoded, as every read does.
+    pub(crate) fn check_coding(&self) -> io::Result<()> {
+        self.coding.clone().map_or(Ok(()), |coding| Err(io::Error::other(coding)))
     }
 
     /// The kind of a body of which nothing was read. Waits for its first bytes.
     pub(crate) fn kind(&mut self) -> io::Result<BodyKind> {
+        self.check_coding()?;
         loop {
             let (known, free) = self.beginning.split_at_mut(self.unread.end);
             if let Some(kind) = kind_of(known) {
@@ -68,6 +80,7 @@ impl ResponseBody {
 impl Read for ResponseBody {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.unread.is_empty() {
+            self.check_coding()?;
             return self.reader.read(into);
         }
         let count = (&self.beginning[self.unread.clone()]).read(into)?;

@@ -1,8 +1,8 @@
-//! Dates of HTTP headers: `Date` and `Retry-After`. Pure; no value can overflow.
+//! Dates of HTTP headers: `Date`, `Retry-After` and `Set-Cookie`. Pure; no value can overflow.
 
 use std::time::Duration;
 use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// Reads a date (RFC 9110 §5.6.7), in the one form that is still sent.
 pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
@@ -10,6 +10,43 @@ pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );
     PrimitiveDateTime::parse(text.trim(), format).ok().map(PrimitiveDateTime::assume_utc)
+}
+
+/// Reads the date of a cookie (RFC 6265 §5.1.1), which servers write in many ways: its parts in any order.
+pub(crate) fn parse_cookie_date(text: &str) -> Option<OffsetDateTime> {
+    let (mut time, mut day, mut month, mut year) = (None, None, None, None);
+    for token in text.split(|c: char| !c.is_ascii_alphanumeric() && c != ':') {
+        let number = || token.parse::<u16>().ok().filter(|_| token.len() <= 4);
+        if time.is_none() && token.contains(':') {
+            time = time_of_day(token);
+        } else if month.is_none() && token.len() >= 3 && token.as_bytes()[0].is_ascii_alphabetic() {
+            month = month_of(token);
+        } else if day.is_none() && token.len() <= 2 {
+            day = number().and_then(|day| u8::try_from(day).ok());
+        } else if year.is_none() && token.len() >= 2 {
+            year = number();
+        }
+    }
+    let year = match i32::from(year?) {
+        year @ 0..=69 => year + 2000,
+        year @ 70..=99 => year + 1900,
+        year => year,
+    };
+    let date = Date::from_calendar_date(year, month?, day?).ok()?;
+    Some(PrimitiveDateTime::new(date, time?).assume_utc())
+}
+
+fn time_of_day(token: &str) -> Option<Time> {
+    let mut parts = token.split(':').map(|part| part.parse::<u8>().ok());
+    Time::from_hms(parts.next()??, parts.next()??, parts.next()??).ok()
+}
+
+fn month_of(token: &str) -> Option<Month> {
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let name = token.get(..3)?;
+    let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
+    Month::try_from(u8::try_from(at + 1).ok()?).ok()
 }
 
 /// Reads `Retry-After`, in seconds or as a date; `now` is the server's time.
@@ -53,6 +90,24 @@ mod tests {
         }
         assert_eq!(parse_retry_after_millis("1500"), Some(Duration::from_millis(1500)));
         assert_eq!(parse_retry_after_millis("1.5"), None);
+    }
+
+    #[test]
+    fn dates_of_cookies_as_servers_write_them() {
+        for text in [
+            "Fri, 02 Jan 2026 03:04:05 GMT",
+            "Fri, 02-Jan-2026 03:04:05 GMT",
+            "Friday, 02-Jan-26 03:04:05 GMT",
+            "Fri Jan  2 03:04:05 2026",
+            "2 january 2026 3:04:05",
+        ] {
+            assert_eq!(parse_cookie_date(text), Some(NOW), "{text}");
+        }
+        let past = parse_cookie_date("Thu, 01-Jan-70 00:00:00 GMT");
+        assert_eq!(past, Some(OffsetDateTime::UNIX_EPOCH));
+        for text in ["", "later", "0", "Fri, 32 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026", "é"] {
+            assert_eq!(parse_cookie_date(text), None, "{text}");
+        }
     }
 
     #[test]

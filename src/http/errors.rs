@@ -1,6 +1,7 @@
 //! What ended an exchange, in words: ureq's errors → our own.
 
 use crate::error::{Error, Kind};
+use crate::http::content_coding::UnrequestedCoding;
 use std::io;
 use ureq::Timeout;
 
@@ -49,5 +50,9 @@ pub(crate) fn io_error(error: &io::Error) -> Error {
 
 /// The error of a response body that could not be read to its end.
 pub(crate) fn read_error(error: io::Error) -> Error {
+    let inner = error.get_ref();
+    if let Some(coding) = inner.and_then(|inner| inner.downcast_ref::<UnrequestedCoding>()) {
+        return coding.to_error();
+    }
     exchange_error(&ureq::Error::from(error))
 }

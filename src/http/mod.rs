@@ -6,6 +6,8 @@ mod body;
 pub(crate) mod certificate;
 pub(crate) mod client;
 mod connection_watch;
+mod content_coding;
+mod cookies;
 mod date;
 mod errors;
 pub mod event_stream;
@@ -22,6 +24,7 @@ mod wire;
 
 pub(crate) use body::BodyKind;
 pub(crate) use client::{HttpClient, Limits};
+pub(crate) use cookies::CookieJar;
 pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
 pub(crate) use errors::read_error;
 pub(crate) use probe::{Handshake, Probe};

@@ -3,6 +3,7 @@
 use crate::buffer::{make_room, used_buffer};
 use crate::error::{Error, Kind};
 use crate::http::body::{BodyKind, ResponseBody};
+use crate::http::content_coding::UnrequestedCoding;
 use crate::http::errors::read_error;
 use crate::http::lease::Lease;
 use crate::http::pool::UnreadBody;
@@ -37,11 +38,13 @@ impl<'a> Response<'a> {
         if has_impossible_body(parts.status, &parts.headers) {
             lease.close_at_end();
         }
+        let length = body.content_length();
+        let coding = UnrequestedCoding::of(&parts.headers).filter(|_| length != Some(0));
         Response {
             status: parts.status,
             headers: parts.headers,
-            length: body.content_length(),
-            body: ResponseBody::new(body.into_reader()),
+            length,
+            body: ResponseBody::new(body.into_reader(), coding),
             lease,
         }
     }
@@ -53,6 +56,12 @@ impl<'a> Response<'a> {
     /// The first header of this name, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All headers of this name that are text.
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(name).iter();
+        values.filter_map(|value| str::from_utf8(value.as_bytes()).ok())
     }
 
     /// Sets when the reading of the body must be over, from the next read on.
@@ -88,6 +97,11 @@ impl<'a> Response<'a> {
         self.is_event_stream() || self.body_kind().is_ok_and(|kind| kind == BodyKind::EventStream)
     }
 
+    /// Fails if the body is encoded, as every read of it does.
+    pub(crate) fn check_coding(&self) -> Result<(), Error> {
+        self.body.check_coding().map_err(read_error)
+    }
+
     /// What the body is, whatever `Content-Type` says. To be asked before the body is read; waits for its first bytes.
     pub(crate) fn body_kind(&mut self) -> Result<BodyKind, Error> {
         match self.body.kind().map_err(read_error)? {
@@ -97,7 +111,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Reads the whole body. Fails if it is larger than `max_bytes`.
+    /// Reads the whole body. Fails if it is larger than `max_bytes`, or encoded.
     pub(crate) fn read_whole(&mut self, max_bytes: usize) -> Result<Vec<u8>, Error> {
         let too_large = || {
             Error::new(

@@ -26,6 +26,7 @@ const MOST_SECRETS: usize = 512;
 pub(crate) struct Known {
     secrets: VecDeque<Forms>,
     signatures: VecDeque<Forms>,
+    cookies: Vec<Forms>,
     /// A bit for each hash of a beginning.
     beginnings: Vec<u64>,
 }
@@ -49,7 +50,12 @@ struct Needle {
 impl Default for Known {
     fn default() -> Known {
         let beginnings = vec![0; 1 << 10];
-        Known { secrets: VecDeque::new(), signatures: VecDeque::new(), beginnings }
+        Known {
+            secrets: VecDeque::new(),
+            signatures: VecDeque::new(),
+            cookies: Vec::new(),
+            beginnings,
+        }
     }
 }
 
@@ -81,9 +87,15 @@ impl Known {
         self.refresh();
     }
 
+    /// Replaces the values of cookies.
+    pub(crate) fn set_cookies<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
+        self.cookies = values.filter_map(Forms::of).collect();
+        self.refresh();
+    }
+
     fn refresh(&mut self) {
         self.beginnings.fill(0);
-        let all = self.secrets.iter().chain(&self.signatures);
+        let all = self.secrets.iter().chain(&self.signatures).chain(&self.cookies);
         for needle in all.flat_map(|forms| &forms.needles) {
             let hash = Beginning::of(&needle.bytes);
             self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
@@ -91,7 +103,7 @@ impl Known {
     }
 
     fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.signatures.is_empty()
+        self.secrets.is_empty() && self.signatures.is_empty() && self.cookies.is_empty()
     }
 
     /// `None` when there is no secret in it.
@@ -162,7 +174,7 @@ impl Known {
         if self.beginnings[usize::from(hash >> 6)] & (1 << (hash & 63)) == 0 {
             return None;
         }
-        let all = self.secrets.iter().chain(&self.signatures);
+        let all = self.secrets.iter().chain(&self.signatures).chain(&self.cookies);
         all.flat_map(|forms| &forms.needles)
             .filter_map(|needle| needle.end_in(bytes, at, may_be_cut))
             .filter(|end| text.is_char_boundary(at) && text.is_char_boundary(*end))

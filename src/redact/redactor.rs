@@ -5,7 +5,7 @@
 //! Secrets are made known to it before they are sent to anybody, so nothing that answers can get them repeated.
 
 use crate::redact::known::{self, CUT, Known};
-use crate::signing::AccessKey;
+use crate::signing::{AccessKey, Secret};
 use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -22,10 +22,13 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 /// are in flight by default may be on their way.
 const MOST_SIGNATURES: usize = 512;
 
+/// Cookies that are looked for; the oldest are forgotten.
+const MAX_COOKIES: usize = 64;
+
 /// A SigV4a signature is at most 72 bytes in DER, in hex.
 const MAX_SIGNATURE_BYTES: usize = 144;
 
-/// Parts of a header's value are secrets of their own from this length on; shorter ones may be ordinary words.
+/// Parts of a header's value, and cookies, are secrets from this length on; shorter ones may be ordinary words.
 const MIN_PART_BYTES: usize = 16;
 
 /// What this process must not tell. Clones share it.
@@ -38,7 +41,16 @@ pub struct Redactor {
 struct Shared {
     /// Every request adds one, and few are ever looked for: they wait here until one is.
     signatures: Mutex<VecDeque<Signature>>,
+    /// Load balancers replace theirs with every response: they wait here, too.
+    cookies: Mutex<Cookies>,
     known: Mutex<Arc<Known>>,
+}
+
+/// The values of the cookies that are sent now.
+#[derive(Default)]
+struct Cookies {
+    values: VecDeque<Secret>,
+    is_changed: bool,
 }
 
 struct Signature {
@@ -89,6 +101,24 @@ impl Redactor {
         signatures.push_back(Signature { length, bytes });
     }
 
+    /// Makes known the value of a cookie in place of the one that it replaces.
+    pub(crate) fn replace_cookie(&self, old: Option<&Secret>, new: &Secret) {
+        if old == Some(new) {
+            return;
+        }
+        let mut cookies = lock(&self.shared.cookies);
+        if let Some(at) = cookies.values.iter().position(|value| Some(value) == old) {
+            cookies.values.remove(at);
+        }
+        if cookies.values.len() == MAX_COOKIES {
+            cookies.values.pop_front();
+        }
+        if new.expose().len() >= MIN_PART_BYTES {
+            cookies.values.push_back(new.clone());
+        }
+        cookies.is_changed = true;
+    }
+
     /// A text as it may leave: without secrets, without control characters, at most 2 KiB.
     ///
     /// ```
@@ -118,6 +148,12 @@ impl Redactor {
             let texts = signatures.iter().filter_map(Signature::text);
             Arc::make_mut(&mut known).add_signatures(texts, MOST_SIGNATURES);
         }
+        let mut cookies = lock(&self.shared.cookies);
+        if std::mem::take(&mut cookies.is_changed) {
+            let values = cookies.values.iter().map(Secret::expose);
+            Arc::make_mut(&mut known).set_cookies(values);
+        }
+        drop(cookies);
         Arc::clone(&known)
     }
 }

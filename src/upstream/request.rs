@@ -8,6 +8,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct SignedTarget {
     pub(crate) url: String,
+    /// For which cookies are chosen.
+    pub(crate) path: String,
     pub(crate) canonical: CanonicalTarget,
 }
 
@@ -15,7 +17,7 @@ impl SignedTarget {
     pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> SignedTarget {
         let (path, query) = (endpoint.path(), endpoint.query());
         let canonical = CanonicalTarget::new(&endpoint.authority(), path, query, uri_encoding);
-        SignedTarget { url: endpoint.to_string(), canonical }
+        SignedTarget { url: endpoint.to_string(), path: path.to_owned(), canonical }
     }
 }
 

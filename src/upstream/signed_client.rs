@@ -10,7 +10,7 @@ use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
-use crate::http::{HttpClient, Probe, Request};
+use crate::http::{CookieJar, HttpClient, Probe, Request, Response};
 use crate::log::Log;
 use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, UriEncoding};
 use crate::sync::cancel::Cancel;
@@ -42,6 +42,8 @@ pub struct SignedClient {
     target: SignedTarget,
     uri_encoding: UriEncoding,
     payload_signing: PayloadSigning,
+    /// The cookies of the server for this identity; `None` if the user sends a cookie of their own.
+    cookies: Option<CookieJar>,
     /// The user's own headers that are signed.
     signed_headers: Vec<(String, Secret)>,
     /// The user's own headers that are not signed.
@@ -69,10 +71,13 @@ impl SignedClient {
             PayloadSigning::Unsigned => PayloadSigning::HashedInHeader,
             of_service => of_service,
         };
-        let (unsigned_headers, signed_headers) =
+        let (unsigned_headers, signed_headers): (Vec<_>, Vec<_>) =
             settings.headers.into_iter().partition(|(name, _)| is_changed_in_transit(name));
+        let is_cookie = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("cookie");
+        let cookies = (!unsigned_headers.iter().any(is_cookie)).then(CookieJar::default);
         SignedClient {
             http,
+            cookies,
             credentials,
             skip_auth: settings.skip_auth,
             scope,
@@ -205,6 +210,9 @@ impl SignedClient {
         let user_agent = self.user_agent.read().unwrap_or_else(PoisonError::into_inner).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
+        let path = &request.target.path;
+        let cookies = self.cookies.as_ref().and_then(|cookies| cookies.header(path));
+        headers.extend(cookies.as_ref().map(|cookies| ("cookie", cookies.expose())));
         let signed = signed.as_ref();
         if let Some(signed) = signed {
             self.log.redactor().add_signature(&signed.signature);
@@ -223,6 +231,7 @@ impl SignedClient {
             ..Request::new(request.method, &request.target.url, &headers)
         };
         let response = self.http.send(&request, cancel)?;
+        self.keep_cookies(&response, path);
         if let Some(observed) = self.observed_skew.get()
             && let Some(date) = own_date(&response)
         {
@@ -236,6 +245,16 @@ impl SignedClient {
         Ok(SignedResponse { response, steps })
     }
 
+    fn keep_cookies(&self, response: &Response<'_>, path: &str) {
+        let Some(cookies) = &self.cookies else { return };
+        for set_cookie in response.headers("set-cookie") {
+            let server_time = own_date(response).unwrap_or_else(clock::now);
+            cookies.set(set_cookie, &self.endpoint, path, server_time, |old, new| {
+                self.log.redactor().replace_cookie(old.as_ref(), new);
+            });
+        }
+    }
+
     /// Reads the body of an error response, and what it means.
     pub(crate) fn read_error(
         &self,
@@ -243,9 +262,11 @@ impl SignedClient {
         credentials: &Credentials,
     ) -> ErrorReport {
         let SignedResponse { response, steps } = response;
+        let unreadable = response.check_coding().err();
         let body = error_body(response, MAX_ERROR_BYTES);
         let status = response.status();
-        let parsed = AwsErrorBody::parse(response.header("x-amzn-errortype"), &body);
+        let mut parsed = AwsErrorBody::parse(response.header("x-amzn-errortype"), &body);
+        parsed.message = parsed.message.or(unreadable.map(|error| error.message().to_owned()));
         let error_response = ErrorResponse {
             status,
             request_id: request_id(response),

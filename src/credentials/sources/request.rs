@@ -180,7 +180,15 @@ impl Network {
                     .header("date")
                     .filter(|_| response.header("age").is_none())
                     .and_then(parse_date),
-                body: response.read_whole(MAX_RESPONSE_BYTES)?,
+                body: match response.read_whole(MAX_RESPONSE_BYTES) {
+                    // The status of an error counts, even if its body is encoded.
+                    Err(error)
+                        if response.status() >= 300 && error.kind() == Kind::InvalidResponse =>
+                    {
+                        error.message().into()
+                    }
+                    body => body?,
+                },
             })
         };
         send().map_err(|error: Error| {
