@@ -26,14 +26,16 @@ impl UnrequestedCoding {
     }
 
     pub(crate) fn to_error(&self) -> Error {
-        Error::new(Kind::InvalidResponse, self.to_string())
+        let coding = quoted(&self.0);
+        let what = format!("the response is encoded with {coding}, which was not requested");
+        Error::new(Kind::InvalidResponse, what)
             .hint("turn compression off on the server, or in the gateway in front of it")
     }
 }
 
 impl fmt::Display for UnrequestedCoding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "the response is encoded with {}, which was not requested", quoted(&self.0))
+        out.write_str(self.to_error().message())
     }
 }
 

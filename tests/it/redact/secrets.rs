@@ -6,7 +6,7 @@ use crate::support::http::Response;
 use crate::support::{Key, Mode, Reply, Server, ServerOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write as _;
 
 const TOKEN: &str = "IQoJb3JpZ2luX2VjE/+the//session+token==";
@@ -197,10 +197,6 @@ fn the_password_of_a_proxy_is_a_secret() {
     let launch = Launch::to("https://mcp.example/mcp")
         .env("https_proxy", &format!("socks5://me:{in_url}@127.0.0.1:1"));
     let ended = launch.run(&call("1", "add", &json!({})));
-    let answer: Value = serde_json::from_str(&ended.lines[0]).expect("JSON");
-    assert!(
-        answer["error"]["message"].as_str().is_some_and(|text| text.contains("socks5")),
-        "{answer}"
-    );
+    assert!(ended.log.contains("socks5 is not supported"), "{}", ended.log);
     assert_no_secret(&(ended.lines.concat() + &ended.log), &[password.to_owned(), in_url]);
 }
