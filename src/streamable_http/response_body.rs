@@ -55,7 +55,6 @@ pub(crate) fn relay_body(
     mut response: Response<'_>,
     relay: &mut Relay<'_, '_>,
 ) -> Result<(), Unanswered> {
-    response.check_coding()?;
     let status = response.status();
     let instead = match response.body_kind()? {
         BodyKind::Json => return relay_json(response, relay),
