@@ -105,8 +105,8 @@ impl HttpClient {
         }
         let head_bytes = request.head_bytes()?;
         let kept = self.pool.acquire(request.is_idempotent);
-        let kept = kept.filter(|connection| connection.has_room_for(head_bytes));
-        let is_kept = kept.is_some();
+        let kept = kept.filter(|(connection, _)| connection.has_room_for(head_bytes));
+        let (kept, idle_since) = kept.unzip();
         let mut connection = kept.unwrap_or_else(|| {
             let Peer { tls, route, .. } = &self.peer;
             Connection::new(&self.config, tls, &self.resolver, route.proxy(), head_bytes)
@@ -115,6 +115,10 @@ impl HttpClient {
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let response = connection.send(request);
         let address = connection.call_limits().address();
+        if let (Some(requests), Some(since)) = (connection.call_limits().closed_after(), idle_since)
+        {
+            self.pool.record_closed_connection(requests, since);
+        }
         let lease = Lease::new(&self.pool, connection, cancel, shutdown_on_cancel);
         match response {
             Ok(response) => Ok(Response::new(response, lease)),
@@ -122,8 +126,8 @@ impl HttpClient {
             Err(error) => {
                 // Whatever failed: the next attempt may find the host at another address.
                 self.resolver.forget();
-                address.iter().filter(|_| !is_kept).for_each(dial::forget);
-                if is_kept && matches!(error, ureq::Error::Io(_)) {
+                address.iter().filter(|_| idle_since.is_none()).for_each(dial::forget);
+                if idle_since.is_some() && matches!(error, ureq::Error::Io(_)) {
                     self.pool.record_dead_connection();
                 }
                 Err(self.peer.request_error(&error))

@@ -6,6 +6,7 @@ use crate::http::proxy::Route;
 use crate::http::proxy::tunnel::TunnelError;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::http::wire::tls::TlsConnector;
+use crate::http::wire::unreceived::Unreceived;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -38,6 +39,13 @@ impl Peer {
             }
             ureq::Error::Other(error) if error.is::<ConnectError>() => {
                 self.connect_error(error.downcast_ref().map(|ConnectError(error)| error))
+            }
+            ureq::Error::Other(error) if error.is::<Unreceived>() => {
+                let what = "the server closed the connection before it received the request";
+                Error::new(Kind::Unreachable, what)
+                    .context(format!("connection to {}", self.path()))
+                    .hint("the server closes connections as soon as they are used: look at its log")
+                    .unsent()
             }
             ureq::Error::ConnectionFailed => self.connect_error(None),
             ureq::Error::Other(error) if error.is::<TunnelError>() => {

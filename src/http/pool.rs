@@ -17,6 +17,9 @@ const AFFINITY_RANGE: usize = 16;
 /// After a kept connection turned out to be closed, others are not trusted for this time.
 const DISTRUST_PERIOD: Duration = Duration::from_secs(60);
 
+/// A server that closes a connection this soon after a response does so for the number of requests, not for its idle time.
+const PROMPT_CLOSE: Duration = Duration::from_secs(1);
+
 /// Maximum number of idle connections that are kept.
 const MAX_IDLE: usize = 16;
 
@@ -52,13 +55,23 @@ struct State {
     unfinished: usize,
     /// When a kept connection last turned out to be dead after a request was sent on it.
     dead_since: Option<Instant>,
+    request_limit: Option<RequestLimit>,
     sweeper: Sweeper,
+}
+
+/// The number of requests after which the server closes a connection, without announcing it.
+struct RequestLimit {
+    requests: u32,
+    /// When it last did.
+    seen: Instant,
 }
 
 struct Idle {
     /// The thread that used it last.
     thread: usize,
     since: Instant,
+    /// Number of requests that were sent on the connection.
+    requests: u32,
     connection: Connection,
     /// Of the last response. In a box, since there is rarely one.
     unread: Option<Box<UnreadBody>>,
@@ -94,8 +107,9 @@ impl Pool {
         Pool { state: Arc::default(), keeps }
     }
 
-    /// A kept connection; none for a request that must not be lost while kept connections are not trusted.
-    pub(crate) fn acquire(&self, is_idempotent: bool) -> Option<Connection> {
+    /// A kept connection, and since when it was idle. For a request that must not be lost: none while kept connections are not
+    /// trusted, and none that the server is likely to close.
+    pub(crate) fn acquire(&self, is_idempotent: bool) -> Option<(Connection, Instant)> {
         if !self.keeps {
             return None;
         }
@@ -114,22 +128,24 @@ impl Pool {
         // The thread's own is in the caches of its processor; otherwise the most recently used.
         let me = this_thread();
         let start = state.idle.len().saturating_sub(AFFINITY_RANGE);
-        let own =
-            state.idle[start..].iter().rposition(|idle| idle.thread == me && idle.unread.is_none());
+        let limit = if is_idempotent { u32::MAX } else { state.request_limit() };
+        let is_usable = |idle: &Idle| idle.unread.is_none() && idle.requests < limit;
+        let own = state.idle[start..].iter().rposition(|idle| idle.thread == me && is_usable(idle));
         let at = match own {
             Some(own) => start + own,
-            None => state.idle.iter().rposition(|idle| idle.unread.is_none())?,
+            None => state.idle.iter().rposition(is_usable)?,
         };
-        Some(state.idle.remove(at).connection)
+        let Idle { connection, since, .. } = state.idle.remove(at);
+        Some((connection, since))
     }
 
     /// Keeps a connection. Its unread body is read as it arrives, if it arrives soon.
     pub(crate) fn release(&self, connection: Connection, unread: Option<UnreadBody>) {
-        if !self.keeps || connection.socket().is_none() {
-            return;
-        }
-        let unread = unread.map(Box::new);
-        let mut idle = Idle { thread: this_thread(), since: Instant::now(), connection, unread };
+        let Some(socket) = connection.socket().filter(|_| self.keeps) else { return };
+        let (requests, unread) = (socket.requests(), unread.map(Box::new));
+        drop(socket);
+        let (thread, since) = (this_thread(), Instant::now());
+        let mut idle = Idle { thread, since, requests, connection, unread };
         if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
             return;
         }
@@ -153,6 +169,15 @@ impl Pool {
     /// A kept connection was dead, which was noticed only after a request was sent on it.
     pub(crate) fn record_dead_connection(&self) {
         lock(&self.state).dead_since = Some(Instant::now());
+    }
+
+    /// The server had closed a kept connection after these requests, which was noticed before another was sent.
+    pub(crate) fn record_closed_connection(&self, requests: u32, idle_since: Instant) {
+        if idle_since.elapsed() < PROMPT_CLOSE {
+            let mut state = lock(&self.state);
+            let requests = requests.min(state.request_limit());
+            state.request_limit = Some(RequestLimit { requests, seen: Instant::now() });
+        }
     }
 
     fn start_sweeper(&self) -> io::Result<()> {
@@ -205,6 +230,14 @@ impl Idle {
 }
 
 impl State {
+    /// The number of requests on a connection from which on the server is likely to close it.
+    fn request_limit(&self) -> u32 {
+        let known = self.request_limit.as_ref();
+        known
+            .filter(|known| known.seen.elapsed() < DISTRUST_PERIOD)
+            .map_or(u32::MAX, |k| k.requests)
+    }
+
     /// Removes the oldest with an unread body if there are too many.
     fn oldest_unfinished(&mut self) -> Option<Idle> {
         if self.unfinished < MAX_UNFINISHED {
@@ -236,6 +269,12 @@ impl State {
             if !is_surplus && idle.is_good() {
                 self.idle.push(idle);
             } else {
+                if let Some(limit) = &mut self.request_limit
+                    && idle.requests >= limit.requests
+                    && !is_surplus
+                {
+                    limit.seen = Instant::now();
+                }
                 old.push(idle);
             }
         }

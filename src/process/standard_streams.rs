@@ -40,9 +40,9 @@ mod waiting {
     /// with room for one byte does not accept a newline, which it writes as two.
     const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-    pub(super) struct Waiting<D>(D);
+    pub(crate) struct Waiting<D>(D);
 
-    pub(super) fn stream<D: AsFd>(descriptor: D) -> Waiting<D> {
+    pub(crate) fn stream<D: AsFd>(descriptor: D) -> Waiting<D> {
         Waiting(descriptor)
     }
 
@@ -83,27 +83,29 @@ mod waiting {
             Ok(())
         }
     }
+}
 
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-        use std::os::unix::net::UnixStream;
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
 
-        #[test]
-        fn a_stream_that_becomes_non_blocking_loses_nothing() {
-            let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-            let bytes: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
-            let (mut to, mut from) = (stream(ours.try_clone().expect("a copy")), stream(theirs));
-            let sent = bytes.clone();
-            let sender = thread::spawn(move || to.write_all(&sent));
-            let mut received = vec![0; bytes.len()];
-            let (first, rest) = received.split_at_mut(bytes.len() / 2);
-            from.read_exact(first).expect("the writer goes on");
-            ours.set_nonblocking(true).expect("an open socket");
-            from.0.set_nonblocking(true).expect("an open socket");
-            from.read_exact(rest).expect("the writer goes on");
-            assert!(received == bytes);
-            sender.join().expect("no panic").expect("everything is written");
-        }
+    #[test]
+    fn a_stream_that_becomes_non_blocking_loses_nothing() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let bytes: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+        let (mut to, mut from) =
+            [&ours, &theirs].map(|end| stream(end.try_clone().expect("a copy"))).into();
+        let sent = bytes.clone();
+        let sender = thread::spawn(move || to.write_all(&sent));
+        let mut received = vec![0; bytes.len()];
+        let (first, rest) = received.split_at_mut(bytes.len() / 2);
+        from.read_exact(first).expect("the writer goes on");
+        ours.set_nonblocking(true).expect("an open socket");
+        theirs.set_nonblocking(true).expect("an open socket");
+        from.read_exact(rest).expect("the writer goes on");
+        assert!(received == bytes);
+        sender.join().expect("no panic").expect("everything is written");
     }
 }

@@ -20,6 +20,7 @@ struct State {
     is_nonblocking: bool,
     socket: Weak<Socket>,
     address: Option<SocketAddr>,
+    closed_after: Option<u32>,
     is_invalid: bool,
 }
 
@@ -28,6 +29,7 @@ impl CallLimits {
     pub(crate) fn set(&self, deadline: Option<Instant>, is_stream: bool) {
         let mut state = lock(&self.0);
         (state.deadline, state.is_stream, state.is_nonblocking) = (deadline, is_stream, false);
+        state.closed_after = None;
     }
 
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
@@ -68,6 +70,16 @@ impl CallLimits {
         let mut state = lock(&self.0);
         (state.socket, state.address, state.is_invalid) =
             (Arc::downgrade(socket), Some(address), false);
+    }
+
+    /// The kept connection was found closed before anything of this call was sent on it. The call gets a new one.
+    pub(crate) fn record_closed(&self, requests: u32) {
+        lock(&self.0).closed_after = Some(requests);
+    }
+
+    /// The number of requests on the kept connection that was found closed at the beginning of this call.
+    pub(crate) fn closed_after(&self) -> Option<u32> {
+        lock(&self.0).closed_after
     }
 
     /// The address of the last connection that was made.

@@ -185,8 +185,7 @@ impl Failure {
     }
 
     fn at_deadline(self) -> io::Error {
-        let timed_out = io::Error::new(io::ErrorKind::TimedOut, "connection timed out");
-        self.0.filter(is_exhausted).unwrap_or(timed_out)
+        self.0.filter(is_exhausted).unwrap_or_else(|| io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -211,7 +210,7 @@ mod nonblocking {
     const FLAGS: SocketFlags = SocketFlags::empty();
 
     /// Starts connecting.
-    pub(super) fn start(address: &SocketAddr) -> io::Result<TcpStream> {
+    pub(crate) fn start(address: &SocketAddr) -> io::Result<TcpStream> {
         let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
         let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
         #[cfg(target_vendor = "apple")]
@@ -225,7 +224,7 @@ mod nonblocking {
     }
 
     /// Waits until attempts have ended, for `limit` at most. Returns their indexes in ascending order.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         attempts: &[(TcpStream, SocketAddr)],
         limit: Duration,
     ) -> io::Result<Vec<usize>> {

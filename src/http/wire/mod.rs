@@ -12,3 +12,4 @@ pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
+pub(crate) mod unreceived;

@@ -2,64 +2,96 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use ureq::unversioned::transport::ShutdownHandle;
 
 /// A connected socket, shared by the connection and by those who shut it down or watch it while it is idle.
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// Number of bytes handed to the system.
+    sent: AtomicU64,
+    /// Number of requests that were sent, or parts of a handshake.
+    requests: AtomicU32,
+    /// The value of `sent` when the current request began.
+    request_start: AtomicU64,
+}
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Socket {
-        Socket(stream)
+        Socket {
+            stream,
+            sent: AtomicU64::new(0),
+            request_start: AtomicU64::new(0),
+            requests: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.0
+        &self.stream
+    }
+
+    /// What is sent from now on belongs to another request.
+    pub(crate) fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.request_start.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of the current request, by their positions in all that was sent.
+    pub(crate) fn sent(&self) -> Range<u64> {
+        self.request_start.load(Ordering::Relaxed)..self.sent.load(Ordering::Relaxed)
     }
 
     /// Has the system probe an idle connection, so that a peer that vanished is noticed while a stream is silent, and
     /// middleboxes keep the connection.
     pub(crate) fn keep_alive(&self) {
         // Some sandboxes cannot; the connection works without.
-        let _ = system::keep_alive(&self.0);
+        let _ = system::keep_alive(&self.stream);
     }
 
     /// Sends what there is room for; fails with `WouldBlock` where there is none.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        system::send(&self.0, bytes)
+        let count = system::send(&self.stream, bytes)?;
+        self.sent.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 
     /// Reads what has arrived; fails with `WouldBlock` where nothing has.
     pub(crate) fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
-        system::receive(&self.0, into)
+        system::receive(&self.stream, into)
     }
 
     /// Like `receive`, but leaves the bytes to be read.
     pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
-        system::peek(&self.0, into)
+        system::peek(&self.stream, into)
     }
 
     /// Waits until there is room, the connection breaks, or, if `listens`, something arrives; at most for `limit`.
     pub(crate) fn wait(&self, listens: bool, limit: Option<Duration>) -> io::Result<Ready> {
-        system::wait(&self.0, listens, limit)
+        system::wait(&self.stream, listens, limit)
     }
 
     /// Whether the connection is open and there is nothing to read, which would be taken for the next response.
     pub(crate) fn is_silent(&self) -> bool {
-        system::peek(&self.0, &mut [0]).is_err_and(|error| is_timeout(&error))
+        system::peek(&self.stream, &mut [0]).is_err_and(|error| is_timeout(&error))
     }
 
     #[cfg(unix)]
     pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.0)
+        std::os::fd::AsFd::as_fd(&self.stream)
     }
 }
 
 impl ShutdownHandle for Socket {
     fn shutdown(&self) {
         // An error means that it is shut down already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite};
 use crate::http::wire::tcp::time_left;
+use crate::http::wire::unreceived::Unreceived;
 use crate::sync::lock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -153,6 +154,7 @@ impl TlsConnector {
             buffers: GrowingBuffers::new(self.output_bytes),
             stream: StreamOwned { conn: connection, sock: socket },
             call_limits: self.call_limits.clone(),
+            has_input: true,
             is_refused: false,
         })
     }
@@ -205,6 +207,8 @@ pub(crate) struct TlsTransport {
     buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
     call_limits: CallLimits,
+    /// Something of a response was received since the last request began.
+    has_input: bool,
     /// The server has responded; the rest of the request is not sent, also what is encrypted already.
     is_refused: bool,
 }
@@ -305,6 +309,7 @@ impl Transport for TlsTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.buffers.reset();
+        self.has_input = false;
         self.stream.get_mut().set_timeout(timeout);
         let mut sent = 0;
         while sent < amount && !self.is_refused {
@@ -322,6 +327,15 @@ impl Transport for TlsTransport {
         } else {
             self.stream.read(self.buffers.input_append_buf())?
         };
+        // The server has announced the end; an end without that is seen below TLS.
+        if count == 0
+            && !self.has_input
+            && let Some(socket) = self.call_limits.socket()
+        {
+            let limit = self.call_limits.limit(timeout)?.not_zero().map(|limit| *limit);
+            return Unreceived::prove(&socket, limit).map_or(Ok(false), |proof| Err(proof.into()));
+        }
+        self.has_input = true;
         self.buffers.input_appended(count);
         Ok(count > 0)
     }

@@ -1,0 +1,161 @@
+//! Servers that close kept connections without announcing it: healthy calls survive, and none runs twice.
+
+use crate::harness::messages::{call, text_of};
+use crate::harness::program::{Launch, Program};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The server closes a connection after this number of responses.
+const RESPONSES: usize = 10;
+
+/// Calls in flight.
+const WORKERS: usize = 16;
+
+/// When a connection is closed that has had its responses.
+#[derive(Clone, Copy, Debug)]
+enum Close {
+    AtOnce,
+    /// As soon as no request has come for this time.
+    WhenIdle(Duration),
+    /// After this time, whatever has come meanwhile.
+    After(Duration),
+}
+
+/// How often each call ran, by its id.
+type Runs = Arc<Mutex<HashMap<String, usize>>>;
+
+fn closing_server(close: Close) -> (String, Runs) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let runs = Runs::default();
+    let counted = Arc::clone(&runs);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let runs = Arc::clone(&counted);
+            std::thread::spawn(move || serve(stream, close, &runs));
+        }
+    });
+    (url, runs)
+}
+
+fn serve(mut stream: TcpStream, close: Close, runs: &Runs) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut responses = 0;
+    while let Some(message) = read_request(&mut reader)? {
+        let result = match message["method"].as_str().unwrap() {
+            "initialize" => {
+                json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "closing", "version": "1"}})
+            }
+            "tools/call" => {
+                *runs.lock().unwrap().entry(message["id"].to_string()).or_default() += 1;
+                json!({"content": [{"type": "text", "text": "done"}]})
+            }
+            _ => Value::Null,
+        };
+        let response = if result.is_null() {
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()
+        } else {
+            let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+            format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        stream.write_all(response.as_bytes())?;
+        responses += 1;
+        if responses < RESPONSES {
+            continue;
+        }
+        match close {
+            Close::AtOnce => return Ok(()),
+            Close::After(time) => {
+                std::thread::park_timeout(time);
+                return Ok(());
+            }
+            Close::WhenIdle(time) => {
+                stream.set_read_timeout(Some(time))?;
+                if stream.peek(&mut [0]).is_err() {
+                    return Ok(());
+                }
+                stream.set_read_timeout(None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Value>> {
+    let mut length = 0;
+    for line in reader.by_ref().lines() {
+        let line = line?.to_lowercase();
+        if line.is_empty() {
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body)?;
+            return Ok(Some(serde_json::from_slice(&body)?));
+        }
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().unwrap();
+        }
+    }
+    Ok(None)
+}
+
+/// Makes so many calls, `WORKERS` at a time. Returns how many were lost.
+fn lost_calls(program: &mut Program, count: usize) -> usize {
+    let next = |program: &mut Program, id: usize| {
+        program.write(&call(&id.to_string(), "write", &json!({})));
+    };
+    (0..WORKERS.min(count)).for_each(|id| next(program, id));
+    let mut lost = 0;
+    for answered in 0..count {
+        let response = program.read();
+        if response["error"].is_object() {
+            lost += 1;
+        } else {
+            assert_eq!(text_of(&response), "done");
+        }
+        if answered + WORKERS < count {
+            next(program, answered + WORKERS);
+        }
+    }
+    lost
+}
+
+/// A call is lost only if the server closes with the call in its system's hands, which cannot be told from a call that ran; calls
+/// on connections that the server is about to close are avoided as soon as one was seen to be closed. Of 10,000 calls none
+/// was lost; a busy machine may show one.
+#[test]
+fn connections_that_are_closed_after_ten_responses_cost_no_calls() {
+    const CALLS: usize = 500;
+    for close in [Close::AtOnce, Close::WhenIdle(Duration::from_millis(3))] {
+        let (url, runs) = closing_server(close);
+        let mut program = Launch::to(&url).arg("--no-sse").start();
+        program.shake_hands();
+        let lost = lost_calls(&mut program, CALLS);
+        let runs = runs.lock().unwrap();
+        assert!(lost <= 1, "{close:?}: {lost} of {CALLS} were lost");
+        assert!(runs.values().all(|runs| *runs == 1), "{close:?}: a call ran twice");
+        assert!(runs.len() >= CALLS - lost, "{close:?}: {} ran", runs.len());
+    }
+}
+
+/// The server takes its time to close and reads nothing meanwhile.
+#[test]
+fn a_connection_that_the_server_is_about_to_close_is_not_used_for_a_call() {
+    let (url, _) = closing_server(Close::After(Duration::from_millis(100)));
+    let mut program = Launch::to(&url).arg("--no-sse").start();
+    program.shake_hands();
+    // With these the first connection has its ten responses; that it is closed then is noticed before the next call.
+    assert_eq!(sequential_calls(&mut program, RESPONSES - 2), 0);
+    std::thread::park_timeout(Duration::from_millis(300));
+    assert_eq!(sequential_calls(&mut program, 5 * RESPONSES), 0);
+}
+
+/// Returns how many were lost.
+fn sequential_calls(program: &mut Program, count: usize) -> usize {
+    let calls = (0..count).map(|id| program.ask(&call(&id.to_string(), "write", &json!({}))));
+    calls.filter(|response| response["error"].is_object()).count()
+}
