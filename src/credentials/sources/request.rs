@@ -216,8 +216,11 @@ impl Reply {
     /// `status 403: TYPE: MESSAGE`, as far as the response says so.
     pub(crate) fn refusal(&self) -> String {
         let status = self.status;
-        if (300..400).contains(&status) {
-            return format!("status {status} (redirects are not followed)");
+        match status {
+            // It may hold the secrets that were requested, though not in a form that can be read.
+            200..300 => return format!("status {status} with an unusable body"),
+            300..400 => return format!("status {status} (redirects are not followed)"),
+            _ => {}
         }
         let AwsErrorBody { error_type, oauth_error, message, .. } = self.error();
         let parts = [error_type.or(oauth_error), message].into_iter().flatten();
