@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ini::{Ini, ParseOption};
+use memchr::{memchr2, memchr2_iter};
 
 use crate::credentials::config::header::{self, MISNAMED};
 use crate::error::{Error, Kind};
@@ -69,11 +70,13 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
         .map_err(|error| at_line(error.line, "not understood", "NAME = VALUE"))?;
 
     let mut sections = Sections::default();
-    let mut bare_default = Section::default();
-    for (header, settings) in &file {
-        let Some((word, name)) = header.and_then(|header| header.split_once(' ')) else { continue };
+    let mut bare_default = None;
+    for (header, settings) in file {
+        let Some((word, name)) = header.as_deref().and_then(|header| header.split_once(' ')) else {
+            continue;
+        };
         let section = match word {
-            "bare" => &mut bare_default,
+            "bare" => bare_default.get_or_insert_default(),
             "profile" => sections.profiles.entry(name.to_owned()).or_default(),
             "services" => sections.services.entry(name.to_owned()).or_default(),
             "sso-session" => sections.sso_sessions.entry(name.to_owned()).or_default(),
@@ -83,18 +86,17 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
             }
         };
         for (name, value) in settings {
-            let value = value.to_owned();
             if let Some((block, name)) = name.split_once('=') {
                 let block = section.settings.entry(block.to_owned()).or_default();
                 block.nested.insert(name.to_owned(), value);
             } else {
-                section.settings.insert(name.to_owned(), Setting { value, ..Default::default() });
+                section.settings.insert(name, Setting { value, ..Default::default() });
             }
         }
     }
     // `[profile default]` replaces all `[default]` sections, wherever they are.
-    if file.section(Some("bare default")).is_some() {
-        sections.profiles.entry("default".to_owned()).or_insert(bare_default);
+    if let Some(section) = bare_default {
+        sections.profiles.entry("default".to_owned()).or_insert(section);
     }
     Ok(sections)
 }
@@ -183,20 +185,21 @@ struct Above {
 
 /// Splits `name = value` or `name: value`. A comment begins after a space or tab.
 fn setting(content: &str) -> Result<(String, &str), &'static str> {
-    let comment =
-        content.match_indices(['#', ';']).find(|(at, _)| content[..*at].ends_with(WHITESPACE));
-    let uncommented = comment.map_or(content, |(at, _)| &content[..at]);
-    let (name, value) =
-        uncommented.split_once(['=', ':']).ok_or("neither a setting nor a section")?;
+    let comment = memchr2_iter(b'#', b';', content.as_bytes())
+        .find(|at| content[..*at].ends_with(WHITESPACE));
+    let uncommented = comment.map_or(content, |at| &content[..at]);
+    let at =
+        memchr2(b'=', b':', uncommented.as_bytes()).ok_or("neither a setting nor a section")?;
+    let (name, value) = (&uncommented[..at], &uncommented[at + 1..]);
     let name = name.trim().to_lowercase();
     if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
 }
 
 /// Escapes a text so that rust-ini reads it back unchanged: each character that could have a meaning gets a backslash.
 fn escaped(text: &str) -> Cow<'_, str> {
-    // Most texts are, and a file may have 16 MiB of them.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/+.".contains(&byte);
-    if text.bytes().all(is_plain) {
+    // Most texts are plain, and a file may have 16 MiB of them.
+    let is_special = |byte: &u8| !matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'/' | b'+' | b'.');
+    if !text.as_bytes().iter().any(is_special) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(2 * text.len());
