@@ -45,17 +45,17 @@ fn is_placeholder(value: &str) -> bool {
         value.split_once(start).is_some_and(|(_, rest)| rest.contains(end))
     };
     let enclosed = |start: &str, end: &str| value.strip_prefix(start)?.strip_suffix(end);
+    let begins_name = |c: char| c.is_ascii_alphabetic() || c == '_';
     let is_name = |text: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.".contains(&byte);
-        text.bytes().all(is_plain)
-            && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        text.bytes().all(is_plain) && text.starts_with(begins_name)
     };
     holds("${", "}")
         || holds("{{", "}}")
         || holds("$(", ")")
         || holds("#{", "}")
         || enclosed("%", "%").is_some_and(is_name)
-        || value.strip_prefix('$').is_some_and(is_name)
+        || value.strip_prefix('$').is_some_and(|name| name.starts_with(begins_name))
         || enclosed("{", "}").is_some_and(is_name)
         || enclosed("<", ">").is_some()
         || value.starts_with("op://")
@@ -97,6 +97,7 @@ mod tests {
             "{env:AWS_REGION}",
             "$AWS_ACCESS_KEY_ID",
             "$env:AWS_ACCESS_KEY_ID",
+            "$HOME/.aws/config",
             "$(pass aws)",
             "#{Key}",
             "%AWS_ACCESS_KEY_ID%",

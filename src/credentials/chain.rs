@@ -16,6 +16,20 @@ use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::suggest::flaw;
+
+/// Variables of the sources that are not options as well. Keys are checked when they are used
+/// (`Credentials::likely_mistakes`).
+const CHECKED_VARIABLES: [&str; 8] = [
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+];
 
 /// The provider chain.
 pub(crate) struct Chain {
@@ -45,6 +59,10 @@ impl Chain {
         // An unreadable variable, a mistyped profile and a broken file are errors whichever source is chosen.
         if let Some(problem) = self.environment.problems().into_iter().next() {
             return Err(problem);
+        }
+        for name in CHECKED_VARIABLES {
+            let flaw = self.environment.get(name).and_then(flaw);
+            diagnostics.warnings.extend(flaw.map(|flaw| format!("{name} {flaw}")));
         }
         let files = Files::read(&self.environment, diagnostics)?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());

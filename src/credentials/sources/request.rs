@@ -234,3 +234,26 @@ impl Reply {
             || error.oauth_cause(self.status) == Cause::Throttled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+
+    #[test]
+    fn a_misspelt_region_explains_why_a_service_cannot_be_reached() {
+        // Nothing listens there, and a proxy is asked without a look-up of the service's name.
+        let environment = Environment::from_pairs([("https_proxy", "http://127.0.0.1:9")]);
+        let network = Network { proxies: ProxySettings::new(&environment), ..Network::default() };
+        let policy = RetryPolicy { attempts: 1, ..RetryPolicy::SERVICE };
+        let hint = |url: &str| {
+            let endpoint = Endpoint::parse(url).unwrap();
+            let call = Call { method: "GET", endpoint: &endpoint, headers: &[], body: b"" };
+            let error = network.send(&call, &policy).err().expect("no proxy is there");
+            error.hint_text().map(str::to_owned)
+        };
+        let expected = "us-east-1a is an availability zone; did you mean its region us-east-1?";
+        assert_eq!(hint("https://sts.us-east-1a.amazonaws.com/").as_deref(), Some(expected));
+        assert_eq!(hint("https://sts.us-east-1.amazonaws.com/"), None);
+    }
+}

@@ -128,3 +128,24 @@ fn a_region_that_contradicts_the_url_or_is_none_is_warned_of_at_start() {
         assert_eq!(warnings(&ended), expected.into_iter().collect::<Vec<_>>(), "{arguments:?}");
     }
 }
+
+#[test]
+fn settings_of_profiles_and_files_that_variables_name_are_looked_at() {
+    let home = Home::new("likely-mistakes-settings");
+    let keys = format!("aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
+    home.write(".aws/credentials", format!("[one]\n{keys}[two]\n{keys}"));
+    home.write(".aws/config", "[profile two]\nregion = eu-west1\n");
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server)
+        .arg("--profile=one")
+        .arg("--profile=two")
+        .env_os("HOME", &home.0)
+        .env("AWS_CONFIG_FILE", "~/.aws/config")
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", "$HOME/token")
+        .run(PING);
+    let expected = [
+        "profile \"two\": region: eu-west1 is not an AWS region; did you mean eu-west-1?",
+        "AWS_WEB_IDENTITY_TOKEN_FILE holds a placeholder such as ${…} that was not replaced with its value",
+    ];
+    assert_eq!(warnings(&ended), expected);
+}
