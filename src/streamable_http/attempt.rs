@@ -15,9 +15,8 @@ use crate::streamable_http::remote_server::{
 };
 use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
-use crate::streamable_http::server_state::ServerSession;
+use crate::streamable_http::server_state::{OnInitialized, ServerSession};
 use crate::upstream::response::SignedResponse;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,9 +32,6 @@ pub(crate) struct SentWith {
     pub(crate) page: Option<Page>,
 }
 
-/// Called with the new session when `initialize` has a result, before that is relayed.
-pub(crate) type OnInitialized<'a> = &'a dyn Fn(ServerSession);
-
 /// Sends the message and relays what comes back.
 pub(crate) fn attempt(
     server: &Arc<RemoteServer>,
@@ -47,7 +43,6 @@ pub(crate) fn attempt(
     message.count_attempt();
     let SentWith { credentials, session, page } = sent_with;
     if let Some(http_sse) = &session.http_sse {
-        let mut relay = relay_for(server, message, &session, page, sink);
         let attempt = HttpSseAttempt {
             server,
             message,
@@ -55,7 +50,7 @@ pub(crate) fn attempt(
             session: &session,
             http_sse,
         };
-        return attempt.run(&mut relay);
+        return attempt.run(page, sink);
     }
     let started = server.log.is_debug().then(Instant::now);
     let mut sent = Sent {
@@ -90,45 +85,9 @@ pub(crate) fn attempt(
     let failed = FailedAttempt::error_response(server, message, &mut response, &credentials, sent);
     drop(response);
     if message.message.is_initialize() && failed.is_of_http_sse_server() {
-        return initialize_http_sse(server, message, failed, &credentials, on_initialized, sink);
+        return http_sse_attempt::initialize(server, message, failed, on_initialized, sink);
     }
     Err(failed)
-}
-
-/// Sends a refused `initialize` again, over HTTP+SSE. If the server has no such stream, `refusal` is what happened.
-fn initialize_http_sse(
-    server: &Arc<RemoteServer>,
-    message: &PreparedMessage<'_>,
-    refusal: Box<FailedAttempt>,
-    credentials: &Arc<Credentials>,
-    on_initialized: OnInitialized<'_>,
-    sink: &mut Sink<'_>,
-) -> Result<(), Box<FailedAttempt>> {
-    let http_sse = match http_sse_attempt::open(server, message.deadline, message.cancel) {
-        Ok(Some(http_sse)) => http_sse,
-        Ok(None) => return Err(refusal),
-        Err(error) => return Err(FailedAttempt::no_response(error, refusal.sent)),
-    };
-    let offered = ServerSession {
-        session: server.state.new_session(None, credentials.account.as_deref()),
-        http_sse: Some(Arc::clone(&http_sse)),
-    };
-    let _standing = server.state.set_offer(offered.clone());
-    let session = Arc::new(offered);
-    let is_initialized = Cell::new(false);
-    let on_result = |version| {
-        is_initialized.set(true);
-        on_initialized(session.with_version(version));
-    };
-    let mut relay = relay_for(server, message, &session, None, sink);
-    relay.on_initialized = Some(&on_result);
-    let (session, http_sse) = (&session, &*http_sse);
-    let attempt = HttpSseAttempt { server, message, credentials, session, http_sse };
-    let result = attempt.run(&mut relay);
-    if !is_initialized.get() {
-        http_sse.close();
-    }
-    result
 }
 
 /// The `Mcp-Param-*` headers of a call, as far as its tool is known.
@@ -141,20 +100,6 @@ pub(crate) fn param_headers(
     } else {
         Vec::new()
     }
-}
-
-/// The relay of the responses to a message of this session, without errors that may be recovered from.
-fn relay_for<'a, 'd>(
-    server: &'a RemoteServer,
-    message: &'a PreparedMessage<'_>,
-    session: &ServerSession,
-    page: Option<Page>,
-    sink: &'a mut Sink<'d>,
-) -> Relay<'a, 'd> {
-    let relay = Relay::new(server, message.message.ids(), sink)
-        .learning(page)
-        .holding_back(RecoverableErrors::of(message, session));
-    if session.http_sse.is_some() { relay.on_shared_stream() } else { relay }
 }
 
 /// A successful response, and what its request was sent with.
@@ -192,7 +137,9 @@ fn relay_response(
             on_initialized(offered.with_version(version));
         }
     };
-    let mut relay = relay_for(server, prepared, &sent.session, page, sink);
+    let mut relay = Relay::new(server, message.ids(), sink)
+        .learning(page)
+        .holding_back(RecoverableErrors::of(prepared, &sent.session));
     relay.on_initialized = Some(&on_result);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.

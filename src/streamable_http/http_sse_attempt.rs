@@ -1,131 +1,20 @@
-//! One attempt over HTTP+SSE, the transport of 2024-11-05: a session is opened with its stream, and messages are sent in it.
-//!
-//! A thread of its own reads the stream to its end, which is the session's.
+//! One attempt over HTTP+SSE, the transport of 2024-11-05: `initialize`, and the messages of its session.
 
 use crate::credentials::Credentials;
-use crate::error::{Error, Kind};
-use crate::http::event_stream::{Event, EventStream};
-use crate::http::{Response, read_error};
-use crate::mcp::session::Session;
+use crate::http::event_stream::Event;
+use crate::mcp::tool_catalog::Page;
 use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
 use crate::streamable_http::http_sse::{Expected, HttpSse};
+use crate::streamable_http::http_sse_stream;
 use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer};
-use crate::streamable_http::server_state::ServerSession;
-use crate::sync::cancel::Cancel;
-use crate::sync::single_flight::no_thread;
-use crate::upstream::request::SignedTarget;
+use crate::streamable_http::server_state::{OnInitialized, ServerSession};
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// The server must say within this time where to send messages.
-const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Marks the session as ended, however the reading of its stream ends.
-struct StreamEnd(Arc<HttpSse>);
-
-impl Drop for StreamEnd {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-/// Opens a session: requests the stream, and reads from it the URL for messages. `None`: the server has no such stream.
-/// Waits until `deadline` or `cancel`, for `ENDPOINT_TIMEOUT` at most.
-pub(crate) fn open(
-    server: &Arc<RemoteServer>,
-    deadline: Option<Instant>,
-    cancel: &Cancel,
-) -> Result<Option<Arc<HttpSse>>, Error> {
-    let limit = [deadline, Instant::now().checked_add(ENDPOINT_TIMEOUT)];
-    let limit = limit.into_iter().flatten().min();
-    let stream = Cancel::new();
-    let closing = Arc::clone(&stream);
-    let _until_opened = cancel.on_cancel(move || closing.cancel());
-    let (report, opened) = channel();
-    let server = Arc::clone(server);
-    let reader = thread::Builder::new().name("http-sse".to_owned());
-    let reading = reader.spawn(move || read_stream(&server, &stream, limit, &report));
-    reading.map_err(|_| no_thread())?;
-    opened.recv().unwrap_or_else(|_| {
-        Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it"))
-    })
-}
-
-/// Opens the stream, reports that, and reads it to its end.
-fn read_stream(
-    server: &Arc<RemoteServer>,
-    stream: &Arc<Cancel>,
-    limit: Option<Instant>,
-    report: &Sender<Result<Option<Arc<HttpSse>>, Error>>,
-) {
-    let opened = open_stream(server, stream, limit);
-    let (mut events, http_sse) = match opened {
-        Ok(Some((events, target))) => (events, HttpSse::new(target, Arc::clone(stream))),
-        Ok(None) => return drop(report.send(Ok(None))),
-        Err(error) => return drop(report.send(Err(error))),
-    };
-    events.reader().set_deadline(None);
-    let stream_end = StreamEnd(Arc::new(http_sse));
-    let http_sse = &stream_end.0;
-    let _ = report.send(Ok(Some(Arc::clone(http_sse))));
-    let on_other_response = |text| http_sse.put(text);
-    let sink: &mut Sink<'_> = &mut |piece| server.relay_for_session(piece);
-    let mut relay = Relay::new(server, &[], sink);
-    relay.on_other_response = Some(&on_other_response);
-    while let Ok(Some(event)) = events.next_event() {
-        // An error says that the client is gone.
-        if relay.take_event(event).is_err() {
-            break;
-        }
-    }
-    server.log.debug("the event stream of the server ended");
-}
-
-type OpenStream<'a> = (EventStream<Response<'a>>, SignedTarget);
-
-fn open_stream<'a>(
-    server: &'a RemoteServer,
-    stream: &'a Cancel,
-    limit: Option<Instant>,
-) -> Result<Option<OpenStream<'a>>, Error> {
-    let mut response = match server.get_stream(&Session::default(), None, limit, true, stream) {
-        Ok(response) if response.status() == 200 => response,
-        Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Unreachable) => {
-            return Err(error);
-        }
-        _ => return Ok(None),
-    };
-    if !response.opens_event_stream() {
-        return Ok(None);
-    }
-    let mut events = EventStream::new(response, server.max_message_bytes, read_error);
-    let event = match events.next_event() {
-        Ok(Some(event)) if event.name == "endpoint" => event,
-        Err(_) if stream.is_cancelled() => {
-            return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
-        }
-        Err(error) if error.kind() == Kind::TimedOut => {
-            let what = "the server's event stream did not say in time where to send messages";
-            return Err(Error::new(Kind::TimedOut, what).hint(
-                "is this the URL of an MCP endpoint? raise --timeout if the server is slow",
-            ));
-        }
-        _ => return Ok(None),
-    };
-    let reference = String::from_utf8_lossy(&event.data);
-    let endpoint = server.client.endpoint().join(&reference).map_err(|error| {
-        let why = error.message();
-        let what = format!("the server's endpoint event is not followed: {why}");
-        Error::new(Kind::InvalidResponse, what)
-    })?;
-    server.log.debug(format_args!("the server speaks HTTP+SSE (2024-11-05) at {endpoint}"));
-    Ok(Some((events, server.client.target_at(&endpoint))))
-}
+use std::time::Instant;
 
 /// A message and what it is sent with.
 pub(crate) struct HttpSseAttempt<'a> {
@@ -136,18 +25,73 @@ pub(crate) struct HttpSseAttempt<'a> {
     pub(crate) http_sse: &'a HttpSse,
 }
 
-impl HttpSseAttempt<'_> {
-    /// Sends the message, and passes its responses from the stream, which another thread reads, to `relay`.
-    pub(crate) fn run(&self, relay: &mut Relay<'_, '_>) -> Result<(), Box<FailedAttempt>> {
+/// Sends a refused `initialize` again, in a session that a new stream begins. If the server has no such stream, `refusal` is
+/// what happened.
+pub(crate) fn initialize(
+    server: &Arc<RemoteServer>,
+    message: &PreparedMessage<'_>,
+    refusal: Box<FailedAttempt>,
+    on_initialized: OnInitialized<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Box<FailedAttempt>> {
+    let Some(credentials) = refusal.credentials.clone() else { return Err(refusal) };
+    let http_sse = match http_sse_stream::open(server, message.deadline, message.cancel) {
+        Ok(Some(http_sse)) => http_sse,
+        Ok(None) => return Err(refusal),
+        Err(error) => return Err(FailedAttempt::no_response(error, refusal.sent)),
+    };
+    let offered = ServerSession {
+        session: server.state.new_session(None, credentials.account.as_deref()),
+        http_sse: Some(Arc::clone(&http_sse)),
+    };
+    let _standing = server.state.set_offer(offered.clone());
+    let session = Arc::new(offered);
+    let is_initialized = Cell::new(false);
+    let on_result = |version| {
+        is_initialized.set(true);
+        on_initialized(session.with_version(version));
+    };
+    let (credentials, session, http_sse) = (&credentials, &session, &*http_sse);
+    let attempt = HttpSseAttempt { server, message, credentials, session, http_sse };
+    let mut relay = attempt.relay(None, sink);
+    relay.on_initialized = Some(&on_result);
+    let result = attempt.exchange(&mut relay);
+    if !is_initialized.get() {
+        http_sse.close();
+    }
+    result
+}
+
+impl<'a> HttpSseAttempt<'a> {
+    /// Sends the message, and relays its responses from the stream, which another thread reads.
+    pub(crate) fn run(
+        &self,
+        page: Option<Page>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Box<FailedAttempt>> {
+        self.exchange(&mut self.relay(page, sink))
+    }
+
+    fn relay<'r, 'd>(&self, page: Option<Page>, sink: &'r mut Sink<'d>) -> Relay<'r, 'd>
+    where
+        'a: 'r,
+    {
+        Relay::new(self.server, self.message.message.ids(), sink)
+            .learning(page)
+            .holding_back(RecoverableErrors::of(self.message, self.session))
+            .on_shared_stream()
+    }
+
+    fn exchange(&self, relay: &mut Relay<'_, '_>) -> Result<(), Box<FailedAttempt>> {
         let PreparedMessage { deadline, cancel, .. } = *self.message;
         let ids = self.message.message.ids();
         let sent = || Sent::in_session(self.server.client.signing_time(), self.session);
         let _expected = Expected::new(self.http_sse, ids);
         // A response that has come already counts, whatever became of the POST.
-        self.post().or_else(|failed| match self.http_sse.has_response(ids) {
-            true => Ok(()),
-            false => Err(failed),
-        })?;
+        match self.post() {
+            Err(failed) if !self.http_sse.has_response(ids) => return Err(failed),
+            _ => {}
+        }
         while !relay.is_done() {
             let response = self.http_sse.take(ids, deadline, cancel);
             let response = response.map_err(|error| FailedAttempt::no_response(error, sent()))?;

@@ -160,10 +160,10 @@ pub(crate) fn says_session_is_lost(status: u16, code: Option<i64>, text: &str) -
 }
 
 fn speaks_of_lost_session(text: &str) -> bool {
-    let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
-    let text = match serde_json::from_str::<Value>(text) {
+    let beginning = &text.as_bytes()[..text.len().min(MAX_TEXT_BYTES)];
+    let text = match serde_json::from_slice::<Value>(beginning) {
         Ok(json) => strings_of(&json),
-        Err(_) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(beginning).into_owned(),
     };
     let words = words_of(&text);
     let is_session = |word: &String| matches!(word.as_str(), "session" | "sessionid");
@@ -218,7 +218,7 @@ fn words_of(text: &str) -> Vec<String> {
 /// Whether the words say that the session at this index is lost.
 fn is_lost(words: &[String], at: usize) -> bool {
     let before = |count: usize| at.checked_sub(count).map_or(".", |index| words[index].as_str());
-    let neutral = (1..).take_while(|count| NEUTRAL.contains(&before(*count))).count();
+    let neutral = (1..=at).take_while(|count| NEUTRAL.contains(&before(*count))).count();
     let first = before(neutral + 1);
     let is_negated = ["not", "cannot", "t", "to"].contains(&before(neutral + 2));
     let is_other = words.get(at + 1).is_some_and(|word| OTHER_NOUNS.contains(&word.as_str()))

@@ -8,7 +8,7 @@
 //! | the client's view | `exchange`, `get_stream`, `profile_router` |
 //! | messages of our own | `tool_listing`, and below it `reinitialize` |
 //! | between two attempts | `remedies` |
-//! | one attempt | `attempt`, `http_sse_attempt`, `resume`, `reconnect`, `response_body`, `relay`, `failed_attempt` |
+//! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `response_body`, `relay`, `failed_attempt` |
 //! | what is known of the server | `remote_server`, `server_state`, `http_sse` |
 //! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session` |
 //!
@@ -23,6 +23,7 @@ mod failed_attempt;
 mod get_stream;
 mod http_sse;
 mod http_sse_attempt;
+mod http_sse_stream;
 mod lost_session;
 mod prepared_message;
 pub(crate) mod profile_router;

@@ -20,6 +20,9 @@ pub(crate) struct ServerSession {
     pub(crate) http_sse: Option<Arc<HttpSse>>,
 }
 
+/// Called with the new session when `initialize` has a result, before that is relayed.
+pub(crate) type OnInitialized<'a> = &'a dyn Fn(ServerSession);
+
 impl ServerSession {
     /// Whether the server can lose it: there is an id, or a stream that it lives on.
     pub(crate) fn can_be_lost(&self) -> bool {

@@ -6,10 +6,11 @@
 
 pub(crate) mod request;
 pub(crate) mod response;
+mod service_correction;
 mod settings;
 pub(crate) mod signed_client;
 mod signing_scope;
 
+pub use service_correction::ServiceCorrection;
 pub use settings::Settings;
 pub use signed_client::SignedClient;
-pub use signing_scope::ServiceCorrection;

@@ -2,7 +2,7 @@
 
 use crate::http::url::Endpoint;
 use crate::signing::{Algorithm, Secret};
-use crate::upstream::signing_scope::ServiceCorrection;
+use crate::upstream::service_correction::ServiceCorrection;
 
 /// Target, scope and headers of every request.
 #[derive(Clone, Debug)]

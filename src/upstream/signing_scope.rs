@@ -6,8 +6,9 @@
 use crate::aws::hostname::{self, Inferred};
 use crate::signing::{Algorithm, Signer};
 use crate::sync::lock;
+use crate::upstream::service_correction::ServiceCorrection;
 use crate::upstream::settings::Settings;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A service, a region, and the signer for both.
 #[derive(Debug)]
@@ -24,17 +25,6 @@ impl Scope {
             service: service.to_owned(),
             region: region.to_owned(),
         })
-    }
-}
-
-/// The one correction of the service that a host may make, shared by all profiles.
-#[derive(Clone, Debug, Default)]
-pub struct ServiceCorrection(Arc<OnceLock<String>>);
-
-impl ServiceCorrection {
-    /// Whether this is the service that the host named first.
-    fn allows(&self, service: &str) -> bool {
-        self.0.get_or_init(|| service.to_owned()) == service
     }
 }
 

@@ -140,6 +140,7 @@ fn an_idempotent_request_whose_stream_ended_is_sent_again_in_a_new_session() {
     server.reply_next("ping", Reply::Status { code: 202, headers: vec![], body: vec![] });
     program.write(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     server.wait_for(PATIENCE, |requests| count(requests, "ping") == 1);
+    std::thread::park_timeout(Duration::from_millis(50));
     server.drop_connections();
     assert_eq!(program.read()["result"], json!({}));
     assert_eq!(count(&server.requests(), "ping"), 2);
