@@ -1,16 +1,17 @@
 //! The terminal of the process, and programs that are started without it.
 //!
-//! A program without a terminal needs a session of its own, which only the program itself can begin. So this program starts
-//! itself with a mark, begins the session, and becomes the other program: that is what `pre_exec` would do, without unsafe code.
+//! A program without a terminal needs a session of its own, which only the process itself can begin. So this program starts
+//! itself under another name, begins the session, and becomes the other program: what `pre_exec` would do, without unsafe code.
 
 use std::ffi::OsString;
 use std::io;
 #[cfg(unix)]
 use std::process::Command;
 
-/// The first argument of this program when it is to become another one in a new session.
+/// The name (`argv[0]`) that this program has when it is to become another one. An argument would let anyone who may choose
+/// arguments choose a program.
 #[cfg(unix)]
-const MARK: &str = "--become-in-new-session";
+const NAME: &str = "sigv4-proxy: beginning a session";
 
 /// Whether the process has a terminal and is in the foreground there. A background process that reads it is stopped.
 pub(crate) fn has_terminal() -> bool {
@@ -31,6 +32,7 @@ pub(crate) fn has_terminal() -> bool {
 /// [`become_other_program`].
 #[cfg(unix)]
 pub(crate) fn in_new_session(program: &str) -> io::Result<Command> {
+    use std::os::unix::process::CommandExt as _;
     // The link leads to this very file, even if an update has replaced it.
     let ours = if cfg!(target_os = "linux") {
         std::path::PathBuf::from("/proc/self/exe")
@@ -39,7 +41,7 @@ pub(crate) fn in_new_session(program: &str) -> io::Result<Command> {
     };
     #[expect(clippy::disallowed_methods, reason = "the caller decides on its stdin")]
     let mut command = Command::new(ours);
-    command.args([MARK, program]);
+    command.arg0(NAME).arg(program);
     Ok(command)
 }
 
@@ -49,8 +51,8 @@ pub fn become_other_program(arguments: impl IntoIterator<Item = OsString>) -> Op
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;
-        let mut arguments = arguments.into_iter().skip(1);
-        if arguments.next()? != MARK {
+        let mut arguments = arguments.into_iter();
+        if arguments.next()? != NAME {
             return None;
         }
         let _ = rustix::process::setsid();

@@ -40,7 +40,7 @@ fn proxy(url: &str, home: &Home) -> Launch {
     launch(&["--target-url", url, "--region=us-east-1", "--service-name=execute-api"], home)
 }
 
-/// The launch on a terminal, whose keyboard is stdin and whose screen is stdout.
+/// The launch on a terminal of script(1), whose keyboard is stdin and whose screen is stdout.
 fn on_terminal(launch: Launch) -> Launch {
     let command = r#"exec script -qec "$(printf "'%s' " "$0" "$@")" /dev/null"#;
     launch.env("SHELL", "/bin/sh").after(command)
