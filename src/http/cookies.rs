@@ -110,10 +110,7 @@ impl Cookie {
                 path = value;
             } else if key.eq_ignore_ascii_case("domain") && !is_host_in(server.host(), value) {
                 return None;
-            } else if key.eq_ignore_ascii_case("secure")
-                && !server.is_https()
-                && !server.is_loopback()
-            {
+            } else if key.eq_ignore_ascii_case("secure") && !server.is_https() {
                 return None;
             }
         }
@@ -240,7 +237,8 @@ mod tests {
         assert_eq!(sent(url, &["a=1"], "/api/messages"), "a=1");
         assert_eq!(sent(url, &["a=1"], "/messages"), "");
         assert_eq!(sent("http://mcp.example.com/", &["a=1; Secure"], "/"), "");
-        assert_eq!(sent("http://127.0.0.1:8080/", &["a=1; Secure; Domain=127.0.0.1"], "/"), "a=1");
+        assert_eq!(sent("http://127.0.0.1:8080/", &["a=1; Secure"], "/"), "");
+        assert_eq!(sent("http://127.0.0.1:8080/", &["a=1; Domain=127.0.0.1"], "/"), "a=1");
         assert_eq!(sent("http://127.0.0.1:8080/", &["a=1; Domain=0.0.1"], "/"), "");
     }
 

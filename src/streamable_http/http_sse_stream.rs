@@ -95,6 +95,7 @@ fn open_stream<'a>(
         }
         _ => return Ok(None),
     };
+    response.check_coding()?;
     if !response.opens_event_stream() {
         return Ok(None);
     }

@@ -40,8 +40,11 @@ pub(crate) fn open<'a>(
     };
     let status = response.status();
     server.log.debug(format_args!("GET stream: HTTP {status}"));
-    if (200..300).contains(&status) && response.opens_event_stream() {
-        return Ok(response);
+    if (200..300).contains(&status) {
+        response.check_coding().map_err(NotOpened::Final)?;
+        if response.opens_event_stream() {
+            return Ok(response);
+        }
     }
     let error = Error::new(
         Kind::HttpStatus(status),

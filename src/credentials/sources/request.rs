@@ -86,7 +86,7 @@ impl RetryPolicy {
                 matches!(reply.status, 429 | 500 | 502 | 503 | 504)
                     || (reply.status >= 400 && reply.is_throttled())
             }
-            Err(error) => error.kind() != Kind::Cancelled,
+            Err(error) => !matches!(error.kind(), Kind::Cancelled | Kind::Usage),
         },
     };
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub(crate) enum Route {
     /// No variable names a proxy.
     Direct,
+    /// Only this variable names one, and it does not count.
+    Ignored(&'static str),
     /// A proxy is never used for this machine and for link-local addresses.
     Local,
     /// This variable exempts the host.
@@ -34,7 +36,7 @@ impl Route {
     pub(crate) fn variable(&self) -> &'static str {
         match self {
             Route::Through { variable, .. } | Route::Invalid(variable, _) => variable,
-            Route::Direct | Route::Local | Route::Bypassed(_) => "HTTPS_PROXY",
+            Route::Direct | Route::Ignored(_) | Route::Local | Route::Bypassed(_) => "HTTPS_PROXY",
         }
     }
 

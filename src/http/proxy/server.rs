@@ -40,9 +40,10 @@ impl ProxyServer {
     /// Reads the value of `variable`: `[http[s]://][USER[:PASSWORD]@]HOST[:PORT][/]`, user and password percent-encoded.
     /// The default port is 80, for https 443.
     pub(crate) fn parse(variable: &str, value: &str) -> Result<ProxyServer, InvalidProxy> {
-        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
         let is_https = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
+            "" if !value.starts_with("://") => false,
             "https" => true,
             "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
                 let what = format!("{variable}: {} is not supported", scheme.to_ascii_lowercase());
@@ -53,6 +54,9 @@ impl ProxyServer {
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (user_info, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        if scheme.is_empty() && !matches!(path, "" | "/") {
+            return malformed(format!("{variable} has a path, but no scheme"));
+        }
         if path.contains('@') {
             return malformed(format!(
                 "{variable} has a user or password that is not percent-encoded"
@@ -165,6 +169,7 @@ mod tests {
             "://h",
             "ftp://h",
             "http:/h",
+            "http//h:1",
             "http://h:x",
             "http://h:0",
             "http://h:99999",

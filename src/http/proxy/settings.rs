@@ -19,6 +19,8 @@ const FOR_HTTP: &[&str] = if cfg!(windows) {
     &["http_proxy", "all_proxy", "ALL_PROXY"]
 };
 
+const UPPER_CASE: &str = "HTTP_PROXY";
+
 const EXEMPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The proxies of all requests of this process.
@@ -27,6 +29,8 @@ pub(crate) struct ProxySettings {
     https: Option<NamedProxy>,
     http: Option<NamedProxy>,
     no_proxy: Option<(&'static str, NoProxy)>,
+    /// `HTTP_PROXY` is set.
+    has_upper_case: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -46,15 +50,23 @@ impl ProxySettings {
             https: named(&FOR_HTTPS),
             http: named(FOR_HTTP),
             no_proxy: no_proxy.map(|(variable, entries)| (variable, NoProxy::parse(entries))),
+            has_upper_case: environment.get(UPPER_CASE).is_some(),
         }
     }
 
     /// The way of requests to this server.
     pub(crate) fn route(&self, endpoint: &Endpoint) -> Route {
-        let Some(named) = self.named(endpoint.is_https()) else { return Route::Direct };
         if endpoint.is_local() {
-            return Route::Local;
+            return if self.named(endpoint.is_https()).is_some() {
+                Route::Local
+            } else {
+                Route::Direct
+            };
         }
+        let Some(named) = self.named(endpoint.is_https()) else {
+            let is_ignored = self.has_upper_case && !endpoint.is_https();
+            return if is_ignored { Route::Ignored(UPPER_CASE) } else { Route::Direct };
+        };
         if let Some((variable, no_proxy)) = &self.no_proxy
             && no_proxy.covers(endpoint.host(), endpoint.port())
         {
@@ -90,7 +102,7 @@ impl ProxySettings {
 
 /// The passwords of proxies, as they are written in the environment.
 pub(crate) fn proxy_passwords(environment: &Environment) -> impl Iterator<Item = &str> {
-    let variables = FOR_HTTPS.into_iter().chain(["http_proxy", "HTTP_PROXY"]);
+    let variables = FOR_HTTPS.into_iter().chain(["http_proxy", UPPER_CASE]);
     let urls = variables.filter_map(|name| environment.get(name));
     urls.filter_map(|url| {
         let (user_info, _) = url.rsplit_once('@')?;
@@ -108,6 +120,7 @@ mod tests {
         let settings = ProxySettings::new(&Environment::from_pairs(variables.iter().copied()));
         match settings.route(&Endpoint::parse(url).expect("a URL")) {
             Route::Direct => "direct".to_owned(),
+            Route::Ignored(variable) => format!("direct, {variable} is ignored"),
             Route::Local => "local".to_owned(),
             Route::Bypassed(variable) => format!("bypassed by {variable}"),
             Route::Through { proxy, variable } => format!("{variable} {}", proxy.port()),
@@ -145,7 +158,11 @@ mod tests {
     #[cfg(not(windows))]
     #[test]
     fn upper_case_http_proxy_does_not_count() {
-        assert_eq!(way(&[("HTTP_PROXY", "http://h:1")], "http://mcp.example.com/"), "direct");
+        let upper_case = [("HTTP_PROXY", "http://h:1")];
+        let expected = "direct, HTTP_PROXY is ignored";
+        assert_eq!(way(&upper_case, "http://mcp.example.com/"), expected);
+        assert_eq!(way(&upper_case, "https://mcp.example.com/"), "direct");
+        assert_eq!(way(&upper_case, "http://127.0.0.1/"), "direct");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Cookies of the MCP server, by which load balancers bind a session to one of several servers.
 
 use crate::harness::messages::{assert_all_verified, call};
-use crate::harness::program::Launch;
+use crate::harness::program::{Launch, SECRET};
 use crate::support::{Reply, Server, ServerOptions};
 use serde_json::json;
 
@@ -98,4 +98,29 @@ fn no_cookie_is_logged_or_in_an_error_that_repeats_it() {
     let ended = program.close();
     assert!(!ended.log.contains("StickyCookie"), "{}", ended.log);
     assert_eq!(sent(&server).last().unwrap().as_deref(), Some(&format!("AWSALB={new}")[..]));
+}
+
+#[test]
+fn each_profile_has_its_own() {
+    let home = crate::credentials::chain::Home::new("cookies of profiles");
+    let keys = |name| {
+        format!("[{name}]\naws_access_key_id = AKIA{name}\naws_secret_access_key = {SECRET}\n")
+    };
+    home.write(".aws/credentials", keys("one") + &keys("two"));
+    let server = Server::start(ServerOptions { verify: false, ..ServerOptions::default() });
+    let url = server.url("/mcp");
+    let arguments =
+        ["--target-url", &url, "--no-sse", "--region=us-east-1", "--service-name=execute-api"];
+    let launch = Launch::bare(&arguments).arg("--profile").arg("one").arg("two");
+    let mut program = launch.env("HOME", home.0.to_str().unwrap()).start();
+    server.reply_next("notifications/initialized", sets(202, &["session=of-one"], ""));
+    program.shake_hands();
+    for profile in ["one", "two", "one"] {
+        program.ask(&call("1", "aws___call_aws", &json!({ "aws_profile": profile })));
+    }
+    for recorded in server.requests().iter().skip(2) {
+        let is_of_one = recorded.header("authorization").unwrap().contains("AKIAone");
+        let expected = is_of_one.then_some("session=of-one");
+        assert_eq!(recorded.header("cookie"), expected, "{:?}", recorded.header("authorization"));
+    }
 }

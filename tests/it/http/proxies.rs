@@ -174,3 +174,19 @@ fn a_proxy_that_wants_a_sign_in_says_which_and_is_not_asked_again() {
         assert_eq!(count.load(Ordering::Relaxed), 1, "{answer}");
     }
 }
+
+#[test]
+fn the_services_of_aws_are_reached_through_the_proxy_though_the_server_is_not() {
+    let server = Server::start(ServerOptions::default());
+    let head = "HTTP/1.1 407 Who are you\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
+    let (proxy, count) = refusing_proxy(head);
+    let answer = Launch::to(&server.url("/mcp"))
+        .arg("--role-arn=arn:aws:iam::123456789012:role/agent")
+        .env("AWS_ENDPOINT_URL_STS", "https://sts.example")
+        .env("https_proxy", &format!("http://127.0.0.1:{proxy}"))
+        .start()
+        .ask(PING);
+    let words = ["CONNECT sts.example", "the proxy wants NTLM; only Basic is supported"];
+    assert_error(&answer, &json!(1), &words);
+    assert_eq!(count.load(Ordering::Relaxed), 1, "the account could be locked");
+}
