@@ -150,6 +150,12 @@ impl Pool {
             return;
         }
         let mut state = lock(&self.state);
+        let limit = state.request_limit();
+        if idle.requests >= limit && state.idle.iter().any(|other| other.requests >= limit) {
+            // One that the server is likely to close is enough to see whether it does.
+            drop(state);
+            return;
+        }
         let mut given_up = None;
         if idle.unread.is_some() {
             given_up = state.oldest_unfinished();
@@ -231,11 +237,17 @@ impl Idle {
 
 impl State {
     /// The number of requests on a connection from which on the server is likely to close it.
-    fn request_limit(&self) -> u32 {
-        let known = self.request_limit.as_ref();
-        known
-            .filter(|known| known.seen.elapsed() < DISTRUST_PERIOD)
-            .map_or(u32::MAX, |k| k.requests)
+    fn request_limit(&mut self) -> u32 {
+        let Some(RequestLimit { requests, seen }) = self.request_limit else { return u32::MAX };
+        // It closed connections for another reason, such as a restart, if one with as many requests stays open.
+        let is_refuted = self.idle.iter_mut().any(|idle| {
+            idle.requests >= requests && idle.since.elapsed() >= PROMPT_CLOSE && idle.is_good()
+        });
+        if is_refuted || seen.elapsed() >= DISTRUST_PERIOD {
+            self.request_limit = None;
+            return u32::MAX;
+        }
+        requests
     }
 
     /// Removes the oldest with an unread body if there are too many.
@@ -271,6 +283,7 @@ impl State {
             } else {
                 if let Some(limit) = &mut self.request_limit
                     && idle.requests >= limit.requests
+                    && idle.since.elapsed() < MAX_IDLE_AGE
                     && !is_surplus
                 {
                     limit.seen = Instant::now();

@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 /// Time between the starts of two attempts (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Maximum time until a cancellation is noticed.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
-
 /// Maximum number of preferred addresses.
 const MAX_PREFERRED: usize = 64;
 
@@ -79,6 +76,8 @@ fn race(
     deadline: Option<Instant>,
     is_cancelled: impl Fn() -> bool,
 ) -> io::Result<(TcpStream, SocketAddr)> {
+    /// Maximum time until a cancellation is noticed.
+    const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
     let mut untried = order.iter();
     let mut attempts: Vec<(TcpStream, SocketAddr)> = Vec::new();
     let mut next_start = Instant::now();

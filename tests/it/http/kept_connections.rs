@@ -2,8 +2,9 @@
 
 use crate::harness::messages::{call, text_of};
 use crate::harness::program::{Launch, Program};
+use crate::support::{Server, ServerOptions};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -106,7 +107,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Value>> {
 /// Makes so many calls, `WORKERS` at a time. Returns how many were lost.
 fn lost_calls(program: &mut Program, count: usize) -> usize {
     let next = |program: &mut Program, id: usize| {
-        program.write(&call(&id.to_string(), "write", &json!({})));
+        program.write(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1})));
     };
     (0..WORKERS.min(count)).for_each(|id| next(program, id));
     let mut lost = 0;
@@ -154,8 +155,28 @@ fn a_connection_that_the_server_is_about_to_close_is_not_used_for_a_call() {
     assert_eq!(sequential_calls(&mut program, 5 * RESPONSES), 0);
 }
 
+/// A restart looks like that, too, but connections that are opened after it stay open.
+#[test]
+fn a_server_that_closed_connections_once_is_trusted_again() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    assert_eq!(sequential_calls(&mut program, 1), 0);
+    server.drop_connections();
+    std::thread::park_timeout(Duration::from_millis(50));
+    assert_eq!(sequential_calls(&mut program, 5), 0);
+    std::thread::park_timeout(Duration::from_millis(1100));
+    let before = server.requests().len();
+    assert_eq!(sequential_calls(&mut program, 10), 0);
+    let connections: BTreeSet<u64> =
+        server.requests()[before..].iter().map(|request| request.connection).collect();
+    // Those that were idle after the pause; with the distrust there would be one for every three calls.
+    assert!(connections.len() <= 2, "{} connections", connections.len());
+}
+
 /// Returns how many were lost.
 fn sequential_calls(program: &mut Program, count: usize) -> usize {
-    let calls = (0..count).map(|id| program.ask(&call(&id.to_string(), "write", &json!({}))));
+    let calls =
+        (0..count).map(|id| program.ask(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1}))));
     calls.filter(|response| response["error"].is_object()).count()
 }
