@@ -90,9 +90,14 @@ impl<'a> PreparedMessage<'a> {
         !self.message.is_initialize() && self.message.request_meta().is_none()
     }
 
-    /// Whether it means the same in another session. A response does not: its request was lost with the session.
+    /// Whether it means the same in another session. A response does not, nor does a cancellation: the request that it
+    /// names was lost with the session.
     pub(crate) fn survives_session(&self) -> bool {
-        self.needs_session() && !matches!(self.message.kind(), MessageKind::Response)
+        let names_request = matches!(
+            self.message.kind(),
+            MessageKind::Response | MessageKind::Notification { cancels: Some(_), .. }
+        );
+        self.needs_session() && !names_request
     }
 
     /// Whether some of its arguments may be repeated in `Mcp-Param-*` headers.

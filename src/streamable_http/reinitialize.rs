@@ -96,6 +96,9 @@ fn session_for(
     if is_pending {
         session = live_session(server, None, deadline, cancel)?;
     }
+    if !message.survives_session() {
+        return Ok(session);
+    }
     let why = if session.has_ended() {
         "the event stream of the session has ended"
     } else if session.can_be_lost() && session.is_of_another(credentials.account.as_deref()) {

@@ -191,7 +191,7 @@ impl RemoteServer {
 /// # Errors
 /// `InvalidResponse`: it cannot be repeated in a request.
 pub(crate) fn session_id<'a>(response: &'a Response<'_>) -> Result<Option<&'a str>, Error> {
-    response.header("mcp-session-id").map_or(Ok(None), check_session_id)
+    response.headers("mcp-session-id").next().map_or(Ok(None), check_session_id)
 }
 
 /// The headers that every request of a session repeats.

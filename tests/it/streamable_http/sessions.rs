@@ -42,8 +42,10 @@ fn session_ids_have_8_kib_of_visible_ascii() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     let initialize = r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{}}"#;
-    for (id, why) in [("x".repeat(8193), "8193 bytes"), ("a b".to_owned(), "visible ASCII")] {
-        server.reply_next("initialize", initialized(&id));
+    let too_long = "x".repeat(8193);
+    for (id, why) in [(&*too_long, "8193 bytes"), ("a b", "visible ASCII"), ("é", "visible ASCII")]
+    {
+        server.reply_next("initialize", initialized(id));
         assert_error(&program.ask(initialize), &json!("init"), &["session id", why]);
     }
     let longest = "x".repeat(8192);
@@ -421,6 +423,27 @@ fn a_batch_that_finds_the_session_lost_is_repeated_whole() {
                 == serde_json::from_str::<serde_json::Value>(b).unwrap()
         };
         assert!(expected.is_empty() || same(&line, &expected), "{lost:?}: {line}");
+    }
+}
+
+/// The request that they name was lost with the session, and the new one may have another of that id.
+#[test]
+fn responses_and_cancellations_do_not_follow_into_another_session() {
+    let (server, mut program) = with_sessions();
+    for message in [
+        r#"{"jsonrpc":"2.0","id":"ask-1","result":{}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":77}}"#,
+    ] {
+        server.end_sessions();
+        let sent = server.requests().len();
+        program.write(message);
+        server.wait_for(PATIENCE, |requests| requests.len() > sent);
+        let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&sum), "2");
+        program.silent_for(Duration::from_millis(50));
+        let requests = server.requests();
+        let calls = ["tools/call", "initialize", "notifications/initialized", "tools/call"];
+        assert_eq!(labels(&requests[sent + 1..]), calls, "{message}");
     }
 }
 
