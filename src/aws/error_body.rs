@@ -18,6 +18,9 @@ pub struct AwsErrorBody {
     pub(crate) oauth_error: Option<String>,
     /// Its message; the whole body if that is plain text.
     pub(crate) message: Option<String>,
+    /// Words of servers that are not AWS's, if there is no message: `detail`, or `error` and the `message` in it. They are
+    /// shown, and nothing is decided from them.
+    pub(crate) detail: Option<String>,
     /// The request id in an XML body.
     pub(crate) request_id: Option<String>,
 }
@@ -45,10 +48,12 @@ impl AwsErrorBody {
             let texts = names.iter().filter_map(|name| members.get(*name)?.as_str());
             texts.map(str::to_owned).find(|text| !text.is_empty())
         };
+        let nested = || members.get("error")?.get("message")?.as_str().map(str::to_owned);
         AwsErrorBody {
             error_type: first(&["__type", "code", "Code"]),
             oauth_error: first(&["error"]),
             message: first(&["message", "Message", "errorMessage", "error_description"]),
+            detail: first(&["detail", "error"]).or_else(nested),
             request_id: None,
         }
     }
@@ -63,6 +68,7 @@ impl AwsErrorBody {
             error_type: text("Code"),
             oauth_error: None,
             message: text("Message"),
+            detail: None,
             request_id: text("RequestId").or_else(|| text("RequestID")),
         }
     }

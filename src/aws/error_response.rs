@@ -38,7 +38,7 @@ impl ErrorResponse<'_> {
             message.push(' ');
             message.push_str(error_type);
         }
-        if let Some(text) = &body.message {
+        if let Some(text) = body.message.as_ref().or(body.detail.as_ref()) {
             message.push_str(": ");
             message.push_str(&quoted(before_canonical_request(text)));
         }
@@ -124,6 +124,23 @@ mod tests {
             error.message().contains("no match") && !error.to_string().contains("SECRET"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_words_of_other_servers_are_shown() {
+        for body in [
+            r#"{"detail":"Not found"}"#,
+            r#"{"error":"Not found"}"#,
+            r#"{"error":{"status":5,"message":"Not found"}}"#,
+            r#"{"message":"Not found","detail":"x","error":"y"}"#,
+        ] {
+            let error = error_of(404, None, body);
+            assert_eq!(
+                error.message(),
+                "AWS refused the request with HTTP 404: Not found [request id r-1]",
+                "{body}"
+            );
+        }
     }
 
     #[test]

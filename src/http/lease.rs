@@ -44,6 +44,13 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// Sets an earlier deadline.
+    pub(crate) fn shorten_deadline(&self, deadline: Option<Instant>) {
+        if let Some(connection) = &self.connection {
+            connection.call_limits().shorten_deadline(deadline);
+        }
+    }
+
     /// Ends the call. `unread` is what is left of its response.
     pub(crate) fn end(&mut self, unread: Option<UnreadBody>) {
         // First, so that the connection is not shut down during the next call.

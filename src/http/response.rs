@@ -69,6 +69,11 @@ impl<'a> Response<'a> {
         self.lease.set_deadline(deadline);
     }
 
+    /// Makes the reading of the body end by then, if it has no earlier deadline.
+    pub(crate) fn shorten_deadline(&self, deadline: Option<Instant>) {
+        self.lease.shorten_deadline(deadline);
+    }
+
     /// Ends a response whose status says everything. The body is not waited for, and the connection is kept only if the
     /// body has already arrived or arrives soon.
     pub(crate) fn finish(self) {

@@ -326,7 +326,7 @@ mod tests {
         fn it_is_as_long_as_serde_json_says(pieces in prop::collection::vec(piece(), 0..40)) {
             let text = pieces.concat();
             let (ours, theirs) = (length(&text), oracle(&text));
-            // A lone surrogate is written as JSON, but is no text; either answer will do.
+            // A lone surrogate is valid JSON, but not text; either result will do.
             prop_assert!(ours == theirs || text.windows(2).any(|two| two == br"\u"), "{ours:?} {theirs:?}");
             for found in by_all_blocks(&text) {
                 prop_assert_eq!(found, ours);

@@ -59,7 +59,7 @@ fn integer(code: &str) -> Option<(i64, bool)> {
     let text: String = serde_json::from_str(code).unwrap_or_else(|_| code.to_owned());
     let code: f64 = text.trim().parse().ok()?;
     let is_integer = code.fract() == 0.0 && code.abs() < 1e9;
-    // Exact, for it is small.
+    // Exact, since it is small.
     is_integer.then(|| format!("{code:.0}").parse().ok()).flatten().map(|code| (code, false))
 }
 

@@ -239,12 +239,10 @@ fn classify_one(line: &[u8]) -> Result<MessageKind, String> {
             let meta = members.params.and_then(|params| RequestMeta::of(&method, params));
             Ok(MessageKind::Request { id, method: owned(method), meta: meta.map(Box::new) })
         }
-        (Some(method), None, _) => {
-            let cancels = match (method.as_ref(), members.params) {
-                ("notifications/cancelled", Some(params)) => cancelled_request(params),
-                _ => None,
-            };
-            Ok(MessageKind::Notification { method: owned(method), cancels })
+        (Some(method), None, _) => Ok(notification(method, members.params)),
+        // Some clients write `null` for whatever is absent.
+        (Some(method), Some("null"), _) if method.starts_with("notifications/") => {
+            Ok(notification(method, members.params))
         }
         (Some(_), Some(_), None) => Err(protocol_error(
             "null",
@@ -260,6 +258,11 @@ fn classify_one(line: &[u8]) -> Result<MessageKind, String> {
             "invalid request: there is neither a method nor a result or error",
         )),
     }
+}
+
+fn notification(method: Cow<'_, str>, params: Option<&[u8]>) -> MessageKind {
+    let params = params.filter(|_| method == "notifications/cancelled");
+    MessageKind::Notification { cancels: params.and_then(cancelled_request), method: owned(method) }
 }
 
 /// The id of an object that is not a message, if it has exactly one.
@@ -327,7 +330,15 @@ mod tests {
             kind(r#"{"id":12345678901234567890123,"method":"a"}"#),
             request("12345678901234567890123", "a")
         );
+        let initialized =
+            MessageKind::Notification { method: "notifications/initialized".into(), cancels: None };
+        let nulls = r#"{"id":null,"method":"notifications/initialized","params":null}"#;
+        assert_eq!(kind(nulls), initialized);
         assert_eq!(kind(r#"{"id":0,"result":{}}"#), MessageKind::Response);
+        assert_eq!(
+            kind(r#"{"id":0,"method":null,"result":{},"error":null}"#),
+            MessageKind::Response
+        );
         assert_eq!(kind(r#"{"id":0,"error":{},"jsonrpc":"2.0"}"#), MessageKind::Response);
         assert_eq!(
             kind(r#"{"method":"notifications/cancelled","params":{"reason":"x","requestId":"7"}}"#),

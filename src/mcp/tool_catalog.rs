@@ -358,7 +358,7 @@ mod tests {
                 .as_str()
             )
         );
-        assert_eq!(listing.newly_removed.len(), 1, "a reason is told once");
+        assert_eq!(listing.newly_removed.len(), 1, "a reason is reported once");
         let all = learn(&tools, &format!(r#"{{"result":{{"tools":[{bad}]}}}}"#));
         assert_eq!(all.changed.as_deref(), Some(r#"{"result":{"tools":[]}}"#));
         assert!(all.newly_removed.is_empty());

@@ -76,6 +76,6 @@ impl Diagnosis {
 /// The words in the data of an `error` event, which is text, or JSON with a message.
 pub(crate) fn text_of_report(data: &[u8]) -> String {
     let body = AwsErrorBody::parse(None, data);
-    let text = body.message.or(body.oauth_error);
+    let text = body.message.or(body.detail);
     quoted(&text.unwrap_or_else(|| String::from_utf8_lossy(data).into_owned()))
 }

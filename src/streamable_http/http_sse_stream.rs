@@ -2,8 +2,9 @@
 //! its own.
 
 use crate::error::{Error, Kind};
-use crate::http::event_stream::EventStream;
+use crate::http::event_stream::{Event, EventStream};
 use crate::http::{Response, read_error};
+use crate::mcp::server_message::{ServerMessage, ServerMessageKind};
 use crate::mcp::session::Session;
 use crate::streamable_http::http_sse::HttpSse;
 use crate::streamable_http::relay::Relay;
@@ -100,7 +101,13 @@ fn open_stream<'a>(
         return Ok(None);
     }
     let mut events = EventStream::new(response, server.max_message_bytes, read_error);
-    let event = match events.next_event() {
+    let first = loop {
+        match events.next_event() {
+            Ok(Some(event)) if is_heartbeat(&event) => {}
+            first => break first,
+        }
+    };
+    let event = match first {
         Ok(Some(event)) if event.name == "endpoint" => event,
         Err(_) if stream.is_cancelled() => {
             return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
@@ -121,4 +128,13 @@ fn open_stream<'a>(
     })?;
     server.log.debug(format_args!("the server speaks HTTP+SSE (2024-11-05) at {endpoint}"));
     Ok(Some((events, server.client.target_at(&endpoint))))
+}
+
+/// Whether an event may precede the one with the URL.
+fn is_heartbeat(event: &Event) -> bool {
+    if !event.is_message() {
+        return !matches!(&*event.name, "endpoint" | "error");
+    }
+    let message = ServerMessage::parse(&event.data, &[]);
+    message.is_ok_and(|message| matches!(message.kind, ServerMessageKind::NotAMessage { .. }))
 }

@@ -128,7 +128,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         }
     }
 
-    /// Whether the server reported an error outside JSON-RPC, after which nothing more can be expected.
+    /// Whether the server reported an error outside JSON-RPC, after which a response can hardly be expected.
     pub(crate) fn has_report(&self) -> bool {
         self.diagnosis.has_report()
     }
@@ -156,8 +156,8 @@ impl<'a, 'd> Relay<'a, 'd> {
         }
     }
 
-    /// What comes of requests whose response did not come: `error`, unless the server gave a reason. An error for another
-    /// request is one if no other response came.
+    /// Responds to the requests whose responses did not come, if the server sent an error that must be theirs. Otherwise
+    /// fails with `error`, and what the server gave as a reason.
     pub(crate) fn conclude(&mut self, error: Error) -> Result<(), Error> {
         if error.kind() == Kind::InvalidResponse
             && !self.has_report()

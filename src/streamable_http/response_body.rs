@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A stream that was open for this time and brought something is one that the server means to keep.
 pub(crate) const LONG_LIFE: Duration = Duration::from_secs(10);
 
-/// A stream that stays open after the response is read for this time.
+/// A stream that stays open after the response, or after a reported error, is read for this time.
 const STREAM_GRACE: Duration = Duration::from_secs(5);
 
 /// A body that ended without the response to each request.
@@ -113,9 +113,12 @@ pub(crate) fn relay_stream(
                 if relay.holds_error() {
                     return Ok(());
                 }
+                let grace_end = || Instant::now().checked_add(STREAM_GRACE);
                 if !is_ending && relay.is_done() {
                     is_ending = true;
-                    events.reader().set_deadline(Instant::now().checked_add(STREAM_GRACE));
+                    events.reader().set_deadline(grace_end());
+                } else if relay.has_report() {
+                    events.reader().shorten_deadline(grace_end());
                 }
             }
             // Messages may follow the response, so a stream is read to its end, however it ends.

@@ -36,6 +36,12 @@ impl CallLimits {
         lock(&self.0).deadline = deadline;
     }
 
+    /// Sets an earlier deadline. A later one, or none, changes nothing.
+    pub(crate) fn shorten_deadline(&self, deadline: Option<Instant>) {
+        let current = &mut lock(&self.0).deadline;
+        *current = [*current, deadline].into_iter().flatten().min();
+    }
+
     /// Until the next call, a read takes what has arrived, and fails with `WouldBlock` if nothing has.
     pub(crate) fn set_nonblocking(&self) {
         self.set(None, false);

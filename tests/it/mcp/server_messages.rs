@@ -4,6 +4,7 @@ use crate::harness::messages::{assert_error, json_reply, stream_reply};
 use crate::harness::program::{Launch, Program};
 use crate::support::{Reply, Server, ServerOptions};
 use serde_json::json;
+use std::time::Duration;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#;
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{ }}"#;
@@ -90,6 +91,18 @@ fn the_text_of_an_error_event_is_the_error_of_the_request() {
     server.reply_next("tools/call", stream_reply(&stream));
     program.write(CALL);
     assert_eq!(program.read_line(), RESULT);
+}
+
+#[test]
+fn after_an_error_event_a_response_is_not_waited_for_much_longer() {
+    let (server, mut program) = start();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    let report = format!("{head}event: error\ndata: the vault is sealed\n\n").into_bytes();
+    let alive = (Duration::from_millis(500), b": alive\n\n".to_vec());
+    let pieces = [vec![(Duration::ZERO, report)], vec![alive; 14]].concat();
+    server.reply_next("tools/call", Reply::RawPieces(pieces));
+    program.write(CALL);
+    assert_error(&program.read(), &json!(1), &["the vault is sealed"]);
 }
 
 #[test]
