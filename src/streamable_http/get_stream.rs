@@ -28,7 +28,7 @@ pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>
         let wait = match open(server, &session, last_id.as_deref(), None, true, cancel) {
             Ok(response) => {
                 let opened = Instant::now();
-                let ended = relay_stream(server, response, last_id, sink);
+                let ended = listen_to(server, response, last_id, sink);
                 last_id = ended.last_id;
                 backoff.set_wait(ended.retry);
                 if ended.brought_anything || opened.elapsed() >= LONG_LIFE {
@@ -65,7 +65,7 @@ struct Ended {
 }
 
 /// Relays a stream to its end. One that breaks has ended: what it asked for still counts.
-fn relay_stream(
+fn listen_to(
     server: &RemoteServer,
     response: Response<'_>,
     last_id: Option<String>,
