@@ -42,11 +42,13 @@ pub struct EventStream<R> {
     line: Vec<u8>,
     at_start: bool,
     after_carriage_return: bool,
-    event: Event,
-    has_data: bool,
-    /// The id of the event that is read, or was handed out last; `Some(None)` is the empty one.
-    id: Option<Option<String>>,
-    last_id: Option<String>,
+    /// Name and data of the event that is read.
+    name: String,
+    data: Option<Vec<u8>>,
+    /// The latest id; empty without one.
+    id: String,
+    /// The id of the last event that was taken.
+    last_id: String,
     retry: Option<Duration>,
     brought_anything: bool,
 }
@@ -62,10 +64,10 @@ impl<R: Read> EventStream<R> {
             line: Vec::new(),
             at_start: true,
             after_carriage_return: false,
-            event: Event::default(),
-            has_data: false,
-            id: None,
-            last_id: None,
+            name: String::new(),
+            data: None,
+            id: String::new(),
+            last_id: String::new(),
             retry: None,
             brought_anything: false,
         }
@@ -74,7 +76,8 @@ impl<R: Read> EventStream<R> {
     /// Reads a stream that was resumed after the event `last_id`.
     #[must_use]
     pub fn resumed_after(self, last_id: Option<String>) -> EventStream<R> {
-        EventStream { last_id, ..self }
+        let id = last_id.unwrap_or_default();
+        EventStream { last_id: id.clone(), id, ..self }
     }
 
     /// The next event that has data, or `None` at the end of the stream. Fails when the stream breaks.
@@ -86,8 +89,7 @@ impl<R: Read> EventStream<R> {
                 if !line.is_empty() {
                     self.parse_owned_line(line)?;
                 }
-                self.event.may_be_cut_short = true;
-                return Ok(self.dispatch());
+                return Ok(self.dispatch(true));
             }
             if let Some(event) = self.parse_chunk()? {
                 return Ok(Some(event));
@@ -103,7 +105,7 @@ impl<R: Read> EventStream<R> {
     /// The id after which the stream can be resumed: that of the last event that was complete, without data or followed by
     /// another call of `next_event`.
     pub fn last_id(&self) -> Option<&str> {
-        self.last_id.as_deref()
+        Some(&*self.last_id).filter(|id| !id.is_empty())
     }
 
     /// How long the server asks to wait before reconnecting.
@@ -162,7 +164,7 @@ impl<R: Read> EventStream<R> {
                 whole.extend_from_slice(&self.chunk[line]);
                 self.parse_owned_line(whole)?
             };
-            if ended && let Some(event) = self.dispatch() {
+            if ended && let Some(event) = self.dispatch(false) {
                 return Ok(Some(event));
             }
         }
@@ -171,16 +173,15 @@ impl<R: Read> EventStream<R> {
 
     /// Parses a line like `parse_line`. A large message is one long line of data, which is not copied here.
     fn parse_owned_line(&mut self, mut line: Vec<u8>) -> Result<bool, Error> {
-        if self.at_start || self.has_data || !line.starts_with(b"data:") {
+        if self.at_start || self.data.is_some() || !line.starts_with(b"data:") {
             return self.parse_line(&line);
         }
         self.check_line(line.len())?;
         let name = if line.starts_with(b"data: ") { "data: " } else { "data:" };
         line.drain(..name.len());
         self.check_size(line.len())?;
-        self.has_data = true;
         self.brought_anything = true;
-        self.event.data = grown(line);
+        self.data = Some(grown(line));
         Ok(false)
     }
 
@@ -205,16 +206,20 @@ impl<R: Read> EventStream<R> {
         self.brought_anything |= field != b"retry";
         match field {
             b"data" => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    self.event.data.push(b'\n');
+                let length = self.data.as_ref().map_or(0, |data| data.len() + 1);
+                self.check_size(length + value.len())?;
+                match &mut self.data {
+                    Some(data) => {
+                        data.push(b'\n');
+                        data.extend_from_slice(value);
+                    }
+                    None => self.data = Some(value.to_vec()),
                 }
-                self.check_size(self.event.data.len() + value.len())?;
-                self.event.data.extend_from_slice(value);
             }
-            b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
+            b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
             // An id is sent back in a header, so one that a header cannot carry is dropped.
             b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x20..=0x7e)) => {
-                self.id = Some(String::from_utf8(value.to_vec()).ok().filter(|id| !id.is_empty()));
+                self.id = String::from_utf8_lossy(value).into_owned();
             }
             b"retry" if value.iter().all(u8::is_ascii_digit) => {
                 self.retry = std::str::from_utf8(value)
@@ -229,20 +234,19 @@ impl<R: Read> EventStream<R> {
     }
 
     /// Ends the event. `None` without data: a comment, or an event that only carries an id.
-    fn dispatch(&mut self) -> Option<Event> {
-        let event = std::mem::take(&mut self.event);
-        let event =
-            std::mem::take(&mut self.has_data).then_some(event).filter(|e| !e.data.is_empty());
-        if event.is_none() {
+    fn dispatch(&mut self, may_be_cut_short: bool) -> Option<Event> {
+        let name = std::mem::take(&mut self.name);
+        let data = self.data.take().filter(|data| !data.is_empty());
+        if data.is_none() {
             self.confirm_id();
         }
-        event
+        data.map(|data| Event { name, data, may_be_cut_short })
     }
 
     /// The event with this id has been taken: the stream need not repeat it.
     fn confirm_id(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.last_id = id;
+        if self.last_id != self.id {
+            self.last_id.clone_from(&self.id);
         }
     }
 

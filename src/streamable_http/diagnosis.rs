@@ -7,6 +7,8 @@ use crate::mcp::server_message::ErrorBody;
 /// What came instead of a response.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnosis {
+    /// The last document ended before it was complete.
+    pub(crate) is_cut_short: bool,
     /// Why the first document that is not a message was skipped.
     skipped: Option<String>,
     /// The text of an `error` event.

@@ -39,8 +39,6 @@ pub(crate) struct Relay<'a, 'd> {
     /// Nothing can follow the message that is read.
     is_only_message: bool,
     held: Option<HeldError>,
-    /// The last document ended before it was complete.
-    is_cut_short: bool,
     diagnosis: Diagnosis,
 }
 
@@ -64,7 +62,6 @@ impl<'a, 'd> Relay<'a, 'd> {
             any_line: false,
             is_only_message: false,
             held: None,
-            is_cut_short: false,
             diagnosis: Diagnosis::default(),
         }
     }
@@ -99,7 +96,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// Whether the document that was taken last ended before it was complete.
     pub(crate) fn is_cut_short(&self) -> bool {
-        self.is_cut_short
+        self.diagnosis.is_cut_short
     }
 
     /// Takes a JSON body.
@@ -172,7 +169,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// One JSON document: a message, or a batch of them.
     fn take_document(&mut self, document: Vec<u8>) -> Result<(), Error> {
-        self.is_cut_short = false;
+        self.diagnosis.is_cut_short = false;
         let document = match document.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) => rest.to_vec(),
             None => document,
@@ -287,17 +284,16 @@ impl<'a, 'd> Relay<'a, 'd> {
             ServerMessageKind::Error { code, .. } => self.take_errors(code, vec![text_of(message)]),
             ServerMessageKind::OtherResponse { is_error } => {
                 let message = text_of(message);
-                match self.on_other_response {
-                    Some(on_other_response) => on_other_response(message),
-                    None => {
-                        self.server.log.debug("ignoring a response to another request");
-                        self.diagnosis.note_other_response(is_error, &message);
-                    }
+                if let Some(on_other_response) = self.on_other_response {
+                    on_other_response(message);
+                } else {
+                    self.server.log.debug("ignoring a response to another request");
+                    self.diagnosis.note_other_response(is_error, &message);
                 }
                 Ok(())
             }
             ServerMessageKind::NotAMessage { why, is_cut_short } => {
-                self.is_cut_short = is_cut_short;
+                self.diagnosis.is_cut_short = is_cut_short;
                 self.skip(why);
                 Ok(())
             }

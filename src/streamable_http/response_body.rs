@@ -42,11 +42,17 @@ pub(crate) struct ResumePoint {
     pub(crate) was_alive: bool,
 }
 
-impl From<Error> for Unanswered {
-    fn from(error: Error) -> Unanswered {
+impl From<Error> for Box<Unanswered> {
+    fn from(error: Error) -> Box<Unanswered> {
         let is_lost = error.kind() == Kind::Unreachable;
         let ending = if is_lost { Ending::CutShort } else { Ending::Other };
-        Unanswered { error, ending, resume_at: None }
+        Unanswered::new(error, ending)
+    }
+}
+
+impl Unanswered {
+    fn new(error: Error, ending: Ending) -> Box<Unanswered> {
+        Box::new(Unanswered { error, ending, resume_at: None })
     }
 }
 
@@ -54,7 +60,7 @@ impl From<Error> for Unanswered {
 pub(crate) fn relay_body(
     mut response: Response<'_>,
     relay: &mut Relay<'_, '_>,
-) -> Result<(), Unanswered> {
+) -> Result<(), Box<Unanswered>> {
     let status = response.status();
     let instead = match response.body_kind()? {
         BodyKind::Json => return relay_json(response, relay),
@@ -73,7 +79,10 @@ pub(crate) fn relay_body(
         .into())
 }
 
-fn relay_json(mut response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(), Unanswered> {
+fn relay_json(
+    mut response: Response<'_>,
+    relay: &mut Relay<'_, '_>,
+) -> Result<(), Box<Unanswered>> {
     let status = response.status();
     let body = response.read_whole(relay.server.max_message_bytes)?;
     // The connection is free before the client can send its next request.
@@ -88,7 +97,7 @@ fn relay_json(mut response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(
     let is_cut_short = relay.is_cut_short();
     let ending = if is_cut_short { Ending::CutShort } else { Ending::Other };
     let error = missing_response("a message that does not answer this request");
-    relay.conclude(error).map_err(|error| Unanswered { ending, ..error.into() })
+    relay.conclude(error).map_err(|error| Unanswered::new(error, ending))
 }
 
 /// Relays an event stream, or the rest of one after the event `last_id`.
@@ -96,7 +105,7 @@ pub(crate) fn relay_stream(
     response: Response<'_>,
     relay: &mut Relay<'_, '_>,
     last_id: Option<String>,
-) -> Result<(), Unanswered> {
+) -> Result<(), Box<Unanswered>> {
     let opened = Instant::now();
     let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error)
         .resumed_after(last_id);
@@ -140,16 +149,16 @@ pub(crate) fn relay_stream(
         retry: events.retry(),
         was_alive,
     });
-    Err(Unanswered { error, ending, resume_at })
+    Err(Box::new(Unanswered { error, ending, resume_at }))
 }
 
 fn ended_early() -> Error {
     missing_response("an event stream that ended too early")
 }
 
-fn empty(status: u16) -> Unanswered {
+fn empty(status: u16) -> Box<Unanswered> {
     let error = missing_response(format_args!("HTTP {status} with an empty body"));
-    Unanswered { ending: Ending::Empty, ..error.into() }
+    Unanswered::new(error, Ending::Empty)
 }
 
 fn missing_response(instead: impl std::fmt::Display) -> Error {

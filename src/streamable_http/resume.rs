@@ -19,8 +19,8 @@ pub(crate) fn resume(
     message: &PreparedMessage<'_>,
     session: &Session,
     relay: &mut Relay<'_, '_>,
-    mut unanswered: Unanswered,
-) -> Result<(), Unanswered> {
+    mut unanswered: Box<Unanswered>,
+) -> Result<(), Box<Unanswered>> {
     let PreparedMessage { deadline, cancel, .. } = *message;
     let Some(ResumePoint { mut last_id, retry, .. }) = unanswered.resume_at.take() else {
         return Err(unanswered);
@@ -43,8 +43,8 @@ pub(crate) fn resume(
                 let Err(ended) = relay_stream(response, relay, Some(last_id.clone())) else {
                     return Ok(());
                 };
-                let Some(point) = ended.resume_at else { return Err(ended) };
-                unanswered = Unanswered { resume_at: None, ..ended };
+                unanswered = ended;
+                let Some(point) = unanswered.resume_at.take() else { return Err(unanswered) };
                 backoff.set_wait(point.retry);
                 let is_new = point.last_id != last_id;
                 last_id = point.last_id;

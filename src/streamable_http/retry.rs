@@ -83,6 +83,7 @@ impl Failure {
 
 /// A request, as far as retries depend on it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own rule")]
 pub(crate) struct Request {
     /// Running it twice does no harm.
     pub(crate) is_idempotent: bool,
