@@ -185,9 +185,15 @@ impl Imds {
             return Err(broken(format!("{}{message}{advice}", quoted(code))));
         }
         let source = Source::Instance { role: role.to_owned() };
-        parse_metadata(&body, source).map_err(|error| match code {
-            Some(_) => broken(error.message().to_owned()),
-            None => not_ec2("credentials", error.message()),
+        let found = parse_metadata(&body, source).map_err(|error| error.message().to_owned());
+        // The keys of a role have a token, those that other servers return need not.
+        let found = found.and_then(|found| match found.key.session_token {
+            Some(_) => Ok(found),
+            None => Err("no Token in the response".to_owned()),
+        });
+        found.map_err(|what| match code {
+            Some(_) => broken(what),
+            None => not_ec2("credentials", &what),
         })
     }
 
