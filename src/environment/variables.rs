@@ -20,7 +20,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process, and its user's home folder if they do not name it. Variables named by [`problems`](Environment::problems) must not decide anything.
+    /// The variables of this process, and its user's home folder if they do not name it. Variables named by
+    /// [`problems`](Environment::problems) must not decide anything.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Environment {
         let mut environment = Environment::from_pairs(std::env::vars_os());

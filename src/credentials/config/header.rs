@@ -25,7 +25,7 @@ pub(crate) fn parse(
 ) -> Result<(&'static str, Cow<'_, str>), &'static str> {
     let rest = &line[1..];
     let end = match dialect {
-        // A quote that is not closed has no meaning.
+        // If a quote is never closed, quotes are part of the name.
         Dialect::Config => closing_bracket(rest, true).or_else(|| closing_bracket(rest, false)),
         Dialect::Credentials => closing_bracket(rest, false),
     };
@@ -45,8 +45,8 @@ pub(crate) fn parse(
 
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// Where the header ends: at the first `]` that white space or a comment follows, otherwise at the last one, since names
-/// may hold `]`. Text after it has no meaning.
+/// The position of the closing bracket: the first `]` that white space or a comment follows, otherwise the last one, since
+/// names may contain `]`. Text after it is ignored.
 fn closing_bracket(rest: &str, heeds_quotes: bool) -> Option<usize> {
     let (mut quote, mut is_escaped, mut last) = (None, false, None);
     for (at, c) in rest.char_indices() {
@@ -68,7 +68,7 @@ fn closing_bracket(rest: &str, heeds_quotes: bool) -> Option<usize> {
     last
 }
 
-/// The name that a shell reads; the text as it stands if a shell would read several words or none.
+/// The name as a shell would read it; the unchanged text if a shell would read several words or report an error.
 fn unquoted(text: &str) -> Cow<'_, str> {
     let text = text.trim();
     let is_plain = !text.contains(['\'', '"', '\\']);
@@ -76,7 +76,7 @@ fn unquoted(text: &str) -> Cow<'_, str> {
     word.map_or(text.into(), Cow::Owned)
 }
 
-/// The single word of a text that is quoted as in a POSIX shell.
+/// The text without its POSIX quoting; `None` if it is not exactly one word.
 fn single_word(text: &str) -> Option<String> {
     let (mut word, mut quote) = (String::new(), None);
     let mut chars = text.chars();
