@@ -107,7 +107,7 @@ impl HttpClient {
         let kept = self.pool.acquire(request.is_idempotent);
         let kept = kept.filter(|(connection, _)| connection.has_room_for(head_bytes));
         let (kept, idle_since) = kept.unzip();
-        let mut connection = kept.unwrap_or_else(|| {
+        let connection = kept.unwrap_or_else(|| {
             let Peer { tls, route, .. } = &self.peer;
             Connection::new(&self.config, tls, &self.resolver, route.proxy(), head_bytes)
         });

@@ -3,7 +3,7 @@
 //! Knows nothing of JSON-RPC. Differs from the standard in one point: a last event without its blank line counts when the
 //! stream ends in order, since servers forget that line and the message would be lost.
 
-use crate::buffer::{grown, make_room_from_spare};
+use crate::buffer::make_room;
 use crate::error::{Error, Kind};
 use std::io::{self, Read};
 use std::time::Duration;
@@ -144,7 +144,7 @@ impl<R: Read> EventStream<R> {
             }
             let rest = &self.chunk[self.unread.clone()];
             let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
-                make_room_from_spare(&mut self.line, rest.len());
+                make_room(&mut self.line, rest.len());
                 self.line.extend_from_slice(rest);
                 self.unread.start = self.unread.end;
                 self.check_line(self.line.len())?;
@@ -181,7 +181,7 @@ impl<R: Read> EventStream<R> {
         line.drain(..name.len());
         self.check_size(line.len())?;
         self.brought_anything = true;
-        self.data = Some(grown(line));
+        self.data = Some(line);
         Ok(false)
     }
 

@@ -5,14 +5,10 @@ use crate::http::wire::connection::Connection;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::io::{self, Read as _};
-use std::ptr;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 use ureq::BodyReader;
-
-/// Number of kept connections among which a thread looks for the one that it used last.
-const AFFINITY_RANGE: usize = 16;
 
 /// After a kept connection turned out to be closed, others are not trusted for this time.
 const DISTRUST_PERIOD: Duration = Duration::from_secs(60);
@@ -67,8 +63,6 @@ struct RequestLimit {
 }
 
 struct Idle {
-    /// The thread that used it last.
-    thread: usize,
     since: Instant,
     /// Number of requests that were sent on the connection.
     requests: u32,
@@ -125,16 +119,9 @@ impl Pool {
             state.count_unfinished();
             return None;
         }
-        // The thread's own is in the caches of its processor; otherwise the most recently used.
-        let me = this_thread();
-        let start = state.idle.len().saturating_sub(AFFINITY_RANGE);
         let limit = if is_idempotent { u32::MAX } else { state.request_limit() };
         let is_usable = |idle: &Idle| idle.unread.is_none() && idle.requests < limit;
-        let own = state.idle[start..].iter().rposition(|idle| idle.thread == me && is_usable(idle));
-        let at = match own {
-            Some(own) => start + own,
-            None => state.idle.iter().rposition(is_usable)?,
-        };
+        let at = state.idle.iter().rposition(is_usable)?;
         let Idle { connection, since, .. } = state.idle.remove(at);
         Some((connection, since))
     }
@@ -144,8 +131,7 @@ impl Pool {
         let Some(socket) = connection.socket().filter(|_| self.keeps) else { return };
         let (requests, unread) = (socket.requests(), unread.map(Box::new));
         drop(socket);
-        let (thread, since) = (this_thread(), Instant::now());
-        let mut idle = Idle { thread, since, requests, connection, unread };
+        let mut idle = Idle { since: Instant::now(), requests, connection, unread };
         if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
             return;
         }
@@ -333,10 +319,4 @@ fn sweep(pool: &Weak<Mutex<State>>) {
             watch.wait();
         }
     }
-}
-
-/// Identifies this thread among those that run now. `thread::current` would cost two atomic operations.
-fn this_thread() -> usize {
-    thread_local!(static HERE: u8 = const { 0 });
-    HERE.with(|here| ptr::from_ref(here).addr())
 }

@@ -1,6 +1,6 @@
 //! `Response`: status and headers, and a body that is read as it arrives.
 
-use crate::buffer::{make_room, used_buffer};
+use crate::buffer::make_room;
 use crate::error::{Error, Kind};
 use crate::http::body::{BodyKind, ResponseBody};
 use crate::http::content_coding::UnrequestedCoding;
@@ -132,10 +132,8 @@ impl<'a> Response<'a> {
         // One byte more than announced, so that the end is seen without growing, and for a newline. Pages that the server
         // only announced are never touched.
         let expected = announced.min(MAX_RESERVED_BYTES) + 1;
-        let mut body = used_buffer(expected);
-        if body.is_empty() {
-            make_room(&mut body, expected);
-        }
+        let mut body = Vec::new();
+        make_room(&mut body, expected);
         let mut length = 0;
         loop {
             if length == body.len() {

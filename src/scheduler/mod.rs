@@ -5,7 +5,6 @@
 //! and detached messages (cancellations, responses) never wait for any of them. The reading thread never waits for the
 //! network. Without a thread a message is refused, never lost.
 
-pub(crate) mod admission;
 pub(crate) mod detached;
 pub(crate) mod handoff;
 pub(crate) mod in_flight;

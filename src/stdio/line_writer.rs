@@ -3,7 +3,6 @@
 //! The client may stop reading, and a write then blocks indefinitely. So no lock is held across a write, and a thread that
 //! waits for its turn can give up: its line may no longer be wanted.
 
-use crate::buffer::put_away;
 use crate::sync::lock;
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -143,9 +142,7 @@ impl Turn<'_> {
         // One write per line, and no copy of a large one to add a byte.
         line.reserve_exact(1);
         line.push(b'\n');
-        let written = writer.write_all(&line).and_then(|()| writer.flush());
-        put_away(line);
-        written
+        writer.write_all(&line).and_then(|()| writer.flush())
     }
 }
 

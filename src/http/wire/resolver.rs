@@ -7,7 +7,6 @@ use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::lock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,8 +25,6 @@ const MAX_ADDRESSES: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct CachingResolver {
     shared: Arc<Shared>,
-    /// The cache of this connection: every request looks here, and a shared one would move between processors' caches.
-    own: Mutex<Option<Cached>>,
     call_limits: CallLimits,
 }
 
@@ -36,8 +33,6 @@ struct Shared {
     /// The URL of the proxy that is connected to instead of the server.
     proxy: Option<Uri>,
     last: Mutex<Option<Cached>>,
-    /// Number of calls of `forget`.
-    forgotten: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -45,8 +40,6 @@ struct Cached {
     uri_authority: String,
     addresses: ResolvedSocketAddrs,
     at: Instant,
-    /// The shared `forgotten` at that time.
-    forgotten: u64,
 }
 
 impl CachingResolver {
@@ -59,25 +52,19 @@ impl CachingResolver {
     /// A resolver with the same shared cache, for a connection with these limits.
     pub(crate) fn for_connection(&self, call_limits: &CallLimits) -> CachingResolver {
         let shared = Arc::clone(&self.shared);
-        CachingResolver { shared, own: Mutex::default(), call_limits: call_limits.clone() }
+        CachingResolver { shared, call_limits: call_limits.clone() }
     }
 
     /// Drops all cached addresses.
     pub(crate) fn forget(&self) {
-        self.shared.forgotten.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.shared.last) = None;
     }
 
     fn cached(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
-        let is_good = |cached: &Cached| {
-            cached.uri_authority == authority
-                && cached.at.elapsed() < CACHE_TTL
-                && cached.forgotten == self.shared.forgotten.load(Ordering::Relaxed)
-        };
-        let mut own = lock(&self.own);
-        if !own.as_ref().is_some_and(is_good) {
-            *own = lock(&self.shared.last).clone().filter(is_good);
-        }
-        own.as_ref().map(|cached| cached.addresses.clone())
+        let is_good =
+            |cached: &Cached| cached.uri_authority == authority && cached.at.elapsed() < CACHE_TTL;
+        let last = lock(&self.shared.last);
+        last.as_ref().filter(|cached| is_good(cached)).map(|cached| cached.addresses.clone())
     }
 
     fn look_up(
@@ -128,7 +115,6 @@ impl Resolver for CachingResolver {
         if let Some(addresses) = self.cached(authority) {
             return Ok(addresses);
         }
-        let forgotten = self.shared.forgotten.load(Ordering::Relaxed);
         let addresses = match literal(uri) {
             Some(address) => {
                 let mut addresses = self.empty();
@@ -138,7 +124,7 @@ impl Resolver for CachingResolver {
             None => self.look_up(uri, config, timeout)?,
         };
         let (uri_authority, at) = (authority.to_owned(), Instant::now());
-        let cached = Cached { uri_authority, addresses: addresses.clone(), at, forgotten };
+        let cached = Cached { uri_authority, addresses: addresses.clone(), at };
         *lock(&self.shared.last) = Some(cached);
         Ok(addresses)
     }
