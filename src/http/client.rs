@@ -86,7 +86,7 @@ impl HttpClient {
         }
     }
 
-    /// Keeps no connection once its request is answered.
+    /// Keeps no connection after its response.
     #[must_use]
     pub(crate) fn for_one_request(mut self) -> HttpClient {
         self.pool = Pool::new(false);

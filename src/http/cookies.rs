@@ -97,6 +97,7 @@ impl Cookie {
             return None;
         }
         let (mut max_age, mut expires) = (None, None);
+        let (mut is_for_server, mut is_secure) = (true, false);
         let mut path = default_path(path);
         for attribute in parts {
             let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
@@ -108,11 +109,14 @@ impl Cookie {
                 expires = parse_cookie_date(value).map(lifetime).or(expires);
             } else if key.eq_ignore_ascii_case("path") && value.starts_with('/') {
                 path = value;
-            } else if key.eq_ignore_ascii_case("domain") && !is_host_in(server.host(), value) {
-                return None;
-            } else if key.eq_ignore_ascii_case("secure") && !server.is_https() {
-                return None;
+            } else if key.eq_ignore_ascii_case("domain") {
+                is_for_server = is_host_in(server.host(), value);
+            } else if key.eq_ignore_ascii_case("secure") {
+                is_secure = true;
             }
+        }
+        if !is_for_server || (is_secure && !server.is_https()) {
+            return None;
         }
         let lifetime: Option<Duration> = max_age.or(expires);
         let cookie = Cookie {

@@ -17,17 +17,17 @@ pub(crate) fn exchange_error(error: &ureq::Error) -> Error {
                 .hint("raise --read-timeout")
         }
         ureq::Error::Timeout(Timeout::PerWrite) => {
-            Error::new(Kind::TimedOut, "the server did not take the request in time")
+            Error::new(Kind::TimedOut, "the server did not accept the request in time")
                 .hint("raise --write-timeout")
         }
         ureq::Error::LargeResponseHeader(_, limit) => Error::new(
             Kind::InvalidResponse,
-            format!("the head of the server's answer is larger than {limit} bytes"),
+            format!("the head of the server's response is larger than {limit} bytes"),
         ),
         ureq::Error::Io(error) => io_error(error),
         ureq::Error::Protocol(error) => Error::new(
             Kind::InvalidResponse,
-            format!("the server's answer is not proper HTTP: {error}"),
+            format!("the server's response is not valid HTTP: {error}"),
         ),
         other => Error::new(Kind::Unreachable, other.to_string()),
     }
@@ -37,7 +37,7 @@ pub(crate) fn exchange_error(error: &ureq::Error) -> Error {
 pub(crate) fn io_error(error: &io::Error) -> Error {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            "the connection ended before the answer was whole".to_owned()
+            "the connection closed before the response was complete".to_owned()
         }
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted

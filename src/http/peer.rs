@@ -7,7 +7,6 @@ use crate::http::proxy::tunnel::TunnelError;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::unreceived::Unreceived;
-use std::fmt;
 use std::io;
 use std::time::Duration;
 use ureq::Timeout;
@@ -37,32 +36,37 @@ impl Peer {
                 Error::new(Kind::TimedOut, what)
                     .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
             }
-            ureq::Error::Other(error) if error.is::<ConnectError>() => {
-                self.connect_error(error.downcast_ref().map(|ConnectError(error)| error))
-            }
-            ureq::Error::Other(error) if error.is::<Unreceived>() => {
-                let what = "the server closed the connection before it received the request";
-                Error::new(Kind::Unreachable, what)
-                    .context(format!("connection to {}", self.path()))
-                    .hint("the server closes connections as soon as they are used: look at its log")
-                    .unsent()
-            }
             ureq::Error::ConnectionFailed => self.connect_error(None),
-            ureq::Error::Other(error) if error.is::<TunnelError>() => {
-                self.tunnel_error(error.downcast_ref().expect("it is one"))
-            }
-            ureq::Error::Other(error) => match error.downcast_ref::<io::Error>() {
-                // rustls wraps its own errors as invalid data; with any other the connection broke.
-                Some(error) if error.kind() != io::ErrorKind::InvalidData => io_error(error)
-                    .context(format!("TLS handshake with {}", self.path()))
-                    .hint("is this the port of an https server? check HTTPS_PROXY, too")
-                    .unsent(),
-                _ => self.tls_error(error),
-            },
+            ureq::Error::Other(error) => self.connection_error(&**error),
             ureq::Error::Io(error) => {
                 io_error(error).context(format!("connection to {}", self.path()))
             }
             other => exchange_error(other).context(format!("request to {}", self.path())),
+        }
+    }
+
+    /// The error of a layer below HTTP: TCP, the proxy, or TLS.
+    fn connection_error(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        if let Some(ConnectError(error)) = error.downcast_ref() {
+            return self.connect_error(Some(error));
+        }
+        if let Some(error) = error.downcast_ref::<TunnelError>() {
+            return self.tunnel_error(error);
+        }
+        if error.is::<Unreceived>() {
+            let what = "the server closed the connection before it received the request";
+            return Error::new(Kind::Unreachable, what)
+                .context(format!("connection to {}", self.path()))
+                .hint("the server closes connections as soon as they are used: look at its log")
+                .unsent();
+        }
+        match error.downcast_ref::<io::Error>() {
+            // rustls wraps its own errors as invalid data; with any other the connection broke.
+            Some(error) if error.kind() != io::ErrorKind::InvalidData => io_error(error)
+                .context(format!("TLS handshake with {}", self.path()))
+                .hint("is this the port of an https server? also check HTTPS_PROXY")
+                .unsent(),
+            _ => self.tls_error(error),
         }
     }
 
@@ -72,7 +76,7 @@ impl Peer {
     }
 
     pub(crate) fn lookup_timeout(&self) -> Error {
-        let what = format!("lookup {}: no answer", self.next_hop());
+        let what = format!("lookup {}: no response", self.next_hop());
         Error::new(Kind::TimedOut, what).hint("check DNS and network")
     }
 
@@ -126,21 +130,21 @@ impl Peer {
         Error::new(Kind::Usage, format!("{what}: {why}")).hint(hint).unsent()
     }
 
-    fn tls_error(&self, error: &dyn fmt::Display) -> Error {
+    fn tls_error(&self, error: &dyn std::error::Error) -> Error {
         let text = error.to_string();
         let is_certificate = text.contains("certificate");
         let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
         let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();
         let hint = if text.contains("UnknownIssuer") {
-            "if the network inspects TLS, name its CA certificate with --ca-bundle FILE"
+            "if the network inspects TLS, add its CA certificate with --ca-bundle FILE"
         } else if text.contains("not valid for") {
             "compare the host of the URL with the names in the certificate"
         } else if text.contains("expired") || text.contains("not valid yet") {
-            "check the clock of this machine; if it is right, have the server's certificate renewed"
+            "check the clock of this machine; if it is right, renew the server's certificate"
         } else if is_certificate {
-            "have the server's certificate looked at"
+            "check the server's certificate"
         } else {
-            "is this the port of an https server? check HTTPS_PROXY, too"
+            "is this the port of an https server? also check HTTPS_PROXY"
         };
         Error::new(Kind::InvalidResponse, format!("TLS with {}: {text}{by}", self.host)).hint(hint)
     }

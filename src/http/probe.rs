@@ -60,13 +60,13 @@ impl<'a> Probe<'a> {
     pub(crate) fn route(&self) -> Result<String, Error> {
         self.peer.route.check()?;
         Ok(match &self.peer.route {
-            Route::Direct => "none: requests go straight to the server".to_owned(),
+            Route::Direct => "none: requests go directly to the server".to_owned(),
             Route::Ignored(variable) => {
                 format!("none: {variable} is ignored, as in curl; set http_proxy")
             }
             Route::Local => "none: the server is on this machine or link".to_owned(),
             Route::Bypassed(variable) => {
-                format!("none: {variable} names this host, so requests go straight to it")
+                format!("none: {variable} names this host, so requests go directly to it")
             }
             Route::Invalid(variable, _) => format!("{variable} names no usable proxy"),
             Route::Through { proxy, variable } => {

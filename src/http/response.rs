@@ -121,7 +121,7 @@ impl<'a> Response<'a> {
         let too_large = || {
             Error::new(
                 Kind::TooLarge,
-                format!("the server's answer is larger than {max_bytes} bytes"),
+                format!("the server's response is larger than {max_bytes} bytes"),
             )
             .hint("raise --max-message-bytes")
         };

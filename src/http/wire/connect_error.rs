@@ -26,14 +26,12 @@ impl Exhausted {
             ),
             Errno::NFILE => (
                 "out of file descriptors: the whole system may open no more files and connections",
-                "end what holds them, or raise the system's limit",
+                "close other programs, or raise the system's limit",
             ),
-            Errno::NOMEM | Errno::NOBUFS => {
-                ("out of memory for another connection", "end what holds the memory")
-            }
+            Errno::NOMEM | Errno::NOBUFS => ("out of memory for another connection", "free memory"),
             Errno::ADDRNOTAVAIL => (
                 "no local port is free for another connection",
-                "end what holds the connections, or lower --max-in-flight",
+                "close other connections, or lower --max-in-flight",
             ),
             Errno::AGAIN => (
                 "out of threads: this user or container may start no more",

@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use ureq::unversioned::transport::time::{Duration as Limit, Instant as Moment};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
+    Buffers, ConnectionDetails, Connector, NextTimeout, ShutdownHandle, Transport,
 };
 
 /// Interval for checking input that arrived while a request is sent and was too short to judge.
@@ -72,16 +72,13 @@ impl ShutdownHandle for Dialing {
 }
 
 impl<In: Transport> Connector<In> for TcpConnector {
-    type Out = Either<In, TcpTransport>;
+    type Out = TcpTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        if let Some(tunnel) = chained {
-            return Ok(Some(Either::A(tunnel)));
-        }
+        _: Option<In>,
+    ) -> Result<Option<TcpTransport>, ureq::Error> {
         let (stream, address) = self.dial(details)?;
         stream.set_nodelay(details.config.no_delay()).map_err(ConnectError)?;
         let socket = Arc::new(Socket::new(stream));
@@ -89,7 +86,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         let weak: Weak<Socket> = Arc::downgrade(&socket);
         (details.register_shutdown)(weak)?;
         self.call_limits.connected(&socket, address);
-        Ok(Some(Either::B(TcpTransport {
+        Ok(Some(TcpTransport {
             socket,
             buffers: GrowingBuffers::new(self.output_bytes),
             call_limits: self.call_limits.clone(),
@@ -97,7 +94,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
             has_input: true,
             is_refused: false,
             has_reported_input: false,
-        })))
+        }))
     }
 }
 
