@@ -150,8 +150,8 @@ pub(crate) fn look_up(
         // The system's resolver has no time limit.
         Some(limit) => {
             let (sender, receiver) = sync_channel(1);
-            let lookup = thread::Builder::new().name("lookup".to_owned());
-            lookup
+            let thread = thread::Builder::new().name("lookup".to_owned());
+            thread
                 .spawn(move || sender.send(look_up()))
                 .map_err(|e| LookupError::Failed(ConnectError(e)))?;
             receiver.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?

@@ -151,7 +151,7 @@ impl TcpTransport {
                     }
                     EarlyResponse::Nothing => {}
                     EarlyResponse::Incomplete | EarlyResponse::Other | EarlyResponse::Encrypted => {
-                        listens = false
+                        listens = false;
                     }
                 }
             }
@@ -217,7 +217,7 @@ impl Transport for TcpTransport {
                 // A server that refuses and closes has often responded before the connection broke.
                 _ => match self.early() {
                     EarlyResponse::Refusal | EarlyResponse::Incomplete | EarlyResponse::Other => {
-                        self.refuse()
+                        self.refuse();
                     }
                     EarlyResponse::Encrypted => {
                         return Err(InterruptedWrite { sent, is_broken: true }.into());
