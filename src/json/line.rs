@@ -41,8 +41,9 @@ fn next_line_end(document: &[u8], at: usize) -> Option<Range<usize>> {
 #[expect(clippy::inline_always, reason = "the vectors of `simd` are known to its caller alone")]
 #[inline(always)]
 fn next_by_block<S: Simd>(simd: S, document: &[u8], mut at: usize) -> Option<Range<usize>> {
-    // Carried from block to block, in the lowest bit: which bytes of the characters may be followed by their last byte.
-    let (mut after_c2, mut after_e2, mut after_e2_80) = (0, 0, 0);
+    // Carried from block to block, in the lowest bit: the last byte of the block before may begin a character of two or of
+    // three bytes, or may be the second byte of one of three.
+    let (mut two_begun, mut three_begun, mut three_half) = (0, 0, 0);
     while at < document.len() {
         let rest = &document[at..];
         let mut padded = [0; BLOCK];
@@ -52,18 +53,18 @@ fn next_by_block<S: Simd>(simd: S, document: &[u8], mut at: usize) -> Option<Ran
         });
         let block = Block::new(simd, bytes);
         if !block.may_end_line() {
-            (after_c2, after_e2, after_e2_80) = (0, 0, 0);
+            (two_begun, three_begun, three_half) = (0, 0, 0);
             at += BLOCK;
             continue;
         }
         let (c2, e2) = (block.equal(0xc2), block.equal(0xe2));
         let (mut twos, mut threes) = (0, 0);
-        if c2 | e2 | after_c2 | after_e2 | after_e2_80 != 0 {
-            let e2_80 = (e2 << 1 | after_e2) & block.equal(0x80);
-            twos = (c2 << 1 | after_c2) & block.equal(0x85);
-            threes = (e2_80 << 1 | after_e2_80) & block.equal_either(0xa8, 0xa9);
+        if c2 | e2 | two_begun | three_begun | three_half != 0 {
+            let e2_80 = (e2 << 1 | three_begun) & block.equal(0x80);
+            twos = (c2 << 1 | two_begun) & block.equal(0x85);
+            threes = (e2_80 << 1 | three_half) & block.equal_either(0xa8, 0xa9);
             let last = BLOCK - 1;
-            (after_c2, after_e2, after_e2_80) = (c2 >> last, e2 >> last, e2_80 >> last);
+            (two_begun, three_begun, three_half) = (c2 >> last, e2 >> last, e2_80 >> last);
         }
         let ends = block.equal_either(b'\n', b'\r') | twos | threes;
         if ends != 0 {

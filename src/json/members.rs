@@ -46,7 +46,7 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         #[serde(borrow, default, deserialize_with = "present")]
         id: Option<&'a RawValue>,
         #[serde(borrow, default, deserialize_with = "present")]
-        method: Option<Option<Cow<'a, str>>>,
+        method: Option<&'a RawValue>,
         #[serde(borrow, default, deserialize_with = "present")]
         params: Option<&'a RawValue>,
         #[serde(borrow, default, deserialize_with = "present")]
@@ -55,10 +55,8 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         error: Option<&'a RawValue>,
     }
     /// A member that is present, even as `null`.
-    fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<T>, D::Error> {
-        T::deserialize(from).map(Some)
+    fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+        <&RawValue>::deserialize(from).map(Some)
     }
 
     let text = str::from_utf8(document).map_err(|_| MembersError::NotUtf8)?;
@@ -67,12 +65,14 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
         MembersError::Json(serde_json::from_str::<IgnoredAny>(text).err().unwrap_or(error))
     })?;
     let is_null = |value: &RawValue| value.get() == "null";
-    let of_values = [raw.jsonrpc, raw.id, raw.params, raw.result, raw.error];
+    let values = [raw.jsonrpc, raw.id, raw.method, raw.params, raw.result, raw.error];
+    let method = raw.method.filter(|method| !is_null(method));
+    let method = method.map(|method| serde_json::from_str(method.get())).transpose();
     Ok(Members {
-        has_null: of_values.into_iter().flatten().any(is_null) || matches!(&raw.method, Some(None)),
+        has_null: values.into_iter().flatten().any(is_null),
         jsonrpc: raw.jsonrpc.map(RawValue::get),
         id: raw.id.map(RawValue::get),
-        method: raw.method.flatten(),
+        method: method.map_err(MembersError::Json)?,
         params: raw.params.filter(|params| !is_null(params)).map(|value| value.get().as_bytes()),
         result: raw.result.map(|value| value.get().as_bytes()),
         error: raw.error.map(|value| value.get().as_bytes()),

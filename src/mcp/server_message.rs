@@ -90,13 +90,11 @@ impl ServerMessage {
         };
         if let Some(what) = contradiction {
             let what = format!("the server's message {what}");
-            return match index {
-                Some(_) => Err(Error::new(Kind::InvalidResponse, what)),
-                None => {
-                    let kind = ServerMessageKind::NotAMessage { why: what, is_cut_short: false };
-                    Ok(ServerMessage { kind, corrected: None })
-                }
-            };
+            if index.is_some() {
+                return Err(Error::new(Kind::InvalidResponse, what));
+            }
+            let kind = ServerMessageKind::NotAMessage { why: what, is_cut_short: false };
+            return Ok(ServerMessage { kind, corrected: None });
         }
         match members.error.filter(|_| has_error) {
             Some(error) => Ok(error_response(text, &members, error, index, ids)),
