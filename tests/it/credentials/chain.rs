@@ -246,11 +246,13 @@ proptest! {
 
     /// Whatever stands in a name or a value, rust-ini gives it back.
     #[test]
-    fn names_and_values_survive(name in r"[^\s#;\[\]]([^\r\n#;]{0,20}[^\s#;])?", value in r"\PC{0,40}") {
+    fn names_and_values_survive(name in r"[^\s\[\]]([^\r\n]{0,20}\S)?", value in r"\PC{0,40}") {
         let value = value.trim().replace([' ', '\t'], "_");
         // Below an empty value, also one that is all comment, stand nested settings: another rule.
         prop_assume!(!value.is_empty() && !value.starts_with(['#', ';']));
         let name = name.replace('\t', " ");
+        // There the header would end.
+        prop_assume!(!["] ", "]#", "];"].iter().any(|end| name.contains(end)));
         let text = format!("[{name}]\nsetting = {value}\n  more\n");
         let sections = ini::parse(text.as_bytes(), Dialect::Credentials).unwrap();
         let misnamed = name.strip_prefix("profile ");
