@@ -53,10 +53,8 @@ pub(crate) fn attempt(
         return attempt.run(page, sink);
     }
     let started = server.log.is_debug().then(Instant::now);
-    let mut sent = Sent {
-        param_headers: param_headers(server, message),
-        ..Sent::in_session(server.client.signing_time(), &session)
-    };
+    let mut sent = Sent::now(server, message, &session);
+    sent.param_headers = param_headers(server, message);
     let mut headers = Vec::with_capacity(8);
     headers.extend(POST_HEADERS);
     headers.extend(session_headers(&session));

@@ -36,18 +36,40 @@ pub(crate) struct FailedAttempt {
 pub(crate) struct Sent {
     pub(crate) signed_at: OffsetDateTime,
     pub(crate) session: Arc<ServerSession>,
+    /// The message can be sent again in another session, should this one be lost.
+    can_change_session: bool,
     pub(crate) param_headers: Vec<(String, String)>,
 }
 
 impl Sent {
-    pub(crate) fn in_session(signed_at: OffsetDateTime, session: &Arc<ServerSession>) -> Sent {
-        Sent { signed_at, session: Arc::clone(session), param_headers: Vec::new() }
+    /// What belongs to an attempt that is made now.
+    pub(crate) fn now(
+        server: &RemoteServer,
+        message: &PreparedMessage<'_>,
+        session: &Arc<ServerSession>,
+    ) -> Sent {
+        Sent {
+            signed_at: server.client.signing_time(),
+            session: Arc::clone(session),
+            can_change_session: session.can_be_lost() && message.survives_session(),
+            param_headers: Vec::new(),
+        }
+    }
+
+    /// Belongs to nothing that was sent.
+    fn nothing() -> Sent {
+        Sent {
+            signed_at: OffsetDateTime::UNIX_EPOCH,
+            session: Arc::default(),
+            can_change_session: false,
+            param_headers: Vec::new(),
+        }
     }
 
     /// A failure of this attempt.
     fn failure(&self, delivery: Delivery) -> Failure {
         Failure {
-            had_session: self.session.can_be_lost(),
+            can_change_session: self.can_change_session,
             ..Failure::new(delivery, self.signed_at)
         }
     }
@@ -61,7 +83,7 @@ impl FailedAttempt {
             failure: None,
             lines: Vec::new(),
             credentials: None,
-            sent: Sent::in_session(OffsetDateTime::UNIX_EPOCH, &Arc::default()),
+            sent: Sent::nothing(),
         })
     }
 

@@ -85,7 +85,7 @@ impl<'a> HttpSseAttempt<'a> {
     fn exchange(&self, relay: &mut Relay<'_, '_>) -> Result<(), Box<FailedAttempt>> {
         let PreparedMessage { deadline, cancel, .. } = *self.message;
         let ids = self.message.message.ids();
-        let sent = || Sent::in_session(self.server.client.signing_time(), self.session);
+        let sent = || Sent::now(self.server, self.message, self.session);
         let _expected = Expected::new(self.http_sse, ids);
         // A response that has come already counts, whatever became of the POST.
         match self.post() {
@@ -108,7 +108,7 @@ impl<'a> HttpSseAttempt<'a> {
     fn post(&self) -> Result<(), Box<FailedAttempt>> {
         let HttpSseAttempt { server, message, credentials, .. } = *self;
         let started = Instant::now();
-        let sent = Sent::in_session(server.client.signing_time(), self.session);
+        let sent = Sent::now(server, message, self.session);
         let request = message.request(&self.http_sse.target, &POST_HEADERS);
         let mut response = match server.client.send(&request, credentials, message.cancel) {
             Ok(response) => response,

@@ -32,7 +32,6 @@ impl<'a> Recovery<'a> {
         let Recovery { server, message, .. } = *self;
         let request = retry::Request {
             is_idempotent: message.is_idempotent(server),
-            survives_session: message.survives_session(),
             has_param_headers: message.has_param_headers(),
             is_agentcore: server.is_agentcore,
             left: message

@@ -60,8 +60,8 @@ pub(crate) struct Failure {
     pub(crate) signed_at: OffsetDateTime,
     /// `Date` of the response.
     pub(crate) server_time: Option<OffsetDateTime>,
-    /// The request belonged to a session that the server can lose.
-    pub(crate) had_session: bool,
+    /// The request belonged to a session that another can replace.
+    pub(crate) can_change_session: bool,
 }
 
 impl Failure {
@@ -76,19 +76,16 @@ impl Failure {
             retry_after: None,
             signed_at,
             server_time: None,
-            had_session: false,
+            can_change_session: false,
         }
     }
 }
 
 /// A request, as far as retries depend on it.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own rule")]
 pub(crate) struct Request {
     /// Running it twice does no harm.
     pub(crate) is_idempotent: bool,
-    /// It means the same in another session.
-    pub(crate) survives_session: bool,
     /// It is sent with `Mcp-Param-*` headers (a `tools/call` of 2026-07-28).
     pub(crate) has_param_headers: bool,
     /// The server is a runtime or a gateway of AgentCore, whose own JSON-RPC errors say what did not run.
@@ -178,8 +175,7 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     if request.is_agentcore && failure.code == Some(-32001) && is_expired_token(&failure.text) {
         return once(state, Next::NewCredentials);
     }
-    if failure.had_session
-        && request.survives_session
+    if failure.can_change_session
         && says_session_is_lost(failure.status, failure.code, &failure.text)
     {
         return once(state, Next::NewSession);
@@ -279,7 +275,6 @@ mod tests {
 
     const CALL: Request = Request {
         is_idempotent: false,
-        survives_session: true,
         has_param_headers: false,
         is_agentcore: false,
         left: None,
@@ -424,8 +419,11 @@ mod tests {
         let clock_in_words = Cause::Clock { server_time: Some(there) };
         let service = Cause::WrongService { expected: "lambda".into() };
         let blamed = |cause| Failure { cause, ..answered(403, "") };
-        let dead =
-            |status, code, text| Failure { code, had_session: true, ..answered(status, text) };
+        let dead = |status, code, text| Failure {
+            code,
+            can_change_session: true,
+            ..answered(status, text)
+        };
         let call = Request { has_param_headers: true, ..AGENTCORE_CALL };
         for (failure, expected) in [
             (blamed(clock_in_words), Next::SetClock(there)),
@@ -436,7 +434,7 @@ mod tests {
             (
                 Failure {
                     code: Some(-32001),
-                    had_session: true,
+                    can_change_session: true,
                     ..answered(200, "Your session token has expired")
                 },
                 Next::NewCredentials,
@@ -463,7 +461,7 @@ mod tests {
 
     #[test]
     fn other_refusals_have_no_remedy() {
-        let with_session = |failure| Failure { had_session: true, ..failure };
+        let with_session = |failure| Failure { can_change_session: true, ..failure };
         let clock = || Cause::Clock { server_time: None };
         let clock_of_year_9999 =
             Cause::Clock { server_time: Some(datetime!(9999-12-31 23:59:59 UTC)) };
