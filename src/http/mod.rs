@@ -1,10 +1,10 @@
-//! HTTP/1.1 on blocking connections: TLS roots, proxies, time limits, cancellation. The only room that names ureq and rustls.
+//! HTTP/1.1 on blocking connections: TLS roots, proxies, cookies, time limits, cancellation. The only room that names ureq and rustls.
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes that it is given.
 
 mod body;
-pub(crate) mod certificate;
-pub(crate) mod client;
+mod certificate;
+mod client;
 mod connection_watch;
 mod content_coding;
 mod cookies;
@@ -15,7 +15,7 @@ mod lease;
 mod peer;
 mod pool;
 mod probe;
-pub(crate) mod proxy;
+mod proxy;
 mod punycode;
 mod request;
 mod response;
