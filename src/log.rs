@@ -4,13 +4,14 @@ use crate::clock;
 use crate::environment::file;
 use crate::process;
 use crate::redact::Redactor;
+use crate::sync::lock;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
@@ -130,7 +131,7 @@ impl Log {
     pub fn error_once(&self, text: impl Display) {
         // An echoed signature would make each of them look new.
         let text = self.redactor.safe(&text.to_string());
-        let mut last = self.shared.last();
+        let mut last = lock(&self.shared.last);
         if last.as_deref() != Some(&text) {
             *last = Some(text.clone());
             self.shared.any_last.store(true, Ordering::Relaxed);
@@ -141,7 +142,7 @@ impl Log {
 
     pub fn recovered(&self) {
         if self.shared.any_last.load(Ordering::Relaxed) {
-            let mut last = self.shared.last();
+            let mut last = lock(&self.shared.last);
             *last = None;
             self.shared.any_last.store(false, Ordering::Relaxed);
         }
@@ -157,19 +158,12 @@ impl Log {
         // A log that cannot be written must not stop the work.
         match &self.shared.sink {
             Sink::File(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let _ = file.write_all(line.as_bytes());
+                let _ = lock(file).write_all(line.as_bytes());
             }
             Sink::Stderr(writer) => {
                 let _ = writer.get_or_init(start_writer).try_send(Order::Write(line));
             }
         }
-    }
-}
-
-impl Shared {
-    fn last(&self) -> MutexGuard<'_, Option<String>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,10 +15,11 @@ use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use time::format_description::well_known::Rfc3339;
@@ -113,7 +114,7 @@ impl Doctor<'_> {
             (_, None) => latency(&times),
         })?;
         self.exchanger.end_session(Instant::now() + SESSION_DELETE_TIMEOUT);
-        for cancel in self.under_way.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for cancel in lock(&self.under_way).drain(..) {
             cancel.cancel();
         }
         report.end()
@@ -394,7 +395,7 @@ impl Doctor<'_> {
     fn ask(&self, line: &str, effort: Effort) -> Result<Value, Error> {
         let (told, answer) = channel();
         let cancel = Cancel::new();
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cancel));
+        lock(&self.under_way).push(Arc::clone(&cancel));
         let (exchanger, message) = (Arc::clone(self.exchanger), message(line));
         thread::spawn(move || {
             let mut deliver = |delivery| {

@@ -4,11 +4,11 @@
 //! calling thread.
 
 use crate::error::{Error, Kind};
-use crate::sync::lock;
+use crate::sync::{lock, wait_timeout_while};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -126,11 +126,8 @@ impl Shared {
         let mut state = lock(&self.state);
         loop {
             state.idle += 1;
-            let (woken, _) = self
-                .wake
-                .wait_timeout_while(state, IDLE_TIMEOUT, |state| state.jobs.is_empty())
-                .unwrap_or_else(PoisonError::into_inner);
-            state = woken;
+            let has_none = |state: &mut State| state.jobs.is_empty();
+            state = wait_timeout_while(&self.wake, state, IDLE_TIMEOUT, has_none);
             let Some(job) = state.jobs.pop_front() else {
                 state.idle -= 1;
                 return;

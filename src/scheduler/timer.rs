@@ -1,7 +1,7 @@
 //! `Timer`: entries that fall due later, handled by one thread, which lives only while there are any.
 
-use crate::sync::lock;
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::{lock, wait_timeout};
+use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
 pub(crate) struct Timer<T> {
@@ -46,8 +46,7 @@ impl<T> Timer<T> {
             if left.is_zero() {
                 return Some(state.entries.swap_remove(at).1);
             }
-            let woken = self.added.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout(&self.added, state, left);
         }
     }
 

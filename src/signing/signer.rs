@@ -5,8 +5,9 @@ use crate::signing::payload::Payload;
 use crate::signing::request::Request;
 use crate::signing::secret::AccessKey;
 use crate::signing::{v4, v4a};
+use crate::sync;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 use time::OffsetDateTime;
 use zeroize::Zeroize as _;
 
@@ -162,7 +163,7 @@ impl Signer {
 
     fn signature(&self, access_key: &AccessKey, day: &str, string_to_sign: &str) -> String {
         let day = if self.algorithm == Algorithm::V4a { "" } else { day };
-        let last = self.last_key.read().unwrap_or_else(PoisonError::into_inner);
+        let last = sync::read(&self.last_key);
         if let Some(known) = &*last
             && known.access_key.access_key_id == access_key.access_key_id
             && known.access_key.secret_access_key == access_key.secret_access_key
@@ -183,7 +184,7 @@ impl Signer {
         let signature = signing_key.sign(string_to_sign);
         let access_key = AccessKey { session_token: None, ..access_key.clone() };
         let derived = DerivedKey { access_key, day: day.to_owned(), signing_key };
-        *self.last_key.write().unwrap_or_else(PoisonError::into_inner) = Some(derived);
+        *sync::write(&self.last_key) = Some(derived);
         signature
     }
 }

@@ -3,10 +3,10 @@
 //! The client may stop reading, and a write then blocks indefinitely. So no lock is held across a write, and a thread that
 //! waits for its turn can give up: its line may no longer be wanted.
 
-use crate::sync::lock;
+use crate::sync::{lock, wait};
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Maximum number and total size of queued lines.
 const MAX_QUEUED: usize = 10_000;
@@ -84,7 +84,7 @@ impl LineWriter {
                 if state.writer.is_some() {
                     self.wake_next(&state);
                 }
-                state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = wait(&self.queued, state);
             } else if let Some(writer) = state.writer.take() {
                 break writer;
             } else {
@@ -111,7 +111,7 @@ impl LineWriter {
 
     fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.waiting += 1;
-        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state = wait(&self.changed, state);
         state.waiting -= 1;
         state
     }

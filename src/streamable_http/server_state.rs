@@ -7,10 +7,10 @@ use crate::mcp::session::Session;
 use crate::mcp::tool_catalog::ToolCatalog;
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::http_sse::HttpSse;
-use crate::sync::lock;
+use crate::sync::{self, lock};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// A session and the transport that it uses.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +115,7 @@ impl ServerState {
     }
 
     pub(crate) fn session(&self) -> Arc<ServerSession> {
-        Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::read(&self.session))
     }
 
     /// A session of its own number.
@@ -133,7 +133,7 @@ impl ServerState {
     ) -> bool {
         self.tools.forget();
         let old = {
-            let mut current = self.session.write().unwrap_or_else(PoisonError::into_inner);
+            let mut current = sync::write(&self.session);
             may_replace(&current).then(|| std::mem::replace(&mut *current, Arc::new(new)))
         };
         self.tools.forget();
@@ -155,7 +155,7 @@ impl ServerState {
                 Arc::make_mut(known).set_id(id);
             }
         };
-        set(&mut self.session.write().unwrap_or_else(PoisonError::into_inner));
+        set(&mut sync::write(&self.session));
         self.stored_initialize().offer.iter_mut().for_each(set);
     }
 

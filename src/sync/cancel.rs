@@ -1,9 +1,9 @@
 //! `Cancel`: takes one call back while another thread waits in it.
 
 use crate::error::{Error, Kind};
-use crate::sync::lock;
+use crate::sync::{lock, wait_timeout_while};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Takes one call back, from any thread: what it waits for ends at once.
@@ -54,11 +54,7 @@ impl Cancel {
     /// True when it was cut short.
     pub fn sleep(&self, time: Duration) -> bool {
         let state = lock(&self.state);
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(state, time, |state| !state.cancelled)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.cancelled
+        wait_timeout_while(&self.changed, state, time, |state| !state.cancelled).cancelled
     }
 
     /// Runs `wake` once when the call is cancelled, on the thread that cancels it; at once if it is cancelled already.

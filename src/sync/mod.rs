@@ -6,4 +6,4 @@ pub mod monitor;
 pub mod single_flight;
 
 pub use cancel::{Cancel, OnCancel};
-pub(crate) use lock::lock;
+pub(crate) use lock::{lock, read, wait, wait_timeout, wait_timeout_while, write};

@@ -1,8 +1,9 @@
 //! `Monitor`: a value under a lock whose changes threads wait for, each until its own deadline or cancellation.
 
 use crate::sync::cancel::Cancel;
+use crate::sync::{lock, wait, wait_timeout};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// A mutex and its condition variable. The lock is held for moments, never across IO.
@@ -26,8 +27,7 @@ impl<T: Send + 'static> Monitor<T> {
 
     /// Locks the value to read it, or to change what no thread waits for.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        // Each change is whole when the lock is released, so a panic elsewhere spoils nothing.
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.value)
     }
 
     /// Changes the value and wakes the threads that wait.
@@ -58,18 +58,16 @@ impl<T: Send + 'static> Monitor<T> {
             if cancel.is_cancelled() {
                 return Err(WaitError::Cancelled);
             }
-            let woken = match deadline {
-                None => self.changed.wait(value).unwrap_or_else(PoisonError::into_inner),
+            value = match deadline {
+                None => wait(&self.changed, value),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Err(WaitError::TimedOut);
                     }
-                    let woken = self.changed.wait_timeout(value, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                    wait_timeout(&self.changed, value, left)
                 }
             };
-            value = woken;
         }
     }
 }

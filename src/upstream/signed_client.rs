@@ -13,12 +13,13 @@ use crate::http::url::Endpoint;
 use crate::http::{CookieJar, HttpClient, Probe, Request, Response};
 use crate::log::Log;
 use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, UriEncoding};
+use crate::sync;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{SignedRequest, SignedTarget};
 use crate::upstream::response::{ErrorReport, SignedResponse, error_body, own_date, request_id};
 use crate::upstream::settings::Settings;
 use crate::upstream::signing_scope::SigningScope;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 use time::OffsetDateTime;
 
@@ -125,7 +126,7 @@ impl SignedClient {
     }
 
     pub(crate) fn set_user_agent(&self, user_agent: String) {
-        let mut current = self.user_agent.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = sync::write(&self.user_agent);
         *current = Some(user_agent.into());
     }
 
@@ -207,7 +208,7 @@ impl SignedClient {
             };
             self.scope.current().signer.sign(&to_sign, &credentials.key, self.server_time(now))
         });
-        let user_agent = self.user_agent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let user_agent = sync::read(&self.user_agent).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
         let path = &request.target.path;

@@ -5,10 +5,10 @@
 
 use crate::aws::hostname::{self, Inferred};
 use crate::signing::{Algorithm, Signer};
-use crate::sync::lock;
+use crate::sync::{self, lock};
 use crate::upstream::service_correction::ServiceCorrection;
 use crate::upstream::settings::Settings;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// A service, a region, and the signer for both.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl SigningScope {
     }
 
     pub(crate) fn current(&self) -> Arc<Scope> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::read(&self.current))
     }
 
     /// Signs for `service` from now on. False if the user chose the service, or if the host named another one before.
@@ -93,7 +93,7 @@ impl SigningScope {
 
     fn set(&self, service: &str, region: &str) {
         let scope = Scope::new(self.algorithm, service, region);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = scope;
+        *sync::write(&self.current) = scope;
     }
 }
 
