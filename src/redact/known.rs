@@ -1,4 +1,4 @@
-//! `Known`: the secrets, in the forms in which they are looked for, and the looking.
+//! `Known`: the secrets in all their forms, and the search for them.
 
 use crate::percent;
 use crate::redact::unit::Unit;
@@ -9,41 +9,41 @@ use memchr::memchr2;
 use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
-/// Replaces what was cut out of a text or cut off its end.
+/// Mark in place of a removed secret, and at the end of a truncated text.
 pub(crate) const CUT: char = '…';
 
-/// What is shorter would be found in ordinary texts.
+/// Minimum length of a secret: a shorter one would match ordinary text.
 const MIN_SECRET_BYTES: usize = 8;
 
-/// So much of a secret's beginning, where the text was cut off behind it, goes too.
-const MIN_BEGINNING_BYTES: usize = 12;
+/// Minimum length of the beginning of a secret that is removed before the end of a truncated text.
+const MIN_TRUNCATED_BYTES: usize = 12;
 
-/// Keys and tokens are replaced all day long; the oldest are forgotten.
-const MOST_SECRETS: usize = 512;
+/// Maximum number of secrets, since keys and tokens are replaced all day; the oldest are dropped.
+const MAX_SECRETS: usize = 512;
 
-/// All secrets, and a filter that most places of a text do not pass.
+/// All secrets, and a filter that rejects most positions of a text.
 #[derive(Clone)]
 pub(crate) struct Known {
     secrets: VecDeque<Forms>,
     signatures: VecDeque<Forms>,
     cookies: Vec<Forms>,
-    /// A bit for each hash of a beginning.
+    /// Bit set of the hashes of the needles' first bytes.
     beginnings: Vec<u64>,
 }
 
-/// One secret.
+/// A secret and the needles that find it.
 #[derive(Clone)]
 struct Forms {
     secret: Secret,
     needles: Vec<Needle>,
 }
 
-/// What one secret looks like once the text around it is decoded.
+/// One form of a secret, compared with decoded text.
 #[derive(Clone)]
 struct Needle {
     bytes: Zeroizing<Vec<u8>>,
     is_base64: bool,
-    /// Of base64: the last bits of the secret stand in one more digit, which they share with what follows.
+    /// The last bits of the secret share one more base64 digit with the bytes that follow it.
     shares_digit: bool,
 }
 
@@ -60,6 +60,7 @@ impl Default for Known {
 }
 
 impl Known {
+    /// Adds a secret, unless it is too short; a known one becomes the newest.
     pub(crate) fn add(&mut self, secret: &str) {
         let known = self.secrets.iter().position(|forms| forms.secret.expose() == secret);
         let forms = match known.and_then(|at| self.secrets.remove(at)) {
@@ -70,19 +71,20 @@ impl Known {
             },
         };
         self.secrets.push_back(forms);
-        if self.secrets.len() > MOST_SECRETS {
+        if self.secrets.len() > MAX_SECRETS {
             self.secrets.pop_front();
         }
         self.refresh();
     }
 
+    /// Adds signatures and drops the oldest beyond `max`.
     pub(crate) fn add_signatures<'a>(
         &mut self,
         signatures: impl Iterator<Item = &'a str>,
-        most: usize,
+        max: usize,
     ) {
         self.signatures.extend(signatures.filter_map(Forms::of));
-        let surplus = self.signatures.len().saturating_sub(most);
+        let surplus = self.signatures.len().saturating_sub(max);
         self.signatures.drain(..surplus);
         self.refresh();
     }
@@ -106,9 +108,9 @@ impl Known {
         self.secrets.is_empty() && self.signatures.is_empty() && self.cookies.is_empty()
     }
 
-    /// `None` when there is no secret in it.
+    /// The text without secrets; `None` when it holds none.
     pub(crate) fn without_secrets(&self, text: &str) -> Option<String> {
-        let mut safe = Copy::of(text);
+        let mut safe = RedactedCopy::of(text);
         if !self.is_empty() {
             let mut at = 0;
             while at < text.len() {
@@ -121,16 +123,16 @@ impl Known {
         safe.finished()
     }
 
-    /// The same for a JSON document, of which nothing but strings and numbers is looked into.
+    /// A JSON document whose strings and numbers hold no secrets; `None` when none held one.
     pub(crate) fn json_without_secrets(&self, json: &str) -> Option<String> {
-        let mut safe = Copy::of(json);
+        let mut safe = RedactedCopy::of(json);
         let bytes = json.as_bytes();
         let mut at = if self.is_empty() { json.len() } else { 0 };
         while let Some(byte) = bytes.get(at) {
             at = match byte {
                 b'"' => {
                     let end = string_end(bytes, at + 1);
-                    self.cut_out_of_string(&json[..end], at + 1, &mut safe);
+                    self.redact_string(&json[..end], at + 1, &mut safe);
                     end + 1
                 }
                 b'0'..=b'9' => {
@@ -152,8 +154,8 @@ impl Known {
         safe.finished()
     }
 
-    /// Goes from escape to escape: half of one must never be left.
-    fn cut_out_of_string(&self, text: &str, begin: usize, safe: &mut Copy<'_>) {
+    /// Removes the secrets of a JSON string. Advances by whole escapes, so that none is split.
+    fn redact_string(&self, text: &str, begin: usize, safe: &mut RedactedCopy<'_>) {
         let mut at = begin;
         while at < text.len() {
             at = match self.secret_at(text, at, false) {
@@ -167,8 +169,8 @@ impl Known {
         }
     }
 
-    /// The end of the longest secret that begins here. `may_be_cut`: the text may end, or be cut off, within it.
-    fn secret_at(&self, text: &str, at: usize, may_be_cut: bool) -> Option<usize> {
+    /// End of the longest secret that begins at `at`. `may_be_truncated`: the text may end within the secret.
+    fn secret_at(&self, text: &str, at: usize, may_be_truncated: bool) -> Option<usize> {
         let bytes = text.as_bytes();
         let hash = Beginning::at(bytes, at)?;
         if self.beginnings[usize::from(hash >> 6)] & (1 << (hash & 63)) == 0 {
@@ -176,14 +178,14 @@ impl Known {
         }
         let all = self.secrets.iter().chain(&self.signatures).chain(&self.cookies);
         all.flat_map(|forms| &forms.needles)
-            .filter_map(|needle| needle.end_in(bytes, at, may_be_cut))
+            .filter_map(|needle| needle.end_in(bytes, at, may_be_truncated))
             .filter(|end| text.is_char_boundary(at) && text.is_char_boundary(*end))
             .max()
     }
 }
 
 impl Forms {
-    /// `None` for what is too short to be looked for.
+    /// `None` when the secret is too short.
     fn of(secret: &str) -> Option<Forms> {
         let decoded = decoded(secret.trim_end_matches(['\\', '%', '&']).as_bytes());
         if decoded.len() < MIN_SECRET_BYTES {
@@ -198,7 +200,7 @@ impl Forms {
 }
 
 impl Needle {
-    /// Decoded like the texts it is looked for in, for a secret may itself hold what looks like an escape.
+    /// Decoded like the searched texts, because a secret may contain what looks like an escape.
     fn of_text(decoded: &[u8]) -> Needle {
         let mut bytes: Zeroizing<Vec<u8>> =
             Zeroizing::new(decoded.iter().copied().map(text_digit).collect());
@@ -206,7 +208,7 @@ impl Needle {
         Needle { bytes, is_base64: false, shares_digit: false }
     }
 
-    /// The digits that depend on the secret alone, `shift` bytes behind a group of three.
+    /// The base64 digits that depend on the secret alone, where it begins `shift` bytes into a group of three.
     fn of_base64(secret: &[u8], shift: usize) -> Needle {
         let mut bytes = Zeroizing::new(vec![0; shift]);
         bytes.extend_from_slice(secret);
@@ -220,31 +222,31 @@ impl Needle {
         }
     }
 
-    /// Where it ends, if it begins at `at`.
-    fn end_in(&self, text: &[u8], at: usize, may_be_cut: bool) -> Option<usize> {
+    /// End of the needle in the text, if it begins at `at`.
+    fn end_in(&self, text: &[u8], at: usize, may_be_truncated: bool) -> Option<usize> {
         let mut left = &self.bytes[..];
         let mut at = at;
-        let mut blanks = 0;
-        let mut is_blank = false;
+        let mut surplus = 0;
+        let mut is_space = false;
         while let Some(expected) = left.first() {
-            if may_be_cut
-                && self.bytes.len() - left.len() >= MIN_BEGINNING_BYTES
-                && let Some(end) = end_of_cut(text, at)
+            if may_be_truncated
+                && self.bytes.len() - left.len() >= MIN_TRUNCATED_BYTES
+                && let Some(end) = end_of_truncated(text, at)
             {
                 return Some(end);
             }
             let unit = Unit::at(text, at)?;
             at = unit.end;
             let is_surplus = if self.is_base64 {
-                // Long base64 is often broken into lines.
+                // Long base64 often has line breaks.
                 *expected != b'+' && matches!(unit.bytes(), b" " | b"\r" | b"\n")
             } else {
-                // Canonical requests have one blank where a value has several.
-                is_blank && matches!(unit.bytes(), [byte] if text_digit(*byte) == b' ')
+                // Canonical requests have one space where a value has several.
+                is_space && matches!(unit.bytes(), [byte] if text_digit(*byte) == b' ')
             };
             if is_surplus {
-                blanks += 1;
-                if blanks > self.bytes.len() {
+                surplus += 1;
+                if surplus > self.bytes.len() {
                     return None;
                 }
                 continue;
@@ -252,13 +254,13 @@ impl Needle {
             for byte in unit.bytes() {
                 let digit = if self.is_base64 { base64_digit(*byte) } else { text_digit(*byte) };
                 left = left.strip_prefix(&[digit])?;
-                is_blank = digit == b' ';
+                is_space = digit == b' ';
             }
         }
         Some(if self.is_base64 { self.end_of_digits(text, at) } else { at })
     }
 
-    /// The last digit and the padding tell nothing, but would look like a remainder.
+    /// Index after the shared digit and the padding, which reveal nothing but would look like a remainder.
     fn end_of_digits(&self, text: &[u8], at: usize) -> usize {
         let mut end = at;
         if self.shares_digit
@@ -277,12 +279,12 @@ impl Needle {
     }
 }
 
-/// Hashes of the first bytes, under which `+` and its stand-ins are the same, and several of them as one.
+/// Hashes of the first bytes. A run of `+`, and of the characters that may replace it, counts as one.
 struct Beginning;
 
 impl Beginning {
     const BYTES: usize = 4;
-    const MOST_UNITS: usize = 32;
+    const MAX_UNITS: usize = 32;
 
     fn of(bytes: &[u8]) -> u16 {
         let mut beginning = [0; Beginning::BYTES];
@@ -293,11 +295,11 @@ impl Beginning {
         Beginning::hash(beginning)
     }
 
-    /// `None` where there are too few, or too many blanks among them.
+    /// `None` when too few bytes follow, or a run of spaces is too long.
     fn at(text: &[u8], at: usize) -> Option<u16> {
         let mut beginning = [0; Beginning::BYTES];
         let (mut length, mut at) = (0, at);
-        for _ in 0..Beginning::MOST_UNITS {
+        for _ in 0..Beginning::MAX_UNITS {
             let unit = Unit::at(text, at)?;
             for byte in unit.bytes() {
                 length = Beginning::push(&mut beginning, length, *byte);
@@ -310,7 +312,7 @@ impl Beginning {
         None
     }
 
-    /// How many there are now.
+    /// Appends a byte if it counts. Returns the new length.
     fn push(beginning: &mut [u8; Beginning::BYTES], length: usize, byte: u8) -> usize {
         let byte = match byte {
             b' ' | b'-' | b'\t' => b'+',
@@ -319,8 +321,8 @@ impl Beginning {
         };
         let is_surplus = byte == b'+' && length > 0 && beginning[length - 1] == b'+';
         match beginning.get_mut(length) {
-            Some(place) if !is_surplus => {
-                *place = byte;
+            Some(slot) if !is_surplus => {
+                *slot = byte;
                 length + 1
             }
             _ => length,
@@ -334,8 +336,8 @@ impl Beginning {
     }
 }
 
-/// What is encoded in base64 may be a document that has escapes of its own: of JSON, with and without `\/`, or of URLs.
-/// The password in a URL is sent decoded.
+/// The texts that contain the secret within base64: plain, decoded as the password of a URL is, and escaped as in JSON (with
+/// and without `\/`) and in URLs.
 fn inside_base64(secret: &str, decoded: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let json = serde_json::Value::from(secret).to_string();
     let json = Zeroizing::new(json[1..json.len() - 1].to_owned());
@@ -355,8 +357,9 @@ fn inside_base64(secret: &str, decoded: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     texts
 }
 
+/// The text with all escapes decoded.
 fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    // Decoding never makes a text longer, so no copy of a secret is left behind.
+    // Decoding never makes a text longer, so the vector does not grow and leave a copy of the secret in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut at = 0;
     while let Some(unit) = Unit::at(text, at) {
@@ -366,12 +369,12 @@ fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// A form writes a blank as `+`.
+/// Maps characters that stand for a space to a space: forms write it as `+`.
 fn text_digit(byte: u8) -> u8 {
     if matches!(byte, b'+' | b'\t') { b' ' } else { byte }
 }
 
-/// URLs have other digits.
+/// Maps the digits of the URL-safe alphabet to the standard ones.
 fn base64_digit(byte: u8) -> u8 {
     match byte {
         b'-' | b' ' => b'+',
@@ -380,9 +383,9 @@ fn base64_digit(byte: u8) -> u8 {
     }
 }
 
-/// Behind what is left of a text that was cut off here or within the escape that begins here.
-fn end_of_cut(text: &[u8], at: usize) -> Option<usize> {
-    const LONGEST_ESCAPE: usize = 10;
+/// Index after the mark or the end of the text, if the text was truncated at `at` or within the escape that begins there.
+fn end_of_truncated(text: &[u8], at: usize) -> Option<usize> {
+    const MAX_ESCAPE_BYTES: usize = 10;
     let rest = &text[at..];
     let mark = CUT.encode_utf8(&mut [0; 4]).len();
     let is_mark = |rest: &[u8]| rest.starts_with(CUT.encode_utf8(&mut [0; 4]).as_bytes());
@@ -397,17 +400,17 @@ fn end_of_cut(text: &[u8], at: usize) -> Option<usize> {
     }
     let escape = rest
         .iter()
-        .take(LONGEST_ESCAPE)
+        .take(MAX_ESCAPE_BYTES)
         .take_while(|byte| byte.is_ascii_alphanumeric() || b"\\%&#".contains(byte));
     let length = escape.count();
     match &rest[length..] {
         [] => Some(text.len()),
-        behind if is_mark(behind) => Some(at + length + mark),
+        after if is_mark(after) => Some(at + length + mark),
         _ => None,
     }
 }
 
-/// The place of the quote that ends the JSON string whose text begins at `at`.
+/// Index of the quote that ends the JSON string whose text begins at `at`.
 fn string_end(json: &[u8], mut at: usize) -> usize {
     while let Some(found) = memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
         at += found;
@@ -419,31 +422,31 @@ fn string_end(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
-/// What Basic authentication sends.
+/// User and password of an HTTP Basic credential.
 pub(crate) fn user_and_password(base64: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(base64).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// A text with some places replaced. Nothing is copied as long as there are none.
-struct Copy<'a> {
+/// A copy of a text with ranges replaced, started with the first replacement.
+struct RedactedCopy<'a> {
     text: &'a str,
     safe: String,
     copied: usize,
 }
 
-impl<'a> Copy<'a> {
-    fn of(text: &'a str) -> Copy<'a> {
-        Copy { text, safe: String::new(), copied: 0 }
+impl<'a> RedactedCopy<'a> {
+    fn of(text: &'a str) -> RedactedCopy<'a> {
+        RedactedCopy { text, safe: String::new(), copied: 0 }
     }
 
-    /// The end of the place.
-    fn replace(&mut self, place: std::ops::Range<usize>, with: &str) -> usize {
-        self.safe.push_str(&self.text[self.copied..place.start]);
+    /// Replaces a range after the last one. Returns its end.
+    fn replace(&mut self, range: std::ops::Range<usize>, with: &str) -> usize {
+        self.safe.push_str(&self.text[self.copied..range.start]);
         self.safe.push_str(with);
-        self.copied = place.end;
-        place.end
+        self.copied = range.end;
+        range.end
     }
 
     fn finished(mut self) -> Option<String> {

@@ -1,7 +1,7 @@
-//! The one exit for text: secrets of this process are cut out in every form, hidden characters are spelled out, length is bounded.
+//! The one exit for text: secrets of this process are removed in every encoding, hidden characters are spelled out, length is bounded.
 
-pub mod known;
-pub mod redactor;
-pub mod unit;
+mod known;
+mod redactor;
+mod unit;
 
-pub use redactor::*;
+pub use redactor::Redactor;

@@ -1,8 +1,8 @@
-//! `Redactor`: the one exit for text. Whatever leaves for the log, for an error of ours or for the doctor's report goes through
-//! [`Redactor::safe`], which cuts out the secrets of this process, in whatever form they come back, and whatever a terminal
-//! would obey or hide, and bounds the rest.
+//! `Redactor`: the one exit for text. Log lines, error messages and the report of `doctor` go through [`Redactor::safe`], which
+//! removes the secrets of this process in every encoding, spells out characters that a terminal would obey or hide, and
+//! limits the length.
 //!
-//! Secrets are made known to it before they are sent to anybody, so nothing that answers can get them repeated.
+//! Secrets are registered before they are sent, so that a response that repeats them is already covered.
 
 use crate::redact::known::{self, CUT, Known};
 use crate::signing::{AccessKey, Secret};
@@ -12,26 +12,26 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
-/// The longest field that leaves, in bytes, without the mark of what was cut off.
+/// Maximum size of a field, the mark of truncation not counted.
 const MAX_FIELD_BYTES: usize = 2048;
 
-/// So much of a text is looked at. What is left of it nearly always fills a field.
-const MAX_READ_BYTES: usize = 64 * 1024;
+/// Maximum size of a text that is searched; the redacted result nearly always fills a field.
+const MAX_SEARCHED_BYTES: usize = 64 * 1024;
 
-/// Signatures that are still looked for: a server repeats that of the request it answers, and twice as many requests as
-/// are in flight by default may be on their way.
-const MOST_SIGNATURES: usize = 512;
+/// Maximum number of signatures that are searched for: a response may repeat the signature of its request, and this is twice the
+/// default number of requests in flight.
+const MAX_SIGNATURES: usize = 512;
 
-/// Cookies that are looked for; the oldest are forgotten.
+/// Maximum number of cookies that are searched for; the oldest are dropped.
 const MAX_COOKIES: usize = 64;
 
-/// A SigV4a signature is at most 72 bytes in DER, in hex.
+/// Maximum length of a signature: SigV4a has up to 72 bytes of DER, in hex.
 const MAX_SIGNATURE_BYTES: usize = 144;
 
-/// Parts of a header's value, and cookies, are secrets from this length on; shorter ones may be ordinary words.
+/// Minimum length of a part of a header value, and of a cookie, that counts as a secret; shorter ones may be ordinary words.
 const MIN_PART_BYTES: usize = 16;
 
-/// What this process must not tell. Clones share it.
+/// The secrets of this process. Clones share them.
 #[derive(Clone, Default)]
 pub struct Redactor {
     shared: Arc<Shared>,
@@ -39,14 +39,14 @@ pub struct Redactor {
 
 #[derive(Default)]
 struct Shared {
-    /// Every request adds one, and few are ever looked for: they wait here until one is.
+    /// Signatures since the last search: every request adds one, and searches are rare.
     signatures: Mutex<VecDeque<Signature>>,
-    /// Load balancers replace theirs with every response: they wait here, too.
+    /// Cookies, copied to `known` by the next search: load balancers replace theirs with every response.
     cookies: Mutex<Cookies>,
     known: Mutex<Arc<Known>>,
 }
 
-/// The values of the cookies that are sent now.
+/// Values of the cookies that requests carry now.
 #[derive(Default)]
 struct Cookies {
     values: VecDeque<Secret>,
@@ -59,25 +59,25 @@ struct Signature {
 }
 
 impl Redactor {
-    /// Makes a secret known. One of less than 8 bytes would be found in any text, and is not looked for.
+    /// Registers a secret. One of less than 8 bytes would match ordinary text and is ignored.
     pub fn add(&self, secret: &str) {
         Arc::make_mut(&mut lock(&self.shared.known)).add(secret);
     }
 
-    /// Makes known what is secret of a key.
+    /// Registers the secret key and the session token of an access key.
     pub fn add_key(&self, key: &AccessKey) {
         for secret in std::iter::once(&key.secret_access_key).chain(&key.session_token) {
             self.add(secret.expose());
         }
     }
 
-    /// Makes known the value of a header, and what in it is the secret proper: the token behind `Bearer`, the password in
-    /// `Basic`, the value of a cookie.
+    /// Registers the value of a header and the secrets within it: the token after `Bearer`, the password in `Basic`, the value
+    /// of a cookie.
     pub fn add_header(&self, value: &str) {
         self.add(value);
         for part in value.split([' ', ';', ',']) {
-            let behind_name = part.split_once('=').map_or("", |(_, value)| value);
-            for part in [part, behind_name] {
+            let after_name = part.split_once('=').map_or("", |(_, value)| value);
+            for part in [part, after_name] {
                 if part.len() >= MIN_PART_BYTES && part.len() < value.len() {
                     self.add(part);
                 }
@@ -88,20 +88,20 @@ impl Redactor {
         }
     }
 
-    /// Makes known the signature of a request. Every request does so: no memory is asked for.
+    /// Registers the signature of a request. Does not allocate, since every request calls it.
     pub fn add_signature(&self, signature: &str) {
         let text = signature.as_bytes();
         let length = text.len().min(MAX_SIGNATURE_BYTES);
         let mut bytes = [0; MAX_SIGNATURE_BYTES];
         bytes[..length].copy_from_slice(&text[..length]);
         let mut signatures = lock(&self.shared.signatures);
-        if signatures.len() == MOST_SIGNATURES {
+        if signatures.len() == MAX_SIGNATURES {
             signatures.pop_front();
         }
         signatures.push_back(Signature { length, bytes });
     }
 
-    /// Makes known the value of a cookie in place of the one that it replaces.
+    /// Registers the value of a cookie in place of the value that it replaces.
     pub(crate) fn replace_cookie(&self, old: Option<&Secret>, new: &Secret) {
         if old == Some(new) {
             return;
@@ -119,24 +119,24 @@ impl Redactor {
         cookies.is_changed = true;
     }
 
-    /// A text as it may leave: without secrets, without control characters, at most 2 KiB.
+    /// The text without secrets and control characters, at most 2 KiB long.
     ///
     /// ```
-    /// let redactor = sigv4_proxy::redact::redactor::Redactor::default();
+    /// let redactor = sigv4_proxy::redact::Redactor::default();
     /// redactor.add("wJalrXUtnFEMI/K7MDENG");
     /// assert_eq!(redactor.safe("key wJalrXUtnFEMI%2FK7MDENG,\n17 left"), "key …,\\n17 left");
     /// ```
     pub fn safe(&self, text: &str) -> String {
         let mut text = Cow::Borrowed(text);
-        if text.len() > MAX_READ_BYTES {
-            let end = (0..=MAX_READ_BYTES).rev().find(|end| text.is_char_boundary(*end));
+        if text.len() > MAX_SEARCHED_BYTES {
+            let end = (0..=MAX_SEARCHED_BYTES).rev().find(|end| text.is_char_boundary(*end));
             text = Cow::Owned(format!("{}{CUT}", &text[..end.unwrap_or_default()]));
         }
         let without_secrets = self.known().without_secrets(&text);
         cleaned(without_secrets.as_deref().unwrap_or(&text))
     }
 
-    /// A JSON document of somebody else without the secrets in it, else byte for byte the same; `None` when there are none.
+    /// A JSON document without the secrets in it and otherwise unchanged; `None` when it holds none.
     pub fn safe_json(&self, json: &str) -> Option<String> {
         self.known().json_without_secrets(json)
     }
@@ -146,7 +146,7 @@ impl Redactor {
         let signatures = std::mem::take(&mut *lock(&self.shared.signatures));
         if !signatures.is_empty() {
             let texts = signatures.iter().filter_map(Signature::text);
-            Arc::make_mut(&mut known).add_signatures(texts, MOST_SIGNATURES);
+            Arc::make_mut(&mut known).add_signatures(texts, MAX_SIGNATURES);
         }
         let mut cookies = lock(&self.shared.cookies);
         if std::mem::take(&mut cookies.is_changed) {
@@ -158,7 +158,7 @@ impl Redactor {
     }
 }
 
-/// Without what it knows.
+/// Prints no secrets.
 impl fmt::Debug for Redactor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Redactor")
@@ -171,7 +171,7 @@ impl Signature {
     }
 }
 
-/// One line that a terminal shows as it is, of bounded length.
+/// The text as one line of bounded length that a terminal shows literally.
 fn cleaned(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(MAX_FIELD_BYTES) + CUT.len_utf8());
     for c in text.chars() {
@@ -190,14 +190,14 @@ fn cleaned(text: &str) -> String {
     clean
 }
 
-/// What moves the cursor, turns the direction of the text, ends a line or cannot be seen.
+/// Whether a character moves the cursor, changes the direction of text, ends a line or is invisible.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, marks and overrides of direction, invisible spaces and operators, line and paragraph ends.
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            // Letters that only machines read.
+            // Tag characters, which only machines read.
             | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -210,7 +210,7 @@ mod tests {
 
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-    /// A small generator, so that a failure can be run again.
+    /// A seeded generator, so that a failure can be reproduced.
     struct Random(u64);
 
     impl Random {
@@ -233,7 +233,7 @@ mod tests {
             ];
             let length = 12 + self.below(60);
             let alphabet = ALPHABETS[self.below(3)];
-            // Blanks at the ends belong to no header's value.
+            // A header value has no spaces at its ends.
             format!("S{}E", self.text(alphabet, length))
         }
 
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    fn knowing(secrets: &[&str]) -> Redactor {
+    fn redactor_with(secrets: &[&str]) -> Redactor {
         let redactor = Redactor::default();
         for secret in secrets {
             redactor.add(secret);
@@ -289,11 +289,11 @@ mod tests {
     }
 
     #[test]
-    fn random_secrets_in_random_encodings_are_cut_out() {
+    fn random_secrets_in_random_encodings_are_removed() {
         let mut random = Random(0x5eed);
         for round in 0..1000 {
             let secret = random.secret();
-            let redactor = knowing(&["another secret, 1", &secret, "one/more+secret"]);
+            let redactor = redactor_with(&["another secret, 1", &secret, "one/more+secret"]);
             let mut encoded = random.encoded(&secret);
             let is_base64 = !encoded.contains(&secret[..2]);
             if !is_base64 && random.below(2) == 0 {
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn every_form_is_found() {
-        let redactor = knowing(&[SECRET]);
+        let redactor = redactor_with(&[SECRET]);
         let base64 = STANDARD.encode(SECRET);
         for form in [
             SECRET.to_owned(),
@@ -337,8 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn several_blanks_are_as_good_as_one() {
-        let redactor = knowing(&["a  b\tc   defgh", "x++y+z++wv", "-- begin --"]);
+    fn runs_of_spaces_match_one_space() {
+        let redactor = redactor_with(&["a  b\tc   defgh", "x++y+z++wv", "-- begin --"]);
         let text = "(a  b\\tc   defgh) (a b c defgh) (a+b%20c  defgh) (x++y+z++wv) (-- begin --)";
         assert_eq!(redactor.safe(text), "(…) (…) (…) (…) (…)");
         for secret in ["x++y+z++wv", "a  b\tc   defgh"] {
@@ -347,8 +347,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_passes() {
-        let redactor = knowing(&[SECRET, "short", "production"]);
+    fn text_without_secrets_is_unchanged() {
+        let redactor = redactor_with(&[SECRET, "short", "production"]);
         redactor.add_signature(&"0123456789abcdef".repeat(4));
         for text in [
             "",
@@ -362,8 +362,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_secret_that_was_cut_off() {
-        let redactor = knowing(&[SECRET]);
+    fn no_part_of_a_truncated_secret_is_left() {
+        let redactor = redactor_with(&[SECRET]);
         let text = SECRET.replace('/', "%2F").replace('+', "\\u002b");
         for end in 16..text.len() {
             for safe in
@@ -379,8 +379,8 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_and_the_rest_as_it_was() {
-        let redactor = knowing(&[SECRET, "nop\"qrstu\\", "7777777777"]);
+    fn json_stays_valid_and_the_rest_unchanged() {
+        let redactor = redactor_with(&[SECRET, "nop\"qrstu\\", "7777777777"]);
         for (json, safe) in [
             (format!(r#"{{"a" :  "x {SECRET}\n","b":1.0}}"#), r#"{"a" :  "x …\n","b":1.0}"#),
             (format!(r#"["\\{}","\n{SECRET}"]"#, SECRET.replace('/', "\\\\\\/")), r#"["…","\n…"]"#),
@@ -400,7 +400,7 @@ mod tests {
             if random.below(2) == 0 {
                 json = json.replace('/', "\\/");
             }
-            let safe = knowing(&[&secret])
+            let safe = redactor_with(&[&secret])
                 .safe_json(&json)
                 .unwrap_or_else(|| panic!("{round}: {secret} in {json}"));
             assert!(serde_json::from_str::<Value>(&safe).is_ok(), "{round}: {safe}");
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_looked_for_until_many_others_were_made() {
+    fn old_signatures_are_dropped() {
         let redactor = Redactor::default();
         let signature =
             |number: u64| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(4);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_proper_in_a_header_is_known_alone() {
+    fn the_secret_within_a_header_is_removed_alone() {
         let redactor = Redactor::default();
         redactor.add_header("Bearer 0123456789-abcdefgh");
         redactor.add_header("Basic YWxpY2U6b3Blbi1zZXNhbWU=");
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_spelled_out() {
+    fn control_characters_are_spelled_out() {
         let redactor = Redactor::default();
         let text = "a\u{1b}[31m\r\nb\u{9b}\u{7f}\u{202e}c\u{2066}\u{feff}\u{e0041}é";
         let safe = r"a\u{1b}[31m\r\nb\u{9b}\u{7f}\u{202e}c\u{2066}\u{feff}\u{e0041}é";
@@ -440,8 +440,8 @@ mod tests {
     }
 
     #[test]
-    fn hostile_texts_take_no_time() {
-        let redactor = knowing(&[SECRET]);
+    fn hostile_texts_are_searched_quickly() {
+        let redactor = redactor_with(&[SECRET]);
         let signature = "a".repeat(64);
         redactor.add_signature(&signature);
         for text in

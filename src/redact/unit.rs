@@ -1,29 +1,29 @@
-//! `Unit`: one character of a text as a reader of any of its encodings sees it.
+//! `Unit`: one character of a text after decoding, whichever encodings it is written in.
 
-/// How often one encoding may be inside another: percent-encoding in XML in JSON. JSON in JSON counts once.
-const DEPTH: u8 = 3;
+/// Maximum number of nested encodings, such as percent-encoding in XML in JSON. JSON in JSON counts once.
+const MAX_DEPTH: u8 = 3;
 
-/// JSON in JSON in JSON … doubles its backslashes each time.
-const MOST_BACKSLASHES: usize = 15;
+/// Maximum number of backslashes before an escaped character: JSON in JSON doubles them with each level.
+const MAX_BACKSLASHES: usize = 15;
 
-/// `&#x1F600;` without its ends.
+/// Maximum length of an XML entity, `&` and `;` not counted.
 const MAX_ENTITY_BYTES: usize = 8;
 
-/// A byte that stands for itself, or the bytes of a character that is escaped.
+/// A literal byte, or the UTF-8 bytes of an escaped character.
 #[derive(Clone, Copy)]
 pub(crate) struct Unit {
     bytes: [u8; 4],
     length: usize,
-    /// Where it ends in the text.
+    /// Index in the text of the first byte after it.
     pub(crate) end: usize,
-    /// It escapes nothing in any encoding.
+    /// It does not start an escape in an outer encoding.
     is_final: bool,
 }
 
 impl Unit {
-    /// The unit that begins at `at`: `/` may stand there as `\/`, `\u002f`, `%2F`, `%252f`, `&#47;` and mixtures of these.
+    /// The unit at index `at`. `/` may be written as `\/`, `\u002f`, `%2F`, `%252f`, `&#47;` or a mixture of these.
     pub(crate) fn at(text: &[u8], at: usize) -> Option<Unit> {
-        Unit::at_depth(text, at, DEPTH)
+        Unit::at_depth(text, at, MAX_DEPTH)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -42,7 +42,7 @@ impl Unit {
         }
         let next = |at| Unit::at_depth(text, at, depth - 1);
         let decoded = match inner.bytes() {
-            // Too long a run of them is looked through once and not at every depth.
+            // A run beyond the maximum is scanned once, not again at every depth.
             b"\\" => backslash(inner.end, next).or(Some(Unit { is_final: true, ..inner })),
             b"%" => percent(inner.end, next),
             b"&" => entity(inner.end, next),
@@ -67,10 +67,10 @@ impl Unit {
     }
 }
 
-/// Behind a backslash: any number of others, then what they escape.
+/// Decodes what follows a backslash: more backslashes, then the escaped character.
 fn backslash(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
     let mut escaped = next(at)?;
-    for _ in 0..MOST_BACKSLASHES {
+    for _ in 0..MAX_BACKSLASHES {
         if escaped.bytes() != b"\\" {
             break;
         }
@@ -102,7 +102,7 @@ fn backslash(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
     Some(Unit::of(Some(control), escaped.end))
 }
 
-/// Behind a `%`: two digits.
+/// Decodes the two digits after `%`.
 fn percent(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
     let high = next(at)?;
     let low = next(high.end)?;
@@ -110,7 +110,7 @@ fn percent(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
     Some(Unit::of_byte(u8::try_from(byte).ok()?, low.end))
 }
 
-/// Behind a `&`: a name or a number, and `;`.
+/// Decodes the name or number after `&`, up to `;`.
 fn entity(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
     let mut name = [0; MAX_ENTITY_BYTES];
     let mut length = 0;
