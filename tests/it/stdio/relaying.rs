@@ -292,7 +292,7 @@ fn garbage_from_the_server_costs_one_answer_each() {
     let cases: Vec<(Reply, &str)> = vec![
         (Reply::Close, "connection"),
         (Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec()), "connection"),
-        (Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"id\"".to_vec()), "connection ended"),
+        (Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"id\"".to_vec()), "connection closed"),
         (Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec()), "HTTP"),
         (Reply::Raw(head("text/html", "<html>hello</html>").into_bytes()), "text/html"),
         (json(""), "empty body"),
