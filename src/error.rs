@@ -6,22 +6,22 @@
 use std::fmt;
 use std::io;
 
-/// The kind of a failure, by who can fix it.
+/// Kind of a failure. It determines who can fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The server's response is not a valid response.
+    /// The server's response is invalid.
     InvalidResponse,
     /// The client cancelled its request, or the process is ending.
     Cancelled,
-    /// There are no usable AWS credentials.
+    /// AWS credentials cannot be obtained or used.
     Credentials,
-    /// The configuration of this process does not allow it.
+    /// The configuration of this process forbids it.
     PolicyDenied,
     /// A bug in this program.
     Internal,
-    /// The client's message is ambiguous, or has no place for what must be written into it.
+    /// The client's message is ambiguous, or cannot hold what must be written into it.
     InvalidRequest,
-    /// No source has AWS credentials, as opposed to credentials that cannot be used.
+    /// No source has AWS credentials.
     NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
     HttpStatus(u16),
@@ -29,14 +29,14 @@ pub enum Kind {
     TooLarge,
     /// A time limit passed.
     TimedOut,
-    /// No connection to the server: DNS, TCP, TLS, or a connection that broke.
+    /// No connection to the server: DNS, TCP or TLS failed, or the connection broke.
     Unreachable,
     /// The command line or the environment is wrong.
     Usage,
 }
 
 impl Kind {
-    /// The word that stands for the kind in a JSON-RPC error's `data.kind`.
+    /// The name of the kind in a JSON-RPC error's `data.kind`.
     pub fn name(self) -> &'static str {
         match self {
             Kind::InvalidResponse => "bad_answer",
@@ -54,8 +54,8 @@ impl Kind {
     }
 }
 
-/// A failure in words: lower case, one line, no full stop, the outermost context first. Quoted text may hold secrets, so
-/// errors leave the process through `redact` only.
+/// A failure. Its message is one lower-case line without a full stop, the outermost context first. Quoted text may hold
+/// secrets, so errors leave the process through `redact` only.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
@@ -66,7 +66,7 @@ pub struct Error {
     is_unsent: bool,
 }
 
-/// AWS's own name and id of a failure.
+/// Name and request id that AWS gave a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsError {
     /// `x-amzn-ErrorType`, `__type` or `<Code>`, cut at the first `:`.
@@ -86,14 +86,14 @@ impl Error {
         }
     }
 
-    /// Adds how to fix it, as an imperative.
+    /// Sets how to fix this failure, as an imperative.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds general advice for errors of this kind; a hint, which is specific, comes first.
+    /// Sets general advice for failures of this kind, shown after the hint.
     #[must_use]
     pub fn advice(mut self, advice: &'static str) -> Error {
         self.advice = Some(advice);
@@ -107,7 +107,7 @@ impl Error {
         self
     }
 
-    /// Keeps AWS's own name for the failure and its request id.
+    /// Sets AWS's name for the failure and its request id.
     #[must_use]
     pub fn aws(mut self, aws: AwsError) -> Error {
         self.aws = Some(Box::new(aws));
@@ -121,6 +121,7 @@ impl Error {
         self
     }
 
+    /// Whether the request cannot have reached the server.
     pub fn is_unsent(&self) -> bool {
         self.is_unsent
     }
@@ -134,6 +135,7 @@ impl Error {
         &self.message
     }
 
+    /// The hint, or else the advice.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref().or(self.advice)
     }
@@ -147,35 +149,35 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)?;
-        let mends = [self.hint.as_deref(), self.advice];
-        mends.into_iter().flatten().try_for_each(|mend| write!(out, " ({mend})"))
+        let fixes = [self.hint.as_deref(), self.advice];
+        fixes.into_iter().flatten().try_for_each(|fix| write!(out, " ({fix})"))
     }
 }
 
 impl std::error::Error for Error {}
 
-/// Foreign text as part of a message: one line, shortened.
+/// Text from outside for use in a message: on one line, shortened.
 pub(crate) fn quoted(text: &str) -> String {
-    const MOST_CHARS: usize = 500;
+    const MAX_CHARS: usize = 500;
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() {
             line.push(' ');
         }
         line.push_str(word);
-        if line.len() > 4 * MOST_CHARS {
+        if line.len() > 4 * MAX_CHARS {
             break;
         }
     }
-    if let Some((end, _)) = line.char_indices().nth(MOST_CHARS) {
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
         line.truncate(end);
-        // The mark tells the redactor that the beginning of a secret may precede it.
+        // The redactor also removes the beginning of a secret before this mark.
         line.push('…');
     }
     line
 }
 
-/// The system's text of a failure, without the redundant number.
+/// The system's message for an error, without the redundant number.
 pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()

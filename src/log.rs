@@ -16,30 +16,31 @@ use std::thread;
 use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
 
+/// Severity of a line, and the minimum severity that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Debug,
     Info,
     Warn,
     Error,
-    /// Nothing at all.
+    /// Logs nothing.
     Silent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
-    /// One object a line: `time`, `level`, `message`.
+    /// One object per line: `time`, `level`, `message`.
     Json,
 }
 
 /// Maximum number of lines that wait for stderr; further lines are dropped.
-const MOST_WAITING: usize = 1000;
+const MAX_WAITING: usize = 1000;
 
-/// Time that `flush` gives the last lines of a session: a client may leave stderr unread.
+/// Timeout of `flush` at the end of a session: a client may leave stderr unread.
 pub const SESSION_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Cheap to clone; all clones write to one place, whole lines at a time.
+/// The log. Cheap to clone; all clones write whole lines to the same sink.
 #[derive(Clone, Debug)]
 pub struct Log {
     level: Level,
@@ -54,27 +55,29 @@ struct Shared {
     sink: Sink,
     /// The last line of `error_once`.
     last: Mutex<Option<String>>,
-    /// Whether `last` is set. The many successful calls read this only.
+    /// Whether `last` is set: all that a successful call reads.
     any_last: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Sink {
     File(Mutex<File>),
-    /// Written by a thread of its own: a client may leave stderr unread, and a write would block forever.
+    /// Written by a separate thread: a client may leave stderr unread, and a write would block forever.
     Stderr(OnceLock<SyncSender<Order>>),
 }
 
 #[derive(Debug)]
 enum Order {
     Write(String),
-    /// Answered when everything before it is written.
-    Tell(SyncSender<()>),
+    /// Confirms that everything before it is written.
+    Flush(SyncSender<()>),
 }
 
 impl Log {
-    /// To stderr, or to the end of the file at `path`. That is a regular file, so that writing to it waits for nobody, or the null
-    /// device.
+    /// Logs to stderr, or to the end of the file at `path`: a regular file, so that writes do not block, or the null device.
+    ///
+    /// # Errors
+    /// The file cannot be opened for writing.
     pub fn new(
         level: Level,
         format: Format,
@@ -96,13 +99,13 @@ impl Log {
     pub fn flush(&self, timeout: Duration) {
         let Sink::Stderr(writer) = &self.shared.sink else { return };
         let Some(writer) = writer.get() else { return };
-        let (tell, told) = sync_channel(1);
-        if writer.try_send(Order::Tell(tell)).is_ok() {
-            let _ = told.recv_timeout(timeout);
+        let (flushed, is_flushed) = sync_channel(1);
+        if writer.try_send(Order::Flush(flushed)).is_ok() {
+            let _ = is_flushed.recv_timeout(timeout);
         }
     }
 
-    /// The redactor, for the other exits of text.
+    /// The redactor that all lines pass, for text that leaves elsewhere.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
     }
@@ -129,7 +132,7 @@ impl Log {
 
     /// Logs an error that affects every request once; `recovered` resets that.
     pub fn error_once(&self, text: impl Display) {
-        // An echoed signature would make each of them look new.
+        // Redacted before the comparison: an echoed signature would make each of them look new.
         let text = self.redactor.safe(&text.to_string());
         let mut last = lock(&self.shared.last);
         if last.as_deref() != Some(&text) {
@@ -140,6 +143,7 @@ impl Log {
         }
     }
 
+    /// Makes the next `error_once` log its error again.
     pub fn recovered(&self) {
         if self.shared.any_last.load(Ordering::Relaxed) {
             let mut last = lock(&self.shared.last);
@@ -168,8 +172,8 @@ impl Log {
 }
 
 fn start_writer() -> SyncSender<Order> {
-    let (writer, orders) = sync_channel(MOST_WAITING);
-    // Without a thread the lines are lost, like lines that nobody reads.
+    let (writer, orders) = sync_channel(MAX_WAITING);
+    // Without a thread the lines are lost.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
         let mut stderr = process::stderr();
         for order in orders {
@@ -177,8 +181,8 @@ fn start_writer() -> SyncSender<Order> {
                 Order::Write(line) => {
                     let _ = stderr.write_all(line.as_bytes());
                 }
-                Order::Tell(tell) => {
-                    let _ = tell.try_send(());
+                Order::Flush(flushed) => {
+                    let _ = flushed.try_send(());
                 }
             }
         }

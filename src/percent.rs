@@ -18,7 +18,7 @@ pub(crate) fn encode(bytes: &[u8], also: &[u8]) -> String {
     text
 }
 
-/// Decodes each `%XX`. A `%` that begins no such triple stands for itself, and `+` is a plus sign.
+/// Decodes each `%XX`. Any other `%` is kept, and `+` is a plus sign.
 pub fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -35,7 +35,7 @@ pub fn decode(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// The byte that `%XX` at the head of `bytes` encodes.
+/// The byte encoded by `%XX` at the start of `bytes`.
 pub(crate) fn escaped_byte(bytes: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = bytes else { return None };
     let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn decoding_leaves_what_is_not_an_escape() {
+    fn decoding_keeps_other_percent_signs() {
         assert_eq!(decode("a%2fb%C3%A9+%zz%4"), "a/bé+%zz%4".as_bytes());
         assert_eq!(decode("%ff"), [0xff]);
     }

@@ -1,17 +1,17 @@
-//! Random numbers without security purpose: backoff times and identifiers.
+//! Random numbers for backoff times and identifiers, not for security.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
-/// Any number, from the keys that the operating system gives the standard library's hash maps.
+/// A random number, derived from the random keys of the standard library's hash maps.
 pub(crate) fn number() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A uniformly distributed duration from zero to `most`.
-pub(crate) fn up_to(most: Duration) -> Duration {
+/// A uniformly distributed duration from zero to `max`.
+pub(crate) fn up_to(max: Duration) -> Duration {
     let share = u32::try_from(number() >> 32).unwrap_or_default();
-    most.mul_f64(f64::from(share) / f64::from(u32::MAX))
+    max.mul_f64(f64::from(share) / f64::from(u32::MAX))
 }
 
 /// A version 4 UUID (RFC 9562 §5.4).
@@ -33,10 +33,10 @@ mod tests {
 
     #[test]
     fn numbers_differ_and_times_stay_in_bounds() {
-        let most = Duration::from_secs(10);
-        let times: Vec<Duration> = (0..100).map(|_| up_to(most)).collect();
-        assert!(times.iter().all(|time| *time <= most));
-        assert!(times.iter().any(|time| *time > most / 2) && times.iter().any(|t| *t < most / 2));
+        let max = Duration::from_secs(10);
+        let times: Vec<Duration> = (0..100).map(|_| up_to(max)).collect();
+        assert!(times.iter().all(|time| *time <= max));
+        assert!(times.iter().any(|time| *time > max / 2) && times.iter().any(|t| *t < max / 2));
         let (one, other) = (uuid(), uuid());
         assert_ne!(one, other);
         assert_eq!((one.len(), &one[14..15]), (36, "4"));

@@ -1,34 +1,35 @@
-//! What was probably meant: a known name for an unknown one, and values that nobody meant as they are.
+//! Suggestions for mistakes: the known name nearest to an unknown one, and values that were not expanded or unquoted.
 
-/// The most similar of `names`, if one is similar enough.
+/// The name most similar to `word`, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.into_iter().map(|name| (distance(word, name), name));
     near.filter(|(distance, name)| is_near(*distance, word, name)).min().map(|(_, name)| name)
 }
 
-/// Swapped characters count as two edits; a prefix is similar. Nothing is similar to a single character.
+/// Whether the distance is small for the length of the name, or `word` is a prefix. Swapped characters count as two edits; a
+/// single character is similar to nothing.
 fn is_near(distance: usize, word: &str, name: &str) -> bool {
-    let is_spelt_so = distance <= 1 + name.len() / 4 && distance < name.len();
-    is_spelt_so || (word.len() > 2 && name.starts_with(word))
+    let is_typo = distance <= 1 + name.len() / 4 && distance < name.len();
+    is_typo || (word.len() > 2 && name.starts_with(word))
 }
 
 /// Levenshtein distance in characters.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, letter) in from.chars().enumerate() {
+    for (i, character) in from.chars().enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, other) in to.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
+            let replaced = diagonal + usize::from(character != *other);
             diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
     row[to.len()]
 }
 
-/// What is wrong with a value that was to be replaced or unquoted before it got here, as words that follow its name.
+/// The flaw of a value that should have been expanded or unquoted before, phrased to follow the name of its setting.
 pub(crate) fn flaw(value: &str) -> Option<&'static str> {
     if is_placeholder(value) {
         return Some("holds a placeholder such as ${…} that was not replaced with its value");
@@ -39,7 +40,7 @@ pub(crate) fn flaw(value: &str) -> Option<&'static str> {
         .then_some("begins with a quote, which is part of its value")
 }
 
-/// Whether a value holds a variable as shells, editors, pipelines and templates write it, or the words of an example.
+/// Whether a value holds a variable in the syntax of shells, editors, pipelines or templates, or an example's placeholder.
 fn is_placeholder(value: &str) -> bool {
     let holds = |start: &str, end: &str| {
         value.split_once(start).is_some_and(|(_, rest)| rest.contains(end))
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant() {
+    fn similar_names() {
         for (word, expected) in [
             ("wrok", Some("work")),
             ("worl", Some("work")),
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_that_nobody_replaced() {
+    fn unexpanded_placeholders() {
         for value in [
             "${AWS_ACCESS_KEY_ID}",
             "${env:AWS_ACCESS_KEY_ID}",
@@ -110,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn quotes_that_nobody_removed() {
+    fn unremoved_quotes() {
         for value in ["\"AKIA\"", "'AKIA'", "\u{201c}AKIA\u{201d}", "'half"] {
             assert!(flaw(value).is_some_and(|flaw| flaw.contains("quote")), "{value}");
         }
     }
 
     #[test]
-    fn values_as_they_are_meant() {
+    fn ordinary_values() {
         for value in [
             "",
             "'",

@@ -1,5 +1,5 @@
-//! Files that users and variables name. Only regular files are opened, and opening never blocks: a pipe would wait for a
-//! writer, `/dev/stdin` belongs to the client, and a device has no end.
+//! Files named by users and variables. Only regular files are opened, and opening never blocks: a pipe would wait for a
+//! writer, `/dev/stdin` belongs to the client, and a device may be endless.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -16,7 +16,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // It may have grown, and files under /proc claim to be empty.
+    // The file may have grown, and files under /proc report size 0.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
@@ -30,8 +30,8 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
     open(path, &mut options, |metadata| metadata.is_file() || is_null_device(metadata))
 }
 
-/// Opens a file that `fits`. Checked before, since opening has effects on some devices, and again once open, since the
-/// file may have been replaced meanwhile.
+/// Opens a file whose metadata `fits`. The check comes before opening, which affects some devices, and again after it, because
+/// the file may have been replaced in between.
 fn open(path: &Path, options: &mut OpenOptions, fits: fn(&Metadata) -> bool) -> io::Result<File> {
     let not_regular = || Err(io::Error::other("not a regular file"));
     match fs::metadata(path) {

@@ -1,4 +1,4 @@
-//! The process's variables and home folder, read once, and the files that users and variables name.
+//! The process's variables and home folder, read once, and the files named by users and variables.
 
 pub(crate) mod file;
 mod variables;

@@ -1,4 +1,4 @@
-//! `Environment`: the variables and the home folder, read once and passed on. Blank means unset.
+//! `Environment`: the variables and the home folder, read once and passed on. A value of white space counts as unset.
 //!
 //! The only place that reads the process's environment; tests build one from pairs.
 
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 /// A snapshot of the environment variables.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// Bytes that are not UTF-8 become U+FFFD, so that a variable that is set never counts as unset.
+    /// Values, with U+FFFD for bytes that are not UTF-8, so that such a variable still counts as set.
     variables: HashMap<String, String>,
     /// Original values that are not UTF-8.
     unreadable: BTreeMap<String, OsString>,
-    /// The home folder in the password database, where no variable names one.
+    /// Home folder in the password database, if no variable names one.
     account_home: Option<PathBuf>,
 }
 
 impl Environment {
-    /// The variables of this process, and its user's home folder if they do not name it. Variables named by
-    /// [`problems`](Environment::problems) must not decide anything.
+    /// The variables of this process, and its user's home folder if no variable names it. Callers must not act on variables
+    /// that [`problems`](Environment::problems) lists.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Environment {
         let mut environment = Environment::from_pairs(std::env::vars_os());
@@ -31,6 +31,7 @@ impl Environment {
         environment
     }
 
+    /// An environment of these variables and no others.
     pub fn from_pairs<N: Into<OsString>, V: Into<OsString>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Environment {
@@ -48,8 +49,8 @@ impl Environment {
         environment
     }
 
-    /// An error for each variable that is not UTF-8 and may decide who signs, what is allowed or where messages go. It
-    /// names the variable, not its value.
+    /// Configuration errors for variables that are not UTF-8 and affect the identity, the policy or the destination. They name the
+    /// variable, not its value.
     pub fn problems(&self) -> Vec<Error> {
         let decisive = self.unreadable.keys().filter(|name| is_decisive(name));
         let problem = |name: &String| {
@@ -65,7 +66,7 @@ impl Environment {
         !self.unreadable.contains_key(name)
     }
 
-    /// The value, ASCII white space at both ends removed; `None` when unset or blank.
+    /// The value without ASCII white space at both ends; `None` when unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name)?.trim_matches(|c: char| c.is_ascii_whitespace());
         (!value.is_empty()).then_some(value)
@@ -87,7 +88,7 @@ impl Environment {
             .or(self.account_home.as_deref())
     }
 
-    /// A path as AWS writes it: a leading `~/` is the home folder, `~user` is not anything.
+    /// A path with the home folder in place of a leading `~/`. As in AWS's tools, `~user` is not expanded.
     pub fn path(&self, text: &str) -> PathBuf {
         let rest = text
             .strip_prefix("~/")
@@ -99,7 +100,7 @@ impl Environment {
     }
 }
 
-/// Whether this is a variable of the AWS SDKs or of MCP, or one of another program that is read here.
+/// Whether a variable belongs to the AWS SDKs or to MCP, or is another one that is read here.
 fn is_decisive(name: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
@@ -108,7 +109,7 @@ fn is_decisive(name: &str) -> bool {
         || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
-/// Names only: a value may be a secret.
+/// Prints names only: a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_set().entries(self.variables.keys()).finish()
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_is_unset_and_values_are_trimmed() {
+    fn white_space_is_unset_and_values_are_trimmed() {
         let environment = Environment::from_pairs([("A", " \t"), ("B", " us-east-1\r"), ("C", "")]);
         assert_eq!(environment.get("A"), None);
         assert_eq!(environment.get("B"), Some("us-east-1"));

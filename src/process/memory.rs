@@ -1,7 +1,7 @@
-//! Protection of the process's memory, which holds keys.
+//! Protection of the process's memory.
 
-/// Forbids core dumps and debuggers of the same user, since memory holds keys. Linux only; an old kernel or a sandbox may
-/// refuse.
+/// Forbids core dumps and debuggers of the same user, because memory holds keys. Linux only; has no effect if an old kernel or a
+/// sandbox refuses it.
 pub fn protect_memory() {
     #[cfg(target_os = "linux")]
     {

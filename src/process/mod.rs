@@ -1,4 +1,4 @@
-//! The process: memory protection, signals as the parent left them, the terminal and the standard streams.
+//! The process: memory protection, inherited signals, the terminal and the standard streams.
 
 mod memory;
 mod signals;

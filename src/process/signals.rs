@@ -1,15 +1,15 @@
-//! Signals, as the parent left them.
+//! Signals, with the dispositions inherited from the parent.
 
-/// Makes waiting for child processes work even if the parent ignored SIGCHLD, which is inherited. To be called before the
-/// first child starts.
+/// Makes waiting for child processes work even if the parent ignored SIGCHLD, which is inherited. Must be called
+/// before the first child starts.
 pub fn wait_for_children() {
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGCHLD;
         use std::sync::Arc;
         use std::sync::atomic::AtomicBool;
-        // An empty handler is equivalent to the default, and children do not inherit it. If the signal is not ignored, none
-        // is needed, and no system call is interrupted.
+        // An empty handler is equivalent to the default, and children do not inherit it. Registered only if needed, because
+        // a handler interrupts system calls.
         if is_ignored(SIGCHLD) != Some(false) {
             let _ = signal_hook::flag::register(SIGCHLD, Arc::<AtomicBool>::default());
         }
@@ -33,7 +33,7 @@ pub fn watch_signals(end: impl Fn() + Send + 'static) {
     drop(end);
 }
 
-/// Whether a signal is ignored; `None` if unknown. Only `sigaction` tells on every system, and that is unsafe.
+/// Whether a signal is ignored; `None` if unknown. The portable way, `sigaction`, is unsafe.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -48,8 +48,8 @@ mod tests {
     use signal_hook::consts::{SIGPIPE, SIGTERM};
 
     #[test]
-    fn what_is_ignored() {
-        // The Rust runtime ignores it.
+    fn ignored_signals() {
+        // The Rust runtime ignores SIGPIPE.
         assert_eq!(is_ignored(SIGPIPE), Some(true));
         assert_eq!(is_ignored(SIGTERM), Some(false));
     }

@@ -1,8 +1,8 @@
-//! Stdin, stdout and stderr: unbuffered, and waiting also where they are non-blocking.
+//! Stdin, stdout and stderr: unbuffered, and blocking even if the descriptor is non-blocking.
 //!
 //! `O_NONBLOCK` belongs to the open file description, which a pipe, socket or terminal shares with other processes. A client
-//! may hand it over set or set it later, and clearing it here would change it for the others. So every read and write that
-//! would block waits with `poll` instead. The standard library's buffers would only copy each message once more.
+//! may set it at any time, and clearing it here would affect the other processes. So every read and write that would block
+//! waits with `poll` instead. The standard library's buffers would copy each message once more.
 
 use std::io::{self, Read, Write};
 
@@ -21,7 +21,7 @@ pub fn stderr() -> impl Write + Send + 'static {
 #[cfg(unix)]
 use waiting::stream;
 
-/// There are no non-blocking standard streams.
+/// Returns the stream unchanged: standard streams are never non-blocking.
 #[cfg(not(unix))]
 fn stream<S>(stream: S) -> S {
     stream

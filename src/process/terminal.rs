@@ -1,19 +1,19 @@
-//! The terminal of the process, and programs that are started without it.
+//! The terminal of the process, and programs started without it.
 //!
-//! A program without a terminal needs a session of its own, which only the process itself can begin. So this program starts
-//! itself under another name, begins the session, and becomes the other program: what `pre_exec` would do, without unsafe code.
+//! A program without a terminal needs a session of its own, which only the new process can create. So this program starts
+//! itself under another name, creates the session, and executes the other program. `pre_exec` would be shorter but is unsafe.
 
 use std::ffi::OsString;
 use std::io;
 #[cfg(unix)]
 use std::process::Command;
 
-/// The name (`argv[0]`) that this program has when it is to become another one. An argument would let anyone who may choose
-/// arguments choose a program.
+/// Name (`argv[0]`) under which this program executes another one. With an argument instead, anyone who may choose arguments
+/// could choose a program.
 #[cfg(unix)]
 const NAME: &str = "sigv4-proxy: beginning a session";
 
-/// Whether the process has a terminal and is in the foreground there. A background process that reads it is stopped.
+/// Whether the process has a terminal and is in its foreground: reading from the background would stop the process.
 pub(crate) fn has_terminal() -> bool {
     #[cfg(unix)]
     {
@@ -28,25 +28,25 @@ pub(crate) fn has_terminal() -> bool {
     }
 }
 
-/// A program that runs in a session of its own, without a terminal. `main` of this process must begin with
+/// The command that runs a program in a new session, without a terminal. `main` of this process must begin with
 /// [`become_other_program`].
 #[cfg(unix)]
 pub(crate) fn in_new_session(program: &str) -> io::Result<Command> {
     use std::os::unix::process::CommandExt as _;
-    // The link leads to this very file, even if an update has replaced it.
-    let ours = if cfg!(target_os = "linux") {
+    // The link leads to the running executable, even if an update has replaced the file.
+    let executable = if cfg!(target_os = "linux") {
         std::path::PathBuf::from("/proc/self/exe")
     } else {
         std::env::current_exe()?
     };
     #[expect(clippy::disallowed_methods, reason = "the caller decides on its stdin")]
-    let mut command = Command::new(ours);
+    let mut command = Command::new(executable);
     command.arg0(NAME).arg(program);
     Ok(command)
 }
 
-/// Becomes the program that `in_new_session` names, if this process was started for that. Returns if it was not, or with the
-/// reason why the program cannot be run. To be called before anything else.
+/// Executes the program named by `in_new_session`, if this process was started for that. Returns `None` if it was not, or the
+/// error of executing it. Must be called before anything else.
 pub fn become_other_program(arguments: impl IntoIterator<Item = OsString>) -> Option<io::Error> {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! `Cancel`: takes one call back while another thread waits in it.
+//! `Cancel`: cancels a call while another thread waits in it.
 
 use crate::error::{Error, Kind};
 use crate::sync::{lock, wait_timeout_while};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Takes one call back, from any thread: what it waits for ends at once.
+/// Cancellation of one call, from any thread: its waits end at once.
 #[derive(Default)]
 pub struct Cancel {
     state: Mutex<CancelState>,
@@ -16,15 +16,15 @@ pub struct Cancel {
 #[derive(Default)]
 struct CancelState {
     cancelled: bool,
-    /// Each under a number of its own.
+    /// Callbacks by registration number.
     wakers: Vec<(u64, Waker)>,
-    next: u64,
+    next_number: u64,
 }
 
 /// Ends one wait of the call.
 type Waker = Box<dyn FnOnce() + Send>;
 
-/// A wait that ends with the call, until this is dropped.
+/// Registration of a callback, removed on drop.
 pub struct OnCancel<'a> {
     cancel: &'a Cancel,
     number: u64,
@@ -35,7 +35,7 @@ impl Cancel {
         Arc::default()
     }
 
-    /// Ends every wait of the call, and lets it begin no other.
+    /// Ends every wait of the call, present and future.
     pub fn cancel(&self) {
         let mut state = lock(&self.state);
         state.cancelled = true;
@@ -51,20 +51,20 @@ impl Cancel {
         lock(&self.state).cancelled
     }
 
-    /// True when it was cut short.
+    /// Sleeps for `time`, or until the call is cancelled. Returns whether it was.
     pub fn sleep(&self, time: Duration) -> bool {
         let state = lock(&self.state);
         wait_timeout_while(&self.changed, state, time, |state| !state.cancelled).cancelled
     }
 
-    /// Runs `wake` once when the call is cancelled, on the thread that cancels it; at once if it is cancelled already.
+    /// Runs `wake` once when the call is cancelled, on the cancelling thread; immediately if it is cancelled already.
     ///
     /// To wake a thread that waits for a condition, `wake` must take and release the lock of that condition before it
-    /// notifies: the thread may have looked at `is_cancelled` and not be waiting yet.
+    /// notifies: the thread may have checked `is_cancelled` and not be waiting yet.
     pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) -> OnCancel<'_> {
         let mut state = lock(&self.state);
-        let number = state.next;
-        state.next += 1;
+        let number = state.next_number;
+        state.next_number += 1;
         if state.cancelled {
             drop(state);
             wake();
@@ -93,6 +93,7 @@ impl fmt::Debug for OnCancel<'_> {
     }
 }
 
+/// The error of a cancelled call.
 pub(crate) fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "the call was cancelled")
 }
@@ -103,7 +104,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn every_wait_that_still_lasts_is_ended_once() {
+    fn every_registered_callback_runs_once() {
         let woken = Arc::new(AtomicUsize::new(0));
         let wake = |by: usize| {
             let woken = Arc::clone(&woken);
@@ -112,18 +113,18 @@ mod tests {
             }
         };
         let cancel = Cancel::new();
-        let _lasts = cancel.on_cancel(wake(1));
+        let _kept = cancel.on_cancel(wake(1));
         drop(cancel.on_cancel(wake(10)));
-        let _lasts_too = cancel.on_cancel(wake(100));
+        let _kept_too = cancel.on_cancel(wake(100));
         cancel.cancel();
         cancel.cancel();
         assert_eq!(woken.load(Ordering::SeqCst), 101);
-        let _comes_late = cancel.on_cancel(wake(1000));
+        let _late = cancel.on_cancel(wake(1000));
         assert_eq!(woken.load(Ordering::SeqCst), 1101);
     }
 
     #[test]
-    fn a_cancelled_call_sleeps_no_more() {
+    fn a_cancelled_call_does_not_sleep() {
         let cancel = Cancel::new();
         assert!(!cancel.sleep(Duration::from_millis(1)));
         cancel.cancel();

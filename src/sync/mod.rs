@@ -1,4 +1,4 @@
-//! Waiting with limits: cancellation, values under a lock that threads wait on, work done once for all callers.
+//! Waiting with limits: locks, cancellation, values whose changes threads wait for, work done once for all callers.
 
 pub mod cancel;
 pub(crate) mod lock;

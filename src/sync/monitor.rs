@@ -1,4 +1,4 @@
-//! `Monitor`: a value under a lock whose changes threads wait for, each until its own deadline or cancellation.
+//! `Monitor`: a locked value whose changes threads wait for, each until its own deadline or cancellation.
 
 use crate::sync::cancel::Cancel;
 use crate::sync::{lock, wait, wait_timeout};
@@ -6,14 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// A mutex and its condition variable. The lock is held for moments, never across IO.
+/// A mutex and its condition variable. The lock is held briefly, never across I/O.
 #[derive(Default)]
 pub(crate) struct Monitor<T> {
     value: Mutex<T>,
     changed: Condvar,
 }
 
-/// Why a wait ended without what was waited for.
+/// Reason why a wait ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitError {
     Cancelled,
@@ -25,7 +25,7 @@ impl<T: Send + 'static> Monitor<T> {
         Arc::new(Monitor { value: Mutex::new(value), changed: Condvar::new() })
     }
 
-    /// Locks the value to read it, or to change what no thread waits for.
+    /// Locks the value, to read it or to change a part that no thread waits for.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         lock(&self.value)
     }
@@ -37,22 +37,22 @@ impl<T: Send + 'static> Monitor<T> {
         result
     }
 
-    /// Waits until `look` returns something. It runs under the lock, at once and after each change.
+    /// Waits until `find` returns a value. `find` runs under the lock, first immediately and then after each change.
     pub(crate) fn wait<R>(
         self: &Arc<Self>,
         deadline: Option<Instant>,
         cancel: &Cancel,
-        mut look: impl FnMut(&mut T) -> Option<R>,
+        mut find: impl FnMut(&mut T) -> Option<R>,
     ) -> Result<R, WaitError> {
-        if let Some(found) = look(&mut self.lock()) {
+        if let Some(found) = find(&mut self.lock()) {
             return Ok(found);
         }
         let monitor = Arc::clone(self);
-        // With the lock, so that the wake-up cannot fall between a look and the sleep after it.
+        // Takes the lock, so that the notification cannot fall between the check and the wait after it.
         let _waking = cancel.on_cancel(move || monitor.update(|_| ()));
         let mut value = self.lock();
         loop {
-            if let Some(found) = look(&mut value) {
+            if let Some(found) = find(&mut value) {
                 return Ok(found);
             }
             if cancel.is_cancelled() {

@@ -1,6 +1,6 @@
-//! `SingleFlight`: work that several calls need at once is done once for all of them, on a thread of its own.
+//! `SingleFlight`: work that several calls need at once, done once for all of them on a separate thread.
 //!
-//! Each call waits for it until its own deadline or cancellation; the work goes on for the others.
+//! Each call waits until its own deadline or cancellation; the work continues for the others.
 
 use crate::error::{Error, Kind};
 use crate::sync::cancel::Cancel;
@@ -11,21 +11,21 @@ use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct SingleFlight {
-    /// Of the threads that work.
-    name: &'static str,
+    /// Name of its threads.
+    thread_name: &'static str,
     state: Arc<Monitor<State>>,
 }
 
 #[derive(Default)]
 struct State {
     is_under_way: bool,
-    /// Counts the flights.
+    /// Number of flights so far.
     number: u64,
-    /// Why the last one failed, if it did.
-    failed: Option<Error>,
+    /// Error of the last flight, if it failed.
+    error: Option<Error>,
 }
 
-/// Marks the flight as landed when it is dropped, also where there was no thread for it or it panicked.
+/// Work in progress. Records the end on drop, so also after a panic or without a thread.
 struct Flight {
     state: Arc<Monitor<State>>,
     result: Option<Result<(), Error>>,
@@ -33,17 +33,20 @@ struct Flight {
 
 impl SingleFlight {
     pub(crate) fn new(name: &'static str) -> SingleFlight {
-        SingleFlight { name, state: Monitor::new(State::default()) }
+        SingleFlight { thread_name: name, state: Monitor::new(State::default()) }
     }
 
     pub(crate) fn is_under_way(&self) -> bool {
         self.state.lock().is_under_way
     }
 
-    /// Waits until nothing is under way, and returns what `find` finds then. Where that is nothing, `work` is begun and
-    /// its error returned, or `find` asked again; it is told whether work has been done since this was called.
+    /// Waits until no work is in progress and returns the value of `find`. If that is `None`, starts `work` and, when it
+    /// is done, returns its error or calls `find` again. The argument of `find`: whether work has ended since this call began.
     ///
-    /// `find` must not block. `work` is begun once for all callers, and must have limits of its own.
+    /// `find` must not block. `work` is started once for all callers and must have limits of its own.
+    ///
+    /// # Errors
+    /// The error of the work, `Cancelled`, or `TimedOut` at the deadline.
     pub(crate) fn get<R>(
         &self,
         deadline: Option<Instant>,
@@ -51,16 +54,16 @@ impl SingleFlight {
         find: impl Fn(bool) -> Option<R>,
         work: impl Fn() -> Result<(), Error> + Clone + Send + 'static,
     ) -> Result<R, Error> {
-        // The flight whose outcome is ours: the one under way, or the next.
-        let mut ours = None;
+        // Number of the flight whose result counts for this call: the one in progress, or the next.
+        let mut awaited = None;
         loop {
             let landed = self.state.wait(deadline, cancel, |state| {
-                let ours = *ours.get_or_insert(state.number + u64::from(!state.is_under_way));
+                let awaited = *awaited.get_or_insert(state.number + u64::from(!state.is_under_way));
                 if state.is_under_way {
                     return None;
                 }
-                let is_done = state.number >= ours;
-                if let Some(error) = state.failed.as_ref().filter(|_| is_done) {
+                let is_done = state.number >= awaited;
+                if let Some(error) = state.error.as_ref().filter(|_| is_done) {
                     return Some(Err(error.clone()));
                 }
                 let found = find(is_done);
@@ -72,7 +75,7 @@ impl SingleFlight {
             });
             match landed {
                 Ok(Ok(Some(found))) => return Ok(found),
-                Ok(Ok(None)) => self.begin(work.clone()),
+                Ok(Ok(None)) => self.start(work.clone()),
                 Ok(Err(error)) => return Err(error),
                 Err(WaitError::Cancelled) => {
                     return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
@@ -87,10 +90,10 @@ impl SingleFlight {
         }
     }
 
-    fn begin(&self, work: impl FnOnce() -> Result<(), Error> + Send + 'static) {
+    fn start(&self, work: impl FnOnce() -> Result<(), Error> + Send + 'static) {
         let flight = Flight { state: Arc::clone(&self.state), result: None };
-        let thread = thread::Builder::new().name(self.name.to_owned());
-        // Without a thread the flight is dropped, and has failed.
+        let thread = thread::Builder::new().name(self.thread_name.to_owned());
+        // Without a thread the flight is dropped, which records an error.
         let _ = thread.spawn(move || flight.land(work()));
     }
 }
@@ -112,7 +115,7 @@ impl Drop for Flight {
         });
         self.state.update(|state| {
             state.is_under_way = false;
-            state.failed = result.err();
+            state.error = result.err();
         });
     }
 }
@@ -132,7 +135,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn work_is_done_once_and_goes_on_without_the_call_that_began_it() {
+    fn work_is_done_once_and_continues_without_the_call_that_started_it() {
         let flight = SingleFlight::new("test");
         let runs = Arc::new(AtomicU32::new(0));
         let (finish, finished) = channel::<()>();
@@ -160,14 +163,14 @@ mod tests {
             finish.send(()).expect("it is under way");
             drop(finish);
             for found in waiting {
-                // Whoever came late has begun another.
+                // A late caller has started another flight.
                 assert!((1..=4).contains(&found.join().expect("it waits").expect("no failure")));
             }
         });
     }
 
     #[test]
-    fn a_failure_is_that_of_all_who_waited_and_of_nobody_after_them() {
+    fn a_failure_is_returned_to_all_who_waited_and_to_none_after_them() {
         let flight = SingleFlight::new("test");
         let cancel = Cancel::default();
         let get = |work: fn() -> Result<(), Error>| {
