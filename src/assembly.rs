@@ -1,4 +1,4 @@
-//! `Options` → the parts of the program. The one file that knows both.
+//! Assembles the parts of the program from `Options`. The only file that depends on both.
 
 use crate::aws::region::region_hint;
 use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
@@ -29,14 +29,14 @@ const SECRET_VARIABLES: [&str; 4] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 ];
 
-/// One profile's way to the server.
+/// The connection of one profile to the server.
 #[derive(Debug)]
 pub struct Connection {
     pub exchanger: Arc<Exchanger>,
     pub credentials: CredentialCache,
 }
 
-/// A redactor that knows the secrets of the environment, before anything can quote them.
+/// A redactor with the secrets of the environment, created before any text can quote them.
 pub fn redactor(environment: &Environment) -> Redactor {
     let redactor = Redactor::default();
     let secrets = SECRET_VARIABLES.into_iter().filter_map(|name| environment.get(name));
@@ -44,8 +44,7 @@ pub fn redactor(environment: &Environment) -> Redactor {
     redactor
 }
 
-/// Opens the log that the options name. Header values become secrets of its redactor, except those that every message
-/// may name.
+/// Opens the log that the options name, and registers header values as secrets.
 ///
 /// # Errors
 /// `Kind::Usage`: the log file cannot be written.
@@ -56,7 +55,7 @@ pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
         .map_err(|error| unusable_log_file(options, &error))
 }
 
-/// Registers the values of `--header` as secrets.
+/// Registers the values of `--header` as secrets, except those that messages name anyway, such as the region.
 pub fn add_header_values(redactor: &Redactor, options: &Options) {
     let named = [options.service.as_str(), &options.region, options.endpoint.host()];
     for value in options.headers.iter().map(|header| header.value.expose()) {
@@ -78,8 +77,8 @@ fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
     )
 }
 
-/// Configuration errors for names among several profiles that exist nowhere. A single unknown profile is an error of
-/// each request instead: it may be created while the process runs.
+/// Configuration errors for missing profiles, if several are named. A single missing profile is an error of each request
+/// instead: it may be created while the process runs.
 pub fn unknown_profiles(options: &Options, files: &ProfileFiles<'_>) -> Vec<Error> {
     let names = Some(&options.profiles).filter(|names| names.len() > 1);
     let unknown = names.map(|names| files.unknown(names));
@@ -90,12 +89,12 @@ pub fn unknown_profiles(options: &Options, files: &ProfileFiles<'_>) -> Vec<Erro
     unknown.into_iter().flatten().map(problem).collect()
 }
 
-/// Configuration errors for variables that should name a proxy and cannot be used.
+/// Configuration errors for proxy variables with unusable values.
 pub fn proxy_problems(options: &Options, environment: &Environment) -> Vec<Error> {
     ProxySettings::new(environment).problems(&options.endpoint)
 }
 
-/// Settings of an AWS profile besides credentials; the default profile without a name.
+/// Settings of an AWS profile other than credentials. Without a name: the default profile.
 ///
 /// # Errors
 /// The shared configuration cannot be read.
@@ -117,8 +116,8 @@ pub fn ca_bundle(options: &Options) -> Result<CaBundle, Error> {
     CaBundle::read(path, named_by).map_err(|error| error.context("configuration error"))
 }
 
-/// One connection for each profile, that of the first profile first. All share one HTTP client, so that their idle
-/// connections are bounded together.
+/// One connection for each profile, in their order. All share one HTTP client, so that their idle connections have a common
+/// limit.
 pub fn connections(
     options: &Options,
     ca_bundle: &CaBundle,
@@ -158,7 +157,7 @@ pub fn connections(
     std::iter::once(connect(options)).chain(others).collect()
 }
 
-/// The router over all connections, which are not empty.
+/// The router over all connections, of which there must be at least one.
 pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileRouter {
     let mut exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
     let first = exchangers.next().expect("there is one connection at least");
@@ -208,7 +207,7 @@ fn tool_policy(options: &Options) -> ToolPolicy {
     })
 }
 
-/// What the user may set on the client's side.
+/// Settings of the client's side.
 pub fn stdio_settings(options: &Options) -> stdio::Settings {
     stdio::Settings {
         max_message_bytes: options.max_message_bytes,
@@ -245,7 +244,7 @@ fn credential_settings(
     }
 }
 
-/// Ends running credential look-ups of all profiles, and the processes that they started, within one limit.
+/// Ends running credential look-ups of all profiles and the processes that they started, within `LOOK_UP_END_TIMEOUT`.
 pub fn end_look_ups(connections: &[Connection]) {
     for connection in connections {
         connection.credentials.cancel();

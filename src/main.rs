@@ -1,4 +1,4 @@
-//! Start here: the command line, the parts, the exit code.
+//! The entry point: parses the command line, assembles the parts, returns the exit code.
 
 use sigv4_proxy::assembly;
 use sigv4_proxy::cli::{self, Command, Options};
@@ -21,7 +21,7 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Time that the errors of a failed start get to reach stderr: they are all that the process has to say.
+/// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -83,7 +83,7 @@ fn relay(
     let ca_bundle = assembly::ca_bundle(options)?;
     let connections =
         assembly::connections(options, &ca_bundle, environment, &files, Terminal::Withheld, &log);
-    // They hold secrets, and what is needed of them is copied.
+    // The files hold secrets, and the settings in use are copied.
     drop(files);
     report_panics(&log);
     let (end, ends) = channel();
@@ -108,16 +108,16 @@ fn relay(
     ended.map(drop)
 }
 
-/// Logs where a panic happened, and not its message, which might quote a secret.
+/// Logs the location of a panic, not its message, which might quote a secret.
 fn report_panics(log: &Log) {
     let log = log.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log.error(format_args!("bug in sigv4-proxy at {place}; please report it"));
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        log.error(format_args!("bug in sigv4-proxy at {location}; please report it"));
     }));
 }
 
-/// Checks everything that has to be right and prints the report.
+/// Runs all checks and prints the report.
 fn doctor(
     options: &Options,
     mut problems: Vec<Error>,
@@ -129,7 +129,7 @@ fn doctor(
     process::protect_memory();
     problems.extend(assembly::unknown_profiles(options, files));
     assembly::add_header_values(redactor, options);
-    // The report holds what is found; the log is for those who ask for it.
+    // The report holds all findings; the log adds details on request.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
     let Ok(log) = Log::new(level, options.log_format, None, redactor.clone()) else {
         return ExitCode::FAILURE;
@@ -144,7 +144,7 @@ fn doctor(
         problems.push(error);
         CaBundle::default()
     });
-    // Of one profile, and never lazy: the check is of the server's own response to `initialize`.
+    // One profile, and never lazy: the check needs the server's own response to `initialize`.
     let profiles = options.profiles.iter().take(1).cloned().collect();
     let eager = Options { lazy: false, profiles, ..options.clone() };
     let connections =
@@ -158,10 +158,10 @@ fn doctor(
         exchanger: &connections[0].exchanger,
         under_way: Mutex::default(),
     };
-    let is_well = doctor.run(&mut io::LineWriter::new(process::stdout()), style);
+    let passed = doctor.run(&mut io::LineWriter::new(process::stdout()), style);
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
-    if is_well.is_ok_and(|well| well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed.is_ok_and(|passed| passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print(text: &str) -> ExitCode {
@@ -171,7 +171,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Prints each error on a line of its own. Exit code 2 for usage errors, 1 for the rest.
+/// Prints each error on a line. The exit code is 2 for usage errors and 1 for others.
 fn fail(errors: &[Error], redactor: &Redactor) -> ExitCode {
     if let Ok(log) = Log::new(Level::Error, Format::Text, None, redactor.clone()) {
         for error in errors {

@@ -1,7 +1,7 @@
-//! `DetachedQueue`: messages that wait for no request and hold up none, and how many of them are sent concurrently.
+//! `DetachedQueue`: messages independent of the order of requests, with limits on how many are sent concurrently.
 //!
-//! A server may be slow with any of them. Each kind has a limit of its own, so that no kind delays another. Decisions only;
-//! threads are the scheduler's.
+//! A server may accept any of them slowly. Each kind has its own limit, so that no kind delays another. Makes decisions only;
+//! the scheduler has the threads.
 
 use std::collections::VecDeque;
 
@@ -46,7 +46,7 @@ pub(crate) struct DetachedQueue<T> {
 struct PurposeQueue<T> {
     /// Messages that are being sent.
     in_flight: usize,
-    /// With their sizes.
+    /// Waiting messages with their sizes in bytes.
     waiting: VecDeque<(usize, T)>,
     waiting_bytes: usize,
 }
@@ -57,7 +57,7 @@ pub(crate) enum Push<T> {
     /// The caller sends the message now, on a thread that calls `next` afterwards.
     Send(T),
     Waits,
-    /// There is no room.
+    /// The queue is full.
     Dropped,
 }
 
@@ -83,13 +83,13 @@ impl<T> DetachedQueue<T> {
         Push::Waits
     }
 
-    /// The message of `Push::Send` was not sent for lack of a thread.
+    /// Records that the message of `Push::Send` was not sent for lack of a thread.
     pub(crate) fn send_failed(&mut self, purpose: Purpose) {
         // No message is stranded: if some wait, the limit is reached, and the other threads send them.
         self.queues[purpose as usize].in_flight -= 1;
     }
 
-    /// The next message for a thread that has sent one of this kind. `None`: the thread is done.
+    /// The next message for a thread that has sent one of this kind. `None`: none waits, and the thread stops sending.
     pub(crate) fn next(&mut self, purpose: Purpose) -> Option<T> {
         let queue = &mut self.queues[purpose as usize];
         let Some((bytes, message)) = queue.waiting.pop_front() else {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_has_a_limit_of_its_own_and_keeps_its_order() {
+    fn each_kind_has_its_own_limit_and_keeps_its_order() {
         let mut queue = DetachedQueue::new(1000);
         for number in 0..8 {
             assert_eq!(queue.push(Purpose::Pong, 10, number), Push::Send(number));

@@ -1,21 +1,21 @@
-//! `InputHandoff`: another thread continues reading when the reading thread is busy with a call of its own.
+//! `InputHandoff`: lets another thread continue reading while the reading thread sends a call itself.
 //!
-//! Handing every line to another thread costs more than relaying it: a sleeping thread has to be woken. So the thread
-//! that reads a lone request also sends it and parks the input here meanwhile, provided that a watcher takes the input over
-//! if the thread does not return within a moment. The watcher looks at the clock only while calls are made. Measured without
-//! it: a sequential call takes 1.7 times as long as a bare relay in place of 1.2 (goal: 1.6).
+//! Passing every line to another thread costs more than relaying it, because a sleeping thread has to be woken. So the thread
+//! that reads a lone request also sends it and parks the input here meanwhile; a watcher takes the input over if the thread
+//! does not return within `MAX_PARKED`. The watcher runs only while calls are made. Measured without it: a sequential
+//! call takes 1.7 times as long as a bare relay instead of 1.2 (goal: 1.6).
 
 use crate::sync::{lock, wait_timeout};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Time that parked input stays unread.
+/// Maximum time that parked input stays unread.
 const MAX_PARKED: Duration = Duration::from_millis(1);
 
-/// The watcher ends after this time without a call.
-const QUIET: Duration = Duration::from_millis(20);
+/// Idle timeout of the watcher.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// Number of calls that go to other threads after a slow one: by comparison, waking a thread then costs nothing.
+/// Number of calls that other threads send after a slow one, compared to which the wake-up of a thread is cheap.
 const SLOW_CALLS: u32 = 16;
 
 pub(crate) struct InputHandoff<T> {
@@ -25,11 +25,11 @@ pub(crate) struct InputHandoff<T> {
 }
 
 struct State<T> {
-    /// The input, and since when it is parked.
+    /// The input, and the time when it was parked.
     parked: Option<(T, Instant)>,
     last_used: Instant,
     has_watcher: bool,
-    /// Number of calls that still go to other threads.
+    /// Number of the next calls that other threads send.
     slow_calls: u32,
 }
 
@@ -40,7 +40,7 @@ impl<T> InputHandoff<T> {
         InputHandoff { state: Mutex::new(state), pause: Condvar::new() }
     }
 
-    /// Whether calls are quick enough for the reading thread to make the next one itself.
+    /// Whether calls are fast enough for the reading thread to send the next one itself.
     pub(crate) fn is_worth_it(&self) -> bool {
         let mut state = lock(&self.state);
         let is_worth_it = state.slow_calls == 0;
@@ -62,12 +62,12 @@ impl<T> InputHandoff<T> {
         Ok(())
     }
 
-    /// Takes the input back to continue reading; `None` if another thread reads by now.
+    /// Takes the input to continue reading; `None` if another thread has taken it over.
     pub(crate) fn unpark(&self) -> Option<T> {
         lock(&self.state).parked.take().map(|(input, _)| input)
     }
 
-    /// Watches until input has been parked for too long, and returns it; `None` once no calls are made.
+    /// Waits until input has been parked for too long, and returns it; `None` after `IDLE_TIMEOUT` without a call.
     pub(crate) fn watch(&self) -> Option<T> {
         let mut state = lock(&self.state);
         loop {
@@ -78,7 +78,7 @@ impl<T> InputHandoff<T> {
                     state.slow_calls = SLOW_CALLS;
                     return state.parked.take().map(|(input, _)| input);
                 }
-                None if now.duration_since(state.last_used) >= QUIET => {
+                None if now.duration_since(state.last_used) >= IDLE_TIMEOUT => {
                     state.has_watcher = false;
                     return None;
                 }

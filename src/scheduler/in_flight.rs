@@ -15,19 +15,19 @@ pub(crate) struct InFlight {
     /// One id, or those of a batch.
     pub(crate) ids: Vec<Id>,
     pub(crate) is_initialize: bool,
-    /// A subscription stays open for as long as both sides like and does not count towards `--max-in-flight`.
+    /// A subscription has no time limit and does not count towards `--max-in-flight`.
     pub(crate) is_subscription: bool,
     /// Needs no session; closing its connection cancels it (2026-07-28).
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
-    /// Time by which it has its response; the wait in the queue counts.
+    /// Time by which it must have its response, including the time in the queue.
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: Cancel,
     /// Indexes of the ids that the client cancelled: their responses are not written.
     cancelled: Mutex<Vec<usize>>,
-    /// No longer counts as unanswered. Like the next flag, changed only under the queue's lock.
+    /// Whether it no longer counts as unanswered. Like `is_finishing`, changed only under the queue's lock.
     is_completed: AtomicBool,
-    /// Its thread is about to take the next message.
+    /// Whether its thread is about to take the next message.
     is_finishing: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl InFlight {
         indexes.iter().all(|index| cancelled.contains(index))
     }
 
-    /// Marks it as completed. Returns false if it was already.
+    /// Marks it as completed. False: it was completed already.
     pub(crate) fn complete(&self) -> bool {
         !self.is_completed.swap(true, Ordering::Relaxed)
     }
@@ -79,7 +79,7 @@ impl InFlight {
         self.is_completed.load(Ordering::Relaxed)
     }
 
-    /// Sets whether its thread is about to take the next message. Returns whether it was before.
+    /// Sets `is_finishing` and returns the previous value.
     pub(crate) fn set_finishing(&self, is_finishing: bool) -> bool {
         self.is_finishing.swap(is_finishing, Ordering::Relaxed)
     }

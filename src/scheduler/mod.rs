@@ -1,9 +1,9 @@
 //! When a message may start, and on which thread.
 //!
-//! The front submits messages in the order in which it reads them; the [`Scheduler`] gives them back
-//! as [`Task`]s, each on a thread. `initialize` and notifications are barriers, requests run concurrently,
-//! and detached messages (cancellations, responses) never wait for any of them. The reading thread never waits for the
-//! network. Without a thread a message is refused, never lost.
+//! `stdio` submits messages in the order in which it reads them; the [`Scheduler`] returns them as [`Task`]s, each on a
+//! thread. `initialize` and notifications are barriers, requests run concurrently, and detached messages (cancellations,
+//! responses) wait for none of them. The input is read even while calls wait for the network. If no thread can be started, a
+//! message is refused, not lost.
 
 pub(crate) mod detached;
 pub(crate) mod handoff;
@@ -12,7 +12,7 @@ pub(crate) mod open_streams;
 pub(crate) mod queue;
 #[expect(
     clippy::module_inception,
-    reason = "the type that the room is named after has a file of its own"
+    reason = "the type that gives the room its name has its own file"
 )]
 pub(crate) mod scheduler;
 pub(crate) mod threads;

@@ -1,6 +1,6 @@
-//! `OpenStreams`: calls that have their response while their stream is still open, or about to end.
+//! `OpenStreams`: calls whose stream is still open after the response.
 //!
-//! Each holds a thread and a connection, so their number is bounded: beyond it the oldest are closed.
+//! Each holds a thread and a connection, so their number is limited; beyond the limit the oldest are closed.
 
 use crate::scheduler::in_flight::InFlight;
 use std::collections::VecDeque;
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// Maximum number of open streams.
 const MAX_OPEN_STREAMS: usize = 16;
 
-/// Minimum age of a stream that is closed. Most servers end a stream right after the response.
+/// Minimum age of a stream to be closed. Most servers end a stream right after the response.
 pub(crate) const STREAM_END_DELAY: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct OpenStreams {
-    /// The oldest first, with the time of the response.
+    /// Calls with the time of their response, the oldest first.
     calls: VecDeque<(Instant, Arc<InFlight>)>,
-    /// A `sweep` is scheduled.
+    /// Whether a `sweep` is scheduled.
     is_sweep_due: bool,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct OpenStreams {
 #[derive(Debug)]
 pub(crate) struct Excess {
     pub(crate) to_close: Vec<Arc<InFlight>>,
-    /// More are to be closed once they are old enough: the caller schedules `sweep`.
+    /// More streams have to be closed once they are old enough: the caller schedules `sweep`.
     pub(crate) needs_sweep: bool,
 }
 
@@ -46,7 +46,7 @@ impl OpenStreams {
         self.calls.len().saturating_sub(MAX_OPEN_STREAMS)
     }
 
-    /// The streams beyond the limit, except those that may be about to end by themselves.
+    /// The streams beyond the limit, except those younger than `STREAM_END_DELAY`, which may end by themselves.
     pub(crate) fn excess(&mut self, now: Instant) -> Excess {
         let count = self.excess_count();
         let oldest = self.calls.iter().take(count);

@@ -1,8 +1,8 @@
-//! `Queue`: which messages wait, which are in flight, and what may start next.
+//! `Queue`: the messages that wait, those in flight, and the choice of the next one to start.
 //!
 //! `initialize` and notifications are barriers: messages read after them start once they are done. Other requests run
-//! concurrently, up to `--max-in-flight`. Detached messages never wait here and are only counted. Values and decisions
-//! only; threads and locks are the scheduler's.
+//! concurrently, up to `--max-in-flight`. Detached messages are only counted here. Makes decisions only; the scheduler
+//! has the threads and locks.
 
 use crate::error::{Error, Kind};
 use crate::mcp::id::Id;
@@ -22,8 +22,8 @@ const MAX_WAITING_MESSAGES_WORTH: usize = 2;
 /// Maximum number of subscriptions (2026-07-28) that are open or wait.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// Maximum time between two looks at the deadlines of waiting requests, while there are any.
-const MAX_DEADLINE_CHECK: Duration = Duration::from_secs(5);
+/// Maximum interval between two checks of the deadlines of waiting requests.
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -32,37 +32,37 @@ pub(crate) struct Queue {
     /// Requests and notifications in the order in which they were read.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// When `take_overdue` is called next.
+    /// Time of the next call of `take_overdue`.
     next_check: Option<Instant>,
     /// `initialize` or a notification is in flight; nothing starts.
     barrier: bool,
-    /// Requests in flight without a response, subscriptions not counted.
+    /// Number of requests in flight without a response, subscriptions not counted.
     unanswered: usize,
-    /// Threads that have written the last line of their call and are about to take the next message.
+    /// Number of threads that have written the last line of their call and are about to take the next message.
     finishing: usize,
-    /// Detached messages, and lines for the client, that are not sent yet.
+    /// Number of detached messages, and of lines for the client, that are not sent yet.
     detached: usize,
-    /// Subscriptions that wait or are open.
+    /// Number of subscriptions that wait or are open.
     subscriptions: usize,
     open_streams: OpenStreams,
-    /// Calls by serial number until their exchange is over, with a response or without.
+    /// Calls by serial number, until the end of their exchange.
     calls: BTreeMap<u64, Arc<InFlight>>,
     next_serial: u64,
-    /// The process is ending; nothing starts.
+    /// The process is shutting down; nothing starts.
     closed: bool,
 }
 
 #[derive(Debug)]
 struct Waiting {
     message: Message,
-    /// Time by which it has its response, started or not.
+    /// Time by which it must have its response, started or not.
     deadline: Option<Instant>,
 }
 
-/// What a thread does after the response of its call.
+/// Action of a thread after the response of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// Takes the next message at once.
+    /// Takes the next message immediately.
     NextMessage,
     /// Reads the rest of the call's stream.
     OpenStream,
@@ -120,10 +120,10 @@ impl Queue {
         self.waiting.push_back(Waiting { message, deadline });
     }
 
-    /// When the caller has to call `take_overdue` for the last message; `None` if that is planned already, or never.
+    /// Time at which the caller must call `take_overdue` for the last message; `None` if a call is planned already or not needed.
     pub(crate) fn plan_check(&mut self, now: Instant) -> Option<Instant> {
         let deadline = self.waiting.back()?.deadline?;
-        let due = deadline.min(now + MAX_DEADLINE_CHECK);
+        let due = deadline.min(now + MAX_CHECK_INTERVAL);
         if self.next_check.is_some_and(|planned| planned <= due) {
             return None;
         }
@@ -131,12 +131,12 @@ impl Queue {
         self.next_check
     }
 
-    /// The planned `take_overdue` is not called, for lack of a thread.
+    /// Records that the planned `take_overdue` is not called, for lack of a thread.
     pub(crate) fn check_failed(&mut self) {
         self.next_check = None;
     }
 
-    /// Takes the waiting requests whose deadline has passed. Returns them, and when to call this again.
+    /// Removes and returns the waiting requests whose deadline has passed, and the time of the next call.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> (Vec<Message>, Option<Instant>) {
         let mut overdue = Vec::new();
         let mut earliest = None;
@@ -153,7 +153,7 @@ impl Queue {
             }
             self.waiting.push_back(waiting);
         }
-        self.next_check = earliest.map(|deadline| deadline.min(now + MAX_DEADLINE_CHECK));
+        self.next_check = earliest.map(|deadline| deadline.min(now + MAX_CHECK_INTERVAL));
         (overdue, self.next_check)
     }
 
@@ -173,7 +173,7 @@ impl Queue {
         let is_request = !next.ids().is_empty();
         let (is_initialize, is_subscription) = (next.is_initialize(), next.is_subscription());
         let is_uncounted = !is_request || is_initialize || is_subscription;
-        // Streams beyond their limit hold threads, too. The threads of those that end soon take what waits.
+        // Streams beyond their limit also hold threads. When one ends, its thread takes the waiting messages.
         let is_free = self.unanswered < self.max_in_flight && self.open_streams.excess_count() == 0;
         if self.barrier || self.closed || !(is_uncounted || is_free) {
             return None;
@@ -190,7 +190,7 @@ impl Queue {
         Some(Runnable::Call(call, message))
     }
 
-    /// The call has its response, or needs none any more. Does nothing the second time.
+    /// Records that the call has its response, or no longer needs one. Further calls have no effect.
     pub(crate) fn complete(&mut self, call: &Arc<InFlight>, after: After) {
         if !call.complete() {
             return;
@@ -213,7 +213,7 @@ impl Queue {
         }
     }
 
-    /// The call's exchange is over.
+    /// Records the end of the call's exchange.
     pub(crate) fn end_call(&mut self, call: &Arc<InFlight>) {
         self.complete(call, After::Nothing);
         self.calls.remove(&call.serial);
@@ -232,7 +232,7 @@ impl Queue {
         self.open_streams.excess(now)
     }
 
-    /// `excess_streams` for a sweep that was scheduled.
+    /// The open streams beyond their limit, in a scheduled sweep.
     pub(crate) fn sweep_streams(&mut self, now: Instant) -> Excess {
         self.open_streams.sweep(now)
     }
@@ -249,7 +249,7 @@ impl Queue {
         self.detached -= 1;
     }
 
-    /// Removes a request that waits, alone or from its batch. False: no such request waits.
+    /// Removes a waiting request, alone or from its batch. False: no such request waits.
     pub(crate) fn remove_waiting(&mut self, id: &Id) -> bool {
         let has_id = |waiting: &Waiting| waiting.message.ids().contains(id);
         let Some(index) = self.waiting.iter().position(has_id) else { return false };
@@ -264,7 +264,7 @@ impl Queue {
         true
     }
 
-    /// The call with this id that has no response yet, the latest of several.
+    /// The latest call with this id that has no response yet.
     pub(crate) fn in_flight(&self, id: &Id) -> Option<Arc<InFlight>> {
         let is_wanted = |call: &&Arc<InFlight>| !call.is_completed() && call.ids.contains(id);
         self.calls.values().rev().find(is_wanted).cloned()
@@ -275,7 +275,7 @@ impl Queue {
         self.waiting.is_empty() && !self.barrier && self.unanswered == 0 && self.detached == 0
     }
 
-    /// Lets nothing start any more. Returns the messages that waited, and the calls in flight.
+    /// Starts nothing from now on. Returns the waiting messages and the calls in flight.
     pub(crate) fn close(&mut self) -> (Vec<Message>, Vec<Arc<InFlight>>) {
         self.closed = true;
         self.waiting_bytes = 0;
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_overtakes_a_barrier() {
+    fn no_message_overtakes_a_barrier() {
         let mut queue =
             queue(9, &[INITIALIZE, INITIALIZED, &ping(1), &ping(2), INITIALIZED, &ping(3)]);
         let initialize = start_call(&mut queue);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finishing_thread_takes_the_next_itself() {
+    fn a_finishing_thread_takes_the_next_message() {
         let mut queue = queue(2, &[&ping(1), &ping(2), &ping(3)]);
         let one = start_call(&mut queue);
         queue.complete(&one, After::NextMessage);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cancelled_while_it_waits_never_starts() {
+    fn a_waiting_request_that_is_cancelled_never_starts() {
         let mut queue = queue(1, &[&ping(1), &ping(2), &ping(3)]);
         let one = start_call(&mut queue);
         let two = message(&ping(2));
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn one_subscription_too_many_is_refused_until_another_ends() {
+    fn a_subscription_beyond_the_limit_is_refused_until_another_ends() {
         let subscription = |id: usize| {
             message(&format!(
                 r#"{{"id":{id},"method":"subscriptions/listen","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_size() {
+    fn waiting_messages_are_bounded_in_size() {
         let mut queue = Queue::new(1, 60);
         let large = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(70));
         queue.push(message(&large), None);
@@ -453,21 +453,21 @@ mod tests {
     }
 
     #[test]
-    fn a_request_whose_deadline_passes_in_the_queue_is_taken_out() {
+    fn a_request_whose_deadline_passes_in_the_queue_is_removed() {
         let mut queue = queue(1, &[&ping(1), INITIALIZED]);
         let now = Instant::now();
         let (soon, far_off) = (now + Duration::from_secs(1), now + Duration::from_secs(60));
         let one = start_call(&mut queue);
         assert_eq!(queue.plan_check(now), None, "a notification has no deadline");
         queue.push(message(&ping(2)), Some(far_off));
-        assert_eq!(queue.plan_check(now), Some(now + MAX_DEADLINE_CHECK));
+        assert_eq!(queue.plan_check(now), Some(now + MAX_CHECK_INTERVAL));
         queue.push(message(&ping(3)), Some(soon));
         assert_eq!(queue.plan_check(now), Some(soon), "earlier than planned");
         queue.push(message(&ping(4)), Some(far_off));
         assert_eq!(queue.plan_check(now), None, "it is planned already");
         let (overdue, again) = queue.take_overdue(soon);
         assert_eq!(overdue.iter().map(|m| m.ids()[0].as_json()).collect::<Vec<_>>(), ["3"]);
-        assert_eq!(again, Some(soon + MAX_DEADLINE_CHECK));
+        assert_eq!(again, Some(soon + MAX_CHECK_INTERVAL));
         queue.end_call(&one);
         assert!(matches!(queue.start_next(), Some(Runnable::Notification(_))));
         queue.end_notification();

@@ -1,4 +1,4 @@
-//! `Scheduler`: the queue, and the threads that its messages run on.
+//! `Scheduler`: runs the messages of the queue on threads.
 
 use crate::error::{Error, Kind};
 use crate::log::Log;
@@ -17,9 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
-/// What the scheduler has its owner do. Except for `Refuse` and `CloseStream`, each task has a thread to itself.
+/// Work that the scheduler passes to its owner. Each task runs on a thread of its own, except `Refuse` and `CloseStream`.
 pub(crate) enum Task<'a, I> {
-    /// Reads on, until the input ends or another thread takes it over.
+    /// Reads until the input ends or another thread takes it over.
     Read(I),
     /// Relays a request and its responses, and calls `complete` with the last of them.
     Call(&'a Arc<InFlight>, &'a Message),
@@ -27,14 +27,14 @@ pub(crate) enum Task<'a, I> {
     Notify(&'a Message),
     /// Reports the error of a message that is not sent, and responds to its requests. Must not block.
     Refuse(&'a [&'a Id], &'a Error),
-    /// Ends the reading and writing that a call still does.
+    /// Ends the remaining I/O of a call.
     CloseStream(&'a InFlight),
 }
 
-/// The owner's part of every task.
+/// The owner's handler of tasks.
 type Handle<I> = dyn Fn(Task<'_, I>) + Send + Sync;
 
-/// Sends a detached message, or does what a timer entry is for.
+/// Work outside the queue: sends a detached message, or handles a timer entry.
 type Work = Box<dyn FnOnce() + Send>;
 
 /// `I` is the input, which moves between the threads that read it.
@@ -89,18 +89,18 @@ impl<I: Send + 'static> Scheduler<I> {
         })
     }
 
-    // ---- Messages in order
+    // ---- Messages of the queue
 
-    /// Has a thread read the input. False: there is no thread.
+    /// Starts a thread that reads the input. False: no thread could be started.
     pub(crate) fn read(self: &Arc<Self>, input: I) -> bool {
         self.threads.run(self.reading(input))
     }
 
-    /// Adds a message at the end of the queue; a request has its response at its deadline, started or not. Returns whether a message may start now: `start` or `start_lone`
-    /// starts it.
+    /// Adds a message at the end of the queue; a request gets a response by its deadline, started or not. Returns whether a
+    /// message may start now, by `start` or `start_lone`.
     ///
     /// # Errors
-    /// `TooLarge`, with the message's ids: too many messages wait already.
+    /// `TooLarge`, with the message's ids: too many messages or subscriptions wait already.
     pub(crate) fn submit(
         &self,
         message: Message,
@@ -112,15 +112,15 @@ impl<I: Send + 'static> Scheduler<I> {
         Ok(queue.needs_thread())
     }
 
-    /// Starts what may start, on other threads.
+    /// Starts all messages that may start, on other threads.
     pub(crate) fn start(self: &Arc<Self>) {
         while let Some(next) = self.next() {
             self.threads.run(self.running(next));
         }
     }
 
-    /// Starts what may start. A request that comes alone runs on the calling thread, which reads the input, provided that
-    /// another thread reads on when that takes long: then `None`, and the caller stops reading.
+    /// Starts all messages that may start. A lone request runs on the calling thread, which reads the input. If that takes
+    /// long, another thread continues reading; then this returns `None`, and the caller stops reading.
     pub(crate) fn start_lone(self: &Arc<Self>, input: I) -> Option<I> {
         let Some(next) = self.lone() else {
             self.start();
@@ -139,7 +139,7 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    /// Has the deadline of the last message watched, if it waits.
+    /// Schedules a check of the last message's deadline, if the message waits.
     pub(crate) fn watch_deadline(self: &Arc<Self>) {
         let due = self.queue().plan_check(Instant::now());
         if let Some(due) = due {
@@ -147,7 +147,7 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    /// Removes a request from the queue, or finds it in flight.
+    /// Removes a request from the queue, or returns it if it is in flight.
     pub(crate) fn cancel(&self, id: &Id) -> Cancelled {
         let mut queue = self.queue();
         if queue.remove_waiting(id) {
@@ -157,7 +157,7 @@ impl<I: Send + 'static> Scheduler<I> {
         queue.in_flight(id).map_or(Cancelled::Unknown, Cancelled::InFlight)
     }
 
-    /// The call no longer counts as in flight: messages that waited for it may start.
+    /// Records that the call no longer counts as in flight, and starts the messages that waited for it.
     pub(crate) fn complete(self: &Arc<Self>, call: &Arc<InFlight>, after: After) {
         let mut queue = self.queue();
         queue.complete(call, after);
@@ -175,20 +175,20 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    /// The next message that may start, except those that finishing threads are about to take.
+    /// Takes the next message that may start, except those left to finishing threads.
     fn next(&self) -> Option<Runnable> {
         let mut queue = self.queue();
         if queue.needs_thread() { queue.start_next() } else { None }
     }
 
-    /// A message that may start while nothing else is in flight.
+    /// Takes a message that may start while no other is in flight.
     fn lone(&self) -> Option<Runnable> {
         let mut queue = self.queue();
         let is_lone = queue.is_quiet() && queue.needs_thread() && self.handoff.is_worth_it();
         if is_lone { queue.start_next() } else { None }
     }
 
-    /// Runs a message, and then those that wait, until none may start.
+    /// Runs a message, and then waiting ones, until none may start.
     fn run_from(self: &Arc<Self>, first: Runnable) {
         let mut next = Some(first);
         while let Some(running) = next {
@@ -230,7 +230,7 @@ impl<I: Send + 'static> Scheduler<I> {
         })
     }
 
-    /// Reads on when the reading thread is busy for too long.
+    /// Continues reading when the reading thread is busy for too long.
     fn watching(self: &Arc<Self>) -> Job {
         let scheduler = Arc::clone(self);
         Job::new(move || scheduler.handoff.watch().map(|input| scheduler.reading(input)))
@@ -253,7 +253,7 @@ impl<I: Send + 'static> Scheduler<I> {
 
     // ---- Work outside the queue
 
-    /// Runs work on a thread of its own, or `refuse` on this one if there is none. Returns whether there is.
+    /// Runs work on another thread. False: no thread could be started, and `refuse` ran on this one.
     pub(crate) fn spawn(
         &self,
         run: impl FnOnce() + Send + 'static,
@@ -267,7 +267,7 @@ impl<I: Send + 'static> Scheduler<I> {
         self.threads.run(Job::of(refuse, run, |refuse| refuse()))
     }
 
-    /// Runs the work that sends a detached message, once the limit of its purpose allows. `bytes`: size of the message.
+    /// Runs work that sends a detached message of `bytes`, as soon as the limit of its purpose allows.
     pub(crate) fn detach(
         self: &Arc<Self>,
         purpose: Purpose,
@@ -309,7 +309,7 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    /// Keeps the scheduler from being idle until `end_detached`.
+    /// Prevents the scheduler from being idle until `end_detached`.
     pub(crate) fn begin_detached(&self) {
         self.queue().begin_detached();
     }
@@ -320,7 +320,7 @@ impl<I: Send + 'static> Scheduler<I> {
         self.check_idle(&queue);
     }
 
-    /// Runs short work at a later time; at once if there is no thread that could wait.
+    /// Runs short work at the time `due`; immediately if no thread can be started.
     pub(crate) fn run_at(self: &Arc<Self>, due: Instant, work: impl FnOnce() + Send + 'static) {
         self.schedule(due, Due::Work(Box::new(work)));
     }
@@ -339,11 +339,11 @@ impl<I: Send + 'static> Scheduler<I> {
             None
         };
         self.threads.run(Job::of(Arc::clone(self), run, |scheduler| {
-            // Without a thread that waits: too early rather than never.
+            // Too early is better than never.
             let later = Instant::now() + STREAM_END_DELAY;
             for due in scheduler.timer.take_all() {
                 match due {
-                    // The next message tries again to have deadlines watched.
+                    // The next message schedules the check again.
                     Due::Deadline => scheduler.queue().check_failed(),
                     due => scheduler.run_due(due, later),
                 }
@@ -362,7 +362,7 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    /// Has the requests refused whose deadline passed before they could start.
+    /// Refuses the requests whose deadline passed before they could start.
     fn refuse_overdue(self: &Arc<Self>, now: Instant) {
         let (overdue, next_check) = self.queue().take_overdue(now);
         if let Some(due) = next_check {
@@ -389,16 +389,16 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
-    // ---- The end
+    // ---- Shutdown
 
-    /// Calls `notify` now and from now on whenever nothing waits and nothing is owed. Only the first `notify` counts.
-    /// `notify` must not call the scheduler.
+    /// Calls `notify` whenever every request has its response and every message is sent, also now. `notify` must not call
+    /// the scheduler. Only the first call of this has an effect.
     pub(crate) fn notify_when_idle(&self, notify: impl Fn() + Send + Sync + 'static) {
         let _ = self.on_idle.set(Box::new(notify));
         self.check_idle(&self.queue());
     }
 
-    /// Lets nothing start any more. Returns the messages that waited, and the calls in flight.
+    /// Starts nothing from now on. Returns the waiting messages and the calls in flight.
     pub(crate) fn close(&self) -> (Vec<Message>, Vec<Arc<InFlight>>) {
         self.queue().close()
     }
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_run_in_order_and_the_last_makes_it_idle() {
+    fn messages_run_in_order_until_the_scheduler_is_idle() {
         let (scheduler, running) = scheduler();
         assert!(submit(&scheduler, r#"{"id":0,"method":"initialize"}"#));
         submit(&scheduler, r#"{"method":"notifications/initialized"}"#);
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_cancelled_while_it_waits_and_unknown_afterwards() {
+    fn a_waiting_request_is_cancelled_and_unknown_afterwards() {
         let (scheduler, running) = scheduler();
         submit(&scheduler, r#"{"id":1,"method":"ping"}"#);
         let id = Id::from_json("1").expect("an id");

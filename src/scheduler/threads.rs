@@ -1,7 +1,7 @@
-//! `ThreadPool`: threads that run one blocking job each, kept for a while for the next.
+//! `ThreadPool`: threads that run one blocking job each and are reused.
 //!
-//! The pool sets no limit; its callers do. When the system has no thread left, a job is refused: it never runs on the
-//! calling thread.
+//! The callers limit the number of jobs. When the system refuses a thread, the job is refused: it never runs on the calling
+//! thread.
 
 use crate::error::{Error, Kind};
 use crate::sync::{lock, wait_timeout_while};
@@ -12,30 +12,30 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// An idle thread ends after this time.
+/// Time after which an idle thread ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Jobs do not recurse deeply; a TLS handshake is the largest thing on their stacks.
+/// Stack size of a thread. Jobs do not recurse deeply; a TLS handshake needs the most.
 const STACK_BYTES: usize = 512 * 1024;
 
 /// Work for a thread. The job that it returns runs next, on the same thread.
 pub(crate) struct Job(Box<dyn FnOnce(Fate) -> Option<Job> + Send>);
 
-/// Whether a job got a thread.
+/// Outcome of starting a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Runs,
-    /// There is no thread.
+    /// No thread could be started.
     Refused,
 }
 
 impl Job {
-    /// A job that is dropped if there is no thread.
+    /// A job that is dropped if no thread can be started.
     pub(crate) fn new(run: impl FnOnce() -> Option<Job> + Send + 'static) -> Job {
         Job::of((), move |()| run(), |()| ())
     }
 
-    /// A job that calls `run`, or `refuse` if there is no thread. `refuse` must not block.
+    /// A job that calls `run`, or `refuse` if no thread can be started. `refuse` must not block.
     pub(crate) fn of<T: Send + 'static>(
         subject: T,
         run: impl FnOnce(T) -> Option<Job> + Send + 'static,
@@ -74,12 +74,12 @@ struct Shared {
 struct State {
     /// Jobs for threads that are waking up.
     jobs: VecDeque<Job>,
-    /// Number of threads that wait and have no job in `jobs`.
+    /// Number of waiting threads that no job in `jobs` is meant for.
     idle: usize,
 }
 
 impl ThreadPool {
-    /// Runs the job on a thread of its own, at once. False: there is no thread, and the job was refused.
+    /// Runs the job immediately on a thread. False: no thread could be started, and the job was refused.
     pub(crate) fn run(&self, job: Job) -> bool {
         let mut state = lock(&self.shared.state);
         if state.idle > 0 {
@@ -121,7 +121,7 @@ pub(crate) fn out_of_threads() -> Error {
 }
 
 impl Shared {
-    /// Runs jobs until there has been none for `IDLE_TIMEOUT`.
+    /// Runs jobs until none came for `IDLE_TIMEOUT`.
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {

@@ -1,4 +1,4 @@
-//! `Timer`: entries that fall due later, handled by one thread, which lives only while there are any.
+//! `Timer`: entries due at a later time, handled by one thread, which exists only while there are entries.
 
 use crate::sync::{lock, wait_timeout};
 use std::sync::{Condvar, Mutex};
@@ -11,7 +11,7 @@ pub(crate) struct Timer<T> {
 }
 
 struct State<T> {
-    /// In no order: they are few.
+    /// Unsorted, since there are few.
     entries: Vec<(Instant, T)>,
     has_thread: bool,
 }
@@ -64,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn entries_come_when_they_are_due_in_whatever_order_they_were_added() {
+    fn entries_are_returned_when_due_in_any_order_of_adding() {
         let timer = Timer::new();
         let now = Instant::now();
         let due = now + Duration::from_millis(20);

@@ -1,11 +1,11 @@
-//! The canonical request and the string to sign. Keys are not involved.
+//! The canonical request and the string to sign, which depend on no key.
 
 use crate::signing::digest::sha256_hex;
 use crate::signing::request::{Header, Request};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Headers that never enter a signature: those that intermediaries remove or rewrite, and those that signing itself sets.
+/// Headers of the request that are never signed: intermediaries remove or rewrite them, or signing itself sets them.
 /// (IAM guide, "Elements of a SigV4 request"; botocore's and smithy's lists.)
 const UNSIGNED: [&str; 22] = [
     "authorization",
@@ -38,7 +38,7 @@ const HASH_LINE_BYTES: usize = 1 + 64;
 /// A canonical request. It holds the session token, if there is one.
 pub(crate) struct CanonicalRequest {
     pub(crate) text: String,
-    /// Where `text` lists the names of the signed headers.
+    /// Range of `text` that lists the names of the signed headers.
     pub(crate) signed_headers: Range<usize>,
 }
 
@@ -74,10 +74,10 @@ fn push_headers<'a>(
             .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err()),
     );
     lines.extend(owned.map(|(name, value)| (Cow::Borrowed(name), value)));
-    // Stable: values of a repeated name keep the order in which they are sent.
+    // A stable sort: values of a repeated name keep the order in which they are sent.
     lines.sort_by(|(a, _), (b, _)| a.cmp(b));
 
-    // Reserved at once, including the hash that follows: a string that grows leaves copies of the session token in memory.
+    // Reserved in one step, including the hash that follows: a growing string leaves copies of the session token in memory.
     let length = lines.iter().map(|(name, value)| 2 * name.len() + value.len() + 3);
     text.reserve(length.sum::<usize>() + HASH_LINE_BYTES);
     let is_repeated = |at: usize| at > 0 && lines[at - 1].0 == lines[at].0;
@@ -113,7 +113,7 @@ fn lower_case(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends `value` trimmed and with each run of spaces and tabs, the only white space here, as one space.
+/// Appends `value`, trimmed, with each run of spaces and tabs (the only white space in headers) as one space.
 fn push_collapsed(text: &mut String, value: &str) {
     if memchr::memchr2(b' ', b'\t', value.as_bytes()).is_none() {
         text.push_str(value);

@@ -1,4 +1,4 @@
-//! SHA-256 digests, as the lower-case hex in which AWS writes them.
+//! SHA-256 digests in lower-case hex, as AWS requires.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -25,6 +25,7 @@ impl fmt::Debug for BodyHash {
     }
 }
 
+/// The SHA-256 of `bytes`.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> Hex {
     Hex::of(&Sha256::digest(bytes).into())
 }
@@ -50,7 +51,7 @@ impl Deref for Hex {
     }
 }
 
-/// The two digits of each byte.
+/// The two hex digits of each byte value.
 const DIGITS: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];

@@ -1,20 +1,20 @@
-//! `Payload`: what the signature states about the request body.
+//! `Payload`: the request body as it enters the signature.
 
 use crate::signing::digest::{BodyHash, Hex, sha256_hex};
 
-/// How the body enters the signature.
+/// Treatment of the body by the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSigning {
-    /// Its hash is signed.
+    /// The hash of the body is signed.
     Hashed,
-    /// Its hash is signed and also sent as `x-amz-content-sha256`.
+    /// The hash of the body is signed and also sent as `x-amz-content-sha256`.
     HashedInHeader,
     /// The body is not signed: `UNSIGNED-PAYLOAD` is sent as `x-amz-content-sha256`. The service must allow this.
     Unsigned,
 }
 
 impl PayloadSigning {
-    /// The rule of a service, by its signing name.
+    /// The treatment that a service expects, by its signing name.
     pub fn for_service(service: &str) -> PayloadSigning {
         match service {
             "vpc-lattice-svcs" => PayloadSigning::Unsigned,
@@ -35,17 +35,18 @@ pub struct Payload {
 }
 
 impl Payload {
-    pub fn of(body: &[u8], rule: PayloadSigning) -> Payload {
-        Payload::by_rule(rule, || sha256_hex(body))
+    /// The payload of a complete body.
+    pub fn of(body: &[u8], signing: PayloadSigning) -> Payload {
+        Payload::with_signing(signing, || sha256_hex(body))
     }
 
     /// The payload of a body that was hashed while it arrived.
-    pub fn of_hashed(hash: BodyHash, rule: PayloadSigning) -> Payload {
-        Payload::by_rule(rule, || hash.finish())
+    pub fn of_hashed(hash: BodyHash, signing: PayloadSigning) -> Payload {
+        Payload::with_signing(signing, || hash.finish())
     }
 
-    fn by_rule(rule: PayloadSigning, hash: impl FnOnce() -> Hex) -> Payload {
-        match rule {
+    fn with_signing(signing: PayloadSigning, hash: impl FnOnce() -> Hex) -> Payload {
+        match signing {
             PayloadSigning::Hashed => Payload::with_hash(&hash(), false),
             PayloadSigning::HashedInHeader => Payload::with_hash(&hash(), true),
             PayloadSigning::Unsigned => Payload::with_hash("UNSIGNED-PAYLOAD", true),

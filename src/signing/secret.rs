@@ -1,4 +1,4 @@
-//! `Secret` and `AccessKey`: what must never be printed, and is wiped when dropped.
+//! `Secret` and `AccessKey`, which are never printed and are wiped when dropped.
 
 use std::fmt;
 use zeroize::Zeroizing;
@@ -24,7 +24,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What AWS signs with. The session token is sent as `x-amz-security-token` and signed.
+/// An AWS access key. The session token is sent as `x-amz-security-token` and signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
     pub access_key_id: String,
@@ -45,7 +45,7 @@ impl AccessKey {
         }
     }
 
-    /// The key id as it may be shown: `AKIA****MPLE`.
+    /// The key id for display: `AKIA****MPLE`.
     pub fn masked_id(&self) -> String {
         match (
             self.access_key_id.get(..4),

@@ -13,7 +13,7 @@ use zeroize::Zeroize as _;
 
 const TOKEN_HEADER: &str = "x-amz-security-token";
 
-/// A version of AWS's signature.
+/// A version of AWS Signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// SigV4: HMAC-SHA256, valid in one region.
@@ -32,18 +32,18 @@ impl Algorithm {
     }
 }
 
-/// A signed request: the headers to add, and the steps that led to them.
+/// A signature: the headers to add to the request, and the intermediate steps.
 pub struct Signed {
     /// Lower-case names; `authorization` is the last.
     pub headers: Vec<(&'static str, String)>,
-    /// Holds the session token: redact it before showing it to anyone.
+    /// Contains the session token: redact it before display.
     pub canonical_request: String,
     pub string_to_sign: String,
     /// In lower-case hex; for SigV4a, of the DER form.
     pub signature: String,
 }
 
-/// Wipes the session token, the only secret: it is in its header and in the canonical request.
+/// Wipes the session token, the only secret, which is in its header and in the canonical request.
 impl Drop for Signed {
     fn drop(&mut self) {
         for (name, value) in &mut self.headers {
@@ -70,7 +70,7 @@ pub struct Signer {
     last_key: RwLock<Option<DerivedKey>>,
 }
 
-/// A derived key and what it was derived from.
+/// A signing key and the values that it was derived from.
 struct DerivedKey {
     access_key: AccessKey,
     /// `YYYYMMDD`; empty for SigV4a, whose key does not depend on it.
@@ -94,7 +94,8 @@ impl Signer {
         }
     }
 
-    /// Signs `request` with the time `at`, in seconds. The request is not changed, so each attempt can be signed again.
+    /// Signs `request` at the time `at`, of which whole seconds count. The request is unchanged, so that each attempt can be
+    /// signed again.
     ///
     /// ```
     /// use sigv4_proxy::signing::{

@@ -2,7 +2,7 @@
 
 use crate::percent;
 
-/// How the path of the URL becomes the path of the canonical request.
+/// Encoding of the URL's path in the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UriEncoding {
     /// The path as it is sent, which is encoded once: the S3 family.
@@ -12,7 +12,7 @@ pub enum UriEncoding {
 }
 
 impl UriEncoding {
-    /// The rule of a service, by its signing name.
+    /// The encoding that a service expects, by its signing name.
     pub fn for_service(service: &str) -> UriEncoding {
         match service {
             "s3" | "s3-outposts" | "s3-object-lambda" | "s3express" => UriEncoding::Single,
@@ -30,7 +30,7 @@ pub struct CanonicalTarget {
 }
 
 impl CanonicalTarget {
-    /// `host` as in the header of that name; `path` and `query` exactly as they are sent.
+    /// Canonicalizes a target. `host` is the value of that header; `path` and `query` are exactly as sent.
     pub fn new(host: &str, path: &str, query: &str, encoding: UriEncoding) -> CanonicalTarget {
         CanonicalTarget {
             host: host.to_owned(),
@@ -40,7 +40,7 @@ impl CanonicalTarget {
     }
 }
 
-/// The canonical path of `wire`, a path as it stands in the request line (without the query).
+/// The canonical path of `wire`, the path in the request line.
 fn canonical_path(wire: &str, encoding: UriEncoding) -> String {
     match encoding {
         UriEncoding::Single if wire.is_empty() => "/".to_owned(),
@@ -49,7 +49,7 @@ fn canonical_path(wire: &str, encoding: UriEncoding) -> String {
     }
 }
 
-/// Removes empty and `.` segments; `..` removes its predecessor, and a closing `/` stays.
+/// Removes empty and `.` segments; `..` removes its predecessor, and a trailing `/` is kept.
 fn normalized(wire: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in wire.split('/') {

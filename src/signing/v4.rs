@@ -9,12 +9,12 @@ use zeroize::Zeroizing;
 
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// The key of one secret, day, region and service, its HMAC state prepared.
+/// The signing key of one secret, day, region and service, with its HMAC state prepared.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
 impl SigningKey {
-    /// `day` is `YYYYMMDD`.
+    /// Derives the key. `day` is `YYYYMMDD`.
     pub fn derive(secret: &Secret, day: &str, region: &str, service: &str) -> SigningKey {
         SigningKey(keyed(&key_bytes(secret, day, region, service)[..]))
     }
@@ -32,7 +32,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The 32 bytes of the signing key: HMAC over HMAC, beginning with `AWS4` + secret.
+/// The 32 bytes of the signing key: chained HMACs that begin with `AWS4` + secret.
 pub fn key_bytes(secret: &Secret, day: &str, region: &str, service: &str) -> Zeroizing<[u8; 32]> {
     let first = Zeroizing::new(format!("AWS4{}", secret.expose()));
     let mut key = mac(first.as_bytes(), day);

@@ -15,7 +15,7 @@ pub const ALGORITHM: &str = "AWS4-ECDSA-P256-SHA256";
 pub struct SigningKey(EcdsaKey);
 
 impl SigningKey {
-    /// NIST SP 800-108 in counter mode with one block; the access key's id is part of the fixed input.
+    /// Derives the key by NIST SP 800-108 in counter mode with one block; the access key id is part of the fixed input.
     pub fn derive(key: &AccessKey) -> SigningKey {
         let hmac_key = Zeroizing::new(format!("AWS4A{}", key.secret_access_key.expose()));
         // A candidate is out of range for about one key in 2^32, so the counter practically ends at 1 or 2.
@@ -24,7 +24,7 @@ impl SigningKey {
             .expect("254 candidates in a row are out of range with a probability of 2^-8128")
     }
 
-    /// The signature: DER in lower-case hex, with the nonce of RFC 6979 and `s` as it falls.
+    /// The signature: DER in lower-case hex, with the nonce of RFC 6979 and `s` not normalized.
     pub fn sign(&self, string_to_sign: &str) -> String {
         let signature: DerSignature = self.0.sign(string_to_sign.as_bytes());
         hex::encode(signature.as_bytes())
@@ -49,9 +49,9 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The key of one counter, or `None` when this candidate is out of range.
+/// The key of one counter value, or `None` when this candidate is out of range.
 fn candidate(hmac_key: &[u8], access_key_id: &str, counter: u8) -> Option<SigningKey> {
-    // A fresh MAC for every counter: going on with the last one's input is a known mistake.
+    // A new MAC for every counter value: continuing with the input of the last one is a known mistake.
     let mut mac = Hmac::<Sha256>::new_from_slice(hmac_key).expect("HMAC takes keys of any length");
     mac.update(&1_u32.to_be_bytes());
     mac.update(ALGORITHM.as_bytes());
@@ -61,8 +61,8 @@ fn candidate(hmac_key: &[u8], access_key_id: &str, counter: u8) -> Option<Signin
     mac.update(&256_u32.to_be_bytes());
     let mut scalar: Zeroizing<[u8; 32]> = Zeroizing::new(mac.finalize().into_bytes().into());
 
-    // AWS accepts a candidate c <= n-2 and takes c+1. With wrapping addition c+1 lies in 1..n for exactly
-    // these, so the range check of the curve is the whole test, and no branch looks at secret bytes.
+    // AWS accepts a candidate c <= n-2 and uses c+1. With wrapping addition, c+1 lies in 1..n for exactly
+    // these, so the curve's range check is sufficient, and no branch depends on secret bytes.
     let mut carry = 1_u16;
     for byte in scalar.iter_mut().rev() {
         let sum = u16::from(*byte) + carry;
