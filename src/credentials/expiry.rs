@@ -47,6 +47,10 @@ const UTC_OFFSET: &[BorrowedFormatItem<'_>] = format_description!(
 /// The offset from UTC is required: a local time could be that of another machine.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
+    // A year with a sign is in neither format.
+    if text.starts_with(['+', '-']) {
+        return None;
+    }
     let mut parsed = Parsed::new();
     let rest = parsed.parse_items(text.as_bytes(), ISO_8601).or_else(|_| {
         parsed = Parsed::new();
