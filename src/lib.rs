@@ -1,30 +1,46 @@
 //! The parts of `sigv4-proxy`. Other programs can use [`signing`] and [`credentials`]; docs/library.md has examples. The
 //! interface is not stable before 1.0.
 
-pub mod assembly;
-pub mod aws;
-pub mod buffer;
-pub mod cli;
-pub mod clock;
 pub mod credentials;
-pub mod doctor;
 pub mod environment;
 pub mod error;
-pub mod http;
-pub mod json;
-pub mod log;
-pub mod mcp;
-pub mod percent;
-pub mod process;
-pub mod random;
-pub mod redact;
-pub(crate) mod scheduler;
 pub mod signing;
+
+// Public for the program, its tests, benchmarks and fuzz targets only.
+#[doc(hidden)]
+pub mod assembly;
+#[doc(hidden)]
+pub mod aws;
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod clock;
+#[doc(hidden)]
+pub mod doctor;
+#[doc(hidden)]
+pub mod http;
+#[doc(hidden)]
+pub mod json;
+#[doc(hidden)]
+pub mod log;
+#[doc(hidden)]
+pub mod mcp;
+#[doc(hidden)]
+pub mod percent;
+#[doc(hidden)]
+pub mod process;
+#[doc(hidden)]
+pub mod redact;
+#[doc(hidden)]
 pub mod stdio;
-pub mod streamable_http;
-pub mod suggest;
-pub mod sync;
-pub mod upstream;
+
+mod buffer;
+mod random;
+mod scheduler;
+mod streamable_http;
+mod suggest;
+mod sync;
+mod upstream;
 
 /// Runs the examples of the page as tests.
 #[cfg(doctest)]

@@ -42,7 +42,6 @@ mod server_state;
 mod settings;
 mod tool_listing;
 
-pub use exchange::Exchanger;
-pub use profile_router::ProfileRouter;
-pub use relayed::{Line, Relayed, ServerRequest, Sink};
-pub use settings::Settings;
+pub(crate) use exchange::Exchanger;
+pub(crate) use profile_router::ProfileRouter;
+pub(crate) use settings::Settings;

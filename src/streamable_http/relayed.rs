@@ -53,4 +53,4 @@ pub enum Relayed {
 }
 
 /// Takes what is relayed. Its error ends the exchange.
-pub type Sink<'a> = dyn FnMut(Relayed) -> Result<(), Error> + 'a;
+pub(crate) type Sink<'a> = dyn FnMut(Relayed) -> Result<(), Error> + 'a;

@@ -11,6 +11,6 @@ mod settings;
 pub(crate) mod signed_client;
 mod signing_scope;
 
-pub use service_correction::ServiceCorrection;
-pub use settings::Settings;
-pub use signed_client::SignedClient;
+pub(crate) use service_correction::ServiceCorrection;
+pub(crate) use settings::Settings;
+pub(crate) use signed_client::SignedClient;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 /// The one correction of the service that a host may make, shared by all profiles.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceCorrection(Arc<OnceLock<String>>);
+pub(crate) struct ServiceCorrection(Arc<OnceLock<String>>);
 
 impl ServiceCorrection {
     /// Whether this is the service that the host named first.

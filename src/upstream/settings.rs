@@ -6,7 +6,7 @@ use crate::upstream::service_correction::ServiceCorrection;
 
 /// Target, scope and headers of every request.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub endpoint: Endpoint,
     pub algorithm: Algorithm,
     pub service: String,
