@@ -13,7 +13,6 @@ use sigv4_proxy::redact::Redactor;
 use sigv4_proxy::stdio::{self, ShutdownReason};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -156,7 +155,6 @@ fn doctor(
         credentials: &connections[0].credentials,
         redactor,
         exchanger: &connections[0].exchanger,
-        under_way: Mutex::default(),
     };
     let passed = doctor.run(&mut io::LineWriter::new(process::stdout()), style);
     assembly::end_look_ups(&connections);

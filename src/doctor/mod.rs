@@ -1,7 +1,10 @@
-//! `sigv4-proxy doctor`: everything that has to be right, checked in order, with the fix for what is not.
+//! `sigv4-proxy doctor`: checks all that the proxy needs, in order, and reports how to fix what fails.
 
-pub mod checks;
-pub mod report;
+mod checks;
+mod latency;
+mod network;
+mod report;
+mod session;
 
 pub use checks::Doctor;
 pub use report::Style;

@@ -1,4 +1,4 @@
-//! What the doctor found, as lines for a person or as one JSON document.
+//! `Report`: findings as lines of text or as one JSON document.
 
 use crate::error::Error;
 use crate::redact::Redactor;
@@ -8,10 +8,10 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
-    /// It works, but something should be known or mended.
+    /// It works, but something should be noticed or fixed.
     Warn,
     Fail,
-    /// Not looked at.
+    /// Not checked.
     Skip,
 }
 
@@ -36,37 +36,42 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) check: Check,
     pub(crate) verdict: Verdict,
-    /// In one line.
+    /// The result in one line.
     pub(crate) found: String,
-    /// More of it, a line each.
+    /// Further lines.
     pub(crate) details: Vec<String>,
-    /// Why it matters, where that is not what it is for the whole check.
+    /// Reason why it matters, if it differs from that of the check.
     pub(crate) why: Option<&'static str>,
-    /// The command or setting that mends it.
-    pub(crate) mend: Option<String>,
+    /// The command or setting that fixes it.
+    pub(crate) fix: Option<String>,
 }
 
 impl Finding {
     pub(crate) fn new(check: Check, verdict: Verdict, found: impl Into<String>) -> Finding {
-        Finding { check, verdict, found: found.into(), details: Vec::new(), why: None, mend: None }
+        Finding { check, verdict, found: found.into(), details: Vec::new(), why: None, fix: None }
     }
 
     pub(crate) fn of_error(check: Check, verdict: Verdict, error: &Error) -> Finding {
-        let mend = error.hint_text().map(str::to_owned);
-        Finding { mend, ..Finding::new(check, verdict, error.message()) }
+        let fix = error.hint_text().map(str::to_owned);
+        Finding { fix, ..Finding::new(check, verdict, error.message()) }
+    }
+
+    /// A check that is not made, and the reason.
+    pub(crate) fn skipped(check: Check, why: &str) -> Finding {
+        Finding::new(check, Verdict::Skip, why)
     }
 
     pub(crate) fn details(self, details: Vec<String>) -> Finding {
         Finding { details, ..self }
     }
 
-    pub(crate) fn mend(self, mend: impl Into<String>) -> Finding {
-        Finding { mend: Some(mend.into()), ..self }
+    pub(crate) fn fix(self, fix: impl Into<String>) -> Finding {
+        Finding { fix: Some(fix.into()), ..self }
     }
 
     pub(crate) fn why(self, why: &'static str) -> Finding {
@@ -77,13 +82,13 @@ impl Finding {
         self.why.unwrap_or_else(|| self.check.why())
     }
 
-    /// Why it matters is told where something is wrong.
+    /// Whether the reason and the fix are shown.
     fn is_bad(&self) -> bool {
         matches!(self.verdict, Verdict::Warn | Verdict::Fail)
     }
 }
 
-/// What is looked at, in this order.
+/// The checks, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     Configuration,
@@ -135,7 +140,7 @@ impl Check {
     }
 }
 
-/// Takes findings as they come.
+/// Prints findings as they are added; JSON at the end.
 pub(crate) struct Report<'a> {
     out: &'a mut dyn Write,
     style: Style,
@@ -143,10 +148,12 @@ pub(crate) struct Report<'a> {
     findings: Vec<Finding>,
 }
 
+/// Format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
+    /// Text without colours.
     Plain,
-    /// With colours.
+    /// Text with colours.
     Terminal,
     Json,
 }
@@ -163,10 +170,10 @@ impl<'a> Report<'a> {
         Ok(Report { out, style, redactor, findings: Vec::new() })
     }
 
-    /// Everything that is told of a finding comes by here.
+    /// Adds a finding, without the secrets in its texts.
     pub(crate) fn add(&mut self, mut finding: Finding) -> io::Result<()> {
         let details = finding.details.iter_mut();
-        for text in details.chain([&mut finding.found]).chain(&mut finding.mend) {
+        for text in details.chain([&mut finding.found]).chain(&mut finding.fix) {
             *text = self.redactor.safe(text);
         }
         if self.style != Style::Json {
@@ -174,6 +181,11 @@ impl<'a> Report<'a> {
         }
         self.findings.push(finding);
         Ok(())
+    }
+
+    /// Adds findings of several checks that are skipped for the same reason.
+    pub(crate) fn skip(&mut self, checks: &[Check], why: &str) -> io::Result<()> {
+        checks.iter().try_for_each(|check| self.add(Finding::skipped(*check, why)))
     }
 
     fn print(&mut self, finding: &Finding) -> io::Result<()> {
@@ -187,15 +199,15 @@ impl<'a> Report<'a> {
             writeln!(self.out, "{:21}{}", "", detail)?;
         }
         if finding.is_bad() {
-            writeln!(self.out, "{:21}why:  {}", "", finding.shown_why())?;
-            if let Some(mend) = &finding.mend {
-                writeln!(self.out, "{:21}mend: {}", "", mend)?;
+            writeln!(self.out, "{:21}why: {}", "", finding.shown_why())?;
+            if let Some(fix) = &finding.fix {
+                writeln!(self.out, "{:21}fix: {}", "", fix)?;
             }
         }
         self.out.flush()
     }
 
-    /// Whether nothing failed.
+    /// Prints the summary. Returns whether no check failed.
     pub(crate) fn end(self) -> io::Result<bool> {
         let count = |verdict| self.findings.iter().filter(|f| f.verdict == verdict).count();
         let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
@@ -230,8 +242,8 @@ fn as_json(finding: &Finding) -> Value {
     if finding.is_bad() {
         json["why"] = finding.shown_why().into();
     }
-    if let Some(mend) = finding.mend.as_ref().filter(|_| finding.is_bad()) {
-        json["mend"] = mend.as_str().into();
+    if let Some(fix) = finding.fix.as_ref().filter(|_| finding.is_bad()) {
+        json["fix"] = fix.as_str().into();
     }
     json
 }

@@ -284,7 +284,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
         assert_eq!(answer["error"]["data"]["hint"], hint, "{name}: {answer}");
         let ended = launched(&["doctor"]).run("");
         let report = ended.lines.join("\n");
-        assert!(report.contains(&format!("mend: {hint}\n")), "{name}: {report}");
+        assert!(report.contains(&format!("fix: {hint}\n")), "{name}: {report}");
         assert!(!(ended.log + &report).contains("hush"), "{name}: {report}");
     }
     // Without a region in the URL, the file that should tell one is told of.

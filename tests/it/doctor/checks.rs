@@ -1,4 +1,4 @@
-//! `sigv4-proxy doctor`: what it finds and what it says would mend it.
+//! `sigv4-proxy doctor`: what it finds and how it says to fix it.
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, labels};
@@ -102,10 +102,10 @@ fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
         .env("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
         .run("");
     assert_eq!(ended.code, Some(1));
-    assert_check(&ended, "identity", "fail", &["InvalidClientTokenId", "mend: AWS does not know"]);
+    assert_check(&ended, "identity", "fail", &["InvalidClientTokenId", "fix: AWS does not know"]);
     let words = &[
         "InvalidSignatureException",
-        "mend: AWS saw exactly what was signed, so the secret access key does not belong",
+        "fix: AWS saw exactly what was signed, so the secret access key does not belong",
     ];
     assert_check(&ended, "initialize", "fail", words);
     assert_check(&ended, "tools", "skip", &["initialize failed"]);
@@ -122,7 +122,7 @@ fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
     let ended = launch(&server.url("/mcp"), &sts()).run("");
     let words = &[
         "differs in line 2, the path: signed \"/mcp\", AWS saw \"/stage/mcp\"",
-        "mend: something on the way changes the request",
+        "fix: something on the way changes the request",
     ];
     assert_check(&ended, "initialize", "fail", words);
     assert!(ended.log.is_empty() || !ended.log.contains("ERROR"), "{}", ended.log);
@@ -135,13 +135,13 @@ fn a_wrong_service_names_the_flag() {
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
     let words = &[
         "scoped to correct service: 'execute-api'",
-        "mend: signed for service lambda; set --service-name execute-api",
+        "fix: signed for service lambda; set --service-name execute-api",
     ];
     assert_check(&ended, "initialize", "fail", words);
 }
 
 #[test]
-fn what_the_proxy_mends_by_itself_is_a_warning() {
+fn an_error_that_the_proxy_recovers_from_is_a_warning() {
     let server = Server::start(ServerOptions::default());
     let throttled = || Reply::aws_error(429, "ThrottlingException", "Rate exceeded");
     server.script(vec![throttled(), throttled()]);
@@ -150,7 +150,7 @@ fn what_the_proxy_mends_by_itself_is_a_warning() {
     server.script(vec![throttled(), throttled()]);
     let ended = launch(&server.url("/mcp"), &sts()).arg("--retries=0").run("");
     assert_eq!(ended.code, Some(1));
-    assert_check(&ended, "initialize", "fail", &["HTTP 429", "mend: too many requests at once"]);
+    assert_check(&ended, "initialize", "fail", &["HTTP 429", "fix: too many requests at once"]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_clock_that_is_off() {
         // `Date` has whole seconds, and one may pass between two readings of the clock.
         let near = ["19 s", "20 s", "21 s"].map(|seconds| words.replace("20 s", seconds));
         assert!(near.iter().any(|words| told.contains(words.as_str())), "{told}");
-        assert!(told.contains("mend: set it by NTP"), "{told}");
+        assert!(told.contains("fix: set it by NTP"), "{told}");
         assert_check(&ended, "tools", "pass", &[]);
     }
 }
@@ -195,7 +195,7 @@ fn an_expired_token() {
     server.script(vec![expired(), expired(), expired()]);
     let ended = launch(&server.url("/mcp"), &sts()).env("AWS_SESSION_TOKEN", token).run("");
     assert_eq!(ended.code, Some(1));
-    let words = &["ExpiredTokenException", "mend: the session token has expired", "aws sso login"];
+    let words = &["ExpiredTokenException", "fix: the session token has expired", "aws sso login"];
     assert_check(&ended, "initialize", "fail", words);
 }
 
@@ -209,7 +209,7 @@ fn the_way_to_the_server() {
     let ended = launch(&format!("http://127.0.0.1:{port}/mcp"), &sts).run("");
     assert_eq!(ended.code, Some(1));
     let words =
-        &[&format!("connect to 127.0.0.1:{port}: connection refused")[..], "mend: is the server"];
+        &[&format!("connect to 127.0.0.1:{port}: connection refused")[..], "fix: is the server"];
     assert_check(&ended, "TCP", "fail", words);
     assert!(!text(&ended).contains("os error"), "{}", text(&ended));
     for name in ["TLS", "clock", "initialize", "server", "tools", "latency"] {
@@ -217,7 +217,7 @@ fn the_way_to_the_server() {
     }
     // There is no such host.
     let ended = launch("https://mcp.invalid/", &sts).run("");
-    let words = &["lookup mcp.invalid: no such host", "mend: check the URL, DNS"];
+    let words = &["lookup mcp.invalid: no such host", "fix: check the URL, DNS"];
     assert_check(&ended, "DNS", "fail", words);
     assert_check(&ended, "initialize", "skip", &["the host was not found"]);
 
@@ -231,15 +231,15 @@ fn the_way_to_the_server() {
     let ended = through(&format!("http://127.0.0.1:{port}"));
     let words = &[
         &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
-        "mend: check HTTPS_PROXY",
+        "fix: check HTTPS_PROXY",
     ];
     assert_check(&ended, "TCP", "fail", words);
     let ended = through("http://no-such-proxy.invalid:3128");
-    let words = &["lookup no-such-proxy.invalid:3128 (the proxy)", "mend: check HTTPS_PROXY"];
+    let words = &["lookup no-such-proxy.invalid:3128 (the proxy)", "fix: check HTTPS_PROXY"];
     assert_check(&ended, "DNS", "fail", words);
     let ended = through("socks5://127.0.0.1:9");
     assert_eq!(ended.code, Some(1));
-    let words = &["HTTPS_PROXY: socks5 is not supported", "mend: name an http:// proxy"];
+    let words = &["HTTPS_PROXY: socks5 is not supported", "fix: name an http:// proxy"];
     assert_check(&ended, "proxy", "fail", words);
     assert_check(&ended, "TCP", "skip", &["the proxy cannot be used"]);
 }
@@ -254,7 +254,7 @@ fn tls() {
     let words = &[
         "UnknownIssuer",
         "issued by doctor CA",
-        "mend: if the network inspects TLS",
+        "fix: if the network inspects TLS",
         "--ca-bundle",
     ];
     assert_check(&ended, "TLS", "fail", words);
@@ -275,7 +275,7 @@ fn tls() {
     soon.not_after = rcgen::date_time_ymd(tomorrow.year(), tomorrow.month().into(), tomorrow.day());
     let ends_soon = TlsServer::start(&authority.sign(&soon));
     let ended = trusting(&ends_soon.url()).run("");
-    assert_check(&ended, "TLS", "warn", &["mend: the certificate ends soon"]);
+    assert_check(&ended, "TLS", "warn", &["fix: the certificate ends soon"]);
 
     // Through a proxy it is the proxy that is looked up and connected to.
     let (proxy, asked) = connect_proxy(server.port);
@@ -316,7 +316,7 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
     let words = &[
         "2 problems",
         "target URL is required (set MCP_TARGET_URL or --target-url)",
-        "why:  nothing can be sent without it",
+        "why: nothing can be sent without it",
     ];
     assert_check(&ended, "configuration", "fail", words);
     assert_check(&ended, "identity", "pass", &[IDENTITY]);
@@ -338,7 +338,7 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
         "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set",
         "profile default: holds no credentials",
         "container: ",
-        "mend: ",
+        "fix: ",
     ];
     assert_check(&ended, "credentials", "fail", words);
     assert_check(&ended, "TCP", "pass", &[]);
@@ -378,7 +378,7 @@ fn values_that_were_probably_not_meant_so_are_shown() {
     assert_check(&ended, "configuration", "warn", &[region]);
     let key = "AWS_ACCESS_KEY_ID holds a placeholder";
     assert_check(&ended, "credentials", "warn", &["warning: environment: ", key]);
-    assert_check(&ended, "initialize", "fail", &[&format!("mend: environment: {key}")]);
+    assert_check(&ended, "initialize", "fail", &[&format!("fix: environment: {key}")]);
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn as_json() {
     assert_eq!(names, expected);
     let initialize = &checks[8];
     assert_eq!(initialize["verdict"], "fail");
-    assert!(initialize["mend"].as_str().unwrap().contains("set --region"), "{initialize}");
+    assert!(initialize["fix"].as_str().unwrap().contains("set --region"), "{initialize}");
     // Without the doctor it means nothing.
     let ended = Launch::to(&server.url("/mcp")).arg("--json").run("");
     assert_eq!(ended.code, Some(2));
