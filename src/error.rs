@@ -130,7 +130,7 @@ impl Error {
         self.kind
     }
 
-    /// What happened, without the hint.
+    /// The message, without hint and advice.
     pub fn message(&self) -> &str {
         &self.message
     }

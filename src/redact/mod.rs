@@ -1,6 +1,7 @@
 //! The one exit for text: secrets of this process are removed in every encoding, hidden characters are spelled out, length is bounded.
 
-mod known;
+mod forms;
+mod known_secrets;
 mod redactor;
 mod unit;
 

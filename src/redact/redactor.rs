@@ -4,7 +4,8 @@
 //!
 //! Secrets are registered before they are sent, so that a response that repeats them is already covered.
 
-use crate::redact::known::{self, CUT, Known};
+use crate::redact::forms::MARK;
+use crate::redact::known_secrets::{KnownSecrets, user_and_password};
 use crate::signing::{AccessKey, Secret};
 use crate::sync::lock;
 use std::borrow::Cow;
@@ -43,7 +44,7 @@ struct Shared {
     signatures: Mutex<VecDeque<Signature>>,
     /// Cookies, copied to `known` by the next search: load balancers replace theirs with every response.
     cookies: Mutex<Cookies>,
-    known: Mutex<Arc<Known>>,
+    known: Mutex<Arc<KnownSecrets>>,
 }
 
 /// Values of the cookies that requests carry now.
@@ -82,7 +83,7 @@ impl Redactor {
                     self.add(part);
                 }
             }
-            if let Some((_, password)) = known::user_and_password(part) {
+            if let Some((_, password)) = user_and_password(part) {
                 self.add(&password);
             }
         }
@@ -130,7 +131,7 @@ impl Redactor {
         let mut text = Cow::Borrowed(text);
         if text.len() > MAX_SEARCHED_BYTES {
             let end = (0..=MAX_SEARCHED_BYTES).rev().find(|end| text.is_char_boundary(*end));
-            text = Cow::Owned(format!("{}{CUT}", &text[..end.unwrap_or_default()]));
+            text = Cow::Owned(format!("{}{MARK}", &text[..end.unwrap_or_default()]));
         }
         let without_secrets = self.known().without_secrets(&text);
         cleaned(without_secrets.as_deref().unwrap_or(&text))
@@ -141,7 +142,7 @@ impl Redactor {
         self.known().json_without_secrets(json)
     }
 
-    fn known(&self) -> Arc<Known> {
+    fn known(&self) -> Arc<KnownSecrets> {
         let mut known = lock(&self.shared.known);
         let signatures = std::mem::take(&mut *lock(&self.shared.signatures));
         if !signatures.is_empty() {
@@ -173,7 +174,7 @@ impl Signature {
 
 /// The text as one line of bounded length that a terminal shows literally.
 fn cleaned(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(MAX_FIELD_BYTES) + CUT.len_utf8());
+    let mut clean = String::with_capacity(text.len().min(MAX_FIELD_BYTES) + MARK.len_utf8());
     for c in text.chars() {
         let end = clean.len();
         if is_unsafe(c) {
@@ -183,7 +184,7 @@ fn cleaned(text: &str) -> String {
         }
         if clean.len() > MAX_FIELD_BYTES {
             clean.truncate(end);
-            clean.push(CUT);
+            clean.push(MARK);
             break;
         }
     }
@@ -304,7 +305,7 @@ mod tests {
             let text = format!("before {encoded} after");
             let safe = redactor.safe(&text);
             assert!(
-                safe.starts_with("before ") && safe.contains(CUT) && safe.ends_with(" after"),
+                safe.starts_with("before ") && safe.contains(MARK) && safe.ends_with(" after"),
                 "{round}: {secret} in {text}: {safe}"
             );
             assert!(safe.len() < 60, "{round}: {secret} in {text}: {safe}");
@@ -332,7 +333,7 @@ mod tests {
             STANDARD.encode(SECRET.replace('/', "\\/")),
         ] {
             let safe = redactor.safe(&format!("it says ({form})"));
-            assert!(safe.contains(CUT) && safe.len() < 32, "{form}: {safe}");
+            assert!(safe.contains(MARK) && safe.len() < 32, "{form}: {safe}");
         }
     }
 
@@ -436,7 +437,7 @@ mod tests {
         let safe = r"a\u{1b}[31m\r\nb\u{9b}\u{7f}\u{202e}c\u{2066}\u{feff}\u{e0041}é";
         assert_eq!(redactor.safe(text), safe);
         let long = redactor.safe(&"é\u{7f}".repeat(2000));
-        assert!(long.len() <= MAX_FIELD_BYTES + 3 && long.ends_with(CUT));
+        assert!(long.len() <= MAX_FIELD_BYTES + 3 && long.ends_with(MARK));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When a message may start, and on which thread.
+//! Start of messages: their order, their limits, and their threads.
 //!
 //! `stdio` submits messages in the order in which it reads them; the [`Scheduler`] returns them as [`Task`]s, each on a
 //! thread. `initialize` and notifications are barriers, requests run concurrently, and detached messages (cancellations,

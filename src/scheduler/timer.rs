@@ -50,7 +50,7 @@ impl<T> Timer<T> {
         }
     }
 
-    /// Takes all entries, due or not: there is no thread to wait for them.
+    /// Takes all entries, due or not, for lack of a thread that would wait for them.
     pub(crate) fn take_all(&self) -> Vec<T> {
         let mut state = lock(&self.state);
         state.has_thread = false;

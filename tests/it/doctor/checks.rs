@@ -96,7 +96,7 @@ fn all_is_well() {
 }
 
 #[test]
-fn a_wrong_secret_is_told_from_a_request_that_was_changed() {
+fn a_wrong_secret_is_distinguished_from_a_changed_request() {
     let server = Server::start(ServerOptions::default());
     let ended = launch(&server.url("/mcp"), &sts())
         .env("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
@@ -173,12 +173,12 @@ fn a_clock_that_is_off() {
         let server = Server::start(ServerOptions { clock_ahead, ..ServerOptions::default() });
         let ended = launch(&server.url("/mcp"), &sts()).run("");
         assert_eq!(ended.code, Some(code), "{}", text(&ended));
-        let (found, told) = check(&ended, "clock");
-        assert_eq!(found, verdict, "{told}");
+        let (found, shown) = check(&ended, "clock");
+        assert_eq!(found, verdict, "{shown}");
         // `Date` has whole seconds, and one may pass between two readings of the clock.
         let near = ["19 s", "20 s", "21 s"].map(|seconds| words.replace("20 s", seconds));
-        assert!(near.iter().any(|words| told.contains(words.as_str())), "{told}");
-        assert!(told.contains("fix: set it by NTP"), "{told}");
+        assert!(near.iter().any(|words| shown.contains(words.as_str())), "{shown}");
+        assert!(shown.contains("fix: set it by NTP"), "{shown}");
         assert_check(&ended, "tools", "pass", &[]);
     }
 }
@@ -303,7 +303,7 @@ fn a_named_file_that_is_absent_is_reported_though_other_keys_are_found() {
 }
 
 #[test]
-fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
+fn missing_settings_are_reported_and_the_other_checks_run() {
     let sts = sts();
     // No URL, no service: the credentials are looked at all the same.
     let ended = Launch::bare(&["doctor"])
@@ -345,7 +345,7 @@ fn what_is_missing_is_told_and_what_can_be_looked_at_is() {
     assert_check(&ended, "initialize", "skip", &["there are no credentials"]);
     assert_eq!(server.requests().len(), 0);
 
-    // A source that is there and does not answer: what stood before it is told.
+    // A source that exists and does not respond: the sources tried before it are reported.
     home.write(".aws/config", "[profile p]\ncredential_process = /nonexistent/helper\n");
     let ended = launch(&server.url("/mcp"), &sts)
         .arg("--profile=p")
@@ -468,7 +468,7 @@ fn the_picture_is_that_of_a_run() {
         ..ServerOptions::default()
     });
     let ended = launch(&server.url("/mcp"), &sts()).run("");
-    let blanked = |text: &str| -> Vec<String> {
+    let normalized = |text: &str| -> Vec<String> {
         let words = text.split_whitespace();
         words
             .map(|word| {
@@ -491,5 +491,5 @@ fn the_picture_is_that_of_a_run() {
         let line: String = parts.collect();
         shown += &(line.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&") + "\n");
     }
-    assert_eq!(blanked(&shown), blanked(&text(&ended)), "{}", text(&ended));
+    assert_eq!(normalized(&shown), normalized(&text(&ended)), "{}", text(&ended));
 }

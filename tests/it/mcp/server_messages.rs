@@ -16,7 +16,7 @@ fn start() -> (Server, Program) {
 }
 
 fn events(data: &[&str]) -> String {
-    data.iter().map(|data| format!("data: {data}\n\n")).collect()
+    data.iter().flat_map(|data| ["data: ", *data, "\n\n"]).collect()
 }
 
 #[test]
