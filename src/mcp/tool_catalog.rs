@@ -41,7 +41,7 @@ struct Knowledge {
     /// Why tools are removed from lists, as far as it was reported.
     reported: HashMap<String, String>,
     /// Number of times that everything was forgotten.
-    era: u64,
+    times_forgotten: u64,
     /// Number of pages that were requested.
     requested: u64,
     /// Which of these began the known list; 0 without one.
@@ -76,7 +76,8 @@ pub struct Page {
     cursor: Option<String>,
     /// The request is of 2026-07-28 or later, so `x-mcp-header` marks count.
     has_marks: bool,
-    era: u64,
+    /// That of the knowledge when the page was requested.
+    times_forgotten: u64,
     number: u64,
 }
 
@@ -111,13 +112,18 @@ impl ToolCatalog {
     fn request_page(&self, cursor: Option<String>, has_marks: bool) -> Page {
         let mut knowledge = lock(&self.knowledge);
         knowledge.requested += 1;
-        Page { cursor, has_marks, era: knowledge.era, number: knowledge.requested }
+        Page {
+            cursor,
+            has_marks,
+            times_forgotten: knowledge.times_forgotten,
+            number: knowledge.requested,
+        }
     }
 
     /// Forgets everything but the response to this page, which is newer.
     pub(crate) fn forget_before(&self, page: &mut Page) {
         self.forget();
-        page.era = lock(&self.knowledge).era;
+        page.times_forgotten = lock(&self.knowledge).times_forgotten;
     }
 
     /// Reads a result of `tools/list`. The first page replaces what was known, and of two tools with one name the stricter
@@ -225,7 +231,7 @@ impl ToolCatalog {
     /// need the hints; a server that misses a header says so.
     pub(crate) fn forget(&self) {
         let mut knowledge = lock(&self.knowledge);
-        knowledge.era += 1;
+        knowledge.times_forgotten += 1;
         (knowledge.list_number, knowledge.extent) = (0, Extent::Nothing);
         if self.policy.is_read_only() {
             knowledge.tools.clear();
@@ -275,7 +281,7 @@ impl Knowledge {
     /// Begins a list with its first page, or continues the known one. False: the tools on this page do not count.
     fn accept(&mut self, page: &Page, next: Option<String>) -> bool {
         // The list that was requested last counts, in whatever order responses arrive.
-        if self.era != page.era || page.number < self.list_number {
+        if self.times_forgotten != page.times_forgotten || page.number < self.list_number {
             return false;
         }
         let is_continued = match &page.cursor {

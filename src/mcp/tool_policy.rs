@@ -9,7 +9,7 @@ use crate::json::object::Object;
 use crate::mcp::glob;
 use crate::mcp::message::{self, Message, split_batch};
 use crate::mcp::profile_argument::ProfileArgument;
-use crate::mcp::request_metadata::RequestMetadata;
+use crate::mcp::user_metadata::UserMetadata;
 use std::borrow::Cow;
 
 /// The members that matter in the params of a method, and in their `_meta`.
@@ -55,7 +55,7 @@ pub struct ToolPolicy {
     /// Empty: all.
     allowed: Vec<String>,
     denied: Vec<String>,
-    metadata: RequestMetadata,
+    metadata: UserMetadata,
     profile_argument: ProfileArgument,
 }
 
@@ -65,7 +65,7 @@ impl ToolPolicy {
             read_only: settings.read_only,
             allowed: settings.allowed_tools,
             denied: settings.denied_tools,
-            metadata: RequestMetadata::new(settings.metadata),
+            metadata: UserMetadata::new(settings.metadata),
             profile_argument: ProfileArgument::new(settings.profiles, settings.profile_tools),
         }
     }
@@ -74,7 +74,7 @@ impl ToolPolicy {
         self.read_only
     }
 
-    pub(crate) fn metadata(&self) -> &RequestMetadata {
+    pub(crate) fn metadata(&self) -> &UserMetadata {
         &self.metadata
     }
 

@@ -6,7 +6,7 @@ use crate::json::members::Members;
 use crate::mcp::id::Id;
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
-use crate::upstream::request::SignedTarget;
+use crate::upstream::request::RequestTarget;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct HttpSse {
     /// Where the server wants messages.
-    pub(crate) target: SignedTarget,
+    pub(crate) target: RequestTarget,
     inbox: Arc<Monitor<Inbox>>,
     /// Ends the stream, and with it the session.
     stream: Arc<Cancel>,
@@ -41,7 +41,7 @@ impl Inbox {
 }
 
 impl HttpSse {
-    pub(crate) fn new(target: SignedTarget, stream: Arc<Cancel>) -> HttpSse {
+    pub(crate) fn new(target: RequestTarget, stream: Arc<Cancel>) -> HttpSse {
         HttpSse { target, inbox: Monitor::new(Inbox::default()), stream }
     }
 

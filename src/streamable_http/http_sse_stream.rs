@@ -12,7 +12,7 @@ use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::sync::cancel::Cancel;
 use crate::sync::single_flight::no_thread;
-use crate::upstream::request::SignedTarget;
+use crate::upstream::request::RequestTarget;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -82,7 +82,7 @@ fn read_stream(
     server.log.debug("the event stream of the server ended");
 }
 
-type OpenStream<'a> = (EventStream<Response<'a>>, SignedTarget);
+type OpenStream<'a> = (EventStream<Response<'a>>, RequestTarget);
 
 fn open_stream<'a>(
     server: &'a RemoteServer,

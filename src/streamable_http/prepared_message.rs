@@ -7,7 +7,7 @@ use crate::signing::{Header, Payload};
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry;
 use crate::sync::cancel::Cancel;
-use crate::upstream::request::{SignedRequest, SignedTarget};
+use crate::upstream::request::{RequestTarget, UnsignedRequest};
 use crate::upstream::response::{SignedResponse, request_id};
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -57,15 +57,15 @@ impl<'a> PreparedMessage<'a> {
     /// The POST request that carries it.
     pub(crate) fn request<'r>(
         &'r self,
-        target: &'r SignedTarget,
+        target: &'r RequestTarget,
         headers: &'r [Header<'r>],
-    ) -> SignedRequest<'r> {
-        SignedRequest {
+    ) -> UnsignedRequest<'r> {
+        UnsignedRequest {
             body: self.message.body(),
             payload: Some(&self.payload),
             is_stream: self.message.is_subscription(),
             is_idempotent: self.has_idempotent_method(),
-            ..SignedRequest::new("POST", target, headers, self.deadline)
+            ..UnsignedRequest::new("POST", target, headers, self.deadline)
         }
     }
 

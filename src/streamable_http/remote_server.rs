@@ -15,7 +15,7 @@ use crate::streamable_http::settings::Settings;
 use crate::sync::cancel::Cancel;
 use crate::sync::single_flight::SingleFlight;
 use crate::upstream::SignedClient;
-use crate::upstream::request::SignedRequest;
+use crate::upstream::request::UnsignedRequest;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -133,8 +133,8 @@ impl RemoteServer {
         let mut headers = vec![("accept", "text/event-stream")];
         headers.extend(session_headers(session));
         headers.extend(last_id.map(|id| ("last-event-id", id)));
-        let request = SignedRequest::new("GET", self.client.target(), &headers, deadline);
-        let request = SignedRequest { is_stream: is_standing, ..request };
+        let request = UnsignedRequest::new("GET", self.client.target(), &headers, deadline);
+        let request = UnsignedRequest { is_stream: is_standing, ..request };
         let credentials = self.client.credentials(deadline, cancel)?;
         Ok(self.client.send(&request, &credentials, cancel)?.response)
     }
@@ -169,7 +169,7 @@ impl RemoteServer {
         let (deadline, cancel) = (Some(deadline), Cancel::default());
         let Ok(credentials) = self.client.credentials(deadline, &cancel) else { return };
         let headers: Vec<Header<'_>> = session_headers(&session).collect();
-        let request = SignedRequest::new("DELETE", self.client.target(), &headers, deadline);
+        let request = UnsignedRequest::new("DELETE", self.client.target(), &headers, deadline);
         match self.client.send(&request, &credentials, &cancel) {
             Ok(response) => {
                 self.log.debug(format_args!("DELETE session: HTTP {}", response.status()));

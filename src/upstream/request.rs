@@ -1,4 +1,4 @@
-//! `SignedRequest`: a request before it is signed, and the URL that it goes to.
+//! `UnsignedRequest`: a request before it is signed, and the URL that it goes to.
 
 use crate::http::url::Endpoint;
 use crate::signing::{CanonicalTarget, Header, Payload, UriEncoding};
@@ -6,26 +6,26 @@ use std::time::Instant;
 
 /// A URL of the server, as it is sent and as it is signed.
 #[derive(Debug)]
-pub(crate) struct SignedTarget {
+pub(crate) struct RequestTarget {
     pub(crate) url: String,
     /// For which cookies are chosen.
     pub(crate) path: String,
     pub(crate) canonical: CanonicalTarget,
 }
 
-impl SignedTarget {
-    pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> SignedTarget {
+impl RequestTarget {
+    pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> RequestTarget {
         let (path, query) = (endpoint.path(), endpoint.query());
         let canonical = CanonicalTarget::new(&endpoint.authority(), path, query, uri_encoding);
-        SignedTarget { url: endpoint.to_string(), path: path.to_owned(), canonical }
+        RequestTarget { url: endpoint.to_string(), path: path.to_owned(), canonical }
     }
 }
 
 /// A request before it is signed.
 #[derive(Debug)]
-pub(crate) struct SignedRequest<'a> {
+pub(crate) struct UnsignedRequest<'a> {
     pub(crate) method: &'a str,
-    pub(crate) target: &'a SignedTarget,
+    pub(crate) target: &'a RequestTarget,
     pub(crate) headers: &'a [Header<'a>],
     pub(crate) body: &'a [u8],
     /// What the signature covers of the body; `None` where there is no body.
@@ -38,15 +38,15 @@ pub(crate) struct SignedRequest<'a> {
     pub(crate) is_idempotent: bool,
 }
 
-impl<'a> SignedRequest<'a> {
+impl<'a> UnsignedRequest<'a> {
     /// An idempotent request without a body.
     pub(crate) fn new(
         method: &'a str,
-        target: &'a SignedTarget,
+        target: &'a RequestTarget,
         headers: &'a [Header<'a>],
         deadline: Option<Instant>,
-    ) -> SignedRequest<'a> {
-        SignedRequest {
+    ) -> UnsignedRequest<'a> {
+        UnsignedRequest {
             method,
             target,
             headers,

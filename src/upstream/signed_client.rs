@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, UriEncoding};
 use crate::sync;
 use crate::sync::cancel::Cancel;
-use crate::upstream::request::{SignedRequest, SignedTarget};
+use crate::upstream::request::{RequestTarget, UnsignedRequest};
 use crate::upstream::response::{ErrorReport, SignedResponse, error_body, own_date, request_id};
 use crate::upstream::settings::Settings;
 use crate::upstream::signing_scope::SigningScope;
@@ -40,7 +40,7 @@ pub struct SignedClient {
     scope: SigningScope,
     /// The URL that the user gave.
     endpoint: Endpoint,
-    target: SignedTarget,
+    target: RequestTarget,
     uri_encoding: UriEncoding,
     payload_signing: PayloadSigning,
     /// The cookies of the server for this identity; `None` if the user sends a cookie of their own.
@@ -82,7 +82,7 @@ impl SignedClient {
             credentials,
             skip_auth: settings.skip_auth,
             scope,
-            target: SignedTarget::new(&settings.endpoint, uri_encoding),
+            target: RequestTarget::new(&settings.endpoint, uri_encoding),
             endpoint: settings.endpoint,
             uri_encoding,
             payload_signing,
@@ -99,13 +99,13 @@ impl SignedClient {
         &self.endpoint
     }
 
-    pub(crate) fn target(&self) -> &SignedTarget {
+    pub(crate) fn target(&self) -> &RequestTarget {
         &self.target
     }
 
     /// Another URL of the same server.
-    pub(crate) fn target_at(&self, endpoint: &Endpoint) -> SignedTarget {
-        SignedTarget::new(endpoint, self.uri_encoding)
+    pub(crate) fn target_at(&self, endpoint: &Endpoint) -> RequestTarget {
+        RequestTarget::new(endpoint, self.uri_encoding)
     }
 
     pub(crate) fn scope(&self) -> &SigningScope {
@@ -183,7 +183,7 @@ impl SignedClient {
     /// Signs the request, sends it and reads the head of the response.
     pub(crate) fn send<'a>(
         &'a self,
-        request: &SignedRequest<'_>,
+        request: &UnsignedRequest<'_>,
         credentials: &Credentials,
         cancel: &'a Cancel,
     ) -> Result<SignedResponse<'a>, Error> {

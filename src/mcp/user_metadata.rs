@@ -1,4 +1,4 @@
-//! `RequestMetadata`: what `--metadata` adds to `params._meta` of every request.
+//! `UserMetadata`: what `--metadata` adds to `params._meta` of every request.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
@@ -7,11 +7,11 @@ use crate::mcp::message::{Message, MessageKind};
 
 /// Names and values. A member that the client writes itself wins.
 #[derive(Debug, Default)]
-pub(crate) struct RequestMetadata(Vec<(String, String)>);
+pub(crate) struct UserMetadata(Vec<(String, String)>);
 
-impl RequestMetadata {
-    pub(crate) fn new(members: Vec<(String, String)>) -> RequestMetadata {
-        RequestMetadata(members)
+impl UserMetadata {
+    pub(crate) fn new(members: Vec<(String, String)>) -> UserMetadata {
+        UserMetadata(members)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -74,9 +74,9 @@ mod tests {
         Message::parse(line.as_bytes().to_vec()).expect("a message")
     }
 
-    fn metadata() -> RequestMetadata {
+    fn metadata() -> UserMetadata {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        RequestMetadata::new(vec![pair("AWS_REGION", "eu-west-1"), pair("a\"b\"", "c")])
+        UserMetadata::new(vec![pair("AWS_REGION", "eu-west-1"), pair("a\"b\"", "c")])
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         }
         let added = metadata().added_to(&message(r#"{"method":"notifications/x"}"#));
         assert!(added.expect("not a request").is_none());
-        let none = RequestMetadata::default().added_to(&message(r#"{"id":1,"method":"m"}"#));
+        let none = UserMetadata::default().added_to(&message(r#"{"id":1,"method":"m"}"#));
         assert!(none.expect("nothing to add").is_none());
     }
 
