@@ -78,6 +78,13 @@ impl CallLimits {
             (Arc::downgrade(socket), Some(address), false);
     }
 
+    /// Records that a request begins on the connection.
+    pub(crate) fn begin_request(&self) {
+        if let Some(socket) = lock(&self.0).socket.upgrade() {
+            socket.begin_request();
+        }
+    }
+
     /// The kept connection was found closed before anything of this call was sent on it. The call gets a new one.
     pub(crate) fn record_closed(&self, requests: u32) {
         lock(&self.0).closed_after = Some(requests);

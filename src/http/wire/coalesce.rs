@@ -2,14 +2,17 @@
 //!
 //! ureq transmits the head before the body. Without Nagle's algorithm that would be two packets and two TLS records, and the
 //! server would wake up twice. It also checks whether a connection is open only when a request takes it from the pool, not
-//! when it is put back.
+//! when it is put back. Both a new connection and one from the pool begin a request here.
 
+use crate::http::wire::call_limits::CallLimits;
 use std::fmt;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 /// The last connector of the chain.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CoalescingConnector;
+#[derive(Debug)]
+pub(crate) struct CoalescingConnector {
+    pub(crate) call_limits: CallLimits,
+}
 
 impl<In: Transport> Connector<In> for CoalescingConnector {
     type Out = Coalescing<In>;
@@ -19,13 +22,17 @@ impl<In: Transport> Connector<In> for CoalescingConnector {
         _: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        Ok(chained.map(|inner| Coalescing { inner, head: Vec::new(), has_just_read: false }))
+        let Some(inner) = chained else { return Ok(None) };
+        let call_limits = self.call_limits.clone();
+        call_limits.begin_request();
+        Ok(Some(Coalescing { inner, call_limits, head: Vec::new(), has_just_read: false }))
     }
 }
 
 /// A connection that delays the head of a POST until its body follows.
 pub(crate) struct Coalescing<In> {
     inner: In,
+    call_limits: CallLimits,
     /// The head that is not sent yet.
     head: Vec<u8>,
     /// The next `is_open` decides whether the connection is put back into the pool.
@@ -79,7 +86,14 @@ impl<In: Transport> Transport for Coalescing<In> {
     }
 
     fn is_open(&mut self) -> bool {
-        std::mem::take(&mut self.has_just_read) || self.inner.is_open()
+        if std::mem::take(&mut self.has_just_read) {
+            return true;
+        }
+        let is_open = self.inner.is_open();
+        if is_open {
+            self.call_limits.begin_request();
+        }
+        is_open
     }
 
     fn is_tls(&self) -> bool {

@@ -44,7 +44,7 @@ impl Connection {
             ().chain(TcpConnector { call_limits: call_limits.clone(), output_bytes })
                 .chain(TunnelConnector { proxy: proxy.cloned(), tls: tls.clone() })
                 .chain(tls)
-                .chain(CoalescingConnector);
+                .chain(CoalescingConnector { call_limits: call_limits.clone() });
         let resolver = resolver.for_connection(&call_limits);
         Connection {
             agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),

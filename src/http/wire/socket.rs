@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use ureq::unversioned::transport::ShutdownHandle;
 
@@ -13,10 +13,12 @@ pub(crate) struct Socket {
     stream: TcpStream,
     /// Number of bytes handed to the system.
     sent: AtomicU64,
-    /// Number of requests that were sent, or parts of a handshake.
+    /// Number of requests, the current one included.
     requests: AtomicU32,
-    /// The value of `sent` when the current request began.
+    /// The value of `sent` when the current request began; `MAX` if something else was sent since.
     request_start: AtomicU64,
+    /// Something was received since the current request began.
+    has_input: AtomicBool,
 }
 
 impl Socket {
@@ -24,8 +26,9 @@ impl Socket {
         Socket {
             stream,
             sent: AtomicU64::new(0),
-            request_start: AtomicU64::new(0),
             requests: AtomicU32::new(0),
+            request_start: AtomicU64::new(0),
+            has_input: AtomicBool::new(false),
         }
     }
 
@@ -37,13 +40,25 @@ impl Socket {
     pub(crate) fn begin_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.request_start.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.has_input.store(false, Ordering::Relaxed);
+    }
+
+    /// Something was received.
+    pub(crate) fn record_input(&self) {
+        self.has_input.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something was received since the current request began.
+    pub(crate) fn has_input(&self) -> bool {
+        self.has_input.load(Ordering::Relaxed)
     }
 
     pub(crate) fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The bytes of the current request, by their positions in all that was sent.
+    /// The bytes of the current request, by their positions in all that was sent. Empty if they cannot be distinguished from
+    /// what was sent after input, which may be TLS's response to it.
     pub(crate) fn sent(&self) -> Range<u64> {
         self.request_start.load(Ordering::Relaxed)..self.sent.load(Ordering::Relaxed)
     }
@@ -59,6 +74,9 @@ impl Socket {
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let count = system::send(&self.stream, bytes)?;
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
+        if self.has_input() {
+            self.request_start.store(u64::MAX, Ordering::Relaxed);
+        }
         Ok(count)
     }
 

@@ -91,7 +91,6 @@ impl<In: Transport> Connector<In> for TcpConnector {
             buffers: GrowingBuffers::new(self.output_bytes),
             call_limits: self.call_limits.clone(),
             read_timeout: None,
-            has_input: true,
             is_refused: false,
             has_reported_input: false,
         }))
@@ -106,8 +105,6 @@ pub(crate) struct TcpTransport {
     call_limits: CallLimits,
     /// The socket's current read timeout; it is set only when it changes.
     read_timeout: Option<Duration>,
-    /// Something was received since the last request began.
-    has_input: bool,
     /// The server has responded; the rest of the request is not sent.
     is_refused: bool,
     /// TLS was notified of input that it has not read yet.
@@ -192,9 +189,6 @@ impl Transport for TcpTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.buffers.reset();
         self.call_limits.limit(timeout)?;
-        if std::mem::take(&mut self.has_input) {
-            self.socket.begin_request();
-        }
         let mut sent = 0;
         while sent < amount && !self.is_refused {
             let error = match self.socket.send(&self.buffers.output()[sent..amount]) {
@@ -249,13 +243,13 @@ impl Transport for TcpTransport {
             let mut stream = self.socket.stream();
             set(&mut self.read_timeout, timeout, |limit| stream.set_read_timeout(limit))?;
             match stream.read(self.buffers.input_append_buf()) {
-                Ok(0) if !self.has_input => {
+                Ok(0) if !self.socket.has_input() => {
                     let limit = timeout.not_zero().map(|limit| *limit);
                     return Unreceived::prove(&self.socket, limit)
                         .map_or(Ok(false), |proof| Err(proof.into()));
                 }
                 Ok(count) => {
-                    self.has_input = true;
+                    self.socket.record_input();
                     self.buffers.input_appended(count);
                     return Ok(count > 0);
                 }

@@ -171,6 +171,27 @@ mod tests {
         }
     }
 
+    /// Such as an alert of TLS, in response to a message of the server.
+    #[test]
+    fn what_is_sent_after_input_says_nothing_of_the_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let socket = Socket::new(stream);
+        socket.begin_request();
+        assert_eq!(socket.send(&REQUEST).expect("an open connection"), REQUEST.len());
+        let (mut server, _) = listener.accept().expect("a connection");
+        read(&mut server);
+        server.write_all(b"message").expect("an open connection");
+        drop(server);
+        socket.stream().read_exact(&mut [0; 7]).expect("a message");
+        socket.record_input();
+        socket.send(b"alert").expect("the other direction is open");
+        assert!(matches!(socket.stream().read(&mut [0]), Ok(0)));
+        assert!(Unreceived::prove(&socket, None).is_none());
+        socket.begin_request();
+        assert!(!socket.has_input() && socket.sent().is_empty());
+    }
+
     /// It ends its stream but still receives.
     #[test]
     fn a_half_closed_connection_proves_nothing() {
