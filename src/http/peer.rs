@@ -60,13 +60,26 @@ impl Peer {
                 .hint("the server closes connections as soon as they are used: look at its log")
                 .unsent();
         }
+        self.handshake_error(
+            &self.path(),
+            error,
+            "is this the port of an https server? also check HTTPS_PROXY",
+        )
+    }
+
+    /// The error of a TLS handshake with `whom`. `hint` is for a peer that may not speak TLS.
+    fn handshake_error(
+        &self,
+        whom: &str,
+        error: &(dyn std::error::Error + 'static),
+        hint: &str,
+    ) -> Error {
         match error.downcast_ref::<io::Error>() {
             // rustls wraps its own errors as invalid data; with any other the connection broke.
-            Some(error) if error.kind() != io::ErrorKind::InvalidData => io_error(error)
-                .context(format!("TLS handshake with {}", self.path()))
-                .hint("is this the port of an https server? also check HTTPS_PROXY")
-                .unsent(),
-            _ => self.tls_error(error),
+            Some(error) if error.kind() != io::ErrorKind::InvalidData => {
+                io_error(error).context(format!("TLS handshake with {whom}")).hint(hint).unsent()
+            }
+            _ => self.tls_error(whom, error, hint),
         }
     }
 
@@ -106,6 +119,11 @@ impl Peer {
     /// The error of a proxy that opens no tunnel.
     pub(crate) fn tunnel_error(&self, why: &TunnelError) -> Error {
         let variable = self.route.variable();
+        if let TunnelError::Tls(error) = why {
+            let hint =
+                format!("if the proxy itself does not expect TLS, write http:// in {variable}");
+            return self.handshake_error(&self.next_hop(), &**error, &hint);
+        }
         let has_user = self.route.proxy().is_some_and(|proxy| proxy.has_user());
         let what = format!("CONNECT {}: {why}", self.path());
         let TunnelError::Refused { status: 407, schemes } = why else {
@@ -130,7 +148,7 @@ impl Peer {
         Error::new(Kind::Usage, format!("{what}: {why}")).hint(hint).unsent()
     }
 
-    fn tls_error(&self, error: &dyn std::error::Error) -> Error {
+    fn tls_error(&self, whom: &str, error: &dyn std::error::Error, hint: &str) -> Error {
         let text = error.to_string();
         let is_certificate = text.contains("certificate");
         let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
@@ -144,9 +162,9 @@ impl Peer {
         } else if is_certificate {
             "check the server's certificate"
         } else {
-            "is this the port of an https server? also check HTTPS_PROXY"
+            hint
         };
-        Error::new(Kind::InvalidResponse, format!("TLS with {}: {text}{by}", self.host)).hint(hint)
+        Error::new(Kind::InvalidResponse, format!("TLS with {whom}: {text}{by}")).hint(hint)
     }
 
     /// An error of the next hop: advice about the server does not help with a proxy.

@@ -46,7 +46,7 @@ pub(crate) fn in_new_session(program: &str) -> io::Result<Command> {
 }
 
 /// Executes the program named by `in_new_session`, if this process was started for that. Returns `None` if it was not, or the
-/// error of executing it. Must be called before anything else.
+/// error of executing it, with its name. Must be called before anything else.
 pub fn become_other_program(arguments: impl IntoIterator<Item = OsString>) -> Option<io::Error> {
     #[cfg(unix)]
     {
@@ -61,7 +61,8 @@ pub fn become_other_program(arguments: impl IntoIterator<Item = OsString>) -> Op
             reason = "it keeps the stdin that this process was given"
         )]
         let mut program = Command::new(arguments.next()?);
-        Some(program.args(arguments).exec())
+        let error = program.args(arguments).exec();
+        Some(io::Error::new(error.kind(), format!("{}: {error}", program.get_program().display())))
     }
     #[cfg(not(unix))]
     {

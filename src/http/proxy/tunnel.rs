@@ -21,6 +21,8 @@ pub(crate) enum TunnelError {
     NotHttp,
     /// The connection to it broke.
     Broken(io::Error),
+    /// The TLS handshake with the proxy itself failed.
+    Tls(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The request for a tunnel to `authority`, host and port. It may hold a password.
@@ -94,6 +96,7 @@ impl fmt::Display for TunnelError {
                 out.write_str("the connection closed without a response")
             }
             TunnelError::Broken(error) => error.fmt(out),
+            TunnelError::Tls(error) => error.fmt(out),
         }
     }
 }

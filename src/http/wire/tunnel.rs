@@ -6,6 +6,7 @@ use crate::http::proxy::ProxyServer;
 use crate::http::proxy::tunnel::{TunnelError, connect_request, connect_response};
 use crate::http::wire::tcp::time_left;
 use crate::http::wire::tls::TlsConnector;
+use crate::http::wire::unreceived::Unreceived;
 use std::io;
 use std::sync::Arc;
 use ureq::http::Uri;
@@ -31,13 +32,21 @@ impl<In: Transport> Connector<In> for TunnelConnector {
         let Some(transport) = chained else { return Ok(None) };
         let Some(proxy) = &self.proxy else { return Ok(Some(Either::A(transport))) };
         let mut to_proxy = if proxy.is_https() {
-            self.tls.handshake(proxy.host(), transport, details)?.boxed()
+            let encrypted = self.tls.handshake(proxy.host(), transport, details);
+            let of_proxy = |error| match error {
+                ureq::Error::Other(error) => TunnelError::Tls(error).into(),
+                error => error,
+            };
+            encrypted.map_err(of_proxy)?.boxed()
         } else {
             transport.boxed()
         };
         match open(&mut *to_proxy, proxy, details) {
             Ok(()) => Ok(Some(Either::B(Tunnel(to_proxy)))),
             Err(ureq::Error::Io(error)) => Err(TunnelError::Broken(error).into()),
+            Err(ureq::Error::Other(error)) if error.is::<Unreceived>() => {
+                Err(TunnelError::Broken(io::ErrorKind::UnexpectedEof.into()).into())
+            }
             Err(error) => Err(error),
         }
     }

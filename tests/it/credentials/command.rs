@@ -87,6 +87,14 @@ fn in_the_proxy_a_prompt_fails_at_once() {
 }
 
 #[test]
+fn without_a_shell_the_error_names_it() {
+    let (server, home) = (server(), home_with_script("command-shell", ""));
+    let mut program = proxy(&server.url("/mcp"), &home).env("PATH", "/nowhere").start();
+    let error = program.ask(PING)["error"]["message"].to_string();
+    assert!(error.contains("sh: No such file or directory"), "{error}");
+}
+
+#[test]
 fn in_doctor_on_a_terminal_it_may_ask_there() {
     let identity =
         "<r><Arn>arn:aws:iam::123456789012:user/ann</Arn><Account>123456789012</Account></r>";

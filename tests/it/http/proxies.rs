@@ -77,7 +77,12 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
         "(check HTTPS_PROXY)",
     ];
     let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
-    let cases: [(&str, String, &[&str]); 4] = [
+    let (plain_port, _) = refusing_proxy("HTTP/1.1 400 Bad Request\r\n\r\n");
+    let no_tls = &[
+        &format!("TLS with 127.0.0.1:{plain_port} (the proxy): "),
+        "(if the proxy itself does not expect TLS, write http:// in HTTPS_PROXY)",
+    ];
+    let cases: [(&str, String, &[&str]); 5] = [
         ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
         (
             "https_proxy",
@@ -90,6 +95,7 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
             &["lookup no-such-proxy.invalid:3128 (the proxy): no such host (check HTTPS_PROXY)"],
         ),
         ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), no_tunnel),
+        ("HTTPS_PROXY", format!("https://127.0.0.1:{plain_port}"), no_tls),
     ];
     for (variable, proxy, words) in cases {
         let launch = Launch::to("https://mcp.example/mcp").arg("--retries=0").env(variable, &proxy);
