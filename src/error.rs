@@ -156,6 +156,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The error of work for which the system has no thread. Nothing was sent.
+pub(crate) fn out_of_threads() -> Error {
+    let what = "out of threads: the system refused to start another one";
+    Error::new(Kind::Unreachable, what)
+        .hint("raise the limit (ulimit -u, TasksMax, the pids limit of the container) or lower --max-in-flight")
+        .unsent()
+}
+
 /// Text from outside for use in a message: on one line, shortened.
 pub(crate) fn quoted(text: &str) -> String {
     const MAX_CHARS: usize = 500;

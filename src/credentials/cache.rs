@@ -20,9 +20,9 @@ use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, out_of_threads};
 use crate::http::ProxySettings;
-use crate::sync::cancel::Cancel;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 
 /// The current credentials. The sources are asked on a separate thread, by one look-up at a time for all callers; each
@@ -233,7 +233,7 @@ impl Shared {
                 Ok(Outcome::Result(result)) => return result,
                 Ok(Outcome::Idle(chain, force)) => self.look_up(chain, force, now),
                 Err(WaitError::Cancelled) => {
-                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                    return Err(cancelled());
                 }
                 Err(WaitError::TimedOut) => return Err(self.timed_out()),
             }
@@ -308,8 +308,7 @@ impl Drop for LookUp {
             Error::new(Kind::Internal, "a bug in sigv4-proxy ended the search for credentials")
                 .hint("please report it")
         } else {
-            Error::new(Kind::Credentials, "no thread can be started to look for credentials")
-                .hint("raise the limit of processes (ulimit -u), or that of the container")
+            out_of_threads()
         };
         let (shared, now) = (&self.lease.shared, self.now);
         shared.update(|entry| entry.store_abandoned(error, now, shared.skew.at(now)));

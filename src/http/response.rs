@@ -4,12 +4,14 @@ use crate::buffer::make_room;
 use crate::error::{Error, Kind};
 use crate::http::body::{BodyKind, ResponseBody};
 use crate::http::content_coding::UnrequestedCoding;
+use crate::http::date::parse_date;
 use crate::http::errors::read_error;
 use crate::http::lease::Lease;
 use crate::http::pool::UnreadBody;
 use std::fmt;
 use std::io::{self, Read};
 use std::time::Instant;
+use time::OffsetDateTime;
 use ureq::Body;
 use ureq::http::StatusCode;
 use ureq::http::header::HeaderMap;
@@ -56,6 +58,11 @@ impl<'a> Response<'a> {
     /// The first header of this name, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Its `Date`, unless it comes from a cache.
+    pub(crate) fn own_date(&self) -> Option<OffsetDateTime> {
+        self.header("date").filter(|_| self.header("age").is_none()).and_then(parse_date)
     }
 
     /// All headers of this name that are text.

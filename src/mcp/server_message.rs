@@ -253,6 +253,11 @@ impl ErrorBody {
     }
 }
 
+/// The error of a response as one of ours.
+pub(crate) fn server_error(code: i64, message: &str) -> Error {
+    Error::new(Kind::InvalidResponse, format!("error {code} of the server: {message}"))
+}
+
 /// The protocol version in the response to `initialize`.
 pub(crate) fn protocol_version(response: &[u8]) -> Option<String> {
     #[derive(Deserialize)]

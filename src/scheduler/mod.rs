@@ -22,4 +22,3 @@ pub(crate) use detached::Purpose;
 pub(crate) use in_flight::InFlight;
 pub(crate) use queue::After;
 pub(crate) use scheduler::{Cancelled, Scheduler, Task};
-pub(crate) use threads::out_of_threads;

@@ -1,6 +1,6 @@
 //! `Scheduler`: runs the messages of the queue on threads.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
@@ -9,7 +9,7 @@ use crate::scheduler::handoff::InputHandoff;
 use crate::scheduler::in_flight::InFlight;
 use crate::scheduler::open_streams::{Excess, STREAM_END_DELAY};
 use crate::scheduler::queue::{After, Queue, Runnable};
-use crate::scheduler::threads::{Job, ThreadPool, out_of_threads};
+use crate::scheduler::threads::{Job, ThreadPool};
 use crate::scheduler::timer::Timer;
 use crate::sync::lock;
 use std::fmt;

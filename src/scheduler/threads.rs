@@ -3,7 +3,6 @@
 //! The callers limit the number of jobs. When the system refuses a thread, the job is refused: it never runs on the calling
 //! thread.
 
-use crate::error::{Error, Kind};
 use crate::sync::{lock, wait_timeout_while};
 use std::collections::VecDeque;
 use std::fmt;
@@ -110,14 +109,6 @@ impl ThreadPool {
         }
         spawned.is_ok()
     }
-}
-
-/// The error of a message that no thread could be started for.
-pub(crate) fn out_of_threads() -> Error {
-    let what = "out of threads: the system refused to start another one";
-    Error::new(Kind::Unreachable, what)
-        .hint("raise the limit (ulimit -u, TasksMax, the pids limit of the container) or lower --max-in-flight")
-        .unsent()
 }
 
 impl Shared {

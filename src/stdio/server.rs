@@ -2,11 +2,11 @@
 //!
 //! The reading thread never waits for the network or for stdout, so a cancellation always gets through.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
-use crate::scheduler::{InFlight, Purpose, Scheduler, Task, out_of_threads};
+use crate::scheduler::{InFlight, Purpose, Scheduler, Task};
 use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
 use crate::stdio::context::Context;

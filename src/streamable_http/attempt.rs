@@ -4,10 +4,9 @@ use crate::credentials::Credentials;
 use crate::mcp::message::Message;
 use crate::mcp::request_meta::RequestMeta;
 use crate::mcp::tool_catalog::Page;
-use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
+use crate::streamable_http::failed_attempt::{FailedAttempt, SentRequest};
 use crate::streamable_http::http_sse_attempt::{self, HttpSseAttempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{
@@ -53,7 +52,7 @@ pub(crate) fn attempt(
         return attempt.run(page, sink);
     }
     let started = server.log.is_debug().then(Instant::now);
-    let mut sent = Sent::now(server, message, &session);
+    let mut sent = SentRequest::new(message, &session);
     sent.param_headers = param_headers(server, message);
     let mut headers = Vec::with_capacity(8);
     headers.extend(POST_HEADERS);
@@ -104,7 +103,7 @@ pub(crate) fn param_headers(
 struct Success<'a> {
     response: SignedResponse<'a>,
     credentials: Arc<Credentials>,
-    sent: Sent,
+    sent: SentRequest,
     page: Option<Page>,
 }
 
@@ -137,7 +136,7 @@ fn relay_response(
     };
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
-        .holding_back(RecoverableErrors::of(prepared, &sent.session));
+        .holding_back(prepared.recoverable_errors(&sent.session));
     relay.on_initialized = Some(&on_result);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.

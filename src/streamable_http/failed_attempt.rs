@@ -5,7 +5,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::mcp::error_response::without_secrets;
-use crate::mcp::server_message::ErrorBody;
+use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::HeldError;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
@@ -16,7 +16,6 @@ use crate::streamable_http::server_state::ServerSession;
 use crate::upstream::response::{SignedResponse, retry_after};
 use std::sync::Arc;
 use std::time::Duration;
-use time::OffsetDateTime;
 
 /// An attempt that failed.
 #[derive(Debug)]
@@ -28,38 +27,30 @@ pub(crate) struct FailedAttempt {
     lines: Vec<String>,
     /// What the request was signed with.
     pub(crate) credentials: Option<Arc<Credentials>>,
-    pub(crate) sent: Sent,
+    pub(crate) sent: SentRequest,
 }
 
-/// What belongs to one attempt.
+/// The request of an attempt, as far as its failure depends on it.
 #[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) signed_at: OffsetDateTime,
+pub(crate) struct SentRequest {
     pub(crate) session: Arc<ServerSession>,
     /// The message can be sent again in another session, should this one be lost.
     can_change_session: bool,
     pub(crate) param_headers: Vec<(String, String)>,
 }
 
-impl Sent {
-    /// What belongs to an attempt that is made now.
-    pub(crate) fn now(
-        server: &RemoteServer,
-        message: &PreparedMessage<'_>,
-        session: &Arc<ServerSession>,
-    ) -> Sent {
-        Sent {
-            signed_at: server.client.signing_time(),
+impl SentRequest {
+    pub(crate) fn new(message: &PreparedMessage<'_>, session: &Arc<ServerSession>) -> SentRequest {
+        SentRequest {
             session: Arc::clone(session),
             can_change_session: session.can_be_lost() && message.survives_session(),
             param_headers: Vec::new(),
         }
     }
 
-    /// Belongs to nothing that was sent.
-    fn nothing() -> Sent {
-        Sent {
-            signed_at: OffsetDateTime::UNIX_EPOCH,
+    /// Of an attempt that sent none.
+    fn none() -> SentRequest {
+        SentRequest {
             session: Arc::default(),
             can_change_session: false,
             param_headers: Vec::new(),
@@ -68,10 +59,7 @@ impl Sent {
 
     /// A failure of this attempt.
     fn failure(&self, delivery: Delivery) -> Failure {
-        Failure {
-            can_change_session: self.can_change_session,
-            ..Failure::new(delivery, self.signed_at)
-        }
+        Failure { can_change_session: self.can_change_session, ..Failure::new(delivery) }
     }
 }
 
@@ -83,12 +71,12 @@ impl FailedAttempt {
             failure: None,
             lines: Vec::new(),
             credentials: None,
-            sent: Sent::nothing(),
+            sent: SentRequest::none(),
         })
     }
 
     /// No byte of a response came.
-    pub(crate) fn no_response(error: Error, sent: Sent) -> Box<FailedAttempt> {
+    pub(crate) fn no_response(error: Error, sent: SentRequest) -> Box<FailedAttempt> {
         let delivery = match error.kind() {
             Kind::Unreachable if error.is_unsent() => Some(Delivery::NotSent),
             Kind::Unreachable => Some(Delivery::Unknown),
@@ -102,7 +90,7 @@ impl FailedAttempt {
     pub(crate) fn unanswered(
         message: &PreparedMessage<'_>,
         unanswered: Unanswered,
-        sent: Sent,
+        sent: SentRequest,
     ) -> Box<FailedAttempt> {
         let may_send_again = match unanswered.ending {
             // Since 2026-07-28 a broken response has lost its request, and only the client has a new id for it.
@@ -118,13 +106,12 @@ impl FailedAttempt {
     pub(crate) fn held(
         held: HeldError,
         credentials: Arc<Credentials>,
-        sent: Sent,
+        sent: SentRequest,
     ) -> Box<FailedAttempt> {
         let body = held.lines.first().and_then(|line| ErrorBody::parse(line));
         let text = body.map(|body| body.message);
         let text = text.unwrap_or_default();
-        let error =
-            Error::new(Kind::InvalidResponse, format!("error {} of the server: {text}", held.code));
+        let error = server_error(held.code, &text);
         let failure = Failure {
             status: 200,
             code: Some(held.code),
@@ -146,7 +133,7 @@ impl FailedAttempt {
         message: &PreparedMessage<'_>,
         response: &mut SignedResponse<'_>,
         credentials: &Arc<Credentials>,
-        sent: Sent,
+        sent: SentRequest,
     ) -> Box<FailedAttempt> {
         let report = server.client.read_error(response, credentials);
         let error_body = ErrorBody::parse(&report.body);
@@ -166,6 +153,7 @@ impl FailedAttempt {
                 None => report.body.clone(),
             },
             retry_after,
+            signed_at: Some(response.signed_at),
             server_time: report.server_time,
             ..sent.failure(Delivery::Answered)
         };

@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
 use crate::mcp::id::Id;
-use crate::sync::cancel::Cancel;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 use crate::upstream::request::RequestTarget;
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ impl Drop for Expected<'_> {
 
 fn wait_ended(error: WaitError) -> Error {
     match error {
-        WaitError::Cancelled => Error::new(Kind::Cancelled, "the call was cancelled"),
+        WaitError::Cancelled => cancelled(),
         WaitError::TimedOut => Error::new(Kind::TimedOut, "the time limit of the request passed")
             .hint("raise --timeout, or --tool-timeout for tools/call"),
     }

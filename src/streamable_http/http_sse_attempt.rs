@@ -3,11 +3,10 @@
 use crate::credentials::Credentials;
 use crate::http::event_stream::Event;
 use crate::mcp::tool_catalog::Page;
-use crate::streamable_http::failed_attempt::{FailedAttempt, Sent};
+use crate::streamable_http::failed_attempt::{FailedAttempt, SentRequest};
 use crate::streamable_http::http_sse::{Expected, HttpSse};
 use crate::streamable_http::http_sse_stream;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{POST_HEADERS, RemoteServer};
@@ -78,14 +77,14 @@ impl<'a> HttpSseAttempt<'a> {
     {
         Relay::new(self.server, self.message.message.ids(), sink)
             .learning(page)
-            .holding_back(RecoverableErrors::of(self.message, self.session))
+            .holding_back(self.message.recoverable_errors(self.session))
             .on_shared_stream()
     }
 
     fn exchange(&self, relay: &mut Relay<'_, '_>) -> Result<(), Box<FailedAttempt>> {
         let PreparedMessage { deadline, cancel, .. } = *self.message;
         let ids = self.message.message.ids();
-        let sent = || Sent::now(self.server, self.message, self.session);
+        let sent = || SentRequest::new(self.message, self.session);
         let _expected = Expected::new(self.http_sse, ids);
         // A response that has come already counts, whatever became of the POST.
         match self.post() {
@@ -108,7 +107,7 @@ impl<'a> HttpSseAttempt<'a> {
     fn post(&self) -> Result<(), Box<FailedAttempt>> {
         let HttpSseAttempt { server, message, credentials, .. } = *self;
         let started = Instant::now();
-        let sent = Sent::now(server, message, self.session);
+        let sent = SentRequest::new(message, self.session);
         let request = message.request(&self.http_sse.target, &POST_HEADERS);
         let mut response = match server.client.send(&request, credentials, message.cancel) {
             Ok(response) => response,

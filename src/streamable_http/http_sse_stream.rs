@@ -1,7 +1,7 @@
 //! The stream of HTTP+SSE, the transport of 2024-11-05: opened, and read to its end, which is the session's, on a thread of
 //! its own.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, out_of_threads};
 use crate::http::event_stream::{Event, EventStream};
 use crate::http::{Response, read_error};
 use crate::mcp::server_message::{ServerMessage, ServerMessageKind};
@@ -10,8 +10,7 @@ use crate::streamable_http::http_sse::HttpSse;
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::sync::cancel::Cancel;
-use crate::sync::single_flight::no_thread;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::upstream::request::RequestTarget;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -46,7 +45,7 @@ pub(crate) fn open(
     let server = Arc::clone(server);
     let reader = thread::Builder::new().name("http-sse".to_owned());
     let reading = reader.spawn(move || read_stream(&server, &stream, limit, &report));
-    reading.map_err(|_| no_thread())?;
+    reading.map_err(|_| out_of_threads())?;
     opened.recv().unwrap_or_else(|_| {
         Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it"))
     })
@@ -110,7 +109,7 @@ fn open_stream<'a>(
     let event = match first {
         Ok(Some(event)) if event.name == "endpoint" => event,
         Err(_) if stream.is_cancelled() => {
-            return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+            return Err(cancelled());
         }
         Err(error) if error.kind() == Kind::TimedOut => {
             let what = "the server's event stream did not say in time where to send messages";

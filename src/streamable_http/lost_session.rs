@@ -4,14 +4,8 @@
 //! count only about a session that nothing else qualifies: `Session not found` and `no valid session ID` do, `the browser
 //! session has expired` does not.
 
+use crate::streamable_http::error_codes::{INVALID_PARAMS, METHOD_NOT_FOUND, SESSION_LOST};
 use serde_json::Value;
-
-/// Codes of JSON-RPC: the method, or what it was called with, is wrong.
-const METHOD_NOT_FOUND: i64 = -32601;
-const INVALID_PARAMS: i64 = -32602;
-
-/// The code of Bedrock `AgentCore` for a session that was not found or has expired.
-const SESSION_LOST: i64 = -30001;
 
 /// Maximum size of a text that is read as JSON; of a longer one only the beginning counts.
 const MAX_TEXT_BYTES: usize = 4096;

@@ -18,6 +18,7 @@
 
 mod attempt;
 mod diagnosis;
+mod error_codes;
 pub(crate) mod exchange;
 mod failed_attempt;
 mod get_stream;

@@ -4,8 +4,10 @@ use crate::error::Error;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::tool_catalog::Page;
 use crate::signing::{Header, Payload};
+use crate::streamable_http::recoverable_errors::RecoverableErrors;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry;
+use crate::streamable_http::server_state::ServerSession;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{RequestTarget, UnsignedRequest};
 use crate::upstream::response::{SignedResponse, request_id};
@@ -103,6 +105,17 @@ impl<'a> PreparedMessage<'a> {
     /// Whether some of its arguments may be repeated in `Mcp-Param-*` headers.
     pub(crate) fn has_param_headers(&self) -> bool {
         self.message.request_meta().is_some() && self.message.method() == Some("tools/call")
+    }
+
+    /// The errors of a response in this session that another attempt may help against. Of a batch, other requests may have
+    /// run.
+    pub(crate) fn recoverable_errors(&self, session: &ServerSession) -> RecoverableErrors {
+        let is_lone = self.message.ids().len() == 1;
+        RecoverableErrors {
+            by_code: is_lone,
+            of_param_headers: is_lone && self.has_param_headers(),
+            of_lost_session: self.needs_session() && session.can_be_lost(),
+        }
     }
 
     /// The page of the list of tools that it asks for, if it does. To be taken before it is sent.

@@ -3,15 +3,10 @@
 //!
 //! A thread of its own does it, once for all calls; each call waits for it until its own limit.
 
-//! Initializing a session with what the client once sent: one that was deferred, or one in place of a session that died,
-//! which the client does not notice.
-//!
-//! A thread of its own does it, once for all calls; each call waits for it until its own limit.
-
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::mcp::message::{Message, MessageKind};
-use crate::mcp::server_message::ErrorBody;
+use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::mcp::session::Session;
 use crate::random;
 use crate::streamable_http::attempt::{SentWith, attempt};
@@ -220,10 +215,8 @@ fn send_initialize(
     // The server may send a request before it responds; its response is for us.
     let sink: &mut Sink<'_> = &mut |piece| match piece {
         Relayed::Line(line) if line.is_response() => {
-            refusal = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse).map(|body| {
-                let what = format!("error {} of the server: {}", body.code, body.message);
-                Error::new(Kind::InvalidResponse, what)
-            });
+            let body = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse);
+            refusal = body.map(|body| server_error(body.code, &body.message));
             Ok(())
         }
         other => server.relay_for_session(other),

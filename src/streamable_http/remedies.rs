@@ -1,10 +1,11 @@
 //! `Recovery`: what is done between two attempts, as far as it takes no other message to the server.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry::{self, Next, RetryState};
+use crate::sync::cancel::cancelled;
 use std::time::Instant;
 
 /// The recovery of one message from its failed attempts.
@@ -57,7 +58,7 @@ impl<'a> Recovery<'a> {
                     return Ok(false);
                 }
                 if message.cancel.sleep(*after) {
-                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                    return Err(cancelled());
                 }
                 Ok(true)
             }

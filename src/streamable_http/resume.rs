@@ -8,6 +8,7 @@ use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::response_body::{ResumePoint, Unanswered, relay_stream};
+use crate::sync::cancel::cancelled;
 use std::time::Instant;
 
 /// Maximum number of streams in a row that bring nothing.
@@ -36,7 +37,7 @@ pub(crate) fn resume(
             return Err(error.hint("raise --timeout, or --tool-timeout for tools/call").into());
         }
         if cancel.sleep(wait) {
-            return Err(Error::new(Kind::Cancelled, "the call was cancelled").into());
+            return Err(cancelled().into());
         }
         wait = match open(server, session, Some(&last_id), deadline, false, cancel) {
             Ok(response) => {

@@ -5,6 +5,7 @@
 use crate::aws::clock_skew;
 use crate::aws::error_cause::Cause;
 use crate::random;
+use crate::streamable_http::error_codes::{HEADER_MISMATCH, SESSION_NOT_FOUND, THROTTLED};
 use crate::streamable_http::lost_session::says_session_is_lost;
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub(crate) struct Failure {
     pub(crate) text: String,
     /// How long the server asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// The time that the request was signed for.
-    pub(crate) signed_at: OffsetDateTime,
+    /// The time that the request was signed for, if it has a response.
+    pub(crate) signed_at: Option<OffsetDateTime>,
     /// `Date` of the response.
     pub(crate) server_time: Option<OffsetDateTime>,
     /// The request belonged to a session that another can replace.
@@ -66,7 +67,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// A failure of which nothing else is known.
-    pub(crate) fn new(delivery: Delivery, signed_at: OffsetDateTime) -> Failure {
+    pub(crate) fn new(delivery: Delivery) -> Failure {
         Failure {
             delivery,
             status: 0,
@@ -74,7 +75,7 @@ impl Failure {
             cause: Cause::Other,
             text: String::new(),
             retry_after: None,
-            signed_at,
+            signed_at: None,
             server_time: None,
             can_change_session: false,
         }
@@ -157,10 +158,10 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     }
     match &failure.cause {
         Cause::Clock { server_time } => {
-            let times = [*server_time, failure.server_time].into_iter().flatten();
-            let mut times =
-                times.filter(|time| clock_skew::explains_refusal(*time, failure.signed_at));
-            return times.next().map_or(Next::GiveUp, |time| once(state, Next::SetClock(time)));
+            let Some(signed_at) = failure.signed_at else { return Next::GiveUp };
+            let mut times = [*server_time, failure.server_time].into_iter().flatten();
+            let time = times.find(|time| clock_skew::explains_refusal(*time, signed_at));
+            return time.map_or(Next::GiveUp, |time| once(state, Next::SetClock(time)));
         }
         Cause::ExpiredCredentials | Cause::UnknownCredentials | Cause::WrongSignature => {
             return once(state, Next::NewCredentials);
@@ -172,7 +173,10 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
         Cause::RuntimeStarting if request.is_agentcore => return cold_start(request, state),
         _ => {}
     }
-    if request.is_agentcore && failure.code == Some(-32001) && is_expired_token(&failure.text) {
+    if request.is_agentcore
+        && failure.code == Some(SESSION_NOT_FOUND)
+        && is_expired_token(&failure.text)
+    {
         return once(state, Next::NewCredentials);
     }
     if failure.can_change_session
@@ -180,14 +184,14 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     {
         return once(state, Next::NewSession);
     }
-    if request.has_param_headers && failure.code == Some(-32020) {
+    if request.has_param_headers && failure.code == Some(HEADER_MISMATCH) {
         return once(state, Next::LearnParamHeaders);
     }
     let is_throttled = failure.status == 429
         || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
         // A gateway's 503 does not say what the server did, unless it asks to come again.
         || (failure.status == 503 && failure.retry_after.is_some())
-        || (request.is_agentcore && failure.code == Some(-32004));
+        || (request.is_agentcore && failure.code == Some(THROTTLED));
     if is_throttled && request.is_idempotent {
         return wait_out_throttling(failure, request, state);
     }
@@ -260,7 +264,7 @@ fn cold_start(request: &Request, state: &mut RetryState) -> Next {
     if is_too_long { Next::GiveUp } else { Next::Retry { after, cost: 0 } }
 }
 
-/// Whether AgentCore's error -32001, which is that of a lost session as well, speaks of an expired token.
+/// Whether AgentCore's `SESSION_NOT_FOUND` speaks of an expired token.
 fn is_expired_token(text: &str) -> bool {
     let text = text.to_lowercase();
     text.contains("token") && text.contains("expired")
@@ -284,7 +288,12 @@ mod tests {
     const AGENTCORE_CALL: Request = Request { is_agentcore: true, ..CALL };
 
     fn answered(status: u16, text: &str) -> Failure {
-        Failure { status, text: text.into(), ..Failure::new(Delivery::Answered, NOW) }
+        Failure {
+            status,
+            text: text.into(),
+            signed_at: Some(NOW),
+            ..Failure::new(Delivery::Answered)
+        }
     }
 
     fn first(failure: &Failure, request: &Request) -> Next {

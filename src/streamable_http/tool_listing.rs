@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind};
 use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::Message;
-use crate::mcp::server_message::ErrorBody;
+use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::random;
 use crate::streamable_http::attempt::attempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
@@ -167,8 +167,7 @@ impl Listed {
         }
         let text = String::from_utf8_lossy(line);
         if let Some(body) = ErrorBody::parse(&text) {
-            let what = format!("error {} of the server: {}", body.code, body.message);
-            return Listed::Refused(Error::new(Kind::InvalidResponse, what));
+            return Listed::Refused(server_error(body.code, &body.message));
         }
         match serde_json::from_str::<Response<'_>>(&text) {
             Ok(Response { result: Some(OnlyObject(Page { next_cursor })) }) => {

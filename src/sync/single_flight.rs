@@ -2,8 +2,8 @@
 //!
 //! Each call waits until its own deadline or cancellation; the work continues for the others.
 
-use crate::error::{Error, Kind};
-use crate::sync::cancel::Cancel;
+use crate::error::{Error, Kind, out_of_threads};
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 use std::sync::Arc;
 use std::thread;
@@ -78,7 +78,7 @@ impl SingleFlight {
                 Ok(Ok(None)) => self.start(work.clone()),
                 Ok(Err(error)) => return Err(error),
                 Err(WaitError::Cancelled) => {
-                    return Err(Error::new(Kind::Cancelled, "the call was cancelled"));
+                    return Err(cancelled());
                 }
                 Err(WaitError::TimedOut) => {
                     let what =
@@ -110,7 +110,7 @@ impl Drop for Flight {
             Err(if thread::panicking() {
                 Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it")
             } else {
-                no_thread()
+                out_of_threads()
             })
         });
         self.state.update(|state| {
@@ -118,13 +118,6 @@ impl Drop for Flight {
             state.error = result.err();
         });
     }
-}
-
-/// The error of work for which the system has no thread.
-pub(crate) fn no_thread() -> Error {
-    Error::new(Kind::Internal, "no thread can be started")
-        .hint("raise the limit of processes (ulimit -u), or that of the container")
-        .unsent()
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use time::OffsetDateTime;
 #[derive(Debug)]
 pub(crate) struct SignedResponse<'a> {
     pub(crate) response: Response<'a>,
+    /// The time that the request was signed for.
+    pub(crate) signed_at: OffsetDateTime,
     /// What was signed, if the status is 4xx.
     pub(crate) steps: Option<SigningSteps>,
 }
@@ -93,9 +95,4 @@ pub(crate) fn retry_after(response: &Response<'_>) -> Option<Duration> {
         .header("x-amz-retry-after")
         .and_then(parse_retry_after_millis)
         .or_else(|| parse_retry_after(response.header("retry-after")?, date))
-}
-
-/// The `Date` of a response that does not come from a cache.
-pub(crate) fn own_date(response: &Response<'_>) -> Option<OffsetDateTime> {
-    response.header("date").filter(|_| response.header("age").is_none()).and_then(parse_date)
 }

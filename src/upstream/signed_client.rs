@@ -16,7 +16,7 @@ use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, Ur
 use crate::sync;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{RequestTarget, UnsignedRequest};
-use crate::upstream::response::{ErrorReport, SignedResponse, error_body, own_date, request_id};
+use crate::upstream::response::{ErrorReport, SignedResponse, error_body, request_id};
 use crate::upstream::settings::Settings;
 use crate::upstream::signing_scope::SigningScope;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -192,6 +192,7 @@ impl SignedClient {
         headers.extend(self.signed_headers.iter().map(as_header));
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let now = clock::now();
+        let signed_at = self.server_time(now);
         let signed = (!credentials.is_anonymous()).then(|| {
             let no_body;
             let payload = if let Some(payload) = request.payload {
@@ -206,7 +207,7 @@ impl SignedClient {
                 headers: &headers,
                 payload,
             };
-            self.scope.current().signer.sign(&to_sign, &credentials.key, self.server_time(now))
+            self.scope.current().signer.sign(&to_sign, &credentials.key, signed_at)
         });
         let user_agent = sync::read(&self.user_agent).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));
@@ -234,7 +235,7 @@ impl SignedClient {
         let response = self.http.send(&request, cancel)?;
         self.keep_cookies(&response, path);
         if let Some(observed) = self.observed_skew.get()
-            && let Some(date) = own_date(&response)
+            && let Some(date) = response.own_date()
         {
             observed.set(clock::now(), date);
         }
@@ -243,13 +244,13 @@ impl SignedClient {
                 canonical_request: signed.canonical_request.clone(),
                 string_to_sign: signed.string_to_sign.clone(),
             });
-        Ok(SignedResponse { response, steps })
+        Ok(SignedResponse { response, signed_at, steps })
     }
 
     fn keep_cookies(&self, response: &Response<'_>, path: &str) {
         let Some(cookies) = &self.cookies else { return };
         for set_cookie in response.headers("set-cookie") {
-            let server_time = own_date(response).unwrap_or_else(clock::now);
+            let server_time = response.own_date().unwrap_or_else(clock::now);
             cookies.set(set_cookie, &self.endpoint, path, server_time, |old, new| {
                 self.log.redactor().replace_cookie(old.as_ref(), new);
             });
@@ -262,7 +263,7 @@ impl SignedClient {
         response: &mut SignedResponse<'_>,
         credentials: &Credentials,
     ) -> ErrorReport {
-        let SignedResponse { response, steps } = response;
+        let SignedResponse { response, steps, .. } = response;
         let unreadable = response.check_coding().err();
         let body = error_body(response, MAX_ERROR_BYTES);
         let status = response.status();
@@ -303,12 +304,7 @@ impl SignedClient {
             self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        ErrorReport { cause, server_time: own_date(response), body, error }
-    }
-
-    /// The time to sign with.
-    pub(crate) fn signing_time(&self) -> OffsetDateTime {
-        self.server_time(clock::now())
+        ErrorReport { cause, server_time: response.own_date(), body, error }
     }
 
     /// The server's time when the local clock shows `now`: by its own error responses, else as AWS showed it when

@@ -13,7 +13,7 @@ use crate::aws::hostname;
 use crate::credentials::expiry;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
-use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, Request, parse_date};
+use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, Request};
 use crate::random;
 use crate::redact::Redactor;
 use crate::signing::Header;
@@ -176,10 +176,7 @@ impl Network {
                     .header("x-aws-ec2-metadata-token-ttl-seconds")
                     .map(str::to_owned),
                 error_type: response.header("x-amzn-errortype").map(str::to_owned),
-                date: response
-                    .header("date")
-                    .filter(|_| response.header("age").is_none())
-                    .and_then(parse_date),
+                date: response.own_date(),
                 body: match response.read_whole(MAX_RESPONSE_BYTES) {
                     // The status of an error counts, even if its body is encoded.
                     Err(error)
