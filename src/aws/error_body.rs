@@ -9,6 +9,21 @@ use crate::aws::error_cause::{Cause, classify};
 use crate::aws::xml::text_of;
 use serde_json::{Map, Value};
 
+/// The members that say something to people, of the errors of AWS, JSON-RPC, OAuth, RFC 9457 and common frameworks.
+const WORDS: [&str; 11] = [
+    "message",
+    "Message",
+    "errorMessage",
+    "error_description",
+    "detail",
+    "details",
+    "msg",
+    "error",
+    "errors",
+    "reason",
+    "title",
+];
+
 /// What an error response says, as far as it says it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AwsErrorBody {
@@ -18,8 +33,7 @@ pub struct AwsErrorBody {
     pub(crate) oauth_error: Option<String>,
     /// Its message; the whole body if that is plain text.
     pub(crate) message: Option<String>,
-    /// Words of servers that are not AWS's, if there is no message: `detail`, or `error` and the `message` in it. They are
-    /// shown, and nothing is decided from them.
+    /// Words of servers that are not AWS's, if there is no message. They are shown, and nothing is decided from them.
     pub(crate) detail: Option<String>,
     /// The request id in an XML body.
     pub(crate) request_id: Option<String>,
@@ -48,12 +62,11 @@ impl AwsErrorBody {
             let texts = names.iter().filter_map(|name| members.get(*name)?.as_str());
             texts.map(str::to_owned).find(|text| !text.is_empty())
         };
-        let nested = || members.get("error")?.get("message")?.as_str().map(str::to_owned);
         AwsErrorBody {
             error_type: first(&["__type", "code", "Code"]),
             oauth_error: first(&["error"]),
             message: first(&["message", "Message", "errorMessage", "error_description"]),
-            detail: first(&["detail", "error"]).or_else(nested),
+            detail: words_in(members).map(str::to_owned),
             request_id: None,
         }
     }
@@ -90,6 +103,17 @@ impl AwsErrorBody {
         let message = self.message.as_deref().unwrap_or_default();
         classify(status, error_type.unwrap_or_default(), message)
     }
+}
+
+/// What an error says in JSON: the first text under one of the `WORDS`, at any depth of these.
+pub(crate) fn words_in<'a>(members: &'a Map<String, Value>) -> Option<&'a str> {
+    let text_of = |value: &'a Value| match value {
+        Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
+        Value::Array(items) => items.iter().filter_map(Value::as_object).find_map(words_in),
+        Value::Object(members) => words_in(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    };
+    WORDS.iter().filter_map(|name| members.get(*name)).find_map(text_of)
 }
 
 /// The name in `InvalidSignatureException:http://internal.amazon.com/coral/…` and in `com.amazon.coral#Name`.
@@ -144,6 +168,26 @@ mod tests {
             (None, "[1]", None, Some("[1]")),
         ] {
             assert_eq!(read(header, body), owned(error_type, message), "{body}");
+        }
+    }
+
+    #[test]
+    fn words_of_other_servers_are_found() {
+        for body in [
+            r#"{"detail":"no"}"#,
+            r#"{"detail":[{"loc":["body","n"],"msg":"no","type":"missing"}]}"#,
+            r#"{"error":{"code":5,"message":"no"}}"#,
+            r#"{"error":"no"}"#,
+            r#"{"errors":[7,{"title":"no","detail":""}]}"#,
+            r#"{"type":"about:blank","title":"no","status":409}"#,
+            r#"{"title":"Conflict","detail":"no"}"#,
+            r#"{"message":{"code":1,"reason":"no"}}"#,
+        ] {
+            let read = AwsErrorBody::parse(None, body.as_bytes());
+            assert_eq!((read.message, read.detail.as_deref()), (None, Some("no")), "{body}");
+        }
+        for body in ["{}", r#"{"status":500}"#, r#"{"error":{"type":"x"}}"#] {
+            assert_eq!(AwsErrorBody::parse(None, body.as_bytes()).detail, None, "{body}");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::http::event_stream::Event;
 use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
-use crate::mcp::server_message::{ServerMessage, ServerMessageKind, protocol_version};
+use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
 use crate::mcp::tool_catalog::Page;
 use crate::mcp::tool_list::is_list_changed;
 use crate::streamable_http::diagnosis::{Diagnosis, text_of_report};
@@ -131,14 +131,16 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     fn is_error_response(&self, data: &[u8]) -> bool {
-        let read = ServerMessage::parse_after(&self.answered, data, self.ids);
-        read.is_ok_and(|message| {
-            matches!(
-                message.kind,
-                ServerMessageKind::Error { .. }
-                    | ServerMessageKind::OtherResponse { is_error: true }
-            )
-        })
+        let is_error = str::from_utf8(data).ok().and_then(ErrorBody::parse).is_some();
+        let read = || ServerMessage::parse_after(&self.answered, data, self.ids);
+        is_error
+            && read().is_ok_and(|message| {
+                matches!(
+                    message.kind,
+                    ServerMessageKind::Error { .. }
+                        | ServerMessageKind::OtherResponse { is_error: true }
+                )
+            })
     }
 
     /// Takes the data of an `error` event.

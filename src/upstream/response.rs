@@ -1,5 +1,6 @@
 //! `SignedResponse` and `ErrorReport`: a response to a signed request, and what an error response says.
 
+use crate::aws::error_body::words_in;
 use crate::aws::error_cause::Cause;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
@@ -69,9 +70,8 @@ fn reported_error(stream: impl Read, max_bytes: usize) -> Option<Vec<u8>> {
     let mut first = None;
     while let Ok(Some(event)) = events.next_event() {
         let has_words = || {
-            serde_json::from_slice::<Map<String, Value>>(&event.data).is_ok_and(|members| {
-                ["error", "message", "Message"].iter().any(|name| members.contains_key(*name))
-            })
+            serde_json::from_slice::<Map<String, Value>>(&event.data)
+                .is_ok_and(|members| words_in(&members).is_some() || members.contains_key("error"))
         };
         if event.name == "error" || has_words() {
             return Some(event.data);

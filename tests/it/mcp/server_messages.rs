@@ -63,6 +63,10 @@ fn the_text_of_an_error_event_is_the_error_of_the_request() {
         "the vault\ndata: is sealed",
         r#"{"message":"the vault is sealed","status":5}"#,
         r#""the vault is sealed""#,
+        r#"{"error":"the vault is sealed"}"#,
+        r#"{"error":{"message":"the vault is sealed"}}"#,
+        r#"{"error":"unavailable","error_description":"the vault is sealed"}"#,
+        r#"{"detail":[{"loc":[],"msg":"the vault is sealed"}]}"#,
     ] {
         let stream = format!("id: 1\nevent: error\ndata: {data}\n\n: bye\n\n");
         server.reply_next("tools/call", stream_reply(&stream));
@@ -72,13 +76,6 @@ fn the_text_of_an_error_event_is_the_error_of_the_request() {
             &json!(1),
             &["the server reported an error", "the vault is sealed"],
         );
-    }
-    for data in
-        [r#"{"error":"the vault is sealed"}"#, r#"{"error":{"message":"the vault is sealed"}}"#]
-    {
-        server.reply_next("tools/call", stream_reply(&format!("event: error\ndata: {data}\n\n")));
-        program.write(CALL);
-        assert_eq!(program.read()["error"]["message"], "the vault is sealed");
     }
     for id in ["1", "null", "\"other\""] {
         let data = own.replace("\"id\":1", &format!("\"id\":{id}"));
@@ -207,6 +204,7 @@ fn an_error_response_that_is_an_event_stream_has_the_words_of_its_event() {
         for stream in [
             "event: error\ndata: the vault\ndata: is sealed\n\n",
             "data: {\"message\":\"the vault is sealed\"}\n\n",
+            "data: 1\n\ndata: {\"title\":\"the vault is sealed\",\"status\":400}\n\n",
             ": hi\n\ndata: ping\n\ndata: {}\n\nid: 1\ndata: {\"message\":\"the vault is sealed\"}\n\ndata: [DONE]\n\n",
         ] {
             server.reply_next("tools/call", refusal(kind, stream, true));
