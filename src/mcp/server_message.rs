@@ -247,6 +247,19 @@ impl ErrorBody {
         Some(ErrorBody { code, message, error: corrected.unwrap_or_else(|| error.to_owned()) })
     }
 
+    /// The error with this advice after its message.
+    #[must_use]
+    pub(crate) fn with_advice(self, advice: &str) -> ErrorBody {
+        let message = format!("{} ({advice})", self.message);
+        let json = serde_json::Value::from(&*message).to_string();
+        let known = Object::parse(&self.error).and_then(|error| error.get("message"));
+        let error = known.map_or_else(
+            || self.error.clone(),
+            |known| edit::replace(&self.error, known.get(), &json),
+        );
+        ErrorBody { message, error, ..self }
+    }
+
     /// The response with this error to this request.
     pub fn with_id(&self, id: &Id) -> String {
         format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), self.error)

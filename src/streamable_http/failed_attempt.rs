@@ -140,9 +140,10 @@ impl FailedAttempt {
         let retry_after = retry_after(response);
         let is_throttled =
             matches!(response.status(), 429 | 503) || report.cause == Cause::Throttled;
-        let error = match retry_after {
-            Some(wait) if is_throttled && !wait.is_zero() => report.error.hint(try_again_in(wait)),
-            _ => report.error,
+        let wait = retry_after.filter(|wait| is_throttled && !wait.is_zero()).map(try_again_in);
+        let error = match &wait {
+            Some(wait) => report.error.hint(wait.clone()),
+            None => report.error,
         };
         let failure = Failure {
             status: response.status(),
@@ -157,6 +158,10 @@ impl FailedAttempt {
             server_time: report.server_time,
             ..sent.failure(Delivery::Answered)
         };
+        let error_body = error_body.map(|body| match &wait {
+            Some(wait) => body.with_advice(wait),
+            None => body,
+        });
         let lines = error_body.map_or_else(Vec::new, |body| {
             message.message.ids().iter().map(|id| body.with_id(id)).collect()
         });

@@ -301,6 +301,12 @@ fn throttled_calls_wait_as_long_as_the_server_asks() {
             assert!(begun.elapsed() < Duration::from_secs(2));
         }
     }
+    // An error of the server's own names the wait as well.
+    let error = r#"{"jsonrpc":"2.0","id":null,"error":{"data":[1.0],"message":"later","code":-5}}"#;
+    server.reply_next("tools/call", status(429, &[("Retry-After", "3600")], error));
+    let expected = r#"{"jsonrpc":"2.0","id":1,"error":{"data":[1.0],"message":"later (try again in 60 min (Retry-After: 3600 s))","code":-5}}"#;
+    program.write(&add(1));
+    assert_eq!(program.read_line(), expected);
 }
 
 #[test]
