@@ -71,7 +71,7 @@ pub(crate) fn attempt(
     }
     if (200..300).contains(&response.status()) {
         if message.needs_session() {
-            sent.session = server.learn_session_id(session, &response);
+            server.learn_session_id(&mut sent.session, &response);
         }
         let success = Success { response, credentials, sent, page };
         return relay_response(server, message, success, on_initialized, sink);
@@ -146,7 +146,7 @@ fn relay_response(
                 Some(standing) => standing.session().unwrap_or_else(|| server.state.session()),
                 None => Arc::clone(&sent.session),
             };
-            resume(server, prepared, &session, &mut relay, unanswered)
+            resume(server, prepared, session, &mut relay, unanswered)
         }
         other => other,
     };

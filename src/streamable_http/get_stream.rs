@@ -20,12 +20,12 @@ pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>
     let mut last_id = None;
     let mut is_kept = false;
     loop {
-        let session = server.state.session();
+        let mut session = server.state.session();
         // The older transport has its own standing stream.
         if session.http_sse.is_some() {
             return;
         }
-        let wait = match open(server, &session, last_id.as_deref(), None, true, cancel) {
+        let wait = match open(server, &mut session, last_id.as_deref(), None, true, cancel) {
             Ok(response) => {
                 let opened = Instant::now();
                 let ended = listen_to(server, response, last_id, sink);

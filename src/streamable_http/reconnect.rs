@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Kind};
 use crate::http::Response;
-use crate::mcp::session::Session;
 use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::server_state::ServerSession;
 use crate::sync::cancel::Cancel;
 use crate::upstream::response::retry_after;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Wait before a stream is opened again, unless the server asks for another.
@@ -24,10 +25,11 @@ pub(crate) enum NotOpened {
     Later { error: Error, retry_after: Option<Duration> },
 }
 
-/// Requests an event stream: the standing one, or the rest of one after the event `last_id`.
+/// Requests an event stream: the standing one, or the rest of one after the event `last_id`. The response may name another
+/// id of the session.
 pub(crate) fn open<'a>(
     server: &'a RemoteServer,
-    session: &Session,
+    session: &mut Arc<ServerSession>,
     last_id: Option<&str>,
     deadline: Option<Instant>,
     is_standing: bool,
@@ -43,6 +45,7 @@ pub(crate) fn open<'a>(
     if (200..300).contains(&status) {
         response.check_coding().map_err(NotOpened::Final)?;
         if response.opens_event_stream() {
+            server.learn_session_id(session, &response);
             return Ok(response);
         }
     }

@@ -139,12 +139,12 @@ impl RemoteServer {
         Ok(self.client.send(&request, &credentials, cancel)?.response)
     }
 
-    /// Continues `session` under the id that a successful response names, if that is another. Returns it with the latest id.
+    /// Continues `session` under the id that a successful response names, if that is another.
     pub(crate) fn learn_session_id(
         &self,
-        session: Arc<ServerSession>,
+        session: &mut Arc<ServerSession>,
         response: &Response<'_>,
-    ) -> Arc<ServerSession> {
+    ) {
         let named = match session_id(response) {
             Ok(named) => named.filter(|named| session.id() != Some(named)),
             Err(error) => {
@@ -152,12 +152,10 @@ impl RemoteServer {
                 None
             }
         };
-        let Some(id) = named else { return session };
+        let Some(id) = named else { return };
         self.log.debug("the server continues the session under another id");
-        self.state.set_session_id(&session, id);
-        let mut session = ServerSession::clone(&session);
-        session.set_id(id);
-        Arc::new(session)
+        self.state.set_session_id(session, id);
+        Arc::make_mut(session).set_id(id);
     }
 
     /// Ends the session on the server, if there is one. Best effort, until `deadline`.

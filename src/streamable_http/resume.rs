@@ -2,13 +2,14 @@
 //! on purpose and have the rest polled for.
 
 use crate::error::{Error, Kind};
-use crate::mcp::session::Session;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::response_body::{ResumePoint, Unanswered, relay_stream};
+use crate::streamable_http::server_state::ServerSession;
 use crate::sync::cancel::cancelled;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Maximum number of streams in a row that bring nothing.
@@ -18,7 +19,7 @@ const MAX_FRUITLESS: u32 = 5;
 pub(crate) fn resume(
     server: &RemoteServer,
     message: &PreparedMessage<'_>,
-    session: &Session,
+    mut session: Arc<ServerSession>,
     relay: &mut Relay<'_, '_>,
     mut unanswered: Box<Unanswered>,
 ) -> Result<(), Box<Unanswered>> {
@@ -39,7 +40,9 @@ pub(crate) fn resume(
         if cancel.sleep(wait) {
             return Err(cancelled().into());
         }
-        wait = match open(server, session, Some(&last_id), deadline, false, cancel) {
+        // Another call may have learned another id meanwhile.
+        session = server.state.latest(session);
+        wait = match open(server, &mut session, Some(&last_id), deadline, false, cancel) {
             Ok(response) => {
                 let Err(ended) = relay_stream(response, relay, Some(last_id.clone())) else {
                     return Ok(());

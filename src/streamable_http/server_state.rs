@@ -159,6 +159,12 @@ impl ServerState {
         self.stored_initialize().offer.iter_mut().for_each(set);
     }
 
+    /// The session under its latest id, as long as it is in use or offered.
+    pub(crate) fn latest(&self, session: Arc<ServerSession>) -> Arc<ServerSession> {
+        let mut known = std::iter::once(self.session()).chain(self.offer());
+        known.find(|known| known.number() == session.number()).unwrap_or(session)
+    }
+
     pub(crate) fn stored_initialize(&self) -> MutexGuard<'_, StoredInitialize> {
         lock(&self.stored_initialize)
     }

@@ -79,6 +79,39 @@ fn another_session_id_in_a_successful_response_counts_from_then_on() {
     ping("s-3", "s-3");
 }
 
+#[test]
+fn a_stream_goes_on_under_the_latest_session_id_and_may_name_another() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    server.reply_next("initialize", initialized("s-1"));
+    program.shake_hands();
+    let stream = |session: &str, text: &str| Reply::Status {
+        code: 200,
+        headers: [("content-type", "text/event-stream"), ("mcp-session-id", session)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        body: text.as_bytes().to_vec(),
+    };
+    server.reply_next("tools/call", stream("s-1", "id: 0\nretry: 1\n\n"));
+    server.reply_next("GET", stream("", "id: 1\n\n"));
+    let result = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+    server.reply_next("GET", stream("s-3", result));
+    program.write(&call("1", "add", &json!({})));
+    let gets = |requests: &[Recorded]| -> Vec<Option<String>> {
+        let gets = requests.iter().filter(|request| request.label() == "GET");
+        gets.map(|get| session_of(get).map(str::to_owned)).collect()
+    };
+    server.wait_for(PATIENCE, |requests| gets(requests).len() == 1);
+    server.reply_next("ping", answered("p", &json!({}), "s-2"));
+    let ping = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
+    program.ask(ping);
+    assert_eq!(program.read()["id"], 1);
+    let polled = gets(&server.requests());
+    assert_eq!(polled, [Some("s-1".to_owned()), Some("s-2".to_owned())]);
+    program.ask(ping);
+    assert_eq!(session_of(server.requests().last().unwrap()), Some("s-3"));
+}
+
 /// A call that was sent under the old id may be answered after the new one is known.
 #[test]
 fn the_old_session_id_does_not_come_back() {
@@ -95,8 +128,8 @@ fn the_old_session_id_does_not_come_back() {
         let pieces = pieces.map(|(ms, text)| (Duration::from_millis(ms), text.as_bytes().to_vec()));
         server.reply_next("tools/call", Reply::RawPieces(pieces.into()));
         let slow = r#"{"jsonrpc":"2.0","id":"slow","method":"tools/call","params":{"name":"add","arguments":{"a":1,"b":1}}}"#;
-        program.write(slow);
         let sent = server.requests().len();
+        program.write(slow);
         server.wait_for(PATIENCE, |requests| requests.len() > sent);
         server.reply_next("ping", answered("p", &json!({}), "s-2"));
         assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#)["id"], "p");
