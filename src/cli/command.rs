@@ -347,10 +347,8 @@ mod tests {
         let custom = "https://mcp.example.com --service execute-api";
         let flag = "--region r1 is used; the URL names us-east-1";
         check(&format!("{API} --region r1"), ["r2", "r3"], "r1", flag);
-        let differs = "the URL's region us-east-1 is used; AWS_REGION is r2";
-        check(API, ["r2", "r3"], "us-east-1", differs);
-        let unread = "AWS_REGION: US-EAST-1 is not an AWS region; did you mean us-east-1?\n\
-                      the URL's region us-east-1 is used; AWS_REGION is US-EAST-1";
+        check(API, ["r2", "r3"], "us-east-1", "");
+        let unread = "AWS_REGION: US-EAST-1 is not an AWS region; did you mean us-east-1?";
         check(API, ["US-EAST-1", ""], "us-east-1", unread);
         check(API, ["us-east-1", "r3"], "us-east-1", "");
         check(custom, ["r2", "r3"], "r2", "");

@@ -36,14 +36,10 @@ pub(crate) fn of_regions<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec
     warnings
 }
 
-/// A warning if another region is signed for than the one that the URL names, or if the URL outranks a variable.
-pub(crate) fn of_url(used: &Value, variable: Option<&Value>, of_url: &str) -> Option<String> {
-    if !includes(&used.text, of_url) {
-        let Value { text, from } = used;
-        return Some(format!("{from} {text} is used; the URL names {of_url}"));
-    }
-    let Value { text, from } = variable.filter(|variable| !includes(&variable.text, of_url))?;
-    Some(format!("the URL's region {of_url} is used; {from} is {text}"))
+/// A warning if another region is signed for than the one that the URL names.
+pub(crate) fn of_url(used: &Value, of_url: &str) -> Option<String> {
+    let Value { text, from } = used;
+    (!includes(text, of_url)).then(|| format!("{from} {text} is used; the URL names {of_url}"))
 }
 
 /// Whether a region set includes the region. An entry that ends in `*` stands for all regions that begin so.

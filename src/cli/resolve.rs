@@ -247,14 +247,15 @@ impl<'a> Resolver<'a> {
         let in_metadata = metadata.iter().find(|(name, _)| name == WORKING_REGION);
         let in_metadata = in_metadata
             .map(|(name, text)| Value { text: text.clone(), from: format!("--metadata {name}") });
-        let others = [variable.clone(), profile_region, in_metadata];
+        let others = [variable, profile_region, in_metadata];
         let regions = region.into_iter().chain(others.iter().flatten());
         let of_host = self.url_hint.iter().map(|hint| format!("the URL: {hint}"));
         self.warnings.extend(of_host);
         self.warnings.extend(doubts::of_values(&self.args));
         self.warnings.extend(doubts::of_regions(regions));
         if let (Some(region), Some(of_url)) = (region, of_url) {
-            self.warnings.extend(doubts::of_url(region, variable.as_ref(), of_url));
+            // A variable that the URL outranks is no mistake: it is the region of the shell's other work.
+            self.warnings.extend(doubts::of_url(region, of_url));
         }
     }
 
