@@ -43,21 +43,39 @@ pub(crate) fn connect_request(proxy: &ProxyServer, authority: &str) -> Secret {
     Secret::new(head)
 }
 
-/// Reads the response. `None` until its head is complete; then the size of the head, or why there is no tunnel.
+/// Reads the response, and the interim responses before it. `None` until its head is complete; then the size of all heads,
+/// or why there is no tunnel.
 pub(crate) fn connect_response(input: &[u8]) -> Option<Result<usize, TunnelError>> {
-    let Some(end) = memchr::memmem::find(input, b"\r\n\r\n") else {
-        let may_be_http = b"HTTP/1.".starts_with(&input[..input.len().min(7)]);
-        let is_good = may_be_http && input.len() < MAX_HEAD_BYTES;
-        return (!is_good).then_some(Err(TunnelError::NotHttp));
-    };
-    let head = String::from_utf8_lossy(&input[..end]);
-    let mut lines = head.split("\r\n");
-    let status_line = lines.next().and_then(|line| line.strip_prefix("HTTP/1."));
-    let status = status_line.and_then(|line| line.get(2..5)?.parse().ok());
-    Some(match status {
-        Some(200..=299) => Ok(end + 4),
-        Some(status) => Err(TunnelError::Refused { status, schemes: schemes(lines) }),
-        None => Err(TunnelError::NotHttp),
+    let mut rest = input;
+    loop {
+        let Some(size) = head_size(rest) else {
+            let may_be_http = b"HTTP/1.".starts_with(&rest[..rest.len().min(7)]);
+            let is_good = may_be_http && input.len() < MAX_HEAD_BYTES;
+            return (!is_good).then_some(Err(TunnelError::NotHttp));
+        };
+        let (head, after) = rest.split_at(size);
+        let head = String::from_utf8_lossy(head);
+        let mut lines = head.lines();
+        let status_line = lines.next().and_then(|line| line.strip_prefix("HTTP/1."));
+        let status = status_line.and_then(|line| line.get(2..5)?.parse().ok());
+        return Some(match status {
+            Some(100..=199) => {
+                rest = after;
+                continue;
+            }
+            Some(200..=299) => Ok(input.len() - after.len()),
+            Some(status) => Err(TunnelError::Refused { status, schemes: schemes(lines) }),
+            None => Err(TunnelError::NotHttp),
+        });
+    }
+}
+
+/// The size of a head with its empty line. Lines may end in LF alone (RFC 9112 §2.2).
+fn head_size(input: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', input).map(|at| at + 1).find_map(|next| match &input[next..] {
+        [b'\n', ..] => Some(next + 1),
+        [b'\r', b'\n', ..] => Some(next + 2),
+        _ => None,
     })
 }
 
@@ -114,8 +132,19 @@ mod tests {
             assert!(connect_response(&whole[..cut]).is_none(), "{cut}");
         }
         assert!(matches!(connect_response(whole), Some(Ok(size)) if size == whole.len()));
-        let followed = [whole, &b"\x16\x03"[..]].concat();
-        assert!(matches!(connect_response(&followed), Some(Ok(size)) if size == whole.len()));
+        for whole in [
+            &whole[..],
+            b"HTTP/1.0 200 OK\n\n",
+            b"HTTP/1.1 200 OK\nVia: x\r\n\n",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            let followed = [whole, &b"\x16\x03"[..]].concat();
+            let found = connect_response(&followed);
+            assert!(matches!(found, Some(Ok(size)) if size == whole.len()), "{found:?}");
+        }
+        assert!(connect_response(b"HTTP/1.1 100 Continue\r\n\r\n").is_none());
+        let endless = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        assert!(matches!(connect_response(&endless), Some(Err(TunnelError::NotHttp))));
         for garbage in
             [&b"SSH-2.0-x"[..], b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 x\r\n\r\n", b"\x15\x03"]
         {
