@@ -26,7 +26,7 @@ const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 /// Date and time of day as ISO 8601 has them: extended or basic, without a fraction.
 const ISO_8601: &[BorrowedFormatItem<'_>] = format_description!(
     version = 2,
-    "[year][first [-[month]-] [[month]]][day][first [T] [t] [ ]][hour]\
+    "[year][first [-[month]-] [[month]]][day][optional [[first [T] [t] [ ]]]][hour]\
      [optional [[optional [:]][minute][optional [[optional [:]][second]]]]]"
 );
 
@@ -161,6 +161,7 @@ mod tests {
             "2030-01-02T05:04:05.000+02:00",
             "2030-01-02T03:04:05,000Z",
             "20300102T030405Z",
+            "20300102030405Z",
             "20300102T030405+0000",
             "20300102T03:04:05Z",
             "2030-01-02T030405Z",
