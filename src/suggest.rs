@@ -34,11 +34,20 @@ pub(crate) fn flaw(value: &str) -> Option<&'static str> {
     if is_placeholder(value) {
         return Some("holds a placeholder such as ${…} that was not replaced with its value");
     }
-    let is_quoted =
-        ['"', '\'', '\u{201c}', '\u{2018}'].iter().any(|quote| value.starts_with(*quote));
-    (is_quoted && value.chars().count() > 1)
+    (value.starts_with(QUOTES) && value.chars().count() > 1)
         .then_some("begins with a quote, which is part of its value")
 }
+
+/// The flaw of a key id, a secret key or a token, in which there is no quote at any place.
+pub(crate) fn flaw_of_key(value: &str) -> Option<&'static str> {
+    let holds_quote = || value.contains(QUOTES);
+    flaw(value)
+        .or_else(|| holds_quote().then_some("holds a quote, which does not belong to its value"))
+}
+
+/// Quotes of shells, and those that editors and web pages make of them.
+pub(crate) const QUOTES: [char; 7] =
+    ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
 
 /// Whether a value holds a variable in the syntax of shells, editors, pipelines or templates, or an example's placeholder.
 fn is_placeholder(value: &str) -> bool {
@@ -51,7 +60,7 @@ fn is_placeholder(value: &str) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.".contains(&byte);
         text.bytes().all(is_plain) && text.starts_with(begins_name)
     };
-    holds("${", "}")
+    value.contains("${")
         || holds("{{", "}}")
         || holds("$(", ")")
         || holds("#{", "}")
@@ -59,6 +68,8 @@ fn is_placeholder(value: &str) -> bool {
         || value.strip_prefix('$').is_some_and(|name| name.starts_with(begins_name))
         || enclosed("{", "}").is_some_and(is_name)
         || enclosed("<", ">").is_some()
+        || enclosed("[[", "]]").is_some()
+        || enclosed("%(", ")s").is_some()
         || value.starts_with("op://")
         || value.get(..5).is_some_and(|start| {
             start.eq_ignore_ascii_case("your_") || start.eq_ignore_ascii_case("your-")
@@ -93,6 +104,9 @@ mod tests {
             "${input:secret}",
             "${SECRET:-none}",
             "AKIA${SUFFIX}",
+            "${CUT_OFF",
+            "[[KEY]]",
+            "%(KEY)s",
             "${{ secrets.KEY }}",
             "{{ key }}",
             "{env:AWS_REGION}",
@@ -112,8 +126,12 @@ mod tests {
 
     #[test]
     fn unremoved_quotes() {
-        for value in ["\"AKIA\"", "'AKIA'", "\u{201c}AKIA\u{201d}", "'half"] {
+        for value in ["\"AKIA\"", "'AKIA'", "`AKIA`", "\u{201c}AKIA\u{201d}", "'half"] {
             assert!(flaw(value).is_some_and(|flaw| flaw.contains("quote")), "{value}");
+        }
+        for value in ["\\\"AKIA\\\"", "AKIA\"", "AKIA'", "AKIA\u{201d}"] {
+            assert_eq!(flaw(value), None, "{value}");
+            assert!(flaw_of_key(value).is_some_and(|flaw| flaw.contains("quote")), "{value}");
         }
     }
 

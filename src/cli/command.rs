@@ -408,6 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn the_quotes_around_a_profile_s_region_are_the_hint_of_its_error() {
+        let words = ["https://mcp.example.com", "--service=s"].map(OsString::from);
+        let settings = ProfileSettings {
+            region: Some("'us-east-1'".to_owned()),
+            ..ProfileSettings::default()
+        };
+        let read = parse(words, &Environment::default(), |_| Ok(settings));
+        let Err(problems) = read else { panic!("{read:?}") };
+        let expected = "the profile's region begins with a quote, which is part of its value";
+        assert_eq!(problems[0].hint_text(), Some(expected), "{problems:?}");
+    }
+
+    #[test]
     fn placeholders_and_quotes_are_named_and_their_values_are_not_shown() {
         let line = format!("{API} --metadata key=${{hush}}");
         let pairs = [("AWS_PROFILE", "'work'"), ("AWS_EXTERNAL_ID", "")];

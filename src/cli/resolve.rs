@@ -15,6 +15,7 @@ use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
 use crate::json::member_names::is_variant_of;
 use crate::signing::{Algorithm, PayloadSigning};
+use crate::suggest::flaw;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -323,6 +324,10 @@ impl<'a> Resolver<'a> {
         };
         self.origins.region.clone_from(&from);
         values::region(&text, algorithm).unwrap_or_else(|error| {
+            let error = match flaw(&text) {
+                Some(flaw) => error.hint(format!("{from} {flaw}")),
+                None => error,
+            };
             self.report(Key::Region, error.context(from).context("configuration error"));
             String::new()
         })

@@ -5,7 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::source::Source;
 use crate::signing::{AccessKey, Secret};
-use crate::suggest::flaw;
+use crate::suggest::{QUOTES, flaw_of_key};
 
 /// An access key as a source returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,12 @@ impl Credentials {
             (token_name, token),
         ];
         for (name, value) in parts {
-            if let Some(flaw) = value.and_then(flaw) {
+            if let Some(flaw) = value.and_then(flaw_of_key) {
                 mistakes.push(format!("{source}: {name} {flaw}"));
             }
         }
         // AWS's prefixes of long-term and of temporary keys. Shorter ids are of other services that speak SigV4.
-        let id = id.trim_matches(['"', '\'']);
+        let id = id.trim_matches(QUOTES);
         let prefix = id.get(..4).filter(|_| id.len() >= 16).unwrap_or_default();
         let key = self.key.masked_id();
         match (prefix, token) {

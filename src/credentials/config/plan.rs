@@ -416,6 +416,8 @@ mod tests {
             (vec![LOGIN, PROCESS, KEYS], vec![], "login l"),
             (vec![PROCESS, KEYS], vec![], "process p q"),
             (vec![KEYS, TOKEN], vec![], "A S T@config"),
+            (vec![KEYS, "aws_security_token=O\n"], vec![], "A S O@config"),
+            (vec![KEYS, "aws_security_token=O\n", TOKEN], vec![], "A S T@config"),
             (vec![KEYS, TOKEN], vec![KEYS], "A S @credentials"),
             (vec![KEYS], vec![TOKEN], "A S @config"),
         ] {

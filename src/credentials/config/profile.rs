@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::credentials::config::ini::{self, Dialect, Section, Sections};
 use crate::credentials::config::location::Location;
 use crate::credentials::diagnostics::Diagnostics;
-use crate::credentials::header_value::is_header_value;
+use crate::credentials::header_value::check_setting;
 use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::types::Credentials;
@@ -258,13 +258,11 @@ impl<'a> Profile<'a> {
             }
             (None, None) => return Ok(None),
         };
-        let token = setting("aws_session_token");
+        // The second name is that of older tools.
+        let token = setting("aws_session_token").or_else(|| setting("aws_security_token"));
         for (name, value) in [("aws_access_key_id", Some(id)), ("aws_session_token", token)] {
-            if !value.is_none_or(is_header_value) {
-                return Err(
-                    self.fault(format_args!("{name} holds a character that cannot be sent"))
-                );
-            }
+            let checked = value.map_or(Ok(()), |value| check_setting(name, value));
+            checked.map_err(|error| error.context(format_args!("profile {:?}", self.name)))?;
         }
         Ok(Some(Credentials {
             key: AccessKey::new(id, secret, token),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use crate::credentials::expiry;
-use crate::credentials::header_value::is_header_value;
+use crate::credentials::header_value::check_setting;
 use crate::credentials::source::Source;
 use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::token_file;
@@ -129,10 +129,7 @@ fn check_token(variable: &str, token: &str) -> Result<(), Error> {
     if token.contains(['\r', '\n']) {
         return Err(wrong(format!("{variable} holds a line break")));
     }
-    if !is_header_value(token) {
-        return Err(wrong(format!("{variable} holds a character that cannot be sent")));
-    }
-    Ok(())
+    check_setting(variable, token)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Endpoints {
     ) -> Result<(Endpoint, &'r str), Error> {
         if !is_host_label(region) {
             let message = format!("region {region:?} is not valid");
-            return Err(Error::new(Kind::Credentials, message));
+            return Err(Error::new(Kind::Credentials, message).hint("write it like us-east-1"));
         }
         let signing_region = if region == "aws-global" { "us-east-1" } else { region };
         if let Some((by, url)) = &self.overrides[service as usize] {

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::credentials::config::plan::WebIdentity;
 use crate::credentials::expiry;
-use crate::credentials::header_value::is_header_value;
+use crate::credentials::header_value::check_setting;
 use crate::credentials::source::Source;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
@@ -30,10 +30,7 @@ pub(crate) fn credentials(
     };
     let token = environment.first(&["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]);
     for (variable, value) in [("AWS_ACCESS_KEY_ID", id)].into_iter().chain(token) {
-        if !is_header_value(value) {
-            let message = format!("{variable} holds a character that cannot be sent");
-            return Err(Error::new(Kind::Credentials, message));
-        }
+        check_setting(variable, value)?;
     }
     let mut expires = None;
     if let Some(text) = environment.get("AWS_CREDENTIAL_EXPIRATION") {

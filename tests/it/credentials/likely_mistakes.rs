@@ -36,6 +36,7 @@ fn keys_that_aws_will_refuse_are_warned_of_and_explain_the_refusal() {
         (KEY_ID, "%AWS_SECRET_ACCESS_KEY%", None, "AWS_SECRET_ACCESS_KEY holds a placeholder"),
         (&quoted, SECRET, None, "AWS_ACCESS_KEY_ID begins with a quote"),
         (KEY_ID, &quoted_secret, None, "AWS_SECRET_ACCESS_KEY begins with a quote"),
+        (&quoted[1..], SECRET, None, "AWS_ACCESS_KEY_ID holds a quote"),
         (TEMPORARY_ID, SECRET, None, "set AWS_SESSION_TOKEN"),
         (KEY_ID, SECRET, Some("left-over"), "unset AWS_SESSION_TOKEN"),
         (TEMPORARY_ID, SECRET, Some("${TOKEN:-}"), "AWS_SESSION_TOKEN holds a placeholder"),
