@@ -30,7 +30,7 @@ pub(crate) struct HeldError {
 
 impl RecoverableErrors {
     /// Whether the error of this code is one of them. `line` is the message.
-    pub(crate) fn contain(&self, code: i64, line: &str) -> bool {
+    pub(crate) fn contain(self, code: i64, line: &str) -> bool {
         let is_of_lost_session = || {
             ErrorBody::parse(line)
                 .is_some_and(|error| says_session_is_lost(200, Some(code), &error.message))
