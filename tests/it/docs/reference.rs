@@ -47,7 +47,8 @@ fn the_manual_page_is_that_of_the_table() {
 #[test]
 fn the_hosts_are_read_as_the_page_says() {
     let text = std::fs::read_to_string(page()).expect("docs/configuration.md is there");
-    let (_, section) = text.split_once("## What the URL tells").expect("the section is there");
+    let (_, section) =
+        text.split_once("## Service and region from the URL").expect("the section is there");
     let mut rows = 0;
     for line in section.lines().skip(1).take_while(|line| !line.starts_with("## ")) {
         let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
