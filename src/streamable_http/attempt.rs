@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 /// How long the body of a notification's error response may take: the messages that follow wait for it.
 const NOTIFICATION_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What one attempt is sent with.
-pub(crate) struct SentWith {
+/// What an attempt needs besides the message.
+pub(crate) struct AttemptContext {
     pub(crate) credentials: Arc<Credentials>,
     /// The default one for a message that needs none.
     pub(crate) session: Arc<ServerSession>,
@@ -35,12 +35,12 @@ pub(crate) struct SentWith {
 pub(crate) fn attempt(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
-    sent_with: SentWith,
+    context: AttemptContext,
     on_initialized: OnInitialized<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Box<FailedAttempt>> {
     message.count_attempt();
-    let SentWith { credentials, session, page } = sent_with;
+    let AttemptContext { credentials, session, page } = context;
     if let Some(http_sse) = &session.http_sse {
         let attempt = HttpSseAttempt {
             server,

@@ -3,17 +3,14 @@
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::message::Message;
-use crate::streamable_http::attempt::{attempt, param_headers};
+use crate::streamable_http::attempt::param_headers;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::get_stream;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::reinitialize::{
-    live_session, replace_session, respond_locally, sent_with,
-};
+use crate::streamable_http::reinitialize::{live_session, respond_locally};
 use crate::streamable_http::relayed::{Relayed, Sink};
-use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::retry::Next;
+use crate::streamable_http::retry_loop::{attempt_now, attempt_until_done};
 use crate::streamable_http::settings::Settings;
 use crate::streamable_http::tool_listing::{check_hint, client_meta, list_tools};
 use crate::sync::cancel::Cancel;
@@ -111,29 +108,17 @@ impl Exchanger {
     }
 
     /// Attempts it until it succeeds or another attempt would be no better.
-    fn run(&self, message: &PreparedMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
+    fn run<'s>(&self, message: &PreparedMessage<'_>, sink: &mut Sink<'s>) -> Result<(), Error> {
         let server = &self.server;
-        let mut recovery = Recovery::new(server, message);
-        loop {
-            let failed = match self.attempt(message, sink) {
-                Ok(()) => {
-                    recovery.succeeded();
-                    if message.message.method() == Some("notifications/initialized") {
-                        server.state.store_initialized(message.message);
-                    }
-                    return Ok(());
-                }
-                Err(failed) => failed,
-            };
-            let is_worth_retrying = match recovery.decide(&failed) {
-                Next::NewSession => replace_session(server, message, &failed)?,
-                Next::LearnParamHeaders => self.learn_param_headers(message, &failed, sink),
-                next => recovery.recover(&next, &failed)?,
-            };
-            if !is_worth_retrying {
-                return failed.give_up(&server.log, sink);
-            }
+        let attempt = |sink: &mut Sink<'s>| self.attempt(message, sink);
+        let learn = |failed: &FailedAttempt, sink: &mut Sink<'s>| {
+            self.learn_param_headers(message, failed, sink)
+        };
+        attempt_until_done(server, message, sink, attempt, learn)?;
+        if message.message.method() == Some("notifications/initialized") {
+            server.state.store_initialized(message.message);
         }
+        Ok(())
     }
 
     fn attempt(
@@ -142,9 +127,9 @@ impl Exchanger {
         sink: &mut Sink<'_>,
     ) -> Result<(), Box<FailedAttempt>> {
         let server = &self.server;
-        let sent_with = sent_with(server, message, || check_hint(server, message))?;
+        let check = || check_hint(server, message);
         let on_initialized = |session| server.state.accept_session(session, message.as_written);
-        attempt(server, message, sent_with, &on_initialized, sink)
+        attempt_now(server, message, check, &on_initialized, sink)
     }
 
     /// Lists the tools after the server missed a header. False: the call would have the same headers again.

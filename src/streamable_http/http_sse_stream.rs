@@ -69,7 +69,7 @@ fn read_stream(
     let http_sse = &stream_end.0;
     let _ = report.send(Ok(Some(Arc::clone(http_sse))));
     let on_other_response = |text| http_sse.put(text);
-    let sink: &mut Sink<'_> = &mut |piece| server.relay_for_session(piece);
+    let sink: &mut Sink<'_> = &mut |relayed| server.relay_for_session(relayed);
     let mut relay = Relay::new(server, &[], sink);
     relay.on_other_response = Some(&on_other_response);
     while let Ok(Some(event)) = events.next_event() {

@@ -38,6 +38,7 @@ mod remote_server;
 mod response_body;
 mod resume;
 mod retry;
+mod retry_loop;
 mod retry_quota;
 mod server_state;
 mod settings;

@@ -3,14 +3,12 @@
 //!
 //! A thread of its own does it, once for all calls; each call waits for it until its own limit.
 
-use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
-use crate::mcp::message::{Message, MessageKind};
+use crate::mcp::message::Message;
 use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::mcp::session::Session;
 use crate::random;
-use crate::streamable_http::attempt::{SentWith, attempt};
-use crate::streamable_http::failed_attempt::FailedAttempt;
+use crate::streamable_http::attempt::{AttemptContext, attempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remedies::Recovery;
@@ -48,72 +46,6 @@ pub(crate) fn respond_locally(initialize: &Message, sink: &mut Sink<'_>) -> Resu
     let id = initialize.ids()[0].as_json();
     let bytes = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes();
     sink(Relayed::Line(Line::response(bytes, 0, true)))
-}
-
-/// What the message is sent with now. Initializes a session first if the message needs one that is deferred, that has
-/// ended, or that belongs to another AWS account. `check` has the last word on the message, after the session is known.
-pub(crate) fn sent_with(
-    server: &Arc<RemoteServer>,
-    message: &PreparedMessage<'_>,
-    check: impl Fn() -> Result<(), Error>,
-) -> Result<SentWith, Box<FailedAttempt>> {
-    let credentials = server.client.credentials(message.deadline, message.cancel);
-    let credentials = credentials.map_err(FailedAttempt::permanent)?;
-    let needs_session = message.needs_session();
-    loop {
-        let session = if needs_session {
-            session_for(server, message, &credentials).map_err(FailedAttempt::permanent)?
-        } else {
-            Arc::default()
-        };
-        // What is known of the tools ends with the session, so each attempt is checked again.
-        check().map_err(FailedAttempt::permanent)?;
-        let page = message.page(server);
-        let depends_on_session = needs_session && (message.tool.is_some() || page.is_some());
-        if !depends_on_session || server.state.session().number() == session.number() {
-            return Ok(SentWith { credentials, session, page });
-        }
-    }
-}
-
-/// The session to send a message in, as soon as it can be used.
-fn session_for(
-    server: &Arc<RemoteServer>,
-    message: &PreparedMessage<'_>,
-    credentials: &Credentials,
-) -> Result<Arc<ServerSession>, Error> {
-    let PreparedMessage { deadline, cancel, .. } = *message;
-    if matches!(message.message.kind(), MessageKind::Response) {
-        return Ok(server.state.offer().unwrap_or_else(|| server.state.session()));
-    }
-    let is_pending = server.state.is_initialize_deferred() || server.initializing.is_under_way();
-    let mut session = server.state.session();
-    if is_pending {
-        session = live_session(server, None, deadline, cancel)?;
-    }
-    if !message.survives_session() {
-        return Ok(session);
-    }
-    let why = if session.has_ended() {
-        "the event stream of the session has ended"
-    } else if session.can_be_lost() && session.is_of_another(credentials.account.as_deref()) {
-        "the AWS account has changed"
-    } else {
-        return Ok(session);
-    };
-    server.log.debug(format_args!("a new session is initialized: {why}"));
-    live_session(server, Some(&session), deadline, cancel)
-}
-
-/// After an attempt whose session was lost: initializes another one. True, for another attempt.
-pub(crate) fn replace_session(
-    server: &Arc<RemoteServer>,
-    message: &PreparedMessage<'_>,
-    failed: &FailedAttempt,
-) -> Result<bool, Error> {
-    server.log.debug(format_args!("the session is lost: {}", failed.error));
-    live_session(server, Some(&failed.sent.session), message.deadline, message.cancel)?;
-    Ok(true)
 }
 
 /// The session, once none is being initialized; initializes one if it is deferred, or if `lost` is still in use.
@@ -157,16 +89,16 @@ fn initialize(server: &Arc<RemoteServer>) -> Result<(), Error> {
 
 /// Tells the client's side that a new session is in use.
 fn announce_session(server: &RemoteServer, was_deferred: bool) {
-    let mut pieces = vec![Relayed::NewSession];
+    let mut news = vec![Relayed::NewSession];
     if was_deferred && server.is_lazy {
-        pieces.extend(["tools", "prompts", "resources"].map(|list| {
+        news.extend(["tools", "prompts", "resources"].map(|list| {
             let line =
                 format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
             Relayed::Line(Line::notification(line.into_bytes()))
         }));
     }
     // An error says that the client is gone.
-    let _ = pieces.into_iter().try_for_each(|piece| server.relay_for_session(piece));
+    let _ = news.into_iter().try_for_each(|relayed| server.relay_for_session(relayed));
 }
 
 /// Sends what the client once sent, under an id of our own. False: the client has initialized another session meanwhile.
@@ -213,7 +145,7 @@ fn send_initialize(
     let on_initialized = |session| *begun.borrow_mut() = Some(session);
     let mut refusal = None;
     // The server may send a request before it responds; its response is for us.
-    let sink: &mut Sink<'_> = &mut |piece| match piece {
+    let sink: &mut Sink<'_> = &mut |relayed| match relayed {
         Relayed::Line(line) if line.is_response() => {
             let body = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse);
             refusal = body.map(|body| server_error(body.code, &body.message));
@@ -260,8 +192,8 @@ fn send(
     let mut recovery = Recovery::new(server, message);
     loop {
         let credentials = server.client.credentials(message.deadline, message.cancel)?;
-        let sent_with = SentWith { credentials, session: Arc::clone(session), page: None };
-        let Err(failed) = attempt(server, message, sent_with, on_initialized, sink) else {
+        let context = AttemptContext { credentials, session: Arc::clone(session), page: None };
+        let Err(failed) = attempt(server, message, context, on_initialized, sink) else {
             recovery.succeeded();
             return Ok(());
         };

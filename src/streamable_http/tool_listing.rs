@@ -6,13 +6,10 @@ use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::Message;
 use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::random;
-use crate::streamable_http::attempt::attempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::reinitialize::{replace_session, sent_with};
 use crate::streamable_http::relayed::{Relayed, Sink};
-use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::retry::Next;
+use crate::streamable_http::retry_loop::{attempt_now, attempt_until_done};
 use crate::sync::cancel::Cancel;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -55,7 +52,7 @@ fn list_whether_it_only_reads(
         message.cancel,
         |is_done| server.state.tools.only_reads(tool).or(is_done.then_some(false)),
         move || {
-            let sink: &mut Sink<'_> = &mut |piece| worker.relay_for_session(piece);
+            let sink: &mut Sink<'_> = &mut |relayed| worker.relay_for_session(relayed);
             let deadline = Instant::now().checked_add(LISTING_TIMEOUT);
             for _ in 0..MAX_LISTINGS {
                 list_tools(&worker, client.as_deref(), deadline, &worker.closing, sink)?;
@@ -91,13 +88,15 @@ pub(crate) fn list_tools(
         let message = tools.policy().metadata().added_to(&message)?.unwrap_or(message);
         let message = PreparedMessage::new(server, &message, deadline, cancel);
         let mut listed = Listed::Nothing;
-        exchange_page(server, &message, &mut |piece| match piece {
+        let page_sink: &mut Sink<'_> = &mut |relayed| match relayed {
             Relayed::Line(line) if line.is_response() => {
                 listed = Listed::read(&line.bytes);
                 Ok(())
             }
-            other => sink(other),
-        })?;
+            relayed => sink(relayed),
+        };
+        let attempt = |sink: &mut Sink<'_>| attempt_now(server, &message, || Ok(()), &|_| (), sink);
+        attempt_until_done(server, &message, page_sink, attempt, |_, _| false)?;
         let next = match listed {
             Listed::Page { next } => next,
             Listed::Refused(error) => return Err(error),
@@ -114,33 +113,6 @@ pub(crate) fn list_tools(
     }
     tools.close_list(list.unwrap_or_default());
     Ok(())
-}
-
-/// Exchanges one request for a page, with the retries of any message.
-fn exchange_page(
-    server: &Arc<RemoteServer>,
-    message: &PreparedMessage<'_>,
-    sink: &mut Sink<'_>,
-) -> Result<(), Error> {
-    let mut recovery = Recovery::new(server, message);
-    loop {
-        let attempted = sent_with(server, message, || Ok(()))
-            .and_then(|sent_with| attempt(server, message, sent_with, &|_| (), sink));
-        let failed = match attempted {
-            Ok(()) => {
-                recovery.succeeded();
-                return Ok(());
-            }
-            Err(failed) => failed,
-        };
-        let is_worth_retrying = match recovery.decide(&failed) {
-            Next::NewSession => replace_session(server, message, &failed)?,
-            next => recovery.recover(&next, &failed)?,
-        };
-        if !is_worth_retrying {
-            return failed.give_up(&server.log, sink);
-        }
-    }
 }
 
 /// The response to a `tools/list` of our own.
