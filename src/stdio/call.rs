@@ -62,23 +62,19 @@ impl<'a> Call<'a> {
         let (context, in_flight) = (self.context, self.in_flight);
         let route = context.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
-        let deliver = &mut |delivery| match delivery {
-            Relayed::Line(mut line) => {
+        let deliver = &mut |relayed| match relayed {
+            Relayed::Line(line) => {
+                let Some(line) = context.line_for_client(route.profile, line) else {
+                    return Ok(());
+                };
                 self.any_line = true;
                 self.answered.extend(&line.answers);
-                if line.answers.is_empty() {
-                    line.bytes = context.profiles.with_client_id(route.other, line.bytes);
-                }
                 context.output.deliver(in_flight, line, self.is_answered())
             }
             Relayed::Request(request) => {
                 self.any_request = true;
                 let origin = Origin::Call(in_flight.serial);
-                context.forward_request(route.other, request, origin, || in_flight.is_wanted())
-            }
-            Relayed::CancelledRequest(id) => {
-                context.drop_request(route.other, &id);
-                Ok(())
+                context.forward_request(route.profile, request, origin, || in_flight.is_wanted())
             }
             Relayed::NewSession => Ok(()),
         };
@@ -110,12 +106,7 @@ impl<'a> Call<'a> {
             } else {
                 error_response::error_line(&ids[index], &error, redactor)
             };
-            let line = Line {
-                bytes: line.into_bytes(),
-                answers: vec![index],
-                is_last: true,
-                stays_open: false,
-            };
+            let line = Line::response(line.into_bytes(), index, true);
             let _ = context.output.deliver(self.in_flight, line, true);
         }
     }

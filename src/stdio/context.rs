@@ -10,7 +10,7 @@ use crate::stdio::input::ClientInput;
 use crate::stdio::output::Output;
 use crate::stdio::server_requests::{self, Origin, ServerRequests};
 use crate::streamable_http::profile_router::ProfileRouter;
-use crate::streamable_http::relayed::{Relayed, ServerRequest};
+use crate::streamable_http::relayed::{Line, Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
@@ -29,8 +29,8 @@ impl Context {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
         let deadline = route.exchanger.deadline(message);
-        route.exchanger.exchange(message, deadline, &Cancel::default(), &mut |delivery| {
-            self.deliver(route.other, delivery)
+        route.exchanger.exchange(message, deadline, &Cancel::default(), &mut |relayed| {
+            self.deliver(route.profile, relayed, || true)
         })
     }
 
@@ -44,83 +44,78 @@ impl Context {
         });
     }
 
-    /// Writes what belongs to no call of the client. `other`: as in `Route`.
+    /// Writes what belongs to no call of the client, if it is still wanted when stdout accepts it. `profile`: as in `Route`.
     pub(crate) fn deliver(
         self: &Arc<Self>,
-        other: Option<usize>,
-        delivery: Relayed,
+        profile: usize,
+        relayed: Relayed,
+        is_wanted: impl Fn() -> bool,
     ) -> Result<(), Error> {
-        match delivery {
+        match relayed {
             Relayed::Line(line) => {
-                self.output.write(self.profiles.with_client_id(other, line.bytes), || true)
+                let Some(line) = self.line_for_client(profile, line) else { return Ok(()) };
+                self.output.write(line.bytes, is_wanted)
             }
             Relayed::Request(request) => {
-                self.forward_request(other, request, Origin::Session, || true)
-            }
-            Relayed::CancelledRequest(id) => {
-                self.drop_request(other, &id);
-                Ok(())
+                self.forward_request(profile, request, Origin::Session { profile }, is_wanted)
             }
             Relayed::NewSession => Ok(()),
         }
     }
 
-    /// Writes a request of the server, or refuses it if too many wait for the client already. `other`: as in `Route`.
+    /// Writes a request of the server, or refuses it if too many wait for the client already.
     pub(crate) fn forward_request(
         self: &Arc<Self>,
-        other: Option<usize>,
+        profile: usize,
         request: ServerRequest,
         origin: Origin,
         is_wanted: impl Fn() -> bool,
     ) -> Result<(), Error> {
-        let ServerRequest { mut id, is_ping, mut bytes } = request;
         if !is_wanted() {
             return Ok(());
         }
         let mut requests = lock(&self.server_requests);
+        if self.profiles.client_id(profile, &request.id).is_some_and(|id| requests.contains(&id)) {
+            self.log.debug("a request of the server that waits already is left out");
+            return Ok(());
+        }
         if !requests.has_room() {
             drop(requests);
             self.log.debug(format_args!(
                 "a request of the server is refused: {} wait already",
                 server_requests::MAX_WAITING
             ));
-            self.refuse_request(other, &id);
+            self.refuse_request(profile, &request.id);
             return Ok(());
         }
-        if other.is_some() {
-            bytes = self.profiles.with_client_id(other, bytes);
-            let known = Message::parse(bytes.clone()).ok().and_then(|m| m.ids().first().cloned());
-            id = known.unwrap_or(id);
-        }
-        let is_new = requests.add(id, is_ping, origin);
+        let ServerRequest { id, is_ping, bytes } = self.profiles.with_client_id(profile, request);
+        requests.add(id, is_ping, origin);
         drop(requests);
-        if !is_new {
-            self.log.debug("a request of the server that waits already is left out");
-            return Ok(());
-        }
         self.output.write(bytes, is_wanted)
     }
 
-    fn refuse_request(self: &Arc<Self>, other: Option<usize>, id: &Id) {
+    /// A line of a server as the client can read it. A request that it cancels waits no longer. `None`: it is not for the
+    /// client.
+    pub(crate) fn line_for_client(&self, profile: usize, line: Line) -> Option<Line> {
+        let line = self.profiles.line_for_client(profile, line)?;
+        if let Some(cancelled) = &line.cancels {
+            lock(&self.server_requests).remove(cancelled);
+        }
+        Some(line)
+    }
+
+    fn refuse_request(self: &Arc<Self>, profile: usize, id: &Id) {
         let refusal = error_response::too_many_requests_line(id).into_bytes();
         let Ok(refusal) = Message::parse(refusal) else { return };
         let context = Arc::clone(self);
         self.scheduler.detach(Purpose::Refusal, refusal.body().len(), move || {
-            let exchanger = context.profiles.exchanger(other);
+            let exchanger = &context.profiles.exchangers()[profile];
             let deadline = exchanger.deadline(&refusal);
             let sent = exchanger.exchange(&refusal, deadline, &Cancel::default(), &mut |_| Ok(()));
             if let Err(error) = sent {
                 context.report(&error);
             }
         });
-    }
-
-    /// The server cancelled a request of its own.
-    pub(crate) fn drop_request(&self, other: Option<usize>, id: &Id) {
-        // Requests of other profiles are known under other ids; they wait until their streams end.
-        if other.is_none() {
-            lock(&self.server_requests).remove(id);
-        }
     }
 
     /// Drops the requests of the server that this message responds to. Returns whether it responds to pings only.

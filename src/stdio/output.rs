@@ -39,7 +39,7 @@ impl Output {
         line: Line,
         is_answered: bool,
     ) -> Result<(), Error> {
-        let Line { bytes, answers, is_last, stays_open } = line;
+        let Line { bytes, answers, is_last, stays_open, .. } = line;
         let is_wanted = || match answers[..] {
             [] => call.is_wanted(),
             _ => !call.are_cancelled(&answers),

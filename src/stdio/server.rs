@@ -13,11 +13,13 @@ use crate::stdio::context::Context;
 use crate::stdio::deferred_initialize::DeferredInitialize;
 use crate::stdio::input::{ClientInput, Input, buffered, read_line};
 use crate::stdio::output::Output;
+use crate::stdio::server_requests::Origin;
 use crate::stdio::shutdown::{SHUTDOWN_FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ShutdownReason};
 use crate::stdio::standing_stream::StandingStream;
 use crate::streamable_http::profile_router::ProfileRouter;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -118,15 +120,20 @@ impl Server {
 
     /// Writes what servers send while no call waits for it, such as during an `initialize` of the proxy's own.
     fn deliver_between_calls(self: &Arc<Self>) {
-        for (index, exchanger) in self.context.profiles.all().enumerate() {
-            let (server, other) = (Arc::downgrade(self), index.checked_sub(1));
-            exchanger.set_session_sink(move |delivery| {
+        for (profile, exchanger) in self.context.profiles.exchangers().iter().enumerate() {
+            let server = Arc::downgrade(self);
+            exchanger.set_session_sink(move |relayed| {
                 let Some(server) = server.upgrade() else { return Ok(()) };
-                // The standing stream belongs to the client's own session.
-                if matches!(delivery, Relayed::NewSession) && other.is_none() {
-                    server.standing_stream.open(&server.context);
+                let context = &server.context;
+                if matches!(relayed, Relayed::NewSession) {
+                    // Requests of the old session have lost their server.
+                    lock(&context.server_requests).end(Origin::Session { profile });
+                    // The standing stream belongs to the client's own session.
+                    if profile == 0 {
+                        server.standing_stream.open(context);
+                    }
                 }
-                server.context.deliver(other, delivery)
+                context.deliver(profile, relayed, || true)
             });
         }
     }
@@ -281,6 +288,8 @@ impl Server {
                 if message.method() == Some("notifications/initialized")
                     && !context.profiles.first().is_initialize_deferred() =>
             {
+                // Whatever the sessions before this asked, the client has begun again.
+                lock(&context.server_requests).end_sessions();
                 self.standing_stream.open(context);
             }
             Ok(Ok(())) => {}
@@ -336,7 +345,7 @@ impl Server {
         let Context { scheduler, profiles, output, .. } = &*self.context;
         scheduler.begin_detached();
         let (waiting, calls) = scheduler.close();
-        for exchanger in profiles.all() {
+        for exchanger in profiles.exchangers() {
             exchanger.close();
         }
         self.standing_stream.close();
@@ -357,7 +366,8 @@ impl Server {
     /// Ends the sessions of all profiles concurrently.
     fn end_sessions(&self, deadline: Instant) {
         let (ending, ended) = channel::<()>();
-        for exchanger in self.context.profiles.all().filter(|e| e.has_session_id()) {
+        let exchangers = self.context.profiles.exchangers().iter();
+        for exchanger in exchangers.filter(|exchanger| exchanger.has_session_id()) {
             let (exchanger, ending) = (Arc::clone(exchanger), ending.clone());
             let end = move || {
                 exchanger.end_session(deadline);

@@ -22,8 +22,8 @@ struct Waiting {
 pub(crate) enum Origin {
     /// The stream of the call with this serial number.
     Call(u64),
-    /// A stream of the session.
-    Session,
+    /// A stream of the session of this profile.
+    Session { profile: usize },
 }
 
 impl ServerRequests {
@@ -31,13 +31,13 @@ impl ServerRequests {
         self.waiting.len() < MAX_WAITING
     }
 
-    /// Adds a request that is passed to the client. False: one with this id waits already.
-    pub(crate) fn add(&mut self, id: Id, is_ping: bool, origin: Origin) -> bool {
-        let is_new = self.waiting.iter().all(|waiting| waiting.id != id);
-        if is_new {
-            self.waiting.push(Waiting { id, is_ping, origin });
-        }
-        is_new
+    pub(crate) fn contains(&self, id: &Id) -> bool {
+        self.waiting.iter().any(|waiting| waiting.id == *id)
+    }
+
+    /// Adds a request that is passed to the client, which `contains` none with this id.
+    pub(crate) fn add(&mut self, id: Id, is_ping: bool, origin: Origin) {
+        self.waiting.push(Waiting { id, is_ping, origin });
     }
 
     /// Removes a request that was responded to or cancelled. Returns whether it was a `ping`; `None` if it did not wait.
@@ -50,11 +50,18 @@ impl ServerRequests {
     pub(crate) fn end(&mut self, origin: Origin) {
         self.waiting.retain(|waiting| waiting.origin != origin);
     }
+
+    /// Removes the requests of the streams of all sessions.
+    pub(crate) fn end_sessions(&mut self) {
+        self.waiting.retain(|waiting| matches!(waiting.origin, Origin::Call(_)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SESSION: Origin = Origin::Session { profile: 1 };
 
     fn id(number: usize) -> Id {
         Id::from_json(&number.to_string()).expect("an id")
@@ -65,14 +72,19 @@ mod tests {
         let mut requests = ServerRequests::default();
         for number in 0..MAX_WAITING {
             assert!(requests.has_room());
-            let origin = if number % 2 == 0 { Origin::Call(7) } else { Origin::Session };
-            assert!(requests.add(id(number), number == 3, origin));
+            let origin = if number % 2 == 0 { Origin::Call(7) } else { SESSION };
+            assert!(!requests.contains(&id(number)));
+            requests.add(id(number), number == 3, origin);
         }
         assert!(!requests.has_room());
         assert_eq!(requests.remove(&id(3)), Some(true));
         assert!(requests.has_room() && requests.remove(&id(3)).is_none());
-        assert!(!requests.add(id(5), false, Origin::Session), "it waits already");
+        assert!(requests.contains(&id(5)));
         requests.end(Origin::Call(7));
         assert_eq!(requests.waiting.len(), MAX_WAITING / 2 - 1);
+        requests.end(Origin::Session { profile: 0 });
+        assert_eq!(requests.waiting.len(), MAX_WAITING / 2 - 1, "another profile's");
+        requests.end_sessions();
+        assert!(requests.waiting.is_empty());
     }
 }

@@ -1,8 +1,6 @@
 //! `StandingStream`: the GET stream of the client's session, on which servers before 2026-07-28 send messages of their own.
 
 use crate::stdio::context::Context;
-use crate::stdio::server_requests::Origin;
-use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +19,6 @@ impl StandingStream {
 
     /// Opens the stream of a new session, on a thread of its own, and closes that of the session before.
     pub(crate) fn open(&self, context: &Arc<Context>) {
-        // Requests of the old session have lost their server.
-        lock(&context.server_requests).end(Origin::Session);
         if !self.is_enabled {
             return;
         }
@@ -53,15 +49,6 @@ impl StandingStream {
 
 fn listen(context: &Arc<Context>, cancel: &Cancel) {
     let is_wanted = || !cancel.is_cancelled();
-    context.profiles.first().listen(cancel, &mut |delivery| match delivery {
-        Relayed::Line(line) => context.output.write(line.bytes, is_wanted),
-        Relayed::Request(request) => {
-            context.forward_request(None, request, Origin::Session, is_wanted)
-        }
-        Relayed::CancelledRequest(id) => {
-            context.drop_request(None, &id);
-            Ok(())
-        }
-        Relayed::NewSession => Ok(()),
-    });
+    let profiles = &context.profiles;
+    profiles.first().listen(cancel, &mut |relayed| context.deliver(0, relayed, is_wanted));
 }

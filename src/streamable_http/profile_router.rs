@@ -10,32 +10,43 @@ use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::exchange::Exchanger;
+use crate::streamable_http::relayed::{Line, ServerRequest};
 use crate::sync::lock;
-use serde_json::value::RawValue;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// Maximum number of requests of servers whose origin is kept, those with a response included.
+/// Maximum number of requests of servers whose profile is kept.
 const MAX_SERVER_REQUESTS: usize = 1000;
 
 pub struct ProfileRouter {
     policy: ToolPolicy,
-    first: Arc<Exchanger>,
-    others: Vec<(String, Arc<Exchanger>)>,
+    /// In the order of `--profile`. The session of the first is the client's own.
+    exchangers: Vec<Arc<Exchanger>>,
+    /// The names of the profiles after the first.
+    other_names: Vec<String>,
     state: Mutex<State>,
 }
+
+/// The index of the first profile.
+const FIRST: usize = 0;
 
 #[derive(Default)]
 struct State {
     /// Calls in flight with other profiles than the first, so that their cancellations go there, too.
     calls: HashMap<Id, usize>,
-    /// Requests of the servers of other profiles: by the id that the client knows, the profile and the server's own id.
-    /// Two sessions may choose the same ids.
-    server_requests: HashMap<Id, (usize, String)>,
-    /// The keys of `server_requests`, oldest first, also of those that were responded to.
-    newest: VecDeque<Id>,
+    /// Requests of the servers of other profiles, oldest first. Two sessions may choose the same ids.
+    server_requests: VecDeque<RenamedRequest>,
+    /// Number of requests that were renamed so far.
     count: u64,
+}
+
+/// A request of a server, under another id than the server's own.
+struct RenamedRequest {
+    client_id: Id,
+    profile: usize,
+    /// As the server spells it.
+    server_id: String,
 }
 
 /// Where a message goes, and as what.
@@ -44,8 +55,8 @@ pub(crate) struct Route<'a> {
     pub(crate) exchanger: &'a Arc<Exchanger>,
     /// The message without its profile argument, or with the server's own id; `None`: as it is.
     pub(crate) changed: Option<Message>,
-    /// Index of the profile among those after the first.
-    pub(crate) other: Option<usize>,
+    /// Index of the profile, in the order of `--profile`.
+    pub(crate) profile: usize,
 }
 
 impl ProfileRouter {
@@ -55,100 +66,117 @@ impl ProfileRouter {
         first: Arc<Exchanger>,
         others: Vec<(String, Arc<Exchanger>)>,
     ) -> ProfileRouter {
-        ProfileRouter { policy, first, others, state: Mutex::default() }
+        let (other_names, others): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        let exchangers = std::iter::once(first).chain(others).collect();
+        ProfileRouter { policy, exchangers, other_names, state: Mutex::default() }
     }
 
     /// The exchanger of the first profile, whose session is the client's own.
     pub fn first(&self) -> &Arc<Exchanger> {
-        &self.first
+        &self.exchangers[FIRST]
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Exchanger>> {
-        std::iter::once(&self.first).chain(self.others.iter().map(|(_, exchanger)| exchanger))
-    }
-
-    /// `other`: as in `Route`.
-    pub(crate) fn exchanger(&self, other: Option<usize>) -> &Arc<Exchanger> {
-        other.map_or(&self.first, |other| &self.others[other].1)
+    pub(crate) fn exchangers(&self) -> &[Arc<Exchanger>] {
+        &self.exchangers
     }
 
     pub(crate) fn route(&self, message: &Message) -> Result<Route<'_>, Error> {
-        let to_first = || Route { exchanger: &self.first, changed: None, other: None };
-        if self.others.is_empty() {
-            return Ok(to_first());
-        }
-        let (other, changed) = match message.kind() {
+        let (profile, changed) = match message.kind() {
+            _ if self.other_names.is_empty() => (FIRST, None),
             MessageKind::Response => self.with_server_id(message),
             MessageKind::Notification { cancels: Some(id), .. } => {
-                (lock(&self.state).calls.get(id).copied(), None)
+                (lock(&self.state).calls.get(id).copied().unwrap_or(FIRST), None)
             }
             _ => match self.policy.chosen_profile(message)? {
-                None => (None, None),
+                None => (FIRST, None),
                 Some((name, changed)) => {
-                    let other = self.others.iter().position(|(known, _)| *known == name);
-                    (other, Some(changed))
+                    let other = self.other_names.iter().position(|known| *known == name);
+                    (other.map_or(FIRST, |other| other + 1), Some(changed))
                 }
             },
         };
-        let Some(other) = other else { return Ok(Route { changed, ..to_first() }) };
-        let exchanger = &self.others[other].1;
-        lock(&self.state).calls.extend(message.ids().iter().map(|id| (id.clone(), other)));
-        exchanger.defer_initialize(&self.first);
-        Ok(Route { exchanger, changed, other: Some(other) })
+        let exchanger = &self.exchangers[profile];
+        if profile != FIRST {
+            let ids = message.ids().iter();
+            lock(&self.state).calls.extend(ids.map(|id| (id.clone(), profile)));
+            exchanger.defer_initialize(self.first());
+        }
+        Ok(Route { exchanger, changed, profile })
     }
 
     /// Forgets a call that has ended.
     pub(crate) fn complete(&self, ids: &[Id]) {
-        if !self.others.is_empty() {
+        if !self.other_names.is_empty() {
             lock(&self.state).calls.retain(|id, _| !ids.contains(id));
         }
     }
 
-    /// A line of a server that is not a response, with the id that the client gets for it if it is a request.
-    /// `other`: as in `Route`.
-    pub(crate) fn with_client_id(&self, other: Option<usize>, line: Vec<u8>) -> Vec<u8> {
-        let Some(other) = other else { return line };
-        let request = || {
-            let text = str::from_utf8(&line).ok()?;
-            let members = Object::parse(text)?;
-            members.get("method")?;
-            Some((text, members.get("id")?))
-        };
-        let Some((text, id)) = request() else { return line };
-        let mut state = lock(&self.state);
-        state.count += 1;
-        let known = format!("\"sigv4-proxy-{}-{}\"", self.others[other].0.len(), state.count);
-        let Some(key) = id_of(&known) else { return line };
-        let changed = edit::replace(text, id.get(), &known);
-        state.server_requests.insert(key.clone(), (other, id.get().to_owned()));
-        state.newest.push_back(key);
-        if state.newest.len() > MAX_SERVER_REQUESTS
-            && let Some(oldest) = state.newest.pop_front()
-        {
-            state.server_requests.remove(&oldest);
+    /// The id under which the client knows a request of this profile's server, if it does.
+    pub(crate) fn client_id(&self, profile: usize, server_id: &Id) -> Option<Id> {
+        if profile == FIRST {
+            return Some(server_id.clone());
         }
-        changed.into_bytes()
+        let state = lock(&self.state);
+        // A server may use an id again; the latest request counts.
+        let mut newest_first = state.server_requests.iter().rev();
+        newest_first
+            .find(|request| request.profile == profile && server_id.is(&request.server_id))
+            .map(|request| request.client_id.clone())
+    }
+
+    /// A request of this profile's server under the id that the client gets for it.
+    pub(crate) fn with_client_id(&self, profile: usize, request: ServerRequest) -> ServerRequest {
+        let renamed = || {
+            let text = str::from_utf8(&request.bytes).ok().filter(|_| profile != FIRST)?;
+            let server_id = Object::parse(text)?.get("id")?.get();
+            let mut state = lock(&self.state);
+            state.count += 1;
+            let client_id = Id::from_json(&format!("\"sigv4-proxy-{}\"", state.count))?;
+            let bytes = edit::replace(text, server_id, client_id.as_json()).into_bytes();
+            state.server_requests.push_back(RenamedRequest {
+                client_id: client_id.clone(),
+                profile,
+                server_id: server_id.to_owned(),
+            });
+            if state.server_requests.len() > MAX_SERVER_REQUESTS {
+                state.server_requests.pop_front();
+            }
+            Some(ServerRequest { id: client_id, is_ping: request.is_ping, bytes })
+        };
+        renamed().unwrap_or(request)
+    }
+
+    /// A line of this profile's server as the client can read it: a cancellation names the request by the id that the
+    /// client knows. `None`: the client does not know the request.
+    pub(crate) fn line_for_client(&self, profile: usize, line: Line) -> Option<Line> {
+        if profile == FIRST || line.cancels.is_none() {
+            return Some(line);
+        }
+        let client_id = self.client_id(profile, line.cancels.as_ref()?)?;
+        let text = str::from_utf8(&line.bytes).ok()?;
+        let params = Object::parse(Object::parse(text)?.get("params")?.get())?;
+        let server_id = params.get("requestId")?.get();
+        let bytes = edit::replace(text, server_id, client_id.as_json()).into_bytes();
+        Some(Line { bytes, cancels: Some(client_id), ..line })
     }
 
     /// The profile whose server sent the request that this responds to, and the response under the server's own id.
-    fn with_server_id(&self, response: &Message) -> (Option<usize>, Option<Message>) {
+    fn with_server_id(&self, response: &Message) -> (usize, Option<Message>) {
         let found = || {
             let text = str::from_utf8(response.body()).ok()?;
-            let id = Object::parse(text)?.get("id")?;
-            let (other, own) = lock(&self.state).server_requests.remove(&id_of(id.get())?)?;
-            let changed = edit::replace(text, id.get(), &own);
-            Some((other, Message::parse(changed.into_bytes()).ok()?))
+            let id = Object::parse(text)?.get("id")?.get();
+            let mut state = lock(&self.state);
+            let at = state.server_requests.iter().position(|request| request.client_id.is(id))?;
+            let RenamedRequest { profile, server_id, .. } = state.server_requests.remove(at)?;
+            let changed = edit::replace(text, id, &server_id);
+            Some((profile, Some(Message::parse(changed.into_bytes()).ok()?)))
         };
-        found().map_or((None, None), |(other, changed)| (Some(other), Some(changed)))
+        found().unwrap_or((FIRST, None))
     }
 }
 
 impl fmt::Debug for ProfileRouter {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_list().entries(self.others.iter().map(|(name, _)| name)).finish()
+        out.debug_list().entries(&self.other_names).finish()
     }
-}
-
-fn id_of(raw: &str) -> Option<Id> {
-    Id::from_json(serde_json::from_str::<&RawValue>(raw).ok()?.get())
 }

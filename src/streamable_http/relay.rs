@@ -197,9 +197,11 @@ impl<'a, 'd> Relay<'a, 'd> {
             let ServerMessage { kind, corrected } = read?;
             let line = corrected.unwrap_or_else(|| (*message).to_owned());
             match kind {
+                ServerMessageKind::Notification { cancels: None } => lines.push(Some(line)),
+                // On a line of its own: it may have to name the request as the client knows it.
                 ServerMessageKind::Notification { cancels } => {
-                    self.relay_cancellation(cancels)?;
-                    lines.push(Some(line));
+                    self.relay_line(Line { cancels, ..Line::notification(line.into_bytes()) })?;
+                    lines.push(None);
                 }
                 // On a line of its own: it may have to be withheld from the client.
                 ServerMessageKind::Request { id, is_ping } => {
@@ -251,7 +253,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             format!("[{}]", lines.join(",")).into_bytes()
         };
         self.answered = answered;
-        self.relay_line(line, answers)
+        self.relay_line(Line::responses(line, answers))
     }
 
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
@@ -266,8 +268,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                 Ok(())
             }
             ServerMessageKind::Notification { cancels } => {
-                self.relay_cancellation(cancels)?;
-                self.relay_line(message, Vec::new())
+                self.relay_line(Line { cancels, ..Line::notification(message) })
             }
             ServerMessageKind::Result { index } => {
                 if self.answered.contains(&index) {
@@ -349,10 +350,6 @@ impl<'a, 'd> Relay<'a, 'd> {
         (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes: message }))
     }
 
-    fn relay_cancellation(&mut self, request: Option<Id>) -> Result<(), Error> {
-        request.map_or(Ok(()), |id| (self.sink)(Relayed::CancelledRequest(id)))
-    }
-
     fn learn_tools(&self, response: Vec<u8>) -> Result<Vec<u8>, Error> {
         let Some(page) = &self.page else { return Ok(response) };
         let response = text_of(response);
@@ -369,15 +366,15 @@ impl<'a, 'd> Relay<'a, 'd> {
             return Ok(());
         }
         self.answered.push(index);
-        self.relay_line(message, vec![index])
+        self.relay_line(Line::responses(message, vec![index]))
     }
 
-    fn relay_line(&mut self, document: Vec<u8>, answers: Vec<usize>) -> Result<(), Error> {
+    fn relay_line(&mut self, line: Line) -> Result<(), Error> {
         self.any_line = true;
         let is_done = self.is_done();
         let is_last = self.is_only_message && is_done;
-        let stays_open = !answers.is_empty() && is_done && !is_last && self.owns_stream;
-        (self.sink)(Relayed::Line(Line { bytes: document, answers, is_last, stays_open }))
+        let stays_open = line.is_response() && is_done && !is_last && self.owns_stream;
+        (self.sink)(Relayed::Line(Line { is_last, stays_open, ..line }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Relayed`: what an exchange hands out for the client, piece by piece.
+//! `Relayed`: what an exchange hands out for the client, as it goes on.
 
 use crate::error::Error;
 use crate::mcp::id::Id;
@@ -10,6 +10,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// The requests that it answers, as indices into the ids of the message that was sent.
     pub answers: Vec<usize>,
+    /// The request of the server that it cancels.
+    pub cancels: Option<Id>,
     /// Nothing can follow it.
     pub is_last: bool,
     /// The request's own stream stays open for a while: more may follow there.
@@ -19,12 +21,17 @@ pub struct Line {
 impl Line {
     /// A notification.
     pub(crate) fn notification(bytes: Vec<u8>) -> Line {
-        Line { bytes, answers: Vec::new(), is_last: false, stays_open: false }
+        Line { bytes, answers: Vec::new(), cancels: None, is_last: false, stays_open: false }
+    }
+
+    /// The responses to the requests with these indexes.
+    pub(crate) fn responses(bytes: Vec<u8>, answers: Vec<usize>) -> Line {
+        Line { answers, ..Line::notification(bytes) }
     }
 
     /// The response to the request with this index, after which the exchange is over if `is_last`.
     pub(crate) fn response(bytes: Vec<u8>, index: usize, is_last: bool) -> Line {
-        Line { bytes, answers: vec![index], is_last, stays_open: false }
+        Line { is_last, ..Line::responses(bytes, vec![index]) }
     }
 
     pub(crate) fn is_response(&self) -> bool {
@@ -44,10 +51,9 @@ pub struct ServerRequest {
 /// What an exchange hands out as it goes on.
 #[derive(Debug)]
 pub enum Relayed {
+    /// Anything but a request.
     Line(Line),
     Request(ServerRequest),
-    /// The server has cancelled this request of its own. The line that says so follows.
-    CancelledRequest(Id),
     /// A session was re-initialized: what belonged to the old one has ended.
     NewSession,
 }

@@ -339,6 +339,68 @@ fn questions_and_cancellations_find_their_session() {
     program.silent_for(Duration::from_millis(100));
 }
 
+/// An event stream with these messages.
+fn event_stream(messages: &[Value]) -> Reply {
+    let events: Vec<String> = messages.iter().map(|m| format!("data: {m}\n\n")).collect();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    Reply::Raw([head, &events.concat()].concat().into_bytes())
+}
+
+fn question(id: u32) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "roots/list"})
+}
+
+fn cancellation(id: u32) -> Value {
+    let params = json!({"requestId": id, "reason": "no longer needed"});
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+}
+
+#[test]
+fn a_server_of_any_profile_cancels_its_questions() {
+    let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
+    let accounts = Accounts::new("policies-cancelled-questions", options);
+    let mut program = begun(&accounts.launch());
+    // During the handshake they belong to no call: more of them than may wait for the client at a time.
+    let asked: Vec<Value> = (0..70).flat_map(|id| [question(id), cancellation(id)]).collect();
+    accounts.server.reply_next("initialize", event_stream(&asked));
+    program.write(&call("1", "echo", &json!({"text": "x", "aws_profile": "b"})));
+    for _ in 0..70 {
+        let question = program.read();
+        assert_eq!(question["method"], "roots/list", "{question}");
+        let cancelled = program.read();
+        assert_eq!(cancelled["params"]["requestId"], question["id"], "{cancelled}");
+        assert_eq!(cancelled["params"]["reason"], "no longer needed");
+    }
+    // The handshake without a response is repeated.
+    assert_eq!(text_of(&program.read()), "x");
+    // During a call, also in a batch; what the client does not know is not cancelled.
+    let batch = json!([cancellation(8), question(9)]);
+    let result = json!({"jsonrpc": "2.0", "id": 2, "result": {"content": []}});
+    let messages = [question(7), cancellation(7), question(8), batch, cancellation(77), result];
+    accounts.server.reply_next("tools/call", event_stream(&messages));
+    program.write(&call("2", "echo", &json!({"text": "x", "aws_profile": "b"})));
+    let lines: Vec<Value> = (0..6).map(|_| program.read()).collect();
+    assert_eq!(lines[1]["params"]["requestId"], lines[0]["id"]);
+    assert_eq!(lines[3]["params"]["requestId"], lines[2]["id"]);
+    assert_eq!(lines[4]["method"], "roots/list");
+    assert_eq!(lines[5]["id"], 2, "{lines:?}");
+}
+
+#[test]
+fn a_question_that_comes_again_is_asked_once_whatever_the_profile() {
+    let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
+    let accounts = Accounts::new("policies-repeated-questions", options);
+    let mut program = begun(&accounts.launch());
+    for (id, profile) in [("1", "a"), ("2", "b")] {
+        let result = json!({"jsonrpc": "2.0", "id": json!(id.parse::<u32>().unwrap()), "result": {"content": []}});
+        accounts.server.reply_next("tools/call", event_stream(&[question(7), question(7), result]));
+        program.write(&call(id, "echo", &json!({"text": "x", "aws_profile": profile})));
+        let (question, answer) = (program.read(), program.read());
+        assert_eq!(question["method"], "roots/list", "{question}");
+        assert_eq!(answer["id"].to_string(), id, "{answer}");
+    }
+}
+
 #[test]
 fn a_call_of_2026_07_28_chooses_its_profile() {
     let accounts = Accounts::new("policies-modern", ServerOptions::default());
