@@ -163,9 +163,9 @@ impl<'a> Session<'a> {
         self.exchanges.push(Arc::clone(&cancel));
         let (exchanger, message) = (Arc::clone(self.exchanger), message(line));
         thread::spawn(move || {
-            let mut deliver = |delivery| {
+            let mut deliver = |relayed| {
                 // Only the response counts, not the server's requests and notifications.
-                if let Relayed::Line(line) = delivery
+                if let Relayed::Line(line) = relayed
                     && !line.answers.is_empty()
                 {
                     let _ = results.send(result_of(&line.bytes));

@@ -1,16 +1,18 @@
 //! The server's side: one message out, whatever that takes, and its messages back.
 //!
-//! [`Exchanger`] prepares a message once and loops: `attempt` sends it, `retry` decides about a failure, `remedies` act.
-//! Each layer uses those below it and nothing else:
+//! [`Exchanger`] prepares a message once; `retry_loop` has it attempted: `attempt` sends it, `retry` decides about a failure,
+//! `remedies` act. A layer uses itself and those below it (`tests/it/source_tree/rooms.rs`):
 //!
 //! | layer | files |
 //! |---|---|
 //! | the client's view | `exchange`, `get_stream`, `profile_router` |
-//! | messages of our own | `tool_listing`, and below it `reinitialize` |
-//! | between two attempts | `remedies` |
-//! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `response_body`, `relay`, `failed_attempt` |
-//! | what is known of the server | `remote_server`, `server_state`, `http_sse` |
-//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session` |
+//! | messages of our own | `tool_listing` |
+//! | as many attempts as it takes | `retry_loop`, `reinitialize`, `remedies` |
+//! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
+//! | one response | `response_body`, `relay` |
+//! | what is known of the message and the server | `prepared_message`, `remote_server`, `server_state`, `http_sse` |
+//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
+//! | values | `relayed`, `settings` |
 //!
 //! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
 //! request is on its way; what several calls need at once (a session, the list of tools) is done once, on a thread of its

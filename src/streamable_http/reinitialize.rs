@@ -151,7 +151,7 @@ fn send_initialize(
             refusal = body.map(|body| server_error(body.code, &body.message));
             Ok(())
         }
-        other => server.relay_for_session(other),
+        relayed => server.relay_for_session(relayed),
     };
     let message = PreparedMessage::new(server, initialize, deadline, &server.closing);
     send(server, &message, &Arc::default(), &on_initialized, sink)?;

@@ -52,9 +52,9 @@ pub(crate) struct RemoteServer {
 
 /// Takes what belongs to no call: what the server sends while a session is initialized, and that one was.
 #[derive(Default)]
-struct SessionSink(OnceLock<Box<DeliverForSession>>);
+struct SessionSink(OnceLock<Box<RelayForSession>>);
 
-type DeliverForSession = dyn Fn(Relayed) -> Result<(), Error> + Send + Sync;
+type RelayForSession = dyn Fn(Relayed) -> Result<(), Error> + Send + Sync;
 
 impl fmt::Debug for SessionSink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

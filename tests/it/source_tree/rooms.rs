@@ -130,6 +130,32 @@ fn every_room_is_on_the_page_and_uses_only_those_before_it() {
     }
 }
 
+/// The layers that a face lists, from the top down: the files of each.
+fn layers_of(face: &Path) -> Vec<BTreeSet<String>> {
+    let text = fs::read_to_string(face).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with("//! |---")).skip(1);
+    let rows = rows.map_while(|row| row.strip_prefix("//! |"));
+    rows.map(|row| row.split('`').skip(1).step_by(2).map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn every_file_that_exchanges_messages_has_a_layer_and_uses_none_above_it() {
+    let (tree, room) = (Tree::read(), "streamable_http");
+    let layers = layers_of(&root().join("src").join(room).join("mod.rs"));
+    let layer_of = |file: &str| layers.iter().position(|layer| layer.contains(file));
+    let name = |file: &str| file.strip_prefix(&format!("{room}::")).map(str::to_owned);
+    let files: BTreeSet<String> = tree.texts.keys().filter_map(|file| name(file)).collect();
+    assert_eq!(files, layers.iter().flatten().cloned().collect(), "the layers of {room}");
+    assert_eq!(files.len(), layers.iter().map(BTreeSet::len).sum::<usize>(), "one layer each");
+    for file in &files {
+        for used in
+            tree.uses(&tree.texts[&format!("{room}::{file}")]).iter().filter_map(|u| name(u))
+        {
+            assert!(layer_of(file) <= layer_of(&used), "{file} uses {used}, which is above it");
+        }
+    }
+}
+
 #[test]
 fn no_file_uses_itself_by_way_of_others() {
     let tree = Tree::read();
