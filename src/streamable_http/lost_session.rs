@@ -11,7 +11,7 @@ use serde_json::Value;
 const MAX_TEXT_BYTES: usize = 4096;
 
 /// Words that leave open whose session it is.
-const NEUTRAL: [&str; 23] = [
+const NEUTRAL: [&str; 24] = [
     "a",
     "an",
     "the",
@@ -25,6 +25,7 @@ const NEUTRAL: [&str; 23] = [
     "transport",
     "client",
     "server",
+    "header",
     "valid",
     "active",
     "current",
@@ -38,15 +39,20 @@ const NEUTRAL: [&str; 23] = [
 ];
 
 /// Words before a session that say that it is lost, over neutral ones: `invalid or expired session`.
-const LOST_BEFORE: [&str; 12] = [
+const LOST_BEFORE: [&str; 17] = [
     "no",
     "not",
     "without",
     "invalid",
     "unknown",
     "unrecognized",
+    "unrecognised",
+    "nonexistent",
+    "existent",
     "expired",
     "terminated",
+    "revoked",
+    "deleted",
     "closed",
     "inactive",
     "stale",
@@ -61,7 +67,7 @@ const CONJUNCTIONS: [&str; 9] =
     ["because", "since", "as", "but", "and", "that", "when", "if", "error"];
 
 /// Words after `session` that make something else of it, such as a cookie or the argument of a tool.
-const OTHER_NOUNS: [&str; 17] = [
+const OTHER_NOUNS: [&str; 34] = [
     "token",
     "tokens",
     "cookie",
@@ -79,6 +85,23 @@ const OTHER_NOUNS: [&str; 17] = [
     "type",
     "tool",
     "file",
+    "path",
+    "log",
+    "data",
+    "state",
+    "store",
+    "storage",
+    "database",
+    "history",
+    "title",
+    "mode",
+    "owner",
+    "user",
+    "role",
+    "duration",
+    "timeout",
+    "limit",
+    "count",
 ];
 
 /// Words between a session and what is said of it.
@@ -112,7 +135,7 @@ const AUXILIARY: [&str; 26] = [
 ];
 
 /// What is said of a session that is lost.
-const LOST_AFTER: [&str; 26] = [
+const LOST_AFTER: [&str; 33] = [
     "unknown",
     "invalid",
     "expired",
@@ -127,6 +150,12 @@ const LOST_AFTER: [&str; 26] = [
     "removed",
     "inactive",
     "unrecognized",
+    "unrecognised",
+    "revoked",
+    "destroyed",
+    "dead",
+    "disconnected",
+    "unavailable",
     "stale",
     "not found",
     "no longer",
@@ -135,6 +164,7 @@ const LOST_AFTER: [&str; 26] = [
     "not valid",
     "not active",
     "not recognized",
+    "not initialized",
     "not provided",
     "not present",
     "be found",
@@ -224,8 +254,11 @@ fn is_lost(words: &[String], at: usize) -> bool {
     if LOST_BEFORE.contains(&first) || (is_negated && FIND.contains(&first)) {
         return true;
     }
-    // `No transport found for sessionId`.
-    if first == "for" && before(neutral + 2) == "found" && before(neutral + 4) == "no" {
+    // `No transport found for sessionId`, `no transport for session`.
+    let found = usize::from(before(neutral + 2) == "found");
+    let is_without_transport =
+        before(neutral + found + 2) == "transport" && before(neutral + found + 3) == "no";
+    if first == "for" && is_without_transport {
         return true;
     }
     let begins_clause = matches!(first, "." | ":") || CONJUNCTIONS.contains(&first);
@@ -234,17 +267,25 @@ fn is_lost(words: &[String], at: usize) -> bool {
 
 /// Whether the sentence goes on to say that the session is lost, with no more than an id in between.
 fn is_lost_after(words: &[String]) -> bool {
-    let mut unknown = 0;
-    for at in 0..words.len() {
-        let word = words[at].as_str();
-        let next = words.get(at + 1).map_or("", String::as_str);
-        if LOST_AFTER.contains(&word) || LOST_AFTER.contains(&format!("{word} {next}").as_str()) {
+    let says_lost = |at: usize| {
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let both = format!("{} {}", word(at), word(at + 1));
+        LOST_AFTER.contains(&word(at)) || LOST_AFTER.contains(&both.as_str())
+    };
+    let (mut unknown, mut is_named) = (0, false);
+    for (at, word) in words.iter().map(String::as_str).enumerate() {
+        if says_lost(at) {
             return true;
+        }
+        // `Session 7: file not found` says something of the file.
+        if word == ":" && is_named {
+            return says_lost(at + 1);
         }
         let is_part_of_id = word.chars().all(|c| c.is_ascii_hexdigit())
             || word.contains(|c: char| c.is_ascii_digit());
-        if word != ":" && !is_part_of_id && !AUXILIARY.contains(&word) {
-            unknown += 1;
+        if word != ":" && !AUXILIARY.contains(&word) {
+            is_named = true;
+            unknown += usize::from(!is_part_of_id);
         }
         if matches!(word, "." | "a" | "an" | "the") || unknown > 1 {
             return false;
@@ -277,6 +318,13 @@ mod tests {
             "Request failed because your session has expired, please start again",
             "rpc error: code = NotFound desc = session not found",
             "no such session",
+            "no transport for session 7",
+            "nonexistent session",
+            "header Mcp-Session-Id missing",
+            "Session abc: not found",
+            "Session ID: 5d3-ab is unrecognised",
+            "Your session has been revoked",
+            "Session not initialized",
             "This session is no longer valid",
             r#"{"error": "invalid session id"}"#,
             r#"{"errors":[{"code":7,"detail":"\u0053ession expired"}]}"#,
@@ -298,6 +346,11 @@ mod tests {
             "Tool failed: the tool's shell session was not found",
             "User session expired",
             "session token expired",
+            "Session duration is invalid",
+            "session state is unknown",
+            "Session abc: file not found",
+            "session.get: tab 7 not found",
+            "No transport found for this flight",
             "session cookie is missing",
             "Unknown tool: open_session",
             "unknown tool session_start",
