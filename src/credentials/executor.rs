@@ -8,7 +8,7 @@ use crate::credentials::config::plan::{BaseProvider, CredentialSource, Plan, Rol
 use crate::credentials::config::profile::Profile;
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
-use crate::credentials::header_value::is_header_value;
+use crate::credentials::header_value::check_setting;
 use crate::credentials::progress::Progress;
 use crate::credentials::settings::Settings;
 use crate::credentials::sources::container;
@@ -24,6 +24,7 @@ use crate::credentials::sources::web_identity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
+use crate::signing::Secret;
 
 /// The sources, and the credentials of each step of the last plan.
 pub(crate) struct Executor {
@@ -360,14 +361,11 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
         let message = format!("{source}: its credentials expired at {at}");
         return Err(Error::new(Kind::Credentials, message));
     }
-    let token = key.session_token.as_ref();
-    if is_header_value(&key.access_key_id)
-        && token.is_none_or(|token| is_header_value(token.expose()))
-    {
-        return Ok(());
-    }
-    let message = format!("{source}: its key id or token holds a character that cannot be sent");
-    Err(Error::new(Kind::Credentials, message))
+    let [id_name, _, token_name] = source.setting_names();
+    let token = key.session_token.as_ref().map_or("", Secret::expose);
+    check_setting(id_name, &key.access_key_id)
+        .and_then(|()| check_setting(token_name, token))
+        .map_err(|error| error.context(source))
 }
 
 fn nothing_found(passed_over: &[String], imds: &str) -> Error {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ini::{Ini, ParseOption};
-use memchr::{memchr2, memchr2_iter};
+use memchr::memchr2;
 
 use crate::credentials::config::header::{self, MISNAMED};
 use crate::error::{Error, Kind};
@@ -183,16 +183,36 @@ struct Above {
     line: usize,
 }
 
-/// Splits `name = value` or `name: value`. A comment begins after a space or tab.
+/// Splits `name = value` or `name: value`. A comment begins after a space or tab, and not in quotes.
 fn setting(content: &str) -> Result<(String, &str), &'static str> {
-    let comment = memchr2_iter(b'#', b';', content.as_bytes())
-        .find(|at| content[..*at].ends_with(WHITESPACE));
-    let uncommented = comment.map_or(content, |at| &content[..at]);
+    let uncommented = comment(content).map_or(content, |at| &content[..at]);
     let at =
         memchr2(b'=', b':', uncommented.as_bytes()).ok_or("neither a setting nor a section")?;
     let (name, value) = (&uncommented[..at], &uncommented[at + 1..]);
     let name = name.trim().to_lowercase();
     if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
+}
+
+/// The start of a comment. In the quotes of a command, as in `sh -c 'one ; two'`, there is none; apostrophes, and quotes that
+/// are never closed, are text.
+fn comment(content: &str) -> Option<usize> {
+    // Most lines have no comment.
+    memchr2(b'#', b';', content.as_bytes())?;
+    let (mut quote, mut in_quotes, mut previous) = (None, None, ' ');
+    for (at, c) in content.char_indices() {
+        match (quote, c) {
+            (None, '#' | ';') if WHITESPACE.contains(&previous) => return Some(at),
+            (Some(_), '#' | ';') if WHITESPACE.contains(&previous) => {
+                in_quotes.get_or_insert(at);
+            }
+            (Some('"'), '"') if previous == '\\' => {}
+            (Some(open), _) if c == open => (quote, in_quotes) = (None, None),
+            (None, '\'' | '"') if !previous.is_alphanumeric() => quote = Some(c),
+            _ => {}
+        }
+        previous = c;
+    }
+    in_quotes
 }
 
 /// Escapes a text so that rust-ini reads it back unchanged: each character that could have a meaning gets a backslash.
@@ -281,6 +301,12 @@ mod tests {
                 "[default]\na = 1 # c\nb = 1#2\nc = 1\t;d\nd = #e",
                 "[profile default] a=1 b=1#2 c=1 d=",
             ),
+            (
+                "[default]\na = sh -c 'b ; c' \"d # e\" # f",
+                "[profile default] a=sh -c 'b ; c' \"d # e\"",
+            ),
+            ("[default]\na=\"b \\\" ; c\" ; d", "[profile default] a=\"b \\\" ; c\""),
+            ("[default]\na = Ann's # Bob's\nb = 'c # d ; e", "[profile default] a=Ann's b='c"),
             ("[default]\na = 'b' \"c\" \\n \\", "[profile default] a='b' \"c\" \\n \\"),
             ("[default]\na : b=c\nd = e:f", "[profile default] a=b=c d=e:f"),
             ("[default]\n # c\na = 1\n  ; c\n\n  2 # d\n   3", "[profile default] a=1\n2 # d\n3"),
