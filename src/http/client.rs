@@ -126,9 +126,12 @@ impl HttpClient {
             Err(error) => {
                 // Whatever failed: the next attempt may find the host at another address.
                 self.resolver.forget();
-                address.iter().filter(|_| idle_since.is_none()).for_each(dial::forget);
-                if idle_since.is_some() && matches!(error, ureq::Error::Io(_)) {
-                    self.pool.record_dead_connection();
+                match (idle_since, address) {
+                    (None, Some(address)) => dial::forget(&address),
+                    (Some(_), _) if matches!(error, ureq::Error::Io(_)) => {
+                        self.pool.record_dead_connection();
+                    }
+                    _ => {}
                 }
                 Err(self.peer.request_error(&error))
             }

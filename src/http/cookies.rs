@@ -4,7 +4,7 @@
 //! port, and only requests there carry its cookies. Values may be secret, so they are never printed.
 
 use crate::http::date::parse_cookie_date;
-use crate::http::url::Endpoint;
+use crate::http::url::{Endpoint, without_brackets};
 use crate::signing::Secret;
 use crate::sync::lock;
 use std::fmt;
@@ -163,7 +163,7 @@ fn is_host_in(host: &str, domain: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain).to_ascii_lowercase();
     let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
     domain.is_empty()
-        || host.trim_start_matches('[').trim_end_matches(']') == domain.trim_matches(['[', ']'])
+        || without_brackets(host) == without_brackets(&domain)
         || (!is_address && host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.')))
 }
 

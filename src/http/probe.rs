@@ -9,7 +9,7 @@ use crate::http::errors::io_error;
 use crate::http::peer::Peer;
 use crate::http::proxy::tunnel::{TunnelError, connect_request, connect_response};
 use crate::http::proxy::{ProxyServer, Route};
-use crate::http::url::Endpoint;
+use crate::http::url::{Endpoint, without_brackets};
 use crate::http::wire::connect_error::ConnectError;
 use crate::http::wire::dial::dial;
 use crate::http::wire::resolver::{LookupError, look_up};
@@ -88,8 +88,8 @@ impl<'a> Probe<'a> {
     /// The host and port that are connected to: the server's or the proxy's.
     pub(crate) fn next_hop(&self) -> (&str, u16) {
         match self.peer.route.proxy() {
-            Some(proxy) => (bare(proxy.host()), proxy.port()),
-            None => (bare(&self.host), self.port),
+            Some(proxy) => (without_brackets(proxy.host()), proxy.port()),
+            None => (without_brackets(&self.host), self.port),
         }
     }
 
@@ -129,8 +129,8 @@ impl<'a> Probe<'a> {
             return Ok(None);
         }
         let to_error = |error: ureq::Error| self.peer.request_error(&error);
-        let name =
-            ServerName::try_from(bare(&self.host).to_owned()).map_err(|e| to_error(other(e)))?;
+        let name = ServerName::try_from(without_brackets(&self.host).to_owned())
+            .map_err(|e| to_error(other(e)))?;
         let config = self.peer.tls.config().map_err(to_error)?;
         let mut connection =
             ClientConnection::new(config, name.clone()).map_err(|e| to_error(other(e)))?;
@@ -165,11 +165,6 @@ impl<'a> Probe<'a> {
     fn limit(&self) -> Duration {
         self.peer.connect_timeout.unwrap_or(DEFAULT_STEP_TIMEOUT)
     }
-}
-
-/// A host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 impl std::fmt::Debug for Probe<'_> {

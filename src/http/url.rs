@@ -8,6 +8,7 @@ use crate::http::punycode;
 use crate::percent;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use ureq::http::Uri;
 
 /// A URL in wire form: scheme and host in lower case, no user info, no fragment, no default port, a path
 /// without dot segments, and nothing in it that an HTTP client would change.
@@ -133,7 +134,7 @@ impl Endpoint {
 
     /// Whether a proxy cannot lead there: this machine, or link-local like the AWS metadata addresses.
     pub fn is_local(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let bare = without_brackets(&self.host);
         self.is_loopback()
             || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_link_local())
             || bare.parse::<Ipv6Addr>().is_ok_and(|address| {
@@ -143,7 +144,7 @@ impl Endpoint {
 
     /// Whether the host is this machine by its spelling; names are not resolved.
     pub fn is_loopback(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let bare = without_brackets(&self.host);
         self.host == "localhost"
             || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
             || bare.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
@@ -157,6 +158,17 @@ impl fmt::Display for Endpoint {
         write!(out, "{scheme}://{}{}", self.authority(), self.path)?;
         if self.query.is_empty() { Ok(()) } else { write!(out, "?{}", self.query) }
     }
+}
+
+/// A host without the brackets of an IPv6 address.
+pub(crate) fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// The port of a URL, named or by default.
+pub(crate) fn port(uri: &Uri) -> u16 {
+    let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    uri.port_u16().unwrap_or(default)
 }
 
 /// Splits `HOST[:PORT]`, and brings the host into wire form. Errors name the URL `name`.

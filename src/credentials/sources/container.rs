@@ -12,7 +12,7 @@ use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::url::Endpoint;
+use crate::http::url::{Endpoint, without_brackets};
 use crate::signing::AccessKey;
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -116,9 +116,8 @@ fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
 /// Whether it is this machine or an address of ECS or EKS. Names count as they are spelled, whatever they resolve to.
 fn is_allowed_over_http(endpoint: &Endpoint) -> bool {
     const ALLOWED: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
-    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
     endpoint.is_loopback()
-        || host
+        || without_brackets(endpoint.host())
             .parse::<IpAddr>()
             .is_ok_and(|address| ALLOWED.iter().any(|allowed| allowed.parse() == Ok(address)))
 }

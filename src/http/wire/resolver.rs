@@ -3,6 +3,7 @@
 //! ureq resolves the host before it looks for a pooled connection, on a new thread if there is a time limit, and panics if
 //! there are no threads. This resolver caches addresses for a short time and drops them when a request fails.
 
+use crate::http::url::{port, without_brackets};
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::lock;
@@ -74,10 +75,8 @@ impl CachingResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let timeout = self.call_limits.limit(timeout)?;
-        let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
         let host = uri.host().unwrap_or_default().to_owned();
-        let found =
-            look_up(host, uri.port_u16().unwrap_or(default_port), timeout.not_zero().as_deref());
+        let found = look_up(host, port(uri), timeout.not_zero().as_deref());
         let found = found.map_err(|error| match error {
             LookupError::TimedOut => ureq::Error::Timeout(timeout.reason),
             LookupError::NoSuchHost => ureq::Error::HostNotFound,
@@ -177,10 +176,8 @@ pub(crate) fn look_up(
 
 /// The address in a URL that has an address as its host.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
-    let host = uri.host()?;
-    let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(default_port)))
+    let address: IpAddr = without_brackets(uri.host()?).parse().ok()?;
+    Some(SocketAddr::new(address, port(uri)))
 }
 
 #[cfg(test)]

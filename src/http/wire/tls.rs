@@ -6,6 +6,7 @@
 use crate::environment::file;
 use crate::error::{Error, Kind, io_message};
 use crate::http::certificate::Certificate;
+use crate::http::url::without_brackets;
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
@@ -139,8 +140,7 @@ impl TlsConnector {
         transport: In,
         details: &ConnectionDetails<'_>,
     ) -> Result<TlsTransport, ureq::Error> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_owned()).map_err(other)?;
+        let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(other)?;
         let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         // The handshake gets the time that TCP has left.

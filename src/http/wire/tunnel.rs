@@ -4,6 +4,7 @@
 
 use crate::http::proxy::ProxyServer;
 use crate::http::proxy::tunnel::{TunnelError, connect_request, connect_response};
+use crate::http::url::port;
 use crate::http::wire::tcp::time_left;
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::unreceived::Unreceived;
@@ -78,9 +79,7 @@ fn open(
 
 /// Host and port of a URL.
 fn authority(uri: &Uri) -> String {
-    let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-    let port = uri.port_u16().unwrap_or(default_port);
-    format!("{}:{port}", uri.host().unwrap_or_default())
+    format!("{}:{}", uri.host().unwrap_or_default(), port(uri))
 }
 
 /// A connection to the server through a proxy.
