@@ -189,14 +189,21 @@ impl Network {
             })
         };
         send().map_err(|error: Error| {
-            // The hints of `http` name options that do not apply to these requests.
-            let error = Error::new(error.kind(), error.message());
-            match hostname::region_hint(call.endpoint.host()) {
-                Some(hint) => error.hint(hint),
-                None => error,
+            let plain = Error::new(error.kind(), error.message());
+            let of_network = error.hint_text().filter(|_| is_of_network(&error));
+            let of_region = hostname::region_hint(call.endpoint.host());
+            match of_region.or(of_network.map(str::to_owned)) {
+                Some(hint) => plain.hint(hint),
+                None => plain,
             }
         })
     }
+}
+
+/// Whether an error is about the way to the service: network, proxy or certificate. The hints of others name options that do
+/// not apply to these requests.
+fn is_of_network(error: &Error) -> bool {
+    error.is_unsent() || error.kind() == Kind::InvalidResponse
 }
 
 impl Reply {
@@ -238,7 +245,7 @@ mod tests {
     use crate::environment::Environment;
 
     #[test]
-    fn a_misspelt_region_explains_why_a_service_cannot_be_reached() {
+    fn a_misspelt_region_or_the_proxy_explains_why_a_service_cannot_be_reached() {
         // Nothing listens there, and a proxy is asked without a look-up of the service's name.
         let environment = Environment::from_pairs([("https_proxy", "http://127.0.0.1:9")]);
         let network = Network { proxies: ProxySettings::new(&environment), ..Network::default() };
@@ -251,6 +258,7 @@ mod tests {
         };
         let expected = "us-east-1a is an availability zone; did you mean its region us-east-1?";
         assert_eq!(hint("https://sts.us-east-1a.amazonaws.com/").as_deref(), Some(expected));
-        assert_eq!(hint("https://sts.us-east-1.amazonaws.com/"), None);
+        let of_proxy = hint("https://sts.us-east-1.amazonaws.com/");
+        assert_eq!(of_proxy.as_deref(), Some("check https_proxy"));
     }
 }

@@ -192,7 +192,11 @@ fn the_services_of_aws_are_reached_through_the_proxy_though_the_server_is_not() 
         .env("https_proxy", &format!("http://127.0.0.1:{proxy}"))
         .start()
         .ask(PING);
-    let words = ["CONNECT sts.example", "the proxy wants NTLM; only Basic is supported"];
+    let words = [
+        "CONNECT sts.example",
+        "the proxy wants NTLM; only Basic is supported",
+        "(use a proxy that accepts Basic, or a local one that signs in for you",
+    ];
     assert_error(&answer, &json!(1), &words);
     assert_eq!(count.load(Ordering::Relaxed), 1, "the account could be locked");
 }
