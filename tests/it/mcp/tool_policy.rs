@@ -402,6 +402,22 @@ fn a_question_that_comes_again_is_asked_once_whatever_the_profile() {
 }
 
 #[test]
+fn every_profile_has_its_own_session_over_http_sse() {
+    let options =
+        ServerOptions { mode: Mode::HttpSse, get_stream: true, ..ServerOptions::default() };
+    let accounts = Accounts::new("policies-http-sse", options);
+    let mut program = begun(&accounts.launch());
+    // The server responds on its latest stream.
+    for (id, profile) in [("1", "a"), ("2", "b"), ("3", "b")] {
+        let arguments = json!({"text": profile, "aws_profile": profile});
+        assert_eq!(text_of(&program.ask(&call(id, "echo", &arguments))), profile);
+    }
+    let signers = |label| accounts.sent(label).into_iter().map(|(signer, _)| signer);
+    assert_eq!(signers("GET").collect::<String>(), "ab", "one stream each");
+    assert_eq!(signers("tools/call").collect::<String>(), "abb");
+}
+
+#[test]
 fn a_call_of_2026_07_28_chooses_its_profile() {
     let accounts = Accounts::new("policies-modern", ServerOptions::default());
     let mut program = accounts.launch().start();
