@@ -5,6 +5,7 @@
 //! responses) wait for none of them. The input is read even while calls wait for the network. If no thread can be started, a
 //! message is refused, not lost.
 
+pub(crate) mod admission;
 pub(crate) mod detached;
 pub(crate) mod handoff;
 pub(crate) mod in_flight;

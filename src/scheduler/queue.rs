@@ -7,6 +7,7 @@
 use crate::error::{Error, Kind};
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
+use crate::scheduler::admission::{Admission, Tick};
 use crate::scheduler::in_flight::InFlight;
 use crate::scheduler::open_streams::{Excess, OpenStreams};
 use std::collections::{BTreeMap, VecDeque};
@@ -45,6 +46,7 @@ pub(crate) struct Queue {
     /// Number of subscriptions that wait or are open.
     subscriptions: usize,
     open_streams: OpenStreams,
+    admission: Admission,
     /// Calls by serial number, until the end of their exchange.
     calls: BTreeMap<u64, Arc<InFlight>>,
     next_serial: u64,
@@ -90,6 +92,7 @@ impl Queue {
             detached: 0,
             subscriptions: 0,
             open_streams: OpenStreams::default(),
+            admission: Admission::default(),
             calls: BTreeMap::new(),
             next_serial: 0,
             closed: false,
@@ -157,9 +160,42 @@ impl Queue {
         (overdue, self.next_check)
     }
 
-    /// Whether `start_next` may have a message for another thread: finishing threads take the first ones.
+    /// Whether `start_next` may have a message for another thread.
     pub(crate) fn needs_thread(&self) -> bool {
-        self.waiting.len() > self.finishing
+        self.waiting.len() > self.finishing && !self.is_full()
+    }
+
+    /// Whether a message may start, or messages are held back and no thread calls `tick`.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.needs_thread() || (self.is_holding_back() && !self.admission.has_clock())
+    }
+
+    /// Whether messages are held back and no thread calls `tick`. If so, the caller starts one, or calls `clock_failed`.
+    pub(crate) fn claim_clock(&mut self) -> bool {
+        let is_needed = self.is_holding_back() && !self.admission.has_clock();
+        if is_needed {
+            self.admission.start_clock();
+        }
+        is_needed
+    }
+
+    /// No thread calls `tick`; nothing is held back for some time.
+    pub(crate) fn clock_failed(&mut self) {
+        self.admission.clock_failed();
+    }
+
+    /// Decides after each tick of the clock whether messages are still held back.
+    pub(crate) fn tick(&mut self, is_busy: bool) -> Tick {
+        self.admission.tick(self.is_holding_back(), is_busy)
+    }
+
+    fn is_holding_back(&self) -> bool {
+        let is_blocked = self.barrier || self.closed;
+        self.waiting.len() > self.finishing && !is_blocked && self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.admission.is_full(self.unanswered + self.finishing)
     }
 
     /// Whether nothing is in flight.
@@ -175,7 +211,8 @@ impl Queue {
         let is_uncounted = !is_request || is_initialize || is_subscription;
         // Streams beyond their limit also hold threads. When one ends, its thread takes the waiting messages.
         let is_free = self.unanswered < self.max_in_flight && self.open_streams.excess_count() == 0;
-        if self.barrier || self.closed || !(is_uncounted || is_free) {
+        let has_room = is_uncounted || (is_free && !self.is_full());
+        if self.barrier || self.closed || !has_room {
             return None;
         }
         let Waiting { message, deadline } = self.take_waiting(0)?;
@@ -185,6 +222,7 @@ impl Queue {
         }
         let call = Arc::new(InFlight::new(self.next_serial, &message, deadline));
         self.next_serial += 1;
+        self.admission.call_started();
         self.unanswered += usize::from(!is_subscription);
         self.calls.insert(call.serial, Arc::clone(&call));
         Some(Runnable::Call(call, message))
@@ -199,6 +237,7 @@ impl Queue {
             self.subscriptions -= 1;
         } else {
             self.unanswered -= 1;
+            self.admission.call_completed();
         }
         match after {
             After::NextMessage => {
@@ -293,6 +332,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::admission::QUICK_CALLS;
 
     const INITIALIZE: &str = r#"{"id":0,"method":"initialize"}"#;
     const INITIALIZED: &str = r#"{"method":"notifications/initialized"}"#;
@@ -365,6 +405,28 @@ mod tests {
         assert!(!queue.needs_thread());
         queue.end_call(&one);
         assert!(queue.needs_thread());
+    }
+
+    #[test]
+    fn more_than_a_few_wait_for_a_thread_that_is_done() {
+        let pings: Vec<String> = (0..20).map(ping).collect();
+        let mut queue = queue(64, &pings.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut calls = Vec::new();
+        while queue.needs_thread() {
+            calls.push(start_call(&mut queue));
+        }
+        assert_eq!(calls.len(), QUICK_CALLS);
+        assert!(queue.claim_clock() && !queue.claim_clock(), "one is enough");
+        queue.complete(&calls[0], After::NextMessage);
+        queue.end_call(&calls[0]);
+        calls.push(start_call(&mut queue));
+        assert!(!queue.needs_thread());
+        let ticks = (0..9).find(|_| queue.tick(false) == Tick::Start);
+        assert_eq!(ticks, Some(2));
+        while queue.needs_thread() {
+            calls.push(start_call(&mut queue));
+        }
+        assert_eq!(calls.len(), 20);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `Scheduler`: runs the messages of the queue on threads.
 
+use crate::clock::processor_time;
 use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
+use crate::scheduler::admission::{TICK, Tick, is_busy};
 use crate::scheduler::detached::{DetachedQueue, Purpose, Push};
 use crate::scheduler::handoff::InputHandoff;
 use crate::scheduler::in_flight::InFlight;
@@ -11,10 +13,12 @@ use crate::scheduler::open_streams::{Excess, STREAM_END_DELAY};
 use crate::scheduler::queue::{After, Queue, Runnable};
 use crate::scheduler::threads::{Job, ThreadPool};
 use crate::scheduler::timer::Timer;
+use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread;
 use std::time::Instant;
 
 /// Work that the scheduler passes to its owner. Each task runs on a thread of its own, except `Refuse` and `CloseStream`.
@@ -109,7 +113,7 @@ impl<I: Send + 'static> Scheduler<I> {
         let mut queue = self.queue();
         queue.check_room(&message).map_err(|error| (error, message.ids().to_vec()))?;
         queue.push(message, deadline);
-        Ok(queue.needs_thread())
+        Ok(queue.needs_attention())
     }
 
     /// Starts all messages that may start, on other threads.
@@ -152,7 +156,7 @@ impl<I: Send + 'static> Scheduler<I> {
         let mut queue = self.queue();
         if queue.remove_waiting(id) {
             self.check_idle(&queue);
-            return Cancelled::Waiting { may_start: queue.needs_thread() };
+            return Cancelled::Waiting { may_start: queue.needs_attention() };
         }
         queue.in_flight(id).map_or(Cancelled::Unknown, Cancelled::InFlight)
     }
@@ -162,7 +166,7 @@ impl<I: Send + 'static> Scheduler<I> {
         let mut queue = self.queue();
         queue.complete(call, after);
         self.check_idle(&queue);
-        let may_start = queue.needs_thread();
+        let may_start = queue.needs_attention();
         let has_excess_streams = queue.has_excess_streams();
         drop(queue);
         if has_excess_streams {
@@ -176,8 +180,16 @@ impl<I: Send + 'static> Scheduler<I> {
     }
 
     /// Takes the next message that may start, except those left to finishing threads.
-    fn next(&self) -> Option<Runnable> {
+    fn next(self: &Arc<Self>) -> Option<Runnable> {
         let mut queue = self.queue();
+        if queue.claim_clock() {
+            drop(queue);
+            if self.threads.run(self.ticking()) {
+                return None;
+            }
+            queue = self.queue();
+            queue.clock_failed();
+        }
         if queue.needs_thread() { queue.start_next() } else { None }
     }
 
@@ -202,7 +214,7 @@ impl<I: Send + 'static> Scheduler<I> {
             }
             let mut queue = self.end(&running);
             next = queue.start_next();
-            let may_start = queue.needs_thread();
+            let may_start = queue.needs_attention();
             drop(queue);
             if may_start {
                 self.start();
@@ -249,6 +261,36 @@ impl<I: Send + 'static> Scheduler<I> {
             (scheduler.handle)(Task::Refuse(&ids, &out_of_threads()));
             drop(scheduler.end(&refused));
         })
+    }
+
+    /// Starts messages that are held back for too long.
+    fn ticking(self: &Arc<Self>) -> Job {
+        let scheduler = Arc::clone(self);
+        Job::new(move || {
+            if catch_unwind(AssertUnwindSafe(|| scheduler.tick())).is_err() {
+                scheduler.queue().clock_failed();
+            }
+            None
+        })
+    }
+
+    fn tick(self: &Arc<Self>) {
+        let clock = Cancel::default();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut before = (processor_time(), Instant::now());
+        loop {
+            clock.sleep(TICK);
+            let now = (processor_time(), Instant::now());
+            let used = now.0.saturating_sub(before.0);
+            let is_busy = is_busy(used, now.1.duration_since(before.1), processors);
+            before = now;
+            let tick = self.queue().tick(is_busy);
+            match tick {
+                Tick::Wait => {}
+                Tick::Start => self.start(),
+                Tick::End => return,
+            }
+        }
     }
 
     // ---- Work outside the queue
