@@ -5,7 +5,7 @@ use crate::cli::options::{Options, ProfileSettings};
 use crate::cli::problem::usage_error;
 use crate::cli::resolve::Resolver;
 use crate::cli::table::{Key, Row, TABLE};
-use crate::cli::{args, completions, table};
+use crate::cli::{args, completions, help};
 use crate::environment::Environment;
 use crate::error::Error;
 use std::ffi::OsString;
@@ -36,7 +36,7 @@ pub fn parse(
     profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
     let (flags, is_doctor) = match args::read(args)? {
-        Line::Help => return Ok(Command::Print(table::help())),
+        Line::Help => return Ok(Command::Print(help::help())),
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
         Line::Version => return Ok(Command::Version),
         Line::Doctor(flags) => (flags, true),
@@ -80,7 +80,7 @@ pub fn man_page() -> String {
 
 /// The generated part of docs/configuration.md.
 pub fn markdown() -> String {
-    table::markdown()
+    help::markdown()
 }
 
 #[cfg(test)]

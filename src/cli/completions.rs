@@ -1,6 +1,7 @@
 //! Shell completions and the manual page, generated from the table.
 
-use crate::cli::table::{Arity, CLOSING, Group, Key, Row, TABLE};
+use crate::cli::help::CLOSING;
+use crate::cli::table::{Arity, Group, Key, Row, TABLE};
 use std::fmt::Write as _;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod completions;
 mod doubts;
 mod duration;
 mod headers;
+mod help;
 mod options;
 mod problem;
 mod resolve;

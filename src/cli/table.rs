@@ -1,7 +1,5 @@
 //! The table of all options. It drives parsing, `--help` and docs/configuration.md; nothing else lists them.
 
-use std::fmt::Write as _;
-
 /// One option.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -101,136 +99,6 @@ impl Key {
         TABLE.iter().find(|row| row.key == self).expect("every key has a row; a test checks it")
     }
 }
-
-/// The text of `--help`, at most 80 columns wide.
-pub(crate) fn help() -> String {
-    let mut text = String::from(INTRODUCTION);
-    for group in Group::ALL {
-        let _ = write!(text, "\n{}:\n", group.title());
-        for row in TABLE.iter().filter(|row| row.group == group) {
-            let _ = writeln!(text, "  {}", spelling(row));
-            for line in wrapped(&remarks(row), 70) {
-                let _ = writeln!(text, "          {line}");
-            }
-        }
-    }
-    text + CLOSING
-}
-
-/// The tables of docs/configuration.md.
-pub(crate) fn markdown() -> String {
-    let mut text = String::new();
-    for group in Group::ALL {
-        let _ = write!(
-            text,
-            "### {}\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n",
-            group.title()
-        );
-        for row in TABLE.iter().filter(|row| row.group == group) {
-            let mut flags = code(row.flags.iter().map(|flag| format!("--{flag}")));
-            if row.key == Key::TargetUrl {
-                flags = format!("`URL` or `ARN` alone, {flags}");
-            }
-            let placeholder = match row.takes {
-                Arity::Switch => String::new(),
-                Arity::Value(name) => format!(" *{name}*"),
-                Arity::Words(name) => format!(" *{name}*…, repeatable"),
-            };
-            let environment = code(row.environment.iter().copied());
-            for cell in [&(flags + &placeholder), &environment, row.default, row.help] {
-                let cell = cell.replace('|', "\\|");
-                let gap = if cell.is_empty() { "" } else { " " };
-                let _ = write!(text, "|{gap}{cell} ");
-            }
-            text.push_str("|\n");
-        }
-        text.push('\n');
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
-}
-
-fn spelling(row: &Row) -> String {
-    let mut names: Vec<String> = row
-        .flags
-        .iter()
-        .map(|flag| if flag.len() == 1 { format!("-{flag}") } else { format!("--{flag}") })
-        .collect();
-    if row.key == Key::TargetUrl {
-        names.insert(0, "URL|ARN".to_owned());
-    }
-    let names = names.join(", ");
-    match row.takes {
-        Arity::Switch => names,
-        Arity::Value(name) => format!("{names} {name}"),
-        Arity::Words(name) => format!("{names} {name}..."),
-    }
-}
-
-fn remarks(row: &Row) -> String {
-    let mut facts = Vec::new();
-    if !row.default.is_empty() {
-        facts.push(format!("default: {}", row.default));
-    }
-    if !row.environment.is_empty() {
-        facts.push(format!("env: {}", row.environment.join(", ")));
-    }
-    if facts.is_empty() {
-        return row.help.to_owned();
-    }
-    format!("{} [{}]", row.help, facts.join("; "))
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is always a line");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
-fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
-    let names: Vec<String> = names
-        .map(|name| match name.as_ref() {
-            "--h" => "`-h`".to_owned(),
-            "--V" => "`-V`".to_owned(),
-            name => format!("`{name}`"),
-        })
-        .collect();
-    names.join(", ")
-}
-
-const INTRODUCTION: &str = "\
-Usage: sigv4-proxy [FLAGS] URL|ARN
-       sigv4-proxy doctor [FLAGS] URL|ARN       check everything and report
-       sigv4-proxy completions bash|fish|zsh    print a script for a shell
-
-An MCP server on stdin and stdout that signs each message with your AWS
-credentials and relays it to a remote MCP server protected by IAM.
-";
-
-pub(crate) const CLOSING: &str = "
-Flags take precedence over environment variables; a blank value counts as unset.
-Write --flag VALUE or --flag=VALUE, with one dash or two; a switch has an
-opposite, --no-FLAG. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means
-no limit. A size is plain bytes, 64K, 64MiB or 64MB.
-
-Examples:
-  sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp
-  sigv4-proxy --profile work \\
-      arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/agent-Ab1
-  sigv4-proxy --region eu-west-1 --service-name execute-api \\
-      --header 'X-Team: search' https://mcp.example.com/mcp
-";
 
 pub(crate) const TABLE: &[Row] = &[
     Row {
@@ -598,19 +466,5 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
-    }
-
-    #[test]
-    fn help_fits_eighty_columns_and_names_everything() {
-        let help = help();
-        for line in help.lines() {
-            assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
-        }
-        for row in TABLE {
-            for name in row.flags.iter().chain(row.environment) {
-                assert!(help.contains(name), "{name}");
-            }
-        }
-        assert_eq!(help.matches("\n  sigv4-proxy ").count(), 3);
     }
 }
