@@ -11,7 +11,7 @@ help:
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make soak    20,000 requests to a server that breaks at random, and to one that multiplies what it can; COUNT=100000 SEED=7 for others'
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
-	@echo '             (needs rustup target add, or rust-src of Debian; musl-gcc, or python3 and zig from PyPI, which it installs;'
+	@echo '             (needs rustup component add rust-src, or rust-src of Debian; python3, and zig from PyPI, which it installs;'
 	@echo '             root or user namespaces; for another architecture qemu-user-static)'
 	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
