@@ -2,7 +2,8 @@
 //!
 //! Members: `method`, `url` (or `host` and `target`, taken as they stand), `headers` [[name, value]…], `body` or
 //! `body_b64`, `access_key`, `secret_key`, `session_token`, `region` or `regions`, `service`, `time`
-//! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector wants other rules than the service's.
+//! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector wants other rules than the service's. A decision also has `why`:
+//! what implementations disagree about, and the reason for what is done here.
 
 use serde_json::{Value, json};
 use sigv4_proxy::http;

@@ -1,4 +1,4 @@
-//! Requests that speak for themselves (H26-1 to H26-22, ST7 to ST10).
+//! Requests that speak for themselves.
 
 use crate::harness::messages::{
     assert_error, call, json_reply, labels, modern, stream_reply, text_of,
@@ -110,7 +110,7 @@ fn missing_headers_are_learned_and_the_call_repeated_once() {
     let requests = server.requests();
     assert_eq!(labels(&requests), ["tools/call", "tools/list", "tools/list", "tools/call"]);
     assert_eq!(mirrored(&requests[3]), [param("region", "eu")]);
-    // H26-19, JR8: our own requests say who asks, under ids of their own.
+    // Our own requests say who asks, under ids of their own.
     for own in [requests[1].json(), requests[2].json()] {
         assert!(own["id"].as_str().unwrap().starts_with("sigv4-proxy-"));
         let meta = &own["params"]["_meta"];
@@ -157,7 +157,7 @@ fn a_cancelled_call_closes_its_connection_and_is_silent() {
     .join("\n");
     program.write_raw(both.as_bytes());
     program.silent_for(Duration::from_millis(400));
-    // JR1: "3" is another id than 3.
+    // "3" is another id than 3.
     program.write(&modern(3, "tools/call", r#""name":"slow","arguments":{"ms":200},"#));
     program.write(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"3"}}"#,
@@ -240,7 +240,7 @@ fn both_eras_in_one_process() {
     assert_eq!(version("tools/call"), Some("2025-11-25"));
     assert_eq!(version("ping"), Some("2026-07-28"));
 
-    // What answers the probe with HTML or a 4xx is no server of 2026-07-28, and must not look like one (JR6).
+    // What answers the probe with HTML or a 4xx is no server of 2026-07-28, and must not look like one.
     for reply in [
         Reply::Status { code: 404, headers: vec![], body: "<html>".into() },
         Reply::aws_error(

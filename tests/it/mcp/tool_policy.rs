@@ -30,7 +30,6 @@ fn count(server: &Server, label: &str) -> usize {
     labels(&server.requests()).iter().filter(|known| *known == label).count()
 }
 
-/// T22a.
 #[test]
 fn globs_hold_for_lists_and_calls_alike() {
     let server = server();
@@ -72,7 +71,7 @@ fn a_batch_cannot_get_around_it() {
     assert!(labels(&server.requests()).len() <= 3, "{:?}", labels(&server.requests()));
 }
 
-/// T10d: nothing is guessed of a tool that is not known.
+/// Nothing is guessed of a tool that is not known.
 #[test]
 fn read_only_asks_the_server_what_a_tool_does() {
     let server = server();
@@ -152,7 +151,7 @@ fn a_page_alone_allows_nothing() {
     assert_eq!(count(&server, "tools/call"), 0);
 }
 
-/// T10c, T10d: a list that cannot be had is an error and no verdict.
+/// A list that cannot be had is an error and no verdict.
 #[test]
 fn a_throttled_list_is_no_empty_list() {
     let server = server();
@@ -175,7 +174,6 @@ fn a_throttled_list_is_no_empty_list() {
     assert_eq!(text_of(&program.ask(&call("3", "add", &json!({"a": 1, "b": 2})))), "3");
 }
 
-/// T22c.
 #[test]
 fn changed_tools_are_listed_again() {
     let server = Server::start(ServerOptions {
@@ -218,7 +216,7 @@ fn metadata_beside_what_the_client_says() {
         assert_eq!(of(label)["params"]["_meta"]["team"], "search", "{label}");
     }
     assert!(of("notifications/initialized")["params"].is_null());
-    // T11e: the region to work in is not the one that is signed for.
+    // The region to work in is not the one that is signed for.
     let raw = requests.iter().find(|r| r.label() == "tools/call").unwrap();
     assert!(String::from_utf8_lossy(&raw.request.body).contains("1.10"));
     assert!(raw.header("authorization").unwrap().contains("/us-east-1/execute-api/"));
@@ -274,7 +272,6 @@ impl Accounts {
     }
 }
 
-/// T21a to T21d.
 #[test]
 fn a_call_chooses_its_profile() {
     let options = ServerOptions { sessions: true, ..ServerOptions::default() };
@@ -431,7 +428,6 @@ fn a_call_of_2026_07_28_chooses_its_profile() {
     assert_eq!(accounts.sent("initialize"), []);
 }
 
-/// T33a.
 #[test]
 fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     let server = Server::start(ServerOptions { verify: false, ..ServerOptions::default() });
@@ -490,7 +486,6 @@ fn the_client_is_named_unless_that_is_not_wanted() {
     assert_eq!(last.header("user-agent"), Some(format!("{ours} (new/2)").as_str()));
 }
 
-/// T2e, T23a, T23b.
 #[test]
 fn a_lazy_session_begins_with_the_first_request_that_needs_it() {
     let server = server();

@@ -28,8 +28,16 @@ fn check(file: &str) {
     }
 }
 
+/// What a failure calls the vector: its id and, for a decision, why it was taken.
+fn name(vector: &Value) -> String {
+    match vector["why"].as_str() {
+        Some(why) => format!("{}: {why}", vector["id"]),
+        None => vector["id"].to_string(),
+    }
+}
+
 fn check_vector(vector: &Value) {
-    let id = &vector["id"];
+    let id = name(vector);
     let expect = &vector["expect"];
     let signed = vectors::sign(vector).unwrap_or_else(|why| panic!("{id} is refused: {why}"));
     assert_eq!(signed.canonical_request, expect["canonical_request"], "{id}: canonical request");
@@ -115,9 +123,10 @@ fn text(vector: &Value, name: &str) -> String {
 #[test]
 fn requests_on_which_signers_disagree_are_signed_as_decided() {
     for vector in lines("decisions.jsonl") {
-        let id = &vector["id"];
+        let id = name(&vector);
+        assert!(vector["why"].is_string(), "{id} does not say why");
         if vector["expect_refused"] == true {
-            assert!(vectors::sign(&vector).is_err(), "{id} is refused");
+            assert!(vectors::sign(&vector).is_err(), "{id} (it was signed)");
         } else if let Some(owned) = vector["expect_like_without"].as_array() {
             // Headers that signing sets itself: whatever the caller gives is as if it were not there.
             let mut without = vector.clone();

@@ -6,7 +6,7 @@ use crate::support::{Mode, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// T17a, T17b: clients take such words for a failure, and show INFO lines as errors.
+/// Clients take such words for a failure, and show INFO lines as errors.
 #[test]
 fn a_good_session_says_that_it_began_and_nothing_else() {
     let server = Server::start(ServerOptions {

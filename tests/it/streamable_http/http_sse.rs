@@ -1,4 +1,4 @@
-//! Servers that speak only HTTP+SSE, the transport of 2024-11-05 (H24-1 to H24-4, H25-17).
+//! Servers that speak only HTTP+SSE, the transport of 2024-11-05.
 
 use crate::harness::messages::{assert_all_verified, assert_error, call, labels, text_of};
 use crate::harness::program::{Launch, PATIENCE, Program};
@@ -41,7 +41,7 @@ fn a_whole_session() {
         .collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=20).collect::<Vec<_>>());
-    // H24-2: what the server sends unasked comes on the same stream.
+    // What the server sends unasked comes on the same stream.
     server.push(r#"{"jsonrpc":"2.0","id":"s","method":"ping"}"#);
     assert_eq!(program.read()["method"], "ping");
     program.write(r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
