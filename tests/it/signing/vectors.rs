@@ -94,6 +94,11 @@ fn vectors_on_which_all_signers_agree() {
 }
 
 #[test]
+fn generated_vectors() {
+    check("generated.jsonl");
+}
+
+#[test]
 fn v4a_vectors() {
     check("v4a.jsonl");
 }
