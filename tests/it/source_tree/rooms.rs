@@ -224,6 +224,7 @@ fn every_test_vector_file_is_read() {
         ["tests/it", "tests/support"].iter().map(|folder| sources(&root().join(folder))).collect();
     for entry in fs::read_dir(root().join("test-vectors/signing")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(tests.contains(&name), "{name} is not read by any test");
+        let is_data = name.ends_with(".jsonl");
+        assert!(!is_data || tests.contains(&name), "{name} is not read by any test");
     }
 }
