@@ -309,9 +309,12 @@ impl Queue {
         self.calls.values().rev().find(is_wanted).cloned()
     }
 
-    /// Whether every request has its response and every message is sent.
+    /// Whether every request has its response, every message is sent, and no thread still logs what became of its call.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.barrier && self.unanswered == 0 && self.detached == 0
+        self.waiting.is_empty()
+            && self.detached == 0
+            && !self.barrier
+            && self.unanswered + self.finishing == 0
     }
 
     /// Starts nothing from now on. Returns the waiting messages and the calls in flight.
