@@ -129,15 +129,13 @@ fn relay_response(
         None
     };
     let standing = offered.clone().map(|offered| server.state.set_offer(offered));
-    let on_result = |version| {
-        if let Some(offered) = &offered {
-            on_initialized(offered.with_version(version));
-        }
-    };
+    // Only with a session on offer: the version is parsed out of the whole response.
+    let on_result =
+        offered.as_ref().map(|offered| |version| on_initialized(offered.with_version(version)));
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
         .holding_back(prepared.recoverable_errors(&sent.session));
-    relay.on_initialized = Some(&on_result);
+    relay.on_initialized = on_result.as_ref().map(|on_result| on_result as _);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.
         Err(unanswered) if message.request_meta().is_none() => {
