@@ -14,6 +14,8 @@ pub mod aws;
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
+pub mod client;
+#[doc(hidden)]
 pub mod clock;
 #[doc(hidden)]
 pub mod doctor;

@@ -2,6 +2,7 @@
 
 use sigv4_proxy::assembly;
 use sigv4_proxy::cli::{self, Command, Options};
+use sigv4_proxy::client::ClientRequests;
 use sigv4_proxy::credentials::{ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
@@ -99,9 +100,10 @@ fn relay(
     ));
     log.info("Proxy is ready to accept MCP protocol messages");
     let router = assembly::profile_router(options, &connections);
+    let client = ClientRequests::default();
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let settings = assembly::stdio_settings(options);
-    let ended = stdio::run(stdin, stdout, router, settings, log.clone(), (end, &ends));
+    let ended = stdio::run(stdin, stdout, (router, client), settings, log.clone(), (end, &ends));
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
     ended.map(drop)

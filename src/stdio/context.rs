@@ -1,5 +1,6 @@
 //! `Context`: what relaying needs on the client's side, and the messages that belong to no call.
 
+use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::mcp::error_response;
@@ -17,6 +18,8 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) struct Context {
     pub(crate) profiles: ProfileRouter,
+    /// Requests of this program to the client.
+    pub(crate) client: ClientRequests,
     pub(crate) scheduler: Arc<Scheduler<ClientInput>>,
     pub(crate) output: Output,
     pub(crate) server_requests: Mutex<ServerRequests>,
@@ -74,8 +77,14 @@ impl Context {
         if !is_wanted() {
             return Ok(());
         }
+        let client_id = self.profiles.client_id(profile, &request.id);
+        if client_id.as_ref().is_some_and(|id| self.client.has_sent(id)) {
+            self.log.debug("a request of the server with an id of this program is refused");
+            self.refuse_request(profile, &request.id);
+            return Ok(());
+        }
         let mut requests = lock(&self.server_requests);
-        if self.profiles.client_id(profile, &request.id).is_some_and(|id| requests.contains(&id)) {
+        if client_id.is_some_and(|id| requests.contains(&id)) {
             self.log.debug("a request of the server that waits already is left out");
             return Ok(());
         }

@@ -2,6 +2,7 @@
 //!
 //! The reading thread never waits for the network or for stdout, so a cancellation always gets through.
 
+use crate::client::ClientRequests;
 use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::error_response;
@@ -50,12 +51,12 @@ pub struct Settings {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    profiles: ProfileRouter,
+    (profiles, client): (ProfileRouter, ClientRequests),
     settings: Settings,
     log: Log,
     (shutdown, reasons): (Sender<ShutdownReason>, &Receiver<ShutdownReason>),
 ) -> Result<ShutdownReason, Error> {
-    let server = Server::new(output, profiles, settings, log, shutdown);
+    let server = Server::new(output, (profiles, client), settings, log, shutdown);
     server.deliver_between_calls();
     if settings.looks_up_credentials {
         server.look_up_credentials();
@@ -86,7 +87,7 @@ struct Server {
 impl Server {
     fn new(
         output: impl Write + Send + 'static,
-        profiles: ProfileRouter,
+        (profiles, client): (ProfileRouter, ClientRequests),
         settings: Settings,
         log: Log,
         shutdown: Sender<ShutdownReason>,
@@ -106,6 +107,7 @@ impl Server {
                 signs_bodies: profiles.first().client().signs_bodies(),
                 context: Arc::new(Context {
                     profiles,
+                    client,
                     scheduler,
                     output,
                     server_requests: Mutex::default(),
@@ -118,8 +120,14 @@ impl Server {
         })
     }
 
-    /// Writes what servers send while no call waits for it, such as during an `initialize` of the proxy's own.
+    /// Writes what servers and this program send while no call waits for it, such as during an `initialize` of our own.
     fn deliver_between_calls(self: &Arc<Self>) {
+        let server = Arc::downgrade(self);
+        self.context.client.set_output(move |line| {
+            if let Some(server) = server.upgrade() {
+                server.context.output.queue(line);
+            }
+        });
         for (profile, exchanger) in self.context.profiles.exchangers().iter().enumerate() {
             let server = Arc::downgrade(self);
             exchanger.set_session_sink(move |relayed| {
@@ -177,6 +185,7 @@ impl Server {
             true
         });
         if is_at_end {
+            self.context.client.close();
             let _ = self.shutdown.send(ShutdownReason::InputClosed);
         }
     }
@@ -227,21 +236,21 @@ impl Server {
                 let id = id.clone();
                 call::cancel(context, &id, message)
             }
-            MessageKind::Response => self.respond(message),
-            MessageKind::Batch { ids, has_notification: false } if ids.is_empty() => {
-                self.respond(message)
-            }
-            MessageKind::Batch { .. } => {
-                context.take_responses(&message);
-                self.submit(message)
+            MessageKind::Response | MessageKind::Batch { .. } => {
+                let left = context.client.take_responses(message);
+                left.is_some_and(|message| self.accept_responses(message))
             }
             MessageKind::Request { .. } | MessageKind::Notification { .. } => self.submit(message),
         }
     }
 
-    /// Sends the client's response to a request of the server.
-    fn respond(&self, message: Message) -> bool {
+    /// Sends the client's responses to requests of the server, and what is in a batch with them.
+    fn accept_responses(&self, message: Message) -> bool {
         let is_pong = self.context.take_responses(&message);
+        if matches!(message.kind(), MessageKind::Batch { ids, has_notification } if *has_notification || !ids.is_empty())
+        {
+            return self.submit(message);
+        }
         let purpose = if is_pong { Purpose::Pong } else { Purpose::Response };
         self.context.send_detached(purpose, message);
         false
