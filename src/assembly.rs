@@ -226,10 +226,8 @@ fn credential_settings(
 ) -> Settings {
     let role = options.role.clone().map(|role| Role {
         arn: role.arn,
-        profile: None,
         external_id: role.external_id,
-        session_name: None,
-        duration_seconds: None,
+        ..Role::default()
     });
     Settings {
         profile: options.profile().map(str::to_owned),

@@ -63,7 +63,40 @@ pub struct Error {
     hint: Option<String>,
     advice: Option<&'static str>,
     aws: Option<Box<AwsError>>,
+    sign_in: Option<Box<SignIn>>,
     is_unsent: bool,
+}
+
+/// A sign-in by the user that would fix a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// The profile whose settings require it.
+    pub profile: String,
+    /// What is wrong, as part of a message: `SSO token expired`.
+    pub problem: String,
+    pub method: SignInMethod,
+}
+
+/// How a user signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignInMethod {
+    /// IAM Identity Center.
+    Sso(SsoSession),
+    /// A code of the MFA device, for this role.
+    Mfa { serial: String, role_arn: String },
+    /// `aws login`: a console sign-in as the identity with this ARN.
+    Login { session: String },
+}
+
+/// A sign-in session of IAM Identity Center. All profiles that name it share one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SsoSession {
+    /// `sso_session`; `None` in the older form, whose tokens cannot be refreshed.
+    pub name: Option<String>,
+    pub start_url: String,
+    pub region: String,
+    /// Empty in the older form.
+    pub scopes: Vec<String>,
 }
 
 /// Name and request id that AWS gave a failure.
@@ -82,6 +115,7 @@ impl Error {
             hint: None,
             advice: None,
             aws: None,
+            sign_in: None,
             is_unsent: false,
         }
     }
@@ -114,6 +148,13 @@ impl Error {
         self
     }
 
+    /// Sets the sign-in that would fix this failure.
+    #[must_use]
+    pub fn sign_in(mut self, sign_in: Option<SignIn>) -> Error {
+        self.sign_in = sign_in.map(Box::new);
+        self
+    }
+
     /// Marks a request that cannot have reached the server.
     #[must_use]
     pub fn unsent(mut self) -> Error {
@@ -138,6 +179,11 @@ impl Error {
     /// The hint, or else the advice.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref().or(self.advice)
+    }
+
+    /// The sign-in that would fix this failure, if one would.
+    pub fn needed_sign_in(&self) -> Option<&SignIn> {
+        self.sign_in.as_deref()
     }
 
     pub fn aws_error(&self) -> Option<&AwsError> {

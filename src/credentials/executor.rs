@@ -11,6 +11,7 @@ use crate::credentials::expiry;
 use crate::credentials::header_value::check_setting;
 use crate::credentials::progress::Progress;
 use crate::credentials::settings::Settings;
+use crate::credentials::shell_word::shell_word;
 use crate::credentials::sources::container;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::environment;
@@ -23,7 +24,7 @@ use crate::credentials::sources::sts::{CallerIdentity, Sts};
 use crate::credentials::sources::web_identity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, SignIn, SignInMethod};
 use crate::signing::Secret;
 
 /// The sources, and the credentials of each step of the last plan.
@@ -105,6 +106,9 @@ impl Executor {
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
+        if let Some(error) = plan.roles.iter().find_map(needs_code) {
+            return Err(error);
+        }
         let known_skew = self.network.skew.behind();
         let base = self.base(plan.base, lookup, plan.roles.is_empty(), diagnostics);
         let found = base.and_then(|base| {
@@ -366,6 +370,19 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
     check_setting(id_name, &key.access_key_id)
         .and_then(|()| check_setting(token_name, token))
         .map_err(|error| error.context(source))
+}
+
+/// The error for a role that requires an MFA code: it cannot be asked for here, because stdin belongs to the client.
+fn needs_code(role: &Role) -> Option<Error> {
+    let (serial, profile) = (role.mfa_serial.as_ref()?, role.profile.as_ref()?);
+    let message = format!(
+        "profile {profile:?} needs an MFA code (mfa_serial); run \"sigv4-proxy login --profile {}\" in a terminal",
+        shell_word(profile)
+    );
+    let method = SignInMethod::Mfa { serial: serial.clone(), role_arn: role.arn.clone() };
+    let problem = "needs an MFA code (mfa_serial)".to_owned();
+    let sign_in = SignIn { profile: profile.clone(), problem, method };
+    Some(Error::new(Kind::Credentials, message).sign_in(Some(sign_in)))
 }
 
 fn nothing_found(passed_over: &[String], imds: &str) -> Error {

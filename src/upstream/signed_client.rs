@@ -157,6 +157,7 @@ impl SignedClient {
             let summary = Error::new(Kind::Credentials, what).advice(
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
             );
+            let summary = summary.sign_in(error.needed_sign_in().cloned());
             match error.hint_text() {
                 Some(hint) => summary.hint(hint),
                 None => summary,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::aws::region::region_hint;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::types::Credentials;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, SsoSession};
 use crate::suggest::flaw;
 
 /// How credentials are obtained: the base provides them, then each role is assumed with the credentials before it.
@@ -52,7 +52,7 @@ pub enum CredentialSource {
 }
 
 /// A role for `sts:AssumeRole`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
     pub arn: String,
     /// The profile whose `role_arn` it is; `None` for `--role-arn`.
@@ -60,6 +60,8 @@ pub struct Role {
     pub external_id: Option<String>,
     pub session_name: Option<String>,
     pub duration_seconds: Option<u32>,
+    /// The MFA device whose code the role requires.
+    pub mfa_serial: Option<String>,
 }
 
 /// A role for `sts:AssumeRoleWithWebIdentity`.
@@ -76,10 +78,7 @@ pub struct WebIdentity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sso {
     pub profile: String,
-    /// `sso_session`; `None` in the older form, whose tokens cannot be refreshed.
-    pub session: Option<String>,
-    pub start_url: String,
-    pub region: String,
+    pub session: SsoSession,
     pub account: String,
     pub role: String,
 }
@@ -272,13 +271,6 @@ impl Role {
         warnings: &mut Vec<String>,
     ) -> Result<Role, Error> {
         let name = profile.name;
-        if profile.get("mfa_serial").is_some() {
-            let message = format!(
-                "profile {name:?} needs an MFA code (mfa_serial), which cannot be asked for here"
-            );
-            let hint = "use a credential_process or SSO profile, or export session credentials";
-            return Err(Error::new(Kind::Credentials, message).hint(hint));
-        }
         let duration = profile.get("duration_seconds");
         let duration_seconds = duration.and_then(|text| text.parse().ok());
         if duration.is_some() && duration_seconds.is_none() {
@@ -292,6 +284,7 @@ impl Role {
             external_id: owned("external_id"),
             session_name: owned("role_session_name"),
             duration_seconds,
+            mfa_serial: owned("mfa_serial"),
         })
     }
 }
@@ -306,14 +299,13 @@ impl Sso {
         let role = required("sso_role_name", "sso_account_id")?;
         let profile_name = profile.name.to_owned();
         let Some(name) = profile.get("sso_session") else {
-            return Ok(Sso {
-                profile: profile_name,
-                session: None,
+            let session = SsoSession {
+                name: None,
                 start_url: required("sso_start_url", "sso_account_id")?,
                 region: required("sso_region", "sso_account_id")?,
-                account,
-                role,
-            });
+                scopes: Vec::new(),
+            };
+            return Ok(Sso { profile: profile_name, session, account, role });
         };
         let session = profile.sso_session(name).ok_or_else(|| {
             let what = format!("sso_session {name:?} could not be found");
@@ -331,15 +323,21 @@ impl Sso {
             }
             Ok(value.to_owned())
         };
-        Ok(Sso {
-            profile: profile_name,
-            session: Some(name.to_owned()),
+        let session = SsoSession {
+            name: Some(name.to_owned()),
             region: of_session("sso_region")?,
             start_url: of_session("sso_start_url")?,
-            account,
-            role,
-        })
+            scopes: scopes(session.get("sso_registration_scopes")),
+        };
+        Ok(Sso { profile: profile_name, session, account, role })
     }
+}
+
+/// The scopes of a session. The default allows listing accounts and roles, and refreshing the token.
+fn scopes(setting: Option<&str>) -> Vec<String> {
+    let named = setting.unwrap_or_default().split(',').map(str::trim);
+    let named: Vec<String> = named.filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    if named.is_empty() { vec!["sso:account:access".to_owned()] } else { named }
 }
 
 #[cfg(test)]
@@ -383,7 +381,8 @@ mod tests {
             BaseProvider::Login { session, .. } => format!("login {session}"),
             BaseProvider::Process { command, .. } => format!("process {command}"),
             BaseProvider::Sso(sso) => {
-                format!("sso {:?} {} {}", sso.session, sso.region, sso.start_url)
+                let SsoSession { name, region, start_url, scopes } = sso.session;
+                format!("sso {name:?} {region} {start_url} {}", scopes.join(","))
             }
             BaseProvider::WebIdentity(identity) => format!("web {}", identity.role_arn),
             BaseProvider::Container | BaseProvider::Instance => unreachable!(),
@@ -411,7 +410,7 @@ mod tests {
             (vec!["sso_session=s\nregion=x\nsource_profile=y"], vec![], "none"),
             (vec![ROLE, SSO, KEYS], vec![KEYS], "A S @credentials > r"),
             (vec![ROLE, WEB, SSO], vec![KEYS], "web r"),
-            (vec![SSO, LOGIN, KEYS], vec![KEYS], "sso None x u"),
+            (vec![SSO, LOGIN, KEYS], vec![KEYS], "sso None x u "),
             (vec![LOGIN, PROCESS, KEYS], vec![KEYS], "A S @credentials"),
             (vec![LOGIN, PROCESS, KEYS], vec![], "login l"),
             (vec![PROCESS, KEYS], vec![], "process p q"),
@@ -479,10 +478,6 @@ mod tests {
         ] {
             assert_eq!(plan_of("a", config, KEYS), expected, "{config}");
         }
-        let mfa = "[profile a]\nrole_arn=r\nsource_profile=keys\nmfa_serial=m";
-        assert!(
-            plan_of("a", mfa, KEYS).starts_with("profile \"a\" needs an MFA code (mfa_serial)")
-        );
     }
 
     #[test]
@@ -501,8 +496,13 @@ mod tests {
             plan_of("a", &format!("[profile a]\n{profile}\n{session}"), "")
         };
         let of_session = "sso_session=s\nsso_account_id=1\nsso_role_name=R";
-        assert_eq!(sso(of_session, SESSION), "sso Some(\"s\") x u");
-        assert_eq!(sso(&format!("{of_session}\nsso_region=x"), SESSION), "sso Some(\"s\") x u");
+        let default = "sso Some(\"s\") x u sso:account:access";
+        assert_eq!(sso(of_session, SESSION), default);
+        assert_eq!(sso(&format!("{of_session}\nsso_region=x"), SESSION), default);
+        for (setting, scopes) in [(" a , b:c,,", "a,b:c"), (",", "sso:account:access")] {
+            let session = format!("{SESSION}sso_registration_scopes={setting}\n");
+            assert_eq!(sso(of_session, &session), format!("sso Some(\"s\") x u {scopes}"));
+        }
         for (profile, session, message) in [
             (of_session, "", "profile \"a\": sso_session \"s\" could not be found"),
             (

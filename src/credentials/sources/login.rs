@@ -22,7 +22,7 @@ use crate::credentials::sources::token_cache::CachedToken;
 use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, SignIn, SignInMethod};
 use crate::random;
 use crate::signing::AccessKey;
 
@@ -69,7 +69,9 @@ impl LoginProvider<'_> {
                 warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
                 Ok(found)
             }
-            Err(Refusal::Temporary(why)) => Err(self.no_login(&format!("expired: {why}"))),
+            Err(Refusal::Temporary(why)) => {
+                Err(self.no_login(&format!("expired: {why}")).sign_in(None))
+            }
         }
     }
 
@@ -83,7 +85,9 @@ impl LoginProvider<'_> {
             Some(folder) => self.environment.path(folder),
             None => match self.environment.home() {
                 Some(home) => home.join(".aws/login/cache"),
-                None => return Err(self.no_login("missing: HOME is not set")),
+                None => {
+                    return Err(self.no_login("missing: HOME is not set").sign_in(None));
+                }
             },
         };
         Ok(folder.join(format!("{}.json", hex::encode(Sha256::digest(self.session)))))
@@ -205,9 +209,15 @@ impl LoginProvider<'_> {
 
     fn no_login(&self, what: &str) -> Error {
         let profile = self.profile;
-        let command = format!("aws login --profile {}", shell_word(profile));
-        let message = format!("profile {profile:?}: login session {what}; run \"{command}\"");
-        Error::new(Kind::Credentials, message)
+        let word = shell_word(profile);
+        let commands =
+            format!("\"sigv4-proxy login --profile {word}\" or \"aws login --profile {word}\"");
+        let message = format!("profile {profile:?}: login session {what}; run {commands}");
+        Error::new(Kind::Credentials, message).sign_in(Some(SignIn {
+            profile: profile.to_owned(),
+            problem: format!("login session {what}"),
+            method: SignInMethod::Login { session: self.session.to_owned() },
+        }))
     }
 }
 

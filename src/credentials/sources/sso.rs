@@ -18,7 +18,7 @@ use crate::credentials::sources::token_cache::CachedToken;
 use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, quoted};
+use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, quoted};
 use crate::percent;
 use crate::signing::AccessKey;
 
@@ -38,8 +38,26 @@ pub(crate) struct SsoProvider<'a> {
     pub(crate) now: OffsetDateTime,
 }
 
-/// When a refresh of the token last failed.
-pub(crate) type LastFailure = Option<OffsetDateTime>;
+/// When a refresh of the token last failed, and why.
+pub(crate) type LastFailure = Option<(OffsetDateTime, RefreshFailure)>;
+
+/// Why a token was not refreshed.
+#[derive(Clone)]
+pub(crate) struct RefreshFailure {
+    why: String,
+    /// Only a new sign-in helps, not another attempt.
+    is_final: bool,
+}
+
+impl RefreshFailure {
+    fn last(why: impl Into<String>) -> RefreshFailure {
+        RefreshFailure { why: why.into(), is_final: true }
+    }
+
+    fn temporary(why: impl ToString) -> RefreshFailure {
+        RefreshFailure { why: why.to_string(), is_final: false }
+    }
+}
 
 impl SsoProvider<'_> {
     pub(crate) fn credentials(
@@ -57,19 +75,25 @@ impl SsoProvider<'_> {
         else {
             return Err(self.no_login("missing"));
         };
-        let has_failed_recently = last_failure
-            .is_some_and(|at| self.now >= at && expiry::left(self.now, at) < REFRESH_PAUSE);
         let is_expiring = expiry::left(expires, self.time_of_aws()) <= TOKEN_MARGIN;
-        if self.sso.session.is_some() && is_expiring && !has_failed_recently {
-            match self.refresh(&mut cached, watch, warnings) {
-                Ok(()) => *last_failure = None,
-                Err(why) => {
-                    *last_failure = Some(self.now);
-                    if expires <= self.time_of_aws() {
-                        return Err(self.no_login(&format!("expired and not refreshable: {why}")));
-                    }
-                    warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
+        if self.sso.session.name.is_some() && is_expiring {
+            let recent = last_failure
+                .clone()
+                .filter(|(at, _)| self.now >= *at && expiry::left(self.now, *at) < REFRESH_PAUSE);
+            let failure = match recent {
+                Some((_, failure)) => Some(failure),
+                None => {
+                    let failure = self.refresh(&mut cached, watch, warnings).err();
+                    *last_failure = failure.clone().map(|failure| (self.now, failure));
+                    failure
                 }
+            };
+            if let Some(RefreshFailure { why, is_final }) = failure {
+                if expires <= self.time_of_aws() {
+                    let error = self.no_login(&format!("expired and not refreshable: {why}"));
+                    return Err(if is_final { error } else { error.sign_in(None) });
+                }
+                warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
             }
         }
         match (cached.text("accessToken"), cached.time("expiresAt")) {
@@ -87,7 +111,8 @@ impl SsoProvider<'_> {
 
     /// `~/.aws/sso/cache/SHA1.json`: the hash of the session's name, or of the start URL in the older form.
     fn cache_file(&self) -> Result<PathBuf, Error> {
-        let name = self.sso.session.as_deref().unwrap_or(&self.sso.start_url);
+        let SsoSession { name, start_url, .. } = &self.sso.session;
+        let name = name.as_deref().unwrap_or(start_url);
         let home = self.environment.home().ok_or_else(|| {
             self.fault("the folder of SSO tokens is not known: HOME is not set".to_owned())
         })?;
@@ -101,7 +126,7 @@ impl SsoProvider<'_> {
         cached: &mut CachedToken,
         watch: &mut Watch,
         warnings: &mut Vec<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), RefreshFailure> {
         let body = match self.create_token(cached)? {
             Ok(body) => body,
             Err(refused) => {
@@ -118,7 +143,8 @@ impl SsoProvider<'_> {
         let token = body.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
         let lifetime = body.get("expiresIn").and_then(expiry::lifetime);
         let (Some(token), Some(lifetime)) = (token, lifetime) else {
-            return Err("the response has no accessToken or expiresIn".to_owned());
+            let incomplete = "the response has no accessToken or expiresIn";
+            return Err(RefreshFailure::temporary(incomplete));
         };
         let expires = expiry::after(self.time_of_aws(), lifetime);
         cached.set("accessToken", token);
@@ -128,8 +154,8 @@ impl SsoProvider<'_> {
             cached.set("refreshToken", token);
         }
         self.register_secrets(cached);
-        cached.set("startUrl", &self.sso.start_url);
-        cached.set("region", &self.sso.region);
+        cached.set("startUrl", &self.sso.session.start_url);
+        cached.set("region", &self.sso.session.region);
         if let Err(error) = cached.write(watch) {
             warnings.push(format!("the refreshed SSO token cannot be kept for others: {error}"));
         }
@@ -146,11 +172,14 @@ impl SsoProvider<'_> {
     fn create_token(
         &self,
         cached: &CachedToken,
-    ) -> Result<Result<serde_json::Map<String, Value>, String>, String> {
-        let member = |name: &str| cached.text(name).ok_or(format!("{name} is not in its file"));
+    ) -> Result<Result<serde_json::Map<String, Value>, RefreshFailure>, RefreshFailure> {
+        let member = |name: &str| {
+            let missing = || RefreshFailure::last(format!("{name} is not in its file"));
+            cached.text(name).ok_or_else(missing)
+        };
         let registration_ends = cached.time("registrationExpiresAt");
         if registration_ends.is_none_or(|ends| ends <= self.time_of_aws()) {
-            return Err("the client registration has expired".to_owned());
+            return Err(RefreshFailure::last("the client registration has expired"));
         }
         let body = json!({
             "clientId": member("clientId")?,
@@ -161,15 +190,18 @@ impl SsoProvider<'_> {
         .to_string();
         let (endpoint, _) = self
             .endpoints
-            .of(Service::SsoOidc, &self.sso.region, "/token")
-            .map_err(|error| error.to_string())?;
+            .of(Service::SsoOidc, &self.sso.session.region, "/token")
+            .map_err(RefreshFailure::temporary)?;
         let headers = [("content-type", "application/json")];
         let call =
             Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
-        let reply = self.send(&call).map_err(|error| error.to_string())?;
+        let reply = self.send(&call).map_err(RefreshFailure::temporary)?;
         Ok(match reply.json() {
             Some(body) if reply.status == 200 => Ok(body),
-            _ => Err(reply.refusal()),
+            _ if (400..500).contains(&reply.status) && reply.status != 429 => {
+                Err(RefreshFailure::last(reply.refusal()))
+            }
+            _ => Err(RefreshFailure::temporary(reply.refusal())),
         })
     }
 
@@ -184,7 +216,7 @@ impl SsoProvider<'_> {
         );
         let (endpoint, _) = self
             .endpoints
-            .of(Service::Sso, &self.sso.region, &resource)
+            .of(Service::Sso, &self.sso.session.region, &resource)
             .map_err(|error| error.context(format_args!("profile {:?}", self.sso.profile)))?;
         if !is_header_value(token) {
             return Err(self.no_login("not usable"));
@@ -241,11 +273,19 @@ impl SsoProvider<'_> {
     }
 
     fn no_login(&self, what: &str) -> Error {
-        let whose = match &self.sso.session {
+        let profile = shell_word(&self.sso.profile);
+        let whose = match &self.sso.session.name {
             Some(session) => format!("--sso-session {}", shell_word(session)),
-            None => format!("--profile {}", shell_word(&self.sso.profile)),
+            None => format!("--profile {profile}"),
         };
-        self.fault(format!("SSO token {what}; run \"aws sso login {whose}\""))
+        let commands =
+            format!("\"sigv4-proxy login --profile {profile}\" or \"aws sso login {whose}\"");
+        let error = self.fault(format!("SSO token {what}; run {commands}"));
+        error.sign_in(Some(SignIn {
+            profile: self.sso.profile.clone(),
+            problem: format!("SSO token {what}"),
+            method: SignInMethod::Sso(self.sso.session.clone()),
+        }))
     }
 
     fn fault(&self, what: String) -> Error {

@@ -119,10 +119,8 @@ impl<'a> Case<'a> {
             target_region: case["target_region"].as_str().map(str::to_owned),
             role: case["role"].as_str().map(|arn| Role {
                 arn: arn.to_owned(),
-                profile: None,
                 external_id: case["external_id"].as_str().map(str::to_owned),
-                session_name: None,
-                duration_seconds: None,
+                ..Role::default()
             }),
             session_name: case["session_name"].as_str().map(str::to_owned),
             ..Settings::default()

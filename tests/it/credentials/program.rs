@@ -102,7 +102,7 @@ fn each_failure_has_its_words() {
         (
             &[(".aws/config", sso), (cache, expired)][..],
             &[("AWS_PROFILE", "p")][..],
-            r#"profile "p": SSO token expired; run "aws sso login --profile p""#,
+            r#"profile "p": SSO token expired; run "sigv4-proxy login --profile p" or "aws sso login --profile p""#,
         ),
         (
             &[(".aws/config", "[profile p]\nlogin_session = x\n")],
@@ -112,9 +112,9 @@ fn each_failure_has_its_words() {
         (no_files, &[], r#"(run "aws sso login", "aws login" or "aws configure""#),
         (no_files, &[("AWS_PROFILE", "p")], r#"profile "p" could not be found in ~/.aws/config"#),
         (
-            &[(".aws/config", "[profile p]\nrole_arn = r\nsource_profile = p\nmfa_serial = m\n")],
+            &[(".aws/config", "[profile p]\nrole_arn = r\nsource_profile = p\nmfa_serial = m\naws_access_key_id = A\naws_secret_access_key = B\n")],
             &[("AWS_PROFILE", "p")],
-            r#"profile "p" needs an MFA code (mfa_serial), which cannot be asked for here"#,
+            r#"profile "p" needs an MFA code (mfa_serial); run "sigv4-proxy login --profile p" in a terminal"#,
         ),
         (
             &[(".aws/config", "[profile p]\ncredential_process = echo log in first >&2; exit 2\n")],

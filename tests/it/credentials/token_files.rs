@@ -148,7 +148,7 @@ fn a_login_that_is_half_written_is_read_again() {
     home.write(&path, "{");
     let aws = Aws::start(vec![], NOW);
     let error = found_while_written(&home, &aws, &[], (&path, "{")).unwrap_err();
-    assert!(error.contains("run \"aws sso login --sso-session corp\""), "{error}");
+    assert!(error.contains("or \"aws sso login --sso-session corp\""), "{error}");
 }
 
 /// The refusal comes before and after the other process writes.

@@ -73,7 +73,7 @@ fn cache(home: &Home, aws: &Aws, profile: Option<&str>, role: Option<Role>) -> C
 
 fn role() -> Role {
     let arn = "arn:aws:iam::123456789012:role/agent".to_owned();
-    Role { arn, profile: None, external_id: None, session_name: None, duration_seconds: None }
+    Role { arn, ..Role::default() }
 }
 
 #[test]
