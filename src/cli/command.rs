@@ -86,7 +86,7 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{GetStream, RoleToAssume};
+    use crate::cli::{GetStream, LoginMode, RoleToAssume};
     use crate::error::Kind;
     use crate::log;
     use crate::signing::Algorithm;
@@ -327,6 +327,27 @@ mod tests {
 
         let last = options(&format!("{API} --timeout 1 --timeout 2 --sse --no-sse"), &[]);
         assert_eq!((last.timeout, last.sse), (Some(Duration::from_secs(2)), GetStream::Off));
+    }
+
+    #[test]
+    fn sign_ins_by_calls_are_on_unless_nobody_is_there() {
+        for (line, pairs, expected) in [
+            ("", &[][..], LoginMode::Auto),
+            ("", &[("CI", "true")], LoginMode::Off),
+            ("", &[("CI", "1")], LoginMode::Off),
+            ("", &[("CI", "false")], LoginMode::Auto),
+            ("", &[("CI", "0")], LoginMode::Auto),
+            ("", &[("CI", "")], LoginMode::Auto),
+            ("", &[("MCP_LOGIN", "browser"), ("CI", "true")], LoginMode::Browser),
+            ("--login=off", &[("MCP_LOGIN", "browser")], LoginMode::Off),
+            ("--login Auto", &[("MCP_LOGIN", "off")], LoginMode::Auto),
+        ] {
+            let options = options(&format!("{API} {line}"), pairs);
+            assert_eq!(options.login, expected, "{line} {pairs:?}");
+        }
+        let problem =
+            "configuration error: --login: unknown login mode: maybe (auto, browser or off)";
+        assert_eq!(problems(&format!("{API} --login=maybe"), &[]), [problem]);
     }
 
     #[test]

@@ -21,4 +21,4 @@ mod values;
 pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
 pub(crate) use options::WORKING_REGION;
-pub use options::{GetStream, Options, Origins, ProfileSettings, RoleToAssume};
+pub use options::{GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume};

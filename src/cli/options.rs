@@ -33,6 +33,7 @@ pub struct Options {
     pub role: Option<RoleToAssume>,
     /// The session name of every role that is assumed.
     pub role_session_name: Option<String>,
+    pub login: LoginMode,
     pub headers: Vec<Header>,
     /// Added to `params._meta`.
     pub metadata: Vec<(String, String)>,
@@ -114,6 +115,17 @@ pub enum GetStream {
     Auto,
     Off,
     On,
+}
+
+/// What a call does when a person has to sign in first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginMode {
+    /// Begins a sign-in by link and code, which works from any device.
+    Auto,
+    /// Begins a sign-in by a link that ends on a port of this machine.
+    Browser,
+    /// Fails.
+    Off,
 }
 
 /// Settings of an AWS profile besides credentials.

@@ -5,7 +5,7 @@ use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::doubts;
 use crate::cli::duration;
 use crate::cli::options::{
-    GetStream, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
+    GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
 };
 use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
@@ -133,6 +133,7 @@ impl<'a> Resolver<'a> {
             named_region: self.args.flag(Key::Region).map(|value| value.text),
             role: self.role(),
             role_session_name: self.role_session_name(),
+            login: self.login(),
             headers,
             metadata: sent(metadata),
             working_region,
@@ -163,6 +164,18 @@ impl<'a> Resolver<'a> {
         };
         self.problems.sort_by_key(|(key, _)| *key);
         (options, self.problems.into_iter().map(|(_, error)| error).collect())
+    }
+
+    /// Where CI is set, no person is there to follow a link.
+    fn login(&mut self) -> LoginMode {
+        let is_ci = self
+            .environment
+            .get("CI")
+            .is_some_and(|ci| ci != "0" && !ci.eq_ignore_ascii_case("false"));
+        match self.or_default(Key::Login, values::login) {
+            LoginMode::Auto if is_ci => LoginMode::Off,
+            mode => mode,
+        }
     }
 
     fn get_stream(&mut self) -> GetStream {

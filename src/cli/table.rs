@@ -42,6 +42,7 @@ pub(crate) enum Key {
     RoleArn,
     ExternalId,
     RoleSessionName,
+    Login,
     Header,
     Headers,
     Metadata,
@@ -226,6 +227,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "sigv4-proxy-TIME",
         group: Group::Signing,
         help: "Session name of roles that are assumed, as CloudTrail shows it; by default constant for the life of the process.",
+    },
+    Row {
+        key: Key::Login,
+        flags: &["login"],
+        environment: &["MCP_LOGIN"],
+        takes: Arity::Value("auto|browser|off"),
+        default: "auto",
+        group: Group::Signing,
+        help: "What a call does when IAM Identity Center (SSO) wants a new sign-in: auto shows a link and a code in the client, browser a link that works on this machine only, off fails. With CI set, auto means off.",
     },
     Row {
         key: Key::Header,

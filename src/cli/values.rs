@@ -1,6 +1,7 @@
 //! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
 use crate::aws::region::{is_host_label, meant_region};
+use crate::cli::options::LoginMode;
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
 use crate::signing::Algorithm;
@@ -162,6 +163,16 @@ pub(crate) fn log_level(text: &str) -> Result<Level, Error> {
         _ => {
             Err(invalid(format!("unknown log level: {text}"), "debug, info, warn, error or silent"))
         }
+    }
+}
+
+/// What a call does when a sign-in is needed.
+pub(crate) fn login(text: &str) -> Result<LoginMode, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(LoginMode::Auto),
+        "browser" => Ok(LoginMode::Browser),
+        "off" => Ok(LoginMode::Off),
+        _ => Err(invalid(format!("unknown login mode: {text}"), "auto, browser or off")),
     }
 }
 
