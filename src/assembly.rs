@@ -1,7 +1,9 @@
 //! Assembles the parts of the program from `Options`. The only file that depends on both.
 
 use crate::aws::region::region_hint;
-use crate::cli::{GetStream, Options, ProfileSettings, WORKING_REGION};
+use crate::bridge::{self, Bridge};
+use crate::cli::{BridgeMode, GetStream, Options, ProfileSettings, WORKING_REGION};
+use crate::client::ClientRequests;
 use crate::clock;
 use crate::credentials::Role;
 use crate::credentials::{CredentialCache, ProfileFiles, Settings, Terminal};
@@ -163,6 +165,15 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
     let first = exchangers.next().expect("there is one connection at least");
     let others = options.profiles.iter().skip(1).cloned().zip(exchangers).collect();
     ProfileRouter::new(tool_policy(options), first, others)
+}
+
+/// The bridge between the client and the servers of all connections.
+pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
+    let settings = bridge::Settings {
+        is_on: options.bridge != BridgeMode::Off,
+        answers_discover: options.bridge == BridgeMode::Always,
+    };
+    Bridge::new(settings, client.clone(), log.clone())
 }
 
 fn upstream_settings(

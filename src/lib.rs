@@ -36,6 +36,7 @@ pub mod redact;
 #[doc(hidden)]
 pub mod stdio;
 
+mod bridge;
 mod buffer;
 mod random;
 mod scheduler;

@@ -101,9 +101,11 @@ fn relay(
     log.info("Proxy is ready to accept MCP protocol messages");
     let router = assembly::profile_router(options, &connections);
     let client = ClientRequests::default();
+    let bridge = assembly::bridge(options, &client, &log);
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let settings = assembly::stdio_settings(options);
-    let ended = stdio::run(stdin, stdout, (router, client), settings, log.clone(), (end, &ends));
+    let parts = (router, bridge, client);
+    let ended = stdio::run(stdin, stdout, parts, settings, log.clone(), (end, &ends));
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
     ended.map(drop)

@@ -21,4 +21,6 @@ mod values;
 pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
 pub(crate) use options::WORKING_REGION;
-pub use options::{GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume};
+pub use options::{
+    BridgeMode, GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume,
+};

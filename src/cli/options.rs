@@ -47,6 +47,7 @@ pub struct Options {
     pub lazy: bool,
     /// Whether the client's name goes into the User-Agent.
     pub names_client: bool,
+    pub bridge: BridgeMode,
     pub sse: GetStream,
     pub timeout: Option<Duration>,
     pub tool_timeout: Option<Duration>,
@@ -107,6 +108,14 @@ impl Options {
 pub struct RoleToAssume {
     pub arn: String,
     pub external_id: Option<String>,
+}
+
+/// When messages are translated for a server of another era. `Always` does the same as `Auto`, and for `server/discover` too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeMode {
+    Auto,
+    Always,
+    Off,
 }
 
 /// Whether to keep a GET stream open. `Auto` tries once and stops if the server refuses.

@@ -142,6 +142,7 @@ impl<'a> Resolver<'a> {
             denied_tools: self.words(Key::DenyTool),
             lazy: self.switch(Key::Lazy).unwrap_or(false),
             names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
+            bridge: self.or_default(Key::Bridge, values::bridge_mode),
             sse: self.get_stream(),
             timeout: self.limit(Key::Timeout),
             tool_timeout: self.limit(Key::ToolTimeout),

@@ -50,6 +50,7 @@ pub(crate) enum Key {
     AllowTool,
     DenyTool,
     Lazy,
+    Bridge,
     Sse,
     MaxMessageBytes,
     MaxInFlight,
@@ -299,6 +300,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "off",
         group: Group::Messages,
         help: "Answer initialize immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
+    },
+    Row {
+        key: Key::Bridge,
+        flags: &["bridge"],
+        environment: &["MCP_BRIDGE"],
+        takes: Arity::Value("WHEN"),
+        default: "auto",
+        group: Group::Messages,
+        help: "Translate between MCP 2026-07-28 and the revisions before it when client and server have none in common: auto, always or off. With always, server/discover is translated as well, for clients that know 2026-07-28 alone.",
     },
     Row {
         key: Key::Sse,

@@ -1,7 +1,7 @@
 //! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
 use crate::aws::region::{is_host_label, meant_region};
-use crate::cli::options::LoginMode;
+use crate::cli::options::{BridgeMode, LoginMode};
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
 use crate::signing::Algorithm;
@@ -50,6 +50,16 @@ pub(crate) fn count(text: &str) -> Result<usize, Error> {
     match text.parse() {
         Ok(count) if digits && (1..=1024).contains(&count) => Ok(count),
         _ => Err(invalid(format!("not a number from 1 to 1024: {text}"), "256 is usual")),
+    }
+}
+
+/// When messages are translated.
+pub(crate) fn bridge_mode(text: &str) -> Result<BridgeMode, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(BridgeMode::Auto),
+        "always" => Ok(BridgeMode::Always),
+        "off" => Ok(BridgeMode::Off),
+        _ => Err(invalid(format!("unknown mode: {text}"), "write auto, always or off")),
     }
 }
 

@@ -78,7 +78,8 @@ impl<'a> Call<'a> {
             }
             Relayed::NewSession => Ok(()),
         };
-        route.exchanger.exchange(message, in_flight.deadline, &in_flight.cancel, deliver)
+        let InFlight { deadline, cancel, .. } = &**in_flight;
+        context.bridge.exchange(&route, message, *deadline, cancel, deliver)
     }
 
     fn is_answered(&self) -> bool {

@@ -1,5 +1,6 @@
 //! `Context`: what relaying needs on the client's side, and the messages that belong to no call.
 
+use crate::bridge::Bridge;
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::log::Log;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) struct Context {
     pub(crate) profiles: ProfileRouter,
+    pub(crate) bridge: Bridge,
     /// Requests of this program to the client.
     pub(crate) client: ClientRequests,
     pub(crate) scheduler: Arc<Scheduler<ClientInput>>,
@@ -32,9 +34,8 @@ impl Context {
         let route = self.profiles.route(message)?;
         let message = route.changed.as_ref().unwrap_or(message);
         let deadline = route.exchanger.deadline(message);
-        route.exchanger.exchange(message, deadline, &Cancel::default(), &mut |relayed| {
-            self.deliver(route.profile, relayed, || true)
-        })
+        let deliver = &mut |relayed| self.deliver(route.profile, relayed, || true);
+        self.bridge.exchange(&route, message, deadline, &Cancel::default(), deliver)
     }
 
     /// Sends the message on another thread, without waiting for any request.

@@ -2,6 +2,7 @@
 //!
 //! The reading thread never waits for the network or for stdout, so a cancellation always gets through.
 
+use crate::bridge::Bridge;
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
@@ -51,12 +52,12 @@ pub struct Settings {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    (profiles, client): (ProfileRouter, ClientRequests),
+    (profiles, bridge, client): (ProfileRouter, Bridge, ClientRequests),
     settings: Settings,
     log: Log,
     (shutdown, reasons): (Sender<ShutdownReason>, &Receiver<ShutdownReason>),
 ) -> Result<ShutdownReason, Error> {
-    let server = Server::new(output, (profiles, client), settings, log, shutdown);
+    let server = Server::new(output, (profiles, bridge, client), settings, log, shutdown);
     server.deliver_between_calls();
     if settings.looks_up_credentials {
         server.look_up_credentials();
@@ -87,7 +88,7 @@ struct Server {
 impl Server {
     fn new(
         output: impl Write + Send + 'static,
-        (profiles, client): (ProfileRouter, ClientRequests),
+        (profiles, bridge, client): (ProfileRouter, Bridge, ClientRequests),
         settings: Settings,
         log: Log,
         shutdown: Sender<ShutdownReason>,
@@ -107,6 +108,7 @@ impl Server {
                 signs_bodies: profiles.first().client().signs_bodies(),
                 context: Arc::new(Context {
                     profiles,
+                    bridge,
                     client,
                     scheduler,
                     output,
@@ -354,6 +356,7 @@ impl Server {
         let Context { scheduler, profiles, output, .. } = &*self.context;
         scheduler.begin_detached();
         let (waiting, calls) = scheduler.close();
+        self.context.bridge.close();
         for exchanger in profiles.exchangers() {
             exchanger.close();
         }

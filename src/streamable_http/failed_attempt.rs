@@ -187,9 +187,12 @@ impl FailedAttempt {
             return Err(self.error);
         }
         let last = self.lines.len() - 1;
+        let status = self.failure.map(|failure| failure.status);
+        let http_error = status.filter(|status| *status >= 300);
         for (index, line) in self.lines.into_iter().enumerate() {
             let bytes = without_secrets(line, log.redactor()).into_bytes();
-            sink(Relayed::Line(Line::response(bytes, index, index == last)))?;
+            let line = Line::response(bytes, index, index == last);
+            sink(Relayed::Line(Line { http_error, ..line }))?;
         }
         Ok(())
     }

@@ -14,6 +14,8 @@ pub struct Line {
     pub cancels: Option<Id>,
     /// Nothing can follow it.
     pub is_last: bool,
+    /// The HTTP status that it came with, if that was an error.
+    pub http_error: Option<u16>,
     /// The request's own stream stays open for a while: more may follow there.
     pub stays_open: bool,
 }
@@ -21,7 +23,14 @@ pub struct Line {
 impl Line {
     /// A notification.
     pub(crate) fn notification(bytes: Vec<u8>) -> Line {
-        Line { bytes, answers: Vec::new(), cancels: None, is_last: false, stays_open: false }
+        Line {
+            bytes,
+            answers: Vec::new(),
+            cancels: None,
+            is_last: false,
+            http_error: None,
+            stays_open: false,
+        }
     }
 
     /// The responses to the requests with these indexes.

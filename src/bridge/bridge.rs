@@ -1,0 +1,154 @@
+//! `Bridge`: takes every message of the client, and passes it on as it is or has it translated.
+
+use crate::bridge::detection::Detection;
+use crate::bridge::envelope::Envelope;
+use crate::bridge::evidence::{Asked, Verdict};
+use crate::bridge::facts::{Era, Facts, Known, Speaks};
+use crate::bridge::settings::Settings;
+use crate::bridge::upward::Upward;
+use crate::bridge::watch::{Watched, watch};
+use crate::client::ClientRequests;
+use crate::error::Error;
+use crate::log::Log;
+use crate::mcp::message::Message;
+use crate::streamable_http::profile_router::Route;
+use crate::streamable_http::relayed::Sink;
+use crate::sync::cancel::Cancel;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub struct Bridge {
+    settings: Settings,
+    facts: Arc<Facts>,
+    detection: Detection,
+    upward: Upward,
+    log: Log,
+}
+
+impl Bridge {
+    pub fn new(settings: Settings, client: ClientRequests, log: Log) -> Bridge {
+        let facts = Arc::new(Facts::new(settings.is_on));
+        Bridge {
+            settings,
+            detection: Detection::new(Arc::clone(&facts), log.clone()),
+            upward: Upward::new(client, log.clone()),
+            facts,
+            log,
+        }
+    }
+
+    /// Sends the message, translated if the server does not speak its era, and relays what comes back, translated as well.
+    /// Otherwise as `Exchanger::exchange`.
+    pub(crate) fn exchange(
+        &self,
+        route: &Route<'_>,
+        message: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        if self.facts.pass(message) {
+            return route.exchanger.exchange(message, deadline, cancel, sink);
+        }
+        self.exchange_carefully(route, message, deadline, cancel, sink)
+    }
+
+    /// What is known of the server.
+    pub(crate) fn known(&self) -> Known {
+        self.facts.known()
+    }
+
+    /// Ends what belongs to no call, before the process ends.
+    pub(crate) fn close(&self) {
+        self.detection.close();
+        self.upward.close();
+    }
+
+    fn exchange_carefully(
+        &self,
+        route: &Route<'_>,
+        message: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let is_modern = message.request_meta().is_some();
+        let asked = match message.method() {
+            _ if message.is_initialize() => Asked::Initialize,
+            Some("server/discover") => Asked::Discover,
+            _ => Asked::Modern,
+        };
+        if self.is_for_upward(asked, message) {
+            return self.upward.exchange(route, message, deadline, cancel, sink);
+        }
+        if !is_modern && asked != Asked::Initialize {
+            return route.exchanger.exchange(message, deadline, cancel, sink);
+        }
+        if asked == Asked::Initialize {
+            self.upward.end(route);
+        }
+        let (watched, verdict) = watch(route.exchanger, (asked, message), deadline, cancel, sink);
+        self.learn(asked, &verdict);
+        let refusal = match watched {
+            Watched::Over(result) => return result,
+            Watched::Refused(refusal) => refusal,
+        };
+        if self.begin_translating(route, (asked, message), &verdict, deadline, cancel)? {
+            return self.exchange_carefully(route, message, deadline, cancel, sink);
+        }
+        refusal.pass(sink)
+    }
+
+    fn is_for_upward(&self, asked: Asked, message: &Message) -> bool {
+        let can_be = match asked {
+            Asked::Initialize => false,
+            Asked::Discover => self.settings.answers_discover || self.upward.has_session(),
+            // A request that does not say its era is legacy.
+            Asked::Modern => message.request_meta().is_some() || message.ids().is_empty(),
+        };
+        can_be && self.facts.known().needs_translation(Era::Modern)
+    }
+
+    fn learn(&self, asked: Asked, verdict: &Verdict) {
+        self.facts.update(|known| {
+            verdict.apply(known);
+            known.client_is_legacy |= asked == Asked::Initialize && verdict.legacy == Speaks::Yes;
+        });
+    }
+
+    /// After a refusal: finds out whether the server speaks the other era. True: the message is translated from now on.
+    fn begin_translating(
+        &self,
+        route: &Route<'_>,
+        (asked, message): (Asked, &Message),
+        verdict: &Verdict,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        if asked == Asked::Initialize {
+            let envelope = Envelope::of_initialize(message);
+            self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
+            return Ok(false);
+        }
+        if self.facts.known().client_is_legacy {
+            return Ok(false);
+        }
+        let envelope = Envelope::of_modern(message);
+        let known = self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
+        if known.modern != Speaks::No {
+            return Ok(false);
+        }
+        if asked == Asked::Discover && !self.settings.answers_discover {
+            return Ok(false);
+        }
+        if known.legacy != Speaks::Yes {
+            if let Err(error) = self.upward.begin(route, message, deadline, cancel) {
+                self.log.debug(format_args!("no legacy session: {error}"));
+                return Ok(false);
+            }
+            self.facts.update(|known| known.legacy = Speaks::Yes);
+        }
+        Ok(verdict.was_not_run)
+    }
+}

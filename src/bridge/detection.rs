@@ -1,0 +1,89 @@
+//! `Detection`: finds out whether a server speaks the modern era, once for all requests that need to know.
+
+use crate::bridge::envelope::Envelope;
+use crate::bridge::evidence::Asked;
+use crate::bridge::facts::{Facts, Known, Speaks};
+use crate::bridge::watch::{Watched, watch};
+use crate::error::Error;
+use crate::log::Log;
+use crate::mcp::message::Message;
+use crate::random;
+use crate::streamable_http::Exchanger;
+use crate::sync::cancel::Cancel;
+use crate::sync::single_flight::SingleFlight;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time limit of `server/discover`.
+const DISCOVER_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct Detection {
+    facts: Arc<Facts>,
+    discovering: SingleFlight,
+    /// Ends the requests of its own.
+    closing: Arc<Cancel>,
+    log: Log,
+}
+
+impl Detection {
+    pub(crate) fn new(facts: Arc<Facts>, log: Log) -> Detection {
+        let discovering = SingleFlight::new("discover");
+        Detection { facts, discovering, closing: Cancel::new(), log }
+    }
+
+    /// Asks the server for its DiscoverResult unless what it says is known already. Returns what is known then: if the server
+    /// could not be asked, no more than before.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` at the deadline; the question goes on for others that wait for it.
+    pub(crate) fn discover(
+        &self,
+        exchanger: &Arc<Exchanger>,
+        envelope: &Envelope,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Known, Error> {
+        let find = |is_done| {
+            let known = self.facts.known();
+            let is_known = match known.modern {
+                Speaks::Yes => known.discovered.is_some(),
+                Speaks::No => true,
+                Speaks::Unknown => false,
+            };
+            (is_known || is_done).then_some(known)
+        };
+        let (facts, closing) = (Arc::clone(&self.facts), Arc::clone(&self.closing));
+        let (exchanger, log) = (Arc::clone(exchanger), self.log.clone());
+        let members: Arc<str> = envelope.members().into();
+        let work = move || ask(&exchanger, &facts, &members, &closing, &log);
+        self.discovering.get(deadline, cancel, find, work)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+}
+
+/// Sends `server/discover` and learns from what comes back. `members`: those of `_meta`.
+fn ask(
+    exchanger: &Exchanger,
+    facts: &Facts,
+    members: &str,
+    cancel: &Cancel,
+    log: &Log,
+) -> Result<(), Error> {
+    let id = random::uuid();
+    let request = format!(
+        r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{id}","method":"server/discover","params":{{"_meta":{{{members}}}}}}}"#
+    );
+    let Ok(request) = Message::parse(request.into_bytes()) else { return Ok(()) };
+    let deadline = Instant::now().checked_add(DISCOVER_TIMEOUT);
+    let asked = (Asked::Discover, &request);
+    let (watched, verdict) = watch(exchanger, asked, deadline, cancel, &mut |_| Ok(()));
+    facts.update(|known| verdict.apply(known));
+    if let Watched::Over(Err(error)) = watched {
+        log.debug(format_args!("server/discover: {error}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! `Settings`: what the user decides about translation.
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// False: every message passes as it is.
+    pub is_on: bool,
+    /// `server/discover` before a legacy server is translated, too.
+    pub answers_discover: bool,
+}

@@ -1,0 +1,5 @@
+//! Upward: a modern client before a legacy server.
+
+mod upward;
+
+pub(crate) use upward::Upward;
