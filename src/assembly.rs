@@ -190,6 +190,7 @@ fn upstream_settings(
         region: options.region.clone(),
         unsigned_payload: options.unsigned_payload,
         skip_auth: options.skip_auth,
+        ignores_unusable_credentials: options.ignores_unusable_credentials,
         headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
     }
 }

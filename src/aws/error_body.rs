@@ -117,7 +117,7 @@ pub(crate) fn words_in<'a>(members: &'a Map<String, Value>) -> Option<&'a str> {
 }
 
 /// The name in `InvalidSignatureException:http://internal.amazon.com/coral/…` and in `com.amazon.coral#Name`.
-fn type_name(text: &str) -> Option<&str> {
+pub(crate) fn type_name(text: &str) -> Option<&str> {
     let name = text.split(':').next()?.rsplit('#').next()?.trim();
     let is_name = (1..=100).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));

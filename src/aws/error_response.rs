@@ -1,6 +1,6 @@
 //! `ErrorResponse`: an HTTP response that is not a success, and the error that the user gets to see.
 
-use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_body::{AwsErrorBody, type_name};
 use crate::aws::hint::{SignedWith, hint};
 use crate::aws::signature_diff::{Comparison, SigningSteps};
 use crate::error::{AwsError, Error, Kind, quoted};
@@ -12,6 +12,8 @@ pub struct ErrorResponse<'a> {
     pub status: u16,
     /// `x-amzn-RequestId`, or another header of that purpose.
     pub request_id: Option<&'a str>,
+    /// `lambda-web-error-type`, by which Lambda tells its own errors from those of a web function.
+    pub lambda_error: Option<&'a str>,
     /// `Location`.
     pub location: Option<&'a str>,
     pub body: &'a AwsErrorBody,
@@ -21,7 +23,9 @@ impl ErrorResponse<'_> {
     /// The error: whose words they are, what they say, and how to fix it where that is known.
     pub fn to_error(&self, signed: &SignedWith<'_>) -> Error {
         let ErrorResponse { status, body, .. } = *self;
-        let error_type = &body.error_type;
+        // It is shown and decides nothing: the function itself may send any.
+        let lambda_error = self.lambda_error.and_then(type_name);
+        let error_type = body.error_type.as_deref().or(lambda_error);
         if (300..400).contains(&status) {
             let target = self.location.map_or_else(|| "an unnamed location".to_owned(), quoted);
             return Error::new(
@@ -63,10 +67,12 @@ impl ErrorResponse<'_> {
                 "AWS saw exactly what was signed, so the secret access key does not belong to this key id: configure both again"
                     .to_owned(),
             ),
-            None => hint(status, body, signed),
+            None => hint(status, body, lambda_error, signed),
         };
-        let aws =
-            AwsError { error_type: error_type.clone(), request_id: request_id.map(str::to_owned) };
+        let aws = AwsError {
+            error_type: error_type.map(str::to_owned),
+            request_id: request_id.map(str::to_owned),
+        };
         let error = Error::new(Kind::HttpStatus(status), message).aws(aws);
         match hint {
             Some(hint) => error.hint(hint),
@@ -88,12 +94,16 @@ mod tests {
         let signed = SignedWith {
             service: "execute-api",
             region: "us-east-1",
+            host: "abc.execute-api.us-east-1.amazonaws.com",
+            path: "/mcp",
             identity: "key AKIA****MPLE from environment",
             steps: None,
         };
         let body = AwsErrorBody::parse(error_type, body.as_bytes());
         let location = Some("https://evil/");
-        ErrorResponse { status, request_id: Some("r-1"), location, body: &body }.to_error(&signed)
+        let lambda_error = Some("Runtime.RequestTimeout").filter(|_| status == 504);
+        ErrorResponse { status, request_id: Some("r-1"), lambda_error, location, body: &body }
+            .to_error(&signed)
     }
 
     #[test]
@@ -108,6 +118,17 @@ mod tests {
         let aws = error.aws_error().unwrap();
         assert_eq!(aws.error_type.as_deref(), Some("AccessDeniedException"));
         assert_eq!(error.kind(), Kind::HttpStatus(403));
+    }
+
+    #[test]
+    fn the_error_of_a_web_function_is_named_unless_aws_names_another() {
+        let error = error_of(504, None, "");
+        let words = "AWS refused the request with HTTP 504 Runtime.RequestTimeout [request id r-1]";
+        assert_eq!(error.message(), words);
+        let error_type = error.aws_error().unwrap().error_type.as_deref();
+        assert_eq!(error_type, Some("Runtime.RequestTimeout"));
+        assert!(error.hint_text().unwrap().contains("timeoutSeconds"), "{error}");
+        assert!(error_of(504, Some("Other"), "").message().contains("HTTP 504 Other ["));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
 use crate::aws::region::region_hint;
+use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
 
 /// What the refused request was signed with.
@@ -10,15 +11,27 @@ use crate::aws::signature_diff::SigningSteps;
 pub struct SignedWith<'a> {
     pub service: &'a str,
     pub region: &'a str,
+    /// Where it was sent.
+    pub host: &'a str,
+    pub path: &'a str,
     /// `key AKIA****MPLE from profile dev`.
     pub identity: &'a str,
     /// What was signed, if that is still known.
     pub steps: Option<&'a SigningSteps>,
 }
 
-/// The command or setting that fixes it, if one is known.
-pub(crate) fn hint(status: u16, body: &AwsErrorBody, signed: &SignedWith<'_>) -> Option<String> {
-    let SignedWith { service, region, .. } = signed;
+/// The command or setting that fixes it, if one is known. `lambda_error` is the error type of a Lambda web function.
+pub(crate) fn hint(
+    status: u16,
+    body: &AwsErrorBody,
+    lambda_error: Option<&str>,
+    signed: &SignedWith<'_>,
+) -> Option<String> {
+    let SignedWith { service, region, host, path, .. } = signed;
+    let facts = match lambda_error {
+        Some(_) => ServiceFacts::of_web_function(),
+        None => ServiceFacts::of(service, host, path),
+    };
     let error_type = body.error_type.as_deref().unwrap_or_default();
     let text = body.message.as_deref().unwrap_or_default().to_lowercase();
     let cause = body.cause(status);
@@ -61,21 +74,30 @@ pub(crate) fn hint(status: u16, body: &AwsErrorBody, signed: &SignedWith<'_>) ->
         _ if error_type.starts_with("AccessDenied")
             || text.contains("not authorized to perform") =>
         {
-            "allow the action in the identity's policy and in the resource's; aws sts get-caller-identity shows the identity"
+            return Some(format!(
+                "allow {} in the identity's policy and in the resource's; aws sts get-caller-identity shows the identity",
+                facts.action.unwrap_or("the action")
+            ));
         }
         _ => match status {
             401 | 403 => {
+                let policy = match facts.action {
+                    Some(action) => format!("the policy ({action})"),
+                    None => "policy".to_owned(),
+                };
                 return Some(format!(
-                    "signed for service {service} in {region}; check policy, path, --service-name and --region"
+                    "signed for service {service} in {region}; check {policy}, path, --service-name and --region"
                 ));
             }
             402 => "an AWS quota is exhausted",
             404 => "check the path of the URL, or the ARN and its qualifier",
             405 | 406 => "is this the URL of an MCP endpoint?",
-            413 => "the message is larger than the service accepts",
+            413 => facts.too_large,
             424 => "the runtime failed: see its log in CloudWatch",
-            429 | 503 => "too many requests at once: try again later",
-            504 => "the time limit is the gateway's, not this proxy's",
+            429 => facts.throttled,
+            502 => return facts.failed.map(str::to_owned),
+            503 => facts.unavailable,
+            504 => facts.timeout,
             _ => return None,
         },
     };
@@ -91,6 +113,8 @@ mod tests {
         let signed = SignedWith {
             service: "execute-api",
             region: "us-east-1",
+            host: "abc.execute-api.us-east-1.amazonaws.com",
+            path: "/mcp",
             identity: "key AKIA****MPLE from environment",
             steps: None,
         };
@@ -124,15 +148,140 @@ mod tests {
             (429, None, "", "too many"),
         ] {
             let found = AwsErrorBody::parse(error_type, body.as_bytes());
-            let hint = hint(status, &found, &signed).unwrap_or_default();
+            let hint = hint(status, &found, None, &signed).unwrap_or_default();
             assert!(hint.contains(expected), "{body}: {hint}");
         }
     }
 
+    /// By service: what is said of 403 with and without a type, 413, 429, 502, 503 and 504.
+    #[test]
+    fn limits_and_actions_are_those_of_the_service() {
+        const AGENTCORE: &str = "bedrock-agentcore.us-east-1.amazonaws.com";
+        for (service, host, path, rows) in [
+            (
+                "lambda",
+                "abc.lambda-web.global.on.aws",
+                "/mcp",
+                [
+                    "lambda:InvokeWebFunctionEndpoint",
+                    "larger than the service",
+                    "rateLimit",
+                    "CloudWatch",
+                    "",
+                    "timeoutSeconds in a new revision (default 30, maximum 900)",
+                ],
+            ),
+            (
+                "lambda",
+                "abc.lambda-url.us-east-1.on.aws",
+                "/mcp",
+                [
+                    "lambda:InvokeFunctionUrl and lambda:InvokeFunction",
+                    "6 MB",
+                    "",
+                    "BUFFERED",
+                    "",
+                    "maximum 900 s",
+                ],
+            ),
+            (
+                "execute-api",
+                "mcp.example.com",
+                "/mcp",
+                ["execute-api:Invoke", "10 MB", "", "", "30 s", "29 s by default: raise"],
+            ),
+            (
+                "bedrock-agentcore",
+                AGENTCORE,
+                "/runtimes/a/invocations",
+                ["bedrock-agentcore:InvokeAgentRuntime", "100 MB", "quota", "", "", "15 min"],
+            ),
+            (
+                "bedrock-agentcore",
+                "mcp.example.com",
+                "/mcp",
+                ["bedrock-agentcore:InvokeGateway", "", "quota", "", "", "target"],
+            ),
+            (
+                "vpc-lattice-svcs",
+                "orders.internal",
+                "/",
+                ["vpc-lattice-svcs:Invoke", "", "", "", "", "60 s by default"],
+            ),
+            (
+                "elasticloadbalancing",
+                "a-1.us-east-1.elb.amazonaws.com",
+                "/",
+                ["the action", "", "", "", "", "60 s by default"],
+            ),
+            (
+                "aws-mcp",
+                "aws-mcp.us-east-1.api.aws",
+                "/mcp",
+                ["aws-mcp:InvokeMcp", "", "3 requests per second", "", "", "gateway"],
+            ),
+            ("s3", "mcp.example.com", "/", ["the action", "", "", "", "", "gateway"]),
+        ] {
+            let signed = SignedWith {
+                service,
+                region: "us-east-1",
+                host,
+                path,
+                identity: "key",
+                steps: None,
+            };
+            let hint = |status, error_type| {
+                let body = AwsErrorBody::parse(error_type, b"{}");
+                hint(status, &body, None, &signed).unwrap_or_default()
+            };
+            let [action, too_large, throttled, failed, unavailable, timeout] = rows;
+            let denied = hint(403, Some("AccessDeniedException"));
+            assert!(denied.starts_with(&format!("allow {action}")), "{service}: {denied}");
+            if action != "the action" {
+                assert!(hint(403, None).contains(action), "{service}: {}", hint(403, None));
+            }
+            for (status, expected) in [
+                (413, too_large),
+                (429, throttled),
+                (502, failed),
+                (503, unavailable),
+                (504, timeout),
+            ] {
+                let hint = hint(status, None);
+                assert!(hint.contains(expected), "{service} {status}: {hint}");
+                assert_eq!(
+                    hint.is_empty(),
+                    status == 502 && failed.is_empty(),
+                    "{service}: {hint}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_web_function_is_recognised_by_its_error_under_any_name() {
+        let signed = SignedWith {
+            service: "lambda",
+            region: "us-east-1",
+            host: "mcp.example.com",
+            path: "/",
+            identity: "key",
+            steps: None,
+        };
+        let hint = hint(504, &AwsErrorBody::default(), Some("Runtime.RequestTimeout"), &signed);
+        assert!(hint.unwrap().contains("timeoutSeconds"));
+    }
+
     #[test]
     fn a_misspelt_region_is_the_likeliest_reason_of_a_refused_signature() {
-        let signed =
-            SignedWith { service: "s3", region: "us-east-1a", identity: "key", steps: None };
+        let signed = SignedWith {
+            service: "s3",
+            region: "us-east-1a",
+            host: "mcp.example.com",
+            path: "/",
+            identity: "key",
+            steps: None,
+        };
         for (status, error_type, expected) in [
             (403, Some("SignatureDoesNotMatch"), true),
             (403, None, true),
@@ -140,7 +289,7 @@ mod tests {
             (404, None, false),
         ] {
             let body = AwsErrorBody::parse(error_type, b"{}");
-            let hint = hint(status, &body, &signed).unwrap_or_default();
+            let hint = hint(status, &body, None, &signed).unwrap_or_default();
             assert_eq!(hint.contains("its region us-east-1"), expected, "{hint}");
         }
     }

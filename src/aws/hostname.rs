@@ -3,7 +3,7 @@
 //! Nothing is guessed. A host that is not AWS's own (a custom domain, loopback) says nothing, and a label counts as a region
 //! only if it is written like one.
 
-use crate::aws::partition::{CUSTOMER_SUFFIX, PARTITIONS};
+use crate::aws::partition::{PARTITIONS, Partition};
 use crate::aws::region::{self, looks_like_region};
 
 /// What a host name says.
@@ -12,12 +12,25 @@ pub struct Inferred {
     /// The signing name, which often differs from the first label: `bedrock-runtime` signs as `bedrock`.
     pub service: Option<String>,
     pub region: Option<String>,
+    pub reach: Reach,
+}
+
+/// Which regions a host serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// One, or its name does not say which.
+    #[default]
+    OneRegion,
+    /// All of them: `knowledge-mcp.global.api.aws`. A request may be signed for any region, or not at all.
+    AllRegions { default_region: &'static str },
+    /// One resource in several regions: only SigV4a signatures are valid in all of them.
+    SeveralRegions,
 }
 
 /// Reads service and region off `host`, which has no port. Letter case and a trailing dot do not matter.
 pub fn of_host(host: &str) -> Inferred {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let Some((labels, suffix)) = split_at_suffix(&host) else {
+    let host = normal_form(host);
+    let Some(Labels { partition, suffix, labels }) = Labels::of_host(&host) else {
         return Inferred::default();
     };
     let (before, region, after) = split_at_region(&labels);
@@ -30,33 +43,80 @@ pub fn of_host(host: &str) -> Inferred {
         _ => None,
     };
     let is_known =
-        |service: &&str| suffix != CUSTOMER_SUFFIX || CUSTOMER_SERVICES.contains(service);
-    match service.filter(is_known) {
-        Some(service) => Inferred {
-            service: Some(service.to_owned()),
-            region: region.filter(|region| !WITHOUT_REGION.contains(region)).map(str::to_owned),
-        },
-        None => Inferred::default(),
-    }
+        |service: &&str| suffix != Suffix::Customer || CUSTOMER_SERVICES.contains(service);
+    let Some(service) = service.filter(is_known) else { return Inferred::default() };
+    let region_of_name = region.filter(|region| !WITHOUT_REGION.contains(region));
+    let reach = match before.last() {
+        Some(last) if region_of_name.is_none() && SEVERAL_REGIONS.contains(last) => {
+            Reach::SeveralRegions
+        }
+        _ if region == Some("global") && suffix == Suffix::DualStack => {
+            Reach::AllRegions { default_region: partition.global_region }
+        }
+        _ => Reach::OneRegion,
+    };
+    Inferred { service: Some(service.to_owned()), region: region_of_name.map(str::to_owned), reach }
+}
+
+/// Whether this is a host of AWS's own services, as their MCP servers have: `aws-mcp.us-east-1.api.aws`.
+pub(crate) fn is_dual_stack(host: &str) -> bool {
+    let host = normal_form(host);
+    Labels::of_host(&host).is_some_and(|labels| labels.suffix == Suffix::DualStack)
 }
 
 /// A hint for an AWS host in which a zone or a misspelt region stands in the place of the region.
 pub(crate) fn region_hint(host: &str) -> Option<String> {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let (labels, _) = split_at_suffix(&host)?;
+    let host = normal_form(host);
+    let Labels { labels, .. } = Labels::of_host(&host)?;
     let (_, region, _) = split_at_region(&labels);
     labels.iter().filter(|_| region.is_none()).find_map(|label| region::region_hint(label))
 }
 
-/// The labels before AWS's suffix, without those that only say how the host is reached, and the suffix.
-fn split_at_suffix(host: &str) -> Option<(Vec<&str>, &'static str)> {
-    let of_partitions = PARTITIONS.iter().flat_map(|p| [p.suffix, p.dual_stack_suffix]);
-    let (labels, suffix) = of_partitions.chain([CUSTOMER_SUFFIX]).find_map(|suffix| {
-        let labels = host.strip_suffix(suffix)?.strip_suffix('.')?;
-        (!labels.is_empty()).then_some((labels, suffix))
-    })?;
-    let labels = labels.split('.').filter(|label| !matches!(*label, "dualstack" | "vpce"));
-    Some((labels.collect(), suffix))
+/// Whether this is an AWS host with the label, or with its FIPS form.
+pub(crate) fn has_label(host: &str, label: &str) -> bool {
+    let host = normal_form(host);
+    let without_fips = |found: &str| found.strip_suffix("-fips").unwrap_or(found) == label;
+    Labels::of_host(&host).is_some_and(|Labels { labels, .. }| labels.into_iter().any(without_fips))
+}
+
+fn normal_form(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// An AWS host name, taken apart.
+struct Labels<'a> {
+    partition: &'static Partition,
+    suffix: Suffix,
+    /// The labels before the suffix, without those that only say how the host is reached.
+    labels: Vec<&'a str>,
+}
+
+/// What kind of hosts has a suffix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Suffix {
+    Classic,
+    DualStack,
+    /// Customers' resources.
+    Customer,
+}
+
+impl<'a> Labels<'a> {
+    fn of_host(host: &'a str) -> Option<Labels<'a>> {
+        let suffixes = PARTITIONS.iter().flat_map(|partition| {
+            [
+                (partition, Suffix::Classic, partition.suffix),
+                (partition, Suffix::DualStack, partition.dual_stack_suffix),
+                (partition, Suffix::Customer, partition.customer_suffix),
+            ]
+        });
+        let (partition, suffix, labels) =
+            suffixes.into_iter().find_map(|(partition, kind, text)| {
+                let labels = host.strip_suffix(text)?.strip_suffix('.')?;
+                (!labels.is_empty()).then_some((partition, kind, labels))
+            })?;
+        let labels = labels.split('.').filter(|label| !matches!(*label, "dualstack" | "vpce"));
+        Some(Labels { partition, suffix, labels: labels.collect() })
+    }
 }
 
 /// The labels before the last region, the region, the labels after it. Without a region all are before it.
@@ -112,7 +172,11 @@ fn signing_name_after_region(label: &str) -> Option<&'static str> {
 /// Labels in the place of a region: `knowledge-mcp.global.api.aws`.
 const WITHOUT_REGION: [&str; 2] = ["global", "us-gov"];
 
-/// The services that have hosts under `on.aws`.
+/// The last labels before the place of a region of hosts that are one resource in several regions, if they name no region:
+/// `abc.lambda-web.global.on.aws`, `abc.accesspoint.s3-global.amazonaws.com`.
+const SEVERAL_REGIONS: [&str; 3] = ["cloudfront-kvs", "lambda-web", "s3-global"];
+
+/// The services that have hosts under `on.aws` and its likes.
 const CUSTOMER_SERVICES: [&str; 4] = ["aoss", "es", "lambda", "vpc-lattice-svcs"];
 
 /// Customers' machines and resources, which take no AWS signature.
@@ -135,6 +199,7 @@ const SIGNING_NAMES: &[(&str, &str)] = &[
     ("bedrock-runtime", "bedrock"),
     ("cassandra-streams", "cassandra"),
     ("catalog-marketplace", "aws-marketplace"),
+    ("cloudfront-kvs", "cloudfront-keyvaluestore"),
     ("cloudhsmv2", "cloudhsm"),
     ("contact-lens", "connect"),
     ("control-kinesis", "kinesis"),
@@ -151,6 +216,7 @@ const SIGNING_NAMES: &[(&str, &str)] = &[
     ("ivsrealtime", "ivs"),
     ("kafka-api", "kafka"),
     ("lambda-url", "lambda"),
+    ("lambda-web", "lambda"),
     ("mail-manager", "ses"),
     ("marketplace", "aws-marketplace"),
     ("media-pipelines-chime", "chime"),
@@ -203,8 +269,9 @@ mod tests {
                 panic!("{row}");
             };
             let expected = |text: &str| (text != "-").then(|| text.to_owned());
-            let inferred = Inferred { service: expected(service), region: expected(region) };
-            assert_eq!(of_host(host), inferred, "{host}");
+            let inferred = of_host(host);
+            let expected = (expected(service), expected(region));
+            assert_eq!((inferred.service, inferred.region), expected, "{host}");
         }
     }
 
@@ -219,8 +286,94 @@ mod tests {
             aws-mcp.us-east-1.api.aws aws-mcp us-east-1
             eks-mcp.ap-southeast-2.api.aws eks-mcp ap-southeast-2
             knowledge-mcp.global.api.aws knowledge-mcp -
+            connect.aidevops.eu-central-1.api.aws aidevops eu-central-1
             ",
         );
+    }
+
+    /// Each form of a host, in every partition, under every spelling of its name.
+    #[test]
+    fn hosts_of_every_partition() {
+        const ONE: Reach = Reach::OneRegion;
+        for partition in &PARTITIONS {
+            let Partition { suffix, dual_stack_suffix, customer_suffix, .. } = partition;
+            let all = Reach::AllRegions { default_region: partition.global_region };
+            for region in partition.regions {
+                for (host, service, of_name, reach) in [
+                    (format!("abc.lambda-web.{region}.{customer_suffix}"), "lambda", region, ONE),
+                    (
+                        format!("abc.g1.lambda-web.{region}.{customer_suffix}"),
+                        "lambda",
+                        region,
+                        ONE,
+                    ),
+                    (
+                        format!("abc.lambda-web-fips.{region}.{customer_suffix}"),
+                        "lambda",
+                        region,
+                        ONE,
+                    ),
+                    (
+                        format!("abc.lambda-web.global.{customer_suffix}"),
+                        "lambda",
+                        &"",
+                        Reach::SeveralRegions,
+                    ),
+                    (format!("lambda-web.{region}.{dual_stack_suffix}"), "lambda", region, ONE),
+                    (format!("abc.lambda-url.{region}.{customer_suffix}"), "lambda", region, ONE),
+                    (
+                        format!("a.7d6.vpc-lattice-svcs.{region}.{customer_suffix}"),
+                        "vpc-lattice-svcs",
+                        region,
+                        ONE,
+                    ),
+                    (format!("aws-mcp.{region}.{dual_stack_suffix}"), "aws-mcp", region, ONE),
+                    (
+                        format!("connect.aidevops.{region}.{dual_stack_suffix}"),
+                        "aidevops",
+                        region,
+                        ONE,
+                    ),
+                    (format!("docs-mcp.global.{dual_stack_suffix}"), "docs-mcp", &"", all),
+                    (format!("abc.execute-api.{region}.{suffix}"), "execute-api", region, ONE),
+                    (
+                        format!("gw.gateway.bedrock-agentcore.{region}.{suffix}"),
+                        "bedrock-agentcore",
+                        region,
+                        ONE,
+                    ),
+                ] {
+                    // Two partitions share their suffixes; of hosts without a region the first one's counts.
+                    if region.starts_with("us-gov-") && of_name.is_empty() {
+                        continue;
+                    }
+                    for host in [host.clone(), format!("{host}."), host.to_ascii_uppercase()] {
+                        let inferred = of_host(&host);
+                        assert_eq!(inferred.service.as_deref(), Some(service), "{host}");
+                        assert_eq!(inferred.region.as_deref().unwrap_or(""), *of_name, "{host}");
+                        assert_eq!(inferred.reach, reach, "{host}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_that_serve_more_than_one_region() {
+        for (host, reach) in [
+            ("knowledge-mcp.global.api.aws", Reach::AllRegions { default_region: "us-east-1" }),
+            ("abc.accesspoint.s3-global.amazonaws.com", Reach::SeveralRegions),
+            ("123456789012.cloudfront-kvs.global.api.aws", Reach::SeveralRegions),
+            ("sts.amazonaws.com", Reach::OneRegion),
+            ("bucket.s3.amazonaws.com", Reach::OneRegion),
+            ("iam.us-gov.amazonaws.com", Reach::OneRegion),
+            ("abc.lambda-url.global.on.aws", Reach::OneRegion),
+            ("abc.global.on.aws", Reach::OneRegion),
+            ("global.api.aws", Reach::OneRegion),
+            ("x.global.example.com", Reach::OneRegion),
+        ] {
+            assert_eq!(of_host(host).reach, reach, "{host}");
+        }
     }
 
     #[test]

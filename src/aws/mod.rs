@@ -11,5 +11,6 @@ pub mod hint;
 pub mod hostname;
 pub(crate) mod partition;
 pub(crate) mod region;
+pub(crate) mod service_facts;
 pub mod signature_diff;
 pub(crate) mod xml;

@@ -7,16 +7,17 @@ pub(crate) struct Partition {
     pub(crate) name: &'static str,
     pub(crate) suffix: &'static str,
     pub(crate) dual_stack_suffix: &'static str,
+    /// The suffix of the hosts of customers' resources.
+    pub(crate) customer_suffix: &'static str,
+    /// The region to sign for at hosts that serve all regions.
+    pub(crate) global_region: &'static str,
     /// The suffix of sign-in's hosts, if it differs.
     pub(crate) sign_in_suffix: Option<&'static str>,
     /// How its regions begin. Empty for the commercial partition, which has all other regions, also future ones.
     region_prefix: &'static str,
     /// The regions that were known when this was written: for suggestions only, since AWS adds others.
-    regions: &'static [&'static str],
+    pub(crate) regions: &'static [&'static str],
 }
-
-/// The suffix of the hosts of customers' resources.
-pub(crate) const CUSTOMER_SUFFIX: &str = "on.aws";
 
 /// No suffix ends in another.
 pub(crate) static PARTITIONS: [Partition; 8] = [
@@ -24,6 +25,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws",
         suffix: "amazonaws.com",
         dual_stack_suffix: "api.aws",
+        customer_suffix: "on.aws",
+        global_region: "us-east-1",
         sign_in_suffix: Some("signin.aws.amazon.com"),
         region_prefix: "",
         regions: &[
@@ -67,6 +70,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-cn",
         suffix: "amazonaws.com.cn",
         dual_stack_suffix: "api.amazonwebservices.com.cn",
+        customer_suffix: "on.amazonwebservices.com.cn",
+        global_region: "cn-northwest-1",
         sign_in_suffix: Some("signin.amazonaws.cn"),
         region_prefix: "cn-",
         regions: &["cn-north-1", "cn-northwest-1"],
@@ -75,6 +80,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-eusc",
         suffix: "amazonaws.eu",
         dual_stack_suffix: "api.amazonwebservices.eu",
+        customer_suffix: "on.amazonwebservices.eu",
+        global_region: "eusc-de-east-1",
         sign_in_suffix: None,
         region_prefix: "eusc-",
         regions: &["eusc-de-east-1"],
@@ -83,6 +90,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-iso",
         suffix: "c2s.ic.gov",
         dual_stack_suffix: "api.aws.ic.gov",
+        customer_suffix: "on.aws.ic.gov",
+        global_region: "us-iso-east-1",
         sign_in_suffix: None,
         region_prefix: "us-iso-",
         regions: &["us-iso-east-1", "us-iso-west-1"],
@@ -91,6 +100,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-iso-b",
         suffix: "sc2s.sgov.gov",
         dual_stack_suffix: "api.aws.scloud",
+        customer_suffix: "on.aws.scloud",
+        global_region: "us-isob-east-1",
         sign_in_suffix: None,
         region_prefix: "us-isob-",
         regions: &["us-isob-east-1", "us-isob-west-1"],
@@ -99,6 +110,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-iso-e",
         suffix: "cloud.adc-e.uk",
         dual_stack_suffix: "api.cloud-aws.adc-e.uk",
+        customer_suffix: "on.cloud-aws.adc-e.uk",
+        global_region: "eu-isoe-west-1",
         sign_in_suffix: None,
         region_prefix: "eu-isoe-",
         regions: &["eu-isoe-west-1"],
@@ -107,6 +120,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-iso-f",
         suffix: "csp.hci.ic.gov",
         dual_stack_suffix: "api.aws.hci.ic.gov",
+        customer_suffix: "on.aws.hci.ic.gov",
+        global_region: "us-isof-south-1",
         sign_in_suffix: None,
         region_prefix: "us-isof-",
         regions: &["us-isof-east-1", "us-isof-south-1"],
@@ -115,6 +130,8 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         name: "aws-us-gov",
         suffix: "amazonaws.com",
         dual_stack_suffix: "api.aws",
+        customer_suffix: "on.aws",
+        global_region: "us-gov-west-1",
         sign_in_suffix: Some("signin.amazonaws-us-gov.com"),
         region_prefix: "us-gov-",
         regions: &["us-gov-east-1", "us-gov-west-1"],

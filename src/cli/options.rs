@@ -24,6 +24,8 @@ pub struct Options {
     pub unsigned_payload: bool,
     /// Requests are sent unsigned if no credentials are found.
     pub skip_auth: bool,
+    /// They are sent unsigned, too, if the credentials that were found cannot be used.
+    pub ignores_unusable_credentials: bool,
     /// Profiles named by flag. Empty: the credential chain chooses, with its variables.
     pub profiles: Vec<String>,
     /// Globs of the tools whose calls may choose a profile.

@@ -1,6 +1,7 @@
 //! `Resolver`: the value of each option from flag, environment, URL and profile, in the order of precedence, validated.
 
-use crate::aws::hostname;
+use crate::aws::hostname::{self, Reach};
+use crate::aws::service_facts::ServiceFacts;
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::doubts;
 use crate::cli::duration;
@@ -67,10 +68,10 @@ impl<'a> Resolver<'a> {
         profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
     ) -> (Options, Vec<Error>) {
         let allow_http = self.switch(Key::AllowHttp).unwrap_or(false);
-        let algorithm = self.algorithm();
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
         let inferred = hostname::of_host(endpoint.host());
+        let algorithm = self.algorithm(inferred.reach);
         self.url_hint = hostname::region_hint(endpoint.host());
         // An AWS host without a region serves all of them.
         let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
@@ -78,7 +79,8 @@ impl<'a> Resolver<'a> {
         let explicit_region = self.explicit_region(of_url, algorithm);
         let named_bundle = self.args.value(Key::CaBundle).map(|value| (value.text, value.from));
         let metadata = self.metadata();
-        let names_region = (!metadata.is_empty() || is_of_aws_mcp(endpoint.host()))
+        // AWS's own MCP servers work in a region that their callers name in `_meta`.
+        let names_region = (!metadata.is_empty() || hostname::is_dual_stack(endpoint.host()))
             && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
         let needs_profile = explicit_region.is_none()
             || named_bundle.is_none()
@@ -106,7 +108,9 @@ impl<'a> Resolver<'a> {
             .region
             .filter(|region| !region.trim().is_empty())
             .map(|text| Value { text, from: "the profile's region".to_owned() });
-        let region = explicit_region.or_else(|| profile_region.clone());
+        let region = explicit_region
+            .or_else(|| profile_region.clone())
+            .or_else(|| region_for_all(inferred.reach));
         self.warn_of_doubts(region.as_ref(), profile_region, &metadata, inferred.region.as_deref());
         let is_known = region.is_some();
         let region = self.region(region, algorithm);
@@ -120,6 +124,16 @@ impl<'a> Resolver<'a> {
         let (headers, problems) = headers::read(&self.args, self.environment);
         self.problems.extend(problems);
 
+        let facts = ServiceFacts::of(&service, endpoint.host(), endpoint.path());
+        let max_in_flight = match (self.args.value(Key::MaxInFlight), facts.max_in_flight) {
+            (None, Some(of_service)) => of_service,
+            _ => self.or_default(Key::MaxInFlight, values::count),
+        };
+        let skip_auth = self.switch(Key::SkipAuth);
+        let role = self.role();
+        let needs_no_signature = matches!(inferred.reach, Reach::AllRegions { .. });
+        let names_identity = !profiles.is_empty() || role.is_some();
+
         let options = Options {
             endpoint,
             region,
@@ -127,11 +141,14 @@ impl<'a> Resolver<'a> {
             service_is_inferred,
             algorithm,
             unsigned_payload,
-            skip_auth: self.switch(Key::SkipAuth).unwrap_or(false),
+            skip_auth: skip_auth.unwrap_or(needs_no_signature),
+            ignores_unusable_credentials: needs_no_signature
+                && !names_identity
+                && skip_auth != Some(false),
             profiles,
             profile_tools: self.words_or_default(Key::ProfileTools),
             named_region: self.args.flag(Key::Region).map(|value| value.text),
-            role: self.role(),
+            role,
             role_session_name: self.role_session_name(),
             login: self.login(),
             headers,
@@ -151,7 +168,7 @@ impl<'a> Resolver<'a> {
             write_timeout: self.limit(Key::WriteTimeout),
             drain_timeout: self.limit(Key::DrainTimeout).unwrap_or_default(),
             max_message_bytes: self.or_default(Key::MaxMessageBytes, values::size),
-            max_in_flight: self.or_default(Key::MaxInFlight, values::count),
+            max_in_flight,
             retries: self.or_default(Key::Retries, values::retries),
             ca_bundle,
             allow_http,
@@ -375,10 +392,22 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    fn algorithm(&mut self) -> Algorithm {
-        let Some(value) = self.args.value(Key::SigVersion) else { return Algorithm::V4 };
+    fn algorithm(&mut self, reach: Reach) -> Algorithm {
+        let of_host = match reach {
+            Reach::SeveralRegions => Algorithm::V4a,
+            Reach::OneRegion | Reach::AllRegions { .. } => Algorithm::V4,
+        };
+        let Some(value) = self.args.value(Key::SigVersion) else { return of_host };
         match value.text.to_ascii_lowercase().as_str() {
-            "v4" => Algorithm::V4,
+            "v4" => {
+                if of_host == Algorithm::V4a {
+                    let from = &value.from;
+                    self.warnings.push(format!(
+                        "{from} v4 is used; the URL is that of several regions, which accept SigV4a only: omit {from}"
+                    ));
+                }
+                Algorithm::V4
+            }
             "v4a" => Algorithm::V4a,
             _ => {
                 let what = format!("unsupported signature version: {}", value.text);
@@ -411,11 +440,12 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// VPC Lattice verifies only signatures without a payload hash. Without TLS nothing would protect the body.
+    /// Without TLS nothing would protect the body. VPC Lattice verifies only signatures without a payload hash, so there
+    /// `--allow-http` allows this, too.
     fn unsigned_payload(&mut self, endpoint: &Endpoint, service: &str) -> bool {
-        let guarded = target::is_guarded(endpoint);
+        let is_never_signed = PayloadSigning::for_service(service) == PayloadSigning::Unsigned;
         match self.switch(Key::UnsignedPayload) {
-            Some(true) if !guarded => {
+            Some(true) if !is_never_signed && !target::is_guarded(endpoint) => {
                 let fix = "use an https URL, or omit it";
                 self.report(
                     Key::UnsignedPayload,
@@ -423,8 +453,15 @@ impl<'a> Resolver<'a> {
                 );
                 false
             }
+            Some(false) if is_never_signed => {
+                self.warnings.push(
+                    "--no-unsigned-payload is used; VPC Lattice refuses requests with a signed body"
+                        .to_owned(),
+                );
+                false
+            }
             Some(unsigned) => unsigned,
-            None => guarded && PayloadSigning::for_service(service) == PayloadSigning::Unsigned,
+            None => is_never_signed,
         }
     }
 
@@ -470,7 +507,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// AWS's own MCP servers work in a region that their callers name in `_meta`.
-fn is_of_aws_mcp(host: &str) -> bool {
-    host.ends_with(".api.aws")
+/// The region to sign for at a host that serves all of them, if none is configured.
+fn region_for_all(reach: Reach) -> Option<Value> {
+    let Reach::AllRegions { default_region } = reach else { return None };
+    Some(Value { text: default_region.to_owned(), from: "the URL's default region".to_owned() })
 }

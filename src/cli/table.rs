@@ -182,7 +182,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Signing,
-        help: "Send unsigned requests if no credentials are found. Expired credentials are still an error.",
+        help: "Send unsigned requests if no credentials are found. Expired credentials are still an error. On by default for hosts under global.api.aws.",
     },
     Row {
         key: Key::Profile,
@@ -331,11 +331,11 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::MaxInFlight,
         flags: &["max-in-flight"],
-        environment: &[],
+        environment: &["MCP_MAX_IN_FLIGHT"],
         takes: Arity::Value("NUMBER"),
         default: "256",
         group: Group::Messages,
-        help: "Maximum number of requests in flight, 1 to 1024; more wait in order.",
+        help: "Maximum number of requests in flight, 1 to 1024; more wait in order. The default is 16 for aws-mcp.REGION.api.aws, where AWS allows an account 27 connections.",
     },
     Row {
         key: Key::Retries,

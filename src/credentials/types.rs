@@ -68,8 +68,7 @@ impl Credentials {
     /// A description without secrets: `key AKIA****MPLE from …, account …, until …`.
     pub fn summary(&self) -> String {
         if self.is_anonymous() {
-            return "there are none, so requests are sent without a signature (--skip-auth)"
-                .to_owned();
+            return "none that can be used; requests are sent unsigned".to_owned();
         }
         let account = self.account.as_ref().map(|account| format!(", account {account}"));
         let expires = self.expires.and_then(|time| time.format(&Rfc3339).ok());

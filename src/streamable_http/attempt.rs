@@ -64,7 +64,7 @@ pub(crate) fn attempt(
     drop(headers);
     let mut response = match response {
         Ok(response) => response,
-        Err(error) => return Err(FailedAttempt::no_response(error, sent)),
+        Err(error) => return Err(FailedAttempt::no_response(server, error, sent)),
     };
     if let Some(started) = started {
         message.note_response(&response, started);
@@ -151,6 +151,6 @@ fn relay_response(
     match (result, relay.take_held_error()) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(held)) => Err(FailedAttempt::held(held, credentials, sent)),
-        (Err(unanswered), _) => Err(FailedAttempt::unanswered(prepared, *unanswered, sent)),
+        (Err(unanswered), _) => Err(FailedAttempt::unanswered(server, prepared, *unanswered, sent)),
     }
 }

@@ -76,11 +76,19 @@ impl FailedAttempt {
     }
 
     /// No byte of a response came.
-    pub(crate) fn no_response(error: Error, sent: SentRequest) -> Box<FailedAttempt> {
+    pub(crate) fn no_response(
+        server: &RemoteServer,
+        error: Error,
+        sent: SentRequest,
+    ) -> Box<FailedAttempt> {
         let delivery = match error.kind() {
             Kind::Unreachable if error.is_unsent() => Some(Delivery::NotSent),
             Kind::Unreachable => Some(Delivery::Unknown),
             _ => None,
+        };
+        let error = match delivery {
+            Some(Delivery::Unknown) => server.client.explain_cut(error),
+            _ => error,
         };
         let failure = delivery.map(|delivery| sent.failure(delivery));
         Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(error) })
@@ -88,6 +96,7 @@ impl FailedAttempt {
 
     /// A successful response that ended without what was asked for.
     pub(crate) fn unanswered(
+        server: &RemoteServer,
         message: &PreparedMessage<'_>,
         unanswered: Unanswered,
         sent: SentRequest,
@@ -99,7 +108,11 @@ impl FailedAttempt {
             Ending::Other => false,
         };
         let failure = may_send_again.then(|| sent.failure(Delivery::Unknown));
-        Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(unanswered.error) })
+        let error = match unanswered.ending {
+            Ending::CutShort => server.client.explain_cut(unanswered.error),
+            Ending::Empty | Ending::Other => unanswered.error,
+        };
+        Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(error) })
     }
 
     /// A successful response whose error was held back.

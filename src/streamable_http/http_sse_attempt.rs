@@ -37,7 +37,7 @@ pub(crate) fn initialize(
     let http_sse = match http_sse_stream::open(server, message.deadline, message.cancel) {
         Ok(Some(http_sse)) => http_sse,
         Ok(None) => return Err(refusal),
-        Err(error) => return Err(FailedAttempt::no_response(error, refusal.sent)),
+        Err(error) => return Err(FailedAttempt::no_response(server, error, refusal.sent)),
     };
     let offered = ServerSession {
         session: server.state.new_session(None, credentials.account.as_deref()),
@@ -93,7 +93,8 @@ impl<'a> HttpSseAttempt<'a> {
         }
         while !relay.is_done() {
             let response = self.http_sse.take(ids, deadline, cancel);
-            let response = response.map_err(|error| FailedAttempt::no_response(error, sent()))?;
+            let response =
+                response.map_err(|error| FailedAttempt::no_response(self.server, error, sent()))?;
             let event = Event { data: response.into_bytes(), ..Event::default() };
             relay.take_event(event).map_err(FailedAttempt::permanent)?;
         }
@@ -111,7 +112,7 @@ impl<'a> HttpSseAttempt<'a> {
         let request = message.request(&self.http_sse.target, &POST_HEADERS);
         let mut response = match server.client.send(&request, credentials, message.cancel) {
             Ok(response) => response,
-            Err(error) => return Err(FailedAttempt::no_response(error, sent)),
+            Err(error) => return Err(FailedAttempt::no_response(server, error, sent)),
         };
         message.note_response(&response, started);
         if (200..300).contains(&response.status()) {

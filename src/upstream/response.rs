@@ -83,9 +83,14 @@ fn reported_error(stream: impl Read, max_bytes: usize) -> Option<Vec<u8>> {
 
 /// The request id, by which AWS finds the request in its logs.
 pub(crate) fn request_id<'a>(response: &'a Response<'_>) -> Option<&'a str> {
-    ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id", "apigw-requestid"]
-        .iter()
-        .find_map(|name| response.header(name))
+    const NAMES: [&str; 5] = [
+        "x-amzn-requestid",
+        "x-amzn-request-id",
+        "x-amz-request-id",
+        "apigw-requestid",
+        "lambda-web-request-id",
+    ];
+    NAMES.iter().find_map(|name| response.header(name))
 }
 
 /// How long the server asks to wait.

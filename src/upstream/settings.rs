@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub unsigned_payload: bool,
     /// Send unsigned requests if there are no credentials.
     pub skip_auth: bool,
+    /// Send unsigned requests also if the credentials cannot be used.
+    pub ignores_unusable_credentials: bool,
     /// Names and values of the user's own headers.
     pub headers: Vec<(String, Secret)>,
 }

@@ -5,6 +5,7 @@ use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
 use crate::aws::error_response::ErrorResponse;
 use crate::aws::hint::SignedWith;
+use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
@@ -19,6 +20,7 @@ use crate::upstream::request::{RequestTarget, UnsignedRequest};
 use crate::upstream::response::{ErrorReport, SignedResponse, error_body, request_id};
 use crate::upstream::settings::Settings;
 use crate::upstream::signing_scope::SigningScope;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 use time::OffsetDateTime;
@@ -37,6 +39,10 @@ pub struct SignedClient {
     credentials: CredentialCache,
     /// Send unsigned requests if there are no credentials.
     skip_auth: bool,
+    /// Send unsigned requests also if the credentials cannot be used.
+    ignores_unusable_credentials: bool,
+    /// The log says that requests are sent unsigned.
+    has_reported_unsigned: AtomicBool,
     scope: SigningScope,
     /// The URL that the user gave.
     endpoint: Endpoint,
@@ -81,6 +87,8 @@ impl SignedClient {
             cookies,
             credentials,
             skip_auth: settings.skip_auth,
+            ignores_unusable_credentials: settings.ignores_unusable_credentials,
+            has_reported_unsigned: AtomicBool::new(false),
             scope,
             target: RequestTarget::new(&settings.endpoint, uri_encoding),
             endpoint: settings.endpoint,
@@ -133,7 +141,7 @@ impl SignedClient {
     /// The credentials to sign with now. Waits for them until `deadline` or `cancel`.
     ///
     /// # Errors
-    /// `Credentials`: none were found, and `skip_auth` is off or they could not be loaded.
+    /// `Credentials`: none were found, or they could not be loaded, and the settings do not allow unsigned requests then.
     pub fn credentials(
         &self,
         deadline: Option<Instant>,
@@ -143,9 +151,8 @@ impl SignedClient {
         for warning in self.credentials.take_warnings() {
             self.log.warn(warning);
         }
-        if self.skip_auth
-            && let Err(error) = &credentials
-            && error.kind() == Kind::NoCredentials
+        if let Err(error) = &credentials
+            && self.may_send_unsigned(error)
         {
             return Ok(Arc::new(Credentials::anonymous()));
         }
@@ -163,6 +170,26 @@ impl SignedClient {
                 None => summary,
             }
         })
+    }
+
+    /// Whether requests may be sent unsigned after this failure to get credentials. The log says so the first time.
+    fn may_send_unsigned(&self, error: &Error) -> bool {
+        let is_absent = error.kind() == Kind::NoCredentials;
+        let is_allowed = match error.kind() {
+            Kind::NoCredentials => self.skip_auth,
+            Kind::Cancelled | Kind::TimedOut => false,
+            _ => self.ignores_unusable_credentials,
+        };
+        if is_allowed && !self.has_reported_unsigned.swap(true, Ordering::Relaxed) {
+            if is_absent {
+                self.log.debug(format_args!("requests are sent unsigned: {}", error.message()));
+            } else {
+                self.log.warn(format_args!(
+                    "requests are sent unsigned, which this server accepts: AWS credentials cannot be used: {error}"
+                ));
+            }
+        }
+        is_allowed
     }
 
     /// Invalidates refused credentials and looks for others. Returns whether there are any.
@@ -273,6 +300,7 @@ impl SignedClient {
         let error_response = ErrorResponse {
             status,
             request_id: request_id(response),
+            lambda_error: response.header("lambda-web-error-type"),
             location: response.header("location"),
             body: &parsed,
         };
@@ -281,6 +309,8 @@ impl SignedClient {
         let signed = SignedWith {
             service: &scope.service,
             region: &scope.region,
+            host: self.endpoint.host(),
+            path: self.endpoint.path(),
             identity: &identity,
             steps: steps.as_ref(),
         };
@@ -306,6 +336,20 @@ impl SignedClient {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport { cause, server_time: response.own_date(), body, error }
+    }
+
+    /// The error of a response that broke off, with what ends responses at the service.
+    pub(crate) fn explain_cut(&self, error: Error) -> Error {
+        let scope = self.scope.current();
+        let facts = ServiceFacts::of(&scope.service, self.endpoint.host(), self.endpoint.path());
+        match (facts.cut, error.hint_text()) {
+            (Some(cut), Some(hint)) => {
+                let hint = format!("{hint}; {cut}");
+                error.hint(hint)
+            }
+            (Some(cut), None) => error.hint(cut),
+            (None, _) => error,
+        }
     }
 
     /// The server's time when the local clock shows `now`: by its own error responses, else as AWS showed it when

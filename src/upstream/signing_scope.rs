@@ -113,6 +113,7 @@ mod tests {
             region: "us-west-2".into(),
             unsigned_payload: false,
             skip_auth: false,
+            ignores_unusable_credentials: false,
             headers: Vec::new(),
         }
     }

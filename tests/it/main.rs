@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
+mod aws;
 mod cli;
 mod credentials;
 mod docs;

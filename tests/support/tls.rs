@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -165,8 +165,12 @@ pub fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
                 let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
                 let _ = std::io::copy(&mut client, &mut &server);
+                let _ = server.shutdown(Shutdown::Both);
             });
         }
     });

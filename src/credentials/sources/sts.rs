@@ -110,12 +110,15 @@ impl Sts<'_> {
             let error_response = ErrorResponse {
                 status: reply.status,
                 request_id: None,
+                lambda_error: None,
                 location: None,
                 body: &reply.error(),
             };
             return Err(error_response.to_error(&SignedWith {
                 service: "sts",
                 region: &self.region,
+                host: "",
+                path: "",
                 identity: &identity,
                 steps: None,
             }));

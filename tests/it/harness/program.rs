@@ -1,5 +1,7 @@
 //! The real program as a client launches it: stdin, stdout, stderr, exit code.
 
+use crate::support::Server;
+use crate::support::tls::connect_proxy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::Value;
@@ -52,6 +54,21 @@ impl Launch {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         // Everything it could say is looked through for secrets; what a test sees is the rest.
         .env("MCP_LOG_LEVEL", "debug")
+    }
+
+    /// With the example key, for a server that is reached as this host and path. Nothing else is named.
+    pub(crate) fn under_name(server: &Server, name: &str) -> Launch {
+        let port = server.url("").rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let (proxy, _) = connect_proxy(port.expect("a port"));
+        Launch::bare(&[&format!("http://{name}"), "--allow-http", "--no-sse"])
+            .env("AWS_ACCESS_KEY_ID", KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("http_proxy", &format!("http://127.0.0.1:{proxy}"))
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Launch {
+        self.environment.retain(|(other, _)| other != name);
+        self
     }
 
     pub(crate) fn arg(mut self, argument: &str) -> Launch {

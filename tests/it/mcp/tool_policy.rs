@@ -442,7 +442,7 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
         }
     }
     let ended = program.close();
-    assert!(ended.log.contains("without a signature (--skip-auth)"), "{}", ended.log);
+    assert!(ended.log.contains("requests are sent unsigned"), "{}", ended.log);
 
     // With credentials it signs.
     let signed = crate::mcp::tool_policy::server();

@@ -4,7 +4,6 @@ use crate::harness::messages::{
     assert_error, call, json_reply, labels, modern, stream_reply, text_of,
 };
 use crate::harness::program::{KEY_ID, Launch, Program, SECRET};
-use crate::support::tls::connect_proxy;
 use crate::support::{Key, Recorded, Reply, Server, ServerOptions, Verdict};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -517,21 +516,6 @@ fn expired_credentials_are_looked_for_again() {
     assert_eq!(calls(&server).len(), 4);
 }
 
-/// A program that reaches the server under this name.
-fn under_name(server: &Server, host: &str, arguments: &[&str]) -> Program {
-    let port = server.url("").rsplit_once(':').unwrap().1.parse().unwrap();
-    let (proxy, _) = connect_proxy(port);
-    let url = format!("http://{host}/mcp");
-    let mut launch = Launch::bare(&[&url, "--allow-http", "--no-sse"])
-        .env("AWS_ACCESS_KEY_ID", KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET)
-        .env("http_proxy", &format!("http://127.0.0.1:{proxy}"));
-    for argument in arguments {
-        launch = launch.arg(argument);
-    }
-    launch.start()
-}
-
 fn wants_service(name: &str) -> Reply {
     let text = format!("Credential should be scoped to correct service: '{name}'. ");
     Reply::aws_error(403, "InvalidSignatureException", &text)
@@ -556,7 +540,7 @@ fn scopes(server: &Server) -> Vec<String> {
 #[test]
 fn a_service_read_off_the_host_is_corrected_once() {
     let server = Server::start(ServerOptions { service: "new".into(), ..ServerOptions::default() });
-    let mut program = under_name(&server, "new-mcp.us-east-1.api.aws", &[]);
+    let mut program = Launch::under_name(&server, "new-mcp.us-east-1.api.aws/mcp").start();
     program.shake_hands();
     assert_eq!(text_of(&program.ask(&add(1))), "2");
     let refused = server.requests().iter().filter(|r| r.verdict != Verdict::Verified).count();
@@ -595,7 +579,8 @@ fn what_the_user_signs_for_is_not_changed_by_the_server() {
     let server = Server::start(ServerOptions::default());
     let host = "abc.execute-api.us-east-1.amazonaws.com";
     let flags = ["--service-name=lambda", "--region=eu-west-1"];
-    let mut program = under_name(&server, host, &flags);
+    let launch = Launch::under_name(&server, &format!("{host}/mcp"));
+    let mut program = flags.iter().fold(launch, |launch, flag| launch.arg(flag)).start();
     program.shake_hands();
     server.reply_next("tools/call", wants_service("secretsmanager"));
     assert_error(&program.ask(&add(1)), &json!(1), &["secretsmanager"]);

@@ -1,0 +1,133 @@
+//! What errors say of the limits of a service, and the quotas that the program keeps to.
+
+use crate::harness::messages::{assert_error, call, stream_reply};
+use crate::harness::program::Launch;
+use crate::support::{Reply, Server, ServerOptions};
+use serde_json::json;
+
+const WEB_FUNCTION: &str = "abc.g.lambda-web.us-east-1.on.aws/mcp";
+const FUNCTION_URL: &str = "abc.lambda-url.us-east-1.on.aws/mcp";
+const API: &str = "abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
+const RUNTIME: &str =
+    "bedrock-agentcore.us-east-1.amazonaws.com/runtimes/a/invocations?accountId=1";
+const GATEWAY: &str = "gw.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp";
+const LATTICE: &str = "a.7d6.vpc-lattice-svcs.us-east-1.on.aws/mcp";
+
+fn unverified() -> Server {
+    Server::start(ServerOptions { verify: false, ..ServerOptions::default() })
+}
+
+fn status(code: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Reply::Status { code, headers, body: body.into() }
+}
+
+/// Asks a server of this name, which then answers a call so, and expects the words in the error.
+fn check(name: &str, reply: Reply, words: &[&str]) {
+    let server = unverified();
+    let mut program = Launch::under_name(&server, name).arg("--retries=0").start();
+    program.shake_hands();
+    server.reply_next("tools/call", reply);
+    let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+    assert_error(&answer, &json!(1), words);
+    let hint = answer["error"]["data"]["hint"].as_str().unwrap_or_default();
+    assert!(hint.contains(words.last().unwrap()), "{name}: {hint}");
+}
+
+#[test]
+fn a_refusal_names_the_action_to_allow() {
+    for (name, action) in [
+        (WEB_FUNCTION, "lambda:InvokeWebFunctionEndpoint"),
+        (FUNCTION_URL, "lambda:InvokeFunctionUrl and lambda:InvokeFunction"),
+        (API, "execute-api:Invoke"),
+        (RUNTIME, "bedrock-agentcore:InvokeAgentRuntime"),
+        (GATEWAY, "bedrock-agentcore:InvokeGateway"),
+        (LATTICE, "vpc-lattice-svcs:Invoke"),
+        ("aws-mcp.us-east-1.api.aws/mcp", "aws-mcp:InvokeMcp"),
+    ] {
+        let denied = Reply::aws_error(403, "AccessDeniedException", "User is not authorized");
+        check(name, denied, &["HTTP 403 AccessDeniedException", action]);
+        check(name, status(403, &[], r#"{"Message":"Forbidden"}"#), &["Forbidden", action]);
+    }
+}
+
+#[test]
+fn a_timeout_names_the_limit_to_raise() {
+    let lambda = [("lambda-web-error-type", "Runtime.RequestTimeout")];
+    for (name, headers, words) in [
+        (
+            WEB_FUNCTION,
+            &lambda[..],
+            &["HTTP 504 Runtime.RequestTimeout", "raise timeoutSeconds"][..],
+        ),
+        (FUNCTION_URL, &[], &["HTTP 504", "raise its timeout"]),
+        (API, &[], &["HTTP 504", "29 s by default"]),
+        (RUNTIME, &[], &["HTTP 504", "15 min"]),
+        (GATEWAY, &[], &["HTTP 504", "AgentCore Gateway"]),
+        (LATTICE, &[], &["HTTP 504", "60 s by default: raise the idle timeout"]),
+    ] {
+        check(name, status(504, headers, ""), words);
+    }
+    let head =
+        "HTTP/1.1 504 Gateway Timeout\r\nlambda-web-request-id: r-7\r\nContent-Length: 0\r\n\r\n";
+    check(WEB_FUNCTION, Reply::Raw(head.into()), &["HTTP 504 [request id r-7]", "timeoutSeconds"]);
+}
+
+/// A custom domain in front of a web function: its errors are recognised all the same.
+#[test]
+fn a_web_function_under_another_name_is_recognised() {
+    let server = unverified();
+    let mut program = Launch::under_name(&server, "mcp.example.com/mcp")
+        .arg("--service-name=lambda")
+        .arg("--region=us-east-1")
+        .arg("--retries=0")
+        .start();
+    program.shake_hands();
+    let headers = [("Lambda-Web-Error-Type", "Platform.InvalidNetworkConfiguration")];
+    server.reply_next("tools/call", status(502, &headers, "Bad Gateway"));
+    let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+    let words = ["HTTP 502 Platform.InvalidNetworkConfiguration", "/aws/lambda/web/"];
+    assert_error(&answer, &json!(1), &words);
+}
+
+#[test]
+fn a_response_that_breaks_off_names_what_may_have_ended_it() {
+    let event = ": open\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n";
+    for (name, words) in [
+        (WEB_FUNCTION, "timeoutSeconds"),
+        (FUNCTION_URL, "RESPONSE_STREAM"),
+        (API, "15 min"),
+        (RUNTIME, "15 min"),
+        (GATEWAY, "AgentCore Gateway"),
+        (LATTICE, "idle for 60 s by default"),
+    ] {
+        let server = unverified();
+        let mut program = Launch::under_name(&server, name).arg("--retries=0").start();
+        program.shake_hands();
+        let asked = call("1", "add", &json!({"a": 1, "b": 1}));
+        for reply in [
+            Reply::Close,
+            stream_reply(": open\n\n"),
+            Reply::Raw(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{"
+                    .to_vec(),
+            ),
+        ] {
+            server.reply_next("tools/call", reply);
+            let answer = program.ask(&asked);
+            assert_error(&answer, &json!(1), &[words]);
+            let hint = answer["error"]["data"]["hint"].as_str().unwrap_or_default();
+            assert!(hint.contains(words), "{name}: {hint}");
+        }
+        server.reply_next("tools/call", stream_reply(event));
+        assert_eq!(program.ask(&asked)["method"], "notifications/x");
+        assert_error(&program.read(), &json!(1), &["ended too early", words]);
+    }
+    // Of other servers nothing is known.
+    let server = unverified();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--service-name=s3").start();
+    program.shake_hands();
+    server.reply_next("tools/call", stream_reply(": open\n\n"));
+    let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+    assert_eq!(answer["error"]["data"]["hint"], json!(null), "{answer}");
+}

@@ -1,0 +1,2 @@
+pub(crate) mod hosts;
+pub(crate) mod limits;
