@@ -1,6 +1,7 @@
 //! Assembles the parts of the program from `Options`. The only file that depends on both.
 
 use crate::aws::region::region_hint;
+use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
 use crate::cli::{BridgeMode, GetStream, Options, ProfileSettings, WORKING_REGION};
 use crate::client::ClientRequests;
@@ -57,9 +58,13 @@ pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
         .map_err(|error| unusable_log_file(options, &error))
 }
 
-/// Registers the values of `--header` as secrets, except those that messages name anyway, such as the region.
+/// Registers the id of `--runtime-session` and the values of `--header` as secrets, except those that messages name anyway,
+/// such as the region.
 pub fn add_header_values(redactor: &Redactor, options: &Options) {
     let named = [options.service.as_str(), &options.region, options.endpoint.host()];
+    if let RuntimeSession::Fixed(id) = &options.runtime_session {
+        redactor.add(id.expose());
+    }
     for value in options.headers.iter().map(|header| header.value.expose()) {
         let is_named = named.contains(&value) || options.profiles.iter().any(|name| name == value);
         if !is_named {
@@ -200,10 +205,21 @@ fn exchange_settings(options: &Options) -> streamable_http::Settings {
         policy: tool_policy(options),
         is_lazy: options.lazy,
         names_client: options.names_client,
+        runtime_session: runtime_session(options),
         timeout: options.timeout,
         tool_timeout: options.tool_timeout,
         retries: options.retries,
         max_message_bytes: options.max_message_bytes,
+    }
+}
+
+/// The runtime session that the options choose. Beside a header of the user's own that names one, none is looked for.
+fn runtime_session(options: &Options) -> RuntimeSession {
+    let is_its_header = |name: &str| name.eq_ignore_ascii_case(RUNTIME_SESSION_HEADER);
+    let is_named = options.headers.iter().any(|header| is_its_header(&header.name));
+    match &options.runtime_session {
+        RuntimeSession::Auto if is_named => RuntimeSession::Off,
+        chosen => chosen.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod hint;
 pub mod hostname;
 pub(crate) mod partition;
 pub(crate) mod region;
+pub mod runtime_session;
 pub(crate) mod service_facts;
 pub mod signature_diff;
 pub(crate) mod xml;

@@ -1,5 +1,6 @@
 //! `Options`: everything the user decides, typed and checked.
 
+use crate::aws::runtime_session::RuntimeSession;
 use crate::cli::headers::Header;
 use crate::http::url::Endpoint;
 use crate::log;
@@ -51,6 +52,7 @@ pub struct Options {
     pub names_client: bool,
     pub bridge: BridgeMode,
     pub sse: GetStream,
+    pub runtime_session: RuntimeSession,
     pub timeout: Option<Duration>,
     pub tool_timeout: Option<Duration>,
     pub connect_timeout: Option<Duration>,

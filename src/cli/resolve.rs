@@ -161,6 +161,7 @@ impl<'a> Resolver<'a> {
             names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
             bridge: self.or_default(Key::Bridge, values::bridge_mode),
             sse: self.get_stream(),
+            runtime_session: self.or_default(Key::RuntimeSession, values::runtime_session),
             timeout: self.limit(Key::Timeout),
             tool_timeout: self.limit(Key::ToolTimeout),
             connect_timeout: self.limit(Key::ConnectTimeout),

@@ -52,6 +52,7 @@ pub(crate) enum Key {
     Lazy,
     Bridge,
     Sse,
+    RuntimeSession,
     MaxMessageBytes,
     MaxInFlight,
     Retries,
@@ -318,6 +319,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "try once",
         group: Group::Messages,
         help: "Whether to keep a GET stream open for messages that the server sends on its own.",
+    },
+    Row {
+        key: Key::RuntimeSession,
+        flags: &["runtime-session"],
+        environment: &["MCP_RUNTIME_SESSION", "RUNTIME_SESSION_MODE"],
+        takes: Arity::Value("auto|off|identity|ID"),
+        default: "auto",
+        group: Group::Messages,
+        help: "Runtime session of Bedrock AgentCore for requests of MCP 2026-07-28: the one that its responses name, none, one of the caller's own that restarts and other processes share, or the one with this ID of 33 to 256 letters, digits, - and _.",
     },
     Row {
         key: Key::MaxMessageBytes,

@@ -1,10 +1,11 @@
 //! Parsers of single values: switches, sizes, counts, regions, service names, log levels.
 
 use crate::aws::region::{is_host_label, meant_region};
+use crate::aws::runtime_session::{ID_LENGTHS, RuntimeSession};
 use crate::cli::options::{BridgeMode, LoginMode};
 use crate::error::{Error, Kind};
 use crate::log::{Format, Level};
-use crate::signing::Algorithm;
+use crate::signing::{Algorithm, Secret};
 
 pub(crate) fn switch(text: &str) -> Result<bool, Error> {
     match text.to_ascii_lowercase().as_str() {
@@ -157,6 +158,21 @@ pub(crate) fn session_name(text: &str) -> Result<String, Error> {
     })
 }
 
+/// A runtime session; the words of other proxies too. An id is as good as a secret, so it is not shown.
+pub(crate) fn runtime_session(text: &str) -> Result<RuntimeSession, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" | "session" => return Ok(RuntimeSession::Auto),
+        "off" | "request" => return Ok(RuntimeSession::Off),
+        "identity" => return Ok(RuntimeSession::Identity),
+        _ => {}
+    }
+    let id = named(text, ID_LENGTHS, b"-_");
+    id.map(|id| RuntimeSession::Fixed(Secret::new(id))).ok_or_else(|| {
+        Error::new(Kind::Usage, "not a runtime session")
+            .hint("auto, off, identity, or an id of 33 to 256 letters, digits, - and _")
+    })
+}
+
 fn named(text: &str, lengths: std::ops::RangeInclusive<usize>, signs: &[u8]) -> Option<String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || signs.contains(&b);
     (lengths.contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
@@ -306,6 +322,25 @@ mod tests {
         let long = "a".repeat(65);
         for text in ["", "a b", "a/b", "a.b", "a_b", &long] {
             refused(text, service(text), "such as execute-api");
+        }
+    }
+
+    #[test]
+    fn runtime_sessions() {
+        for (text, session) in [
+            ("auto", RuntimeSession::Auto),
+            ("Session", RuntimeSession::Auto),
+            ("OFF", RuntimeSession::Off),
+            ("request", RuntimeSession::Off),
+            ("identity", RuntimeSession::Identity),
+        ] {
+            same(text, runtime_session(text), &session);
+        }
+        for id in ["a-Z_9".repeat(7), "x".repeat(33), "x".repeat(256)] {
+            same(&id, runtime_session(&id), &RuntimeSession::Fixed(Secret::new(id.clone())));
+        }
+        for text in ["", "on", &"x".repeat(32), &"x".repeat(257), &format!("{} ", "x".repeat(40))] {
+            refused(text, runtime_session(text), "not a runtime session (auto, off, identity");
         }
     }
 

@@ -15,7 +15,7 @@ const MAX_SECRETS: usize = 512;
 pub(crate) struct KnownSecrets {
     secrets: VecDeque<SecretForms>,
     signatures: VecDeque<SecretForms>,
-    cookies: Vec<SecretForms>,
+    issued: Vec<SecretForms>,
     /// Bit set of the hashes of the needles' first bytes.
     beginnings: Vec<u64>,
 }
@@ -26,7 +26,7 @@ impl Default for KnownSecrets {
         KnownSecrets {
             secrets: VecDeque::new(),
             signatures: VecDeque::new(),
-            cookies: Vec::new(),
+            issued: Vec::new(),
             beginnings,
         }
     }
@@ -62,15 +62,15 @@ impl KnownSecrets {
         self.refresh();
     }
 
-    /// Replaces the values of cookies.
-    pub(crate) fn set_cookies<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
-        self.cookies = values.filter_map(SecretForms::of).collect();
+    /// Replaces the values that the server issued.
+    pub(crate) fn set_issued<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
+        self.issued = values.filter_map(SecretForms::of).collect();
         self.refresh();
     }
 
     fn refresh(&mut self) {
         self.beginnings.fill(0);
-        let all = self.secrets.iter().chain(&self.signatures).chain(&self.cookies);
+        let all = self.secrets.iter().chain(&self.signatures).chain(&self.issued);
         for needle in all.flat_map(SecretForms::needles) {
             let hash = Beginning::of(needle.bytes());
             self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
@@ -78,7 +78,7 @@ impl KnownSecrets {
     }
 
     fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.signatures.is_empty() && self.cookies.is_empty()
+        self.secrets.is_empty() && self.signatures.is_empty() && self.issued.is_empty()
     }
 
     /// The text without secrets; `None` when it holds none.
@@ -149,7 +149,7 @@ impl KnownSecrets {
         if self.beginnings[usize::from(hash >> 6)] & (1 << (hash & 63)) == 0 {
             return None;
         }
-        let all = self.secrets.iter().chain(&self.signatures).chain(&self.cookies);
+        let all = self.secrets.iter().chain(&self.signatures).chain(&self.issued);
         all.flat_map(SecretForms::needles)
             .filter_map(|needle| needle.end_in(bytes, at, may_be_truncated))
             .filter(|end| text.is_char_boundary(at) && text.is_char_boundary(*end))

@@ -23,8 +23,8 @@ const MAX_SEARCHED_BYTES: usize = 64 * 1024;
 /// default number of requests in flight.
 const MAX_SIGNATURES: usize = 512;
 
-/// Maximum number of cookies that are searched for; the oldest are dropped.
-const MAX_COOKIES: usize = 64;
+/// Maximum number of cookies and session ids that are searched for; the oldest are dropped.
+const MAX_ISSUED: usize = 64;
 
 /// Maximum length of a signature: SigV4a has up to 72 bytes of DER, in hex.
 const MAX_SIGNATURE_BYTES: usize = 144;
@@ -42,16 +42,27 @@ pub struct Redactor {
 struct Shared {
     /// Signatures since the last search: every request adds one, and searches are rare.
     signatures: Mutex<VecDeque<Signature>>,
-    /// Cookies, copied to `known` by the next search: load balancers replace theirs with every response.
-    cookies: Mutex<Cookies>,
+    /// Copied to `known` by the next search: load balancers replace their cookies with every response.
+    issued: Mutex<Issued>,
     known: Mutex<Arc<KnownSecrets>>,
 }
 
-/// Values of the cookies that requests carry now.
+/// Values that the server issued and that requests carry: cookies, ids of runtime sessions. However many it issues, they
+/// displace no other secret.
 #[derive(Default)]
-struct Cookies {
+struct Issued {
     values: VecDeque<Secret>,
     is_changed: bool,
+}
+
+impl Issued {
+    fn push(&mut self, value: &Secret) {
+        if self.values.len() == MAX_ISSUED {
+            self.values.pop_front();
+        }
+        self.values.push_back(value.clone());
+        self.is_changed = true;
+    }
 }
 
 struct Signature {
@@ -107,17 +118,22 @@ impl Redactor {
         if old == Some(new) {
             return;
         }
-        let mut cookies = lock(&self.shared.cookies);
-        if let Some(at) = cookies.values.iter().position(|value| Some(value) == old) {
-            cookies.values.remove(at);
-        }
-        if cookies.values.len() == MAX_COOKIES {
-            cookies.values.pop_front();
+        let mut issued = lock(&self.shared.issued);
+        if let Some(at) = issued.values.iter().position(|value| Some(value) == old) {
+            issued.values.remove(at);
+            issued.is_changed = true;
         }
         if new.expose().len() >= MIN_PART_BYTES {
-            cookies.values.push_back(new.clone());
+            issued.push(new);
         }
-        cookies.is_changed = true;
+    }
+
+    /// Registers the id of a session that the server named. Requests in flight may still carry the one before it.
+    pub(crate) fn add_session_id(&self, id: &Secret) {
+        let mut issued = lock(&self.shared.issued);
+        if !issued.values.contains(id) {
+            issued.push(id);
+        }
     }
 
     /// The text without secrets and control characters, at most 2 KiB long.
@@ -149,12 +165,12 @@ impl Redactor {
             let texts = signatures.iter().filter_map(Signature::text);
             Arc::make_mut(&mut known).add_signatures(texts, MAX_SIGNATURES);
         }
-        let mut cookies = lock(&self.shared.cookies);
-        if std::mem::take(&mut cookies.is_changed) {
-            let values = cookies.values.iter().map(Secret::expose);
-            Arc::make_mut(&mut known).set_cookies(values);
+        let mut issued = lock(&self.shared.issued);
+        if std::mem::take(&mut issued.is_changed) {
+            let values = issued.values.iter().map(Secret::expose);
+            Arc::make_mut(&mut known).set_issued(values);
         }
-        drop(cookies);
+        drop(issued);
         Arc::clone(&known)
     }
 }

@@ -16,6 +16,7 @@ use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
 use crate::streamable_http::server_state::{OnInitialized, ServerSession};
 use crate::upstream::response::SignedResponse;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,9 +55,13 @@ pub(crate) fn attempt(
     let started = server.log.is_debug().then(Instant::now);
     let mut sent = SentRequest::new(message, &session);
     sent.param_headers = param_headers(server, message);
+    let PreparedMessage { deadline, cancel, .. } = *message;
+    let membership = server.affinity.join(message.message, &credentials, deadline, cancel);
+    let membership = membership.map_err(FailedAttempt::permanent)?;
     let mut headers = Vec::with_capacity(8);
     headers.extend(POST_HEADERS);
     headers.extend(session_headers(&session));
+    headers.extend(membership.header());
     headers.extend(message.message.request_meta().into_iter().flat_map(RequestMeta::headers));
     headers.extend(sent.param_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let request = message.request(server.client.target(), &headers);
@@ -69,6 +74,8 @@ pub(crate) fn attempt(
     if let Some(started) = started {
         message.note_response(&response, started);
     }
+    let is_initialize = message.message.is_initialize();
+    sent.runtime_ids = membership.take_head(&response, &credentials, is_initialize);
     if (200..300).contains(&response.status()) {
         if message.needs_session() {
             server.learn_session_id(&mut sent.session, &response);
@@ -81,7 +88,10 @@ pub(crate) fn attempt(
     }
     let failed = FailedAttempt::error_response(server, message, &mut response, &credentials, sent);
     drop(response);
-    if message.message.is_initialize() && failed.is_of_http_sse_server() {
+    if is_initialize {
+        server.affinity.keep(&failed.sent.runtime_ids);
+    }
+    if is_initialize && failed.is_of_http_sse_server() {
         return http_sse_attempt::initialize(server, message, failed, on_initialized, sink);
     }
     Err(failed)
@@ -130,11 +140,16 @@ fn relay_response(
     };
     let standing = offered.clone().map(|offered| server.state.set_offer(offered));
     // Only with a session on offer: the version is parsed out of the whole response.
-    let on_result =
-        offered.as_ref().map(|offered| |version| on_initialized(offered.with_version(version)));
+    let is_initialized = Cell::new(false);
+    let on_result = offered.as_ref().map(|offered| {
+        |version| {
+            is_initialized.set(true);
+            on_initialized(offered.with_version(version));
+        }
+    });
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
-        .holding_back(prepared.recoverable_errors(&sent.session));
+        .holding_back(prepared.recoverable_errors(&sent.session, sent.runtime_ids.any_carried()));
     relay.on_initialized = on_result.as_ref().map(|on_result| on_result as _);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.
@@ -148,6 +163,9 @@ fn relay_response(
         }
         other => other,
     };
+    if offered.is_some() && !is_initialized.get() {
+        server.affinity.keep(&sent.runtime_ids);
+    }
     match (result, relay.take_held_error()) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(held)) => Err(FailedAttempt::held(held, credentials, sent)),

@@ -6,6 +6,7 @@ use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::mcp::error_response::without_secrets;
 use crate::mcp::server_message::{ErrorBody, server_error};
+use crate::streamable_http::affinity::AttemptIds;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::HeldError;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
@@ -37,6 +38,7 @@ pub(crate) struct SentRequest {
     /// The message can be sent again in another session, should this one be lost.
     can_change_session: bool,
     pub(crate) param_headers: Vec<(String, String)>,
+    pub(crate) runtime_ids: AttemptIds,
 }
 
 impl SentRequest {
@@ -45,6 +47,7 @@ impl SentRequest {
             session: Arc::clone(session),
             can_change_session: session.can_be_lost() && message.survives_session(),
             param_headers: Vec::new(),
+            runtime_ids: AttemptIds::default(),
         }
     }
 
@@ -54,12 +57,17 @@ impl SentRequest {
             session: Arc::default(),
             can_change_session: false,
             param_headers: Vec::new(),
+            runtime_ids: AttemptIds::default(),
         }
     }
 
     /// A failure of this attempt.
     fn failure(&self, delivery: Delivery) -> Failure {
-        Failure { can_change_session: self.can_change_session, ..Failure::new(delivery) }
+        Failure {
+            can_change_session: self.can_change_session,
+            has_runtime_session: self.runtime_ids.any_carried(),
+            ..Failure::new(delivery)
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> HttpSseAttempt<'a> {
     {
         Relay::new(self.server, self.message.message.ids(), sink)
             .learning(page)
-            .holding_back(self.message.recoverable_errors(self.session))
+            .holding_back(self.message.recoverable_errors(self.session, false))
             .on_shared_stream()
     }
 

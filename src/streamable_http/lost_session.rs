@@ -4,7 +4,9 @@
 //! count only about a session that nothing else qualifies: `Session not found` and `no valid session ID` do, `the browser
 //! session has expired` does not.
 
-use crate::streamable_http::error_codes::{INVALID_PARAMS, METHOD_NOT_FOUND, SESSION_LOST};
+use crate::streamable_http::error_codes::{
+    INVALID_PARAMS, METHOD_NOT_FOUND, SESSION_LOST, SESSION_NOT_FOUND,
+};
 use serde_json::Value;
 
 /// Maximum size of a text that is read as JSON; of a longer one only the beginning counts.
@@ -181,6 +183,12 @@ pub(crate) fn says_session_is_lost(status: u16, code: Option<i64>, text: &str) -
         (400 | 401 | 422 | 500, _) | (200, Some(_)) => speaks_of_lost_session(text),
         _ => false,
     }
+}
+
+/// Whether an error response to a request with the id of a runtime session says that it is gone: as above, or by AgentCore's
+/// other code. A request that was refused for that did not run.
+pub(crate) fn says_runtime_session_is_gone(status: u16, code: Option<i64>, text: &str) -> bool {
+    (status == 400 && code == Some(SESSION_NOT_FOUND)) || says_session_is_lost(status, code, text)
 }
 
 fn speaks_of_lost_session(text: &str) -> bool {

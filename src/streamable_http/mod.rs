@@ -10,7 +10,7 @@
 //! | as many attempts as it takes | `retry_loop`, `reinitialize`, `remedies` |
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
-//! | what is known of the message and the server | `prepared_message`, `remote_server`, `server_state`, `http_sse` |
+//! | what is known of the message and the server | `prepared_message`, `remote_server`, `affinity`, `server_state`, `http_sse` |
 //! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
 //! | values | `relayed`, `settings` |
 //!
@@ -18,6 +18,7 @@
 //! request is on its way; what several calls need at once (a session, the list of tools) is done once, on a thread of its
 //! own, and each call waits for it until its own limit.
 
+mod affinity;
 mod attempt;
 mod diagnosis;
 mod error_codes;

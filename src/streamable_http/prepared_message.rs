@@ -109,12 +109,16 @@ impl<'a> PreparedMessage<'a> {
 
     /// The errors of a response in this session that another attempt may help against. Of a batch, other requests may have
     /// run.
-    pub(crate) fn recoverable_errors(&self, session: &ServerSession) -> RecoverableErrors {
+    pub(crate) fn recoverable_errors(
+        &self,
+        session: &ServerSession,
+        has_runtime_session: bool,
+    ) -> RecoverableErrors {
         let is_lone = self.message.ids().len() == 1;
         RecoverableErrors {
             by_code: is_lone,
             of_param_headers: is_lone && self.has_param_headers(),
-            of_lost_session: self.needs_session() && session.can_be_lost(),
+            of_lost_session: has_runtime_session || (self.needs_session() && session.can_be_lost()),
         }
     }
 

@@ -67,6 +67,11 @@ impl<'a> Recovery<'a> {
                 log.debug(format_args!("looking for other credentials: {}", failed.error));
                 client.replace_credentials(refused, message.deadline, message.cancel)
             }
+            Next::NewRuntimeSession => {
+                log.debug(format_args!("the runtime session is gone: {}", failed.error));
+                server.affinity.forget(&failed.sent.runtime_ids);
+                Ok(true)
+            }
             Next::SetClock(server_time) => {
                 let behind = client.set_clock(*server_time);
                 let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });

@@ -8,6 +8,7 @@ use crate::mcp::client_info;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::{Session, check_session_id};
 use crate::signing::Header;
+use crate::streamable_http::affinity::Affinity;
 use crate::streamable_http::relayed::Relayed;
 use crate::streamable_http::retry_quota::RetryQuota;
 use crate::streamable_http::server_state::{ServerSession, ServerState};
@@ -33,6 +34,8 @@ pub(crate) struct RemoteServer {
     pub(crate) state: ServerState,
     /// The server is a runtime or a gateway of Bedrock `AgentCore`, by its host or by the service that is signed for.
     pub(crate) is_agentcore: bool,
+    /// The runtime session of requests of 2026-07-28.
+    pub(crate) affinity: Affinity,
     pub(crate) is_lazy: bool,
     names_client: bool,
     timeout: Option<Duration>,
@@ -66,10 +69,13 @@ impl RemoteServer {
     pub(crate) fn new(settings: Settings, client: SignedClient, log: Log) -> RemoteServer {
         let of_host = hostname::of_host(client.endpoint().host()).service;
         let services = [Some(client.scope().current().service.clone()), of_host];
+        let is_agentcore = services.iter().flatten().any(|service| service == "bedrock-agentcore");
+        let affinity = Affinity::new(&settings.runtime_session, &client, is_agentcore, log.clone());
         RemoteServer {
             client,
             state: ServerState::new(settings.policy),
-            is_agentcore: services.iter().flatten().any(|service| service == "bedrock-agentcore"),
+            is_agentcore,
+            affinity,
             is_lazy: settings.is_lazy,
             names_client: settings.names_client,
             timeout: settings.timeout,

@@ -6,7 +6,7 @@ use crate::aws::clock_skew;
 use crate::aws::error_cause::Cause;
 use crate::random;
 use crate::streamable_http::error_codes::{HEADER_MISMATCH, SESSION_NOT_FOUND, THROTTLED};
-use crate::streamable_http::lost_session::says_session_is_lost;
+use crate::streamable_http::lost_session::{says_runtime_session_is_gone, says_session_is_lost};
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -63,6 +63,8 @@ pub(crate) struct Failure {
     pub(crate) server_time: Option<OffsetDateTime>,
     /// The request belonged to a session that another can replace.
     pub(crate) can_change_session: bool,
+    /// The request carried the id of a runtime session that another can replace.
+    pub(crate) has_runtime_session: bool,
 }
 
 impl Failure {
@@ -78,6 +80,7 @@ impl Failure {
             signed_at: None,
             server_time: None,
             can_change_session: false,
+            has_runtime_session: false,
         }
     }
 }
@@ -125,6 +128,8 @@ pub(crate) enum Next {
     SignForRegion,
     /// Initialize another session.
     NewSession,
+    /// Send it outside the runtime session, which begins another.
+    NewRuntimeSession,
     /// Learn which arguments go into headers.
     LearnParamHeaders,
 }
@@ -183,6 +188,11 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
         && says_session_is_lost(failure.status, failure.code, &failure.text)
     {
         return once(state, Next::NewSession);
+    }
+    if failure.has_runtime_session
+        && says_runtime_session_is_gone(failure.status, failure.code, &failure.text)
+    {
+        return once(state, Next::NewRuntimeSession);
     }
     if request.has_param_headers && failure.code == Some(HEADER_MISMATCH) {
         return once(state, Next::LearnParamHeaders);

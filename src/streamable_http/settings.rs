@@ -1,5 +1,6 @@
 //! `Settings`: what the user decides about exchanges with the server.
 
+use crate::aws::runtime_session::RuntimeSession;
 use crate::mcp::tool_policy::ToolPolicy;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ pub struct Settings {
     pub is_lazy: bool,
     /// The User-Agent names the client.
     pub names_client: bool,
+    /// The session of AgentCore for requests of 2026-07-28.
+    pub runtime_session: RuntimeSession,
     pub timeout: Option<Duration>,
     /// Additional limit of a `tools/call`.
     pub tool_timeout: Option<Duration>,

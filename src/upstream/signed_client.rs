@@ -107,6 +107,10 @@ impl SignedClient {
         &self.endpoint
     }
 
+    pub(crate) fn credential_cache(&self) -> &CredentialCache {
+        &self.credentials
+    }
+
     pub(crate) fn target(&self) -> &RequestTarget {
         &self.target
     }
