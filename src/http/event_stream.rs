@@ -49,6 +49,8 @@ pub struct EventStream<R> {
     id: String,
     /// The id of the last event that was taken.
     last_id: String,
+    /// An event was handed out and is not known to be taken yet.
+    is_handed_out: bool,
     retry: Option<Duration>,
     brought_anything: bool,
 }
@@ -68,6 +70,7 @@ impl<R: Read> EventStream<R> {
             data: None,
             id: String::new(),
             last_id: String::new(),
+            is_handed_out: false,
             retry: None,
             brought_anything: false,
         }
@@ -82,19 +85,26 @@ impl<R: Read> EventStream<R> {
 
     /// The next event that has data, or `None` at the end of the stream. Fails when the stream breaks.
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
-        self.confirm_id();
         loop {
-            if self.unread.is_empty() && !self.fill()? {
+            if let Some(event) = self.next_arrived()? {
+                return Ok(Some(event));
+            }
+            if !self.fill()? {
                 let line = std::mem::take(&mut self.line);
                 if !line.is_empty() {
                     self.parse_owned_line(line)?;
                 }
                 return Ok(self.dispatch(true));
             }
-            if let Some(event) = self.parse_chunk()? {
-                return Ok(Some(event));
-            }
         }
+    }
+
+    /// The next event if it has arrived already. Never reads.
+    pub fn next_arrived(&mut self) -> Result<Option<Event>, Error> {
+        if std::mem::take(&mut self.is_handed_out) {
+            self.confirm_id();
+        }
+        self.parse_chunk()
     }
 
     /// The reader that events are read from.
@@ -103,7 +113,7 @@ impl<R: Read> EventStream<R> {
     }
 
     /// The id after which the stream can be resumed: that of the last event that was complete, without data or followed by
-    /// another call of `next_event`.
+    /// a request for the next one.
     pub fn last_id(&self) -> Option<&str> {
         Some(&*self.last_id).filter(|id| !id.is_empty())
     }
@@ -240,6 +250,7 @@ impl<R: Read> EventStream<R> {
         if data.is_none() {
             self.confirm_id();
         }
+        self.is_handed_out = data.is_some();
         data.map(|data| Event { name, data, may_be_cut_short })
     }
 

@@ -3,14 +3,19 @@
 use crate::json::member_names::{self, unambiguous};
 use crate::json::object::Object;
 use crate::mcp::message;
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// The members that matter in a result, in a tool, and in its annotations.
 const RESULT_MEMBERS: [&str; 3] = ["tools", "nextCursor", "_meta"];
 const TOOL_MEMBERS: [&str; 5] = ["name", "description", "inputSchema", "annotations", "_meta"];
 const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+
+/// Made once: every message of the server is searched.
+static LIST_CHANGED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("list_changed"));
 
 /// A tool as the server lists it.
 pub(crate) struct Tool<'a> {
@@ -87,7 +92,7 @@ pub(crate) fn names_of(tool: &str) -> Vec<String> {
 /// Whether some parser may read this message as `notifications/tools/list_changed`.
 pub(crate) fn is_list_changed(message: &[u8]) -> bool {
     // Most messages cannot be one, and are not parsed. An escape could hide the name.
-    if memmem::find(message, b"list_changed").is_none() && memchr(b'\\', message).is_none() {
+    if LIST_CHANGED.find(message).is_none() && memchr(b'\\', message).is_none() {
         return false;
     }
     let members = str::from_utf8(message).ok().and_then(Object::parse);

@@ -24,14 +24,16 @@ pub(crate) struct Call<'a> {
     in_flight: &'a Arc<InFlight>,
     /// Indexes of the ids that have a response.
     answered: Vec<usize>,
+    /// Lines that are written together with the next one.
+    held: Vec<u8>,
     any_line: bool,
     any_request: bool,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(context: &'a Arc<Context>, in_flight: &'a Arc<InFlight>) -> Call<'a> {
-        let (answered, any_line, any_request) = (Vec::new(), false, false);
-        Call { context, in_flight, answered, any_line, any_request }
+        let (answered, held) = (Vec::new(), Vec::new());
+        Call { context, in_flight, answered, held, any_line: false, any_request: false }
     }
 
     /// Relays the request. It has a response when this returns, whatever happens. False: from this program, since the call
@@ -65,11 +67,12 @@ impl<'a> Call<'a> {
         let deliver = &mut |relayed| match relayed {
             Relayed::Line(line) => {
                 let Some(line) = context.line_for_client(route.profile, line) else {
-                    return Ok(());
+                    return context.output.write_held(in_flight, &mut self.held);
                 };
                 self.any_line = true;
                 self.answered.extend(&line.answers);
-                context.output.deliver(in_flight, line, self.is_answered())
+                let is_answered = self.is_answered();
+                context.output.deliver(in_flight, &mut self.held, line, is_answered)
             }
             Relayed::Request(request) => {
                 self.any_request = true;
@@ -87,7 +90,7 @@ impl<'a> Call<'a> {
     }
 
     /// Writes the responses that the server did not send.
-    fn answer_for_server(&self, error: Error) {
+    fn answer_for_server(&mut self, error: Error) {
         let (context, ids) = (self.context, &self.in_flight.ids);
         let unanswered: Vec<usize> =
             (0..ids.len()).filter(|index| !self.answered.contains(index)).collect();
@@ -108,7 +111,7 @@ impl<'a> Call<'a> {
                 error_response::error_line(&ids[index], &error, redactor)
             };
             let line = Line::response(line.into_bytes(), index, true);
-            let _ = context.output.deliver(self.in_flight, line, true);
+            let _ = context.output.deliver(self.in_flight, &mut self.held, line, true);
         }
     }
 }

@@ -14,6 +14,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+/// Maximum size of lines that are written together.
+const MAX_HELD_BYTES: usize = 64 * 1024;
+
 pub(crate) struct Output {
     writer: LineWriter,
     scheduler: Arc<Scheduler<ClientInput>>,
@@ -31,19 +34,32 @@ impl Output {
         Output { writer: LineWriter::new(writer), scheduler, shutdown, log }
     }
 
-    /// Writes a line of a call, unless the client cancelled it. `is_answered`: with this line, every request of the call has
-    /// its response.
+    /// Writes a line of a call after those that it holds, unless the client cancelled it. One that another follows at once is
+    /// held for it: a burst of events costs few writes. `is_answered`: with this line, every request of the call has its
+    /// response.
     pub(crate) fn deliver(
         &self,
         call: &Arc<InFlight>,
+        held: &mut Vec<u8>,
         line: Line,
         is_answered: bool,
     ) -> Result<(), Error> {
-        let Line { bytes, answers, is_last, stays_open, .. } = line;
-        let is_wanted = || match answers[..] {
-            [] => call.is_wanted(),
-            _ => !call.are_cancelled(&answers),
-        };
+        let Line { bytes, answers, is_last, stays_open, has_next, .. } = line;
+        if answers.is_empty() {
+            let line = one_line(bytes);
+            if held.len() + line.len() > MAX_HELD_BYTES {
+                self.write_held(call, held)?;
+            }
+            if held.is_empty() {
+                *held = line;
+            } else {
+                held.push(b'\n');
+                held.extend(line);
+            }
+            return if has_next { Ok(()) } else { self.write_held(call, held) };
+        }
+        self.write_held(call, held)?;
+        let is_wanted = || !call.are_cancelled(&answers);
         self.write(bytes, is_wanted)?;
         if is_answered {
             let after = match (is_last && is_wanted(), stays_open) {
@@ -54,6 +70,15 @@ impl Output {
             self.scheduler.complete(call, after);
         }
         Ok(())
+    }
+
+    /// Writes the lines that a call holds, unless the client cancelled it.
+    pub(crate) fn write_held(&self, call: &InFlight, held: &mut Vec<u8>) -> Result<(), Error> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        let lines = std::mem::take(held);
+        self.finish_write(self.writer.write(lines, || call.is_wanted()))
     }
 
     /// Writes the document as one line once stdout accepts it, if it is still wanted then.

@@ -38,6 +38,9 @@ pub(crate) struct Relay<'a, 'd> {
     any_line: bool,
     /// Nothing can follow the message that is read.
     is_only_message: bool,
+    /// A line waits for the next one, which may have arrived already; `hand_out` follows when none has.
+    pub(crate) pairs_lines: bool,
+    waiting_line: Option<Line>,
     held: Option<HeldError>,
     diagnosis: Diagnosis,
 }
@@ -61,6 +64,8 @@ impl<'a, 'd> Relay<'a, 'd> {
             answered: Vec::new(),
             any_line: false,
             is_only_message: false,
+            pairs_lines: false,
+            waiting_line: None,
             held: None,
             diagnosis: Diagnosis::default(),
         }
@@ -346,6 +351,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     fn relay_request(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
+        self.hand_out()?;
         self.any_line = true;
         (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes: message }))
     }
@@ -374,7 +380,16 @@ impl<'a, 'd> Relay<'a, 'd> {
         let is_done = self.is_done();
         let is_last = self.is_only_message && is_done;
         let stays_open = line.is_response() && is_done && !is_last && self.owns_stream;
-        (self.sink)(Relayed::Line(Line { is_last, stays_open, ..line }))
+        let line = Line { is_last, stays_open, ..line };
+        if let Some(previous) = self.waiting_line.replace(line) {
+            (self.sink)(Relayed::Line(Line { has_next: true, ..previous }))?;
+        }
+        if self.pairs_lines { Ok(()) } else { self.hand_out() }
+    }
+
+    /// Hands out the line that waits for the next one, if one does.
+    pub(crate) fn hand_out(&mut self) -> Result<(), Error> {
+        self.waiting_line.take().map_or(Ok(()), |line| (self.sink)(Relayed::Line(line)))
     }
 }
 

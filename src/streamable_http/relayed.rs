@@ -18,6 +18,8 @@ pub struct Line {
     pub http_error: Option<u16>,
     /// The request's own stream stays open for a while: more may follow there.
     pub stays_open: bool,
+    /// Another line follows at once, so this one can be written together with it.
+    pub has_next: bool,
 }
 
 impl Line {
@@ -30,6 +32,7 @@ impl Line {
             is_last: false,
             http_error: None,
             stays_open: false,
+            has_next: false,
         }
     }
 

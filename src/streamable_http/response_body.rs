@@ -109,33 +109,11 @@ pub(crate) fn relay_stream(
     let opened = Instant::now();
     let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error)
         .resumed_after(last_id);
-    let mut is_ending = false;
-    let error = loop {
-        match events.next_event() {
-            Ok(Some(event)) => {
-                let may_be_cut_short = event.may_be_cut_short;
-                relay.take_event(event)?;
-                if may_be_cut_short && relay.is_cut_short() && !relay.is_done() {
-                    break ended_early();
-                }
-                // The request may be sent again: the old stream has nothing more to say.
-                if relay.holds_error() {
-                    return Ok(());
-                }
-                let grace_end = || Instant::now().checked_add(STREAM_GRACE);
-                if !is_ending && relay.is_done() {
-                    is_ending = true;
-                    events.reader().set_deadline(grace_end());
-                } else if relay.has_report() {
-                    events.reader().shorten_deadline(grace_end());
-                }
-            }
-            // Messages may follow the response, so a stream is read to its end, however it ends.
-            Ok(None) | Err(_) if relay.is_done() => return Ok(()),
-            Ok(None) => break ended_early(),
-            Err(error) => break error.context("event stream of the server"),
-        }
-    };
+    relay.pairs_lines = true;
+    let result = relay_events(&mut events, relay);
+    relay.pairs_lines = false;
+    relay.hand_out()?;
+    let Some(error) = result? else { return Ok(()) };
     let is_silent = error.kind() == Kind::TimedOut;
     let was_alive = events.brought_anything() && opened.elapsed() >= LONG_LIFE && !is_silent;
     let is_final = relay.has_report();
@@ -150,6 +128,47 @@ pub(crate) fn relay_stream(
         was_alive,
     });
     Err(Box::new(Unanswered { error, ending, resume_at }))
+}
+
+/// Relays events until the stream has nothing more for the request, or ends without its response: then why.
+fn relay_events(
+    events: &mut EventStream<Response<'_>>,
+    relay: &mut Relay<'_, '_>,
+) -> Result<Option<Error>, Error> {
+    let mut is_ending = false;
+    loop {
+        let arrived = match events.next_arrived() {
+            Ok(None) => {
+                relay.hand_out()?;
+                events.next_event()
+            }
+            arrived => arrived,
+        };
+        match arrived {
+            Ok(Some(event)) => {
+                let may_be_cut_short = event.may_be_cut_short;
+                relay.take_event(event)?;
+                if may_be_cut_short && relay.is_cut_short() && !relay.is_done() {
+                    return Ok(Some(ended_early()));
+                }
+                // The request may be sent again: the old stream has nothing more to say.
+                if relay.holds_error() {
+                    return Ok(None);
+                }
+                let grace_end = || Instant::now().checked_add(STREAM_GRACE);
+                if !is_ending && relay.is_done() {
+                    is_ending = true;
+                    events.reader().set_deadline(grace_end());
+                } else if relay.has_report() {
+                    events.reader().shorten_deadline(grace_end());
+                }
+            }
+            // Messages may follow the response, so a stream is read to its end, however it ends.
+            Ok(None) | Err(_) if relay.is_done() => return Ok(None),
+            Ok(None) => return Ok(Some(ended_early())),
+            Err(error) => return Ok(Some(error.context("event stream of the server"))),
+        }
+    }
 }
 
 fn ended_early() -> Error {

@@ -390,3 +390,44 @@ fn a_stream_that_ends_without_the_answer_is_one_error() {
     assert_error(&answer, &json!(1), &["ended too early"]);
     assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 1);
 }
+
+#[test]
+fn events_that_arrive_together_are_written_at_once_whatever_the_last_of_them_is() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    let progress = |number: usize| {
+        format!(
+            "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\
+             \"params\":{{\"progressToken\":1,\"progress\":{number}}}}}\n\n"
+        )
+    };
+    let ask = "data: {\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"ping\"}\n\n";
+    let result = "data: {\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[]}}\n\n";
+    // What follows the burst in the same segment: nothing that is relayed, half an event, a request.
+    for last in
+        [": heartbeat\n\n", "event: ping\ndata: {}\n\n", "data: {}\n\n", "data: {\"json", ask]
+    {
+        let burst: String = (0..1000).map(progress).collect();
+        let rest = if last.ends_with("json") { "rpc\":\"2.0\"}\n\n" } else { "" };
+        server.reply_next(
+            "tools/call",
+            Reply::RawPieces(vec![
+                (Duration::ZERO, [head, &burst, last].concat().into_bytes()),
+                (Duration::from_millis(400), [rest, &progress(1000), result].concat().into_bytes()),
+            ]),
+        );
+        let started = Instant::now();
+        program.write(&call("5", "add", &json!({})));
+        for number in 0..1000 {
+            assert_eq!(program.read()["params"]["progress"], number, "after {last:?}");
+        }
+        if last == ask {
+            assert_eq!(program.read()["id"], "s-1");
+        }
+        assert!(started.elapsed() < Duration::from_millis(350), "the burst waits for {last:?}");
+        assert_eq!(program.read()["params"]["progress"], 1000);
+        assert_eq!(program.read()["result"], json!({"content": []}));
+    }
+}
