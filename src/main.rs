@@ -77,6 +77,9 @@ fn relay(
     for warning in &options.warnings {
         log.warn(warning);
     }
+    for note in &options.abbreviated {
+        log.info(note);
+    }
     for name in &options.ignored {
         log.info(format_args!("{name} means nothing here and is left out"));
     }

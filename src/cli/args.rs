@@ -1,8 +1,10 @@
 //! `ParsedArgs`: flags and variables by their row of the table, values not yet interpreted.
 
 use crate::cli::completions::Shell;
+use crate::cli::flag_names::{self, Named, ambiguous_flag, unknown_flag};
+use crate::cli::leftovers::{Follows, Leftovers};
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, Key, Row, TABLE};
+use crate::cli::table::{Arity, Key, Row};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::suggest::nearest;
@@ -24,21 +26,22 @@ pub(crate) struct Flags {
     pub(crate) values: Vec<(Key, Value)>,
     /// Flags of other proxies that are accepted and ignored.
     pub(crate) ignored: Vec<String>,
+    /// Notes about abbreviated flags.
+    pub(crate) abbreviated: Vec<String>,
     /// Errors, in the order of the arguments.
     pub(crate) problems: Vec<Error>,
     /// Options that the problems are about, so that they are not reported missing as well.
     pub(crate) in_doubt: Vec<Key>,
+    /// An unknown flag has a value, which may be that of any option that is missing.
+    pub(crate) has_unknown_value: bool,
 }
 
 impl Flags {
-    fn doubt(&mut self, key: Option<Key>, problem: Error) {
-        self.in_doubt.extend(key);
+    fn doubt(&mut self, keys: impl IntoIterator<Item = Key>, problem: Error) {
+        self.in_doubt.extend(keys);
         self.problems.push(problem);
     }
 }
-
-/// Flags of other proxies, and whether a value follows. They are accepted so that users can switch by changing only the command.
-const OF_OTHERS: [(&str, bool); 2] = [("protocol-version", true), ("retry-empty-response", false)];
 
 /// Variables of other proxies that are accepted and ignored.
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
@@ -94,94 +97,190 @@ impl<'a> ParsedArgs<'a> {
 /// Sorts the arguments (without the program's name) by their rows. A request for help outranks every error.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
     let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
-    let mut flags = Flags::default();
-    // Each with the number of values before it.
-    let mut targets: Vec<(usize, String)> = Vec::new();
-    let mut word = None;
-    let mut shell = None;
-    let mut after_unknown_flag = false;
+    let mut reader = Reader::default();
     loop {
-        let argument = match arguments.next() {
-            Ok(Some(argument)) => argument,
+        match arguments.next() {
             Ok(None) => break,
-            Err(error) => {
-                flags.doubt(None, error);
-                continue;
+            Ok(Some(Argument::Plain(text))) => reader.take_word(text),
+            Ok(Some(Argument::Flag(flag))) => {
+                if let Some(line) = reader.take_flag(flag, &mut arguments) {
+                    return Ok(line);
+                }
             }
-        };
-        let (name, inline) = match argument {
-            Argument::Flag(name, inline) => (name, inline),
-            // Whether an unknown flag takes a value is not known, so the argument after it is not checked.
-            Argument::Plain(text) if after_unknown_flag && !is_target(text.as_ref()) => {
-                after_unknown_flag = false;
-                continue;
-            }
-            Argument::Plain(text) if word == Some(Word::Completions) => {
-                shell = Shell::of(&text);
-                continue;
-            }
-            Argument::Plain(text) if word.is_none() && targets.is_empty() && text == "doctor" => {
-                word = Some(Word::Doctor);
-                continue;
-            }
-            Argument::Plain(text)
-                if word.is_none() && targets.is_empty() && text == "completions" =>
-            {
-                word = Some(Word::Completions);
-                continue;
-            }
-            Argument::Plain(text) => {
-                after_unknown_flag = false;
-                targets.push((flags.values.len(), text.trim().to_owned()));
-                continue;
-            }
-        };
-        if let Some((_, has_value)) = OF_OTHERS.iter().find(|(of_others, _)| *of_others == name) {
-            // The argument after it is not checked, in case it is not a value.
-            after_unknown_flag = *has_value && inline.is_none();
-            flags.ignored.push(format!("--{name}"));
-            continue;
+            Err(error) => reader.flags.doubt([], error),
         }
-        let meant = meant(&name);
-        let found = find(&name);
-        if found.is_none() {
-            flags.doubt(meant.map(|row| row.key), unknown_flag(&name, meant));
-        }
-        // The flag that was probably meant takes its value, so that the rest is read as intended.
-        let Some((row, opposite)) = found.or(meant.map(|row| (row, false))) else {
-            after_unknown_flag = inline.is_none();
-            continue;
-        };
-        after_unknown_flag = false;
-        match row.key {
-            Key::Help if found.is_some() => return Ok(Line::Help),
-            Key::Version if found.is_some() => return Ok(Line::Version),
-            Key::Help | Key::Version => continue,
+    }
+    reader.line()
+}
+
+/// What the arguments were so far.
+#[derive(Default)]
+struct Reader {
+    flags: Flags,
+    /// Positional arguments, each with the number of values before it.
+    targets: Vec<(usize, String)>,
+    word: Option<Word>,
+    shell: Option<Shell>,
+    leftovers: Leftovers,
+    /// The next word may be the value of the last flag, which is no option.
+    next: Next,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Next {
+    #[default]
+    Anything,
+    /// Whether an unknown flag takes a value is not known, so the word after it is not checked.
+    OfUnknownFlag,
+    /// The value of a launcher's flag; a URL too.
+    OfLauncher { may_be_url: bool },
+}
+
+impl Reader {
+    fn take_word(&mut self, text: String) {
+        let is_target = is_target(text.as_ref());
+        match std::mem::take(&mut self.next) {
+            Next::OfLauncher { may_be_url } if may_be_url || !is_target => {
+                return self.leftovers.take_value(&text);
+            }
+            Next::OfUnknownFlag if !is_target => {
+                self.flags.has_unknown_value = true;
+                return;
+            }
             _ => {}
         }
+        let is_first = self.word.is_none() && self.targets.is_empty();
+        match text.as_str() {
+            _ if self.word == Some(Word::Completions) => self.shell = Shell::of(&text),
+            "doctor" if is_first => self.word = Some(Word::Doctor),
+            "completions" if is_first => self.word = Some(Word::Completions),
+            text => {
+                let mut text = text.trim();
+                if is_target && let Some((url, _)) = text.split_once(" -") {
+                    let fix = "write each as an argument of its own";
+                    self.flags.doubt([], usage_error("a URL and a flag are one argument", fix));
+                    text = url.trim_end();
+                }
+                if !text.is_empty() && !self.leftovers.take_words(text) {
+                    self.targets.push((self.flags.values.len(), text.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Takes a flag and its values. Returns the line that it alone makes.
+    fn take_flag(&mut self, flag: Flag, arguments: &mut Arguments) -> Option<Line> {
+        let Flag { name, inline, is_long } = flag;
+        self.next = Next::Anything;
+        let after = if inline.is_none() { Next::OfUnknownFlag } else { Next::Anything };
+        if let Some((name, value)) = name.trim().split_once(char::is_whitespace) {
+            let inline = inline.map(|inline| format!("={}", inline.to_string_lossy()));
+            self.take_joined(name, format!("{value}{}", inline.unwrap_or_default()));
+            return None;
+        }
+        let dashes = if is_long { "--" } else { "-" };
+        let (named, whole) = flag_names::look_up(name.trim(), is_long);
+        if (whole.is_some() || !matches!(named, Named::Row(..)))
+            && let Some(follows) = self.leftovers.take_flag(dashes, &name)
+        {
+            if follows != Follows::Nothing && inline.is_none() {
+                self.next = Next::OfLauncher { may_be_url: follows == Follows::Url };
+            }
+            return None;
+        }
+        if let Some(whole) = whole {
+            let note = format!("--{name} is taken for --{whole}");
+            if !self.flags.abbreviated.contains(&note) {
+                self.flags.abbreviated.push(note);
+            }
+        }
+        let (row, opposite, is_known) = match named {
+            Named::Row(row, opposite) => (row, opposite, true),
+            Named::Ignored { takes_value } => {
+                // The argument after it is not checked, in case it is not a value.
+                self.next = if takes_value { after } else { Next::Anything };
+                self.flags.ignored.push(format!("--{}", whole.unwrap_or(&name)));
+                return None;
+            }
+            Named::Ambiguous(candidates) => {
+                let keys = candidates.iter().filter_map(|flag| flag_names::find(flag));
+                let keys: Vec<Key> = keys.map(|(row, _)| row.key).collect();
+                self.flags.doubt(keys, ambiguous_flag(&name, &candidates));
+                self.next = after;
+                return None;
+            }
+            Named::Unknown(meant) => {
+                self.flags.doubt(meant.map(|row| row.key), unknown_flag(&name, meant));
+                // The flag that was probably meant takes its value, so that the rest is read as intended.
+                let Some(row) = meant else {
+                    self.next = after;
+                    self.flags.has_unknown_value |= inline.is_some();
+                    return None;
+                };
+                (row, false, false)
+            }
+        };
+        match row.key {
+            Key::Help if is_known => return Some(Line::Help),
+            Key::Version if is_known => return Some(Line::Version),
+            Key::Help | Key::Version => return None,
+            _ => {}
+        }
+        let name = whole.map_or(name, str::to_owned);
         match arguments.values(row, &name, opposite, inline) {
-            Ok(texts) => flags.values.extend(
+            Ok(texts) => self.flags.values.extend(
                 texts
                     .into_iter()
                     .filter(|text| !text.is_empty())
                     .map(|text| (row.key, Value { text, from: format!("--{name}") })),
             ),
-            Err(error) if found.is_some() => flags.doubt(Some(row.key), error),
+            Err(error) if is_known => self.flags.doubt([row.key], error),
             Err(_) => {}
         }
+        None
     }
-    take_target(&mut flags, targets);
-    if word == Some(Word::Completions) && shell.is_none() {
-        flags.doubt(None, usage_error("completions are for bash, fish or zsh", "name one of them"));
+
+    /// Takes an argument that holds a flag and, after a space, its value: `"--profile work"`. The value may be a secret.
+    fn take_joined(&mut self, name: &str, value: String) {
+        let Some((row, opposite)) = flag_names::find(name) else {
+            self.flags.has_unknown_value = true;
+            return self.flags.doubt([], unknown_flag(name, flag_names::meant(name)));
+        };
+        let what = format!("--{name} and what follows it are one argument");
+        let fix = match row.takes {
+            Arity::Switch => "write each as an argument of its own".to_owned(),
+            Arity::Value(value) | Arity::Words(value) | Arity::OptionalWords(value) => {
+                format!("write two: \"--{name}\", \"{}\"", value.trim_matches('\''))
+            }
+        };
+        self.flags.doubt([row.key], usage_error(&what, &fix));
+        let text = if row.takes == Arity::Switch { (!opposite).to_string() } else { value };
+        self.flags.values.push((row.key, Value { text, from: format!("--{name}") }));
     }
-    if word == Some(Word::Completions) && !flags.problems.is_empty() {
-        return Err(flags.problems);
+
+    fn line(mut self) -> Result<Line, Vec<Error>> {
+        match self.leftovers.problem() {
+            Some(problem) => self.flags.doubt([], problem),
+            None => {
+                for flag in self.leftovers.unproved() {
+                    self.flags.doubt([], unknown_flag(&flag, flag_names::meant(&flag)));
+                }
+            }
+        }
+        take_target(&mut self.flags, self.targets);
+        if self.word == Some(Word::Completions) && self.shell.is_none() {
+            let problem = usage_error("completions are for bash, fish or zsh", "name one of them");
+            self.flags.doubt([], problem);
+        }
+        if self.word == Some(Word::Completions) && !self.flags.problems.is_empty() {
+            return Err(self.flags.problems);
+        }
+        Ok(match (self.word, self.shell) {
+            (None, _) => Line::Proxy(self.flags),
+            (Some(_), Some(shell)) => Line::Completions(shell),
+            (Some(_), None) => Line::Doctor(self.flags),
+        })
     }
-    Ok(match (word, shell) {
-        (None, _) => Line::Proxy(flags),
-        (Some(_), Some(shell)) => Line::Completions(shell),
-        (Some(_), None) => Line::Doctor(flags),
-    })
 }
 
 /// The positional argument: the URL or ARN. Of several, the one that looks like it.
@@ -194,19 +293,27 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
                 "quote values that contain spaces; the commands are doctor and completions".into()
             }
         };
-        flags.doubt(Some(Key::TargetUrl), usage_error("more than one URL or ARN is given", &fix));
+        flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN is given", &fix));
     }
     let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
     let target = targets.into_iter().nth(like_one.unwrap_or(0));
-    if let Some((at, text)) = target.filter(|(_, text)| !text.is_empty()) {
+    if let Some((at, text)) = target {
         flags.values.insert(at, (Key::TargetUrl, Value { text, from: "the URL".to_owned() }));
     }
 }
 
 enum Argument {
     Plain(String),
-    /// The name without dashes, and the value after `=`.
-    Flag(String, Option<OsString>),
+    Flag(Flag),
+}
+
+struct Flag {
+    /// Without dashes.
+    name: String,
+    /// The value after `=`.
+    inline: Option<OsString>,
+    /// It has two dashes.
+    is_long: bool,
 }
 
 /// lexopt plus Go's single dash.
@@ -227,19 +334,21 @@ impl Arguments {
                     Some((name, value)) => (name, Some(value.into())),
                     None => (&argument[1..], None),
                 };
-                return Ok(Some(Argument::Flag(name.to_owned(), inline)));
+                let name = name.to_owned();
+                return Ok(Some(Argument::Flag(Flag { name, inline, is_long: false })));
             }
         }
-        let name = match self.parser.next() {
-            Ok(Some(lexopt::Arg::Long(name))) => name.to_owned(),
-            Ok(Some(lexopt::Arg::Short(letter))) => letter.to_string(),
+        let (name, is_long) = match self.parser.next() {
+            Ok(Some(lexopt::Arg::Long(name))) => (name.to_owned(), true),
+            Ok(Some(lexopt::Arg::Short(letter))) => (letter.to_string(), false),
             Ok(Some(lexopt::Arg::Value(value))) => {
                 return text(value, "an argument").map(|text| Some(Argument::Plain(text)));
             }
             Ok(None) => return Ok(None),
             Err(error) => return Err(usage_error(&error.to_string(), "see --help")),
         };
-        Ok(Some(Argument::Flag(name, self.parser.optional_value())))
+        let inline = self.parser.optional_value();
+        Ok(Some(Argument::Flag(Flag { name, inline, is_long })))
     }
 
     /// The values of the flag just read, trimmed.
@@ -264,18 +373,18 @@ impl Arguments {
         }
         let mut values = Vec::new();
         if let Some(mut raw) = self.parser.try_raw_args() {
-            values.extend(raw.next_if(|next| !is_flag(next)));
-            if let Arity::Words(_) = row.takes {
+            if !matches!(row.takes, Arity::OptionalWords(_)) {
+                values.extend(raw.next_if(|next| !is_flag(next)));
+            }
+            if !matches!(row.takes, Arity::Value(_)) {
                 while let Some(word) = raw.next_if(|next| !is_flag(next) && !is_target(next)) {
                     values.push(word);
                 }
             }
         }
-        if values.is_empty() {
-            let example = match row.takes {
-                Arity::Value(name) | Arity::Words(name) => name,
-                Arity::Switch => "",
-            };
+        if let (true, Arity::Value(example) | Arity::Words(example)) =
+            (values.is_empty(), row.takes)
+        {
             return Err(usage_error(
                 &format!("{flag} needs a value"),
                 &format!("write {flag} {example}"),
@@ -293,7 +402,7 @@ fn single_dash(argument: &OsStr) -> Option<&str> {
 
 /// Whether this is the next flag where a value is expected.
 fn is_flag(argument: &OsStr) -> bool {
-    let known = |name: &str| find(name).is_some();
+    let known = |name: &str| flag_names::find(name).is_some();
     argument.to_str().is_some_and(|text| text.starts_with("--"))
         || single_dash(argument).is_some_and(known)
         || argument == "-h"
@@ -303,33 +412,6 @@ fn is_flag(argument: &OsStr) -> bool {
 /// Whether this is the URL after `--profile a b`, not one more profile.
 fn is_target(argument: &OsStr) -> bool {
     argument.to_str().is_some_and(|text| text.contains("://") || text.starts_with("arn:"))
-}
-
-/// The row of a flag, and whether the flag is its `--no-` form.
-fn find(name: &str) -> Option<(&'static Row, bool)> {
-    let row_of = |name: &str| TABLE.iter().find(|row| row.flags.contains(&name));
-    let switch = |row: &&Row| row.takes == Arity::Switch && row.flags[0].len() > 1;
-    match name.strip_prefix("no-").and_then(row_of).filter(switch) {
-        Some(row) => Some((row, true)),
-        None => row_of(name).map(|row| (row, false)),
-    }
-}
-
-/// The row of the flag with the most similar name.
-fn meant(name: &str) -> Option<&'static Row> {
-    let flags = TABLE.iter().flat_map(|row| row.flags).filter(|flag| flag.len() > 1);
-    let near = nearest(name, flags.copied())?;
-    find(near).map(|(row, _)| row)
-}
-
-fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
-    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
-    let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
-    let hint = match nearest(name, flags) {
-        Some(flag) => format!("did you mean --{flag}?"),
-        None => "see --help".to_owned(),
-    };
-    usage_error(&format!("unknown flag {dashes}{name}"), &hint)
 }
 
 fn text(argument: OsString, what: &str) -> Result<String, Error> {
@@ -390,6 +472,21 @@ mod tests {
         check(&["--profile", "a", "b", "arn:aws:x"], &then(Key::TargetUrl, "arn:aws:x"));
         check(&["--profile", "a", "b", "-region", "r"], &then(Key::Region, "r"));
         check(&["--profile=a", "x"], &[(Key::Profile, "a"), (Key::TargetUrl, "x")]);
+
+        let metadata =
+            &[(Key::Metadata, "A=1"), (Key::Metadata, "B=2"), (Key::TargetUrl, "https://x")];
+        check(&["--metadata", "A=1", "B=2", "https://x"], metadata);
+        check(&["--metadata", "A=1", "--metadata=B=2", "https://x"], metadata);
+        check(&["--metadata", "https://x"], &metadata[2..]);
+        check(&["https://x", "--metadata"], &metadata[2..]);
+        check(&["--metadata", "--", "https://x"], &metadata[2..]);
+        check(&["--metadata=", "--region", "r"], &[(Key::Region, "r")]);
+
+        check(&["--reg", "r"], &[(Key::Region, "r")]);
+        check(&["--reg=r"], &[(Key::Region, "r")]);
+        check(&["--prof", "a", "b", "https://x"], &then(Key::TargetUrl, "https://x"));
+        check(&["--no-ss"], &[(Key::Sse, "false")]);
+        check(&["", " ", "https://x", ""], &metadata[2..]);
     }
 
     #[test]
@@ -425,9 +522,13 @@ mod tests {
         check(&["--regoin", "x"], &["unknown flag --regoin (did you mean --region?)"]);
         check(&["-target-ur=x"], &["unknown flag --target-ur (did you mean --target-url?)"]);
         check(
-            &["--max-mess", "1"],
+            &["-max-mess", "1"],
             &["unknown flag --max-mess (did you mean --max-message-bytes?)"],
         );
+        let several = "--max is the beginning of more than one flag \
+                       (write one of --max-message-bytes, --max-in-flight)";
+        check(&["--max", "1", "https://a"], &[several]);
+        check(&["--max=1", "https://a"], &[several]);
         check(&["--frobnicate"], &["unknown flag --frobnicate (see --help)"]);
         check(&["-x"], &["unknown flag -x (see --help)"]);
         check(&["--no-region"], &["unknown flag --no-region (see --help)"]);
@@ -451,6 +552,68 @@ mod tests {
             &["docter", "https://a"],
             &["more than one URL or ARN is given (did you mean doctor?)"],
         );
+    }
+
+    #[test]
+    fn what_is_left_over_from_an_old_command_is_named() {
+        let check = |line: &[&str], named: &str| {
+            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
+            let expected = format!(
+                "configuration error: the arguments begin another program (remove {named}: it is part of the old command)"
+            );
+            assert_eq!(problems, [expected], "{line:?}");
+            let target = flags.values.iter().find(|(key, _)| *key == Key::TargetUrl);
+            assert_eq!(target.map(|(_, value)| &*value.text), Some("https://a"), "{line:?}");
+        };
+        check(&["mcp-proxy-for-aws@latest", "https://a"], "mcp-proxy-for-aws@latest");
+        check(&["https://a", "mcp-proxy-for-aws-cli@1.7.0"], "mcp-proxy-for-aws-cli@1.7.0");
+        check(&["-y", "@deotio/mcp-sigv4-proxy", "https://a"], "-y @deotio/mcp-sigv4-proxy");
+        check(&["--yes", "https://a"], "--yes");
+        check(
+            &["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", "https://a"],
+            "--from mcp-proxy-for-aws mcp-proxy-for-aws",
+        );
+        check(&["--from", "git+https://b/c.git", "https://a"], "--from");
+        check(&["--from", "https://b/c.whl", "https://a"], "--from");
+        check(&["--from=x", "https://a"], "--from");
+        check(&["uvx mcp-proxy-for-aws@latest", "https://a"], "uvx mcp-proxy-for-aws@latest");
+        check(
+            &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
+            "run --rm -i -e ghcr.io/a/b:1",
+        );
+        // Without a launcher they are unknown flags like others.
+        let Ok(Line::Proxy(flags)) = read_words(&["-p", "work", "https://a"]) else { panic!() };
+        let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, ["configuration error: unknown flag -p (see --help)"]);
+    }
+
+    #[test]
+    fn a_flag_and_its_value_in_one_argument() {
+        let check = |line: &[&str], problem: &str, values: &[(Key, &str)]| {
+            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
+            assert_eq!(problems, [format!("configuration error: {problem}")], "{line:?}");
+            let found = flags.values.iter().map(|(key, value)| (*key, &*value.text));
+            assert!(found.eq(values.iter().copied()), "{line:?}");
+        };
+        let two = |flag: &str, value: &str| {
+            format!(
+                "{flag} and what follows it are one argument (write two: \"{flag}\", \"{value}\")"
+            )
+        };
+        let profile = two("--profile", "PROFILE");
+        check(&["--profile work"], &profile, &[(Key::Profile, "work")]);
+        check(&["-profile work"], &profile, &[(Key::Profile, "work")]);
+        let header = two("--header", "NAME: VALUE");
+        check(&["--header X: hush"], &header, &[(Key::Header, "X: hush")]);
+        check(&["--header X=hush=1"], &header, &[(Key::Header, "X=hush=1")]);
+        let each = "write each as an argument of its own";
+        let switch = format!("--sse and what follows it are one argument ({each})");
+        check(&["--sse --lazy"], &switch, &[(Key::Sse, "true")]);
+        let url = format!("a URL and a flag are one argument ({each})");
+        check(&["https://a/b --profile work"], &url, &[(Key::TargetUrl, "https://a/b")]);
+        check(&["--frob hush"], "unknown flag --frob (see --help)", &[]);
     }
 
     #[cfg(unix)]

@@ -42,7 +42,8 @@ pub fn parse(
         Line::Doctor(flags) => (flags, true),
         Line::Proxy(flags) => (flags, false),
     };
-    let args::Flags { values, mut ignored, problems: problems_of_line, mut in_doubt } = flags;
+    let args::Flags { values, mut ignored, abbreviated, mut in_doubt, .. } = flags;
+    let (problems_of_line, has_unknown_value) = (flags.problems, flags.has_unknown_value);
     // `Environment::problems` reports these.
     let is_unreadable =
         |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
@@ -54,13 +55,13 @@ pub fn parse(
             .map(|name| (*name).to_owned()),
     );
     let args = ParsedArgs::new(values, environment);
-    let mut resolver = Resolver::new(args, environment, in_doubt);
+    let mut resolver = Resolver::new(args, environment, in_doubt, has_unknown_value);
     let as_json = resolver.switch(Key::Json);
     if as_json.is_some() && !is_doctor {
         resolver.report(Key::Json, usage_error("--json goes only with doctor", "omit it"));
     }
     let (options, problems_of_values) = resolver.options(profile);
-    let options = Box::new(Options { ignored, ..options });
+    let options = Box::new(Options { ignored, abbreviated, ..options });
     let problems: Vec<Error> =
         environment.problems().into_iter().chain(problems_of_values).collect();
     if !problems_of_line.is_empty() {
@@ -193,6 +194,11 @@ mod tests {
             &["unknown flag --target-ulr (did you mean --target-url?)", retries],
         );
         check(&format!("{custom} --region"), &["--region needs a value (write --region REGION)"]);
+        // Its value may be what is missing.
+        for zone in ["--zone=us-east-1", "--zone us-east-1", "--pro us-east-1"] {
+            let line = format!("{zone} {custom} --retries=11");
+            assert_eq!(problems(&line, &[]).len(), 2, "{line}");
+        }
         let line = format!("doctor {API} --retires 11");
         check(&line, &["unknown flag --retires (did you mean --retries?)"]);
     }
@@ -531,9 +537,19 @@ mod tests {
         };
         check("--profile a b", &[], &["a", "b"]);
         check("--profile a --profile b a", &[], &["a", "b"]);
-        check("--profile a", &[("AWS_MCP_PROXY_PROFILES", "b c")], &["a"]);
+        check("--profile a", &[("AWS_MCP_PROXY_PROFILES", "b c")], &["b", "c"]);
+        check("--profile a", &[("AWS_MCP_PROXY_PROFILES", " ")], &["a"]);
         check("", &[("AWS_MCP_PROXY_PROFILES", "b  c"), ("AWS_PROFILE", "d")], &["b", "c"]);
         check("", &[("AWS_PROFILE", "d"), ("AWS_DEFAULT_PROFILE", "e")], &[]);
+
+        let warnings = |line: &str| {
+            let line = format!("{line} --target-url {API}");
+            options(&line, &[("AWS_MCP_PROXY_PROFILES", "b c")]).warnings
+        };
+        assert_eq!(warnings(""), [""; 0]);
+        assert_eq!(warnings("--profile b c"), [""; 0]);
+        let expected = "AWS_MCP_PROXY_PROFILES b c is used; --profile says c b";
+        assert_eq!(warnings("--profile c --profile b"), [expected]);
     }
 
     #[test]

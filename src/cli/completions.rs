@@ -44,7 +44,8 @@ enum Completed {
 impl Completed {
     /// `None` for a switch.
     fn of(row: &Row) -> Option<Completed> {
-        let (Arity::Value(name) | Arity::Words(name)) = row.takes else {
+        let (Arity::Value(name) | Arity::Words(name) | Arity::OptionalWords(name)) = row.takes
+        else {
             return None;
         };
         Some(match name {
@@ -220,6 +221,7 @@ fn spelling(row: &Row) -> String {
         Arity::Switch => names,
         Arity::Value(name) => format!("{names} \\fI{}\\fR", roff(name)),
         Arity::Words(name) => format!("{names} \\fI{}\\fR...", roff(name)),
+        Arity::OptionalWords(name) => format!("{names} [\\fI{}\\fR...]", roff(name)),
     }
 }
 

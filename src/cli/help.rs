@@ -35,7 +35,9 @@ pub(crate) fn markdown() -> String {
             let placeholder = match row.takes {
                 Arity::Switch => String::new(),
                 Arity::Value(name) => format!(" *{name}*"),
-                Arity::Words(name) => format!(" *{name}*…, repeatable"),
+                Arity::Words(name) | Arity::OptionalWords(name) => {
+                    format!(" *{name}*…, repeatable")
+                }
             };
             let environment = code(row.environment.iter().copied());
             for cell in [&(flags + &placeholder), &environment, row.default, row.help] {
@@ -66,6 +68,7 @@ fn spelling(row: &Row) -> String {
         Arity::Switch => names,
         Arity::Value(name) => format!("{names} {name}"),
         Arity::Words(name) => format!("{names} {name}..."),
+        Arity::OptionalWords(name) => format!("{names} [{name}...]"),
     }
 }
 
@@ -121,9 +124,10 @@ credentials and relays it to a remote MCP server protected by IAM.
 
 pub(crate) const CLOSING: &str = "
 Flags take precedence over environment variables; a blank value counts as unset.
-Write --flag VALUE or --flag=VALUE, with one dash or two; a switch has an
-opposite, --no-FLAG. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means
-no limit. A size is plain bytes, 64K, 64MiB or 64MB.
+Write --flag VALUE or --flag=VALUE, with one dash or two; after two dashes, the
+beginning of a name will do where it is clear. A switch has an opposite,
+--no-FLAG. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means no limit. A
+size is plain bytes, 64K, 64MiB or 64MB.
 
 Examples:
   sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp

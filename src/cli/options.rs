@@ -75,6 +75,8 @@ pub struct Options {
     pub notes: Vec<String>,
     /// Values that were probably not meant as they are.
     pub warnings: Vec<String>,
+    /// Notes about flags that were abbreviated.
+    pub abbreviated: Vec<String>,
     /// Flags and variables of other proxies that have no equivalent here.
     pub ignored: Vec<String>,
     pub origins: Origins,

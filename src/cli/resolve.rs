@@ -23,6 +23,9 @@ use std::time::Duration;
 /// The AWS SDKs' variable for the region set of a SigV4a signature.
 const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
 
+/// The variable of mcp-proxy-for-aws that replaces `--profile`.
+const PROFILES: &str = "AWS_MCP_PROXY_PROFILES";
+
 /// The metadata to send. An empty region asks for none.
 fn sent(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
     metadata.retain(|(name, value)| name != WORKING_REGION || !value.is_empty());
@@ -36,6 +39,8 @@ pub(crate) struct Resolver<'a> {
     problems: Vec<(Key, Error)>,
     /// Options that already have a problem.
     in_doubt: Vec<Key>,
+    /// An unknown flag has a value, which may be what is missing.
+    has_unknown_value: bool,
     notes: Vec<String>,
     warnings: Vec<String>,
     /// What is wrong with the region in the URL, for errors that follow from it.
@@ -49,12 +54,14 @@ impl<'a> Resolver<'a> {
         args: ParsedArgs<'a>,
         environment: &'a Environment,
         in_doubt: Vec<Key>,
+        has_unknown_value: bool,
     ) -> Self {
         Resolver {
             args,
             environment,
             problems: Vec::new(),
             in_doubt,
+            has_unknown_value,
             notes: Vec::new(),
             warnings: Vec::new(),
             url_hint: None,
@@ -178,6 +185,7 @@ impl<'a> Resolver<'a> {
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
             warnings: std::mem::take(&mut self.warnings),
+            abbreviated: Vec::new(),
             ignored: Vec::new(),
             origins: std::mem::take(&mut self.origins),
         };
@@ -221,6 +229,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Reports that a required option is missing, unless an unknown flag may have been meant for it.
+    fn report_missing(&mut self, key: Key, error: Error) {
+        if !self.has_unknown_value {
+            self.report(key, error);
+        }
+    }
+
     /// Reports why the region of the profile is not known.
     fn report_unread_profile(&mut self, error: &Error) {
         let what = format!("the profile is not read: {}", error.message());
@@ -233,7 +248,7 @@ impl<'a> Resolver<'a> {
         let qualifier = self.args.value(Key::Qualifier);
         let Some(Value { text, from }) = self.args.value(Key::TargetUrl) else {
             let fix = "set MCP_TARGET_URL or --target-url";
-            self.report(Key::TargetUrl, usage_error("target URL is required", fix));
+            self.report_missing(Key::TargetUrl, usage_error("target URL is required", fix));
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;
@@ -351,7 +366,7 @@ impl<'a> Resolver<'a> {
     fn region(&mut self, value: Option<Value>, algorithm: Algorithm) -> String {
         let Some(Value { text, from }) = value else {
             let fix = self.url_hint.as_deref().unwrap_or("set AWS_REGION or --region");
-            self.report(Key::Region, usage_error("region is required", fix));
+            self.report_missing(Key::Region, usage_error("region is required", fix));
             return String::new();
         };
         self.origins.region.clone_from(&from);
@@ -373,7 +388,7 @@ impl<'a> Resolver<'a> {
             }
             let fix = "set AWS_SERVICE_NAME or --service-name";
             let fix = self.url_hint.as_deref().unwrap_or(fix);
-            self.report(Key::ServiceName, usage_error("service name is required", fix));
+            self.report_missing(Key::ServiceName, usage_error("service name is required", fix));
             return String::new();
         };
         self.origins.service.clone_from(&from);
@@ -433,9 +448,12 @@ impl<'a> Resolver<'a> {
 
     /// The variable is left to the credential chain where it may never be needed.
     fn role_session_name(&mut self) -> Option<String> {
-        let is_needed =
-            [Key::RoleSessionName, Key::RoleArn].map(|key| self.args.flag(key).is_some());
-        if is_needed.contains(&true) {
+        let is_needed = self
+            .args
+            .flag(Key::RoleSessionName)
+            .or_else(|| self.args.value(Key::RoleArn))
+            .is_some();
+        if is_needed {
             return self.parsed(Key::RoleSessionName, values::session_name);
         }
         None
@@ -466,19 +484,25 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn profiles(&self) -> Vec<String> {
-        let mut profiles: Vec<String> =
-            self.args.flags(Key::Profile).map(|value| value.text.clone()).collect();
-        if profiles.is_empty()
-            && let Some(Value { text, from }) = self.args.variable(Key::Profile)
-            // The other two are the credential chain's to read: there they rank below keys in the environment.
-            && from == "AWS_MCP_PROXY_PROFILES"
-        {
-            profiles = text.split_ascii_whitespace().map(str::to_owned).collect();
+    /// The profiles of the variable, else those of the flag.
+    fn profiles(&mut self) -> Vec<String> {
+        let unique = |names: &mut dyn Iterator<Item = &str>| {
+            let mut seen = std::collections::HashSet::new();
+            names.filter(|name| seen.insert(*name)).map(str::to_owned).collect::<Vec<String>>()
+        };
+        let of_flag = unique(&mut self.args.flags(Key::Profile).map(|value| value.text.as_str()));
+        // The other two variables are the credential chain's to read: there they rank below keys in the environment.
+        let Some(names) = self.environment.get(PROFILES) else { return of_flag };
+        let of_variable = unique(&mut names.split_ascii_whitespace());
+        if !of_flag.is_empty() && of_flag != of_variable {
+            let warning = format!(
+                "{PROFILES} {} is used; --profile says {}",
+                of_variable.join(" "),
+                of_flag.join(" ")
+            );
+            self.warnings.push(warning);
         }
-        let mut seen = std::collections::HashSet::new();
-        profiles.retain(|profile| seen.insert(profile.clone()));
-        profiles
+        of_variable
     }
 
     pub(crate) fn switch(&mut self, key: Key) -> Option<bool> {

@@ -23,6 +23,8 @@ pub(crate) enum Arity {
     Value(&'static str),
     /// One value or several words; all count.
     Words(&'static str),
+    /// Any number of words, or none; all count.
+    OptionalWords(&'static str),
 }
 
 /// Names a row. Problems are listed in this order, which is the table's.
@@ -106,8 +108,8 @@ impl Key {
 pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::TargetUrl,
-        flags: &["target-url", "url", "runtime-arn"],
-        environment: &["MCP_TARGET_URL", "MCP_SERVER_URL"],
+        flags: &["target-url", "url", "runtime-arn", "endpoint"],
+        environment: &["MCP_TARGET_URL", "MCP_SERVER_URL", "AGENTCORE_AGENT_ARN", "AGENT_ARN"],
         takes: Arity::Value("URL"),
         default: "",
         group: Group::Server,
@@ -142,7 +144,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         key: Key::Region,
-        flags: &["region"],
+        flags: &["region", "aws-region"],
         environment: &["AWS_REGION", "AWS_DEFAULT_REGION"],
         takes: Arity::Value("REGION"),
         default: "the profile's",
@@ -151,7 +153,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         key: Key::ServiceName,
-        flags: &["service-name", "service"],
+        flags: &["service-name", "service", "aws-service"],
         environment: &["AWS_SERVICE_NAME", "AWS_SERVICE"],
         takes: Arity::Value("NAME"),
         default: "from the URL",
@@ -178,7 +180,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         key: Key::SkipAuth,
-        flags: &["skip-auth"],
+        flags: &["skip-auth", "optional-auth"],
         environment: &[],
         takes: Arity::Switch,
         default: "off",
@@ -187,12 +189,12 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         key: Key::Profile,
-        flags: &["profile"],
+        flags: &["profile", "aws-profile"],
         environment: &["AWS_MCP_PROXY_PROFILES", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
         takes: Arity::Words("PROFILE"),
         default: "default",
         group: Group::Signing,
-        help: "Profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES has names separated by spaces. The other two variables rank below keys in the environment.",
+        help: "Profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES has names separated by spaces and takes precedence over the flag. The other two variables rank below keys in the environment.",
     },
     Row {
         key: Key::ProfileTools,
@@ -206,7 +208,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::RoleArn,
         flags: &["role-arn"],
-        environment: &[],
+        environment: &["AGENTCORE_ASSUME_ROLE_ARN"],
         takes: Arity::Value("ARN"),
         default: "",
         group: Group::Signing,
@@ -224,7 +226,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::RoleSessionName,
         flags: &["role-session-name"],
-        environment: &["AWS_ROLE_SESSION_NAME"],
+        environment: &["AWS_ROLE_SESSION_NAME", "AGENTCORE_ASSUME_ROLE_SESSION_NAME"],
         takes: Arity::Value("NAME"),
         default: "sigv4-proxy-TIME",
         group: Group::Signing,
@@ -261,7 +263,7 @@ pub(crate) const TABLE: &[Row] = &[
         key: Key::Metadata,
         flags: &["metadata"],
         environment: &[],
-        takes: Arity::Words("NAME=VALUE"),
+        takes: Arity::OptionalWords("NAME=VALUE"),
         default: "",
         group: Group::Messages,
         help: "Added to params._meta of every request, unless the client sets that name itself. AWS_REGION, the region to work in, is added as well, and always for hosts under api.aws; AWS_REGION= omits it.",
@@ -295,7 +297,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         key: Key::Lazy,
-        flags: &["lazy"],
+        flags: &["lazy", "lazy-connect"],
         environment: &["MCP_LAZY", "MCP_WARM"],
         takes: Arity::Switch,
         default: "off",
@@ -386,7 +388,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::ConnectTimeout,
         flags: &["connect-timeout"],
-        environment: &[],
+        environment: &["AGENTCORE_CONNECT_TIMEOUT"],
         takes: Arity::Value("TIME"),
         default: "20s",
         group: Group::Limits,
@@ -395,7 +397,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::ReadTimeout,
         flags: &["read-timeout"],
-        environment: &[],
+        environment: &["AGENTCORE_READ_TIMEOUT"],
         takes: Arity::Value("TIME"),
         default: "300s",
         group: Group::Limits,

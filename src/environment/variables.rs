@@ -102,10 +102,9 @@ impl Environment {
 
 /// Whether a variable belongs to the AWS SDKs or to MCP, or is another one that is read here.
 fn is_decisive(name: &str) -> bool {
-    const OTHERS: [&str; 5] =
-        ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
-    name.starts_with("AWS_")
-        || name.starts_with("MCP_")
+    const OTHERS: [&str; 6] =
+        ["AGENT_ARN", "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
+    ["AWS_", "MCP_", "AGENTCORE_"].iter().any(|start| name.starts_with(start))
         || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 

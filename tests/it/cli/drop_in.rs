@@ -7,7 +7,10 @@ use sigv4_proxy::signing::Algorithm;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use crate::harness::program::Launch;
+
 const URL: &str = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
+const RUNTIME: &str = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a";
 const AWS_MCP: &str = "https://aws-mcp.us-east-1.api.aws/mcp";
 
 fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Options {
@@ -35,6 +38,11 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
     (&[URL, "--profile", "a", "b", "c"], &[], |o| o.profiles == ["a", "b", "c"]),
     (&["--profile", "a", "b", URL], &[], |o| o.profiles == ["a", "b"] && o.endpoint.is_https()),
     (&[URL], &[("AWS_MCP_PROXY_PROFILES", "a b")], |o| o.profiles == ["a", "b"]),
+    (&[URL, "--profile", "a"], &[("AWS_MCP_PROXY_PROFILES", "b c")], |o| o.profiles == ["b", "c"]),
+    (&["--profile", "a", "b", "--metadata", "--", URL], &[], |o| o.profiles == ["a", "b"]),
+    (&[URL, "--metadata"], &[], |o| o.metadata.is_empty()),
+    (&["--metadata", "--read-only", URL], &[], |o| o.metadata.is_empty() && o.read_only),
+    (&[URL, "--metadata", "A=1", "--metadata", "B=2"], &[], |o| o.metadata.len() == 2),
     (&[URL, "--metadata", "A=1", "B=x=y"], &[], |o| {
         o.metadata == [("A".into(), "1".into()), ("B".into(), "x=y".into())]
     }),
@@ -67,6 +75,79 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
     (&[URL, "--log-level", "DEBUG"], &[], |o| o.log_level == Level::Debug),
     (&[URL, "--log-level", "WARNING"], &[], |o| o.log_level == Level::Warn),
     (&[URL, "--log-level", "CRITICAL"], &[], |o| o.log_level == Level::Error),
+];
+
+/// As argparse reads them.
+const ABBREVIATIONS: &[Case] = &[
+    (&["--prof", "a", "b", URL], &[], |o| o.profiles == ["a", "b"]),
+    (&[URL, "--serv", "s3"], &[], |o| o.service == "s3"),
+    (&[URL, "--reg", "eu-west-1"], &[], |o| o.region == "eu-west-1"),
+    (&[URL, "--reg=eu-west-1"], &[], |o| o.region == "eu-west-1"),
+    (&[URL, "--meta", "A=1"], &[], |o| o.metadata.len() == 1),
+    (&[URL, "--head", "X-A=1"], &[], |o| o.headers.len() == 1),
+    (&[URL, "--read-o"], &[], |o| o.read_only),
+    (&[URL, "--skip"], &[], |o| o.skip_auth),
+    (&[URL, "--dis"], &[], |o| !o.names_client),
+    (&[URL, "--ret", "10"], &[], |o| o.retries == 10),
+    (&[URL, "--ti", "7"], &[], |o| seconds(o.timeout) == 7),
+    (&[URL, "--conn", "7"], &[], |o| seconds(o.connect_timeout) == 7),
+    (&[URL, "--read-t", "7"], &[], |o| seconds(o.read_timeout) == 7),
+    (&[URL, "--w", "7"], &[], |o| seconds(o.write_timeout) == 7),
+    (&[URL, "--tool", "7"], &[], |o| seconds(o.tool_timeout) == 7),
+    (&[URL, "--log", "DEBUG"], &[], |o| o.log_level == Level::Debug),
+];
+
+const GO_AWS_MCP_PROXY: &[Case] = &[
+    (&[URL, "--lazy-connect"], &[], |o| o.lazy),
+    (&[URL, "--allow-empty-tools"], &[], |o| o.ignored == ["--allow-empty-tools"]),
+    (&[URL, "--optional-auth"], &[], |o| o.skip_auth),
+    (&[URL, "--ca-bundle", "/a.pem"], &[], |o| o.ca_bundle.is_some()),
+];
+
+const MCP_PROXY_SIGV4: &[Case] = &[
+    (
+        &[
+            "--endpoint",
+            "https://a.example/mcp",
+            "--aws-service",
+            "execute-api",
+            "--aws-region",
+            "eu-west-1",
+            "--aws-profile",
+            "p",
+        ],
+        &[],
+        |o| {
+            o.endpoint.to_string() == "https://a.example/mcp"
+                && (o.service.as_str(), o.region.as_str()) == ("execute-api", "eu-west-1")
+                && o.profile() == Some("p")
+        },
+    ),
+    (&["--endpoint", URL, "--timeout", "30.0"], &[], |o| seconds(o.timeout) == 30),
+    (&["--endpoint", URL, "--verbose"], &[], |o| o.ignored == ["--verbose"]),
+];
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/A";
+
+const MCP_AGENTCORE_PROXY: &[Case] = &[
+    (
+        &[],
+        &[
+            ("AGENTCORE_AGENT_ARN", RUNTIME),
+            ("AGENTCORE_ASSUME_ROLE_ARN", ROLE),
+            ("AGENTCORE_ASSUME_ROLE_SESSION_NAME", "me"),
+            ("AGENTCORE_CONNECT_TIMEOUT", "10"),
+            ("AGENTCORE_READ_TIMEOUT", "300"),
+        ],
+        |o| {
+            o.endpoint.path().contains("runtime%2Fa")
+                && o.role.as_ref().is_some_and(|role| role.arn == ROLE)
+                && o.role_session_name.as_deref() == Some("me")
+                && (seconds(o.connect_timeout), seconds(o.read_timeout)) == (10, 300)
+        },
+    ),
+    (&[], &[("AGENT_ARN", RUNTIME)], |o| o.service == "bedrock-agentcore"),
+    (&[URL], &[("AGENTCORE_AGENT_ARN", RUNTIME)], |o| o.endpoint.to_string() == URL),
 ];
 
 const GO_ORIGINAL: &[Case] = &[
@@ -138,27 +219,27 @@ const NPM: &[Case] = &[
     ),
     // aws-sigv4-mcp-proxy
     (&["--url", URL, "--service", "execute-api"], &[], |o| o.endpoint.to_string() == URL),
-    (
-        &[
-            "--runtime-arn",
-            "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a",
-            "--qualifier",
-            "v2",
-        ],
-        &[],
-        |o| o.endpoint.query() == "qualifier=v2" && o.service == "bedrock-agentcore",
-    ),
+    (&["--runtime-arn", RUNTIME, "--qualifier", "v2"], &[], |o| {
+        o.endpoint.query() == "qualifier=v2" && o.service == "bedrock-agentcore"
+    }),
     (&[URL, "--no-server-stream"], &[], |o| o.sse == GetStream::Off),
     (&[URL, "--protocol-version", "2025-06-18", "--retry-empty-response"], &[], |o| {
         o.ignored == ["--protocol-version", "--retry-empty-response"]
     }),
 ];
 
+const PEERS: [(&str, &[Case]); 6] = [
+    ("mcp-proxy-for-aws", MCP_PROXY_FOR_AWS),
+    ("go-aws-mcp-proxy", GO_AWS_MCP_PROXY),
+    ("mcp-proxy-sigv4", MCP_PROXY_SIGV4),
+    ("mcp-agentcore-proxy", MCP_AGENTCORE_PROXY),
+    ("Go", GO_ORIGINAL),
+    ("npm", NPM),
+];
+
 #[test]
 fn what_other_proxies_take_is_taken_and_means_the_same() {
-    for (peer, cases) in
-        [("mcp-proxy-for-aws", MCP_PROXY_FOR_AWS), ("Go", GO_ORIGINAL), ("npm", NPM)]
-    {
+    for (peer, cases) in PEERS.into_iter().chain([("abbreviated", ABBREVIATIONS)]) {
         for (arguments, environment, means_the_same) in cases {
             let options = read(arguments, environment);
             assert!(means_the_same(&options), "{peer}: {arguments:?} {environment:?}");
@@ -171,7 +252,7 @@ fn what_other_proxies_take_is_taken_and_means_the_same() {
 fn the_page_names_every_flag_and_variable() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/migrating.md");
     let page = std::fs::read_to_string(path).unwrap();
-    for (arguments, environment, _) in MCP_PROXY_FOR_AWS.iter().chain(GO_ORIGINAL).chain(NPM) {
+    for (arguments, environment, _) in PEERS.iter().flat_map(|(_, cases)| *cases) {
         let flags = arguments.iter().filter(|argument| argument.starts_with('-'));
         let flags = flags.map(|flag| flag.trim_start_matches('-').split('=').next().unwrap());
         for name in flags.chain(environment.iter().map(|(name, _)| *name)) {
@@ -180,16 +261,38 @@ fn the_page_names_every_flag_and_variable() {
     }
 }
 
-/// What means nothing is said once, at info.
+/// What means nothing, and what was abbreviated, is said once, at info.
 #[test]
-fn what_means_nothing_is_told() {
-    let ended = crate::harness::program::Launch::to("https://localhost:1/")
+fn what_is_not_taken_literally_is_told() {
+    let ended = Launch::bare(&["--serv", "execute-api", "https://localhost:1/", "--reg=us-east-1"])
         .arg("--retry-empty-response")
         .env("MCP_SIGN_TIMEOUT", "10")
         .run("");
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    for name in ["--retry-empty-response", "MCP_SIGN_TIMEOUT"] {
-        let line = format!("INFO: {name} means nothing here and is left out");
-        assert_eq!(ended.log.matches(&line).count(), 1, "{}", ended.log);
+    for line in [
+        "--retry-empty-response means nothing here and is left out",
+        "MCP_SIGN_TIMEOUT means nothing here and is left out",
+        "--serv is taken for --service",
+        "--reg is taken for --region",
+    ] {
+        assert_eq!(ended.log.matches(&format!("INFO: {line}")).count(), 1, "{}", ended.log);
+    }
+}
+
+/// A configuration of which only the command was changed says what else has to go.
+#[test]
+fn words_of_the_old_command_are_named() {
+    for (arguments, named) in [
+        (&["mcp-proxy-for-aws@latest", URL][..], "mcp-proxy-for-aws@latest"),
+        (&["mcp-proxy-for-aws-cli@2.0.0", URL, "--read-only"], "mcp-proxy-for-aws-cli@2.0.0"),
+        (&["-y", "@deotio/mcp-sigv4-proxy"], "-y @deotio/mcp-sigv4-proxy"),
+        (&["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", URL], "--from mcp-proxy-for-aws"),
+        (&["run", "-i", "--rm", "-e", "A", "public.ecr.aws/a/b:latest", URL], "run -i --rm -e"),
+    ] {
+        let ended = Launch::bare(arguments).env("MCP_SERVER_URL", URL).run("");
+        assert_eq!((ended.code, ended.log.lines().count()), (Some(2), 1), "{}", ended.log);
+        let hint = format!("(remove {named}");
+        assert!(ended.log.contains(&hint), "{hint}: {}", ended.log);
+        assert!(ended.log.ends_with(": it is part of the old command)\n"), "{}", ended.log);
     }
 }

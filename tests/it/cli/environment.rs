@@ -39,6 +39,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
         "AWS_ROLE_ARN",
         "AWS_CA_BUNDLE",
         "AWS_ENDPOINT_URL_STS",
+        "AGENTCORE_ASSUME_ROLE_ARN",
         "MCP_READ_ONLY",
         "MCP_LOG_FILE",
         "https_proxy",

@@ -1,0 +1,170 @@
+//! The names of flags: as they are written, abbreviated, misspelled, and those of other proxies that mean nothing here.
+
+use crate::cli::problem::usage_error;
+use crate::cli::table::{Arity, Row, TABLE};
+use crate::error::Error;
+use crate::suggest::nearest;
+
+/// Flags of other proxies that have no equivalent, and whether a value follows. They are accepted so that users can switch by
+/// changing only the command.
+const OF_OTHERS: [(&str, bool); 4] = [
+    ("allow-empty-tools", false),
+    ("protocol-version", true),
+    ("retry-empty-response", false),
+    ("verbose", false),
+];
+
+/// The flags of mcp-proxy-for-aws, which takes every unambiguous beginning of their names. They keep their abbreviations,
+/// whatever other flags there are.
+const OF_ARGPARSE: [&str; 16] = [
+    "connect-timeout",
+    "disable-telemetry",
+    "header",
+    "help",
+    "log-level",
+    "metadata",
+    "profile",
+    "read-only",
+    "read-timeout",
+    "region",
+    "retries",
+    "service",
+    "skip-auth",
+    "timeout",
+    "tool-timeout",
+    "write-timeout",
+];
+
+/// What the name of a flag stands for.
+pub(crate) enum Named {
+    /// The row, and whether the flag is its `--no-` form.
+    Row(&'static Row, bool),
+    /// A flag that is accepted and ignored, and whether a value follows it.
+    Ignored { takes_value: bool },
+    /// The beginning of several names.
+    Ambiguous(Vec<&'static str>),
+    /// The row of the flag with the most similar name, if there is one.
+    Unknown(Option<&'static Row>),
+}
+
+/// A flag by its name as it is written, without dashes, and its whole name if that is only its beginning. Names with two
+/// dashes may be abbreviated.
+pub(crate) fn look_up(name: &str, is_long: bool) -> (Named, Option<&'static str>) {
+    if let Some(named) = exact(name) {
+        return (named, None);
+    }
+    let candidates = if is_long { beginning_with(name) } else { Vec::new() };
+    match candidates[..] {
+        [] => (Named::Unknown(meant(name)), None),
+        [whole] => (exact(whole).expect("it is the name of a flag"), Some(whole)),
+        _ => (Named::Ambiguous(candidates), None),
+    }
+}
+
+/// The row of a flag, and whether the flag is its `--no-` form.
+pub(crate) fn find(name: &str) -> Option<(&'static Row, bool)> {
+    let row_of = |name: &str| TABLE.iter().find(|row| row.flags.contains(&name));
+    let switch = |row: &&Row| row.takes == Arity::Switch && row.flags[0].len() > 1;
+    match name.strip_prefix("no-").and_then(row_of).filter(switch) {
+        Some(row) => Some((row, true)),
+        None => row_of(name).map(|row| (row, false)),
+    }
+}
+
+pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
+    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
+    let hint = match nearest(name, flags) {
+        Some(flag) => format!("did you mean --{flag}?"),
+        None => "see --help".to_owned(),
+    };
+    usage_error(&format!("unknown flag {dashes}{name}"), &hint)
+}
+
+pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {
+    let candidates: Vec<String> = candidates.iter().map(|flag| format!("--{flag}")).collect();
+    let what = format!("--{name} is the beginning of more than one flag");
+    usage_error(&what, &format!("write one of {}", candidates.join(", ")))
+}
+
+fn exact(name: &str) -> Option<Named> {
+    let of_others = OF_OTHERS.iter().find(|(of_others, _)| *of_others == name);
+    let ignored = of_others.map(|(_, takes_value)| Named::Ignored { takes_value: *takes_value });
+    ignored.or_else(|| find(name).map(|(row, opposite)| Named::Row(row, opposite)))
+}
+
+/// The flags that begin so, one for each option. One of mcp-proxy-for-aws's flags alone, if it is the only one of them.
+fn beginning_with(name: &str) -> Vec<&'static str> {
+    let mut of_argparse = OF_ARGPARSE.iter().copied().filter(|flag| flag.starts_with(name));
+    if let (Some(only), None) = (of_argparse.next(), of_argparse.next()) {
+        return vec![only];
+    }
+    let rows = TABLE.iter().map(|row| row.flags);
+    let of_rows: Vec<&str> = rows
+        .filter_map(|flags| {
+            flags.iter().copied().find(|flag| flag.len() > 1 && flag.starts_with(name))
+        })
+        .collect();
+    if !of_rows.is_empty() {
+        return of_rows;
+    }
+    OF_OTHERS.iter().map(|(flag, _)| *flag).filter(|flag| flag.starts_with(name)).collect()
+}
+
+/// The row of the flag with the most similar name.
+pub(crate) fn meant(name: &str) -> Option<&'static Row> {
+    // Only a switch has an opposite.
+    let (name, is_opposite) = name.strip_prefix("no-").map_or((name, false), |name| (name, true));
+    let rows = TABLE.iter().filter(|row| !is_opposite || row.takes == Arity::Switch);
+    let flags = rows.flat_map(|row| row.flags).filter(|flag| flag.len() > 1);
+    let near = nearest(name, flags.copied())?;
+    find(near).map(|(row, _)| row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginnings_of_names() {
+        let check = |name: &str, expected: &[&str]| {
+            let (named, whole) = look_up(name, true);
+            let candidates = match named {
+                Named::Ambiguous(candidates) => candidates,
+                _ => whole.into_iter().collect(),
+            };
+            assert_eq!(candidates, expected, "{name}");
+        };
+        // As in mcp-proxy-for-aws, although there are more flags here.
+        for flag in OF_ARGPARSE {
+            for end in 1..flag.len() {
+                let name = &flag[..end];
+                let same = OF_ARGPARSE.iter().filter(|other| other.starts_with(name)).count();
+                if same == 1 && exact(name).is_none() {
+                    check(name, &[flag]);
+                }
+            }
+        }
+        check("meta", &["metadata"]);
+        check("prof", &["profile"]);
+        check("max-m", &["max-message-bytes"]);
+        check("targ", &["target-url"]);
+        check("no-ss", &["no-sse"]);
+        check("profile-t", &["profile-tools"]);
+        check("allow-e", &["allow-empty-tools"]);
+        check("re", &["region", "read-only", "retries", "read-timeout"]);
+        check("max", &["max-message-bytes", "max-in-flight"]);
+        check("verb", &["verbose"]);
+        for name in ["region", "sse", "frobnicate", "regoin"] {
+            check(name, &[]);
+        }
+        assert!(matches!(look_up("reg", false), (Named::Unknown(Some(_)), None)));
+    }
+
+    /// Otherwise one would hide the other.
+    #[test]
+    fn ignored_flags_are_no_options() {
+        assert!(OF_OTHERS.iter().all(|(flag, _)| find(flag).is_none()));
+        assert!(OF_ARGPARSE.iter().all(|flag| find(flag).is_some()));
+    }
+}
