@@ -40,6 +40,8 @@ mod bridge;
 mod buffer;
 mod random;
 mod scheduler;
+#[allow(dead_code, reason = "not all of it is used yet")]
+mod sign_in;
 mod streamable_http;
 mod suggest;
 mod sync;

@@ -82,7 +82,7 @@ pub(crate) static PARTITIONS: [Partition; 8] = [
         dual_stack_suffix: "api.amazonwebservices.eu",
         customer_suffix: "on.amazonwebservices.eu",
         global_region: "eusc-de-east-1",
-        sign_in_suffix: None,
+        sign_in_suffix: Some("signin.amazonaws-eusc.eu"),
         region_prefix: "eusc-",
         regions: &["eusc-de-east-1"],
     },

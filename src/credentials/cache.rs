@@ -15,6 +15,7 @@ use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
 use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
+use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sts::CallerIdentity;
@@ -184,6 +185,21 @@ impl CredentialCache {
     /// The region of this EC2 instance, for programs that find none elsewhere.
     pub fn instance_region(&self, now: OffsetDateTime) -> Option<String> {
         self.shared.lease().ok()?.chain().instance_region(now)
+    }
+
+    /// AWS's credential services as the selected profile configures them.
+    ///
+    /// # Errors
+    /// The files cannot be used, or the profile does not exist.
+    #[allow(dead_code, reason = "not used yet")]
+    pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
+        self.shared.lease()?.chain().services(now)
+    }
+
+    /// Makes the next call look for credentials again, although the last look-up has just failed.
+    #[allow(dead_code, reason = "not used yet")]
+    pub(crate) fn forget_failure(&self) {
+        self.shared.state.lock().entry.forget_failure();
     }
 
     /// Ends a running look-up, including processes that it started, and prevents new ones. Does not wait.

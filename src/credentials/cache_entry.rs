@@ -127,6 +127,11 @@ impl CacheEntry {
         }
     }
 
+    /// Lets the next call look for credentials again.
+    pub(crate) fn forget_failure(&mut self) {
+        self.failure = None;
+    }
+
     /// Stores the result of a look-up. Credentials equal to the current ones keep their `Arc`.
     pub(crate) fn store(
         &mut self,

@@ -9,6 +9,7 @@ use crate::credentials::config::plan::{BaseProvider, Plan};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
+use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sources::container;
 use crate::credentials::sources::environment;
@@ -93,6 +94,14 @@ impl Chain {
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
         self.executor.caller_identity(credentials, &lookup)
+    }
+
+    /// The credential services as the selected profile configures them.
+    pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
+        let files = Files::read(&self.environment, &mut Diagnostics::default())?;
+        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
+        let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
+        Ok(self.executor.services(&lookup))
     }
 
     /// The region of this EC2 instance.

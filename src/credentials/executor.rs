@@ -10,6 +10,7 @@ use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
 use crate::credentials::header_value::check_setting;
 use crate::credentials::progress::Progress;
+use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::shell_word::shell_word;
 use crate::credentials::sources::container;
@@ -83,6 +84,15 @@ impl Executor {
         let endpoints =
             Endpoints::new(&self.environment, profile.as_ref(), self.settings.allow_http);
         Lookup { profile, profile_name, endpoints, now }
+    }
+
+    pub(crate) fn services(&self, lookup: &Lookup<'_>) -> Services {
+        Services {
+            environment: self.environment.clone(),
+            network: self.network.clone(),
+            endpoints: lookup.endpoints.clone(),
+            region: self.configured_region(lookup),
+        }
     }
 
     /// AWS's time when it is `now` here.
@@ -311,9 +321,14 @@ impl Executor {
         })
     }
 
-    /// The region of requests to credential services: `--region`, the environment, the selected profile, the target's
-    /// region, that of this instance.
+    /// The region of requests to credential services: the configured one, or that of this instance.
     fn region(&mut self, lookup: &Lookup<'_>) -> Option<String> {
+        self.configured_region(lookup)
+            .or_else(|| self.instance_region(lookup.profile.as_ref(), lookup.now))
+    }
+
+    /// The region of `--region`, the environment, the selected profile or the target.
+    fn configured_region(&self, lookup: &Lookup<'_>) -> Option<String> {
         // With SigV4a, a region set may name several regions or all of them.
         let first_of_set = |set: &Option<String>| {
             let mut regions = set.iter().flat_map(|set| set.split(',')).map(str::trim);
@@ -328,7 +343,6 @@ impl Executor {
             .or_else(of_environment)
             .or_else(of_profile)
             .or_else(|| first_of_set(&self.settings.target_region))
-            .or_else(|| self.instance_region(lookup.profile.as_ref(), lookup.now))
     }
 
     /// Registers the key with the redactor, checks the credentials and remembers them for this step.

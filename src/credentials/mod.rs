@@ -9,23 +9,26 @@
 
 mod cache;
 mod cache_entry;
+pub(crate) mod cache_key;
 mod chain;
 pub mod config;
 mod diagnostics;
 mod executor;
-mod expiry;
+pub(crate) mod expiry;
 mod header_value;
 mod progress;
+mod services;
 mod settings;
-mod shell_word;
+pub(crate) mod shell_word;
 mod source;
-mod sources;
+pub(crate) mod sources;
 mod types;
-mod watch;
+pub(crate) mod watch;
 
 pub use cache::CredentialCache;
 pub use config::plan::Role;
 pub use config::profile_files::ProfileFiles;
+pub(crate) use services::Services;
 pub use settings::{Settings, Terminal};
 pub use source::Source;
 pub use sources::sts::CallerIdentity;

@@ -1,8 +1,9 @@
 //! Files named by users and variables. Only regular files are opened, and opening never blocks: a pipe would wait for a
-//! writer, `/dev/stdin` belongs to the client, and a device may be endless.
+//! writer, `/dev/stdin` belongs to the client, and a device may be endless. Files are replaced in one step.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use crate::random;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Reads a file of at most `limit` bytes; a larger one is `io::ErrorKind::FileTooLarge`.
@@ -28,6 +29,64 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     open(path, &mut options, |metadata| metadata.is_file() || is_null_device(metadata))
+}
+
+/// Replaces the content of a file in one step, so that no other process reads half of it. A new file is readable by its
+/// owner only.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = path.with_file_name(format!(".sigv4-proxy-{:016x}", random::number()));
+    let replaced = write_draft(&draft, content).and_then(|()| rename(&draft, path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    replaced
+}
+
+/// Creates a folder and those above it that do not exist, for their owner only.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(draft)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(not(windows))]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// A file that another process has open cannot be replaced until it is closed.
+#[cfg(windows)]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    const ERROR_ACCESS_DENIED: i32 = 5;
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    let mut attempts = 1..=10;
+    loop {
+        attempts.next();
+        match fs::rename(from, to) {
+            Err(error)
+                if !attempts.is_empty()
+                    && matches!(
+                        error.raw_os_error(),
+                        Some(ERROR_ACCESS_DENIED | ERROR_SHARING_VIOLATION)
+                    ) =>
+            {
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+            renamed => return renamed,
+        }
+    }
 }
 
 /// Opens a file whose metadata `fits`. The check comes before opening, which affects some devices, and again after it, because
@@ -122,7 +181,6 @@ mod tests {
 
     #[test]
     fn appending() {
-        use std::io::Write as _;
         let folder = folder("appending");
         let made = folder.join("made");
         for _ in 0..2 {
@@ -137,6 +195,25 @@ mod tests {
         append(&existing).unwrap();
         assert_eq!(fs::metadata(&existing).unwrap().mode() & 0o777, 0o644);
         assert!(append(Path::new("/dev/null")).is_ok());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn replacing() {
+        let folder = folder("replacing");
+        let file = folder.join("a/b/file");
+        let parent = file.parent().unwrap();
+        assert!(replace(&file, b"x").is_err(), "no folder");
+        create_private_folder(parent).unwrap();
+        create_private_folder(parent).unwrap();
+        assert_eq!(fs::metadata(folder.join("a")).unwrap().mode() & 0o777, 0o700);
+        for content in [&b"one"[..], b"two"] {
+            replace(&file, content).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), content);
+        }
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        assert!(replace(parent, b"x").is_err(), "a folder");
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 1, "no draft is left");
         fs::remove_dir_all(folder).unwrap();
     }
 }

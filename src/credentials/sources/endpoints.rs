@@ -31,7 +31,7 @@ impl Service {
 }
 
 /// Endpoint settings of the environment and the selected profile.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     fips: bool,
     dual_stack: bool,
@@ -71,6 +71,12 @@ impl Endpoints {
             overrides: Service::ALL.map(|service| if ignored { None } else { overridden(service) }),
             allow_http,
         }
+    }
+
+    /// The same settings with dual stack on.
+    pub(crate) fn dual_stack(mut self) -> Endpoints {
+        self.dual_stack = true;
+        self
     }
 
     /// The endpoint with `resource` (path and query, beginning with `/`), and the region to sign for.
@@ -157,7 +163,7 @@ mod tests {
             (&[], SignIn, "us-east-1", "us-east-1.signin.aws.amazon.com"),
             (&[], SignIn, "cn-north-1", "cn-north-1.signin.amazonaws.cn"),
             (&[], SignIn, "us-gov-east-1", "us-gov-east-1.signin.amazonaws-us-gov.com"),
-            (&[], SignIn, "eusc-de-east-1", "signin.eusc-de-east-1.amazonaws.eu"),
+            (&[], SignIn, "eusc-de-east-1", "eusc-de-east-1.signin.amazonaws-eusc.eu"),
             (&[FIPS], SignIn, "us-gov-east-1", "signin-fips.us-gov-east-1.amazonaws.com"),
             (&[DUAL], SignIn, "us-east-1", "signin.us-east-1.api.aws"),
         ] {

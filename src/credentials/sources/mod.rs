@@ -10,6 +10,6 @@ pub(crate) mod process;
 pub(crate) mod request;
 pub(crate) mod sso;
 pub(crate) mod sts;
-mod token_cache;
+pub(crate) mod token_cache;
 mod token_file;
 pub(crate) mod web_identity;

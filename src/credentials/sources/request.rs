@@ -22,8 +22,8 @@ use crate::sync::cancel::Cancel;
 /// The largest response of a credential source, in bytes.
 const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// Access to the network.
-#[derive(Debug, Default)]
+/// Access to the network. Clones share the clock skew, the redactor and the cancellation.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     pub(crate) ca_bundle: CaBundle,
     pub(crate) proxies: ProxySettings,
@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     pub(crate) token_ttl: Option<String>,
     /// `x-amzn-ErrorType`.
     pub(crate) error_type: Option<String>,
+    /// `Location`.
+    pub(crate) location: Option<String>,
     /// `Date`, unless the response comes from a cache.
     pub(crate) date: Option<OffsetDateTime>,
 }
@@ -89,6 +91,9 @@ impl RetryPolicy {
             Err(error) => !matches!(error.kind(), Kind::Cancelled | Kind::Usage),
         },
     };
+
+    /// One attempt, for callers that repeat requests themselves.
+    pub(crate) const ONCE: RetryPolicy = RetryPolicy { attempts: 1, ..RetryPolicy::SERVICE };
 
     /// The container's credential endpoint.
     pub(crate) const CONTAINER: RetryPolicy = RetryPolicy {
@@ -176,6 +181,7 @@ impl Network {
                     .header("x-aws-ec2-metadata-token-ttl-seconds")
                     .map(str::to_owned),
                 error_type: response.header("x-amzn-errortype").map(str::to_owned),
+                location: response.header("location").map(str::to_owned),
                 date: response.own_date(),
                 body: match response.read_whole(MAX_RESPONSE_BYTES) {
                     // The status of an error counts, even if its body is encoded.

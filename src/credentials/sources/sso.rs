@@ -59,6 +59,18 @@ impl RefreshFailure {
     }
 }
 
+/// `~/.aws/sso/cache/SHA1.json`: the hash of the session's name, or of the start URL in the older form. `None` without a
+/// home folder.
+pub(crate) fn token_file(environment: &Environment, session: &SsoSession) -> Option<PathBuf> {
+    let name = session.name.as_deref().unwrap_or(&session.start_url);
+    Some(cache_folder(environment)?.join(format!("{}.json", hex::encode(Sha1::digest(name)))))
+}
+
+/// The folder of tokens and client registrations.
+pub(crate) fn cache_folder(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.home()?.join(".aws/sso/cache"))
+}
+
 impl SsoProvider<'_> {
     pub(crate) fn credentials(
         &self,
@@ -109,15 +121,10 @@ impl SsoProvider<'_> {
         self.network.time_of_aws(self.now)
     }
 
-    /// `~/.aws/sso/cache/SHA1.json`: the hash of the session's name, or of the start URL in the older form.
     fn cache_file(&self) -> Result<PathBuf, Error> {
-        let SsoSession { name, start_url, .. } = &self.sso.session;
-        let name = name.as_deref().unwrap_or(start_url);
-        let home = self.environment.home().ok_or_else(|| {
+        token_file(self.environment, &self.sso.session).ok_or_else(|| {
             self.fault("the folder of SSO tokens is not known: HOME is not set".to_owned())
-        })?;
-        let hash = hex::encode(Sha1::digest(name));
-        Ok(home.join(".aws/sso/cache").join(format!("{hash}.json")))
+        })
     }
 
     /// Exchanges the refresh token for a new token, unless another process has done so already.

@@ -284,6 +284,7 @@ mod tests {
                 body: body.into(),
                 token_ttl: None,
                 error_type: None,
+                location: None,
                 date: None,
             })
             .to_string()

@@ -1,8 +1,9 @@
 //! `CachedToken`: the JSON files in which the AWS CLI keeps the tokens of `aws sso login` and `aws login`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -10,8 +11,9 @@ use time::OffsetDateTime;
 use crate::credentials::expiry;
 use crate::credentials::sources::token_file::REREAD_PAUSES;
 use crate::credentials::watch::Watch;
-use crate::random;
+use crate::environment::file;
 use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 
 /// A file and its members, including unknown ones. It implements no `Debug`, because its values are secrets.
 pub(crate) struct CachedToken {
@@ -19,13 +21,32 @@ pub(crate) struct CachedToken {
     members: Map<String, Value>,
 }
 
+/// Tokens whose files cannot be written. They are used in place of their files while these stay as they are.
+static UNWRITTEN: Mutex<Vec<Unwritten>> = Mutex::new(Vec::new());
+
+struct Unwritten {
+    path: PathBuf,
+    /// The file's content then; `None` if it could not be read.
+    content: Option<Vec<u8>>,
+    members: Map<String, Value>,
+}
+
 impl CachedToken {
+    /// A file that is to be created.
+    pub(crate) fn new(path: PathBuf, members: Map<String, Value>) -> CachedToken {
+        CachedToken { path, members }
+    }
+
     /// Reads a file; `None` if it does not exist, cannot be read or is not a JSON object, which all mean "no login". A file
     /// that is empty or half written is read again, as not every tool replaces it in one step.
     pub(crate) fn read(path: &Path, watch: &mut Watch, cancel: &Cancel) -> Option<CachedToken> {
         let mut pauses = REREAD_PAUSES.iter();
         loop {
-            let bytes = watch.read(path).ok()?;
+            let content = watch.read(path).ok();
+            if let Some(members) = unwritten(path, content.as_ref()) {
+                return Some(CachedToken { path: path.to_owned(), members });
+            }
+            let bytes = content?;
             if let Ok(members) = serde_json::from_slice(&bytes) {
                 return Some(CachedToken { path: path.to_owned(), members });
             }
@@ -73,29 +94,48 @@ impl CachedToken {
 
     /// Replaces the file in one step, so that no other process reads half of it, readable for its owner only. If it is a
     /// symbolic link, the file it points to is replaced. A file that was deleted is not created again: that was a logout.
+    /// If it cannot be written, this process uses what it would hold.
     pub(crate) fn write(&self, watch: &mut Watch) -> io::Result<()> {
         let written = fs::canonicalize(&self.path).and_then(|target| self.replace(&target));
         watch.wrote(&self.path);
-        written
+        self.keep_if_failed(written)
+    }
+
+    /// Creates the file or replaces it, like [`write`](CachedToken::write).
+    pub(crate) fn create(&self) -> io::Result<()> {
+        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound);
+        let written = folder.map_err(io::Error::from).and_then(|folder| {
+            file::create_private_folder(folder)?;
+            self.replace(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
+        });
+        self.keep_if_failed(written)
     }
 
     fn replace(&self, target: &Path) -> io::Result<()> {
-        let draft = format!(".sigv4-proxy-{:016x}", random::number());
-        let draft = target.with_file_name(draft);
-        let replaced = self.write_to(&draft).and_then(|()| fs::rename(&draft, target));
-        if replaced.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        replaced
+        file::replace(target, &serde_json::to_vec(&self.members)?)
     }
 
-    fn write_to(&self, draft: &Path) -> io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(draft)?;
-        file.write_all(&serde_json::to_vec(&self.members)?)?;
-        file.sync_all()
+    fn keep_if_failed(&self, written: io::Result<()>) -> io::Result<()> {
+        let mut all = lock(&UNWRITTEN);
+        all.retain(|unwritten| unwritten.path != self.path);
+        let was_deleted =
+            written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if written.is_err() && !was_deleted {
+            let content = Watch::default().read(&self.path).ok();
+            all.push(Unwritten { path: self.path.clone(), content, members: self.members.clone() });
+        }
+        written
     }
+}
+
+/// Forgets a token whose file could not be written.
+pub(crate) fn forget_unwritten(path: &Path) {
+    lock(&UNWRITTEN).retain(|unwritten| unwritten.path != path);
+}
+
+/// What the file would hold if it could be written; `None` if it can be, or has been changed since.
+fn unwritten(path: &Path, content: Option<&Vec<u8>>) -> Option<Map<String, Value>> {
+    let all = lock(&UNWRITTEN);
+    let found = all.iter().find(|unwritten| unwritten.path == path)?;
+    (found.content.as_ref() == content).then(|| found.members.clone())
 }
