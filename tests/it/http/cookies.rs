@@ -1,8 +1,8 @@
 //! Cookies of the MCP server, by which load balancers bind a session to one of several servers.
 
 use crate::harness::messages::{assert_all_verified, call};
-use crate::harness::program::{Launch, SECRET};
-use crate::support::{Reply, Server, ServerOptions};
+use crate::harness::program::{Launch, PATIENCE, SECRET};
+use crate::support::{Recorded, Reply, Server, ServerOptions};
 use serde_json::json;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":1,"b":2}}}"#;
@@ -33,6 +33,8 @@ fn the_load_balancers_cookie_goes_with_every_later_request_and_is_not_signed() {
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
     assert!(program.ask(CALL)["result"].is_object());
+    let has_get = |requests: &[Recorded]| requests.iter().any(|r| r.request.method == "GET");
+    server.wait_for(PATIENCE, has_get);
     program.close();
     let requests = server.requests();
     let later = &requests[2..];
