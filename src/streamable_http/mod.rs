@@ -11,7 +11,7 @@
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
 //! | what is known of the message and the server | `prepared_message`, `remote_server`, `affinity`, `server_state`, `http_sse` |
-//! | decisions, without I/O | `retry`, `retry_quota`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
+//! | decisions, without I/O | `retry`, `retry_quota`, `pacer`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
 //! | values | `relayed`, `settings` |
 //!
 //! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
@@ -29,6 +29,7 @@ mod http_sse;
 mod http_sse_attempt;
 mod http_sse_stream;
 mod lost_session;
+mod pacer;
 mod prepared_message;
 pub(crate) mod profile_router;
 mod reconnect;

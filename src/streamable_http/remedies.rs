@@ -22,6 +22,19 @@ impl<'a> Recovery<'a> {
         Recovery { server, message, state: RetryState::default(), cost: 0 }
     }
 
+    /// Waits until the message may be sent, if the server has refused others for their rate.
+    pub(crate) fn wait_for_turn(&self) -> Result<(), Error> {
+        let now = Instant::now();
+        let turn = self.server.pacer.turn(now);
+        if turn.is_zero() {
+            return Ok(());
+        }
+        // At the deadline the attempt fails by itself.
+        let left = self.message.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let wait = left.map_or(turn, |left| turn.min(left));
+        if self.message.cancel.sleep(wait) { Err(cancelled()) } else { Ok(()) }
+    }
+
     /// An attempt succeeded.
     pub(crate) fn succeeded(&self) {
         self.server.quota.release(self.cost);
@@ -31,7 +44,7 @@ impl<'a> Recovery<'a> {
     pub(crate) fn decide(&mut self, failed: &FailedAttempt) -> Next {
         let Some(failure) = &failed.failure else { return Next::GiveUp };
         let Recovery { server, message, .. } = *self;
-        let request = retry::Request {
+        let mut request = retry::Request {
             is_idempotent: message.is_idempotent(server),
             has_param_headers: message.has_param_headers(),
             is_agentcore: server.is_agentcore,
@@ -39,7 +52,11 @@ impl<'a> Recovery<'a> {
                 .deadline
                 .map(|deadline| deadline.saturating_duration_since(Instant::now())),
             retries: server.retries,
+            turn: None,
         };
+        if retry::is_throttled(failure, &request) {
+            request.turn = server.pacer.turn_after_refusal(Instant::now(), failure.retry_after);
+        }
         retry::decide(failure, &request, &mut self.state)
     }
 

@@ -1,6 +1,7 @@
 //! `RemoteServer`: the way to the server, what is known of it, and what its exchanges share.
 
 use crate::aws::hostname;
+use crate::aws::service_facts::ServiceFacts;
 use crate::error::Error;
 use crate::http::Response;
 use crate::log::Log;
@@ -9,6 +10,7 @@ use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::{Session, check_session_id};
 use crate::signing::Header;
 use crate::streamable_http::affinity::Affinity;
+use crate::streamable_http::pacer::Pacer;
 use crate::streamable_http::relayed::Relayed;
 use crate::streamable_http::retry_quota::RetryQuota;
 use crate::streamable_http::server_state::{ServerSession, ServerState};
@@ -42,6 +44,7 @@ pub(crate) struct RemoteServer {
     tool_timeout: Option<Duration>,
     pub(crate) retries: u32,
     pub(crate) quota: RetryQuota,
+    pub(crate) pacer: Pacer,
     pub(crate) max_message_bytes: usize,
     /// Initializes the session that several calls need, once for all of them.
     pub(crate) initializing: SingleFlight,
@@ -67,8 +70,10 @@ impl fmt::Debug for SessionSink {
 
 impl RemoteServer {
     pub(crate) fn new(settings: Settings, client: SignedClient, log: Log) -> RemoteServer {
-        let of_host = hostname::of_host(client.endpoint().host()).service;
-        let services = [Some(client.scope().current().service.clone()), of_host];
+        let endpoint = client.endpoint();
+        let service = client.scope().current().service.clone();
+        let facts = ServiceFacts::of(&service, endpoint.host(), endpoint.path());
+        let services = [Some(service), hostname::of_host(endpoint.host()).service];
         let is_agentcore = services.iter().flatten().any(|service| service == "bedrock-agentcore");
         let affinity = Affinity::new(&settings.runtime_session, &client, is_agentcore, log.clone());
         RemoteServer {
@@ -82,6 +87,7 @@ impl RemoteServer {
             tool_timeout: settings.tool_timeout,
             retries: settings.retries,
             quota: RetryQuota::default(),
+            pacer: Pacer::new(facts.requests_per_second),
             max_message_bytes: settings.max_message_bytes,
             initializing: SingleFlight::new("handshake"),
             listing: SingleFlight::new("tools/list"),

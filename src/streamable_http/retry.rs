@@ -98,6 +98,8 @@ pub(crate) struct Request {
     pub(crate) left: Option<Duration>,
     /// Maximum number of retries.
     pub(crate) retries: u32,
+    /// After throttling, if the server's rate is known: the time until the request may be sent again.
+    pub(crate) turn: Option<Duration>,
 }
 
 /// What was tried for a request.
@@ -197,12 +199,8 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
     if request.has_param_headers && failure.code == Some(HEADER_MISMATCH) {
         return once(state, Next::LearnParamHeaders);
     }
-    let is_throttled = failure.status == 429
-        || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
-        // A gateway's 503 does not say what the server did, unless it asks to come again.
-        || (failure.status == 503 && failure.retry_after.is_some())
-        || (request.is_agentcore && failure.code == Some(THROTTLED));
-    if is_throttled && request.is_idempotent {
+    let is_throttled = is_throttled(failure, request);
+    if is_throttled && (request.is_idempotent || request.turn.is_some()) {
         return wait_out_throttling(failure, request, state);
     }
     let is_conflict = request.is_agentcore && failure.cause == Cause::RetryableConflict;
@@ -214,6 +212,15 @@ pub(crate) fn decide(failure: &Failure, request: &Request, state: &mut RetryStat
         return retry(failure, request, state, BACKOFF, RETRY_COST);
     }
     Next::GiveUp
+}
+
+/// Whether the request was refused for the number of requests, so that it has not run.
+pub(crate) fn is_throttled(failure: &Failure, request: &Request) -> bool {
+    failure.status == 429
+        || matches!(failure.cause, Cause::Throttled | Cause::Unavailable)
+        // A gateway's 503 does not say what the server did, unless it asks to come again.
+        || (failure.status == 503 && failure.retry_after.is_some())
+        || (request.is_agentcore && failure.code == Some(THROTTLED))
 }
 
 fn once(state: &mut RetryState, next: Next) -> Next {
@@ -241,17 +248,19 @@ fn retry(
 }
 
 fn wait_out_throttling(failure: &Failure, request: &Request, state: &mut RetryState) -> Next {
-    let mut after = wait(failure, state, THROTTLING_BACKOFF);
-    if state.retries >= request.retries {
-        after = after.max(MIN_THROTTLING_WAIT);
-    }
+    let after = match request.turn {
+        Some(turn) => turn,
+        None if state.retries < request.retries => wait(failure, state, THROTTLING_BACKOFF),
+        None => wait(failure, state, THROTTLING_BACKOFF).max(MIN_THROTTLING_WAIT),
+    };
     state.retries += 1;
     state.waited_for_throttling = state.waited_for_throttling.saturating_add(after);
     let is_too_long = state.waited_for_throttling > THROTTLING_TIMEOUT || request.retries == 0;
     if is_too_long || !fits(after, request) {
         return Next::GiveUp;
     }
-    Next::Retry { after, cost: THROTTLED_RETRY_COST }
+    let cost = if request.turn.is_some() { 0 } else { THROTTLED_RETRY_COST };
+    Next::Retry { after, cost }
 }
 
 /// What the server asks for, or a random wait that grows with the retries.
@@ -293,6 +302,7 @@ mod tests {
         is_agentcore: false,
         left: None,
         retries: 3,
+        turn: None,
     };
     const LIST: Request = Request { is_idempotent: true, ..CALL };
     const AGENTCORE_CALL: Request = Request { is_agentcore: true, ..CALL };
@@ -415,6 +425,22 @@ mod tests {
         let agentcore = Failure { code: Some(-32004), ..answered(200, "") };
         assert!(retries(&agentcore, &Request { is_agentcore: true, ..LIST }) > 3);
         assert_eq!(retries(&answered(503, ""), &LIST), 3, "it does not ask to come again");
+    }
+
+    #[test]
+    fn a_call_to_a_server_of_known_rate_is_sent_again_in_its_turns() {
+        let turn = Some(Duration::from_secs(5));
+        let call = Request { turn, ..CALL };
+        let mut state = RetryState::default();
+        for _ in 0..12 {
+            let next = decide(&answered(429, ""), &call, &mut state);
+            assert_eq!(next, Next::Retry { after: Duration::from_secs(5), cost: 0 });
+        }
+        assert_eq!(decide(&answered(429, ""), &call, &mut state), Next::GiveUp, "after a minute");
+        assert_eq!(first(&answered(429, ""), &Request { retries: 0, ..call }), Next::GiveUp);
+        let soon = Request { left: turn, ..call };
+        assert_eq!(first(&answered(429, ""), &soon), Next::GiveUp);
+        assert_eq!(first(&answered(500, ""), &call), Next::GiveUp, "it may have run");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) fn attempt_until_done<'s>(
     learn_param_headers: impl Fn(&FailedAttempt, &mut Sink<'s>) -> bool,
 ) -> Result<(), Error> {
     let mut recovery = Recovery::new(server, message);
+    recovery.wait_for_turn()?;
     loop {
         let Err(failed) = attempt(sink) else {
             recovery.succeeded();

@@ -1,9 +1,10 @@
 //! What errors say of the limits of a service, and the quotas that the program keeps to.
 
-use crate::harness::messages::{assert_error, call, stream_reply};
-use crate::harness::program::Launch;
-use crate::support::{Reply, Server, ServerOptions};
+use crate::harness::messages::{assert_all_verified, assert_error, call, stream_reply, text_of};
+use crate::harness::program::{Launch, PATIENCE};
+use crate::support::{Recorded, Reply, Server, ServerOptions};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 const WEB_FUNCTION: &str = "abc.g.lambda-web.us-east-1.on.aws/mcp";
 const FUNCTION_URL: &str = "abc.lambda-url.us-east-1.on.aws/mcp";
@@ -130,4 +131,114 @@ fn a_response_that_breaks_off_names_what_may_have_ended_it() {
     server.reply_next("tools/call", stream_reply(": open\n\n"));
     let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
     assert_eq!(answer["error"]["data"]["hint"], json!(null), "{answer}");
+}
+
+const AWS_MCP: &str = "aws-mcp.us-east-1.api.aws/mcp";
+
+#[test]
+fn few_requests_at_a_time_go_to_the_aws_mcp_server() {
+    for (name, flags, variable, expected) in [
+        (AWS_MCP, &[][..], "", 16),
+        ("AWS-MCP.us-gov-west-1.API.AWS./mcp", &[], "", 16),
+        ("aws-mcp.cn-north-1.api.amazonwebservices.com.cn:8080/mcp", &[], "", 16),
+        (AWS_MCP, &["--max-in-flight=18"], "4", 18),
+        (AWS_MCP, &[], "18", 18),
+        ("eks-mcp.us-east-1.api.aws/mcp", &[], "", 20),
+    ] {
+        let server = unverified();
+        let launch = Launch::under_name(&server, name);
+        let launch = match variable {
+            "" => launch,
+            count => launch.env("MCP_MAX_IN_FLIGHT", count),
+        };
+        let mut program = flags.iter().fold(launch, |launch, flag| launch.arg(flag)).start();
+        program.shake_hands();
+        for id in 0..20 {
+            server.reply_next("tools/call", Reply::Hang);
+            program.write(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1})));
+        }
+        let calls = |requests: &[Recorded]| {
+            requests.iter().filter(|request| request.label() == "tools/call").count()
+        };
+        server.wait_for(PATIENCE, |requests| calls(requests) >= expected);
+        let requests = server.wait_for(Duration::from_millis(50), |all| calls(all) > expected);
+        assert_eq!(calls(&requests), expected, "{name} {flags:?}");
+    }
+}
+
+/// Without turns each call would have two attempts.
+#[test]
+fn calls_beyond_the_rate_of_the_aws_mcp_server_wait_for_their_turns() {
+    let server = unverified();
+    let mut program = Launch::under_name(&server, AWS_MCP).arg("--retries=1").start();
+    program.shake_hands();
+    let throttled =
+        || status(429, &[], r#"{"jsonrpc":"2.0","id":"","error":{"code":-32004,"message":"x"}}"#);
+    (0..4).for_each(|_| server.reply_next("tools/call", throttled()));
+    let started = Instant::now();
+    for id in [1, 2] {
+        program.write(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1})));
+    }
+    for _ in [1, 2] {
+        assert_eq!(text_of(&program.read()), "2");
+    }
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(1400), "{took:?}");
+}
+
+#[test]
+fn a_server_without_delete_is_no_matter() {
+    let server =
+        Server::start(ServerOptions { verify: false, sessions: true, ..ServerOptions::default() });
+    let mut program = Launch::under_name(&server, AWS_MCP).start();
+    program.shake_hands();
+    let body = r#"{"jsonrpc":"2.0","id":"","result":null,"error":{"code":-32600,"message":"HTTP method not supported."}}"#;
+    server.reply_next("DELETE", status(405, &[], body));
+    let ended = program.close();
+    assert_eq!((ended.code, ended.lines.len()), (Some(0), 0));
+    assert!(ended.log.lines().all(|line| line.starts_with("INFO: ")), "{}", ended.log);
+    assert!(server.requests().iter().any(|request| request.label() == "DELETE"));
+}
+
+/// AgentCore says so of requests that it has not handed on; elsewhere it may be the tool's own response.
+#[test]
+fn a_retryable_conflict_is_tried_again_at_agentcore() {
+    let named = || Reply::aws_error(409, "RetryableConflictException", "being updated");
+    let in_body = || status(409, &[], r#"{"__type":"x#RetryableConflictException","message":"m"}"#);
+    for (name, reply, count) in [
+        (RUNTIME, named(), 2),
+        (RUNTIME, in_body(), 2),
+        (GATEWAY, named(), 2),
+        (RUNTIME, Reply::aws_error(409, "ConflictException", "no"), 1),
+        (RUNTIME, Reply::aws_error(402, "ServiceQuotaExceededException", "maxVms"), 1),
+        (RUNTIME, Reply::aws_error(424, "RuntimeClientError", "it failed"), 1),
+        (API, named(), 1),
+    ] {
+        let server = unverified();
+        let mut program = Launch::under_name(&server, name).start();
+        program.shake_hands();
+        server.reply_next("tools/call", reply);
+        let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(answer["error"].is_null(), count == 2, "{name}: {answer}");
+        let requests = server.requests();
+        let calls = requests.iter().filter(|request| request.label() == "tools/call");
+        assert_eq!(calls.count(), count, "{name}");
+    }
+}
+
+#[test]
+fn a_runtime_can_be_named_by_its_id_and_account() {
+    let server = Server::start(ServerOptions {
+        service: "bedrock-agentcore".into(),
+        region: "us-west-2".into(),
+        ..ServerOptions::default()
+    });
+    let path = "/runtimes/my_agent-Ab1/invocations?accountId=123456789012&qualifier=DEFAULT";
+    let name = format!("bedrock-agentcore.us-west-2.amazonaws.com{path}");
+    let mut program = Launch::under_name(&server, &name).start();
+    program.shake_hands();
+    let ended = program.close();
+    assert!(!ended.log.contains("WARN: "), "{}", ended.log);
+    assert_all_verified(&server.requests());
+    assert_eq!(server.requests()[0].request.target, path);
 }
