@@ -47,6 +47,7 @@ pub(crate) enum Key {
     Login,
     Header,
     Headers,
+    HeaderFile,
     Metadata,
     ReadOnly,
     AllowTool,
@@ -258,6 +259,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "",
         group: Group::Messages,
         help: "Several headers at once, values without commas. A --header of the same name takes precedence.",
+    },
+    Row {
+        key: Key::HeaderFile,
+        flags: &["header-file"],
+        environment: &[],
+        takes: Arity::Words("FILE"),
+        default: "",
+        group: Group::Messages,
+        help: "File of headers, a NAME: VALUE on each line, written as for --header; lines that begin with # are comments. It should be readable by its owner only, and is read once.",
     },
     Row {
         key: Key::Metadata,
