@@ -338,7 +338,7 @@ impl SignedClient {
         let error = match error_response.to_error(&signed) {
             error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
             error if credentials.is_anonymous() && is_denied => error.hint(
-                "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
+                "nothing is signed, since there are no AWS credentials that can be used: run aws sso login, aws login or aws configure",
             ),
             error => error,
         };
@@ -352,11 +352,14 @@ impl SignedClient {
         ErrorReport { cause, server_time: response.own_date(), body, error }
     }
 
+    /// What has to be known of the service that is signed for.
+    pub(crate) fn facts(&self) -> &'static ServiceFacts {
+        ServiceFacts::of(&self.scope.current().service, self.endpoint.host(), self.endpoint.path())
+    }
+
     /// The error of a response that broke off, with what ends responses at the service.
     pub(crate) fn explain_cut(&self, error: Error) -> Error {
-        let scope = self.scope.current();
-        let facts = ServiceFacts::of(&scope.service, self.endpoint.host(), self.endpoint.path());
-        match (facts.cut, error.hint_text()) {
+        match (self.facts().cut, error.hint_text()) {
             (Some(cut), Some(hint)) => {
                 let hint = format!("{hint}; {cut}");
                 error.hint(hint)
