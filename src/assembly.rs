@@ -185,6 +185,7 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
 pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
     let settings = bridge::Settings {
         is_on: options.bridge != BridgeMode::Off,
+        is_lazy: options.lazy,
         answers_discover: options.bridge == BridgeMode::Always,
     };
     Bridge::new(settings, client.clone(), log.clone())
@@ -251,7 +252,7 @@ pub fn stdio_settings(options: &Options) -> stdio::Settings {
         max_in_flight: options.max_in_flight,
         drain_timeout: options.drain_timeout,
         opens_get_stream: options.sse != GetStream::Off,
-        looks_up_credentials: !options.lazy,
+        is_lazy: options.lazy,
     }
 }
 

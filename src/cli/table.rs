@@ -312,7 +312,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Answer initialize immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
+        help: "Answer initialize and server/discover immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
     },
     Row {
         key: Key::Bridge,
