@@ -1,9 +1,9 @@
-//! Random numbers for backoff times and identifiers, not for security.
+//! Random numbers: for backoff times and identifiers, and those that must not be guessed.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
-/// A random number, derived from the random keys of the standard library's hash maps.
+/// A random number, derived from the random keys of the standard library's hash maps: not for security.
 pub(crate) fn number() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -27,6 +27,16 @@ pub(crate) fn uuid() -> String {
     )
 }
 
+/// 128 bits from the system's random source, as lower-case hex: what knows them was told them.
+///
+/// # Panics
+/// If the system has no random source.
+pub(crate) fn unguessable() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has a random source");
+    hex::encode(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +50,8 @@ mod tests {
         let (one, other) = (uuid(), uuid());
         assert_ne!(one, other);
         assert_eq!((one.len(), &one[14..15]), (36, "4"));
+        let (one, other) = (unguessable(), unguessable());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 32);
     }
 }

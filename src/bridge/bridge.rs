@@ -1,7 +1,6 @@
 //! `Bridge`: takes every message of the client, and passes it on as it is or has it translated.
 
 use crate::bridge::detection::Detection;
-use crate::bridge::early_discover;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::evidence::{Asked, Verdict};
 use crate::bridge::facts::{Era, Facts, Known, Speaks};
@@ -13,7 +12,7 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::streamable_http::profile_router::Route;
-use crate::streamable_http::relayed::Sink;
+use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +32,7 @@ impl Bridge {
         Bridge {
             settings,
             detection: Detection::new(Arc::clone(&facts), log.clone()),
-            upward: Upward::new(client, log.clone()),
+            upward: Upward::new(settings.opens_get_stream, log.clone()),
             facts,
             log,
         }
@@ -49,21 +48,15 @@ impl Bridge {
         cancel: &Cancel,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
-        if self.settings.is_lazy && message.is_discover() && self.responds_early() {
-            return early_discover::respond(message, self.settings.answers_discover, sink);
-        }
-        // The early response to `initialize` says nothing of the server.
-        let is_early = self.settings.is_lazy && message.is_initialize();
-        if is_early || self.facts.pass(message) {
+        if self.facts.pass(message) {
             return route.exchanger.exchange(message, deadline, cancel, sink);
         }
         self.exchange_carefully(route, message, deadline, cancel, sink)
     }
 
-    /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
-    fn responds_early(&self) -> bool {
-        let is_modern = || self.facts.known().modern == Speaks::Yes;
-        self.settings.is_on && !is_modern() && !self.upward.has_session()
+    /// Takes what this profile's server sends while no call waits for it. Returns what is for the client as it is.
+    pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
+        self.upward.take(profile, relayed)
     }
 
     /// What is known of the server.
@@ -152,6 +145,9 @@ impl Bridge {
             return Ok(false);
         }
         if asked == Asked::Discover && !self.settings.answers_discover {
+            self.log.info(
+                "the server refused server/discover: a client that speaks only MCP 2026-07-28 and later needs --bridge always",
+            );
             return Ok(false);
         }
         if known.legacy != Speaks::Yes {
@@ -161,6 +157,6 @@ impl Bridge {
             }
             self.facts.update(|known| known.legacy = Speaks::Yes);
         }
-        Ok(verdict.was_not_run)
+        Ok(asked == Asked::Discover || verdict.was_not_run)
     }
 }

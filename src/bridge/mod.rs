@@ -8,7 +8,6 @@
 
 pub(crate) mod bridge;
 mod detection;
-mod early_discover;
 mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod facts;

@@ -2,6 +2,7 @@
 
 use crate::aws::error_cause::{Cause, classify};
 use crate::bridge::evidence::{Asked, Reply, Verdict, verdict};
+use crate::bridge::facts::Speaks;
 use crate::error::{Error, Kind};
 use crate::json::object::Object;
 use crate::mcp::message::Message;
@@ -47,7 +48,7 @@ pub(crate) fn watch(
         if let Relayed::Line(line) = relayed {
             if line.is_response() && !any_line {
                 found = of_line(asked, &line);
-                if found.asks {
+                if is_held(asked, &found) {
                     held = Some(line);
                     return Ok(());
                 }
@@ -62,7 +63,7 @@ pub(crate) fn watch(
         (Some(line), _) => Watched::Refused(Refusal { answer: Ok(line) }),
         (None, Err(error)) if !any_line => {
             found = of_failure(asked, &error);
-            match found.asks {
+            match is_held(asked, &found) {
                 true => Watched::Refused(Refusal { answer: Err(error) }),
                 false => Watched::Over(Err(error)),
             }
@@ -70,6 +71,11 @@ pub(crate) fn watch(
         (None, result) => Watched::Over(result),
     };
     (watched, found)
+}
+
+/// Whether the client may get something else in place of what says this.
+fn is_held(asked: Asked, found: &Verdict) -> bool {
+    found.asks || (asked == Asked::Discover && found.modern == Speaks::No)
 }
 
 /// What a response says.

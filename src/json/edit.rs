@@ -1,5 +1,6 @@
 //! Changes to one part of a JSON text; every other byte stays as it was.
 
+use crate::json::object::Object;
 use std::ops::Range;
 
 /// The range of `part` in `whole`, of which it is a slice.
@@ -22,6 +23,29 @@ pub(crate) fn insert_member(object: &str, name: &str, value: &str) -> String {
     format!("{{{name}:{value}{comma}{rest}")
 }
 
+/// A JSON object without the members whose names are `cut`; `None` if it has none of them, or is not an object.
+pub(crate) fn without_members(object: &str, cut: impl Fn(&str) -> bool) -> Option<String> {
+    let members = Object::parse(object)?;
+    if !members.members().any(|(name, _)| cut(name)) {
+        return None;
+    }
+    let open = object.find('{')? + 1;
+    let mut rest = object[..open].to_owned();
+    let mut end = open;
+    for (name, value) in members.members() {
+        // From the comma before the name to the end of the value.
+        let member = &object[end..range_of(value.get(), object).end];
+        end += member.len();
+        if cut(name) {
+            continue;
+        }
+        let is_first = rest.len() == open;
+        rest.push_str(if is_first { member.trim_start().trim_start_matches(',') } else { member });
+    }
+    rest.push_str(&object[end..]);
+    Some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +57,21 @@ mod tests {
         assert_eq!(insert_member(whole, "x", "2"), r#"{"x":2,"a": 1e400, "b":[ ] }"#);
         assert_eq!(insert_member("{ }", "x", "2"), r#"{"x":2 }"#);
         assert_eq!(insert_member("{}", "x\"", "2"), r#"{"x\"":2}"#);
+    }
+
+    #[test]
+    fn members_are_cut_and_the_others_keep_their_bytes() {
+        let whole = r#" { "a" : 1e400 , "b":[ ], "\u0063" :{"a":2},"a":3 } "#;
+        for (cut, expected) in [
+            (&["a"][..], Some(r#" { "b":[ ], "\u0063" :{"a":2} } "#)),
+            (&["b"], Some(r#" { "a" : 1e400, "\u0063" :{"a":2},"a":3 } "#)),
+            (&["c", "a"], Some(r#" { "b":[ ] } "#)),
+            (&["a", "b", "c"], Some(" { } ")),
+            (&["d"], None),
+        ] {
+            let without = without_members(whole, |name| cut.contains(&name));
+            assert_eq!(without.as_deref(), expected, "{cut:?}");
+        }
+        assert_eq!(without_members("[]", |_| true), None);
     }
 }

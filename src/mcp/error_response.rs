@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 /// Error codes of JSON-RPC 2.0.
 pub(crate) const PARSE_ERROR: i32 = -32700;
 pub(crate) const INVALID_REQUEST: i32 = -32600;
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+pub(crate) const INVALID_PARAMS: i32 = -32602;
 /// Codes from -32000 to -32099 belong to the protocol and to servers, so our own failures are "internal".
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
 

@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
                 let origin = Origin::Call(in_flight.serial);
                 context.forward_request(route.profile, request, origin, || in_flight.is_wanted())
             }
-            Relayed::NewSession => Ok(()),
+            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
         };
         let InFlight { deadline, cancel, .. } = &**in_flight;
         context.bridge.exchange(&route, message, *deadline, cancel, deliver)

@@ -55,6 +55,7 @@ impl Context {
         relayed: Relayed,
         is_wanted: impl Fn() -> bool,
     ) -> Result<(), Error> {
+        let Some(relayed) = self.bridge.take(profile, relayed) else { return Ok(()) };
         match relayed {
             Relayed::Line(line) => {
                 let Some(line) = self.line_for_client(profile, line) else { return Ok(()) };
@@ -63,7 +64,7 @@ impl Context {
             Relayed::Request(request) => {
                 self.forward_request(profile, request, Origin::Session { profile }, is_wanted)
             }
-            Relayed::NewSession => Ok(()),
+            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
         }
     }
 

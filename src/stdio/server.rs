@@ -13,7 +13,6 @@ use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
 use crate::stdio::context::Context;
 use crate::stdio::deferred_initialize::DeferredInitialize;
-use crate::stdio::discover::{self, Discovers};
 use crate::stdio::input::{ClientInput, Input, buffered, read_line};
 use crate::stdio::output::Output;
 use crate::stdio::server_requests::Origin;
@@ -40,8 +39,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Whether the GET stream is opened.
     pub opens_get_stream: bool,
-    /// Nothing is done before a request needs it; credentials are not looked up at the start.
-    pub is_lazy: bool,
+    /// Whether credentials are looked up at the start rather than with the first request.
+    pub looks_up_credentials: bool,
 }
 
 /// Relays until the input ends, the output breaks, or a signal arrives through `shutdown`.
@@ -60,7 +59,7 @@ pub fn run(
 ) -> Result<ShutdownReason, Error> {
     let server = Server::new(output, (profiles, bridge, client), settings, log, shutdown);
     server.deliver_between_calls();
-    if !settings.is_lazy {
+    if settings.looks_up_credentials {
         server.look_up_credentials();
     }
     if !server.write_queued_lines() || !server.context.scheduler.read(buffered(input)) {
@@ -83,7 +82,6 @@ struct Server {
     context: Arc<Context>,
     standing_stream: StandingStream,
     deferred_initialize: DeferredInitialize,
-    discovers: Discovers,
     shutdown: Sender<ShutdownReason>,
 }
 
@@ -119,7 +117,6 @@ impl Server {
                 }),
                 standing_stream: StandingStream::new(settings.opens_get_stream),
                 deferred_initialize: DeferredInitialize::default(),
-                discovers: Discovers::default(),
                 shutdown,
             }
         })
@@ -138,7 +135,9 @@ impl Server {
             exchanger.set_session_sink(move |relayed| {
                 let Some(server) = server.upgrade() else { return Ok(()) };
                 let context = &server.context;
-                if matches!(relayed, Relayed::NewSession) {
+                let is_new_session = matches!(relayed, Relayed::NewSession);
+                context.deliver(profile, relayed, || true)?;
+                if is_new_session {
                     // Requests of the old session have lost their server.
                     lock(&context.server_requests).end(Origin::Session { profile });
                     // The standing stream belongs to the client's own session.
@@ -146,7 +145,7 @@ impl Server {
                         server.standing_stream.open(context);
                     }
                 }
-                context.deliver(profile, relayed, || true)
+                Ok(())
             });
         }
     }
@@ -262,9 +261,6 @@ impl Server {
     }
 
     fn submit(&self, message: Message) -> bool {
-        if message.is_initialize() {
-            discover::give_up(&self.context);
-        }
         let is_request = !message.ids().is_empty();
         let exchanger = self.context.profiles.first();
         let deadline = if is_request { exchanger.deadline(&message) } else { None };
@@ -291,9 +287,6 @@ impl Server {
     }
 
     fn call(&self, in_flight: &Arc<InFlight>, message: &Message) {
-        if in_flight.is_discover && !self.settings.is_lazy {
-            self.discovers.watch(&self.context, in_flight);
-        }
         if !Call::new(&self.context, in_flight).run(message) {
             self.deferred_initialize.retry(&self.context);
         }

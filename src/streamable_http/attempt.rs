@@ -134,7 +134,7 @@ fn relay_response(
     let offered = if message.is_initialize() {
         let id = session_id(&response).map_err(FailedAttempt::permanent)?;
         let session = server.state.new_session(id, credentials.account.as_deref());
-        Some(ServerSession { session, http_sse: None })
+        Some(ServerSession { session, ..ServerSession::default() })
     } else {
         None
     };

@@ -169,6 +169,41 @@ impl Exchanger {
         live_session(&self.server, None, None, cancel).map(|_| ())
     }
 
+    /// Waits until there is a session; without one begins it with this `initialize`.
+    ///
+    /// # Errors
+    /// The server refused it, or could not be asked: nothing is left of the attempt.
+    pub(crate) fn begin_session(
+        &self,
+        initialize: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let state = &self.server.state;
+        state.defer_first_initialize(initialize);
+        let begun = live_session(&self.server, None, deadline, cancel);
+        // Others may still wait for what this call does not.
+        if begun.is_err() && !self.server.initializing.is_under_way() {
+            state.forget_deferred_initialize();
+        }
+        begun.map(|_| ())
+    }
+
+    /// The response to the `initialize` that this program sent to begin the session in use.
+    pub(crate) fn initialize_response(&self) -> Option<Arc<[u8]>> {
+        self.server.state.session().initialize_response.clone()
+    }
+
+    /// Whether the server's messages outside calls come on the stream that the session lives on (HTTP+SSE).
+    pub(crate) fn has_shared_stream(&self) -> bool {
+        self.server.state.session().http_sse.is_some()
+    }
+
+    /// Maximum size of a message.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        self.server.max_message_bytes
+    }
+
     /// Cancels what belongs to no call, before the process ends.
     pub fn close(&self) {
         self.server.close();

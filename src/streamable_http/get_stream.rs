@@ -5,7 +5,7 @@ use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
-use crate::streamable_http::relayed::Sink;
+use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::response_body::LONG_LIFE;
 use crate::sync::cancel::Cancel;
@@ -25,7 +25,11 @@ pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>
         if session.http_sse.is_some() {
             return;
         }
-        let wait = match open(server, &mut session, last_id.as_deref(), None, true, cancel) {
+        let opened = open(server, &mut session, last_id.as_deref(), None, true, cancel);
+        if sink(Relayed::StreamOpened).is_err() {
+            return;
+        }
+        let wait = match opened {
             Ok(response) => {
                 let opened = Instant::now();
                 let ended = listen_to(server, response, last_id, sink);

@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
 use crate::mcp::id::Id;
-use crate::sync::cancel::{Cancel, cancelled};
+use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
 use crate::upstream::request::RequestTarget;
 use std::collections::VecDeque;
@@ -102,7 +102,7 @@ impl HttpSse {
                 None => inbox.has_ended.then_some(None),
             }
         });
-        taken.map_err(wait_ended)?.ok_or_else(|| {
+        taken.map_err(WaitError::into_error)?.ok_or_else(|| {
             let what = "the server's event stream ended before the response";
             Error::new(Kind::Unreachable, what).hint("the request may have reached the server")
         })
@@ -130,13 +130,5 @@ impl Drop for Expected<'_> {
                 inbox.responses.retain(|(known, _)| known != id);
             }
         }
-    }
-}
-
-fn wait_ended(error: WaitError) -> Error {
-    match error {
-        WaitError::Cancelled => cancelled(),
-        WaitError::TimedOut => Error::new(Kind::TimedOut, "the time limit of the request passed")
-            .hint("raise --timeout, or --tool-timeout for tools/call"),
     }
 }

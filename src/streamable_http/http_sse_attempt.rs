@@ -42,6 +42,7 @@ pub(crate) fn initialize(
     let offered = ServerSession {
         session: server.state.new_session(None, credentials.account.as_deref()),
         http_sse: Some(Arc::clone(&http_sse)),
+        initialize_response: None,
     };
     let _standing = server.state.set_offer(offered.clone());
     let session = Arc::new(offered);

@@ -81,8 +81,13 @@ fn initialize(server: &Arc<RemoteServer>) -> Result<(), Error> {
         stored.is_deferred &= !matches!(is_replaced, Ok(true));
         was_deferred
     };
-    if is_replaced? {
-        announce_session(server, was_deferred);
+    match is_replaced {
+        Ok(true) => announce_session(server, was_deferred),
+        Ok(false) => {}
+        Err(error) => {
+            let _ = server.relay_for_session(Relayed::NoSession);
+            return Err(error);
+        }
     }
     Ok(())
 }
@@ -144,18 +149,21 @@ fn send_initialize(
     let begun = RefCell::new(None);
     let on_initialized = |session| *begun.borrow_mut() = Some(session);
     let mut refusal = None;
+    let mut response = None;
     // The server may send a request before it responds; its response is for us.
     let sink: &mut Sink<'_> = &mut |relayed| match relayed {
         Relayed::Line(line) if line.is_response() => {
             let body = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse);
             refusal = body.map(|body| server_error(body.code, &body.message));
+            response = Some(line.bytes.into());
             Ok(())
         }
         relayed => server.relay_for_session(relayed),
     };
     let message = PreparedMessage::new(server, initialize, deadline, &server.closing);
     send(server, &message, &Arc::default(), &on_initialized, sink)?;
-    begun.take().ok_or_else(|| {
+    let begun = begun.take();
+    begun.map(|begun| ServerSession { initialize_response: response, ..begun }).ok_or_else(|| {
         refusal.unwrap_or_else(|| {
             Error::new(Kind::InvalidResponse, "the server did not respond to initialize")
         })

@@ -68,6 +68,10 @@ pub enum Relayed {
     Request(ServerRequest),
     /// A session was re-initialized: what belonged to the old one has ended.
     NewSession,
+    /// The session has ended, and the server refused another one.
+    NoSession,
+    /// The server answered the request for its standing stream: messages on it, if any come, are not missed from now on.
+    StreamOpened,
 }
 
 /// Takes what is relayed. Its error ends the exchange.

@@ -18,6 +18,8 @@ pub(crate) struct ServerSession {
     pub(crate) session: Session,
     /// HTTP+SSE of 2024-11-05; `None` is Streamable HTTP.
     pub(crate) http_sse: Option<Arc<HttpSse>>,
+    /// The response to an `initialize` that this program sent.
+    pub(crate) initialize_response: Option<Arc<[u8]>>,
 }
 
 /// Called with the new session when `initialize` has a result, before that is relayed.
@@ -36,8 +38,8 @@ impl ServerSession {
 
     /// The session with the protocol version of the `initialize` result.
     pub(crate) fn with_version(&self, version: Option<String>) -> ServerSession {
-        let ServerSession { session, http_sse } = self.clone();
-        ServerSession { session: session.with_version(version), http_sse }
+        let session = self.clone();
+        ServerSession { session: session.session.with_version(version), ..session }
     }
 
     /// Closes the stream that it lives on, if there is one.
@@ -182,7 +184,24 @@ impl ServerState {
         stored.is_deferred = true;
         drop(stored);
         let session = self.new_session(None, None);
-        self.change_session(ServerSession { session, http_sse: None }, |_| true);
+        self.change_session(ServerSession { session, ..ServerSession::default() }, |_| true);
+    }
+
+    /// Stores an `initialize` that the client did not send, deferred, unless one is stored.
+    pub(crate) fn defer_first_initialize(&self, initialize: &Message) {
+        let mut stored = self.stored_initialize();
+        if stored.initialize.is_none() {
+            stored.initialize = Some(initialize.body().into());
+            stored.is_deferred = true;
+        }
+    }
+
+    /// Forgets an `initialize` that is still deferred: the server does not take it.
+    pub(crate) fn forget_deferred_initialize(&self) {
+        let mut stored = self.stored_initialize();
+        if stored.is_deferred {
+            *stored = StoredInitialize::default();
+        }
     }
 
     /// Stores the client's `initialize` from another server's state, deferred; again after each new session of the client.

@@ -1,6 +1,7 @@
 //! `Monitor`: a locked value whose changes threads wait for, each until its own deadline or cancellation.
 
-use crate::sync::cancel::Cancel;
+use crate::error::{Error, Kind};
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::{lock, wait, wait_timeout};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -18,6 +19,19 @@ pub(crate) struct Monitor<T> {
 pub(crate) enum WaitError {
     Cancelled,
     TimedOut,
+}
+
+impl WaitError {
+    /// The error of a request that waited.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            WaitError::Cancelled => cancelled(),
+            WaitError::TimedOut => {
+                Error::new(Kind::TimedOut, "the time limit of the request passed")
+                    .hint("raise --timeout, or --tool-timeout for tools/call")
+            }
+        }
+    }
 }
 
 impl<T: Send + 'static> Monitor<T> {

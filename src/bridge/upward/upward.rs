@@ -1,32 +1,57 @@
-//! `Upward`: one legacy session with the server for all modern requests of the client.
+//! `Upward`: one legacy session with each profile's server for all modern requests of the client.
 //!
 //! `bridge` calls it as follows, from any number of threads at once:
 //! * `begin` when a modern request was refused and the server does not speak that era: the handshake, once for all callers.
 //! * `exchange` for every modern request and every notification and response of the client from then on. It may come without
 //!   `begin`, when the server itself named its revisions, so it begins a session that is missing. It hands lines to `sink` as
 //!   `Exchanger::exchange` does, in the client's form: one response to each request under the request's own id.
+//! * `take` for what the server sends outside calls.
 //! * `end` when the client sends its own `initialize`: that session replaces this one.
 
-use crate::client::ClientRequests;
+use crate::bridge::upward::request::ModernRequest;
+use crate::bridge::upward::session::LegacySession;
+use crate::bridge::upward::{call, listen};
 use crate::error::{Error, Kind};
 use crate::log::Log;
+use crate::mcp::error_response::{METHOD_NOT_FOUND, protocol_error};
 use crate::mcp::message::Message;
 use crate::streamable_http::profile_router::Route;
-use crate::streamable_http::relayed::Sink;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
-use std::time::Instant;
+use crate::sync::lock;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Time to end a session that the client replaces by its own.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
-pub(crate) struct Upward {}
+pub(crate) struct Upward {
+    /// As in the bridge's `Settings`.
+    opens_get_stream: bool,
+    /// By profile.
+    sessions: Mutex<BTreeMap<usize, Arc<LegacySession>>>,
+    /// There are any.
+    has_sessions: AtomicBool,
+    log: Log,
+}
 
 impl Upward {
-    pub(crate) fn new(_client: ClientRequests, _log: Log) -> Upward {
-        Upward {}
+    pub(crate) fn new(opens_get_stream: bool, log: Log) -> Upward {
+        Upward {
+            opens_get_stream,
+            sessions: Mutex::default(),
+            has_sessions: AtomicBool::default(),
+            log,
+        }
     }
 
     /// Whether a session was begun for the client.
     pub(crate) fn has_session(&self) -> bool {
-        false
+        self.has_sessions.load(Ordering::Acquire)
+            && lock(&self.sessions).values().any(|session| session.is_begun())
     }
 
     /// Begins the session with the identity and the capabilities of this modern request, unless there is one already.
@@ -35,12 +60,15 @@ impl Upward {
     /// The server does not speak the legacy era, or could not be asked, or the call ended before.
     pub(crate) fn begin(
         &self,
-        _route: &Route<'_>,
-        _request: &Message,
-        _deadline: Option<Instant>,
-        _cancel: &Cancel,
+        route: &Route<'_>,
+        request: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
     ) -> Result<(), Error> {
-        Err(Error::new(Kind::InvalidResponse, "the server did not respond to initialize"))
+        let request = ModernRequest::read(request);
+        let request =
+            request.ok_or_else(|| Error::new(Kind::InvalidRequest, "it is not a request"))?;
+        self.session(route).begin(&request, deadline, cancel)
     }
 
     /// Sends what the message means to a legacy server, and relays what comes back as a modern client reads it.
@@ -52,12 +80,108 @@ impl Upward {
         cancel: &Cancel,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
-        route.exchanger.exchange(message, deadline, cancel, sink)
+        let session = self.session(route);
+        let Some(request) = ModernRequest::read(message) else {
+            let method = message.method().unwrap_or("response");
+            if is_left_out(method) {
+                self.log.debug(format_args!(
+                    "{method} of the client means nothing to a server before 2026-07-28"
+                ));
+                return Ok(());
+            }
+            return route.exchanger.exchange(message, deadline, cancel, sink);
+        };
+        match request.method {
+            "server/discover" => {
+                session.begin(&request, deadline, cancel)?;
+                let (id, result) = (request.id.as_json(), session.server().discover_result());
+                respond(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#), sink)
+            }
+            "subscriptions/listen" => listen::run(&session, &request, deadline, cancel, sink),
+            method if is_removed(method) => {
+                let what = format!("{method} is not part of MCP 2026-07-28");
+                respond(protocol_error(request.id.as_json(), METHOD_NOT_FOUND, &what), sink)
+            }
+            _ => call::run(&session, &request, deadline, cancel, sink),
+        }
+    }
+
+    /// Takes what this profile's server sends outside calls. Returns what is for the client as it is.
+    pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
+        if !self.has_sessions.load(Ordering::Acquire) {
+            return Some(relayed);
+        }
+        let session = lock(&self.sessions).get(&profile).map(Arc::clone);
+        let Some(session) = session else { return Some(relayed) };
+        match relayed {
+            Relayed::NewSession => {
+                session.start_over();
+                listen::subscribe_again(&session);
+                None
+            }
+            Relayed::NoSession => {
+                listen::end_all(&session, "the server refused another session");
+                None
+            }
+            relayed => session.take(None, relayed),
+        }
     }
 
     /// Ends the session of this profile, if there is one: the client begins its own.
-    pub(crate) fn end(&self, _route: &Route<'_>) {}
+    pub(crate) fn end(&self, route: &Route<'_>) {
+        let session = lock(&self.sessions).remove(&route.profile);
+        if let Some(session) = session.filter(|session| session.is_begun()) {
+            session.close();
+            listen::end_all(&session, "the client has begun a session of its own");
+            route.exchanger.end_session(Instant::now() + END_TIMEOUT);
+        }
+    }
 
-    /// Cancels what belongs to no call, before the process ends.
-    pub(crate) fn close(&self) {}
+    /// Ends what belongs to no call, before the process ends.
+    pub(crate) fn close(&self) {
+        let sessions: Vec<_> = lock(&self.sessions).values().map(Arc::clone).collect();
+        sessions.iter().for_each(LegacySession::close);
+    }
+
+    fn session(&self, route: &Route<'_>) -> Arc<LegacySession> {
+        let mut sessions = lock(&self.sessions);
+        self.has_sessions.store(true, Ordering::Release);
+        let session = sessions.entry(route.profile).or_insert_with(|| {
+            // The standing stream is that of the first profile.
+            let has_stream = self.opens_get_stream && route.profile == 0;
+            Arc::new(LegacySession::new(Arc::clone(route.exchanger), has_stream, self.log.clone()))
+        });
+        Arc::clone(session)
+    }
+}
+
+/// Whether a notification or response of the client has no meaning for a legacy server: it knows the requests under other
+/// ids, and was never asked anything by this client.
+fn is_left_out(method: &str) -> bool {
+    matches!(
+        method,
+        "response"
+            | "notifications/cancelled"
+            | "notifications/initialized"
+            | "notifications/progress"
+            | "notifications/roots/list_changed"
+            | "notifications/tasks/status"
+    )
+}
+
+/// Whether a method was part of the revisions before 2026-07-28 and is not part of it, or belongs to its tasks.
+fn is_removed(method: &str) -> bool {
+    method.starts_with("tasks/")
+        || matches!(
+            method,
+            "initialize"
+                | "ping"
+                | "logging/setLevel"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+        )
+}
+
+fn respond(line: String, sink: &mut Sink<'_>) -> Result<(), Error> {
+    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)))
 }

@@ -1,4 +1,3 @@
-pub(crate) mod discover;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod logs;

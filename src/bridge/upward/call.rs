@@ -1,0 +1,187 @@
+//! A leg of a call: from a request of the client to its response, which may be questions.
+
+use crate::bridge::upward::calls::{Calls, Leg, Outcome, Step};
+use crate::bridge::upward::request::ModernRequest;
+use crate::bridge::upward::response::{Asked, Translated};
+use crate::bridge::upward::session::LegacySession;
+use crate::error::{Error, Kind, out_of_threads};
+use crate::json::object::Object;
+use crate::mcp::error_response::{INVALID_PARAMS, protocol_error};
+use crate::mcp::message::Message;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::Cancel;
+use crate::sync::monitor::WaitError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// A call that is given up unless it has its response, or is parked, when this is dropped.
+struct OpenLeg<'a> {
+    session: &'a Arc<LegacySession>,
+    key: u64,
+}
+
+impl Drop for OpenLeg<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.session.calls.update(|calls| calls.abandon(self.key)) {
+            self.session.give_up(call);
+        }
+    }
+}
+
+/// Sends the request to the older server, or continues the one that it names, and relays what comes back.
+pub(crate) fn run(
+    session: &Arc<LegacySession>,
+    request: &ModernRequest<'_>,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let leg = Leg {
+        declared: request.declared(),
+        progress_token: request.progress_token().map(str::to_owned),
+        level: request.level(),
+    };
+    let has_level = leg.level.is_some();
+    let (target, state) = (request.target(), request.param("requestState"));
+    let key = match state {
+        Some(state) => {
+            let state: String = serde_json::from_str(state.get()).unwrap_or_default();
+            let take_over =
+                |calls: &mut Calls| calls.take_over(&state, request.method, target.as_deref(), leg);
+            let Some(key) = session.calls.update(take_over) else {
+                let id = request.id.as_json();
+                let error = protocol_error(id, INVALID_PARAMS, "the request state is not known");
+                return respond(error, sink);
+            };
+            key
+        }
+        None => {
+            session.begin(request, deadline, cancel)?;
+            if request.may_be_asked() {
+                session.await_stream(cancel);
+            }
+            session
+                .calls
+                .update(|calls| calls.begin(request.method, target, request.may_be_asked(), leg))
+        }
+    };
+    let open = OpenLeg { session, key };
+    let answers = state.and(request.param("inputResponses"));
+    let answers = answers.and_then(|answers| Object::parse(answers.get()));
+    for response in session.calls.update(|calls| calls.answer(key, answers.as_ref())) {
+        session.send(response, cancel)?;
+    }
+    if has_level {
+        session.set_level(deadline, cancel);
+    }
+    open.go_on(request, deadline, cancel, sink)
+}
+
+impl OpenLeg<'_> {
+    fn go_on(
+        &self,
+        request: &ModernRequest<'_>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let OpenLeg { session, key } = *self;
+        loop {
+            let step = |calls: &mut Calls| calls.step(key, Instant::now());
+            match session.calls.wait(deadline, cancel, step).map_err(WaitError::into_error)? {
+                Step::Relay(line) => {
+                    sink(Relayed::Line(Line::notification(line.into_bytes())))?;
+                    // There may be room for another.
+                    session.calls.update(|_| ());
+                }
+                Step::Send(id, cancel) => {
+                    let message = request.translated(id).ok_or_else(|| {
+                        Error::new(Kind::InvalidRequest, "the request cannot be translated")
+                    })?;
+                    send(session, key, message, cancel)?;
+                }
+                Step::Ask(result) => {
+                    session.watch_overdue();
+                    let id = request.id.as_json();
+                    return respond(
+                        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
+                        sink,
+                    );
+                }
+                Step::Refuse => {
+                    let what = "too many calls wait for answers of the client";
+                    return Err(Error::new(Kind::TooLarge, what)
+                        .hint("answer the questions of calls before this one"));
+                }
+                Step::Finish(Outcome::Failed(error), _) => return Err(error),
+                Step::Finish(Outcome::Response(response), exchange) => {
+                    session.linger(&exchange);
+                    match self.translated(request, &response) {
+                        Translated::Response(line) => return respond(line, sink),
+                        Translated::Asks(questions) => {
+                            session.calls.update(|calls| calls.ask_again(key, questions));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn translated(&self, request: &ModernRequest<'_>, response: &str) -> Translated {
+        let session = self.session;
+        let asked = Asked {
+            id: request.id,
+            method: request.method,
+            may_be_asked: request.may_be_asked(),
+            declared: request.declared(),
+        };
+        asked.translate(response, &session.server(), &mut |tool| {
+            session.tell_once(format!(
+                "tool {tool:?} is left out of tools/list: it can only be called as a task, which 2026-07-28 does not have"
+            ));
+        })
+    }
+}
+
+/// The last line of a leg.
+fn respond(line: String, sink: &mut Sink<'_>) -> Result<(), Error> {
+    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)))
+}
+
+/// Sends the request on a thread of its own, which outlives the leg if the call is parked.
+fn send(
+    session: &Arc<LegacySession>,
+    key: u64,
+    message: Message,
+    cancel: Arc<Cancel>,
+) -> Result<(), Error> {
+    let session = Arc::clone(session);
+    let run = move || {
+        let mut is_answered = false;
+        let relay = &mut |relayed| {
+            match relayed {
+                Relayed::Line(line) if line.is_response() => {
+                    is_answered = true;
+                    let response = String::from_utf8_lossy(&line.bytes).into_owned();
+                    session.calls.update(|calls| calls.finish(key, Outcome::Response(response)));
+                }
+                relayed => drop(session.take(Some(key), relayed)),
+            }
+            Ok(())
+        };
+        let exchange = || session.exchanger.exchange(&message, None, &cancel, relay);
+        let error = match catch_unwind(AssertUnwindSafe(exchange)) {
+            Ok(Ok(())) => Error::new(Kind::InvalidResponse, "the server did not respond"),
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
+                .hint("please report it"),
+        };
+        if !is_answered {
+            session.calls.update(|calls| calls.finish(key, Outcome::Failed(error)));
+        }
+    };
+    let thread = thread::Builder::new().name("bridged-call".to_owned()).spawn(run);
+    thread.map(drop).map_err(|_| out_of_threads())
+}

@@ -1,0 +1,138 @@
+//! `subscriptions/listen` before an older server: subscriptions of its one session, and who of the client wants their news.
+
+use crate::bridge::upward::request::ModernRequest;
+use crate::bridge::upward::session::LegacySession;
+use crate::bridge::upward::subscriptions::{Filter, MAX_URIS};
+use crate::error::{Error, Kind};
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::Cancel;
+use crate::sync::monitor::WaitError;
+use serde_json::json;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Time limit of a subscription to a resource.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The server's subscriptions, while this thread alone changes them.
+struct Changing<'a>(&'a Arc<LegacySession>);
+
+impl<'a> Changing<'a> {
+    fn begin(session: &'a Arc<LegacySession>, cancel: &Cancel) -> Result<Changing<'a>, Error> {
+        session
+            .subscriptions
+            .wait(None, cancel, |known| (!known.is_changing).then(|| known.is_changing = true))
+            .map_err(WaitError::into_error)?;
+        Ok(Changing(session))
+    }
+
+    /// Sends `resources/subscribe` or `resources/unsubscribe`.
+    fn send(&self, method: &str, uri: &str, cancel: &Cancel) -> Result<(), Error> {
+        let deadline = Instant::now().checked_add(SUBSCRIBE_TIMEOUT);
+        self.0.request(method, &json!({ "uri": uri }).to_string(), deadline, cancel)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.subscriptions.update(|known| known.is_changing = false);
+    }
+}
+
+/// Acknowledges what the server tells of, and relays it until the client cancels the subscription or it ends.
+pub(crate) fn run(
+    session: &Arc<LegacySession>,
+    request: &ModernRequest<'_>,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    session.begin(request, deadline, cancel)?;
+    session.await_stream(cancel);
+    let asked = request.param("notifications").map_or("{}", |filter| filter.get());
+    let filter = match session.hears_server() {
+        true => Filter::read(asked).offered_by(&session.server()),
+        false => Filter::default(),
+    };
+    let changing = Changing::begin(session, cancel)?;
+    let (key, new) = session.subscriptions.update(|known| {
+        let new = known.unknown(filter.uris());
+        if known.uris().len() + new.len() > MAX_URIS {
+            let what = format!("more than {MAX_URIS} resources are subscribed to");
+            return Err(Error::new(Kind::TooLarge, what).hint("cancel a subscription first"));
+        }
+        Ok((known.add(request.id, filter), new))
+    })?;
+    let result = listen(session, key, (changing, &new), request, cancel, sink);
+    let unknown = session.subscriptions.update(|known| known.remove(key));
+    // The end of the session ends its subscriptions.
+    if !session.closing.is_cancelled()
+        && !unknown.is_empty()
+        && let Ok(changing) = Changing::begin(session, &session.closing)
+    {
+        for uri in session.subscriptions.lock().unknown(&unknown) {
+            let _ = changing.send("resources/unsubscribe", &uri, &session.closing);
+        }
+    }
+    result
+}
+
+fn listen(
+    session: &Arc<LegacySession>,
+    key: u64,
+    (changing, new): (Changing<'_>, &[String]),
+    request: &ModernRequest<'_>,
+    cancel: &Cancel,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    for uri in new {
+        if let Err(error) = changing.send("resources/subscribe", uri, cancel) {
+            if cancel.is_cancelled() {
+                return Err(error);
+            }
+            session.log.debug(format_args!("a resource cannot be subscribed to: {error}"));
+            session.subscriptions.update(|known| known.leave_out(key, uri));
+        }
+    }
+    drop(changing);
+    let acknowledgement = session.subscriptions.lock().acknowledgement(key, request.id);
+    let mut relay = |line: String| sink(Relayed::Line(Line::notification(line.into_bytes())));
+    relay(acknowledgement)?;
+    loop {
+        let line = session.subscriptions.wait(None, cancel, |known| known.next(key));
+        relay(line.map_err(WaitError::into_error)??)?;
+    }
+}
+
+/// In a new session: subscribes to everything that is listened for, and tells that all of it may have changed. On a thread of
+/// its own, because the session is not in use before this returns.
+pub(crate) fn subscribe_again(session: &Arc<LegacySession>) {
+    if session.subscriptions.lock().is_empty() {
+        return;
+    }
+    let subscriber = Arc::clone(session);
+    let subscribe = move || {
+        let session = &subscriber;
+        let Ok(changing) = Changing::begin(session, &session.closing) else { return };
+        let uris = session.subscriptions.lock().uris();
+        let is_refused =
+            |uri: &String| changing.send("resources/subscribe", uri, &session.closing).is_err();
+        let refused: Vec<String> = uris.into_iter().filter(is_refused).collect();
+        let what = "the server has begun another session and refused the subscription in it";
+        let error = Error::new(Kind::InvalidResponse, what);
+        session.subscriptions.update(|known| {
+            known.tell_all();
+            known.end(Some(&refused), &error);
+        });
+    };
+    if thread::Builder::new().name("subscribe-again".to_owned()).spawn(subscribe).is_err() {
+        end_all(session, "out of threads");
+    }
+}
+
+/// Ends all subscriptions: the server has no session any more.
+pub(crate) fn end_all(session: &LegacySession, why: &str) {
+    let error = Error::new(Kind::InvalidResponse, format!("the subscription has ended: {why}"));
+    session.subscriptions.update(|known| known.end(None, &error));
+}

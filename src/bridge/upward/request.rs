@@ -1,0 +1,202 @@
+//! `ModernRequest`: a request of a client of 2026-07-28 as the bridge reads it, and what an older server is sent in its place.
+
+use crate::bridge::upward::level::Level;
+use crate::bridge::upward::question::Declared;
+use crate::json::edit;
+use crate::json::members::Members;
+use crate::json::object::Object;
+use crate::mcp::id::Id;
+use crate::mcp::message::{Message, MessageKind};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+/// The version that an older server is offered.
+const OFFERED_VERSION: &str = "2025-11-25";
+
+/// The extension whose messages are not bridged.
+pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// What a request of 2026-07-28 says of its client, each under `io.modelcontextprotocol/` in `_meta`.
+const RESERVED: [&str; 4] = ["protocolVersion", "clientInfo", "clientCapabilities", "logLevel"];
+
+/// The members of a retry that only the bridge reads.
+const RETRY_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
+
+pub(crate) struct ModernRequest<'a> {
+    pub(crate) id: &'a Id,
+    pub(crate) method: &'a str,
+    text: &'a str,
+    params: Option<&'a str>,
+    members: Option<Object<'a>>,
+    meta: Option<Object<'a>>,
+}
+
+impl<'a> ModernRequest<'a> {
+    /// Returns `None` for a message that is not a request.
+    pub(crate) fn read(message: &'a Message) -> Option<ModernRequest<'a>> {
+        let MessageKind::Request { id, method, .. } = message.kind() else { return None };
+        let text = str::from_utf8(message.body()).ok()?;
+        let params = Members::parse(message.body()).ok()?.params;
+        let params = params.and_then(|params| str::from_utf8(params).ok());
+        let members = params.and_then(Object::parse);
+        let meta = members.as_ref().and_then(|members| members.get("_meta"));
+        let meta = meta.and_then(|meta| Object::parse(meta.get()));
+        Some(ModernRequest { id, method, text, params, members, meta })
+    }
+
+    /// Whether the client can be asked something in place of the response.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        matches!(self.method, "tools/call" | "prompts/get" | "resources/read")
+    }
+
+    pub(crate) fn param(&self, name: &str) -> Option<&'a RawValue> {
+        self.members.as_ref()?.get_non_null(name)
+    }
+
+    /// What the request is about: the name of a tool or prompt, the URI of a resource.
+    pub(crate) fn target(&self) -> Option<String> {
+        let name = if self.method == "resources/read" { "uri" } else { "name" };
+        serde_json::from_str(self.param(name)?.get()).ok()
+    }
+
+    /// What it says of its client under this name.
+    fn reserved(&self, name: &str) -> Option<&'a RawValue> {
+        self.meta.as_ref()?.get_non_null(&format!("io.modelcontextprotocol/{name}"))
+    }
+
+    pub(crate) fn declared(&self) -> Declared {
+        self.reserved("clientCapabilities").map_or_else(Declared::default, Declared::read)
+    }
+
+    /// The level from which on the client wants log messages.
+    pub(crate) fn level(&self) -> Option<Level> {
+        self.reserved("logLevel").and_then(Level::from_json)
+    }
+
+    /// As JSON.
+    pub(crate) fn progress_token(&self) -> Option<&'a str> {
+        self.meta.as_ref()?.get_non_null("progressToken").map(RawValue::get)
+    }
+
+    /// The `initialize` with which a client that says this of itself would begin a session.
+    pub(crate) fn initialize(&self) -> Option<Message> {
+        let own = json!({"name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION")}).to_string();
+        let client_info = self.reserved("clientInfo").map_or(&*own, RawValue::get);
+        let capabilities = self.reserved("clientCapabilities").map_or("{}", RawValue::get);
+        let capabilities = legacy_capabilities(capabilities);
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{OFFERED_VERSION}","capabilities":{capabilities},"clientInfo":{client_info}}}}}"#
+        );
+        Message::parse(line.into_bytes()).ok()
+    }
+
+    /// The request as an older server knows it, under an id of the bridge. What is not named here keeps its bytes.
+    pub(crate) fn translated(&self, id: i64) -> Option<Message> {
+        let mut text = self.text.to_owned();
+        if let Some(params) = self.params {
+            let stripped = without_meta(params);
+            let params_now = stripped.as_deref().unwrap_or(params);
+            let stripped_too =
+                edit::without_members(params_now, |name| RETRY_MEMBERS.contains(&name));
+            let params_now = stripped_too.as_deref().unwrap_or(params_now);
+            text = edit::replace(self.text, params, params_now);
+        }
+        let old = Members::parse(text.as_bytes()).ok()?.id?;
+        let line = edit::replace(&text, old, &id.to_string());
+        Message::parse(line.into_bytes()).ok()
+    }
+}
+
+/// Params without what is reserved in their `_meta`, and without that if nothing else is in it. `None`: nothing changes.
+fn without_meta(params: &str) -> Option<String> {
+    let is_reserved = |name: &str| {
+        name.strip_prefix("io.modelcontextprotocol/").is_some_and(|name| RESERVED.contains(&name))
+    };
+    let meta = Object::parse(params)?.get("_meta")?.get();
+    let rest = edit::without_members(meta, is_reserved);
+    let is_empty = Object::parse(rest.as_deref().unwrap_or(meta))
+        .is_some_and(|meta| meta.members().len() == 0);
+    if is_empty {
+        return edit::without_members(params, |name| name == "_meta");
+    }
+    rest.map(|rest| edit::replace(params, meta, &rest))
+}
+
+/// The capabilities of a client in an `initialize`: without tasks, and without notices that its roots have changed.
+fn legacy_capabilities(capabilities: &str) -> String {
+    let mut text = edit::without_members(capabilities, |name| name == "tasks")
+        .unwrap_or_else(|| capabilities.to_owned());
+    for (member, cut) in [("roots", "listChanged"), ("extensions", TASKS_EXTENSION)] {
+        text = without_inner(&text, member, cut).unwrap_or(text);
+    }
+    text
+}
+
+/// `object` with its object `member` without the member `cut`. `None`: nothing changes.
+pub(crate) fn without_inner(object: &str, member: &str, cut: &str) -> Option<String> {
+    let inner = Object::parse(object)?.get(member)?.get();
+    let rest = edit::without_members(inner, |name| name == cut)?;
+    Some(edit::replace(object, inner, &rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERSION: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+
+    fn message(line: &str) -> Message {
+        Message::parse(line.as_bytes().to_vec()).expect("a message")
+    }
+
+    #[test]
+    fn an_older_server_gets_the_request_without_what_is_reserved() {
+        for (modern, legacy) in [
+            (
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":"a\u0062","method":"tools/list","params":{{"_meta":{{{VERSION}}}}}}}"#
+                ),
+                r#"{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{}}"#,
+            ),
+            (
+                format!(
+                    r#"{{ "id" : 3, "params":{{"name":"\u00e9", "arguments":{{"_meta":{{{VERSION}}},"n":1e400}}, "_meta":{{"progressToken": 1.0,{VERSION},"io.modelcontextprotocol/logLevel":"info", "traceparent":"x"}},"requestState":"s","inputResponses":{{}}}},"method":"tools/call","jsonrpc":"2.0"}}"#
+                ),
+                r#"{ "id" : 7, "params":{"name":"\u00e9", "arguments":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"n":1e400}, "_meta":{"progressToken": 1.0, "traceparent":"x"}},"method":"tools/call","jsonrpc":"2.0"}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#.to_owned(),
+                r#"{"jsonrpc":"2.0","id":7,"method":"x/y"}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x/y","params":{"_meta":{},"a":1}}"#.to_owned(),
+                r#"{"jsonrpc":"2.0","id":7,"method":"x/y","params":{"a":1}}"#,
+            ),
+        ] {
+            let modern = message(&modern);
+            let translated = ModernRequest::read(&modern).and_then(|request| request.translated(7));
+            let translated = translated.expect("a request");
+            assert_eq!(str::from_utf8(translated.body()), Ok(legacy));
+            assert!(translated.request_meta().is_none());
+        }
+    }
+
+    #[test]
+    fn the_session_is_begun_with_what_the_request_says_of_its_client() {
+        let begun = |meta: &str| {
+            let line = format!(r#"{{"id":1,"method":"x","params":{{"_meta":{{{meta}}}}}}}"#);
+            let message = message(&line);
+            let initialize = ModernRequest::read(&message).and_then(|request| request.initialize());
+            String::from_utf8(initialize.expect("a request").body().to_vec()).expect("text")
+        };
+        let full = begun(
+            r#""io.modelcontextprotocol/clientInfo":{"name":"c\u0061","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"roots":{"listChanged":true},"sampling":{ },"elicitation":{"form":{},"url":{}},"tasks":{},"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{"n":1.0}}}"#,
+        );
+        assert_eq!(
+            full,
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"sampling":{ },"elicitation":{"form":{},"url":{}},"extensions":{"x/y":{"n":1.0}}},"clientInfo":{"name":"c\u0061","version":"1"}}}"#
+        );
+        let bare = begun("");
+        assert!(bare.contains(r#""capabilities":{},"clientInfo":{"name":"sigv4-proxy""#), "{bare}");
+    }
+}
