@@ -82,8 +82,8 @@ pub struct SignIn {
 pub enum SignInMethod {
     /// IAM Identity Center.
     Sso(SsoSession),
-    /// A code of the MFA device, for this role.
-    Mfa { serial: String, role_arn: String },
+    /// A code of the MFA device, for this role, or for a session of the profile's keys.
+    Mfa { serial: String, role_arn: Option<String> },
     /// `aws login`: a console sign-in as the identity with this ARN.
     Login { session: String },
 }

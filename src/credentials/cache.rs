@@ -17,12 +17,14 @@ use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
+use crate::credentials::sign_in_plan::SignInPlan;
 use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, out_of_threads};
+use crate::error::{Error, Kind, SignIn, out_of_threads};
 use crate::http::ProxySettings;
+use crate::signing::Secret;
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 
@@ -194,6 +196,39 @@ impl CredentialCache {
     #[allow(dead_code, reason = "not used yet")]
     pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
         self.shared.lease()?.chain().services(now)
+    }
+
+    /// What a user can do so that there are credentials.
+    ///
+    /// # Errors
+    /// The configuration is not usable.
+    pub(crate) fn sign_ins(&self, now: OffsetDateTime) -> Result<SignInPlan, Error> {
+        self.shared.lease()?.chain().sign_ins(now)
+    }
+
+    /// Gets the credentials that a code of an MFA device is exchanged with.
+    ///
+    /// # Errors
+    /// They cannot be obtained.
+    pub(crate) fn prepare_exchange(
+        &self,
+        sign_in: &SignIn,
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        self.shared.lease()?.chain().prepare_exchange(sign_in, now)
+    }
+
+    /// Exchanges a code of an MFA device for credentials, which the next call finds.
+    ///
+    /// # Errors
+    /// STS cannot be reached or refuses the code, or the file cannot be written.
+    pub(crate) fn exchange_code(
+        &self,
+        sign_in: &SignIn,
+        code: &Secret,
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        self.shared.lease()?.chain().exchange_code(sign_in, code, now)
     }
 
     /// Makes the next call look for credentials again, although the last look-up has just failed.

@@ -8,15 +8,17 @@ use time::OffsetDateTime;
 use crate::credentials::config::plan::{BaseProvider, Plan};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
-use crate::credentials::executor::Executor;
+use crate::credentials::executor::{Executor, Lookup};
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
+use crate::credentials::sign_in_plan::SignInPlan;
 use crate::credentials::sources::container;
 use crate::credentials::sources::environment;
 use crate::credentials::sources::sts::CallerIdentity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::Error;
+use crate::error::{Error, SignIn};
+use crate::signing::Secret;
 use crate::suggest::flaw;
 
 /// Variables of the sources that are not options as well. Keys are checked when they are used
@@ -57,6 +59,58 @@ impl Chain {
         if force {
             self.executor.forget();
         }
+        self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
+            executor.execute(plan, lookup, diagnostics)
+        })
+    }
+
+    /// What a user can do so that this chain has credentials.
+    ///
+    /// # Errors
+    /// The configuration is not usable.
+    pub(crate) fn sign_ins(&mut self, now: OffsetDateTime) -> Result<SignInPlan, Error> {
+        let diagnostics = &mut Diagnostics::default();
+        self.with_plan(now, diagnostics, |_, plan, _, _| Ok(SignInPlan::of(plan)))
+    }
+
+    /// Gets the credentials that a code of an MFA device is exchanged with.
+    ///
+    /// # Errors
+    /// They cannot be obtained.
+    pub(crate) fn prepare_exchange(
+        &mut self,
+        sign_in: &SignIn,
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let diagnostics = &mut Diagnostics::default();
+        self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
+            executor.credentials_before(plan, sign_in, lookup, diagnostics).map(drop)
+        })
+    }
+
+    /// Exchanges a code of an MFA device for credentials and writes them where this chain and the AWS CLI find them.
+    ///
+    /// # Errors
+    /// STS cannot be reached or refuses the code, or the file cannot be written.
+    pub(crate) fn exchange_code(
+        &mut self,
+        sign_in: &SignIn,
+        code: &Secret,
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let diagnostics = &mut Diagnostics::default();
+        self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
+            executor.exchange_code(plan, sign_in, code, lookup, diagnostics)
+        })
+    }
+
+    /// Reads the files, chooses the source and calls `act`.
+    fn with_plan<T>(
+        &mut self,
+        now: OffsetDateTime,
+        diagnostics: &mut Diagnostics,
+        act: impl FnOnce(&mut Executor, &Plan, &Lookup<'_>, &mut Diagnostics) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         // An unreadable variable, a mistyped profile and a broken file are errors whichever source is chosen.
         if let Some(problem) = self.environment.problems().into_iter().next() {
             return Err(problem);
@@ -76,12 +130,8 @@ impl Chain {
             diagnostics.warnings.push(error.message().to_owned());
         }
         plan.roles.extend(self.settings.role.clone());
-        let variable = self.environment.get("AWS_ROLE_SESSION_NAME");
-        if let Some(name) = self.settings.session_name.as_deref().or(variable) {
-            plan.name_sessions(name);
-        }
         let lookup = self.executor.lookup(profile, &selection.name, now);
-        self.executor.execute(plan, &lookup, diagnostics)
+        act(&mut self.executor, &plan, &lookup, diagnostics)
     }
 
     /// The account and ARN that STS reports for these credentials.

@@ -1,5 +1,7 @@
 //! `Executor`: carries a plan out by asking its sources, and remembers what makes asking again cheaper.
 
+use std::path::Path;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -13,6 +15,8 @@ use crate::credentials::progress::Progress;
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::shell_word::shell_word;
+use crate::credentials::source::Source;
+use crate::credentials::sources::cli_cache::{self, Cached};
 use crate::credentials::sources::container;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::environment;
@@ -21,11 +25,11 @@ use crate::credentials::sources::login::LoginProvider;
 use crate::credentials::sources::process;
 use crate::credentials::sources::request::Network;
 use crate::credentials::sources::sso::{LastFailure, SsoProvider};
-use crate::credentials::sources::sts::{CallerIdentity, Sts};
+use crate::credentials::sources::sts::{CallerIdentity, MfaCode, SessionNames, Sts};
 use crate::credentials::sources::web_identity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, SignIn, SignInMethod};
+use crate::error::{Error, Kind, SignIn, SignInMethod, io_message};
 use crate::signing::Secret;
 
 /// The sources, and the credentials of each step of the last plan.
@@ -34,11 +38,9 @@ pub(crate) struct Executor {
     settings: Settings,
     network: Network,
     progress: Progress,
-    /// For roles that name no session. It is the same for the life of the process, so that a server that ties a session
-    /// to its caller's full ARN keeps recognizing us.
-    session_name: String,
-    /// The credentials of each step of the plan, and when to refresh them.
-    steps: Vec<(Credentials, Option<OffsetDateTime>)>,
+    session_names: SessionNames,
+    /// The credentials of each step of the plan, and when to refresh them. Steps that are not needed have none.
+    steps: Vec<Option<(Credentials, Option<OffsetDateTime>)>>,
     imds: imds::Imds,
     sso_failure: LastFailure,
     instance_region: Option<String>,
@@ -62,12 +64,17 @@ impl Executor {
         network: Network,
         progress: Progress,
     ) -> Executor {
+        let variable = environment.get("AWS_ROLE_SESSION_NAME");
+        let session_names = SessionNames {
+            named: settings.session_name.as_deref().or(variable).map(str::to_owned),
+            default: format!("sigv4-proxy-{}", started.unix_timestamp()),
+        };
         Executor {
             environment,
             settings,
             network,
             progress,
-            session_name: format!("sigv4-proxy-{}", started.unix_timestamp()),
+            session_names,
             steps: Vec::new(),
             imds: imds::Imds::default(),
             sso_failure: None,
@@ -112,18 +119,14 @@ impl Executor {
     /// A source fails, or its credentials have expired or cannot be sent.
     pub(crate) fn execute(
         &mut self,
-        plan: Plan,
+        plan: &Plan,
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
-        if let Some(error) = plan.roles.iter().find_map(needs_code) {
-            return Err(error);
-        }
         let known_skew = self.network.skew.behind();
-        let base = self.base(plan.base, lookup, plan.roles.is_empty(), diagnostics);
-        let found = base.and_then(|base| {
-            let mistakes = base.likely_mistakes();
-            let found = self.assume(base, &plan.roles, lookup);
+        let found = self.first(plan, lookup, diagnostics).and_then(|(steps, first)| {
+            let mistakes = first.likely_mistakes();
+            let found = self.assume(first, &plan.roles, steps, lookup);
             let found = found.map_err(|error| match mistakes.first() {
                 Some(mistake) => error.hint(mistake),
                 None => error,
@@ -138,6 +141,70 @@ impl Executor {
             ));
         }
         found
+    }
+
+    /// The credentials that a code of an MFA device is exchanged with, and the role that it is for.
+    pub(crate) fn credentials_before<'p>(
+        &mut self,
+        plan: &'p Plan,
+        sign_in: &SignIn,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(Credentials, Option<&'p Role>), Error> {
+        let is_it = |role: &Role| {
+            role.mfa_serial.is_some() && role.profile.as_ref() == Some(&sign_in.profile)
+        };
+        match plan.roles.iter().position(is_it) {
+            Some(at) => {
+                let before = Plan { base: plan.base.clone(), roles: plan.roles[..at].to_vec() };
+                let found = self.execute(&before, lookup, diagnostics)?;
+                Ok((found, Some(&plan.roles[at])))
+            }
+            None => match &plan.base {
+                BaseProvider::StaticWithMfa { keys, .. } => Ok((keys.clone(), None)),
+                _ => {
+                    let what = format!("profile {:?} needs no MFA code any more", sign_in.profile);
+                    Err(Error::new(Kind::Credentials, what))
+                }
+            },
+        }
+    }
+
+    /// Exchanges a code of an MFA device for credentials and writes them to the AWS CLI's cache.
+    pub(crate) fn exchange_code(
+        &mut self,
+        plan: &Plan,
+        sign_in: &SignIn,
+        code: &Secret,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), Error> {
+        let (source, role) = self.credentials_before(plan, sign_in, lookup, diagnostics)?;
+        let SignInMethod::Mfa { serial, .. } = &sign_in.method else { return Ok(()) };
+        let code = MfaCode { serial, code };
+        let sts = self.sts(lookup)?;
+        let (found, path) = match (role, &plan.base) {
+            (Some(role), _) => {
+                let found = sts.assume_role(role, &source.key, Some(code), lookup.now)?;
+                (found, cli_cache::role_file(&self.environment, role))
+            }
+            (None, BaseProvider::StaticWithMfa { duration_seconds, profile, .. }) => {
+                let duration = *duration_seconds;
+                let found = sts.session_token(profile, duration, &source.key, code, lookup.now)?;
+                let id = &source.key.access_key_id;
+                (found, cli_cache::session_file(&self.environment, id, serial))
+            }
+            _ => return Ok(()),
+        };
+        self.network.redactor.add_key(&found.key);
+        let path = path.ok_or_else(|| {
+            Error::new(Kind::Credentials, "~/.aws/cli/cache is not known: HOME is not set")
+        })?;
+        let shown = path.display().to_string();
+        cli_cache::write(path, &found).map_err(|error| {
+            let what = format!("the credentials cannot be kept: {shown}: {}", io_message(&error));
+            Error::new(Kind::Credentials, what).hint("make the folder writable")
+        })
     }
 
     pub(crate) fn caller_identity(
@@ -161,16 +228,119 @@ impl Executor {
         self.instance_region.clone()
     }
 
+    /// The first credentials of a plan that can be had without the user, and the number of roles that they include.
+    fn first(
+        &mut self,
+        plan: &Plan,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(usize, Credentials), Error> {
+        let roles = &plan.roles;
+        // A code cannot be asked for here. Nothing before the last role that requires one is needed.
+        if let Some(at) = roles.iter().rposition(|role| role.mfa_serial.is_some()) {
+            let found = self.cached_role(&roles[at], lookup, diagnostics);
+            let found = found.ok_or_else(|| needs_code(&roles[at]))?;
+            return Ok((at + 1, self.accept(at + 1, found, lookup.now)?));
+        }
+        let error = match self.base(&plan.base, lookup, roles.is_empty(), diagnostics) {
+            Ok(found) => return Ok((0, found)),
+            Err(error) => error,
+        };
+        let Some(sign_in) = error.needed_sign_in() else { return Err(error) };
+        let cached = self.cached_sso(&plan.base, lookup, diagnostics).map(|found| (0, found));
+        let cached = cached.or_else(|| {
+            (1..).zip(roles).find_map(|(steps, role)| {
+                Some((steps, self.cached_role(role, lookup, diagnostics)?))
+            })
+        });
+        let Some((steps, found)) = cached else { return Err(error) };
+        let until = found.expires.map(expiry::format).unwrap_or_default();
+        let SignIn { profile, problem, .. } = sign_in;
+        diagnostics.warnings.push(format!(
+            "profile {profile:?}: {problem}; credentials in the AWS CLI's cache are used until {until}"
+        ));
+        Ok((steps, self.accept(steps, found, lookup.now)?))
+    }
+
+    /// The credentials of a role in the AWS CLI's cache.
+    fn cached_role(
+        &self,
+        role: &Role,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Credentials> {
+        let path = cli_cache::role_file(&self.environment, role)?;
+        let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
+        match self.cached(&path, source, lookup, diagnostics) {
+            Cached::Valid(found) => Some(found),
+            Cached::Expired(_) | Cached::Nothing => None,
+        }
+    }
+
+    /// The credentials of IAM Identity Center in the AWS CLI's cache.
+    fn cached_sso(
+        &self,
+        base: &BaseProvider,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Credentials> {
+        let BaseProvider::Sso(sso) = base else { return None };
+        let path = cli_cache::sso_file(&self.environment, sso)?;
+        let source = Source::Sso { profile: sso.profile.clone(), role: sso.role.clone() };
+        match self.cached(&path, source, lookup, diagnostics) {
+            Cached::Valid(found) => {
+                Some(Credentials { account: Some(sso.account.clone()), ..found })
+            }
+            Cached::Expired(_) | Cached::Nothing => None,
+        }
+    }
+
+    fn cached(
+        &self,
+        path: &Path,
+        source: Source,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Cached {
+        let now = self.time_of_aws(lookup.now);
+        cli_cache::read(path, source, now, &mut diagnostics.watch, &self.network.cancel)
+    }
+
+    /// The keys, or the session that a code was exchanged for while it lasts.
+    fn session_or_keys(
+        &self,
+        keys: &Credentials,
+        serial: &str,
+        profile: &str,
+        lookup: &Lookup<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Credentials {
+        let id = &keys.key.access_key_id;
+        let path = cli_cache::session_file(&self.environment, id, serial);
+        let source = Source::MfaSession { profile: profile.to_owned() };
+        match path.map(|path| self.cached(&path, source, lookup, diagnostics)) {
+            Some(Cached::Valid(found)) => return found,
+            Some(Cached::Expired(at)) => diagnostics.warnings.push(format!(
+                "profile {profile:?}: its MFA session expired at {}, so its keys sign; run \"sigv4-proxy login --profile {}\"",
+                expiry::format(at),
+                shell_word(profile)
+            )),
+            Some(Cached::Nothing) | None => {}
+        }
+        keys.clone()
+    }
+
     /// The credentials that a plan begins with. If roles follow, they are remembered until it is time to refresh them.
     fn base(
         &mut self,
-        base: BaseProvider,
+        base: &BaseProvider,
         lookup: &Lookup<'_>,
         is_whole_plan: bool,
         diagnostics: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
         // Keys in files and in the environment cost nothing to read and are always current.
-        let is_static = matches!(base, BaseProvider::Static(_));
+        let is_static =
+            matches!(base, BaseProvider::Static(_) | BaseProvider::StaticWithMfa { .. });
         if !is_whole_plan
             && !is_static
             && let Some(found) = self.remembered(0, lookup.now)
@@ -183,27 +353,32 @@ impl Executor {
 
     fn provide(
         &mut self,
-        base: BaseProvider,
+        base: &BaseProvider,
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Result<Credentials, Error> {
+        if let BaseProvider::StaticWithMfa { keys, serial, profile, .. } = base {
+            return Ok(self.session_or_keys(keys, serial, profile, lookup, diagnostics));
+        }
         let Diagnostics { watch, warnings, passed_over, .. } = diagnostics;
         match base {
-            BaseProvider::Static(found) => Ok(found),
+            BaseProvider::Static(found) | BaseProvider::StaticWithMfa { keys: found, .. } => {
+                Ok(found.clone())
+            }
             BaseProvider::WebIdentity(identity) => {
                 self.progress.set_source(format_args!("STS (role {})", identity.role_arn));
                 let path = self.environment.path(&identity.token_file.to_string_lossy());
                 let sts = self.sts(lookup)?;
-                web_identity::credentials(&identity, &path, &sts, lookup.now)
+                web_identity::credentials(identity, &path, &sts, lookup.now)
             }
             BaseProvider::Process { command, profile } => {
                 self.progress.set_source(format_args!("credential_process of profile {profile:?}"));
-                process::credentials(&command, &profile, self.settings.terminal, &self.network)
+                process::credentials(command, profile, self.settings.terminal, &self.network)
             }
             BaseProvider::Sso(sso) => {
                 self.progress.set_source("IAM Identity Center");
                 let provider = SsoProvider {
-                    sso: &sso,
+                    sso,
                     environment: &self.environment,
                     endpoints: &lookup.endpoints,
                     network: &self.network,
@@ -215,8 +390,8 @@ impl Executor {
                 self.progress.set_source("AWS sign-in");
                 let region = self.region(lookup);
                 let provider = LoginProvider {
-                    session: &session,
-                    profile: &profile,
+                    session,
+                    profile,
                     region: region.as_deref(),
                     environment: &self.environment,
                     endpoints: &lookup.endpoints,
@@ -239,7 +414,7 @@ impl Executor {
             BaseProvider::NamedSource { source, profile } => {
                 let name = source.name();
                 self.progress.set_source(name);
-                self.named_source(source, lookup, warnings).map_err(|error| {
+                self.named_source(*source, lookup, warnings).map_err(|error| {
                     error.context(format_args!("profile {profile:?}: credential_source {name}"))
                 })
             }
@@ -281,16 +456,17 @@ impl Executor {
         self.imds.credentials(&service, &self.network, lookup.now, warnings)
     }
 
-    /// Assumes each role with the credentials before it. Those of all but the last are remembered until it is time to
-    /// refresh them.
+    /// Assumes each role with the credentials before it, except the first `done`, which `first` includes. The credentials
+    /// of all but the last are remembered until it is time to refresh them.
     fn assume(
         &mut self,
-        base: Credentials,
+        first: Credentials,
         roles: &[Role],
+        done: usize,
         lookup: &Lookup<'_>,
     ) -> Result<Credentials, Error> {
-        let mut found = base;
-        for (step, role) in (1..).zip(roles) {
+        let mut found = first;
+        for (step, role) in (1..).zip(roles).skip(done) {
             if step < roles.len()
                 && let Some(remembered) = self.remembered(step, lookup.now)
             {
@@ -298,7 +474,7 @@ impl Executor {
                 continue;
             }
             self.progress.set_source(format_args!("STS (role {})", role.arn));
-            let assumed = self.sts(lookup)?.assume_role(role, &found.key, lookup.now)?;
+            let assumed = self.sts(lookup)?.assume_role(role, &found.key, None, lookup.now)?;
             found = self.accept(step, assumed, lookup.now)?;
         }
         Ok(found)
@@ -317,7 +493,7 @@ impl Executor {
             network: &self.network,
             endpoint,
             region: region.to_owned(),
-            session_name: &self.session_name,
+            session_names: &self.session_names,
         })
     }
 
@@ -355,18 +531,18 @@ impl Executor {
         self.network.redactor.add_key(&found.key);
         let time_of_aws = self.time_of_aws(now);
         check(&found, time_of_aws)?;
-        let is_same = self.steps.get(step).is_some_and(|(known, _)| *known == found);
-        if !is_same {
+        let known = self.steps.get(step).and_then(Option::as_ref);
+        if known.is_none_or(|(known, _)| *known != found) {
             // The credentials of later steps were obtained with the old ones.
-            self.steps.truncate(step);
+            self.steps.resize(step, None);
             let left = found.expires.map(|expires| expiry::left(expires, time_of_aws));
-            self.steps.push((found.clone(), expiry::refresh_at(now, left)));
+            self.steps.push(Some((found.clone(), expiry::refresh_at(now, left))));
         }
         Ok(found)
     }
 
     fn remembered(&self, step: usize, now: OffsetDateTime) -> Option<Credentials> {
-        let (found, refresh_at) = self.steps.get(step)?;
+        let (found, refresh_at) = self.steps.get(step)?.as_ref()?;
         refresh_at.is_none_or(|refresh_at| now < refresh_at).then(|| found.clone())
     }
 }
@@ -387,16 +563,18 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
 }
 
 /// The error for a role that requires an MFA code: it cannot be asked for here, because stdin belongs to the client.
-fn needs_code(role: &Role) -> Option<Error> {
-    let (serial, profile) = (role.mfa_serial.as_ref()?, role.profile.as_ref()?);
+fn needs_code(role: &Role) -> Error {
+    let profile = role.profile.clone().unwrap_or_default();
     let message = format!(
         "profile {profile:?} needs an MFA code (mfa_serial); run \"sigv4-proxy login --profile {}\" in a terminal",
-        shell_word(profile)
+        shell_word(&profile)
     );
-    let method = SignInMethod::Mfa { serial: serial.clone(), role_arn: role.arn.clone() };
+    let method = SignInMethod::Mfa {
+        serial: role.mfa_serial.clone().unwrap_or_default(),
+        role_arn: Some(role.arn.clone()),
+    };
     let problem = "needs an MFA code (mfa_serial)".to_owned();
-    let sign_in = SignIn { profile: profile.clone(), problem, method };
-    Some(Error::new(Kind::Credentials, message).sign_in(Some(sign_in)))
+    Error::new(Kind::Credentials, message).sign_in(Some(SignIn { profile, problem, method }))
 }
 
 fn nothing_found(passed_over: &[String], imds: &str) -> Error {

@@ -20,6 +20,7 @@ mod progress;
 mod services;
 mod settings;
 pub(crate) mod shell_word;
+mod sign_in_plan;
 mod source;
 pub(crate) mod sources;
 mod types;
@@ -30,6 +31,7 @@ pub use config::plan::Role;
 pub use config::profile_files::ProfileFiles;
 pub(crate) use services::Services;
 pub use settings::{Settings, Terminal};
+pub(crate) use sign_in_plan::SignInPlan;
 pub use source::Source;
 pub use sources::sts::CallerIdentity;
 #[cfg(fuzzing)]

@@ -16,6 +16,8 @@ pub enum Source {
     Sso { profile: String, role: String },
     /// Keys in a profile, and the file they are in, as the user writes it.
     Profile { name: String, file: PathBuf },
+    /// `sts:GetSessionToken` with the keys of a profile and a code of its MFA device.
+    MfaSession { profile: String },
     /// `aws login`.
     Login { profile: String },
     /// `credential_process`.
@@ -59,6 +61,7 @@ impl fmt::Display for Source {
             }
             Source::Sso { profile, role } => write!(out, "SSO role {role} (profile {profile})"),
             Source::Profile { name, file } => write!(out, "profile {name} ({})", file.display()),
+            Source::MfaSession { profile } => write!(out, "MFA session (profile {profile})"),
             Source::Login { profile } => write!(out, "aws login (profile {profile})"),
             Source::Process { profile } => write!(out, "credential_process (profile {profile})"),
             Source::Container => out.write_str("container credentials"),

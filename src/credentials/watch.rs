@@ -22,6 +22,8 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 struct Seen {
     path: PathBuf,
+    /// The largest content that is read, in bytes.
+    limit: u64,
     stamp: Stamp,
     /// SHA-256 of the content; `None` if it could not be read.
     digest: Option<[u8; 32]>,
@@ -30,18 +32,24 @@ struct Seen {
 impl Watch {
     /// Reads a file of at most 16 MiB and watches it from now on.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_up_to(MAX_FILE_BYTES, path)
+    }
+
+    /// Reads a file of at most `limit` bytes and watches it from now on.
+    pub(crate) fn read_up_to(&mut self, limit: u64, path: &Path) -> io::Result<Vec<u8>> {
         // Taken before reading, so that a change in between is noticed later.
         let stamp = Stamp::of(path);
-        let content = read(path);
+        let content = read(path, limit);
         let digest = content.as_ref().ok().map(|bytes| Sha256::digest(bytes).into());
         self.seen.retain(|seen| seen.path != path);
-        self.seen.push(Seen { path: path.to_owned(), stamp, digest });
+        self.seen.push(Seen { path: path.to_owned(), limit, stamp, digest });
         content
     }
 
     /// Notes the content of a file that we have written, so that it does not count as changed.
     pub(crate) fn wrote(&mut self, path: &Path) {
-        let _ = self.read(path);
+        let known = self.seen.iter().find(|seen| seen.path == path);
+        let _ = self.read_up_to(known.map_or(MAX_FILE_BYTES, |seen| seen.limit), path);
     }
 
     /// Whether all files have the same content as before. The content is read only if metadata leave a doubt.
@@ -52,7 +60,7 @@ impl Watch {
                 return true;
             }
             let digest: Option<[u8; 32]> =
-                read(&seen.path).ok().map(|bytes| Sha256::digest(bytes).into());
+                read(&seen.path, seen.limit).ok().map(|bytes| Sha256::digest(bytes).into());
             seen.stamp = stamp;
             digest == seen.digest
         })
@@ -91,12 +99,12 @@ impl Stamp {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // Users name `/dev/null` for "no file".
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    file::read(path, MAX_FILE_BYTES)
+    file::read(path, limit)
 }
 
 #[cfg(unix)]

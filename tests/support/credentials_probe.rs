@@ -47,6 +47,7 @@ fn resolve(
             Source::Environment => "env",
             Source::WebIdentity { .. } => "web-identity",
             Source::AssumedRole { .. } => "assume-role",
+            Source::MfaSession { .. } => "mfa-session",
             Source::Sso { .. } => "sso",
             Source::Profile { .. } => "profile-static",
             Source::Login { .. } => "login",

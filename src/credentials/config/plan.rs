@@ -16,10 +16,17 @@ pub struct Plan {
 }
 
 /// The provider that a plan begins with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseProvider {
     /// Keys in the environment or in a profile.
     Static(Credentials),
+    /// Keys in a profile with `mfa_serial` and without a role: a code may have been exchanged for a session.
+    StaticWithMfa {
+        keys: Credentials,
+        serial: String,
+        duration_seconds: Option<u32>,
+        profile: String,
+    },
     /// `credential_source`.
     NamedSource {
         source: CredentialSource,
@@ -106,7 +113,7 @@ impl Plan {
             if path.len() > 1
                 && let Some(keys) = profile.keys()?
             {
-                break BaseProvider::Static(keys);
+                break BaseProvider::of_keys(keys, &profile);
             }
             let Some(arn) = profile.role_to_assume() else {
                 match (BaseProvider::of_profile(&profile)?, path.as_slice()) {
@@ -147,16 +154,6 @@ impl Plan {
         };
         roles.reverse();
         Ok(Some(Plan { base, roles }))
-    }
-
-    /// Gives the sessions of all roles this name, in place of the names in profiles.
-    pub(crate) fn name_sessions(&mut self, name: &str) {
-        for role in &mut self.roles {
-            role.session_name = Some(name.to_owned());
-        }
-        if let BaseProvider::WebIdentity(identity) = &mut self.base {
-            identity.session_name = Some(name.to_owned());
-        }
     }
 }
 
@@ -229,7 +226,7 @@ impl BaseProvider {
             return Ok(Some(BaseProvider::Sso(Sso::of_profile(profile)?)));
         }
         if let Some(keys) = profile.keys_in_credentials_file()? {
-            return Ok(Some(BaseProvider::Static(keys)));
+            return Ok(Some(BaseProvider::of_keys(keys, profile)));
         }
         if let Some(session) = profile.get("login_session") {
             let session = session.trim().to_owned();
@@ -240,7 +237,22 @@ impl BaseProvider {
             let command = command.replace('\n', " ");
             return Ok(Some(BaseProvider::Process { command, profile: name() }));
         }
-        Ok(profile.keys_in_config_file()?.map(BaseProvider::Static))
+        Ok(profile.keys_in_config_file()?.map(|keys| BaseProvider::of_keys(keys, profile)))
+    }
+
+    fn of_keys(keys: Credentials, profile: &Profile<'_>) -> BaseProvider {
+        let is_long_term = keys.key.session_token.is_none() && profile.get("role_arn").is_none();
+        match profile.get("mfa_serial").filter(|_| is_long_term) {
+            Some(serial) => BaseProvider::StaticWithMfa {
+                keys,
+                serial: serial.to_owned(),
+                duration_seconds: profile
+                    .get("duration_seconds")
+                    .and_then(|text| text.parse().ok()),
+                profile: profile.name.to_owned(),
+            },
+            None => BaseProvider::Static(keys),
+        }
     }
 }
 
@@ -385,6 +397,9 @@ mod tests {
                 format!("sso {name:?} {region} {start_url} {}", scopes.join(","))
             }
             BaseProvider::WebIdentity(identity) => format!("web {}", identity.role_arn),
+            BaseProvider::StaticWithMfa { keys, serial, .. } => {
+                format!("{} with {serial}", keys.key.access_key_id)
+            }
             BaseProvider::Container | BaseProvider::Instance => unreachable!(),
         };
         let roles = plan.roles.into_iter().map(|role| role.arn);
@@ -419,6 +434,10 @@ mod tests {
             (vec![KEYS, "aws_security_token=O\n", TOKEN], vec![], "A S T@config"),
             (vec![KEYS, TOKEN], vec![KEYS], "A S @credentials"),
             (vec![KEYS], vec![TOKEN], "A S @config"),
+            (vec![KEYS, "mfa_serial=m\n"], vec![], "A with m"),
+            (vec!["mfa_serial=m\n"], vec![KEYS], "A with m"),
+            (vec![KEYS, TOKEN, "mfa_serial=m\n"], vec![], "A S T@config"),
+            (vec![ROLE, KEYS, "mfa_serial=m\n"], vec![], "A S @config > r"),
         ] {
             assert_eq!(plan(&config.concat(), &credentials.concat()), expected, "{config:?}");
         }

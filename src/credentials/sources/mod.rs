@@ -1,5 +1,6 @@
 //! The sources of credentials, a file each, and what they share: HTTP requests, endpoints, files with tokens.
 
+pub(crate) mod cli_cache;
 mod command;
 pub(crate) mod container;
 pub(crate) mod endpoints;

@@ -16,8 +16,8 @@ use crate::error::{AwsError, Error, Kind, quoted};
 use crate::http::url::Endpoint;
 use crate::percent;
 use crate::signing::{
-    AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Signer,
-    UriEncoding,
+    AccessKey, Algorithm, CanonicalTarget, Header, Payload, PayloadSigning, Request, Secret,
+    Signer, UriEncoding,
 };
 
 const CONTENT_TYPE: Header<'static> =
@@ -29,8 +29,30 @@ pub(crate) struct Sts<'a> {
     pub(crate) network: &'a Network,
     pub(crate) endpoint: Endpoint,
     pub(crate) region: String,
-    /// For roles that name no session. It is the same for the life of the process.
-    pub(crate) session_name: &'a str,
+    pub(crate) session_names: &'a SessionNames,
+}
+
+/// The names of role sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionNames {
+    /// Takes precedence over the names in profiles.
+    pub(crate) named: Option<String>,
+    /// For roles that name no session. It is the same for the life of the process, so that a server that ties a session to
+    /// its caller's full ARN keeps recognizing us.
+    pub(crate) default: String,
+}
+
+impl SessionNames {
+    fn of<'a>(&'a self, configured: Option<&'a String>) -> &'a str {
+        self.named.as_ref().or(configured).unwrap_or(&self.default)
+    }
+}
+
+/// A code of an MFA device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MfaCode<'a> {
+    pub(crate) serial: &'a str,
+    pub(crate) code: &'a Secret,
 }
 
 /// The account and ARN that an access key belongs to.
@@ -45,14 +67,16 @@ impl Sts<'_> {
         &self,
         role: &Role,
         with: &AccessKey,
+        code: Option<MfaCode<'_>>,
         now: OffsetDateTime,
     ) -> Result<Credentials, Error> {
         let mut fields = vec![
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
             ("RoleArn", &role.arn),
-            ("RoleSessionName", role.session_name.as_deref().unwrap_or(self.session_name)),
+            ("RoleSessionName", self.session_names.of(role.session_name.as_ref())),
         ];
+        fields.extend(code.iter().flat_map(MfaCode::fields));
         fields.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
         let duration = role.duration_seconds.map(|seconds| seconds.to_string());
         fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
@@ -68,6 +92,27 @@ impl Sts<'_> {
             .map_err(|error| error.context(format_args!("AssumeRole {}{configured_by}", role.arn)))
     }
 
+    /// `GetSessionToken` with the long-term keys of a profile.
+    pub(crate) fn session_token(
+        &self,
+        profile: &str,
+        duration_seconds: Option<u32>,
+        with: &AccessKey,
+        code: MfaCode<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Credentials, Error> {
+        let mut fields = vec![("Action", "GetSessionToken"), ("Version", "2011-06-15")];
+        fields.extend(code.fields());
+        // STS refuses others.
+        let duration = duration_seconds.filter(|seconds| (900..=129_600).contains(seconds));
+        let duration = duration.map(|seconds| seconds.to_string());
+        fields.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
+        let source = Source::MfaSession { profile: profile.to_owned() };
+        self.send_signed(&form(&fields), with, now)
+            .and_then(|reply| parse_reply(&reply, source))
+            .map_err(|error| error.context(format_args!("GetSessionToken (profile {profile:?})")))
+    }
+
     /// The request is not signed: the token in the body authenticates it.
     pub(crate) fn assume_role_with_web_identity(
         &self,
@@ -80,7 +125,7 @@ impl Sts<'_> {
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
             ("RoleArn", &identity.role_arn),
-            ("RoleSessionName", identity.session_name.as_deref().unwrap_or(self.session_name)),
+            ("RoleSessionName", self.session_names.of(identity.session_name.as_ref())),
             ("WebIdentityToken", token),
         ]);
         let source = Source::WebIdentity {
@@ -182,6 +227,12 @@ impl Sts<'_> {
     }
 }
 
+impl MfaCode<'_> {
+    fn fields(&self) -> [(&str, &str); 2] {
+        [("SerialNumber", self.serial), ("TokenCode", self.code.expose())]
+    }
+}
+
 /// The credentials in a response, or its error.
 fn parse_reply(reply: &Reply, source: Source) -> Result<Credentials, Error> {
     if reply.status == 200 { credentials(&reply.body, source) } else { Err(refusal(reply)) }
@@ -240,7 +291,6 @@ fn refusal(reply: &Reply) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::Secret;
 
     fn read(xml: &str) -> Result<Credentials, Error> {
         credentials(xml.as_bytes(), Source::Environment)

@@ -1,4 +1,4 @@
-//! `CachedToken`: the JSON files in which the AWS CLI keeps the tokens of `aws sso login` and `aws login`.
+//! `CachedToken`: the JSON files in which the AWS CLI keeps tokens and credentials.
 
 use std::fs;
 use std::io;
@@ -14,6 +14,9 @@ use crate::credentials::watch::Watch;
 use crate::environment::file;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
+
+/// The largest file that counts, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// A file and its members, including unknown ones. It implements no `Debug`, because its values are secrets.
 pub(crate) struct CachedToken {
@@ -42,7 +45,7 @@ impl CachedToken {
     pub(crate) fn read(path: &Path, watch: &mut Watch, cancel: &Cancel) -> Option<CachedToken> {
         let mut pauses = REREAD_PAUSES.iter();
         loop {
-            let content = watch.read(path).ok();
+            let content = watch.read_up_to(MAX_BYTES, path).ok();
             if let Some(members) = unwritten(path, content.as_ref()) {
                 return Some(CachedToken { path: path.to_owned(), members });
             }
@@ -121,7 +124,7 @@ impl CachedToken {
         let was_deleted =
             written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         if written.is_err() && !was_deleted {
-            let content = Watch::default().read(&self.path).ok();
+            let content = Watch::default().read_up_to(MAX_BYTES, &self.path).ok();
             all.push(Unwritten { path: self.path.clone(), content, members: self.members.clone() });
         }
         written

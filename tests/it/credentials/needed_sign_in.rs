@@ -71,8 +71,7 @@ fn needed(
     let aws = Aws::start(entry.into_iter().collect(), NOW);
     let environment =
         home.environment([("AWS_ENDPOINT_URL", aws.url.as_str()), ("AWS_REGION", "us-east-1")]);
-    let settings =
-        Settings { profile: Some(profile.to_owned()), role, ..Settings::default() };
+    let settings = Settings { profile: Some(profile.to_owned()), role, ..Settings::default() };
     let error = CredentialCache::new(environment, settings, NOW).get(NOW).unwrap_err();
     let Some(SignIn { profile, problem, method }) = error.needed_sign_in() else {
         return format!("none: {error}");
@@ -84,7 +83,9 @@ fn needed(
             let name = session.name.as_deref().unwrap_or(&session.start_url);
             format!("{profile}: sso {name} {} {}", session.region, session.scopes.join(" "))
         }
-        SignInMethod::Mfa { serial, role_arn } => format!("{profile}: mfa {serial} {role_arn}"),
+        SignInMethod::Mfa { serial, role_arn } => {
+            format!("{profile}: mfa {serial} {}", role_arn.as_deref().unwrap_or_default())
+        }
         SignInMethod::Login { session } => format!("{profile}: login {session}"),
     }
 }
@@ -92,7 +93,9 @@ fn needed(
 #[test]
 fn a_failure_names_the_sign_in_that_would_fix_it_through_any_number_of_roles() {
     let refused = |status| {
-        Some(json!({ "ask": "POST /token", "times": "any", "status": status, "answer": { "error": "invalid_grant" } }))
+        Some(
+            json!({ "ask": "POST /token", "times": "any", "status": status, "answer": { "error": "invalid_grant" } }),
+        )
     };
     let portal = |status| {
         let ask = "GET /federation/credentials?role_name=Dev&account_id=123456789012";
@@ -113,13 +116,26 @@ fn a_failure_names_the_sign_in_that_would_fix_it_through_any_number_of_roles() {
         ("no-role", "dev", good(), portal(404), "none: "),
         ("legacy", "old", None, None, "old: sso https://corp.awsapps.com/start eu-west-1 "),
         ("deep", "on-top", None, None, sso),
-        ("mfa", "mfa", None, None, "mfa: mfa arn:aws:iam::123456789012:mfa/ann arn:aws:iam::123456789012:role/Mfa"),
-        ("on-mfa", "on-mfa", None, None, "mfa: mfa arn:aws:iam::123456789012:mfa/ann arn:aws:iam::123456789012:role/Mfa"),
+        (
+            "mfa",
+            "mfa",
+            None,
+            None,
+            "mfa: mfa arn:aws:iam::123456789012:mfa/ann arn:aws:iam::123456789012:role/Mfa",
+        ),
+        (
+            "on-mfa",
+            "on-mfa",
+            None,
+            None,
+            "mfa: mfa arn:aws:iam::123456789012:mfa/ann arn:aws:iam::123456789012:role/Mfa",
+        ),
         ("console", "console", None, None, "console: login arn:aws:iam::123456789012:user/ann"),
         ("none", "gone", None, None, "none: "),
     ] {
         let found = needed(test, profile, None, file, entry);
-        let is_it = if expected == "none: " { found.starts_with(expected) } else { found == expected };
+        let is_it =
+            if expected == "none: " { found.starts_with(expected) } else { found == expected };
         assert!(is_it, "{test}: {found}");
     }
     let role = Role { arn: "arn:aws:iam::123456789012:role/Top".to_owned(), ..Role::default() };
