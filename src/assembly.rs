@@ -3,7 +3,7 @@
 use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
-use crate::cli::{BridgeMode, GetStream, Options, ProfileSettings, WORKING_REGION};
+use crate::cli::{BridgeMode, GetStream, Header, Options, ProfileSettings, WORKING_REGION};
 use crate::client::ClientRequests;
 use crate::clock;
 use crate::credentials::Role;
@@ -59,18 +59,27 @@ pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
 }
 
 /// Registers the id of `--runtime-session` and the values of `--header` as secrets, except those that messages name anyway,
-/// such as the region.
+/// such as the region or a media type.
 pub fn add_header_values(redactor: &Redactor, options: &Options) {
     let named = [options.service.as_str(), &options.region, options.endpoint.host()];
     if let RuntimeSession::Fixed(id) = &options.runtime_session {
         redactor.add(id.expose());
     }
-    for value in options.headers.iter().map(|header| header.value.expose()) {
+    let is_media_type = |header: &&Header| {
+        ["accept", "content-type"].iter().any(|name| header.name.eq_ignore_ascii_case(name))
+    };
+    let headers = options.headers.iter().filter(|header| !is_media_type(header));
+    for value in headers.map(|header| header.value.expose()) {
         let is_named = named.contains(&value) || options.profiles.iter().any(|name| name == value);
         if !is_named {
             redactor.add_header(value);
         }
     }
+}
+
+/// Whether the user sends a User-Agent of their own.
+fn has_user_agent(options: &Options) -> bool {
+    options.headers.iter().any(|header| header.name.eq_ignore_ascii_case("user-agent"))
 }
 
 fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
@@ -176,6 +185,7 @@ pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileR
 pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
     let settings = bridge::Settings {
         is_on: options.bridge != BridgeMode::Off,
+        is_lazy: options.lazy,
         answers_discover: options.bridge == BridgeMode::Always,
         opens_get_stream: options.sse != GetStream::Off,
     };
@@ -205,7 +215,7 @@ fn exchange_settings(options: &Options) -> streamable_http::Settings {
     streamable_http::Settings {
         policy: tool_policy(options),
         is_lazy: options.lazy,
-        names_client: options.names_client,
+        names_client: options.names_client && !has_user_agent(options),
         runtime_session: runtime_session(options),
         timeout: options.timeout,
         tool_timeout: options.tool_timeout,
@@ -243,7 +253,7 @@ pub fn stdio_settings(options: &Options) -> stdio::Settings {
         max_in_flight: options.max_in_flight,
         drain_timeout: options.drain_timeout,
         opens_get_stream: options.sse != GetStream::Off,
-        looks_up_credentials: !options.lazy,
+        is_lazy: options.lazy,
     }
 }
 

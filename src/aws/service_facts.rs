@@ -21,6 +21,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) failed: Option<&'static str>,
     /// How to fix a 503 that is not throttling.
     pub(crate) unavailable: &'static str,
+    /// What it means if the server answers without event streams.
+    pub(crate) without_streams: Option<&'static str>,
     /// Default of `--max-in-flight`, if AWS allows fewer connections than the general default.
     pub(crate) max_in_flight: Option<usize>,
     /// Number of requests per second that AWS allows an account.
@@ -40,6 +42,7 @@ const OTHER: ServiceFacts = ServiceFacts {
     throttled: "too many requests at once: try again later",
     failed: None,
     unavailable: "too many requests at once: try again later",
+    without_streams: None,
     max_in_flight: None,
     requests_per_second: None,
 };
@@ -97,6 +100,9 @@ static GATEWAY: ServiceFacts = ServiceFacts {
     timeout: "AgentCore Gateway or its target took too long: see the gateway's log and its quotas; let the tool return sooner",
     cut: Some("AgentCore Gateway ended the response: see its log, and that of its target"),
     throttled: "AgentCore limits the requests per second of a gateway: try again later, or raise the quota",
+    without_streams: Some(
+        "the gateway answers without event streams: progress, elicitation and sampling need enableResponseStreaming in its protocolConfiguration",
+    ),
     ..OTHER
 };
 

@@ -1,6 +1,7 @@
 //! `Bridge`: takes every message of the client, and passes it on as it is or has it translated.
 
 use crate::bridge::detection::Detection;
+use crate::bridge::early_discover;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::evidence::{Asked, Verdict};
 use crate::bridge::facts::{Era, Facts, Known, Speaks};
@@ -48,10 +49,21 @@ impl Bridge {
         cancel: &Cancel,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
-        if self.facts.pass(message) {
+        if self.settings.is_lazy && message.is_discover() && self.responds_early() {
+            return early_discover::respond(message, self.settings.answers_discover, sink);
+        }
+        // The early response to `initialize` says nothing of the server.
+        let is_early = self.settings.is_lazy && message.is_initialize();
+        if is_early || self.facts.pass(message) {
             return route.exchanger.exchange(message, deadline, cancel, sink);
         }
         self.exchange_carefully(route, message, deadline, cancel, sink)
+    }
+
+    /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
+    fn responds_early(&self) -> bool {
+        let is_modern = || self.facts.known().modern == Speaks::Yes;
+        self.settings.is_on && !is_modern() && !self.upward.has_session()
     }
 
     /// Takes what this profile's server sends while no call waits for it. Returns what is for the client as it is.

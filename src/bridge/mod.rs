@@ -8,6 +8,7 @@
 
 pub(crate) mod bridge;
 mod detection;
+mod early_discover;
 mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod facts;

@@ -1,12 +1,17 @@
 //! The user's own headers. A value may be a secret, and so may text that was meant to be a header: messages show neither.
 
 use crate::cli::args::{ParsedArgs, Value};
-use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
-use crate::environment::Environment;
-use crate::error::Error;
+use crate::environment::{Environment, file};
+use crate::error::{Error, Kind, io_message};
 use crate::http::is_header_name;
 use crate::signing::Secret;
+
+/// Maximum size of a file of headers.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// What MCP's own `Accept` has.
+const OWN_ACCEPT: [&str; 2] = ["application/json", "text/event-stream"];
 
 /// A header as it is sent and signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,57 +20,114 @@ pub struct Header {
     pub value: Secret,
 }
 
-/// `--headers` or `MCP_HEADERS`, then each `--header`; the last of one name counts.
-pub(crate) fn read(
-    args: &ParsedArgs<'_>,
-    environment: &Environment,
-) -> (Vec<Header>, Vec<(Key, Error)>) {
-    let mut headers: Vec<Header> = Vec::new();
-    let mut problems = Vec::new();
-    let list = args.value(Key::Headers);
-    let items = list.iter().flat_map(|list| {
-        list.text
-            .split(',')
-            .filter(|item| !item.trim().is_empty())
-            .map(move |item| (Key::Headers, item, list))
-    });
-    let singles = args.flags(Key::Header).map(|value| (Key::Header, &value.text[..], value));
-    for (key, text, source) in items.chain(singles) {
-        match header(text, source, environment) {
-            Ok(header) => {
-                headers.retain(|earlier| !earlier.name.eq_ignore_ascii_case(&header.name));
-                headers.push(header);
-            }
-            Err(error) => problems.push((key, error)),
-        }
-    }
-    (headers, problems)
+/// Headers, and what is wrong with the options that name them.
+pub(crate) struct Headers {
+    pub(crate) headers: Vec<Header>,
+    pub(crate) problems: Vec<(Key, Error)>,
+    pub(crate) warnings: Vec<String>,
 }
 
-fn header(text: &str, source: &Value, environment: &Environment) -> Result<Header, Error> {
-    let from = &source.from;
-    let malformed = |what: &str| {
-        let hint = if from == "--header" {
-            "write --header 'NAME: VALUE' or --header NAME=VALUE"
-        } else {
-            "write NAME=VALUE,NAME=VALUE; a value with a comma needs --header"
+/// `--headers` or `MCP_HEADERS`, then the lines of each `--header-file`, then each `--header`; the last of one name counts.
+pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> Headers {
+    let mut read = Headers { headers: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
+    if let Some(Value { text, from }) = args.value(Key::Headers) {
+        let fix = "write NAME=VALUE,NAME=VALUE; a value with a comma needs --header";
+        for item in text.split(',').filter(|item| !item.trim().is_empty()) {
+            read.take(Key::Headers, header(item, &from, fix, environment));
+        }
+    }
+    for Value { text, .. } in args.flags(Key::HeaderFile) {
+        read.take_file(text, environment);
+    }
+    for Value { text, from } in args.flags(Key::Header) {
+        let fix = "write --header 'NAME: VALUE' or --header NAME=VALUE";
+        read.take(Key::Header, header(text, from, fix, environment));
+    }
+    read.warnings.extend(read.headers.iter().filter_map(doubt));
+    read
+}
+
+impl Headers {
+    fn take(&mut self, key: Key, header: Result<Header, Error>) {
+        match header {
+            Ok(header) => {
+                self.headers.retain(|other| !other.name.eq_ignore_ascii_case(&header.name));
+                self.headers.push(header);
+            }
+            Err(error) => self.problems.push((key, error.context("configuration error"))),
+        }
+    }
+
+    /// Takes a file with a header on each line. Lines that begin with `#` are comments.
+    fn take_file(&mut self, path: &str, environment: &Environment) {
+        let named = format!("--header-file {path}");
+        let file = environment.path(path);
+        let text = match file::read(&file, MAX_FILE_BYTES).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => {
+                let error = refused("the file is not UTF-8", "write it in UTF-8").context(named);
+                return self.take(Key::HeaderFile, Err(error));
+            }
+            Err(error) => {
+                let fix = "name a regular file that can be read, of 64 KiB at most";
+                let error = refused(&format!("{named}: {}", io_message(&error)), fix);
+                return self.take(Key::HeaderFile, Err(error));
+            }
         };
-        usage_error(&format!("{from} {what}"), hint)
+        if file::is_open_to_others(&file) {
+            self.warnings
+                .push(format!("{named}: other users can read it; chmod 600 prevents that"));
+        }
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).zip(1..);
+        for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
+            let header = header(line, "the line", "write NAME: VALUE or NAME=VALUE", environment);
+            let in_line = |error: Error| error.context(format!("{named}: line {number}"));
+            self.take(Key::HeaderFile, header.map_err(in_line));
+        }
+    }
+}
+
+/// A warning about a header of the user's that replaces one of MCP's and says less.
+fn doubt(header: &Header) -> Option<String> {
+    let value = header.value.expose().to_ascii_lowercase();
+    let ranges = || value.split(',').map(|range| range.split(';').next().unwrap_or(range).trim());
+    let accepts = |wanted: &str| {
+        let group = wanted.split('/').next().unwrap_or(wanted);
+        ranges().any(|range| {
+            range == wanted || range == "*/*" || range.strip_suffix("/*") == Some(group)
+        })
     };
-    let at = text.find([':', '=']).ok_or_else(|| malformed("has a header without a value"))?;
+    match header.name.to_ascii_lowercase().as_str() {
+        "accept" => {
+            let left_out = OWN_ACCEPT.into_iter().find(|wanted| !accepts(wanted))?;
+            Some(format!("the header accept leaves out {left_out}: servers may refuse requests for that (HTTP 406)"))
+        }
+        "content-type" if ranges().next() != Some("application/json") => Some(
+            "the header content-type is not application/json: servers may refuse requests for that (HTTP 415)".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// A header as an option has it. `from`: where it is written; `fix`: how it has to be written.
+fn header(text: &str, from: &str, fix: &str, environment: &Environment) -> Result<Header, Error> {
+    let Some(at) = text.find([':', '=']) else {
+        return Err(refused(&format!("{from} has a header without a value"), fix));
+    };
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
     if !is_header_name(name) {
-        return Err(malformed("has a header whose name is empty or has an invalid character"));
+        let what = format!("{from} has a header whose name is empty or has an invalid character");
+        return Err(refused(&what, fix));
     }
     if let Some(reason) = refusal(&name.to_ascii_lowercase()) {
-        return Err(usage_error(
+        return Err(refused(
             &format!("the header {name} cannot be set: {reason}"),
             &format!("remove it from {from}"),
         ));
     }
     let value = expanded(name, value, environment)?;
     if value.expose().chars().any(char::is_control) {
-        return Err(usage_error(
+        return Err(refused(
             &format!(
                 "the value of the header {name} has a line break or another control character"
             ),
@@ -82,19 +144,19 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
     while let Some((before, after_brace)) = rest.split_once("${") {
         let variable = after_brace.split_once('}').filter(|(variable, _)| is_variable(variable));
         let Some((variable, after)) = variable else {
-            return Err(usage_error(
+            return Err(refused(
                 &format!("the value of the header {name} has a ${{ that does not begin a variable"),
                 "write ${VARIABLE}, with letters, digits and _",
             ));
         };
         let Some(found) = environment.get(variable) else {
-            return Err(usage_error(
+            return Err(refused(
                 &format!("the header {name} needs the variable {variable}, which is not set"),
                 &format!("set {variable} or remove the header"),
             ));
         };
         if !environment.is_readable(variable) {
-            return Err(usage_error(
+            return Err(refused(
                 &format!("the header {name} needs the variable {variable}, which is not UTF-8"),
                 &format!("write {variable} in UTF-8 or remove the header"),
             ));
@@ -120,18 +182,15 @@ fn refusal(name: &str) -> Option<&'static str> {
         | "host" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
             Some("it belongs to HTTP")
         }
-        "accept"
-        | "content-type"
-        | "last-event-id"
-        | "mcp-method"
-        | "mcp-name"
-        | "mcp-protocol-version"
-        | "mcp-session-id" => Some("it belongs to MCP"),
-        "user-agent" => Some("it identifies this program"),
-        name if name.starts_with("mcp-param-") => Some("it belongs to MCP"),
+        "last-event-id" => Some("it belongs to MCP"),
+        name if name.starts_with("mcp-") => Some("it belongs to MCP"),
         name if name.starts_with("proxy-") => Some("it is for HTTP proxies"),
         _ => None,
     }
+}
+
+fn refused(what: &str, fix: &str) -> Error {
+    Error::new(Kind::Usage, what).hint(fix)
 }
 
 fn is_variable(name: &str) -> bool {
@@ -154,7 +213,8 @@ mod tests {
         ]);
         let value = |text: &&str| Value { text: (*text).to_owned(), from: "--header".to_owned() };
         let flags = singles.iter().map(|text| (Key::Header, value(text))).collect();
-        let (headers, problems) = read(&ParsedArgs::new(flags, &environment), &environment);
+        let Headers { headers, problems, .. } =
+            read(&ParsedArgs::new(flags, &environment), &environment);
         let shown = format!("{headers:?} {problems:?}");
         assert!(!shown.contains("hush"), "{shown}");
         (
@@ -275,19 +335,31 @@ mod tests {
         ] {
             check(name, "it belongs to HTTP");
         }
-        for name in [
-            "content-type",
-            "accept",
-            "Mcp-Session-Id",
-            "mcp-protocol-version",
-            "mcp-method",
-            "mcp-name",
-            "mcp-param-x",
-            "last-event-id",
-        ] {
+        for name in ["Mcp-Session-Id", "mcp-method", "mcp-param-x", "mcp-other", "last-event-id"] {
             check(name, "it belongs to MCP");
         }
-        check("user-agent", "it identifies this program");
         check("Proxy-Authorization", "it is for HTTP proxies");
+    }
+
+    #[test]
+    fn headers_in_place_of_mcp_s_own_are_doubted_if_they_say_less() {
+        let warning = |name: &str, value: &str| {
+            let header = Header { name: name.to_owned(), value: Secret::new(value) };
+            doubt(&header).unwrap_or_default()
+        };
+        for value in ["application/json, text/event-stream", "text/*;q=1,Application/JSON", "*/*"] {
+            assert_eq!(warning("Accept", value), "", "{value}");
+        }
+        for (value, left_out) in [
+            ("application/json", "text/event-stream"),
+            ("text/event-stream", "application/json"),
+            ("text/html", "application/json"),
+        ] {
+            let warning = warning("accept", value);
+            assert!(warning.contains(&format!("leaves out {left_out}")), "{value}: {warning}");
+        }
+        assert_eq!(warning("Content-Type", "application/json; charset=utf-8"), "");
+        assert!(warning("content-type", "text/plain").contains("is not application/json"));
+        assert_eq!(warning("User-Agent", "x"), "");
     }
 }

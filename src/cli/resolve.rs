@@ -5,12 +5,13 @@ use crate::aws::service_facts::ServiceFacts;
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::doubts;
 use crate::cli::duration;
+use crate::cli::headers::{self, Headers};
 use crate::cli::options::{
     GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
 };
 use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
-use crate::cli::{headers, target, values};
+use crate::cli::{target, values};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
@@ -128,8 +129,9 @@ impl<'a> Resolver<'a> {
         let service = self.service(inferred.service.as_deref());
         let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
-        let (headers, problems) = headers::read(&self.args, self.environment);
-        self.problems.extend(problems);
+        let Headers { headers, problems, warnings } = headers::read(&self.args, self.environment);
+        self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
+        self.warnings.extend(warnings);
 
         let facts = ServiceFacts::of(&service, endpoint.host(), endpoint.path());
         let max_in_flight = match (self.args.value(Key::MaxInFlight), facts.max_in_flight) {

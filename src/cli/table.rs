@@ -47,6 +47,7 @@ pub(crate) enum Key {
     Login,
     Header,
     Headers,
+    HeaderFile,
     Metadata,
     ReadOnly,
     AllowTool,
@@ -260,6 +261,15 @@ pub(crate) const TABLE: &[Row] = &[
         help: "Several headers at once, values without commas. A --header of the same name takes precedence.",
     },
     Row {
+        key: Key::HeaderFile,
+        flags: &["header-file"],
+        environment: &[],
+        takes: Arity::Words("FILE"),
+        default: "",
+        group: Group::Messages,
+        help: "File of headers, a NAME: VALUE on each line, written as for --header; lines that begin with # are comments. It should be readable by its owner only, and is read once.",
+    },
+    Row {
         key: Key::Metadata,
         flags: &["metadata"],
         environment: &[],
@@ -302,7 +312,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Answer initialize immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
+        help: "Answer initialize and server/discover immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
     },
     Row {
         key: Key::Bridge,

@@ -133,6 +133,9 @@ impl Doctor<'_> {
         let warnings = self.credentials.warnings();
         let warned = warnings.iter().map(|warning| format!("warning: {warning}"));
         match found {
+            Ok(credentials) if credentials.is_anonymous() => {
+                (self.unsigned(&credentials, deadline), Some(credentials))
+            }
             Ok(credentials) => {
                 let verdict = if warnings.is_empty() { Verdict::Pass } else { Verdict::Warn };
                 let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
@@ -147,7 +150,26 @@ impl Doctor<'_> {
         }
     }
 
+    /// Why there are no credentials, although none are needed.
+    fn unsigned(&self, credentials: &Credentials, deadline: Option<Instant>) -> Finding {
+        let looked_up = self.credentials.get_until(clock::now(), deadline, &Cancel::default());
+        let verdict = match &looked_up {
+            Err(error) if error.kind() != Kind::NoCredentials => Verdict::Warn,
+            _ => Verdict::Pass,
+        };
+        let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
+        let Err(error) = looked_up else { return finding };
+        let finding = finding.details(vec![error.message().to_owned()]);
+        match error.hint_text() {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        }
+    }
+
     fn identity(&self, credentials: &Arc<Credentials>) -> Finding {
+        if credentials.is_anonymous() {
+            return Finding::skipped(Check::Identity, "requests are sent unsigned");
+        }
         let (results, result) = channel();
         let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
         thread::spawn(move || results.send(cache.caller_identity(&credentials, clock::now())));

@@ -35,6 +35,8 @@ pub(crate) struct Session<'a> {
     exchanger: &'a Arc<Exchanger>,
     /// Exchanges that may still be in progress: the stream of HTTP+SSE lasts as long as its session.
     exchanges: Vec<Arc<Cancel>>,
+    /// Some response came in an event stream.
+    has_streams: bool,
 }
 
 /// Handling of failures of a request.
@@ -55,7 +57,7 @@ struct Server {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(exchanger: &'a Arc<Exchanger>) -> Session<'a> {
-        Session { exchanger, exchanges: Vec::new() }
+        Session { exchanger, exchanges: Vec::new(), has_streams: false }
     }
 
     /// Adds the findings to the report.
@@ -153,7 +155,11 @@ impl<'a> Session<'a> {
             }
         }
         let found = format!("{count} listed in {}", milliseconds(started.elapsed()));
-        Finding::new(Check::Tools, Verdict::Pass, found)
+        let finding = Finding::new(Check::Tools, Verdict::Pass, found);
+        match self.exchanger.client().facts().without_streams {
+            Some(note) if !self.has_streams => finding.details(vec![format!("note: {note}")]),
+            _ => finding,
+        }
     }
 
     /// Sends a request and waits for its result, not for the end of its stream.
@@ -168,7 +174,7 @@ impl<'a> Session<'a> {
                 if let Relayed::Line(line) = relayed
                     && !line.answers.is_empty()
                 {
-                    let _ = results.send(result_of(&line.bytes));
+                    let _ = results.send((result_of(&line.bytes), !line.is_last));
                 }
                 Ok(())
             };
@@ -180,10 +186,13 @@ impl<'a> Session<'a> {
                 }
             };
             if let Err(error) = ended {
-                let _ = results.send(Err(error));
+                let _ = results.send((Err(error), false));
             }
         });
-        result.recv().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "there is no answer")))
+        let no_response = |_| (Err(Error::new(Kind::Internal, "there is no answer")), false);
+        let (result, is_stream) = result.recv().unwrap_or_else(no_response);
+        self.has_streams |= is_stream;
+        result
     }
 }
 

@@ -22,6 +22,20 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// Whether other users of the machine can read the file. Only Unix's permissions are known.
+pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 /// Opens a file for appending. A new file is readable by its owner only; the null device is accepted.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -149,6 +163,10 @@ mod tests {
         fs::write(&file, "12345678").unwrap();
         assert_eq!(read(&file, 8).unwrap(), b"12345678");
         assert_eq!(read(&file, 7).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        for (mode, is_open) in [(0o600, false), (0o640, true), (0o604, true), (0o611, false)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open_to_others(&file), is_open, "{mode:o}");
+        }
         let link = folder.join("link");
         symlink("file", &link).unwrap();
         assert_eq!(read(&link, 8).unwrap(), b"12345678");

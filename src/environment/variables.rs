@@ -102,8 +102,15 @@ impl Environment {
 
 /// Whether a variable belongs to the AWS SDKs or to MCP, or is another one that is read here.
 fn is_decisive(name: &str) -> bool {
-    const OTHERS: [&str; 6] =
-        ["AGENT_ARN", "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
+    const OTHERS: [&str; 7] = [
+        "AGENT_ARN",
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "RUNTIME_SESSION_MODE",
+        "SSL_CERT_FILE",
+    ];
     ["AWS_", "MCP_", "AGENTCORE_"].iter().any(|start| name.starts_with(start))
         || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name))
 }

@@ -120,6 +120,11 @@ impl Message {
         matches!(&self.kind, MessageKind::Request { method, .. } if method == "initialize")
     }
 
+    /// Whether this request asks what the server is, as clients of 2026-07-28 begin.
+    pub(crate) fn is_discover(&self) -> bool {
+        matches!(&self.kind, MessageKind::Request { method, .. } if method == "server/discover")
+    }
+
     /// The `_meta` of a request of 2026-07-28 or later.
     pub fn request_meta(&self) -> Option<&RequestMeta> {
         match &self.kind {

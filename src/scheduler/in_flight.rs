@@ -15,6 +15,7 @@ pub(crate) struct InFlight {
     /// One id, or those of a batch.
     pub(crate) ids: Vec<Id>,
     pub(crate) is_initialize: bool,
+    pub(crate) is_discover: bool,
     /// A subscription has no time limit and does not count towards `--max-in-flight`.
     pub(crate) is_subscription: bool,
     /// Needs no session; closing its connection cancels it (2026-07-28).
@@ -37,6 +38,7 @@ impl InFlight {
             serial,
             ids: message.ids().to_vec(),
             is_initialize: message.is_initialize(),
+            is_discover: message.is_discover(),
             is_subscription: message.is_subscription(),
             is_sessionless: message.request_meta().is_some(),
             started: Instant::now(),

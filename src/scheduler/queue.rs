@@ -317,6 +317,15 @@ impl Queue {
             && self.unanswered + self.finishing == 0
     }
 
+    /// Removes every `server/discover` that waits and returns those in flight that have no response yet.
+    pub(crate) fn give_up_discovers(&mut self) -> Vec<Arc<InFlight>> {
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.message.is_discover()) {
+            self.take_waiting(at);
+        }
+        let calls = self.calls.values();
+        calls.filter(|call| call.is_discover && !call.is_completed()).cloned().collect()
+    }
+
     /// Starts nothing from now on. Returns the waiting messages and the calls in flight.
     pub(crate) fn close(&mut self) -> (Vec<Message>, Vec<Arc<InFlight>>) {
         self.closed = true;
@@ -381,6 +390,18 @@ mod tests {
         );
         queue.end_notification();
         start_call(&mut queue);
+    }
+
+    #[test]
+    fn a_discover_is_given_up_whether_it_waits_or_not() {
+        let discover = |id: u32| format!(r#"{{"id":{id},"method":"server/discover"}}"#);
+        let mut queue = queue(2, &[&discover(1), &ping(2), &discover(3)]);
+        let first = start_call(&mut queue);
+        start_call(&mut queue);
+        let given_up = queue.give_up_discovers();
+        assert!(matches!(&given_up[..], [call] if Arc::ptr_eq(call, &first)));
+        queue.complete(&first, After::Nothing);
+        assert!(queue.start_next().is_none() && queue.give_up_discovers().is_empty());
     }
 
     #[test]

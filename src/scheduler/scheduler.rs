@@ -161,6 +161,14 @@ impl<I: Send + 'static> Scheduler<I> {
         queue.in_flight(id).map_or(Cancelled::Unknown, Cancelled::InFlight)
     }
 
+    /// Removes every `server/discover` from the queue and returns those in flight that have no response yet.
+    pub(crate) fn give_up_discovers(&self) -> Vec<Arc<InFlight>> {
+        let mut queue = self.queue();
+        let calls = queue.give_up_discovers();
+        self.check_idle(&queue);
+        calls
+    }
+
     /// Records that the call no longer counts as in flight, and starts the messages that waited for it.
     pub(crate) fn complete(self: &Arc<Self>, call: &Arc<InFlight>, after: After) {
         let mut queue = self.queue();

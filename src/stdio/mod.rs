@@ -6,6 +6,7 @@
 pub(crate) mod call;
 pub(crate) mod context;
 pub(crate) mod deferred_initialize;
+mod discover;
 pub(crate) mod input;
 pub(crate) mod line_writer;
 pub(crate) mod output;

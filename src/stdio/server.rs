@@ -13,6 +13,7 @@ use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
 use crate::stdio::context::Context;
 use crate::stdio::deferred_initialize::DeferredInitialize;
+use crate::stdio::discover::{self, Discovers};
 use crate::stdio::input::{ClientInput, Input, buffered, read_line};
 use crate::stdio::output::Output;
 use crate::stdio::server_requests::Origin;
@@ -39,8 +40,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Whether the GET stream is opened.
     pub opens_get_stream: bool,
-    /// Whether credentials are looked up at the start rather than with the first request.
-    pub looks_up_credentials: bool,
+    /// Nothing is done before a request needs it; credentials are not looked up at the start.
+    pub is_lazy: bool,
 }
 
 /// Relays until the input ends, the output breaks, or a signal arrives through `shutdown`.
@@ -59,7 +60,7 @@ pub fn run(
 ) -> Result<ShutdownReason, Error> {
     let server = Server::new(output, (profiles, bridge, client), settings, log, shutdown);
     server.deliver_between_calls();
-    if settings.looks_up_credentials {
+    if !settings.is_lazy {
         server.look_up_credentials();
     }
     if !server.write_queued_lines() || !server.context.scheduler.read(buffered(input)) {
@@ -82,6 +83,7 @@ struct Server {
     context: Arc<Context>,
     standing_stream: StandingStream,
     deferred_initialize: DeferredInitialize,
+    discovers: Discovers,
     shutdown: Sender<ShutdownReason>,
 }
 
@@ -117,6 +119,7 @@ impl Server {
                 }),
                 standing_stream: StandingStream::new(settings.opens_get_stream),
                 deferred_initialize: DeferredInitialize::default(),
+                discovers: Discovers::default(),
                 shutdown,
             }
         })
@@ -261,6 +264,9 @@ impl Server {
     }
 
     fn submit(&self, message: Message) -> bool {
+        if message.is_initialize() {
+            discover::give_up(&self.context);
+        }
         let is_request = !message.ids().is_empty();
         let exchanger = self.context.profiles.first();
         let deadline = if is_request { exchanger.deadline(&message) } else { None };
@@ -287,6 +293,9 @@ impl Server {
     }
 
     fn call(&self, in_flight: &Arc<InFlight>, message: &Message) {
+        if in_flight.is_discover && !self.settings.is_lazy {
+            self.discovers.watch(&self.context, in_flight);
+        }
         if !Call::new(&self.context, in_flight).run(message) {
             self.deferred_initialize.retry(&self.context);
         }

@@ -1,7 +1,6 @@
 //! `RemoteServer`: the way to the server, what is known of it, and what its exchanges share.
 
 use crate::aws::hostname;
-use crate::aws::service_facts::ServiceFacts;
 use crate::error::Error;
 use crate::http::Response;
 use crate::log::Log;
@@ -70,12 +69,11 @@ impl fmt::Debug for SessionSink {
 
 impl RemoteServer {
     pub(crate) fn new(settings: Settings, client: SignedClient, log: Log) -> RemoteServer {
-        let endpoint = client.endpoint();
-        let service = client.scope().current().service.clone();
-        let facts = ServiceFacts::of(&service, endpoint.host(), endpoint.path());
-        let services = [Some(service), hostname::of_host(endpoint.host()).service];
+        let of_host = hostname::of_host(client.endpoint().host()).service;
+        let services = [Some(client.scope().current().service.clone()), of_host];
         let is_agentcore = services.iter().flatten().any(|service| service == "bedrock-agentcore");
         let affinity = Affinity::new(&settings.runtime_session, &client, is_agentcore, log.clone());
+        let pacer = Pacer::new(client.facts().requests_per_second);
         RemoteServer {
             client,
             state: ServerState::new(settings.policy),
@@ -87,7 +85,7 @@ impl RemoteServer {
             tool_timeout: settings.tool_timeout,
             retries: settings.retries,
             quota: RetryQuota::default(),
-            pacer: Pacer::new(facts.requests_per_second),
+            pacer,
             max_message_bytes: settings.max_message_bytes,
             initializing: SingleFlight::new("handshake"),
             listing: SingleFlight::new("tools/list"),

@@ -29,8 +29,11 @@ use time::OffsetDateTime;
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// User headers that are sent but not signed: proxies and gateways between here and AWS may change them.
-const CHANGED_IN_TRANSIT: [&str; 7] =
-    ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "via"];
+const CHANGED_IN_TRANSIT: [&str; 8] =
+    ["cache-control", "cookie", "forwarded", "origin", "pragma", "referer", "user-agent", "via"];
+
+/// Headers of requests that the user's own replace.
+const REPLACEABLE: [&str; 2] = ["accept", "content-type"];
 
 /// The way to the server: target, scope, credentials and HTTP client of every request.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct SignedClient {
     signed_headers: Vec<(String, Secret)>,
     /// The user's own headers that are not signed.
     unsigned_headers: Vec<(String, Secret)>,
+    /// Names of headers of requests in whose place the user sends others.
+    replaced: Vec<&'static str>,
     /// `None`: the HTTP client's default.
     user_agent: RwLock<Option<Arc<str>>>,
     /// The server's clock according to its error responses. It changes the time of signatures and nothing else.
@@ -80,6 +85,10 @@ impl SignedClient {
         };
         let (unsigned_headers, signed_headers): (Vec<_>, Vec<_>) =
             settings.headers.into_iter().partition(|(name, _)| is_changed_in_transit(name));
+        let is_replaced = |name: &&str| {
+            signed_headers.iter().any(|(own, _): &(String, Secret)| own.eq_ignore_ascii_case(name))
+        };
+        let replaced = REPLACEABLE.into_iter().filter(is_replaced).collect();
         let is_cookie = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("cookie");
         let cookies = (!unsigned_headers.iter().any(is_cookie)).then(CookieJar::default);
         SignedClient {
@@ -96,6 +105,7 @@ impl SignedClient {
             payload_signing,
             signed_headers,
             unsigned_headers,
+            replaced,
             user_agent: RwLock::default(),
             skew: ClockSkew::default(),
             observed_skew: OnceLock::new(),
@@ -220,7 +230,7 @@ impl SignedClient {
         cancel: &'a Cancel,
     ) -> Result<SignedResponse<'a>, Error> {
         let mut headers = Vec::with_capacity(request.headers.len() + 16);
-        headers.extend_from_slice(request.headers);
+        headers.extend(request.headers.iter().filter(|(name, _)| !self.replaced.contains(name)));
         headers.extend(self.signed_headers.iter().map(as_header));
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let now = clock::now();
@@ -328,7 +338,7 @@ impl SignedClient {
         let error = match error_response.to_error(&signed) {
             error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
             error if credentials.is_anonymous() && is_denied => error.hint(
-                "nothing is signed, since there are no AWS credentials: run aws sso login, aws login or aws configure",
+                "nothing is signed, since there are no AWS credentials that can be used: run aws sso login, aws login or aws configure",
             ),
             error => error,
         };
@@ -342,11 +352,14 @@ impl SignedClient {
         ErrorReport { cause, server_time: response.own_date(), body, error }
     }
 
+    /// What has to be known of the service that is signed for.
+    pub(crate) fn facts(&self) -> &'static ServiceFacts {
+        ServiceFacts::of(&self.scope.current().service, self.endpoint.host(), self.endpoint.path())
+    }
+
     /// The error of a response that broke off, with what ends responses at the service.
     pub(crate) fn explain_cut(&self, error: Error) -> Error {
-        let scope = self.scope.current();
-        let facts = ServiceFacts::of(&scope.service, self.endpoint.host(), self.endpoint.path());
-        match (facts.cut, error.hint_text()) {
+        match (self.facts().cut, error.hint_text()) {
             (Some(cut), Some(hint)) => {
                 let hint = format!("{hint}; {cut}");
                 error.hint(hint)

@@ -1,10 +1,10 @@
 //! What the program does without flags, by the name of an AWS host. Requests come to a server that verifies signatures.
 
+use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, assert_error, call, text_of};
 use crate::harness::program::{Launch, Program};
 use crate::support::{Algorithm, Server, ServerOptions, Verdict};
 use serde_json::json;
-use std::path::Path;
 
 fn server(service: &str, region: &str, algorithm: Algorithm) -> Server {
     Server::start(ServerOptions {
@@ -106,21 +106,18 @@ fn the_region_of_a_global_host_is_the_configured_one() {
     }
 }
 
-/// A program without keys, with these settings.
-fn without_keys(server: &Server, name: &str, folder: &Path, config: &str) -> Launch {
-    std::fs::create_dir_all(folder).unwrap();
-    let path = folder.join("config");
-    std::fs::write(&path, config).unwrap();
+/// A program without keys, with the settings of this home.
+fn without_keys(server: &Server, name: &str, home: &Home) -> Launch {
     Launch::under_name(server, name)
         .without_env("AWS_ACCESS_KEY_ID")
         .without_env("AWS_SECRET_ACCESS_KEY")
-        .env("AWS_CONFIG_FILE", path.to_str().unwrap())
+        .env("HOME", home.0.to_str().unwrap())
         .env("MCP_LOG_LEVEL", "debug")
 }
 
 #[test]
 fn a_global_host_needs_no_credentials() {
-    let folder = std::env::temp_dir().join(format!("sigv4-proxy-global-{}", std::process::id()));
+    let home = Home::new("global-host");
     const EXPIRED: &str = "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
                            [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x.awsapps.com/start\n";
     let open = "knowledge-mcp.global.api.aws/";
@@ -136,7 +133,8 @@ fn a_global_host_needs_no_credentials() {
         ("abc.lambda-web.global.on.aws/", "", &[], None),
     ] {
         let server = Server::start(ServerOptions { verify: false, ..ServerOptions::default() });
-        let launch = without_keys(&server, name, &folder, config);
+        home.write(".aws/config", config);
+        let launch = without_keys(&server, name, &home);
         let mut program = flags.iter().fold(launch, |launch, flag| launch.arg(flag)).start();
         let Some(expected) = log else {
             let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
@@ -154,7 +152,6 @@ fn a_global_host_needs_no_credentials() {
             assert_eq!(request.header("authorization"), None, "{flags:?}");
         }
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

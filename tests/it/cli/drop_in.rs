@@ -1,5 +1,6 @@
 //! Command lines and environments of other proxies, taken as they are (docs/migrating.md).
 
+use sigv4_proxy::aws::runtime_session::RuntimeSession;
 use sigv4_proxy::cli::{self, Command, GetStream, Options, ProfileSettings};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::log::Level;
@@ -146,6 +147,11 @@ const MCP_AGENTCORE_PROXY: &[Case] = &[
                 && (seconds(o.connect_timeout), seconds(o.read_timeout)) == (10, 300)
         },
     ),
+    (&[URL], &[("RUNTIME_SESSION_MODE", "session")], |o| o.runtime_session == RuntimeSession::Auto),
+    (&[URL], &[("RUNTIME_SESSION_MODE", "IDENTITY")], |o| {
+        o.runtime_session == RuntimeSession::Identity
+    }),
+    (&[URL], &[("RUNTIME_SESSION_MODE", "request")], |o| o.runtime_session == RuntimeSession::Off),
     (&[], &[("AGENT_ARN", RUNTIME)], |o| o.service == "bedrock-agentcore"),
     (&[URL], &[("AGENTCORE_AGENT_ARN", RUNTIME)], |o| o.endpoint.to_string() == URL),
 ];

@@ -2,3 +2,5 @@ pub(crate) mod completions;
 pub(crate) mod drop_in;
 #[cfg(unix)]
 pub(crate) mod environment;
+#[cfg(unix)]
+pub(crate) mod headers;

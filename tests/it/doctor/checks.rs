@@ -62,6 +62,60 @@ fn assert_check(ended: &Ended, name: &str, verdict: &str, words: &[&str]) {
     }
 }
 
+/// Arguments of a doctor that reaches the server under this name.
+fn under_name(server: &Server, name: &str) -> Launch {
+    let port = server.url("").rsplit_once(':').unwrap().1.parse().unwrap();
+    let (proxy, _) = connect_proxy(port);
+    Launch::bare(&["doctor", &format!("http://{name}"), "--allow-http"])
+        .env("http_proxy", &format!("http://127.0.0.1:{proxy}"))
+}
+
+#[test]
+fn a_gateway_that_does_not_stream_is_pointed_out() {
+    const GATEWAY: &str = "gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp";
+    const NOTE: &str = "need enableResponseStreaming";
+    for (name, service, mode, is_noted) in [
+        (GATEWAY, "bedrock-agentcore", Mode::Json, true),
+        (GATEWAY, "bedrock-agentcore", Mode::Sse, false),
+        ("abc.lambda-url.us-east-1.on.aws/mcp", "lambda", Mode::Json, false),
+    ] {
+        let service = service.into();
+        let server = Server::start(ServerOptions { service, mode, ..ServerOptions::default() });
+        let ended = under_name(&server, name)
+            .env("AWS_ACCESS_KEY_ID", KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_ENDPOINT_URL_STS", &sts().url)
+            .run("");
+        assert_check(&ended, "tools", "pass", &[]);
+        assert_eq!(text(&ended).contains(NOTE), is_noted, "{name}: {}", text(&ended));
+    }
+}
+
+#[test]
+fn a_server_that_needs_no_credentials_passes_without_them() {
+    let home = Home::new("doctor-unsigned");
+    for (config, verdict, words) in [
+        ("", "pass", &["requests are sent unsigned", "no AWS credentials found"]),
+        (
+            "[default]\ncredential_process = /nonexistent/helper\n",
+            "warn",
+            &["requests are sent unsigned", "credential_process"],
+        ),
+    ] {
+        home.write(".aws/config", config);
+        let server = Server::start(ServerOptions { verify: false, ..ServerOptions::default() });
+        let ended = under_name(&server, "knowledge-mcp.global.api.aws/")
+            .env("HOME", home.0.to_str().unwrap())
+            .run("");
+        assert_eq!(ended.code, Some(0), "{}", text(&ended));
+        assert_check(&ended, "configuration", "pass", &["us-east-1 [the URL's default region]"]);
+        assert_check(&ended, "credentials", verdict, words);
+        assert_check(&ended, "identity", "skip", &["requests are sent unsigned"]);
+        assert_check(&ended, "tools", "pass", &[]);
+        assert!(server.requests().iter().all(|request| request.header("authorization").is_none()));
+    }
+}
+
 #[test]
 fn all_is_well() {
     for (mode, sessions) in [(Mode::Json, true), (Mode::Sse, false)] {

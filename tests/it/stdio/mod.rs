@@ -1,3 +1,4 @@
+pub(crate) mod discover;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod logs;

@@ -22,7 +22,7 @@ fn server(options: ServerOptions) -> Server {
 fn launch(server: &Server, url: &str) -> Launch {
     let port = server.url("").rsplit(':').next().unwrap().parse().unwrap();
     let (proxy, _) = connect_proxy(port);
-    Launch::bare(&["--allow-http", url, "--region=us-east-1"])
+    Launch::bare(&["--allow-http", url, "--region=us-east-1", "--bridge=off"])
         .env("http_proxy", &format!("http://127.0.0.1:{proxy}"))
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -354,6 +354,7 @@ fn an_id_of_the_users_own_is_sent_from_the_first_request_on_to_any_server() {
     let id = "my-session_0123456789-0123456789-0123456789";
     let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
     let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--bridge=off")
         .env("MCP_RUNTIME_SESSION", id)
         .env("MCP_LOG_LEVEL", "debug")
         .arg("--no-sse")
