@@ -39,8 +39,8 @@ pub(crate) fn without_members(object: &str, cut: impl Fn(&str) -> bool) -> Optio
         if cut(name) {
             continue;
         }
-        let is_first = rest.len() == open;
-        rest.push_str(if is_first { member.trim_start().trim_start_matches(',') } else { member });
+        let without_comma = member.trim_start().strip_prefix(',').filter(|_| rest.len() == open);
+        rest.push_str(without_comma.unwrap_or(member));
     }
     rest.push_str(&object[end..]);
     Some(rest)

@@ -35,8 +35,9 @@ impl ProfileArgument {
         self.is_on() && self.tools.iter().any(|pattern| glob::matches(pattern, tool))
     }
 
-    /// The profile that a call of `tool` chooses, and the call without the argument; `None` if it does not choose. The
-    /// member names of the message and of its params have been found unambiguous.
+    /// The profile that a call of `tool` chooses, and the call without the argument; `None` if it does not choose. A tool
+    /// that takes no such argument gets none: the default profile, and the call without it. The member names of the message
+    /// and of its params have been found unambiguous.
     ///
     /// # Errors
     /// The profile is unknown, or the choice cannot be read: that is never the default profile.
@@ -45,9 +46,7 @@ impl ProfileArgument {
         message: &Message,
         tool: &str,
     ) -> Result<Option<(String, Message)>, Error> {
-        if !self.is_taken_by(tool) {
-            return Ok(None);
-        }
+        let Some(default) = self.profiles.first() else { return Ok(None) };
         let text = str::from_utf8(message.body()).unwrap_or_default();
         let params = Object::parse(text).and_then(|message| message.get("params"));
         let params = params.and_then(|params| Object::parse(params.get()));
@@ -59,8 +58,19 @@ impl ProfileArgument {
             Error::new(Kind::InvalidRequest, what)
                 .hint(format!("write arguments.{NAME} once, as text"))
         };
-        let members = Object::parse(arguments.get())
-            .ok_or_else(|| unreadable("its arguments are not a JSON object"))?;
+        let without = || {
+            let rest = edit::without_members(arguments.get(), |name| name == NAME);
+            let rest = rest.as_deref().unwrap_or(arguments.get());
+            let changed = edit::replace(text, arguments.get(), rest);
+            Message::parse(changed.into_bytes())
+                .map_err(|_| unreadable("without it the call is not a message"))
+        };
+        let members = Object::parse(arguments.get());
+        if !self.is_taken_by(tool) {
+            let has_argument = members.is_some_and(|members| members.get(NAME).is_some());
+            return has_argument.then(|| Ok((default.clone(), without()?))).transpose();
+        }
+        let members = members.ok_or_else(|| unreadable("its arguments are not a JSON object"))?;
         let mut chosen = None;
         for (name, value) in members.members() {
             if !member_names::equals_folded(name, NAME) {
@@ -82,15 +92,24 @@ impl ProfileArgument {
             let fix = format!("choose from: {}", self.profiles.join(", "));
             return Err(Error::new(Kind::PolicyDenied, what).hint(fix));
         }
-        let changed = edit::replace(text, arguments.get(), &members.without(NAME));
-        let changed = Message::parse(changed.into_bytes())
-            .map_err(|_| unreadable("without it the call is not a message"))?;
-        Ok(Some((chosen, changed)))
+        Ok(Some((chosen, without()?)))
+    }
+
+    /// Whether a tool with this schema has such an argument of its own, which then is the server's.
+    pub(crate) fn is_own(&self, schema: &str) -> bool {
+        let has_it = || {
+            let properties = Object::parse(schema)?.get("properties")?;
+            Object::parse(properties.get())?.get(NAME)
+        };
+        self.is_on() && has_it().is_some()
     }
 
     /// A listed tool with the argument added. `None` if it has such an argument of its own, or no schema.
     pub(crate) fn added_to(&self, tool: &str) -> Option<String> {
         let schema = Object::parse(tool)?.get("inputSchema")?;
+        if self.is_own(schema.get()) {
+            return None;
+        }
         let argument = json!({
             "type": "string",
             "enum": self.profiles,
@@ -98,10 +117,7 @@ impl ProfileArgument {
         })
         .to_string();
         let changed = if let Some(properties) = Object::parse(schema.get())?.get("properties") {
-            let members = Object::parse(properties.get())?;
-            if members.get(NAME).is_some() {
-                return None;
-            }
+            Object::parse(properties.get())?;
             let more = edit::insert_member(properties.get(), NAME, &argument);
             edit::replace(schema.get(), properties.get(), &more)
         } else {
@@ -144,10 +160,16 @@ mod tests {
         let chosen = call(r#"{"n": 1.50,"aws\u005fprofile":"b c","m":[],"Aws":1,"aws":2}"#);
         let (profile, rest) = argument().chosen(&chosen, "aws___x").expect("it may").expect("one");
         assert_eq!(profile, "b c");
-        assert_eq!(rest.body(), call(r#"{"n":1.50,"m":[],"Aws":1,"aws":2}"#).body());
-        for (tool, arguments) in
-            [("aws___x", "{}"), ("aws___x", "null"), ("other", r#"{"aws_profile":"b c"}"#)]
-        {
+        assert_eq!(rest.body(), call(r#"{"n": 1.50,"m":[],"Aws":1,"aws":2}"#).body());
+        let stray = call(r#"{"aws_profile":7, "n": 1.50}"#);
+        let (profile, rest) = argument().chosen(&stray, "other").expect("it may").expect("one");
+        assert_eq!((profile.as_str(), rest.body()), ("a", call(r#"{ "n": 1.50}"#).body()));
+        for (tool, arguments) in [
+            ("aws___x", "{}"),
+            ("aws___x", "null"),
+            ("other", r#"{"AWS_PROFILE":"b c"}"#),
+            ("other", r#"["aws_profile"]"#),
+        ] {
             assert!(argument().chosen(&call(arguments), tool).expect("it may").is_none());
         }
     }

@@ -67,6 +67,8 @@ struct KnownTool {
     only_reads: bool,
     /// `readOnlyHint` or `idempotentHint`, as every parser reads them.
     may_repeat: bool,
+    /// It has an argument of its own that is named like the one that chooses the profile.
+    has_own_profile: bool,
 }
 
 /// A requested page of the server's list of tools.
@@ -177,7 +179,11 @@ impl ToolCatalog {
                 Err(why) => listing.newly_removed.extend(knowledge.report(&tool.name, why)),
             }
             let may_repeat = tool.may_repeat && is_unambiguous;
-            let known = KnownTool { param_headers, only_reads: tool.only_reads, may_repeat };
+            let has_own_profile = tool
+                .input_schema
+                .is_some_and(|schema| self.policy.has_own_profile_argument(schema.get()));
+            let only_reads = tool.only_reads;
+            let known = KnownTool { param_headers, only_reads, may_repeat, has_own_profile };
             knowledge.store(tool.name, known, is_current);
         }
         let is_changed =
@@ -196,6 +202,11 @@ impl ToolCatalog {
         let knowledge = lock(&self.knowledge);
         let only_reads = knowledge.tools.get(tool)?.only_reads;
         (!only_reads || knowledge.extent == Extent::Whole).then_some(only_reads)
+    }
+
+    /// Whether the tool's argument for the profile is its own, as far as it is known.
+    pub(crate) fn has_own_profile(&self, tool: &str) -> bool {
+        lock(&self.knowledge).tools.get(tool).is_some_and(|known| known.has_own_profile)
     }
 
     /// Whether a whole list is known.
@@ -273,7 +284,12 @@ impl ToolCatalog {
 
 impl Default for KnownTool {
     fn default() -> KnownTool {
-        KnownTool { param_headers: Ok(Vec::new()), only_reads: false, may_repeat: false }
+        KnownTool {
+            param_headers: Ok(Vec::new()),
+            only_reads: false,
+            may_repeat: false,
+            has_own_profile: false,
+        }
     }
 }
 

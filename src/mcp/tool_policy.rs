@@ -147,15 +147,22 @@ impl ToolPolicy {
         Ok(Some(name))
     }
 
-    /// The profile that a call chooses, and the call without that argument; `None` if it does not choose.
+    /// The profile that a call chooses, and the call without that argument; `None` if it does not choose. `is_own`: the
+    /// tool's argument is the server's.
     pub(crate) fn chosen_profile(
         &self,
         message: &Message,
+        is_own: impl Fn(&str) -> bool,
     ) -> Result<Option<(String, Message)>, Error> {
-        match self.judge(message)? {
+        match self.judge(message)?.filter(|tool| !is_own(tool)) {
             Some(tool) => self.profile_argument.chosen(message, &tool),
             None => Ok(None),
         }
+    }
+
+    /// Whether a tool with this schema has an argument of its own that is named like the one that chooses the profile.
+    pub(crate) fn has_own_profile_argument(&self, schema: &str) -> bool {
+        self.profile_argument.is_own(schema)
     }
 
     // ---- tools

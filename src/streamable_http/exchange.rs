@@ -48,6 +48,11 @@ impl Exchanger {
         self.server.state.session().id().is_some()
     }
 
+    /// Whether the tool's argument for the profile is the server's own, as far as its tools are known.
+    pub(crate) fn has_own_profile(&self, tool: &str) -> bool {
+        self.server.state.tools.has_own_profile(tool)
+    }
+
     /// Sets, once, the sink of everything that belongs to no call.
     pub(crate) fn set_session_sink(
         &self,

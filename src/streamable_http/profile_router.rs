@@ -87,7 +87,10 @@ impl ProfileRouter {
             MessageKind::Notification { cancels: Some(id), .. } => {
                 (lock(&self.state).calls.get(id).copied().unwrap_or(FIRST), None)
             }
-            _ => match self.policy.chosen_profile(message)? {
+            _ => match self
+                .policy
+                .chosen_profile(message, |tool| self.first().has_own_profile(tool))?
+            {
                 None => (FIRST, None),
                 Some((name, changed)) => {
                     let other = self.other_names.iter().position(|known| *known == name);

@@ -253,9 +253,13 @@ impl Accounts {
     }
 
     fn launch(&self) -> Launch {
+        self.launch_with("*")
+    }
+
+    fn launch_with(&self, profile_tools: &str) -> Launch {
         Launch::bare(&["--profile", "a", "b", &self.server.url("/mcp"), "--region=us-east-1"])
             .arg("--service-name=execute-api")
-            .arg("--profile-tools=*")
+            .arg(&format!("--profile-tools={profile_tools}"))
             .env("HOME", self.home.0.to_str().unwrap())
     }
 
@@ -345,6 +349,35 @@ fn event_stream(messages: &[Value]) -> Reply {
 
 fn question(id: u32) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "roots/list"})
+}
+
+/// A model may write the argument on any tool, once it has seen it on some.
+#[test]
+fn the_profile_of_a_call_is_removed_where_the_tool_has_no_such_argument() {
+    let accounts = Accounts::new("policies-stray-profile", ServerOptions::default());
+    let mut program = begun(&accounts.launch_with("aws___*"));
+    let profile = || json!({"aws_profile": "b", "text": "x"});
+    let arguments = |program: &mut Program, id: &str| {
+        let sent: Value =
+            serde_json::from_str(text_of(&program.ask(&call(id, "raw", &profile())))).unwrap();
+        sent["params"]["arguments"].clone()
+    };
+    assert_eq!(arguments(&mut program, "1"), json!({"text": "x"}), "before any list");
+    assert!(program.ask(LIST)["result"].is_object());
+    assert_eq!(arguments(&mut program, "2"), json!({"text": "x"}));
+    // The server's own argument stays, also with a value that is no profile.
+    let schema = json!({"type": "object", "properties": {"aws_profile": {"type": "string"}}});
+    let tools = json!([{"name": "raw", "inputSchema": schema}, {"name": "aws___own", "inputSchema": schema}]);
+    let list = json!({"jsonrpc": "2.0", "id": 3, "result": {"tools": tools}}).to_string();
+    accounts.server.reply_next("tools/list", json_reply(200, &list));
+    let listed = program.ask(&LIST.replace("\"list\"", "3"));
+    assert_eq!(listed["result"]["tools"], tools);
+    assert_eq!(arguments(&mut program, "4"), profile());
+    let own = json!({"aws_profile": "not-one-of-ours"});
+    program.ask(&call("5", "aws___own", &own));
+    let requests = accounts.server.requests();
+    assert_eq!(requests.last().unwrap().json()["params"]["arguments"], own);
+    assert!(accounts.sent("tools/call").iter().all(|(key, _)| *key == 'a'));
 }
 
 fn cancellation(id: u32) -> Value {
