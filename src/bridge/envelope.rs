@@ -1,6 +1,7 @@
 //! `Envelope`: what a modern request says of its client in `params._meta`.
 
 use crate::bridge::facts::MODERN_VERSION;
+use crate::json::edits::without_members;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 
@@ -9,6 +10,9 @@ pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersi
 pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// A client and what it can do. All values are JSON.
@@ -74,7 +78,7 @@ fn for_modern(capabilities: &str) -> String {
             "tasks" => return None,
             "roots" => "{}".to_owned(),
             "extensions" => match Object::parse(value.get()) {
-                Some(extensions) => extensions.without(TASKS),
+                Some(_) => without_members(value.get(), &[TASKS]),
                 None => return None,
             },
             _ => value.get().to_owned(),

@@ -6,6 +6,7 @@
 
 mod block;
 pub(crate) mod edit;
+pub(crate) mod edits;
 pub mod line;
 pub(crate) mod member_names;
 pub(crate) mod members;

@@ -1,0 +1,205 @@
+//! One request of the client before a modern server: sent as often as the server has questions, answered once.
+
+use crate::bridge::downward::questions::{Abilities, InputRequired, NoAnswers, ask};
+use crate::bridge::downward::request::next_leg;
+use crate::bridge::downward::response::{
+    Answer, Request, answer, notification_to_legacy, to_legacy,
+};
+use crate::bridge::downward::tools::WrappedTools;
+use crate::bridge::losses::Losses;
+use crate::client::ClientRequests;
+use crate::error::{Error, Kind};
+use crate::json::members::Members;
+use crate::json::object::Object;
+use crate::mcp::message::Message;
+use crate::random;
+use crate::streamable_http::Exchanger;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::{Cancel, cancelled};
+use serde_json::value::RawValue;
+use std::time::{Duration, Instant};
+
+/// Maximum number of results with questions.
+const MAX_ROUNDS: u32 = 10;
+
+/// How long to wait before a request is sent again whose result has a state and no questions: at first, and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// A call and what it needs.
+pub(crate) struct Call<'a> {
+    pub(crate) exchanger: &'a Exchanger,
+    pub(crate) client: &'a ClientRequests,
+    pub(crate) abilities: Abilities,
+    pub(crate) tools: &'a WrappedTools,
+    pub(crate) losses: &'a Losses,
+    /// What it was for the client.
+    pub(crate) request: Request<'a>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// What the legs of a call have in common.
+#[derive(Default)]
+struct Progress {
+    /// The last value of `notifications/progress`, which only grows.
+    last: Option<f64>,
+    /// The URL elicitations that were accepted.
+    accepted_urls: Vec<String>,
+}
+
+impl Call<'_> {
+    /// Sends the modern request and relays what comes back as the client reads it.
+    ///
+    /// # Errors
+    /// As `Exchanger::exchange`, and what cannot be asked, or was not answered.
+    pub(crate) fn run(&self, modern: &Message, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let mut progress = Progress::default();
+        let mut rounds = 0;
+        let mut wait = FIRST_WAIT;
+        let mut next = None;
+        loop {
+            let leg = next.as_ref().unwrap_or(modern);
+            let Some(result) = self.leg(leg, &mut progress, sink)? else { return Ok(()) };
+            let required = InputRequired::read(&result, self.abilities)?;
+            let mut responses = String::new();
+            if required.questions.is_empty() {
+                self.pause(wait)?;
+                wait = (wait * 2).min(MAX_WAIT);
+            } else {
+                rounds += 1;
+                if rounds > MAX_ROUNDS {
+                    let what = format!("the server asked {MAX_ROUNDS} times and has more questions");
+                    return Err(Error::new(Kind::InvalidResponse, what));
+                }
+                sink(Relayed::WaitsForClient(true))?;
+                let asked = ask(self.client, &required.questions, self.deadline, self.cancel);
+                sink(Relayed::WaitsForClient(false))?;
+                match asked {
+                    Ok(answers) => {
+                        responses = answers.responses;
+                        progress.accepted_urls.extend(answers.accepted_urls);
+                    }
+                    Err(NoAnswers::Failed(error)) => return Err(error),
+                    Err(NoAnswers::Refused(cause)) => {
+                        let line = refused_line(self.request.id, &cause);
+                        return sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)));
+                    }
+                }
+            }
+            let id = format!("sigv4-proxy-{}", random::uuid());
+            next = next_leg(modern, &id, &responses, required.state.as_deref());
+            if next.is_none() {
+                let what = "the request cannot be repeated with the client's answers";
+                return Err(Error::new(Kind::InvalidResponse, what));
+            }
+        }
+    }
+
+    /// Sends the request once. Returns the result that asks for input, if it is one; anything else is relayed.
+    fn leg(
+        &self,
+        message: &Message,
+        progress: &mut Progress,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<String>, Error> {
+        let mut required = None;
+        let take = &mut |relayed| match relayed {
+            Relayed::Line(line) if line.is_response() => {
+                let text = str::from_utf8(&line.bytes).unwrap_or_default();
+                let answer = answer(text);
+                match answer {
+                    Answer::InputRequired(result) => {
+                        required = Some(result);
+                        // The rest of an open stream is not waited for.
+                        return if line.is_last { Ok(()) } else { Err(cancelled()) };
+                    }
+                    Answer::Other(kind) => return Err(unknown_type(&kind)),
+                    Answer::Complete => self.complete_urls(progress, sink)?,
+                    Answer::Error => {}
+                }
+                let bytes = to_legacy(text, &self.request, self.tools).into_bytes();
+                sink(Relayed::Line(Line { bytes, ..line }))
+            }
+            Relayed::Line(line) => match notification(line, progress) {
+                Some(line) => sink(Relayed::Line(line)),
+                None => Ok(()),
+            },
+            Relayed::Request(_) => {
+                self.losses.tell("a request of the server is left out: MCP 2026-07-28 has none");
+                Ok(())
+            }
+            other => sink(other),
+        };
+        let sent = self.exchanger.exchange(message, self.deadline, self.cancel, take);
+        match required {
+            Some(result) => Ok(Some(result)),
+            None => sent.map(|()| None),
+        }
+    }
+
+    /// Tells the client that what it opened URLs for is complete.
+    fn complete_urls(&self, progress: &mut Progress, sink: &mut Sink<'_>) -> Result<(), Error> {
+        std::mem::take(&mut progress.accepted_urls).into_iter().try_for_each(|id| {
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":{{"elicitationId":"{id}"}}}}"#
+            );
+            sink(Relayed::Line(Line::notification(line.into_bytes())))
+        })
+    }
+
+    fn pause(&self, wait: Duration) -> Result<(), Error> {
+        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.cancel.sleep(left.map_or(wait, |left| left.min(wait))) {
+            return Err(cancelled());
+        }
+        if left.is_some_and(|left| left <= wait) {
+            let what = "the server had not finished when the time limit of the request passed";
+            return Err(Error::new(Kind::TimedOut, what)
+                .hint("raise --timeout, or --tool-timeout for tools/call"));
+        }
+        Ok(())
+    }
+}
+
+/// A notification as the client reads it; `None` if it is left out.
+fn notification(line: Line, progress: &mut Progress) -> Option<Line> {
+    let members = Members::parse(&line.bytes).ok()?;
+    match members.method.as_deref() {
+        Some("notifications/progress") => {
+            let params = members.params.and_then(|params| str::from_utf8(params).ok());
+            let value = params.and_then(progress_of);
+            if let (Some(value), Some(last)) = (value, progress.last)
+                && value <= last
+            {
+                return None;
+            }
+            progress.last = value.or(progress.last);
+            Some(line)
+        }
+        Some("notifications/subscriptions/acknowledged") => None,
+        _ => {
+            let changed = str::from_utf8(&line.bytes).ok().and_then(notification_to_legacy);
+            Some(match changed {
+                Some(changed) => Line { bytes: changed.into_bytes(), ..line },
+                None => line,
+            })
+        }
+    }
+}
+
+fn progress_of(params: &str) -> Option<f64> {
+    Object::parse(params)?.get("progress").map(RawValue::get)?.parse().ok()
+}
+
+fn unknown_type(kind: &str) -> Error {
+    let what = format!("the server's result is of the type {kind:?}, which this client cannot read");
+    Error::new(Kind::InvalidResponse, what)
+}
+
+/// The response to a request whose question the client refused with this error.
+fn refused_line(id: &str, cause: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"the client refused the server's question","data":{{"source":"sigv4-proxy","kind":"refused","cause":{cause}}}}}}}"#
+    )
+}

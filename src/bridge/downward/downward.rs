@@ -1,0 +1,276 @@
+//! `Downward`: the messages of a legacy client before a modern server.
+
+use crate::bridge::downward::batch::exchange_batch;
+use crate::bridge::downward::call::Call;
+use crate::bridge::downward::handshake::{Offers, initialize_result, negotiated};
+use crate::bridge::downward::listen::ListenStream;
+use crate::bridge::downward::questions::Abilities;
+use crate::bridge::downward::request::to_modern;
+use crate::bridge::downward::response::Request;
+use crate::bridge::downward::tools::WrappedTools;
+use crate::bridge::envelope::Envelope;
+use crate::bridge::losses::Losses;
+use crate::client::ClientRequests;
+use crate::error::{Error, Kind};
+use crate::json::object::Object;
+use crate::log::Log;
+use crate::mcp::error_response::{INVALID_REQUEST, protocol_error};
+use crate::mcp::id::Id;
+use crate::mcp::message::{Message, MessageKind};
+use crate::streamable_http::Exchanger;
+use crate::streamable_http::profile_router::Route;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+
+/// The levels of `logging/setLevel`.
+const LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+#[derive(Debug)]
+pub(crate) struct Downward {
+    client: ClientRequests,
+    /// Whether a stream of notifications may be held open.
+    streams: bool,
+    session: Mutex<Option<Arc<Session>>>,
+    /// By profile.
+    tools: Mutex<HashMap<usize, Arc<WrappedTools>>>,
+    listen: ListenStream,
+    losses: Losses,
+    log: Log,
+}
+
+/// What the client said when it began, and since then.
+#[derive(Debug)]
+struct Session {
+    envelope: Envelope,
+    abilities: Abilities,
+    offers: Offers,
+    /// JSON.
+    log_level: Mutex<Option<Arc<str>>>,
+}
+
+impl Downward {
+    pub(crate) fn new(client: ClientRequests, streams: bool, log: Log) -> Downward {
+        Downward {
+            client,
+            streams,
+            session: Mutex::default(),
+            tools: Mutex::default(),
+            listen: ListenStream::new(log.clone()),
+            losses: Losses::new(log.clone()),
+            log,
+        }
+    }
+
+    /// Begins with what the client sends to initialize a session. `discovered`: the server's DiscoverResult. Returns the
+    /// response.
+    pub(crate) fn begin(
+        &self,
+        exchanger: &Exchanger,
+        initialize: &Message,
+        discovered: &str,
+    ) -> String {
+        let envelope = Envelope::of_initialize(initialize);
+        let session = Session {
+            abilities: Abilities::of(&envelope.capabilities),
+            envelope,
+            offers: Offers::of(discovered, self.streams),
+            log_level: Mutex::default(),
+        };
+        *lock(&self.session) = Some(Arc::new(session));
+        self.listen.end();
+        let requested = params_of(initialize)
+            .and_then(|params| serde_json::from_str(params.get("protocolVersion")?.get()).ok());
+        let version = negotiated(requested);
+        let host = exchanger.client().endpoint().host();
+        let result = initialize_result(version, discovered, host, self.streams);
+        let id = initialize.ids().first().map_or("null", Id::as_json);
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+    }
+
+    /// Opens the stream of the server's own notifications, if it has any.
+    pub(crate) fn listen(&self, exchanger: &Arc<Exchanger>) {
+        if let Some(session) = self.session() {
+            let members = session.envelope.members();
+            self.listen.begin(exchanger, session.offers, &members);
+        }
+    }
+
+    /// The response to a request that needs neither the server nor any time; `None` for others.
+    pub(crate) fn respond_at_once(&self, message: &Message) -> Option<String> {
+        let MessageKind::Request { id, method, .. } = message.kind() else { return None };
+        let json = id.as_json();
+        if json.starts_with("\"sigv4-proxy-") {
+            let why = "invalid request: ids that begin with sigv4-proxy- are those of sigv4-proxy";
+            return Some(protocol_error(json, INVALID_REQUEST, why));
+        }
+        match &**method {
+            "ping" => Some(empty_result(json)),
+            "logging/setLevel" => Some(self.set_level(message, json)),
+            _ if method.starts_with("tasks/") => {
+                Some(protocol_error(json, METHOD_NOT_FOUND, "the server has no tasks"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends what the message means to a modern server, and relays what comes back as a legacy client reads it.
+    pub(crate) fn exchange(
+        &self,
+        route: &Route<'_>,
+        message: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        match message.kind() {
+            MessageKind::Request { method, .. } => {
+                if let Some(response) = self.respond_at_once(message) {
+                    return respond(response, sink);
+                }
+                match &**method {
+                    "resources/subscribe" | "resources/unsubscribe" => {
+                        self.subscribe(message, deadline, cancel, sink)
+                    }
+                    _ => self.call(route, message, deadline, cancel, sink),
+                }
+            }
+            MessageKind::Notification { method, .. } => {
+                if &**method == "notifications/initialized" {
+                    self.listen(route.exchanger);
+                }
+                Ok(())
+            }
+            MessageKind::Response => {
+                self.log.debug("a response of the client is left out: the server asked nothing");
+                Ok(())
+            }
+            MessageKind::Batch { .. } => {
+                let send = |one: &Message, sink: &mut Sink<'_>| {
+                    self.exchange(route, one, deadline, cancel, sink)
+                };
+                exchange_batch(message, &self.log, send, sink)
+            }
+        }
+    }
+
+    /// Ends the stream of notifications, before the process ends.
+    pub(crate) fn close(&self) {
+        self.listen.close();
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
+    fn call(
+        &self,
+        route: &Route<'_>,
+        message: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let session = self.session().ok_or_else(|| {
+            Error::new(Kind::InvalidRequest, "the client has not sent initialize")
+        })?;
+        let level = lock(&session.log_level).clone();
+        let modern = to_modern(message, &session.envelope, level.as_deref())?;
+        let params = params_of(message);
+        let text = |name| -> Option<String> {
+            serde_json::from_str(params.as_ref()?.get(name)?.get()).ok()
+        };
+        let tool = text("name");
+        let tools = Arc::clone(lock(&self.tools).entry(route.profile).or_default());
+        let request = Request {
+            id: message.ids()[0].as_json(),
+            method: message.method().unwrap_or_default(),
+            tool: tool.as_deref(),
+            is_first_page: text("cursor").is_none(),
+        };
+        let call = Call {
+            exchanger: route.exchanger,
+            client: &self.client,
+            abilities: session.abilities,
+            tools: &tools,
+            losses: &self.losses,
+            request,
+            deadline,
+            cancel,
+        };
+        call.run(&modern, sink)
+    }
+
+    fn set_level(&self, message: &Message, id: &str) -> String {
+        let Some(session) = self.session().filter(|session| session.offers.logging) else {
+            return protocol_error(id, METHOD_NOT_FOUND, "the server has no logging");
+        };
+        let params = params_of(message);
+        let level = params.as_ref().and_then(|params| params.get("level")).map(RawValue::get);
+        let is_level = |level: &&str| {
+            serde_json::from_str::<String>(level).is_ok_and(|level| LEVELS.contains(&&*level))
+        };
+        match level.filter(is_level) {
+            Some(level) => {
+                *lock(&session.log_level) = Some(level.into());
+                empty_result(id)
+            }
+            None => {
+                let why = format!("invalid params: the level must be one of {}", LEVELS.join(", "));
+                protocol_error(id, INVALID_PARAMS, &why)
+            }
+        }
+    }
+
+    fn subscribe(
+        &self,
+        message: &Message,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let id = message.ids()[0].as_json();
+        if !self.session().is_some_and(|session| session.offers.subscribe) {
+            let why = "the server has no subscriptions to resources";
+            return respond(protocol_error(id, METHOD_NOT_FOUND, why), sink);
+        }
+        let uri: Option<String> = params_of(message)
+            .and_then(|params| serde_json::from_str(params.get("uri")?.get()).ok());
+        let Some(uri) = uri else {
+            let why = "invalid params: there is no uri";
+            return respond(protocol_error(id, INVALID_PARAMS, why), sink);
+        };
+        if message.method() == Some("resources/unsubscribe") {
+            self.listen.unsubscribe(&uri, deadline, cancel)?;
+            return respond(empty_result(id), sink);
+        }
+        let response = if self.listen.subscribe(&uri, deadline, cancel)? {
+            empty_result(id)
+        } else {
+            let why = format!("the server does not acknowledge a subscription to {uri}");
+            protocol_error(id, INVALID_PARAMS, &why)
+        };
+        respond(response, sink)
+    }
+}
+
+fn empty_result(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)
+}
+
+fn respond(response: String, sink: &mut Sink<'_>) -> Result<(), Error> {
+    sink(Relayed::Line(Line::response(response.into_bytes(), 0, true)))
+}
+
+fn params_of(message: &Message) -> Option<Object<'_>> {
+    let text = str::from_utf8(message.body()).ok()?;
+    Object::parse(Object::parse(text)?.get("params")?.get())
+}

@@ -1,0 +1,19 @@
+//! Downward: a legacy client before a modern server.
+//!
+//! `downward` takes the client's messages. `handshake` answers `initialize` from what the server said of itself, `request`
+//! and `response` translate one message, `tools` and `output_schema` make tools readable to legacy clients, `call` sends a
+//! request as often as the server has `questions` to the client, `listen` holds the stream of the server's own
+//! notifications.
+
+mod batch;
+mod call;
+mod downward;
+mod handshake;
+mod listen;
+mod output_schema;
+mod questions;
+mod request;
+mod response;
+mod tools;
+
+pub(crate) use downward::Downward;
