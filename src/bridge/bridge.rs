@@ -1,10 +1,11 @@
 //! `Bridge`: takes every message of the client, and passes it on as it is or has it translated.
 
 use crate::bridge::detection::Detection;
+use crate::bridge::downward::Downward;
 use crate::bridge::early_discover;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::evidence::{Asked, Verdict};
-use crate::bridge::facts::{Era, Facts, Known, Speaks};
+use crate::bridge::facts::{Era, Facts, Known, MODERN_VERSION, Speaks};
 use crate::bridge::settings::Settings;
 use crate::bridge::upward::Upward;
 use crate::bridge::watch::{Watched, watch};
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::streamable_http::profile_router::Route;
-use crate::streamable_http::relayed::{Relayed, Sink};
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,6 +24,7 @@ pub struct Bridge {
     settings: Settings,
     facts: Arc<Facts>,
     detection: Detection,
+    downward: Downward,
     upward: Upward,
     log: Log,
 }
@@ -33,6 +35,7 @@ impl Bridge {
         Bridge {
             settings,
             detection: Detection::new(Arc::clone(&facts), log.clone()),
+            downward: Downward::new(client, settings.opens_get_stream, log.clone()),
             upward: Upward::new(settings.opens_get_stream, log.clone()),
             facts,
             log,
@@ -53,7 +56,7 @@ impl Bridge {
             return early_discover::respond(message, self.settings.answers_discover, sink);
         }
         // The early response to `initialize` says nothing of the server.
-        let is_early = self.settings.is_lazy && message.is_initialize();
+        let is_early = self.settings.is_lazy && message.is_initialize() && !self.is_downward();
         if is_early || self.facts.pass(message) {
             return route.exchanger.exchange(message, deadline, cancel, sink);
         }
@@ -71,6 +74,20 @@ impl Bridge {
         self.upward.take(profile, relayed)
     }
 
+    /// The response to a request that is never sent to a server, if it is one. Never waits.
+    pub(crate) fn respond_at_once(&self, message: &Message) -> Option<String> {
+        if !self.facts.may_translate() || message.request_meta().is_some() {
+            return None;
+        }
+        let is_downward = self.facts.known().needs_translation(Era::Legacy);
+        is_downward.then(|| self.downward.respond_at_once(message)).flatten()
+    }
+
+    /// Whether a legacy client is before a modern server, so that there are no sessions.
+    pub(crate) fn is_downward(&self) -> bool {
+        self.facts.may_translate() && self.facts.known().needs_translation(Era::Legacy)
+    }
+
     /// What is known of the server.
     pub(crate) fn known(&self) -> Known {
         self.facts.known()
@@ -79,6 +96,7 @@ impl Bridge {
     /// Ends what belongs to no call, before the process ends.
     pub(crate) fn close(&self) {
         self.detection.close();
+        self.downward.close();
         self.upward.close();
     }
 
@@ -96,6 +114,18 @@ impl Bridge {
             Some("server/discover") => Asked::Discover,
             _ => Asked::Modern,
         };
+        let known = self.facts.known();
+        if !is_modern && known.needs_translation(Era::Legacy) {
+            if asked != Asked::Initialize {
+                return self.downward.exchange(route, message, deadline, cancel, sink);
+            }
+            let envelope = Envelope::of_initialize(message);
+            let known = self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
+            if let Some(discovered) = known.discovered {
+                let response = self.downward.begin(route.exchanger, message, &discovered);
+                return sink(Relayed::Line(Line::response(response.into_bytes(), 0, true)));
+            }
+        }
         if self.is_for_upward(asked, message) {
             return self.upward.exchange(route, message, deadline, cancel, sink);
         }
@@ -145,8 +175,16 @@ impl Bridge {
     ) -> Result<bool, Error> {
         if asked == Asked::Initialize {
             let envelope = Envelope::of_initialize(message);
-            self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
-            return Ok(false);
+            let known = self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
+            if known.discovered.is_none() {
+                self.log_incompatible(verdict);
+                return Ok(false);
+            }
+            self.facts.update(|known| known.legacy = Speaks::No);
+            self.log.info(format_args!(
+                "the server speaks MCP {MODERN_VERSION} and later, the client speaks earlier revisions: messages are translated (--bridge)"
+            ));
+            return Ok(true);
         }
         if self.facts.known().client_is_legacy {
             return Ok(false);
@@ -170,5 +208,15 @@ impl Bridge {
             self.facts.update(|known| known.legacy = Speaks::Yes);
         }
         Ok(asked == Asked::Discover || verdict.was_not_run)
+    }
+
+    /// Logs that client and server have no revision in common, if the server named its own.
+    fn log_incompatible(&self, verdict: &Verdict) {
+        if !verdict.versions.is_empty() {
+            self.log.warn(format_args!(
+                "the server speaks {} alone; sigv4-proxy translates for {MODERN_VERSION} and the revisions before it",
+                verdict.versions.join(", ")
+            ));
+        }
     }
 }

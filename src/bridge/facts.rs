@@ -89,6 +89,11 @@ impl Facts {
         self.passing.load(Ordering::Acquire) & kind_of(message) != 0
     }
 
+    /// Whether legacy messages may be translated.
+    pub(crate) fn may_translate(&self) -> bool {
+        self.passing.load(Ordering::Acquire) & LEGACY == 0
+    }
+
     pub(crate) fn known(&self) -> Known {
         lock(&self.known).clone()
     }

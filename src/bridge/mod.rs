@@ -8,10 +8,12 @@
 
 pub(crate) mod bridge;
 mod detection;
+mod downward;
 mod early_discover;
 mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod facts;
+mod losses;
 pub(crate) mod settings;
 mod upward;
 mod watch;

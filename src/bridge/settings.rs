@@ -8,6 +8,6 @@ pub struct Settings {
     pub is_lazy: bool,
     /// `server/discover` before a legacy server is translated, too.
     pub answers_discover: bool,
-    /// The client's side opens the GET stream of the first profile's session.
+    /// Streams of what the server sends on its own may be opened.
     pub opens_get_stream: bool,
 }

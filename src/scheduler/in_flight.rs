@@ -30,6 +30,8 @@ pub(crate) struct InFlight {
     is_completed: AtomicBool,
     /// Whether its thread is about to take the next message.
     is_finishing: AtomicBool,
+    /// Whether it waits for the client rather than for the server.
+    awaits_client: AtomicBool,
 }
 
 impl InFlight {
@@ -47,6 +49,7 @@ impl InFlight {
             cancelled: Mutex::default(),
             is_completed: AtomicBool::new(false),
             is_finishing: AtomicBool::new(false),
+            awaits_client: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +82,11 @@ impl InFlight {
 
     pub(crate) fn is_completed(&self) -> bool {
         self.is_completed.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether it waits for the client and returns the previous value.
+    pub(crate) fn set_awaits_client(&self, awaits: bool) -> bool {
+        self.awaits_client.swap(awaits, Ordering::Relaxed)
     }
 
     /// Sets `is_finishing` and returns the previous value.

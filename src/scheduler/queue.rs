@@ -39,6 +39,8 @@ pub(crate) struct Queue {
     barrier: bool,
     /// Number of requests in flight without a response, subscriptions not counted.
     unanswered: usize,
+    /// Number of calls without a response that wait for the client.
+    awaiting_client: usize,
     /// Number of threads that have written the last line of their call and are about to take the next message.
     finishing: usize,
     /// Number of detached messages, and of lines for the client, that are not sent yet.
@@ -88,6 +90,7 @@ impl Queue {
             next_check: None,
             barrier: false,
             unanswered: 0,
+            awaiting_client: 0,
             finishing: 0,
             detached: 0,
             subscriptions: 0,
@@ -228,8 +231,23 @@ impl Queue {
         Some(Runnable::Call(call, message))
     }
 
+    /// Records that the call waits for the client, or no longer. Meanwhile it counts as unanswered, and not as in flight.
+    pub(crate) fn set_awaits_client(&mut self, call: &InFlight, awaits: bool) {
+        if call.is_completed() || call.is_subscription || call.set_awaits_client(awaits) == awaits {
+            return;
+        }
+        if awaits {
+            self.awaiting_client += 1;
+            self.unanswered -= 1;
+        } else {
+            self.awaiting_client -= 1;
+            self.unanswered += 1;
+        }
+    }
+
     /// Records that the call has its response, or no longer needs one. Further calls have no effect.
     pub(crate) fn complete(&mut self, call: &Arc<InFlight>, after: After) {
+        self.set_awaits_client(call, false);
         if !call.complete() {
             return;
         }
@@ -314,7 +332,7 @@ impl Queue {
         self.waiting.is_empty()
             && self.detached == 0
             && !self.barrier
-            && self.unanswered + self.finishing == 0
+            && self.unanswered + self.awaiting_client + self.finishing == 0
     }
 
     /// Removes every `server/discover` that waits and returns those in flight that have no response yet.
@@ -416,6 +434,20 @@ mod tests {
         queue.end_call(&two);
         let three = start_call(&mut queue);
         queue.end_call(&three);
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn a_call_that_waits_for_the_client_makes_room() {
+        let mut queue = queue(1, &[&ping(1), &ping(2)]);
+        let one = start_call(&mut queue);
+        queue.set_awaits_client(&one, true);
+        let two = start_call(&mut queue);
+        queue.end_call(&two);
+        assert!(!queue.is_idle(), "one has no response");
+        queue.set_awaits_client(&one, false);
+        queue.set_awaits_client(&one, true);
+        queue.end_call(&one);
         assert!(queue.is_idle());
     }
 

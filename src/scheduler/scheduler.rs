@@ -187,6 +187,17 @@ impl<I: Send + 'static> Scheduler<I> {
         }
     }
 
+    /// Records that the call waits for the client, or no longer, and starts the messages that waited for its place.
+    pub(crate) fn set_awaits_client(self: &Arc<Self>, call: &InFlight, awaits: bool) {
+        let mut queue = self.queue();
+        queue.set_awaits_client(call, awaits);
+        let may_start = queue.needs_attention();
+        drop(queue);
+        if may_start {
+            self.start();
+        }
+    }
+
     /// Takes the next message that may start, except those left to finishing threads.
     fn next(self: &Arc<Self>) -> Option<Runnable> {
         let mut queue = self.queue();

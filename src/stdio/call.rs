@@ -79,6 +79,10 @@ impl<'a> Call<'a> {
                 let origin = Origin::Call(in_flight.serial);
                 context.forward_request(route.profile, request, origin, || in_flight.is_wanted())
             }
+            Relayed::AwaitsClient(awaits) => {
+                context.scheduler.set_awaits_client(in_flight, awaits);
+                Ok(())
+            }
             Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
         };
         let InFlight { deadline, cancel, .. } = &**in_flight;
@@ -136,7 +140,7 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
     context.output.reconsider();
     if is_whole {
         context.scheduler.complete(&call, After::OpenStream);
-        if call.is_sessionless {
+        if call.is_sessionless || context.bridge.is_downward() {
             // Closing the connection is the cancellation; no message is sent.
             context.close_stream(&call);
             return false;

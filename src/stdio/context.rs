@@ -64,7 +64,10 @@ impl Context {
             Relayed::Request(request) => {
                 self.forward_request(profile, request, Origin::Session { profile }, is_wanted)
             }
-            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
+            Relayed::AwaitsClient(_)
+            | Relayed::NewSession
+            | Relayed::NoSession
+            | Relayed::StreamOpened => Ok(()),
         }
     }
 

@@ -264,6 +264,10 @@ impl Server {
     }
 
     fn submit(&self, message: Message) -> bool {
+        if let Some(response) = self.context.bridge.respond_at_once(&message) {
+            self.context.output.queue(response);
+            return false;
+        }
         if message.is_initialize() {
             discover::give_up(&self.context);
         }
@@ -308,7 +312,8 @@ impl Server {
         match sent {
             Ok(Ok(()))
                 if message.method() == Some("notifications/initialized")
-                    && !context.profiles.first().is_initialize_deferred() =>
+                    && !context.profiles.first().is_initialize_deferred()
+                    && !context.bridge.is_downward() =>
             {
                 // Whatever the sessions before this asked, the client has begun again.
                 lock(&context.server_requests).end_sessions();

@@ -61,6 +61,11 @@ impl Exchanger {
         self.server.set_session_sink(sink);
     }
 
+    /// Relays what belongs to no call.
+    pub(crate) fn relay_for_session(&self, relayed: Relayed) -> Result<(), Error> {
+        self.server.relay_for_session(relayed)
+    }
+
     /// Sends the message and relays what comes back until `deadline`. For requests `Ok` means that their responses were
     /// among it.
     pub fn exchange(

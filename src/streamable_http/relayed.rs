@@ -66,6 +66,8 @@ pub enum Relayed {
     /// Anything but a request.
     Line(Line),
     Request(ServerRequest),
+    /// The request waits for the client from now on, or no longer.
+    AwaitsClient(bool),
     /// A session was re-initialized: what belonged to the old one has ended.
     NewSession,
     /// The session has ended, and the server refused another one.

@@ -69,12 +69,13 @@ impl Call<'_> {
             } else {
                 rounds += 1;
                 if rounds > MAX_ROUNDS {
-                    let what = format!("the server asked {MAX_ROUNDS} times and has more questions");
+                    let what =
+                        format!("the server asked {MAX_ROUNDS} times and has more questions");
                     return Err(Error::new(Kind::InvalidResponse, what));
                 }
-                sink(Relayed::WaitsForClient(true))?;
+                sink(Relayed::AwaitsClient(true))?;
                 let asked = ask(self.client, &required.questions, self.deadline, self.cancel);
-                sink(Relayed::WaitsForClient(false))?;
+                sink(Relayed::AwaitsClient(false))?;
                 match asked {
                     Ok(answers) => {
                         responses = answers.responses;
@@ -193,7 +194,8 @@ fn progress_of(params: &str) -> Option<f64> {
 }
 
 fn unknown_type(kind: &str) -> Error {
-    let what = format!("the server's result is of the type {kind:?}, which this client cannot read");
+    let what =
+        format!("the server's result is of the type {kind:?}, which this client cannot read");
     Error::new(Kind::InvalidResponse, what)
 }
 

@@ -74,7 +74,7 @@ impl Downward {
     /// response.
     pub(crate) fn begin(
         &self,
-        exchanger: &Exchanger,
+        exchanger: &Arc<Exchanger>,
         initialize: &Message,
         discovered: &str,
     ) -> String {
@@ -85,8 +85,8 @@ impl Downward {
             offers: Offers::of(discovered, self.streams),
             log_level: Mutex::default(),
         };
+        self.listen.begin(exchanger, session.offers, &session.envelope.members());
         *lock(&self.session) = Some(Arc::new(session));
-        self.listen.end();
         let requested = params_of(initialize)
             .and_then(|params| serde_json::from_str(params.get("protocolVersion")?.get()).ok());
         let version = negotiated(requested);
@@ -94,14 +94,6 @@ impl Downward {
         let result = initialize_result(version, discovered, host, self.streams);
         let id = initialize.ids().first().map_or("null", Id::as_json);
         format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
-    }
-
-    /// Opens the stream of the server's own notifications, if it has any.
-    pub(crate) fn listen(&self, exchanger: &Arc<Exchanger>) {
-        if let Some(session) = self.session() {
-            let members = session.envelope.members();
-            self.listen.begin(exchanger, session.offers, &members);
-        }
     }
 
     /// The response to a request that needs neither the server nor any time; `None` for others.
@@ -145,7 +137,7 @@ impl Downward {
             }
             MessageKind::Notification { method, .. } => {
                 if &**method == "notifications/initialized" {
-                    self.listen(route.exchanger);
+                    self.listen.open();
                 }
                 Ok(())
             }

@@ -99,15 +99,19 @@ impl ListenStream {
         ListenStream { state: Monitor::new(State::default()), log }
     }
 
-    /// Begins anew: forgets all subscriptions, and opens a stream for the lists that the server announces.
+    /// Begins anew with this server: ends the stream and forgets all subscriptions.
     pub(crate) fn begin(&self, exchanger: &Arc<Exchanger>, offers: Offers, envelope: &str) {
-        let source =
-            Source { exchanger: Arc::clone(exchanger), offers, envelope: envelope.into() };
+        let source = Source { exchanger: Arc::clone(exchanger), offers, envelope: envelope.into() };
         self.state.update(|state| {
             state.source = Some(source);
             state.resources.clear();
-            self.change(state);
+            state.cancel();
         });
+    }
+
+    /// Opens a stream for the lists that the server announces.
+    pub(crate) fn open(&self) {
+        self.state.update(|state| self.change(state));
     }
 
     /// Ends the stream, and every wait for it.
@@ -274,7 +278,8 @@ impl ListenStream {
                 fruitless += 1;
             }
             if fruitless == MAX_FRUITLESS {
-                self.log.info("the server ends every stream of notifications: none is opened again");
+                self.log
+                    .info("the server ends every stream of notifications: none is opened again");
                 self.state.update(|state| {
                     state.is_opening = false;
                     state.answered = state.wanted;
@@ -350,7 +355,9 @@ impl ListenStream {
         });
         if let Err(error) = result {
             let is_refused = match error.kind() {
-                Kind::HttpStatus(status) => (400..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 429),
+                Kind::HttpStatus(status) => {
+                    (400..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 429)
+                }
                 _ => false,
             };
             held.is_refused |= is_refused && !held.was_acknowledged;
@@ -440,9 +447,10 @@ fn acknowledged(message: &[u8]) -> Option<Vec<String>> {
 
 /// Tells the client that everything in the filter may have changed.
 fn retell(exchanger: &Exchanger, filter: &Filter) -> Result<(), Error> {
-    let lists = filter.lists.iter().map(|list| {
-        format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#)
-    });
+    let lists = filter
+        .lists
+        .iter()
+        .map(|list| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#));
     let resources = filter.resources.iter().map(|uri| {
         let uri = Value::from(uri.as_str());
         format!(

@@ -30,10 +30,8 @@ pub(crate) fn wrap<'a>(edits: &mut Edits<'a>, schema: &'a str) {
         .and_then(|root| root.get("$schema"))
         .filter(|dialect| dialect.get().starts_with('"'))
         .map(|dialect| format!(r#""$schema":{},"#, dialect.get()));
-    let before = format!(
-        r#"{{{}"type":"object","properties":{{"result":"#,
-        dialect.unwrap_or_default()
-    );
+    let before =
+        format!(r#"{{{}"type":"object","properties":{{"result":"#, dialect.unwrap_or_default());
     edits.surround(schema, before, r#"},"required":["result"]}"#);
     move_references(edits, schema, false, 0);
 }
@@ -108,15 +106,25 @@ mod tests {
     fn schemas_are_wrapped_and_references_follow() {
         for (schema, inner) in [
             (r#"{"type":"array", "items":{"type":"number"}}"#, None),
-            (r##"{"anyOf":[{"$ref":"#"},{"$ref":"#\/$defs/a"}],"$defs":{"a":{"const":{"$ref":"#"}}}}"##,
-             Some(r##"{"anyOf":[{"$ref":"#/properties/result"},{"$ref":"#/properties/result/$defs/a"}],"$defs":{"a":{"const":{"$ref":"#"}}}}"##)),
-            (r##"{"properties":{"$ref":{"$ref":"#/x"},"default":{"$dynamicRef":"#"}}}"##,
-             Some(r##"{"properties":{"$ref":{"$ref":"#/properties/result/x"},"default":{"$dynamicRef":"#/properties/result"}}}"##)),
+            (
+                r##"{"anyOf":[{"$ref":"#"},{"$ref":"#\/$defs/a"}],"$defs":{"a":{"const":{"$ref":"#"}}}}"##,
+                Some(
+                    r##"{"anyOf":[{"$ref":"#/properties/result"},{"$ref":"#/properties/result/$defs/a"}],"$defs":{"a":{"const":{"$ref":"#"}}}}"##,
+                ),
+            ),
+            (
+                r##"{"properties":{"$ref":{"$ref":"#/x"},"default":{"$dynamicRef":"#"}}}"##,
+                Some(
+                    r##"{"properties":{"$ref":{"$ref":"#/properties/result/x"},"default":{"$dynamicRef":"#/properties/result"}}}"##,
+                ),
+            ),
             (r##"{"items":{"$ref":"#anchor"},"not":{"$ref":"other.json#/a"}}"##, None),
             (r##"{"$id":"https://x.example/s","items":{"$ref":"#"}}"##, None),
             (r##"{"items":{"$id":"inner","$ref":"#"}}"##, None),
-            (r##"{"items":{"$id":"#a","$ref":"#"}}"##,
-             Some(r##"{"items":{"$id":"#a","$ref":"#/properties/result"}}"##)),
+            (
+                r##"{"items":{"$id":"#a","$ref":"#"}}"##,
+                Some(r##"{"items":{"$id":"#a","$ref":"#/properties/result"}}"##),
+            ),
         ] {
             let inner = inner.unwrap_or(schema);
             let expected = format!(

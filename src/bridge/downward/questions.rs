@@ -75,13 +75,13 @@ impl InputRequired {
         let members = Object::parse(result);
         let member = |name| members.as_ref().and_then(|members| members.get_non_null(name));
         let state = member("requestState").map(|state| state.get().to_owned());
-        let entries = match member("inputRequests").map(RawValue::get) {
-            None => None,
-            Some(requests) => Some(
-                Object::parse(requests)
-                    .ok_or_else(|| invalid("the server's inputRequests are not an object".into()))?,
-            ),
-        };
+        let entries =
+            match member("inputRequests").map(RawValue::get) {
+                None => None,
+                Some(requests) => Some(Object::parse(requests).ok_or_else(|| {
+                    invalid("the server's inputRequests are not an object".into())
+                })?),
+            };
         let entries: Vec<(&str, &RawValue)> =
             entries.as_ref().map_or_else(Vec::new, |entries| entries.members().collect());
         if entries.is_empty() && state.is_none() {
@@ -111,7 +111,8 @@ impl Question {
         let params = request.get_non_null("params").map(RawValue::get);
         let members = params.and_then(Object::parse);
         let has = |name| members.as_ref().is_some_and(|members| members.get(name).is_some());
-        let undeclared = |what| Err(format!("{method} needs {what}, which the client did not declare"));
+        let undeclared =
+            |what| Err(format!("{method} needs {what}, which the client did not declare"));
         let method = match &*method {
             "roots/list" if !abilities.roots => return undeclared("roots"),
             "roots/list" => "roots/list",
@@ -267,7 +268,10 @@ fn collect(questions: &[Question], answers: &[Option<ClientResponse>]) -> Answer
 }
 
 fn input_ended() -> Error {
-    Error::new(Kind::Cancelled, "the client ended its input before it answered the server's question")
+    Error::new(
+        Kind::Cancelled,
+        "the client ended its input before it answered the server's question",
+    )
 }
 
 fn not_answered() -> Error {
@@ -279,8 +283,7 @@ fn not_answered() -> Error {
 mod tests {
     use super::*;
 
-    const ALL: &str =
-        r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#;
+    const ALL: &str = r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#;
 
     fn read(requests: &str, capabilities: &str) -> Result<InputRequired, Error> {
         let result = format!(

@@ -61,7 +61,10 @@ pub(crate) fn to_legacy(response: &str, request: &Request<'_>, tools: &WrappedTo
     {
         let is_cacheable = matches!(
             request.method,
-            "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list"
+            "tools/list"
+                | "prompts/list"
+                | "resources/list"
+                | "resources/templates/list"
                 | "resources/read"
         );
         let meta = members.get("_meta").map(RawValue::get);
@@ -170,6 +173,9 @@ mod tests {
         let only = of(&format!(r#","_meta":{{{mark}}}"#));
         assert_eq!(only.as_deref(), Some(r#"{"method":"m","params":{"uri":"u"}}"#));
         let other = of(&format!(r#","_meta":{{{mark},"a":1}}"#));
-        assert_eq!(other.as_deref(), Some(r#"{"method":"m","params":{"uri":"u","_meta":{"a":1}}}"#));
+        assert_eq!(
+            other.as_deref(),
+            Some(r#"{"method":"m","params":{"uri":"u","_meta":{"a":1}}}"#)
+        );
     }
 }
