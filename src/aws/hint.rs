@@ -64,6 +64,7 @@ pub(crate) fn hint(
                 "signed for region {region}; set --region to the region of the server"
             ));
         }
+        Cause::RetryableConflict => "the runtime is being changed: try again in a few seconds",
         Cause::RuntimeStarting => "the runtime is still starting: try again in a few seconds",
         _ if error_type == "MissingAuthenticationTokenException" => {
             "the request was signed, so the path, stage or method of the URL is wrong"
@@ -138,6 +139,7 @@ mod tests {
             (403, Some("AccessDeniedException"), "{}", "policy"),
             (403, None, r#"{"message":"Forbidden"}"#, "--service-name"),
             (404, None, "<html>", "path of the URL"),
+            (409, Some("RetryableConflictException"), "{}", "try again in a few seconds"),
             (
                 424,
                 Some("RuntimeClientError"),

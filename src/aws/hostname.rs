@@ -30,7 +30,7 @@ pub enum Reach {
 /// Reads service and region off `host`, which has no port. Letter case and a trailing dot do not matter.
 pub fn of_host(host: &str) -> Inferred {
     let host = normal_form(host);
-    let Some(Labels { partition, suffix, labels }) = Labels::of_host(&host) else {
+    let Some(AwsName { partition, suffix, labels }) = AwsName::of_host(&host) else {
         return Inferred::default();
     };
     let (before, region, after) = split_at_region(&labels);
@@ -61,13 +61,13 @@ pub fn of_host(host: &str) -> Inferred {
 /// Whether this is a host of AWS's own services, as their MCP servers have: `aws-mcp.us-east-1.api.aws`.
 pub(crate) fn is_dual_stack(host: &str) -> bool {
     let host = normal_form(host);
-    Labels::of_host(&host).is_some_and(|labels| labels.suffix == Suffix::DualStack)
+    AwsName::of_host(&host).is_some_and(|labels| labels.suffix == Suffix::DualStack)
 }
 
 /// A hint for an AWS host in which a zone or a misspelt region stands in the place of the region.
 pub(crate) fn region_hint(host: &str) -> Option<String> {
     let host = normal_form(host);
-    let Labels { labels, .. } = Labels::of_host(&host)?;
+    let AwsName { labels, .. } = AwsName::of_host(&host)?;
     let (_, region, _) = split_at_region(&labels);
     labels.iter().filter(|_| region.is_none()).find_map(|label| region::region_hint(label))
 }
@@ -76,7 +76,8 @@ pub(crate) fn region_hint(host: &str) -> Option<String> {
 pub(crate) fn has_label(host: &str, label: &str) -> bool {
     let host = normal_form(host);
     let without_fips = |found: &str| found.strip_suffix("-fips").unwrap_or(found) == label;
-    Labels::of_host(&host).is_some_and(|Labels { labels, .. }| labels.into_iter().any(without_fips))
+    AwsName::of_host(&host)
+        .is_some_and(|AwsName { labels, .. }| labels.into_iter().any(without_fips))
 }
 
 fn normal_form(host: &str) -> String {
@@ -84,7 +85,7 @@ fn normal_form(host: &str) -> String {
 }
 
 /// An AWS host name, taken apart.
-struct Labels<'a> {
+struct AwsName<'a> {
     partition: &'static Partition,
     suffix: Suffix,
     /// The labels before the suffix, without those that only say how the host is reached.
@@ -100,8 +101,8 @@ enum Suffix {
     Customer,
 }
 
-impl<'a> Labels<'a> {
-    fn of_host(host: &'a str) -> Option<Labels<'a>> {
+impl<'a> AwsName<'a> {
+    fn of_host(host: &'a str) -> Option<AwsName<'a>> {
         let suffixes = PARTITIONS.iter().flat_map(|partition| {
             [
                 (partition, Suffix::Classic, partition.suffix),
@@ -115,7 +116,7 @@ impl<'a> Labels<'a> {
                 (!labels.is_empty()).then_some((partition, kind, labels))
             })?;
         let labels = labels.split('.').filter(|label| !matches!(*label, "dualstack" | "vpce"));
-        Some(Labels { partition, suffix, labels: labels.collect() })
+        Some(AwsName { partition, suffix, labels: labels.collect() })
     }
 }
 
@@ -169,7 +170,7 @@ fn signing_name_after_region(label: &str) -> Option<&'static str> {
     }
 }
 
-/// Labels in the place of a region: `knowledge-mcp.global.api.aws`.
+/// AwsName in the place of a region: `knowledge-mcp.global.api.aws`.
 const WITHOUT_REGION: [&str; 2] = ["global", "us-gov"];
 
 /// The last labels before the place of a region of hosts that are one resource in several regions, if they name no region:
@@ -182,7 +183,7 @@ const CUSTOMER_SERVICES: [&str; 4] = ["aoss", "es", "lambda", "vpc-lattice-svcs"
 /// Customers' machines and resources, which take no AWS signature.
 const UNSIGNED: [&str; 4] = ["compute", "compute-1", "rds", "s3-website"];
 
-/// Labels before the region that differ from the signing name.
+/// AwsName before the region that differ from the signing name.
 const SIGNING_NAMES: &[(&str, &str)] = &[
     ("agreement-marketplace", "aws-marketplace"),
     ("aos", "es"),

@@ -125,6 +125,13 @@ static AWS_MCP: ServiceFacts = ServiceFacts {
     ..OTHER
 };
 
+static AWS_KNOWLEDGE: ServiceFacts = ServiceFacts {
+    throttled: "AWS Knowledge limits the rate of requests: try again later",
+    // AWS publishes no rate; this one becomes slower while requests are refused.
+    requests_per_second: Some(1),
+    ..OTHER
+};
+
 impl ServiceFacts {
     /// The facts of the service that is signed for. Host and path decide where it has several front ends.
     pub(crate) fn of(service: &str, host: &str, path: &str) -> &'static ServiceFacts {
@@ -137,6 +144,7 @@ impl ServiceFacts {
             "vpc-lattice-svcs" => &VPC_LATTICE,
             "elasticloadbalancing" => &LOAD_BALANCER,
             "aws-mcp" => &AWS_MCP,
+            "knowledge-mcp" => &AWS_KNOWLEDGE,
             _ => &UNKNOWN,
         }
     }
@@ -175,6 +183,7 @@ mod tests {
             ("bedrock-agentcore", "mcp.example.com", "/mcp", &GATEWAY),
             ("vpc-lattice-svcs", "orders.internal", "/", &VPC_LATTICE),
             ("aws-mcp", "aws-mcp.us-east-1.api.aws", "/mcp", &AWS_MCP),
+            ("knowledge-mcp", "knowledge-mcp.global.api.aws", "/", &AWS_KNOWLEDGE),
             ("eks-mcp", "eks-mcp.us-east-1.api.aws", "/mcp", &UNKNOWN),
             ("", "", "", &UNKNOWN),
         ] {

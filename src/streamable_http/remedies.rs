@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::retry::{self, Next, RetryState};
+use crate::streamable_http::retry::{self, MAX_RETRY_AFTER, Next, RetryState};
 use crate::sync::cancel::cancelled;
 use std::time::Instant;
 
@@ -54,7 +54,8 @@ impl<'a> Recovery<'a> {
             retries: server.retries,
             turn: None,
         };
-        if retry::is_throttled(failure, &request) {
+        let asks_for_too_long = failure.retry_after.is_some_and(|asked| asked > MAX_RETRY_AFTER);
+        if retry::is_throttled(failure, &request) && !asks_for_too_long {
             request.turn = server.pacer.turn_after_refusal(Instant::now(), failure.retry_after);
         }
         retry::decide(failure, &request, &mut self.state)

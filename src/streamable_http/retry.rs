@@ -17,7 +17,7 @@ const THROTTLING_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(20);
 
 /// If the server asks for a longer wait, the error serves the user better than another attempt.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Throttled requests that are idempotent are sent again as long as all waits together are shorter than this. Beyond
 /// `--retries` no wait is shorter than the minimum, even if the server asks for less.

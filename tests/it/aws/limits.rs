@@ -186,6 +186,20 @@ fn calls_beyond_the_rate_of_the_aws_mcp_server_wait_for_their_turns() {
     assert!(took >= Duration::from_millis(1400), "{took:?}");
 }
 
+/// If the server asks for a longer wait than is made, the calls that follow do not wait for it.
+#[test]
+fn a_long_wait_is_an_error_and_holds_up_nothing() {
+    let server = unverified();
+    let mut program = Launch::under_name(&server, AWS_MCP).start();
+    program.shake_hands();
+    server.reply_next("tools/call", status(429, &[("Retry-After", "3600")], ""));
+    let add = call("1", "add", &json!({"a": 1, "b": 1}));
+    assert_error(&program.ask(&add), &json!(1), &["HTTP 429", "try again in 60 min"]);
+    let started = Instant::now();
+    assert_eq!(text_of(&program.ask(&add)), "2");
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
 #[test]
 fn a_server_without_delete_is_no_matter() {
     let server =
