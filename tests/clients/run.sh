@@ -20,3 +20,5 @@ against() {
 
 against node "$here/client.mjs"
 against "$python" "$here/client.py"
+against node "$here/cold.mjs" node "$here/discover.mjs"
+against node "$here/cold.mjs" "$python" "$here/discover.py"

@@ -1,0 +1,33 @@
+"""The official Python client, which begins with `server/discover`, before a cold server. Arguments: the proxy, the server's URL."""
+
+import asyncio
+import sys
+import time
+
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+command, url = sys.argv[1:]
+
+
+async def main():
+    parameters = StdioServerParameters(
+        command=command,
+        args=[url, "--region", "us-east-1", "--service-name", "execute-api", "--lazy"],
+        env={
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        },
+    )
+    started = time.monotonic()
+    async with Client(stdio_client(parameters), mode="auto") as client:
+        took = round((time.monotonic() - started) * 1000)
+        assert took < 1000, f"connected after {took} ms"
+        listed = await client.list_tools()
+        assert any(tool.name == "add" for tool in listed.tools), listed
+        result = await client.call_tool("add", {"a": 2, "b": 3})
+        assert result.content[0].text == "5", result
+    print(f"Python SDK: discover and initialize in {took} ms before a cold server, list, call")
+
+
+asyncio.run(main())
