@@ -239,15 +239,16 @@ fn many_requests_that_find_their_session_gone_begin_one() {
     let (server, mut program) = started();
     server.reply_next("ping", named(0, "old"));
     program.ask(&ping(0));
-    for _ in 0..8 {
-        let body = error(1, -32001, "?");
-        server.reply_next("ping", late(Duration::from_millis(300), "404 Not Found", "", &body));
-    }
-    server.reply_next("ping", named_late(1, "new", Duration::from_millis(200)));
+    let method = |id: u32| format!("x/{id}");
     for id in 1..=8 {
-        program.write(&ping(id));
+        // All are on their way when the first is refused.
+        let refusal =
+            late(Duration::from_millis(600), "404 Not Found", "", &error(id, -32001, "?"));
+        server.reply_next(&method(id), refusal);
+        server.reply_next(&method(id), named_late(id, "new", Duration::from_millis(100)));
+        program.write(&modern(id, &method(id), ""));
     }
-    for _ in 0..8 {
+    for _ in 1..=8 {
         assert!(program.read()["result"].is_object());
     }
     let requests = server.requests();
