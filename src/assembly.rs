@@ -3,7 +3,9 @@
 use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
-use crate::cli::{BridgeMode, GetStream, Header, Options, ProfileSettings, WORKING_REGION};
+use crate::cli::{
+    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, WORKING_REGION,
+};
 use crate::client::ClientRequests;
 use crate::clock;
 use crate::credentials::Role;
@@ -13,6 +15,7 @@ use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, proxy_passwords};
 use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
+use crate::prompt::{self, SignInGate};
 use crate::redact::Redactor;
 use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
@@ -190,6 +193,16 @@ pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
         opens_get_stream: options.sse != GetStream::Off,
     };
     Bridge::new(settings, client.clone(), log.clone())
+}
+
+/// The sign-ins that calls begin.
+pub fn sign_ins(options: &Options, client: &ClientRequests, log: &Log) -> Arc<SignInGate> {
+    let mode = match options.login {
+        LoginMode::Auto => prompt::Mode::Link,
+        LoginMode::Browser => prompt::Mode::Browser,
+        LoginMode::Off => prompt::Mode::Off,
+    };
+    Arc::new(SignInGate::new(mode, client.clone(), log.clone()))
 }
 
 fn upstream_settings(

@@ -37,6 +37,9 @@ pub mod redact;
 pub mod stdio;
 
 mod bridge;
+#[doc(hidden)]
+pub mod prompt;
+
 mod buffer;
 mod random;
 mod scheduler;

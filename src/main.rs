@@ -107,7 +107,8 @@ fn relay(
     let bridge = assembly::bridge(options, &client, &log);
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let settings = assembly::stdio_settings(options);
-    let parts = (router, bridge, client);
+    let sign_ins = assembly::sign_ins(options, &client, &log);
+    let parts = stdio::Parts { profiles: router, bridge, sign_ins, client };
     let ended = stdio::run(stdin, stdout, parts, settings, log.clone(), (end, &ends));
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);

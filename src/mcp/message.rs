@@ -161,7 +161,12 @@ impl Message {
 
     /// Whether it is a `tools/call`, or a batch with one.
     pub(crate) fn calls_tool(&self) -> bool {
-        let calls = |kind: &MessageKind| matches!(kind, MessageKind::Request { method, .. } if method == "tools/call");
+        self.any_method(|method| method == "tools/call")
+    }
+
+    /// Whether it is a request of such a method, or a batch with one.
+    pub(crate) fn any_method(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        let calls = |kind: &MessageKind| matches!(kind, MessageKind::Request { method, .. } if is_it(method));
         match &self.kind {
             MessageKind::Batch { .. } => {
                 let messages = split_batch(&self.line).unwrap_or_default();

@@ -24,6 +24,8 @@ pub(crate) struct InFlight {
     /// Time by which it must have its response, including the time in the queue.
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: Cancel,
+    /// Whether it waits for the user, and nothing of it has reached the server.
+    pub(crate) is_held: AtomicBool,
     /// Indexes of the ids that the client cancelled: their responses are not written.
     cancelled: Mutex<Vec<usize>>,
     /// Whether it no longer counts as unanswered. Like `is_finishing`, changed only under the queue's lock.
@@ -46,6 +48,7 @@ impl InFlight {
             started: Instant::now(),
             deadline,
             cancel: Cancel::default(),
+            is_held: AtomicBool::new(false),
             cancelled: Mutex::default(),
             is_completed: AtomicBool::new(false),
             is_finishing: AtomicBool::new(false),

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind};
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
+use crate::prompt::gate::Exchange;
 use crate::scheduler::{After, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
@@ -11,6 +12,7 @@ use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
@@ -85,8 +87,12 @@ impl<'a> Call<'a> {
             }
             Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
         };
-        let InFlight { deadline, cancel, .. } = &**in_flight;
-        context.bridge.exchange(&route, message, *deadline, cancel, deliver)
+        let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
+        let (exchanger, deadline) = (route.exchanger, *deadline);
+        let exchange = Exchange { exchanger, message, deadline, cancel, is_held };
+        context.sign_ins.exchange(&exchange, deliver, |message, sink| {
+            context.bridge.exchange(&route, message, deadline, cancel, sink)
+        })
     }
 
     fn is_answered(&self) -> bool {
@@ -140,8 +146,9 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
     context.output.reconsider();
     if is_whole {
         context.scheduler.complete(&call, After::OpenStream);
-        if call.is_sessionless || context.bridge.is_downward() {
-            // Closing the connection is the cancellation; no message is sent.
+        let is_unsent = call.is_held.load(Ordering::SeqCst);
+        if call.is_sessionless || is_unsent || context.bridge.is_downward() {
+            // Closing the connection is the cancellation, or nothing was sent; no message is needed.
             context.close_stream(&call);
             return false;
         }

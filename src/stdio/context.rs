@@ -7,6 +7,7 @@ use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
+use crate::prompt::SignInGate;
 use crate::scheduler::{InFlight, Purpose, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::output::Output;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct Context {
     pub(crate) profiles: ProfileRouter,
     pub(crate) bridge: Bridge,
+    pub(crate) sign_ins: Arc<SignInGate>,
     /// Requests of this program to the client.
     pub(crate) client: ClientRequests,
     pub(crate) scheduler: Arc<Scheduler<ClientInput>>,

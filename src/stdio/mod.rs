@@ -16,5 +16,5 @@ pub(crate) mod server_requests;
 pub(crate) mod shutdown;
 pub(crate) mod standing_stream;
 
-pub use server::{Settings, run};
+pub use server::{Parts, Settings, run};
 pub use shutdown::ShutdownReason;

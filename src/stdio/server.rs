@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
+use crate::prompt::SignInGate;
 use crate::scheduler::{InFlight, Purpose, Scheduler, Task};
 use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
@@ -44,6 +45,15 @@ pub struct Settings {
     pub is_lazy: bool,
 }
 
+/// What stands between the client and the server.
+#[derive(Debug)]
+pub struct Parts {
+    pub profiles: ProfileRouter,
+    pub bridge: Bridge,
+    pub sign_ins: Arc<SignInGate>,
+    pub client: ClientRequests,
+}
+
 /// Relays until the input ends, the output breaks, or a signal arrives through `shutdown`.
 ///
 /// Threads that are blocked on the input or the output keep running; the process is expected to end.
@@ -53,13 +63,14 @@ pub struct Settings {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    (profiles, bridge, client): (ProfileRouter, Bridge, ClientRequests),
+    parts: Parts,
     settings: Settings,
     log: Log,
     (shutdown, reasons): (Sender<ShutdownReason>, &Receiver<ShutdownReason>),
 ) -> Result<ShutdownReason, Error> {
-    let server = Server::new(output, (profiles, bridge, client), settings, log, shutdown);
+    let server = Server::new(output, parts, settings, log, shutdown);
     server.deliver_between_calls();
+    server.begin_session_after_sign_in();
     if !settings.is_lazy {
         server.look_up_credentials();
     }
@@ -90,7 +101,7 @@ struct Server {
 impl Server {
     fn new(
         output: impl Write + Send + 'static,
-        (profiles, bridge, client): (ProfileRouter, Bridge, ClientRequests),
+        Parts { profiles, bridge, sign_ins, client }: Parts,
         settings: Settings,
         log: Log,
         shutdown: Sender<ShutdownReason>,
@@ -111,6 +122,7 @@ impl Server {
                 context: Arc::new(Context {
                     profiles,
                     bridge,
+                    sign_ins,
                     client,
                     scheduler,
                     output,
@@ -123,6 +135,23 @@ impl Server {
                 shutdown,
             }
         })
+    }
+
+    /// Begins the session that is owed to the client, as soon as the user has signed in.
+    fn begin_session_after_sign_in(self: &Arc<Self>) {
+        let server = Arc::downgrade(self);
+        self.context.sign_ins.on_signed_in(move || {
+            let Some(server) = server.upgrade() else { return false };
+            let first = server.context.profiles.first();
+            let is_owed = first.is_initialize_deferred();
+            if is_owed {
+                first.client().forget_credential_failure();
+                if let Err(error) = first.initialize_now(&Cancel::default()) {
+                    server.context.report(&error);
+                }
+            }
+            is_owed
+        });
     }
 
     /// Writes what servers and this program send while no call waits for it, such as during an `initialize` of our own.
@@ -300,7 +329,8 @@ impl Server {
         if in_flight.is_discover && !self.settings.is_lazy {
             self.discovers.watch(&self.context, in_flight);
         }
-        if !Call::new(&self.context, in_flight).run(message) {
+        let succeeded = Call::new(&self.context, in_flight).run(message);
+        if !succeeded || self.context.sign_ins.has_answered_initialize() {
             self.deferred_initialize.retry(&self.context);
         }
     }
@@ -308,6 +338,9 @@ impl Server {
     /// Relays a notification, which never has a response, not even when it fails.
     fn notify(&self, message: &Message) {
         let context = &self.context;
+        if message.method() == Some("notifications/initialized") {
+            context.sign_ins.client_is_initialized();
+        }
         let sent = catch_unwind(AssertUnwindSafe(|| context.send(message)));
         match sent {
             Ok(Ok(()))

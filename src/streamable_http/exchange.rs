@@ -82,16 +82,13 @@ impl Exchanger {
         let as_written = message;
         let message = changed.as_ref().unwrap_or(message);
         server.learn_client(message);
-        if server.is_lazy {
-            if message.is_initialize() {
-                server.state.defer_initialize(as_written);
-                return respond_locally(as_written, sink);
-            }
-            if message.method() == Some("notifications/initialized")
-                && server.state.defer_initialized(message)
-            {
-                return Ok(());
-            }
+        if server.is_lazy && message.is_initialize() {
+            return self.answer_initialize(as_written, sink);
+        }
+        if message.method() == Some("notifications/initialized")
+            && server.state.defer_initialized(message)
+        {
+            return Ok(());
         }
         let mut message = PreparedMessage::new(server, message, deadline, cancel);
         (message.as_written, message.tool) = (as_written, tool);
@@ -101,6 +98,16 @@ impl Exchanger {
             server.log.debug(message.summary(started.elapsed(), result.as_ref().err()));
         }
         result
+    }
+
+    /// Answers the client's `initialize` without the server, which gets it with the first request that needs a session.
+    pub(crate) fn answer_initialize(
+        &self,
+        initialize: &Message,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        self.server.state.defer_initialize(initialize);
+        respond_locally(initialize, sink)
     }
 
     /// Sends the message once and relays what comes back: no retry, no recovery.

@@ -75,14 +75,14 @@ pub(crate) fn live_session(
 
 fn initialize(server: &Arc<RemoteServer>) -> Result<(), Error> {
     let is_replaced = handshake(server);
-    let was_deferred = {
+    let is_news = {
         let mut stored = server.state.stored_initialize();
-        let was_deferred = stored.is_deferred;
+        let is_news = stored.is_deferred && stored.is_answered_locally;
         stored.is_deferred &= !matches!(is_replaced, Ok(true));
-        was_deferred
+        is_news
     };
     match is_replaced {
-        Ok(true) => announce_session(server, was_deferred),
+        Ok(true) => announce_session(server, is_news),
         Ok(false) => {}
         Err(error) => {
             let _ = server.relay_for_session(Relayed::NoSession);
@@ -93,9 +93,9 @@ fn initialize(server: &Arc<RemoteServer>) -> Result<(), Error> {
 }
 
 /// Tells the client's side that a new session is in use.
-fn announce_session(server: &RemoteServer, was_deferred: bool) {
+fn announce_session(server: &RemoteServer, is_news: bool) {
     let mut news = vec![Relayed::NewSession];
-    if was_deferred && server.is_lazy {
+    if is_news {
         news.extend(["tools", "prompts", "resources"].map(|list| {
             let line =
                 format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);

@@ -80,6 +80,8 @@ pub(crate) struct StoredInitialize {
     pub(crate) initialized: Option<Arc<[u8]>>,
     /// The server has not received it yet.
     pub(crate) is_deferred: bool,
+    /// The client has its response, from this program.
+    pub(crate) is_answered_locally: bool,
     /// The session that an `initialize` in flight is offered. It has no result yet, and may never have one. The server may
     /// send a request before it responds; the client's response to that belongs to this session, everything else to the
     /// session in use.
@@ -181,7 +183,7 @@ impl ServerState {
         let mut stored = self.stored_initialize();
         stored.initialize = Some(initialize.body().into());
         stored.initialized = None;
-        stored.is_deferred = true;
+        (stored.is_deferred, stored.is_answered_locally) = (true, true);
         drop(stored);
         let session = self.new_session(None, None);
         self.change_session(ServerSession { session, ..ServerSession::default() }, |_| true);
@@ -251,6 +253,7 @@ impl ServerState {
         self.change_session(session, |_| true);
         let mut stored = self.stored_initialize();
         stored.initialize = Some(initialize.body().into());
+        (stored.is_deferred, stored.is_answered_locally) = (false, false);
         stored.offer.take_if(|offer| offer.number() == number);
     }
 }

@@ -8,6 +8,7 @@ use crate::aws::hint::SignedWith;
 use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
+use crate::credentials::Services;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
@@ -184,6 +185,19 @@ impl SignedClient {
                 None => summary,
             }
         })
+    }
+
+    /// AWS's credential services as the profile configures them.
+    ///
+    /// # Errors
+    /// The configuration cannot be read.
+    pub(crate) fn credential_services(&self, now: OffsetDateTime) -> Result<Services, Error> {
+        self.credentials.services(now)
+    }
+
+    /// Has the next request look for credentials, although that has just failed.
+    pub(crate) fn forget_credential_failure(&self) {
+        self.credentials.forget_failure();
     }
 
     /// Whether requests may be sent unsigned after this failure to get credentials. The log says so the first time.

@@ -1,0 +1,84 @@
+//! `Flights`: the sign-ins of this process, one for each token.
+
+use crate::error::{SignIn, SignInMethod, out_of_threads};
+use crate::log::Log;
+use crate::prompt::flight::{Audience, Ending, Flight};
+use crate::prompt::gate::Mode;
+use crate::prompt::worker::Worker;
+use crate::streamable_http::Exchanger;
+use crate::sync::lock;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+
+pub(crate) struct Flights {
+    mode: Mode,
+    audience: Audience,
+    log: Log,
+    /// The last sign-in for each token, by the name of the session.
+    last: Mutex<HashMap<String, Arc<Flight>>>,
+    /// Called after each sign-in that succeeded.
+    pub(crate) on_signed_in: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+}
+
+impl Flights {
+    pub(crate) fn new(mode: Mode, audience: Audience, log: Log) -> Flights {
+        let (last, on_signed_in) = (Mutex::default(), Arc::default());
+        Flights { mode, audience, log, last, on_signed_in }
+    }
+
+    /// The sign-in under way for the token that is needed; begins one if there is none. `None`: no call may begin one of
+    /// this kind. `distrusts_token`: the token that is there was refused, although it looks valid.
+    pub(crate) fn begin(
+        &self,
+        need: &SignIn,
+        exchanger: &Arc<Exchanger>,
+        distrusts_token: bool,
+    ) -> Option<Arc<Flight>> {
+        let key = self.key(need)?;
+        let flight = {
+            let mut last = lock(&self.last);
+            let before = last.get(key);
+            if let Some(current) = before.filter(|flight| flight.is_current()) {
+                return Some(Arc::clone(current));
+            }
+            let before = before.map(|flight| &**flight);
+            let flight = Flight::new(need.clone(), self.audience.clone(), before);
+            last.insert(key.to_owned(), Arc::clone(&flight));
+            flight
+        };
+        let worker = Worker {
+            flight: Arc::clone(&flight),
+            exchanger: Arc::clone(exchanger),
+            distrusts_token,
+            on_signed_in: Arc::clone(&self.on_signed_in),
+            log: self.log.clone(),
+        };
+        let thread = thread::Builder::new().name("sign-in".to_owned());
+        if thread.spawn(move || worker.run()).is_err() {
+            flight.end(Ending::Failed(out_of_threads()));
+        }
+        Some(flight)
+    }
+
+    /// The sign-in under way for the token that is needed.
+    pub(crate) fn pending(&self, need: &SignIn) -> Option<Arc<Flight>> {
+        let last = lock(&self.last);
+        last.get(self.key(need)?).filter(|flight| !flight.has_ended()).cloned()
+    }
+
+    /// The sign-in of this id, which may have ended.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Flight>> {
+        lock(&self.last).values().find(|flight| flight.id == id).cloned()
+    }
+
+    /// What tokens are named by. Profiles with the same session share one. A code of an MFA device is never asked for, and
+    /// `aws login` needs a browser on this machine.
+    fn key<'a>(&self, need: &'a SignIn) -> Option<&'a str> {
+        match &need.method {
+            SignInMethod::Sso(sso) => Some(sso.name.as_ref().unwrap_or(&sso.start_url)),
+            SignInMethod::Login { session } => (self.mode == Mode::Browser).then_some(session),
+            SignInMethod::Mfa { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! `SignInGate`: stands around every exchange. A failure that a sign-in would fix becomes one.
+
+use crate::client::ClientRequests;
+use crate::error::{Error, SignIn};
+use crate::log::Log;
+use crate::mcp::error_response::{INTERNAL_ERROR, INVALID_PARAMS, protocol_error};
+use crate::mcp::message::Message;
+use crate::mcp::server_message::protocol_version;
+use crate::prompt::calls::{CALL_WAIT, Outcome, ROUND_WAIT, SignInCall};
+use crate::prompt::client_view::{ClientView, takes_urls};
+use crate::prompt::flight::{Audience, Flight};
+use crate::prompt::flights::Flights;
+use crate::prompt::link::{Link, command};
+use crate::prompt::round::{Round, may_be_repeated};
+use crate::prompt::tool::{self, SignInTool};
+use crate::streamable_http::Exchanger;
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::Cancel;
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The error of MCP 2025-11-25 that requires a URL elicitation.
+const URL_ELICITATION_REQUIRED: i32 = -32042;
+
+/// Maximum number of sign-ins for one call: a role may need those of two sessions.
+const MAX_SIGN_INS: usize = 4;
+
+/// What a call does when a sign-in is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Shows a link and a code, which work from any device.
+    Link,
+    /// Shows a link that ends on this machine.
+    Browser,
+    /// Fails.
+    Off,
+}
+
+/// The sign-ins of this process, and what they need to know of its client.
+pub struct SignInGate {
+    mode: Mode,
+    view: ClientView,
+    flights: Flights,
+    tool: SignInTool,
+    client: ClientRequests,
+    has_answered_initialize: AtomicBool,
+    log: Log,
+}
+
+/// A message on its way to the server.
+pub(crate) struct Exchange<'a> {
+    pub(crate) exchanger: &'a Arc<Exchanger>,
+    pub(crate) message: &'a Message,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancel: &'a Cancel,
+    /// Set while the call waits and nothing of it has reached the server.
+    pub(crate) is_held: &'a AtomicBool,
+}
+
+impl SignInGate {
+    pub fn new(mode: Mode, client: ClientRequests, log: Log) -> SignInGate {
+        let audience = Audience::new(client.clone());
+        SignInGate {
+            mode,
+            view: ClientView::default(),
+            flights: Flights::new(mode, audience, log.clone()),
+            tool: SignInTool::default(),
+            client,
+            has_answered_initialize: AtomicBool::new(false),
+            log,
+        }
+    }
+
+    /// Sets, once, what begins the session that is owed after a sign-in. It returns whether there was one.
+    pub(crate) fn on_signed_in(self: &Arc<Self>, begin: impl Fn() -> bool + Send + Sync + 'static) {
+        let gate = Arc::downgrade(self);
+        let _ = self.flights.on_signed_in.set(Box::new(move || {
+            let Some(gate) = gate.upgrade() else { return };
+            if !begin() && gate.tool.is_offered() && gate.view.has_session() {
+                gate.client.notify("notifications/tools/list_changed", "{}");
+            }
+        }));
+    }
+
+    /// The client has sent `notifications/initialized`.
+    pub(crate) fn client_is_initialized(&self) {
+        self.view.initialized();
+    }
+
+    /// Whether `initialize` was answered here, so that a session is owed.
+    pub(crate) fn has_answered_initialize(&self) -> bool {
+        self.has_answered_initialize.load(Ordering::Relaxed)
+    }
+
+    /// Has `send` exchange the message. If that fails for want of a sign-in, the call waits for one or responds with the
+    /// link, and `send` is called again after success.
+    pub(crate) fn exchange(
+        &self,
+        exchange: &Exchange<'_>,
+        sink: &mut Sink<'_>,
+        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let message = exchange.message;
+        if self.mode == Mode::Off {
+            return send(message, sink);
+        }
+        match message.method() {
+            Some("initialize") => return self.initialize(exchange, sink, send),
+            Some("tools/list") => return self.list_tools(exchange, sink, send),
+            _ => {}
+        }
+        let mut restored = None;
+        let mut repeated = None;
+        if may_be_repeated(message) {
+            match Round::of(message) {
+                None => {}
+                Some(Ok((round, before))) => (repeated, restored) = (Some(round), Some(before)),
+                Some(Err(())) => {
+                    let why = "invalid params: requestState cannot be decoded";
+                    let line = protocol_error(message.ids()[0].as_json(), INVALID_PARAMS, why);
+                    return sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)));
+                }
+            }
+        }
+        let message = restored.as_ref().unwrap_or(message);
+        let exchange = &Exchange { message, ..*exchange };
+        if let Some(why) = self.tool.called_by(message) {
+            return self.call_tool(exchange, &why, repeated.as_ref(), sink);
+        }
+        if let Some(round) = repeated
+            && let Some(flight) = self.flights.find(&round.flight)
+        {
+            let call = self.call(exchange, &flight, &flight.need);
+            match exchange.hold(|| call.resume(&round))? {
+                Outcome::SignedIn => {}
+                outcome => return self.respond(message, &flight.need, &flight, outcome, sink),
+            }
+        }
+        self.send_signed_in(exchange, sink, send)
+    }
+
+    /// Sends a message, after as many sign-ins as that takes.
+    fn send_signed_in(
+        &self,
+        exchange: &Exchange<'_>,
+        sink: &mut Sink<'_>,
+        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let message = exchange.message;
+        let mut needed: Vec<SignIn> = Vec::new();
+        loop {
+            let Err(error) = send(message, sink) else { return Ok(()) };
+            let Some(need) = error.needed_sign_in().filter(|_| needed.len() < MAX_SIGN_INS) else {
+                return Err(error);
+            };
+            // The token that ended the last sign-in is refused, although it looks valid.
+            let distrusts_token = needed.iter().any(|before| before.method == need.method);
+            let flight = if begins_sign_in(message) {
+                self.flights.begin(need, exchange.exchanger, distrusts_token)
+            } else {
+                self.flights.pending(need)
+            };
+            let Some(flight) = flight else { return Err(error) };
+            let outcome = if begins_sign_in(message) {
+                exchange.hold(|| self.call(exchange, &flight, need).begin(CALL_WAIT))?
+            } else {
+                match flight.link() {
+                    Some(link) => Outcome::Link { link, is_required: false },
+                    None => return Err(error),
+                }
+            };
+            match outcome {
+                Outcome::SignedIn => needed.push(need.clone()),
+                outcome => return self.respond(message, need, &flight, outcome, sink),
+            }
+        }
+    }
+
+    /// Sends `initialize`, and answers it here if the server cannot be reached for want of a sign-in: the client stays, and
+    /// the user is asked once a call needs it.
+    fn initialize(
+        &self,
+        exchange: &Exchange<'_>,
+        sink: &mut Sink<'_>,
+        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let message = exchange.message;
+        self.view.begin(message);
+        let result = send(message, &mut |relayed| {
+            if let Relayed::Line(line) = &relayed
+                && line.is_response()
+            {
+                self.view.negotiated(protocol_version(&line.bytes));
+            }
+            sink(relayed)
+        });
+        match result {
+            Err(error) if error.needed_sign_in().is_some() => {
+                self.log.warn(&error);
+                self.has_answered_initialize.store(true, Ordering::Relaxed);
+                exchange.exchanger.answer_initialize(message, &mut |relayed| {
+                    if let Relayed::Line(line) = &relayed {
+                        self.view.negotiated(protocol_version(&line.bytes));
+                    }
+                    sink(relayed)
+                })
+            }
+            result => result,
+        }
+    }
+
+    /// Sends `tools/list`. Until the client has had the server's list, a tool that signs in stands in for it.
+    fn list_tools(
+        &self,
+        exchange: &Exchange<'_>,
+        sink: &mut Sink<'_>,
+        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let message = exchange.message;
+        if !self.tool.may_stand_in() {
+            return self.send_signed_in(exchange, sink, send);
+        }
+        let result = send(message, &mut |relayed| {
+            if let Relayed::Line(line) = &relayed
+                && line.is_response()
+            {
+                self.tool.learn(&line.bytes);
+            }
+            sink(relayed)
+        });
+        match result {
+            Err(error) if error.needed_sign_in().is_some() => {
+                result_line(message, &self.tool.list(message, &error), sink)
+            }
+            result => result,
+        }
+    }
+
+    /// Responds to a call of the tool.
+    fn call_tool(
+        &self,
+        exchange: &Exchange<'_>,
+        why: &Error,
+        repeated: Option<&Round>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let message = exchange.message;
+        let need = why.needed_sign_in();
+        let Some(flight) =
+            need.and_then(|need| self.flights.begin(need, exchange.exchanger, false))
+        else {
+            return result_line(message, &tool::result(message, &why.to_string(), true), sink);
+        };
+        let need = need.unwrap_or(&flight.need);
+        let call = self.call(exchange, &flight, need);
+        let takes_url = takes_urls(message)
+            || (message.request_meta().is_none() && self.view.takes_elicitations());
+        let outcome = exchange.hold(|| {
+            let outcome = match repeated.filter(|round| round.flight == flight.id) {
+                Some(round) => call.resume(round)?,
+                None => call.begin(ROUND_WAIT)?,
+            };
+            match outcome {
+                Outcome::Link { .. } if !takes_url && flight.note_shown_by_tool() => call.wait(),
+                outcome => Ok(outcome),
+            }
+        })?;
+        let result = match outcome {
+            Outcome::SignedIn => tool::result(message, "signed in; the tools are there now", false),
+            Outcome::Link { link, .. } => tool::result(message, &link.instruction(need), false),
+            Outcome::Failed(error) => tool::result(message, &error.to_string(), true),
+            Outcome::Repeat(result) => result,
+        };
+        result_line(message, &result, sink)
+    }
+
+    fn call<'a>(
+        &'a self,
+        exchange: &Exchange<'a>,
+        flight: &'a Arc<Flight>,
+        need: &'a SignIn,
+    ) -> SignInCall<'a> {
+        let Exchange { message, deadline, cancel, .. } = *exchange;
+        SignInCall { flight, need, message, deadline, cancel, view: &self.view, log: &self.log }
+    }
+
+    /// Responds to a call that cannot go on.
+    fn respond(
+        &self,
+        message: &Message,
+        need: &SignIn,
+        flight: &Flight,
+        outcome: Outcome,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        match outcome {
+            Outcome::SignedIn => Ok(()),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Repeat(result) => result_line(message, &result, sink),
+            Outcome::Link { link, is_required } => {
+                let required = is_required.then_some(&*flight.id);
+                let error = link_error(&link, need, required).to_string();
+                let last = message.ids().len() - 1;
+                message.ids().iter().enumerate().try_for_each(|(index, id)| {
+                    let id = id.as_json();
+                    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#);
+                    sink(Relayed::Line(Line::response(line.into_bytes(), index, index == last)))
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SignInGate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "SignInGate({:?})", self.mode)
+    }
+}
+
+impl Exchange<'_> {
+    /// Runs `wait`, during which nothing of the message is on its way.
+    fn hold<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.is_held.store(true, Ordering::SeqCst);
+        let waited = wait();
+        self.is_held.store(false, Ordering::SeqCst);
+        waited
+    }
+}
+
+/// Whether a person waits for what this message is for.
+fn begins_sign_in(message: &Message) -> bool {
+    message.any_method(|method| matches!(method, "tools/call" | "prompts/get" | "resources/read"))
+}
+
+fn link_error(link: &Link, need: &SignIn, required: Option<&str>) -> Value {
+    let mut data = json!({ "source": "sigv4-proxy", "kind": "credentials" });
+    let code = match required {
+        Some(id) => {
+            data["elicitations"] = json!([link.elicitation(&need.profile, Some(id))]);
+            URL_ELICITATION_REQUIRED
+        }
+        None => {
+            data["hint"] = format!("or run {} in a terminal", command(&need.profile)).into();
+            data["signIn"] = link.data(&need.profile);
+            INTERNAL_ERROR
+        }
+    };
+    json!({ "code": code, "message": link.instruction(need), "data": data })
+}
+
+fn result_line(message: &Message, result: &Value, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let id = message.ids()[0].as_json();
+    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)))
+}

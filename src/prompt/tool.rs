@@ -1,0 +1,91 @@
+//! `SignInTool`: the one tool that stands in for the server's list while the list needs a sign-in.
+
+use crate::error::Error;
+use crate::json::object::Object;
+use crate::mcp::message::Message;
+use crate::mcp::tool_list::{names_of, tools_of};
+use crate::sync::lock;
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const NAME: &str = "aws_sign_in";
+
+#[derive(Default)]
+pub(crate) struct SignInTool {
+    /// Whether it was ever in a list.
+    is_offered: AtomicBool,
+    /// Whether the client has had the server's list.
+    is_list_known: AtomicBool,
+    /// Whether the server has a tool of this name.
+    is_servers_own: AtomicBool,
+    /// Why the list could not be had.
+    why: Mutex<Option<Error>>,
+}
+
+impl SignInTool {
+    /// Whether it is to stand in for the server's list.
+    pub(crate) fn may_stand_in(&self) -> bool {
+        !self.is_list_known.load(Ordering::Relaxed)
+    }
+
+    /// The result of a `tools/list` that failed with `why`.
+    pub(crate) fn list(&self, request: &Message, why: &Error) -> Value {
+        *lock(&self.why) = Some(why.clone());
+        self.is_offered.store(true, Ordering::Relaxed);
+        let description = "AWS requires a new sign-in before this server's tools can be listed. Returns a link and a code for \
+                           the user; after the user has signed in, the server's own tools appear. Call it again to wait for that.";
+        let tool = json!({
+            "name": NAME,
+            "title": "Sign in to AWS",
+            "description": description,
+            "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+            "annotations": { "readOnlyHint": true, "openWorldHint": true },
+        });
+        if request.request_meta().is_some() {
+            json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [tool] })
+        } else {
+            json!({ "tools": [tool] })
+        }
+    }
+
+    /// Takes a response of the server to `tools/list`.
+    pub(crate) fn learn(&self, response: &[u8]) {
+        let Some(tools) = str::from_utf8(response).ok().and_then(|text| tools_of(text, false).ok())
+        else {
+            return;
+        };
+        self.is_list_known.store(true, Ordering::Relaxed);
+        if tools.iter().any(|tool| names_of(tool.get()).iter().any(|name| name == NAME)) {
+            self.is_servers_own.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the request calls it: why the list could not be had.
+    pub(crate) fn called_by(&self, request: &Message) -> Option<Error> {
+        let is_offered = self.is_offered.load(Ordering::Relaxed);
+        if !is_offered
+            || request.method() != Some("tools/call")
+            || self.is_servers_own.load(Ordering::Relaxed)
+        {
+            return None;
+        }
+        let params = Object::parse(str::from_utf8(request.body()).ok()?)?.get("params")?.get();
+        let name: String = serde_json::from_str(Object::parse(params)?.get("name")?.get()).ok()?;
+        lock(&self.why).clone().filter(|_| name == NAME)
+    }
+
+    /// Whether the client has a list in which it stands in.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.is_offered.load(Ordering::Relaxed)
+    }
+}
+
+/// The result of a call of it.
+pub(crate) fn result(request: &Message, text: &str, is_error: bool) -> Value {
+    let mut result = json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
+    if request.request_meta().is_some() {
+        result["resultType"] = "complete".into();
+    }
+    result
+}
