@@ -3,7 +3,7 @@
 use crate::error::{SignIn, SignInMethod, out_of_threads};
 use crate::log::Log;
 use crate::prompt::flight::{Audience, Ending, Flight};
-use crate::prompt::gate::Mode;
+use crate::prompt::mode::Mode;
 use crate::prompt::worker::Worker;
 use crate::streamable_http::Exchanger;
 use crate::sync::lock;

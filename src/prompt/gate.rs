@@ -11,6 +11,7 @@ use crate::prompt::client_view::{ClientView, takes_urls};
 use crate::prompt::flight::{Audience, Flight};
 use crate::prompt::flights::Flights;
 use crate::prompt::link::{Link, command};
+use crate::prompt::mode::Mode;
 use crate::prompt::round::{Round, may_be_repeated};
 use crate::prompt::tool::{self, SignInTool};
 use crate::streamable_http::Exchanger;
@@ -27,17 +28,6 @@ const URL_ELICITATION_REQUIRED: i32 = -32042;
 
 /// Maximum number of sign-ins for one call: a role may need those of two sessions.
 const MAX_SIGN_INS: usize = 4;
-
-/// What a call does when a sign-in is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Shows a link and a code, which work from any device.
-    Link,
-    /// Shows a link that ends on this machine.
-    Browser,
-    /// Fails.
-    Off,
-}
 
 /// The sign-ins of this process, and what they need to know of its client.
 pub struct SignInGate {
@@ -199,7 +189,7 @@ impl SignInGate {
         });
         match result {
             Err(error) if error.needed_sign_in().is_some() => {
-                self.log.warn(&error);
+                self.log.error_once(&error);
                 self.has_answered_initialize.store(true, Ordering::Relaxed);
                 exchange.exchanger.answer_initialize(message, &mut |relayed| {
                     if let Relayed::Line(line) = &relayed {

@@ -11,8 +11,10 @@ mod flights;
 pub mod gate;
 mod holder;
 mod link;
+mod mode;
 mod round;
 mod tool;
 mod worker;
 
-pub use gate::{Mode, SignInGate};
+pub use gate::SignInGate;
+pub use mode::Mode;

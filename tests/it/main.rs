@@ -15,6 +15,7 @@ mod doctor;
 mod harness;
 mod http;
 mod mcp;
+mod prompt;
 mod redact;
 mod scheduler;
 mod signing;

@@ -13,6 +13,7 @@ mod authorization;
 pub mod aws;
 pub mod canonical;
 pub mod http;
+pub mod identity_center;
 mod mcp;
 mod server;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! The real program as a client launches it: stdin, stdout, stderr, exit code.
 
 use crate::support::Server;
+use crate::support::identity_center;
 use crate::support::tls::connect_proxy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -160,7 +161,8 @@ impl Launch {
             is_secret && value.len() > 5 && !name.ends_with("FILE")
         });
         let given = given.map(|(_, value)| value.to_string_lossy().into_owned());
-        given.chain([SECRET.to_owned(), "Signature=".to_owned()]).collect()
+        let fixed = [SECRET, "Signature="].into_iter().chain(identity_center::SECRETS);
+        given.chain(fixed.map(str::to_owned)).collect()
     }
 
     /// Runs it with this input to its end.

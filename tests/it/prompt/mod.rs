@@ -1,0 +1,6 @@
+mod elicitation;
+mod links;
+mod processes;
+mod rounds;
+mod scene;
+mod start;
