@@ -189,7 +189,7 @@ impl SignInGate {
         });
         match result {
             Err(error) if error.needed_sign_in().is_some() => {
-                self.log.error_once(&error);
+                self.log.debug(format_args!("initialize is answered without the server: {error}"));
                 self.has_answered_initialize.store(true, Ordering::Relaxed);
                 exchange.exchanger.answer_initialize(message, &mut |relayed| {
                     if let Relayed::Line(line) = &relayed {

@@ -136,7 +136,8 @@ fn each_failure_has_its_words() {
         }
         let aws = Aws::start(vec![], clock::now());
         let mut launch = launch("http://127.0.0.1:9/", &home, &aws)
-            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9");
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
+            .env("MCP_LOGIN", "off");
         for (name, value) in env {
             launch = launch.env(name, value);
         }
