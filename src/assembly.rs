@@ -19,7 +19,7 @@ use crate::prompt::{self, SignInGate};
 use crate::redact::Redactor;
 use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
-use crate::upstream::{self, ServiceCorrection, SignedClient};
+use crate::upstream::{self, ServiceCorrection, SignedClient, Unsigned};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -218,8 +218,11 @@ fn upstream_settings(
         service_correction: service_correction.clone(),
         region: options.region.clone(),
         unsigned_payload: options.unsigned_payload,
-        skip_auth: options.skip_auth,
-        ignores_unusable_credentials: options.ignores_unusable_credentials,
+        unsigned: match (options.skip_auth, options.ignores_unusable_credentials) {
+            (_, true) => Unsigned::WithoutUsableCredentials,
+            (true, false) => Unsigned::WithoutCredentials,
+            (false, false) => Unsigned::Never,
+        },
         headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
     }
 }

@@ -46,8 +46,8 @@ pub fn of_host(host: &str) -> Inferred {
         |service: &&str| suffix != Suffix::Customer || CUSTOMER_SERVICES.contains(service);
     let Some(service) = service.filter(is_known) else { return Inferred::default() };
     let region_of_name = region.filter(|region| !WITHOUT_REGION.contains(region));
-    let reach = match before.last() {
-        Some(last) if region_of_name.is_none() && SEVERAL_REGIONS.contains(last) => {
+    let reach = match before.last().map(|last| without_fips(last)) {
+        Some(last) if region_of_name.is_none() && SEVERAL_REGIONS.contains(&last) => {
             Reach::SeveralRegions
         }
         _ if region == Some("global") && suffix == Suffix::DualStack => {
@@ -61,7 +61,7 @@ pub fn of_host(host: &str) -> Inferred {
 /// Whether this is a host of AWS's own services, as their MCP servers have: `aws-mcp.us-east-1.api.aws`.
 pub(crate) fn is_dual_stack(host: &str) -> bool {
     let host = normal_form(host);
-    AwsName::of_host(&host).is_some_and(|labels| labels.suffix == Suffix::DualStack)
+    AwsName::of_host(&host).is_some_and(|name| name.suffix == Suffix::DualStack)
 }
 
 /// A hint for an AWS host in which a zone or a misspelt region stands in the place of the region.
@@ -75,9 +75,12 @@ pub(crate) fn region_hint(host: &str) -> Option<String> {
 /// Whether this is an AWS host with the label, or with its FIPS form.
 pub(crate) fn has_label(host: &str, label: &str) -> bool {
     let host = normal_form(host);
-    let without_fips = |found: &str| found.strip_suffix("-fips").unwrap_or(found) == label;
-    AwsName::of_host(&host)
-        .is_some_and(|AwsName { labels, .. }| labels.into_iter().any(without_fips))
+    let name = AwsName::of_host(&host);
+    name.is_some_and(|name| name.labels.into_iter().any(|found| without_fips(found) == label))
+}
+
+fn without_fips(label: &str) -> &str {
+    label.strip_suffix("-fips").unwrap_or(label)
 }
 
 fn normal_form(host: &str) -> String {
@@ -138,7 +141,7 @@ fn split_at_region<'a, 'b>(
 /// The signing name of the labels before the region.
 fn signing_name<'a>(labels: &[&'a str]) -> Option<&'a str> {
     let (last, before) = labels.split_last()?;
-    let last = last.strip_suffix("-fips").unwrap_or(last);
+    let last = without_fips(last);
     if last.is_empty() || last.starts_with("vpce-") || UNSIGNED.contains(&last) {
         return None;
     }
@@ -146,7 +149,7 @@ fn signing_name<'a>(labels: &[&'a str]) -> Option<&'a str> {
     if last == "gateway" && before.last() == Some(&"bedrock-agentcore") {
         return Some("bedrock-agentcore");
     }
-    let previous = before.last().map(|label| label.strip_suffix("-fips").unwrap_or(label));
+    let previous = before.last().map(|label| without_fips(label));
     if let Some((.., name)) = PAIRS.iter().find(|pair| Some(pair.0) == previous && pair.1 == last) {
         return Some(name);
     }
@@ -368,6 +371,7 @@ mod tests {
             ("sts.amazonaws.com", Reach::OneRegion),
             ("bucket.s3.amazonaws.com", Reach::OneRegion),
             ("iam.us-gov.amazonaws.com", Reach::OneRegion),
+            ("abc.lambda-web-fips.global.on.aws", Reach::SeveralRegions),
             ("abc.lambda-url.global.on.aws", Reach::OneRegion),
             ("abc.global.on.aws", Reach::OneRegion),
             ("global.api.aws", Reach::OneRegion),

@@ -12,5 +12,5 @@ pub(crate) mod signed_client;
 mod signing_scope;
 
 pub(crate) use service_correction::ServiceCorrection;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, Unsigned};
 pub(crate) use signed_client::SignedClient;

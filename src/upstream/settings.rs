@@ -18,10 +18,17 @@ pub(crate) struct Settings {
     pub region: String,
     /// Signatures do not cover the bodies.
     pub unsigned_payload: bool,
-    /// Send unsigned requests if there are no credentials.
-    pub skip_auth: bool,
-    /// Send unsigned requests also if the credentials cannot be used.
-    pub ignores_unusable_credentials: bool,
+    pub unsigned: Unsigned,
     /// Names and values of the user's own headers.
     pub headers: Vec<(String, Secret)>,
+}
+
+/// When requests are sent unsigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsigned {
+    Never,
+    /// No credentials were found.
+    WithoutCredentials,
+    /// No credentials were found, or those that were cannot be used.
+    WithoutUsableCredentials,
 }

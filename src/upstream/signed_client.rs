@@ -19,7 +19,7 @@ use crate::sync;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{RequestTarget, UnsignedRequest};
 use crate::upstream::response::{ErrorReport, SignedResponse, error_body, request_id};
-use crate::upstream::settings::Settings;
+use crate::upstream::settings::{Settings, Unsigned};
 use crate::upstream::signing_scope::SigningScope;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -41,10 +41,7 @@ const REPLACEABLE: [&str; 2] = ["accept", "content-type"];
 pub struct SignedClient {
     http: Arc<HttpClient>,
     credentials: CredentialCache,
-    /// Send unsigned requests if there are no credentials.
-    skip_auth: bool,
-    /// Send unsigned requests also if the credentials cannot be used.
-    ignores_unusable_credentials: bool,
+    unsigned: Unsigned,
     /// The log says that requests are sent unsigned.
     has_reported_unsigned: AtomicBool,
     scope: SigningScope,
@@ -96,8 +93,7 @@ impl SignedClient {
             http,
             cookies,
             credentials,
-            skip_auth: settings.skip_auth,
-            ignores_unusable_credentials: settings.ignores_unusable_credentials,
+            unsigned: settings.unsigned,
             has_reported_unsigned: AtomicBool::new(false),
             scope,
             target: RequestTarget::new(&settings.endpoint, uri_encoding),
@@ -204,9 +200,9 @@ impl SignedClient {
     fn may_send_unsigned(&self, error: &Error) -> bool {
         let is_absent = error.kind() == Kind::NoCredentials;
         let is_allowed = match error.kind() {
-            Kind::NoCredentials => self.skip_auth,
+            Kind::NoCredentials => self.unsigned != Unsigned::Never,
             Kind::Cancelled | Kind::TimedOut => false,
-            _ => self.ignores_unusable_credentials,
+            _ => self.unsigned == Unsigned::WithoutUsableCredentials,
         };
         if is_allowed && !self.has_reported_unsigned.swap(true, Ordering::Relaxed) {
             if is_absent {

@@ -101,6 +101,7 @@ impl SigningScope {
 mod tests {
     use super::*;
     use crate::http::url::Endpoint;
+    use crate::upstream::settings::Unsigned;
 
     fn settings(service_correction: &ServiceCorrection) -> Settings {
         let url = "https://abc.execute-api.us-east-1.amazonaws.com/mcp";
@@ -112,8 +113,7 @@ mod tests {
             service_correction: service_correction.clone(),
             region: "us-west-2".into(),
             unsigned_payload: false,
-            skip_auth: false,
-            ignores_unusable_credentials: false,
+            unsigned: Unsigned::Never,
             headers: Vec::new(),
         }
     }

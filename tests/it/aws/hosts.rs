@@ -117,9 +117,9 @@ fn without_keys(server: &Server, name: &str, home: &Home) -> Launch {
 
 #[test]
 fn a_global_host_needs_no_credentials() {
-    let home = Home::new("global-host");
     const EXPIRED: &str = "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
                            [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x.awsapps.com/start\n";
+    let home = Home::new("global-host");
     let open = "knowledge-mcp.global.api.aws/";
     for (name, config, flags, log) in [
         (open, "", &[][..], Some("DEBUG: requests are sent unsigned: no AWS credentials found")),
