@@ -69,6 +69,13 @@ impl Bridge {
         self.settings.is_on && !is_modern() && !self.upward.has_session()
     }
 
+    /// Notes that the client speaks the legacy era, whatever becomes of its `initialize`.
+    pub(crate) fn note_legacy_client(&self) {
+        if self.settings.is_on {
+            self.facts.update(|known| known.client_is_legacy = true);
+        }
+    }
+
     /// Takes what this profile's server sends while no call waits for it. Returns what is for the client as it is.
     pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
         self.upward.take(profile, relayed)

@@ -33,20 +33,31 @@ fn nothing_is_written_for_a_discover_after_initialize() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     let events = format!("{head}data: {notification}\n\ndata: {question}\n\ndata: {result}\n\n");
     let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
-    for bridge in ["--bridge=off", "--bridge=auto"] {
-        for late in [
-            Reply::Late(PAUSE),
-            Reply::RawPieces(vec![(PAUSE, events.clone().into_bytes())]),
-            Reply::RawPieces(vec![(PAUSE, refused.into())]),
-            Reply::RawPieces(vec![(PAUSE, Vec::new())]),
-        ] {
-            let (_server, mut program) = given_up(late, bridge);
-            let answer = program.read();
-            assert!(answer["id"] == "init" && answer["result"].is_object(), "{answer}");
-            program.silent_for(PAUSE + Duration::from_millis(200));
-            let ended = program.close();
-            assert!(ended.lines.is_empty() && ended.log.lines().count() == 3, "{}", ended.log);
-        }
+    let late = [
+        Reply::Late(PAUSE),
+        Reply::RawPieces(vec![(PAUSE, events.into_bytes())]),
+        Reply::RawPieces(vec![(PAUSE, refused.into())]),
+        Reply::RawPieces(vec![(PAUSE, Vec::new())]),
+    ];
+    let bridges = ["--bridge=off", "--bridge=auto", "--bridge=always"];
+    let cases = bridges.iter().flat_map(|bridge| late.iter().map(move |late| (bridge, late)));
+    let mut started: Vec<_> =
+        cases.map(|(bridge, late)| (bridge, late, given_up(late.clone(), bridge))).collect();
+    for (bridge, late, (_, program)) in &mut started {
+        let answer = program.read();
+        assert!(
+            answer["result"].is_object() && answer["id"] == "init",
+            "{bridge} {late:?} {answer}"
+        );
+    }
+    std::thread::sleep(PAUSE + Duration::from_millis(200));
+    for (bridge, late, (server, program)) in started {
+        // No session is begun for it, either.
+        let labels = labels(&server.requests());
+        assert!(!labels[2..].contains(&"initialize".to_owned()), "{bridge} {late:?} {labels:?}");
+        let ended = program.close();
+        let told = ended.log.lines().count();
+        assert!(ended.lines.is_empty() && told == 3, "{bridge} {late:?} {ended:?}");
     }
 }
 
@@ -128,7 +139,7 @@ fn lazy_asks_a_server_that_is_known_to_be_modern() {
 #[test]
 fn the_log_says_once_what_helps_against_a_slow_discover() {
     let server = Server::start(ServerOptions::default());
-    let mut program = Launch::to(&server.url("/mcp")).start();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--drain-timeout=0").start();
     for id in 1..=2 {
         server.reply_next("server/discover", Reply::Hang);
         program.write(&discover().replace(r#""id":1"#, &format!(r#""id":{id}"#)));
