@@ -231,6 +231,7 @@ fn exchange_settings(options: &Options) -> streamable_http::Settings {
     streamable_http::Settings {
         policy: tool_policy(options),
         is_lazy: options.lazy,
+        merges_lists: options.merge_lists,
         names_client: options.names_client && !has_user_agent(options),
         runtime_session: runtime_session(options),
         timeout: options.timeout,

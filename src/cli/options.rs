@@ -48,6 +48,8 @@ pub struct Options {
     pub denied_tools: Vec<String>,
     /// `initialize` is answered locally and the session starts later.
     pub lazy: bool,
+    /// Lists are fetched whole and returned as one page.
+    pub merge_lists: bool,
     /// Whether the client's name goes into the User-Agent.
     pub names_client: bool,
     pub bridge: BridgeMode,

@@ -167,6 +167,7 @@ impl<'a> Resolver<'a> {
             allowed_tools: self.words(Key::AllowTool),
             denied_tools: self.words(Key::DenyTool),
             lazy: self.switch(Key::Lazy).unwrap_or(false),
+            merge_lists: self.switch(Key::MergeLists).unwrap_or(false),
             names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
             bridge: self.or_default(Key::Bridge, values::bridge_mode),
             sse: self.get_stream(),

@@ -52,6 +52,7 @@ pub(crate) enum Key {
     ReadOnly,
     AllowTool,
     DenyTool,
+    MergeLists,
     Lazy,
     Bridge,
     Sse,
@@ -304,6 +305,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "",
         group: Group::Messages,
         help: "Neither offer nor call tools whose names match one of these.",
+    },
+    Row {
+        key: Key::MergeLists,
+        flags: &["merge-lists"],
+        environment: &["MCP_MERGE_LISTS"],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Messages,
+        help: "Fetch lists of tools, prompts and resources whole and return them as one page, for clients that read the first page only.",
     },
     Row {
         key: Key::Lazy,

@@ -8,6 +8,7 @@ pub(crate) mod error_response;
 pub(crate) mod glob;
 pub(crate) mod headers;
 pub mod id;
+pub(crate) mod list_pages;
 pub mod message;
 pub(crate) mod param_headers;
 pub(crate) mod profile_argument;

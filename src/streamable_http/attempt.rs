@@ -7,7 +7,7 @@ use crate::mcp::tool_catalog::Page;
 use crate::streamable_http::failed_attempt::{FailedAttempt, SentRequest};
 use crate::streamable_http::http_sse_attempt::{self, HttpSseAttempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
-use crate::streamable_http::relay::Relay;
+use crate::streamable_http::relay::{PAGE_GRACE, Relay};
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::{
     POST_HEADERS, RemoteServer, session_headers, session_id,
@@ -150,6 +150,9 @@ fn relay_response(
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
         .holding_back(prepared.recoverable_errors(&sent.session, sent.runtime_ids.any_carried()));
+    if prepared.is_page {
+        relay.stream_grace = PAGE_GRACE;
+    }
     relay.on_initialized = on_result.as_ref().map(|on_result| on_result as _);
     let result = match relay_body(response.response, &mut relay) {
         // Since 2026-07-28 a broken stream has lost its request.

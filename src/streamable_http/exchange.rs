@@ -2,10 +2,12 @@
 
 use crate::error::Error;
 use crate::log::Log;
+use crate::mcp::list_pages::items_of_list;
 use crate::mcp::message::Message;
 use crate::streamable_http::attempt::param_headers;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::get_stream;
+use crate::streamable_http::merged_list::relay_whole_list;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::reinitialize::{live_session, respond_locally};
 use crate::streamable_http::relayed::{Relayed, Sink};
@@ -93,7 +95,12 @@ impl Exchanger {
         let mut message = PreparedMessage::new(server, message, deadline, cancel);
         (message.as_written, message.tool) = (as_written, tool);
         let started = server.log.is_debug().then(Instant::now);
-        let result = self.run(&message, sink);
+        let list = server.merges_lists.then(|| items_of_list(message.message)).flatten();
+        message.is_page = list.is_some();
+        let result = match list {
+            Some(items) => relay_whole_list(server, &message, items, sink),
+            None => self.run(&message, sink),
+        };
         if let Some(started) = started {
             server.log.debug(message.summary(started.elapsed(), result.as_ref().err()));
         }

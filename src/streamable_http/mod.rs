@@ -6,7 +6,7 @@
 //! | layer | files |
 //! |---|---|
 //! | the client's view | `exchange`, `get_stream`, `profile_router` |
-//! | messages of our own | `tool_listing` |
+//! | messages of our own | `tool_listing`, `merged_list` |
 //! | as many attempts as it takes | `retry_loop`, `reinitialize`, `remedies` |
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
@@ -29,6 +29,7 @@ mod http_sse;
 mod http_sse_attempt;
 mod http_sse_stream;
 mod lost_session;
+mod merged_list;
 mod pacer;
 mod prepared_message;
 pub(crate) mod profile_router;

@@ -22,6 +22,8 @@ pub(crate) struct PreparedMessage<'a> {
     pub(crate) as_written: &'a Message,
     /// The tool that it calls, if there is a tool filter.
     pub(crate) tool: Option<String>,
+    /// It requests a page of a list that is fetched whole: what the server sends after the response is hardly waited for.
+    pub(crate) is_page: bool,
     payload: Payload,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: &'a Cancel,
@@ -49,11 +51,17 @@ impl<'a> PreparedMessage<'a> {
             message,
             as_written: message,
             tool: None,
+            is_page: false,
             payload: server.client.payload(message.body(), message.hash()),
             deadline,
             cancel,
             attempts: RefCell::default(),
         }
+    }
+
+    /// The same as a page of a list.
+    pub(crate) fn as_page_of_list(self) -> PreparedMessage<'a> {
+        PreparedMessage { is_page: true, ..self }
     }
 
     /// The POST request that carries it.

@@ -12,6 +12,13 @@ use crate::streamable_http::diagnosis::{Diagnosis, text_of_report};
 use crate::streamable_http::recoverable_errors::{HeldError, RecoverableErrors};
 use crate::streamable_http::relayed::{Line, Relayed, ServerRequest, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
+use std::time::Duration;
+
+/// A stream that stays open after the response, or after a reported error, is read for this time.
+const STREAM_GRACE: Duration = Duration::from_secs(5);
+
+/// The same between two pages of a list.
+pub(crate) const PAGE_GRACE: Duration = Duration::from_millis(100);
 
 /// Some servers begin with one, which JSON parsers refuse.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -27,6 +34,8 @@ pub(crate) struct Relay<'a, 'd> {
     recoverable: RecoverableErrors,
     /// The stream exists for these requests alone, and ends with them.
     owns_stream: bool,
+    /// How long such a stream is read after the response.
+    pub(crate) stream_grace: Duration,
     /// Called when `initialize` has a result, with the version that it names.
     pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
     /// Takes responses to other requests.
@@ -58,6 +67,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             page: None,
             recoverable: RecoverableErrors::default(),
             owns_stream: true,
+            stream_grace: STREAM_GRACE,
             on_initialized: None,
             on_other_response: None,
             sink,

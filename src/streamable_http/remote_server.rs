@@ -38,6 +38,7 @@ pub(crate) struct RemoteServer {
     /// The runtime session of requests of 2026-07-28.
     pub(crate) affinity: Affinity,
     pub(crate) is_lazy: bool,
+    pub(crate) merges_lists: bool,
     names_client: bool,
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
@@ -80,6 +81,7 @@ impl RemoteServer {
             is_agentcore,
             affinity,
             is_lazy: settings.is_lazy,
+            merges_lists: settings.merges_lists,
             names_client: settings.names_client,
             timeout: settings.timeout,
             tool_timeout: settings.tool_timeout,

@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 /// A stream that was open for this time and brought something is one that the server means to keep.
 pub(crate) const LONG_LIFE: Duration = Duration::from_secs(10);
 
-/// A stream that stays open after the response, or after a reported error, is read for this time.
-const STREAM_GRACE: Duration = Duration::from_secs(5);
-
 /// A body that ended without the response to each request.
 #[derive(Debug)]
 pub(crate) struct Unanswered {
@@ -155,7 +152,7 @@ fn relay_events(
                 if relay.holds_error() {
                     return Ok(None);
                 }
-                let grace_end = || Instant::now().checked_add(STREAM_GRACE);
+                let grace_end = || Instant::now().checked_add(relay.stream_grace);
                 if !is_ending && relay.is_done() {
                     is_ending = true;
                     events.reader().set_deadline(grace_end());

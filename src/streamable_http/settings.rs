@@ -10,6 +10,8 @@ pub struct Settings {
     pub policy: ToolPolicy,
     /// `initialize` is answered locally, and the session begun with the first request that needs it.
     pub is_lazy: bool,
+    /// Lists are fetched whole, whatever their number of pages.
+    pub merges_lists: bool,
     /// The User-Agent names the client.
     pub names_client: bool,
     /// The session of AgentCore for requests of 2026-07-28.

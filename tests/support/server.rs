@@ -102,8 +102,10 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// An answer in which `SIGNATURE` is that of the request.
+    /// An answer in which `SIGNATURE` is that of the request, and `REQUEST_ID` its JSON-RPC id.
     Echo(Response),
+    /// An event stream of these bytes, in which `REQUEST_ID` is the request's id, that stays open.
+    OpenStream(String),
     /// Nothing, for as long as the client stays.
     Hang,
     /// Closes the connection without a byte.
@@ -329,11 +331,17 @@ impl Shared {
                 let signature = request.header("authorization").unwrap_or_default();
                 let signature = signature.rsplit('=').next().unwrap_or_default();
                 let body = String::from_utf8_lossy(&response.body).replace("SIGNATURE", signature);
-                response.body = body.into_bytes();
+                response.body = with_id(&body, request).into_bytes();
                 for (_, value) in &mut response.headers {
                     *value = value.replace("SIGNATURE", signature);
                 }
                 connection.respond(&response)?;
+            }
+            Reply::OpenStream(events) => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+                connection.send(with_id(&[head, &events].concat(), request).as_bytes())?;
+                connection.hang();
+                return Ok(false);
             }
             Reply::Redirect(location) => {
                 connection.respond(&Response::empty(307).with("location", location))?;
@@ -370,6 +378,11 @@ impl Shared {
         let by_label = script.by_label.get_mut(&label(request)).and_then(VecDeque::pop_front);
         by_label.or_else(|| script.next.pop_front()).unwrap_or(Reply::Proper)
     }
+}
+
+fn with_id(text: &str, request: &Request) -> String {
+    let id = Message::parse(&request.body).and_then(|message| message.id);
+    text.replace("REQUEST_ID", id.map_or("null", |id| id.get()))
 }
 
 fn label(request: &Request) -> String {
