@@ -173,7 +173,7 @@ fn signing_name_after_region(label: &str) -> Option<&'static str> {
     }
 }
 
-/// AwsName in the place of a region: `knowledge-mcp.global.api.aws`.
+/// Labels in the place of a region: `knowledge-mcp.global.api.aws`.
 const WITHOUT_REGION: [&str; 2] = ["global", "us-gov"];
 
 /// The last labels before the place of a region of hosts that are one resource in several regions, if they name no region:
@@ -186,7 +186,7 @@ const CUSTOMER_SERVICES: [&str; 4] = ["aoss", "es", "lambda", "vpc-lattice-svcs"
 /// Customers' machines and resources, which take no AWS signature.
 const UNSIGNED: [&str; 4] = ["compute", "compute-1", "rds", "s3-website"];
 
-/// AwsName before the region that differ from the signing name.
+/// Labels before the region that differ from the signing name.
 const SIGNING_NAMES: &[(&str, &str)] = &[
     ("agreement-marketplace", "aws-marketplace"),
     ("aos", "es"),
