@@ -141,7 +141,10 @@ fn doctor(
     let Ok(log) = Log::new(level, options.log_format, None, redactor.clone()) else {
         return ExitCode::FAILURE;
     };
-    let is_terminal = io::stdout().is_terminal() && environment.get("NO_COLOR").is_none();
+    // Only the newer terminals of Windows understand escape sequences without being switched, which is unsafe code.
+    let has_escapes = !cfg!(windows) || environment.first(&["WT_SESSION", "TERM"]).is_some();
+    let has_colors = environment.get("NO_COLOR").is_none() && has_escapes;
+    let is_terminal = io::stdout().is_terminal() && has_colors;
     let style = match (as_json, is_terminal) {
         (true, _) => Style::Json,
         (false, true) => Style::Terminal,

@@ -269,7 +269,10 @@ impl Reader {
         }
         take_target(&mut self.flags, self.targets);
         if self.word == Some(Word::Completions) && self.shell.is_none() {
-            let problem = usage_error("completions are for bash, fish or zsh", "name one of them");
+            let problem = usage_error(
+                "completions are for bash, fish, powershell or zsh",
+                "name one of them",
+            );
             self.flags.doubt([], problem);
         }
         if self.word == Some(Word::Completions) && !self.flags.problems.is_empty() {

@@ -1,13 +1,18 @@
 //! Shell completions and the manual page, generated from the table.
 
+use crate::cli::args::COMMANDS;
 use crate::cli::help::CLOSING;
 use crate::cli::table::{Arity, Group, Key, Row, TABLE};
 use std::fmt::Write as _;
+
+/// The names of the shells that there are completions for.
+pub(crate) const SHELLS: [&str; 4] = ["bash", "fish", "powershell", "zsh"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
     Bash,
     Fish,
+    PowerShell,
     Zsh,
 }
 
@@ -16,6 +21,7 @@ impl Shell {
         match name {
             "bash" => Some(Shell::Bash),
             "fish" => Some(Shell::Fish),
+            "powershell" => Some(Shell::PowerShell),
             "zsh" => Some(Shell::Zsh),
             _ => None,
         }
@@ -26,6 +32,7 @@ impl Shell {
         match self {
             Shell::Bash => bash(),
             Shell::Fish => fish(),
+            Shell::PowerShell => powershell(),
             Shell::Zsh => zsh(),
         }
     }
@@ -91,7 +98,7 @@ fn bash() -> String {
          \x20   local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
          \x20   COMPREPLY=()\n\
          \x20   case \"$before\" in\n\
-         \x20       completions)\n            COMPREPLY=($(compgen -W 'bash fish zsh' -- \"$word\"))\n            return ;;\n\
+         \x20       completions)\n            COMPREPLY=($(compgen -W '{shells}' -- \"$word\"))\n            return ;;\n\
          {cases}\
          \x20   esac\n\
          \x20   if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then\n\
@@ -101,7 +108,8 @@ fn bash() -> String {
          \x20   fi\n\
          }}\n\
          complete -F _sigv4_proxy sigv4-proxy\n",
-        all.join(" ")
+        all.join(" "),
+        shells = SHELLS.join(" ")
     )
 }
 
@@ -125,17 +133,19 @@ fn zsh() -> String {
     format!(
         "#compdef sigv4-proxy\n\
          _sigv4_proxy_profiles() {{\n    compadd -- ${{(f)\"$({PROFILES})\"}}\n}}\n\
-         _arguments \\\n{lines}    '1:URL or ARN:(doctor completions)' \\\n    '2:URL or ARN:(bash fish zsh)'\n"
+         _arguments \\\n{lines}    '1:URL or ARN:(doctor completions)' \\\n    '2:URL or ARN:({})'\n",
+        SHELLS.join(" ")
     )
 }
 
 fn fish() -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "# fish completion of sigv4-proxy\n\
          complete -c sigv4-proxy -f\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Find out what is wrong'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a script for a shell'\n\
-         complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a 'bash fish zsh'\n",
+         complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a '{shells}'\n",
+        shells = SHELLS.join(" ")
     );
     for row in TABLE {
         let value = match Completed::of(row) {
@@ -156,6 +166,58 @@ fn fish() -> String {
     text
 }
 
+fn powershell() -> String {
+    let mut values = String::new();
+    let quoted = |words: &[&str]| -> String {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        words.join(", ")
+    };
+    for row in TABLE {
+        let after = match Completed::of(row) {
+            None => continue,
+            Some(Completed::Words(words)) => format!("{{ {} }}", quoted(&words)),
+            // PowerShell completes files where a script has nothing to offer.
+            Some(Completed::Files | Completed::Anything) => "{ }".to_owned(),
+            Some(Completed::Profiles) => "$profiles".to_owned(),
+        };
+        for flag in long_flags(row) {
+            let _ = writeln!(values, "        '{flag}' = {after}");
+        }
+    }
+    let flags: Vec<String> = TABLE.iter().flat_map(long_flags).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    format!(
+        r#"# PowerShell completion of sigv4-proxy
+Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {{
+    param($word, $command, $position)
+    $profiles = {{
+        Get-Content ~/.aws/config, ~/.aws/credentials -ErrorAction SilentlyContinue |
+            ForEach-Object {{ if ($_ -match '^\[ *(profile +)?([^\] ]+) *\]') {{ $Matches[2] }} }} |
+            Sort-Object -Unique
+    }}
+    $values = @{{
+        'completions' = {{ {shells} }}
+{values}    }}
+    $words = @($command.CommandElements | ForEach-Object {{ "$_" }})
+    $before = if ($word) {{ $words[-2] }} else {{ $words[-1] }}
+    $candidates = if ($values.ContainsKey($before)) {{
+        & $values[$before]
+    }} elseif ($before -eq 'sigv4-proxy' -and $word -notlike '-*') {{
+        {commands}
+    }} else {{
+        {flags}
+    }}
+    $candidates | Where-Object {{ $_ -like "$word*" }} | ForEach-Object {{
+        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+    }}
+}}
+"#,
+        shells = quoted(&SHELLS),
+        commands = quoted(&COMMANDS),
+        flags = quoted(&flags),
+    )
+}
+
 /// The first sentence of an option's help.
 fn brief(row: &Row) -> &'static str {
     let end = row.help.find(['.', ';']).unwrap_or(row.help.len());
@@ -171,7 +233,7 @@ pub(crate) fn man_page() -> String {
          .SH SYNOPSIS\n\
          .B sigv4-proxy\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
          .B sigv4-proxy doctor\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
-         .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBzsh\\fR\n\
+         .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBpowershell\\fR|\\fBzsh\\fR\n\
          .SH DESCRIPTION\n\
          An MCP server on stdin and stdout: each message is signed with your AWS credentials and sent to a remote MCP\n\
          server guarded by IAM; what comes back is written to stdout. MCP clients start it themselves.\n.PP\n\

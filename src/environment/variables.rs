@@ -3,20 +3,20 @@
 //! The only place that reads the process's environment; tests build one from pairs.
 
 use crate::error::{Error, Kind};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A snapshot of the environment variables.
+/// A snapshot of the environment variables. On Windows the case of their names does not matter.
 #[derive(Clone, Default)]
 pub struct Environment {
     /// Values, with U+FFFD for bytes that are not UTF-8, so that such a variable still counts as set.
     variables: HashMap<String, String>,
     /// Original values that are not UTF-8.
     unreadable: BTreeMap<String, OsString>,
-    /// Home folder in the password database, if no variable names one.
-    account_home: Option<PathBuf>,
+    home: Option<PathBuf>,
 }
 
 impl Environment {
@@ -24,11 +24,7 @@ impl Environment {
     /// that [`problems`](Environment::problems) lists.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Environment {
-        let mut environment = Environment::from_pairs(std::env::vars_os());
-        if environment.home().is_none() {
-            environment.account_home = std::env::home_dir().filter(|home| home.is_absolute());
-        }
-        environment
+        Environment::from_pairs(std::env::vars_os()).or_home(std::env::home_dir)
     }
 
     /// An environment of these variables and no others.
@@ -39,6 +35,7 @@ impl Environment {
         for (name, value) in pairs {
             // Names that are not UTF-8 are never looked up.
             let Ok(name) = name.into().into_string() else { continue };
+            let name = key(&name).into_owned();
             let text = value.into().into_string().unwrap_or_else(|raw| {
                 let text = raw.to_string_lossy().into_owned();
                 environment.unreadable.insert(name.clone(), raw);
@@ -46,7 +43,29 @@ impl Environment {
             });
             environment.variables.insert(name, text);
         }
+        environment.home = environment.named_home();
         environment
+    }
+
+    /// The home folder that a variable names: `HOME`; on Windows `USERPROFILE`, `HOMEDRIVE` with `HOMEPATH`, then `HOME`,
+    /// which Git Bash sets to something else. They need not be UTF-8.
+    fn named_home(&self) -> Option<PathBuf> {
+        let folder = |name: &str| match self.unreadable.get(name) {
+            Some(raw) => Some(PathBuf::from(raw)),
+            None => self.get(name).map(PathBuf::from),
+        };
+        let of_drive =
+            || Some(PathBuf::from(format!("{}{}", self.get("HOMEDRIVE")?, self.get("HOMEPATH")?)));
+        if cfg!(windows) {
+            return folder("USERPROFILE").or_else(of_drive).or_else(|| folder("HOME"));
+        }
+        folder("HOME")
+    }
+
+    /// With the password database's home folder if no variable names one.
+    fn or_home(mut self, of_account: impl FnOnce() -> Option<PathBuf>) -> Environment {
+        self.home = self.home.or_else(|| of_account().filter(|home| home.is_absolute()));
+        self
     }
 
     /// Configuration errors for variables that are not UTF-8 and affect the identity, the policy or the destination. They name the
@@ -63,12 +82,13 @@ impl Environment {
 
     /// Whether a variable is UTF-8, if it is set.
     pub fn is_readable(&self, name: &str) -> bool {
-        !self.unreadable.contains_key(name)
+        !self.unreadable.contains_key(&*key(name))
     }
 
     /// The value without ASCII white space at both ends; `None` when unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?.trim_matches(|c: char| c.is_ascii_whitespace());
+        let value =
+            self.variables.get(&*key(name))?.trim_matches(|c: char| c.is_ascii_whitespace());
         (!value.is_empty()).then_some(value)
     }
 
@@ -77,15 +97,9 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// `$HOME`, on Windows `%USERPROFILE%` after it, then the password database's; these need not be UTF-8.
+    /// The home folder that a variable names, else the password database's.
     pub fn home(&self) -> Option<&Path> {
-        let folder = |name| match self.unreadable.get(name) {
-            Some(raw) => Some(Path::new(raw)),
-            None => self.get(name).map(Path::new),
-        };
-        folder("HOME")
-            .or_else(|| if cfg!(windows) { folder("USERPROFILE") } else { None })
-            .or(self.account_home.as_deref())
+        self.home.as_deref()
     }
 
     /// A path with the home folder in place of a leading `~/`. As in AWS's tools, `~user` is not expanded.
@@ -98,6 +112,11 @@ impl Environment {
             _ => PathBuf::from(text),
         }
     }
+}
+
+/// A name as it is stored.
+fn key(name: &str) -> Cow<'_, str> {
+    if cfg!(windows) { name.to_ascii_uppercase().into() } else { name.into() }
 }
 
 /// Whether a variable belongs to the AWS SDKs or to MCP, or is another one that is read here.
@@ -144,13 +163,31 @@ mod tests {
 
     #[test]
     fn the_account_has_a_home_folder_where_no_variable_names_one() {
-        let home = |variable| {
-            let mut environment = Environment::from_pairs([("HOME", variable)]);
-            environment.account_home = Some("/home/account".into());
-            environment.path("~/x")
+        let account = if cfg!(windows) { r"C:\Users\ann" } else { "/home/account" };
+        let home = |variable: &str| {
+            let environment = Environment::from_pairs([("HOME", variable)]);
+            environment.or_home(|| Some(account.into())).path("~/x")
         };
-        assert_eq!(home(""), Path::new("/home/account/x"));
-        assert_eq!(home("/home/ann"), Path::new("/home/ann/x"));
+        assert_eq!(home(""), Path::new(account).join("x"));
+        assert_eq!(home("/home/ann"), Path::new("/home/ann").join("x"));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn windows_has_names_in_any_case_and_its_own_home_folder() {
+        let all = [
+            ("UserProfile", r"C:\Users\ann"),
+            ("HOMEDRIVE", "D:"),
+            ("HomePath", r"\ann"),
+            ("HOME", "/c/Users/ann"),
+        ];
+        for (count, expected) in [(0, r"C:\Users\ann"), (1, r"D:\ann"), (3, "/c/Users/ann")] {
+            let environment = Environment::from_pairs(all[count..].iter().copied());
+            assert_eq!(environment.home(), Some(Path::new(expected)));
+        }
+        let environment = Environment::from_pairs([("aws_profile", "work")]);
+        assert_eq!(environment.get("AWS_PROFILE"), Some("work"));
+        assert_eq!(environment.get("aws_Profile"), Some("work"));
     }
 
     #[cfg(unix)]

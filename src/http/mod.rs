@@ -32,4 +32,4 @@ pub(crate) use proxy::{ProxySettings, proxy_passwords};
 pub use request::check_header;
 pub(crate) use request::{Request, is_header_name};
 pub(crate) use response::Response;
-pub use wire::tls::CaBundle;
+pub use wire::trusted_roots::CaBundle;

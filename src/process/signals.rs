@@ -16,7 +16,8 @@ pub fn wait_for_children() {
     }
 }
 
-/// Calls `end` for each SIGTERM, SIGINT and SIGHUP. SIGINT and SIGHUP stay ignored if the parent ignored them, as `nohup`
+/// On Windows, calls `end` for Ctrl-C, Ctrl-Break, and when the console is closed or the user logs off; elsewhere
+/// for each SIGTERM, SIGINT and SIGHUP. SIGINT and SIGHUP stay ignored if the parent ignored them, as `nohup`
 /// and shells do for background jobs.
 pub fn watch_signals(end: impl Fn() + Send + 'static) {
     #[cfg(unix)]
@@ -29,7 +30,9 @@ pub fn watch_signals(end: impl Fn() + Send + 'static) {
         };
         std::thread::spawn(move || signals.forever().for_each(|_| end()));
     }
-    #[cfg(not(unix))]
+    #[cfg(windows)]
+    let _ = ctrlc::set_handler(end);
+    #[cfg(not(any(unix, windows)))]
     drop(end);
 }
 

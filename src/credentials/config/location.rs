@@ -107,8 +107,9 @@ mod tests {
         assert_eq!(diagnostics.warnings, [""; 0]);
         let named = location(&[("AWS_CONFIG_FILE", "/nowhere/config")]);
         assert_eq!(named.read(&mut diagnostics), b"");
-        let absent = "AWS_CONFIG_FILE: /nowhere/config: No such file or directory";
-        assert_eq!(diagnostics.absent, [absent]);
+        let error = std::fs::read("/nowhere/config").expect_err("there is none");
+        let absent = format!("AWS_CONFIG_FILE: /nowhere/config: {}", io_message(&error));
+        assert_eq!(diagnostics.absent, [absent.as_str()]);
         assert_eq!(diagnostics.warnings, [format!("{absent}; it counts as empty")]);
         assert!(diagnostics.unreadable.is_none());
     }

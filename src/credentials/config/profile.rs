@@ -343,7 +343,9 @@ mod tests {
             "no profiles there); write [profile x] instead of [x] in config"
         );
         let team = files("[my team]", "").profile(&named("my team")).unwrap_err().to_string();
-        assert!(team.contains("; write [profile 'my team'] instead of [my team] in config"));
+        let quoted = shell_word("my team");
+        let fix = format!("; write [profile {quoted}] instead of [my team] in config");
+        assert!(team.contains(&fix), "{team}");
         assert_eq!(
             missing("", "[profile x]"),
             "no profiles there); write [x] instead of [profile x] in credentials"

@@ -14,6 +14,10 @@ use crate::sync::cancel::Cancel;
 /// The time limit of reading the output after the command has ended: a child process may keep the pipe open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// So that no console window appears for a moment. (`CREATE_NO_WINDOW` of the Windows API.)
+#[cfg(windows)]
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+
 pub(crate) const MAX_STDOUT_BYTES: usize = 1024 * 1024;
 pub(crate) const KEPT_STDERR_BYTES: usize = 4096;
 
@@ -62,6 +66,9 @@ struct Running {
     /// It is in this process's own group, and so cannot be killed as a group.
     #[cfg(unix)]
     shares_group: bool,
+    /// Ends with its children when this is dropped.
+    #[cfg(windows)]
+    job: Option<win32job::Job>,
 }
 
 impl Running {
@@ -109,11 +116,15 @@ impl Running {
             reason = "it gets our stdin only if that is a terminal"
         )]
         let mut shell = Command::new("cmd.exe");
-        with_pipes(shell.arg("/C").raw_arg(format!("\"{command}\"")));
+        // Without AutoRun commands of the registry; `/S` removes the outer quotes and nothing else.
+        with_pipes(shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\"")));
         if terminal == Terminal::Kept && process::has_terminal() {
             shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
+        } else {
+            shell.creation_flags(CREATE_NO_WINDOW);
         }
-        Ok(Running { child: shell.spawn()? })
+        let child = shell.spawn()?;
+        Ok(Running { job: job_of(&child), child })
     }
 
     /// Reads stdout, and stderr unless that is the terminal.
@@ -131,6 +142,8 @@ impl Running {
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = self.child.try_wait()? {
+                #[cfg(windows)]
+                self.release_children();
                 return Ok(End::Exited(status));
             }
             if cancel.sleep(pause) {
@@ -157,9 +170,29 @@ impl Running {
                 let _ = kill_process_group(leader, Signal::KILL);
             }
         }
+        #[cfg(windows)]
+        drop(self.job.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+
+    /// A command that ended in time may leave an agent running.
+    #[cfg(windows)]
+    fn release_children(&mut self) {
+        if let Some(job) = self.job.take() {
+            let _ = job.set_extended_limit_info(&win32job::ExtendedLimitInfo::new());
+        }
+    }
+}
+
+/// A job that ends the child and its children when it is dropped. `None` where the system allows no job.
+#[cfg(windows)]
+fn job_of(child: &Child) -> Option<win32job::Job> {
+    use std::os::windows::io::AsRawHandle as _;
+    let mut limits = win32job::ExtendedLimitInfo::new();
+    let job = win32job::Job::create_with_limit_info(limits.limit_kill_on_job_close()).ok()?;
+    job.assign_process(child.as_raw_handle() as isize).ok()?;
+    Some(job)
 }
 
 fn with_pipes(command: &mut Command) -> &mut Command {

@@ -11,5 +11,6 @@ pub(crate) mod resolver;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod trusted_roots;
 pub(crate) mod tunnel;
 pub(crate) mod unreceived;

@@ -1,23 +1,20 @@
-//! `TlsConnector` and `TlsTransport`: TLS with rustls. Trusts Mozilla's roots, the system's bundle and the user's CA bundle.
+//! `TlsConnector` and `TlsTransport`: TLS with rustls.
 //!
 //! Replaces ureq's own, which trusts either Mozilla's roots or a list of certificates, not both. The configuration is built at
 //! the first connection; all connections share it and its session tickets.
 
-use crate::environment::file;
-use crate::error::{Error, Kind, io_message};
 use crate::http::certificate::Certificate;
 use crate::http::url::without_brackets;
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
-use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite};
 use crate::http::wire::tcp::time_left;
+use crate::http::wire::trusted_roots::{CaBundle, trusted_roots};
 use crate::http::wire::unreceived::Unreceived;
 use crate::sync::lock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -25,45 +22,10 @@ use rustls::{
 };
 use std::fmt;
 use std::io::{self, Read as _, Write};
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
 };
-
-/// Where systems keep the certificate authorities that their administrators trust; the first that exists counts.
-const SYSTEM_BUNDLES: [&str; 6] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/usr/local/share/certs/ca-root-nss.crt",
-];
-
-/// Maximum size of a bundle, in bytes. All public authorities together take less than one MiB.
-const BUNDLE_LIMIT: u64 = 16 * 1024 * 1024;
-
-/// Certificate authorities that the user trusts in addition to all others. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct CaBundle(Arc<[CertificateDer<'static>]>);
-
-impl CaBundle {
-    /// Reads a PEM file. `named_by` is the flag or variable that names it.
-    pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
-        let wrong = |why: String| {
-            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
-                .hint("name a readable PEM file")
-        };
-        let pem = file::read(path, BUNDLE_LIMIT).map_err(|error| wrong(io_message(&error)))?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(wrong("holds no certificate".to_owned()));
-        }
-        Ok(CaBundle(certificates.into()))
-    }
-}
 
 /// Wraps connections to https URLs in TLS. Clones share the configuration.
 #[derive(Clone, Debug)]
@@ -113,10 +75,7 @@ impl TlsConnector {
         if let Some(config) = self.shared.config.get() {
             return Ok(Arc::clone(config));
         }
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        // Certificates that cannot be parsed are skipped.
-        roots.add_parsable_certificates(system_bundle()?);
-        roots.add_parsable_certificates(self.shared.ca_bundle.0.iter().cloned());
+        let roots = trusted_roots(&self.shared.ca_bundle)?;
         let provider = Arc::new(ring::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -171,18 +130,6 @@ pub(crate) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> 
 
 pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ureq::Error {
     ureq::Error::Other(Box::new(error))
-}
-
-/// Reads the system's bundle. Fails only if this machine lacks a resource for it now: the trusted roots are decided once.
-fn system_bundle() -> Result<Vec<CertificateDer<'static>>, ConnectError> {
-    for path in SYSTEM_BUNDLES {
-        match file::read(Path::new(path), BUNDLE_LIMIT) {
-            Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
-            Err(error) if Exhausted::of(&error).is_some() => return Err(ConnectError(error)),
-            Err(_) => {}
-        }
-    }
-    Ok(Vec::new())
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {

@@ -35,7 +35,7 @@ fn bash_completes_flags_and_values() {
     assert_eq!(completed(&["--reg"]), ["--region"]);
     assert_eq!(completed(&["--sig-version", "v4"]), ["v4", "v4a"]);
     assert_eq!(completed(&["doc"]), ["doctor"]);
-    assert_eq!(completed(&["completions", ""]), ["bash", "fish", "zsh"]);
+    assert_eq!(completed(&["completions", ""]), ["bash", "fish", "powershell", "zsh"]);
     assert_eq!(completed(&["--log-level", "w"]), ["warn"]);
     assert_eq!(completed(&["--region", "us"]), [""; 0]);
     assert!(completed(&["doctor", "--"]).contains(&"--json".to_owned()));
@@ -50,7 +50,7 @@ fn every_shell_learns_every_flag() {
         .filter(|word| word.bytes().all(|b| b == b'-' || b.is_ascii_lowercase()))
         .collect();
     assert!(flags.len() > 25, "{flags:?}");
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = script(shell);
         for flag in &flags {
             let as_written =
@@ -60,5 +60,5 @@ fn every_shell_learns_every_flag() {
     }
     let ended = Launch::bare(&["completions", "tcsh"]).run("");
     assert_eq!(ended.code, Some(2));
-    assert!(ended.log.contains("bash, fish or zsh"), "{}", ended.log);
+    assert!(ended.log.contains("bash, fish, powershell or zsh"), "{}", ended.log);
 }

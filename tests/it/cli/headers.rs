@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use crate::credentials::chain::Home;
-use crate::harness::messages::assert_all_verified;
+use crate::harness::messages::{assert_all_verified, not_found};
 use crate::harness::program::Launch;
 use crate::support::{Server, ServerOptions};
 
@@ -140,7 +140,7 @@ fn errors_in_a_file_of_headers_name_lines_and_no_values() {
     check(file.to_str().unwrap(), &[format!("{named}: larger than 65536 bytes {readable}")]);
     check(
         "/nonexistent",
-        &[format!("--header-file /nonexistent: No such file or directory {readable}")],
+        &[format!("--header-file /nonexistent: {} {readable}", not_found("/nonexistent"))],
     );
     check("/dev/stdin", &[format!("--header-file /dev/stdin: not a regular file {readable}")]);
 }

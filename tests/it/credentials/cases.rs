@@ -17,12 +17,20 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::credentials::chain::{Home, NOW, parts};
+use crate::harness::messages::not_found;
 use crate::harness::program::Launch;
 use crate::support::aws::Aws;
 
 #[test]
 fn the_chain_finds_what_the_cases_say() {
-    for_each_case(|name, case| Case::new(name, case).check());
+    for_each_case(|name, case| {
+        // Commands are scripts for sh, and quoted for it.
+        let is_for_sh = case.to_string().contains("credential_process")
+            || name == "profiles-odd-name-in-the-command";
+        if !cfg!(windows) || !is_for_sh {
+            Case::new(name, case).check();
+        }
+    });
 }
 
 /// Whatever the outcome: with everything told that is ever told.
@@ -283,7 +291,9 @@ impl<'a> Case<'a> {
     }
 
     fn unfilled(&self, text: &str) -> String {
+        let no_such_file = not_found(&format!("{}/gone", env!("CARGO_TARGET_TMPDIR")));
         text.replace(self.home.0.to_str().unwrap(), "{home}")
+            .replace(&no_such_file, "No such file or directory")
     }
 
     fn content_of(&self, value: &Value) -> Vec<u8> {

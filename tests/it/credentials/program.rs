@@ -97,6 +97,8 @@ fn each_failure_has_its_words() {
     let expired = r#"{"accessToken":"x","expiresAt":"2020-01-01T00:00:00Z"}"#;
     let sso = "[profile p]\nsso_start_url = u\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = R\n";
     let cache = ".aws/sso/cache/51e69892ab49df85c6230ccc57f8e1d1606caccc.json";
+    let then = if cfg!(windows) { "&" } else { ";" };
+    let failing = format!("[profile p]\ncredential_process = echo log in first>&2{then} exit 2\n");
     let no_files: &[(&str, &str)] = &[];
     for (at, (files, env, words)) in [
         (
@@ -117,7 +119,7 @@ fn each_failure_has_its_words() {
             r#"profile "p" needs an MFA code (mfa_serial); run "sigv4-proxy login --profile p" in a terminal"#,
         ),
         (
-            &[(".aws/config", "[profile p]\ncredential_process = echo log in first >&2; exit 2\n")],
+            &[(".aws/config", &failing)],
             &[("AWS_PROFILE", "p")],
             r#"profile "p": credential_process exited with status 2: log in first"#,
         ),
@@ -239,7 +241,10 @@ fn the_hint_is_of_the_mistake_that_was_made() {
                           ~/.aws/credentials, or IAM role)";
     let server = Server::start(ServerOptions::default());
     let home = Home::new("program-hints");
-    let process = "[profile work]\ncredential_process = echo no >&2; exit 3; echo hush-hush\n";
+    let then = if cfg!(windows) { "&" } else { ";" };
+    let process = &format!(
+        "[profile work]\ncredential_process = echo no>&2{then} exit 3{then} echo hush-hush\n"
+    )[..];
     for (name, config, credentials, arguments, told, hint) in [
         (
             "broken",

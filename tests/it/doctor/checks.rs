@@ -1,7 +1,7 @@
 //! `sigv4-proxy doctor`: what it finds and how it says to fix it.
 
 use crate::credentials::chain::Home;
-use crate::harness::messages::{assert_all_verified, labels};
+use crate::harness::messages::{assert_all_verified, labels, not_found};
 use crate::harness::program::{Ended, KEY_ID, Launch, SECRET};
 use crate::support::aws::Aws;
 use crate::support::tls::{TlsServer, connect_proxy, localhost};
@@ -350,7 +350,8 @@ fn a_named_file_that_is_absent_is_reported_though_other_keys_are_found() {
     let (server, sts) = (Server::start(ServerOptions::default()), sts());
     for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
         let ended = launch(&server.url("/mcp"), &sts).env(variable, "/nowhere/file").run("");
-        let words = format!("warning: {variable}: /nowhere/file: No such file or directory");
+        let why = not_found("/nowhere/file");
+        let words = format!("warning: {variable}: /nowhere/file: {why}");
         assert_check(&ended, "credentials", "warn", &["key AKIA****MPLE", &words]);
         assert_eq!(ended.code, Some(0));
     }

@@ -55,3 +55,9 @@ pub(crate) fn stream_reply(body: &str) -> Reply {
 pub(crate) fn labels(requests: &[Recorded]) -> Vec<String> {
     requests.iter().map(Recorded::label).filter(|label| label != "GET").collect()
 }
+
+/// How the system says that this file, which does not exist, cannot be read.
+pub(crate) fn not_found(path: &str) -> String {
+    let error = std::fs::read(path).expect_err("it does not exist").to_string();
+    error.split(" (os error").next().unwrap_or_default().to_owned()
+}

@@ -81,9 +81,13 @@ impl Launch {
         self.env_os(name, value)
     }
 
-    /// The value need not be UTF-8.
+    /// The value need not be UTF-8. `HOME` is the home folder on every system.
     pub(crate) fn env_os(mut self, name: &str, value: impl AsRef<OsStr>) -> Launch {
-        self.environment.push((name.to_owned(), value.as_ref().to_owned()));
+        let names =
+            if cfg!(windows) && name == "HOME" { &["HOME", "USERPROFILE"][..] } else { &[name] };
+        for name in names {
+            self.environment.push(((*name).to_owned(), value.as_ref().to_owned()));
+        }
         self
     }
 

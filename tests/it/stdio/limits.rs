@@ -37,6 +37,7 @@ fn wait_for_runs(home: &Home, count: usize) {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the command is a script for sh")]
 fn a_call_at_its_limit_is_answered_and_the_search_for_credentials_goes_on() {
     let (server, home) = (Server::start(ServerOptions::default()), Home::new("waits-process"));
     let launch = with_process(&home, &server.url("/mcp"), "sleep 1");
@@ -146,6 +147,7 @@ fn a_signal_ends_the_process_within_a_second_whatever_hangs() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the command is a script for sh")]
 fn the_end_of_stdin_waits_for_credentials_as_long_as_for_calls() {
     let home = Home::new("waits-eof");
     let launch = with_process(&home, "http://127.0.0.1:9/mcp", "sleep 60");

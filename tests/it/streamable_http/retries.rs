@@ -459,6 +459,7 @@ fn a_wrong_clock_is_noticed_and_corrected_once() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the command is a script for sh")]
 fn expired_credentials_are_looked_for_again() {
     let home = crate::credentials::chain::Home::new("retry-expired");
     let write = |id: &str, more: &str| {

@@ -1,0 +1,72 @@
+//! The certificate authorities that are trusted: Mozilla's, those of the system, and those that the user names.
+
+use crate::environment::file;
+use crate::error::{Error, Kind, io_message};
+use crate::http::wire::connect_error::ConnectError;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Maximum size of a bundle, in bytes. All public authorities together take less than one MiB.
+const MAX_BUNDLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Certificate authorities that the user trusts in addition to all others. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct CaBundle(Arc<[CertificateDer<'static>]>);
+
+impl CaBundle {
+    /// Reads a PEM file. `named_by` is the flag or variable that names it.
+    pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
+        let wrong = |why: String| {
+            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
+                .hint("name a readable PEM file")
+        };
+        let pem = file::read(path, MAX_BUNDLE_BYTES).map_err(|error| wrong(io_message(&error)))?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
+        Ok(CaBundle(certificates.into()))
+    }
+}
+
+/// All that are trusted. Certificates that cannot be parsed are skipped.
+pub(crate) fn trusted_roots(user: &CaBundle) -> Result<RootCertStore, ConnectError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(system_roots()?);
+    roots.add_parsable_certificates(user.0.iter().cloned());
+    Ok(roots)
+}
+
+/// The first bundle that exists. Fails only if this machine lacks a resource for it now: the trusted roots are decided once.
+#[cfg(not(any(windows, target_os = "macos")))]
+fn system_roots() -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    use crate::http::wire::connect_error::Exhausted;
+
+    const BUNDLES: [&str; 6] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+        "/usr/local/share/certs/ca-root-nss.crt",
+    ];
+    for path in BUNDLES {
+        match file::read(Path::new(path), MAX_BUNDLE_BYTES) {
+            Ok(pem) => return Ok(CertificateDer::pem_slice_iter(&pem).flatten().collect()),
+            Err(error) if Exhausted::of(&error).is_some() => return Err(ConnectError(error)),
+            Err(_) => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Windows' stores, or the keychains of macOS.
+#[cfg(any(windows, target_os = "macos"))]
+#[expect(clippy::unnecessary_wraps, reason = "on other systems it can fail")]
+fn system_roots() -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    Ok(rustls_native_certs::load_native_certs().certs)
+}
