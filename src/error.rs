@@ -65,6 +65,7 @@ pub struct Error {
     aws: Option<Box<AwsError>>,
     sign_in: Option<Box<SignIn>>,
     is_unsent: bool,
+    lacks_session: bool,
 }
 
 /// A sign-in by the user that would fix a failure.
@@ -117,6 +118,7 @@ impl Error {
             aws: None,
             sign_in: None,
             is_unsent: false,
+            lacks_session: false,
         }
     }
 
@@ -160,6 +162,18 @@ impl Error {
     pub fn unsent(mut self) -> Error {
         self.is_unsent = true;
         self
+    }
+
+    /// Marks a message for which no session could be begun, so that the server did not run it.
+    #[must_use]
+    pub(crate) fn for_lack_of_session(mut self) -> Error {
+        self.lacks_session = true;
+        self
+    }
+
+    /// Whether no session could be begun for the message.
+    pub(crate) fn lacks_session(&self) -> bool {
+        self.lacks_session
     }
 
     /// Whether the request cannot have reached the server.

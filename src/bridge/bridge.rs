@@ -8,11 +8,12 @@ use crate::bridge::evidence::{Asked, Verdict};
 use crate::bridge::facts::{Era, Facts, Known, MODERN_VERSION, Speaks};
 use crate::bridge::settings::Settings;
 use crate::bridge::upward::Upward;
-use crate::bridge::watch::{Watched, watch};
+use crate::bridge::watch::{Watched, of_refused_initialize, watch};
 use crate::client::ClientRequests;
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::message::Message;
+use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
@@ -58,9 +59,87 @@ impl Bridge {
         // The early response to `initialize` says nothing of the server.
         let is_early = self.settings.is_lazy && message.is_initialize() && !self.is_downward();
         if is_early || self.facts.pass(message) {
-            return route.exchanger.exchange(message, deadline, cancel, sink);
+            let result = route.exchanger.exchange(message, deadline, cancel, sink);
+            match result {
+                Err(error) if error.lacks_session() && message.request_meta().is_none() => {
+                    if !self.replace_session(route.exchanger, deadline, cancel)? {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
         }
         self.exchange_carefully(route, message, deadline, cancel, sink)
+    }
+
+    /// Begins the session of a client that `--lazy` has kept waiting. Before a modern server none is needed.
+    pub(crate) fn initialize_now(
+        &self,
+        exchanger: &Arc<Exchanger>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        match exchanger.initialize_now(cancel) {
+            Err(error) if self.replace_session(exchanger, None, cancel)? => {
+                self.log.debug(format_args!("no session is needed: {error}"));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// After no session could be begun with what a legacy client sent once: if the server is modern, the client's messages
+    /// are translated from now on, and it is told that everything may have changed. False: they are not.
+    fn replace_session(
+        &self,
+        exchanger: &Arc<Exchanger>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        if self.is_downward() {
+            return Ok(true);
+        }
+        let Some((refusal, initialize)) = exchanger.refused_initialize() else {
+            return Ok(self.is_downward());
+        };
+        if !self.settings.is_on || self.upward.has_session() {
+            return Ok(false);
+        }
+        let verdict = of_refused_initialize(&refusal);
+        if !verdict.asks {
+            return Ok(false);
+        }
+        let mut is_doubted = true;
+        self.facts.update(|known| {
+            // It spoke that era when the session was begun; the server may have been replaced since.
+            if known.legacy == Speaks::Yes {
+                is_doubted = self.detection.may_ask_again();
+                if is_doubted {
+                    (known.legacy, known.modern) = Default::default();
+                }
+            }
+        });
+        if !is_doubted {
+            return Ok(false);
+        }
+        let envelope = Envelope::of_initialize(&initialize);
+        let known = self.detection.discover(exchanger, &envelope, deadline, cancel)?;
+        let Some(discovered) = known.discovered else {
+            self.log_incompatible(&verdict);
+            return Ok(false);
+        };
+        let mut is_first = false;
+        self.facts.update(|known| {
+            is_first = known.legacy != Speaks::No;
+            (known.legacy, known.client_is_legacy) = (Speaks::No, false);
+        });
+        if is_first {
+            self.log_downward();
+            exchanger.forget_session();
+            self.downward.begin(exchanger, &initialize, &discovered);
+            self.downward.listen();
+            retell_lists(exchanger);
+        }
+        Ok(true)
     }
 
     /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
@@ -188,9 +267,7 @@ impl Bridge {
                 return Ok(false);
             }
             self.facts.update(|known| known.legacy = Speaks::No);
-            self.log.info(format_args!(
-                "the server speaks MCP {MODERN_VERSION} and later, the client speaks earlier revisions: messages are translated (--bridge)"
-            ));
+            self.log_downward();
             return Ok(true);
         }
         if self.facts.known().client_is_legacy {
@@ -217,6 +294,12 @@ impl Bridge {
         Ok(asked == Asked::Discover || verdict.was_not_run)
     }
 
+    fn log_downward(&self) {
+        self.log.info(format_args!(
+            "the server speaks MCP {MODERN_VERSION}, the client earlier revisions: messages are translated (--bridge)"
+        ));
+    }
+
     /// Logs that client and server have no revision in common, if the server named its own.
     fn log_incompatible(&self, verdict: &Verdict) {
         if !verdict.versions.is_empty() {
@@ -225,5 +308,14 @@ impl Bridge {
                 verdict.versions.join(", ")
             ));
         }
+    }
+}
+
+/// Tells the client that every list may have changed.
+fn retell_lists(exchanger: &Exchanger) {
+    for list in ["tools", "prompts", "resources"] {
+        let line = format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
+        // An error says that the client is gone.
+        let _ = exchanger.relay_for_session(Relayed::Line(Line::notification(line.into_bytes())));
     }
 }

@@ -10,17 +10,23 @@ use crate::mcp::message::Message;
 use crate::random;
 use crate::streamable_http::Exchanger;
 use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 use crate::sync::single_flight::SingleFlight;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Time limit of `server/discover`.
 const DISCOVER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Minimum time between two doubts about what is known. Anyone on the way to the server can forge a refusal.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 #[derive(Debug)]
 pub(crate) struct Detection {
     facts: Arc<Facts>,
     discovering: SingleFlight,
+    /// When a server was last asked again that was known already.
+    asked_again: Mutex<Option<Instant>>,
     /// Ends the requests of its own.
     closing: Arc<Cancel>,
     log: Log,
@@ -29,7 +35,7 @@ pub(crate) struct Detection {
 impl Detection {
     pub(crate) fn new(facts: Arc<Facts>, log: Log) -> Detection {
         let discovering = SingleFlight::new("discover");
-        Detection { facts, discovering, closing: Cancel::new(), log }
+        Detection { facts, discovering, asked_again: Mutex::default(), closing: Cancel::new(), log }
     }
 
     /// Asks the server for its DiscoverResult unless what it says is known already. Returns what is known then: if the server
@@ -58,6 +64,16 @@ impl Detection {
         let members: Arc<str> = envelope.members().into();
         let work = move || ask(&exchanger, &facts, &members, &closing, &log);
         self.discovering.get(deadline, cancel, find, work)
+    }
+
+    /// Whether a server may be asked again what it speaks, although that was known. True at most once in `AGAIN_AFTER`.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        let mut asked = lock(&self.asked_again);
+        let may = asked.is_none_or(|asked| asked.elapsed() >= AGAIN_AFTER);
+        if may {
+            *asked = Some(Instant::now());
+        }
+        may
     }
 
     pub(crate) fn close(&self) {

@@ -7,8 +7,8 @@ use crate::error::{Error, Kind};
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 use crate::mcp::server_message::ErrorBody;
-use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::streamable_http::{Exchanger, RefusedInitialize};
 use crate::sync::cancel::Cancel;
 use std::time::Instant;
 
@@ -78,8 +78,16 @@ fn is_held(asked: Asked, found: &Verdict) -> bool {
     found.asks || (asked == Asked::Discover && found.modern == Speaks::No)
 }
 
+/// What the refusal of an `initialize` of this program says.
+pub(crate) fn of_refused_initialize(refusal: &RefusedInitialize) -> Verdict {
+    match &refusal.response {
+        Some(line) => of_line(Asked::Initialize, line),
+        None => of_failure(Asked::Initialize, &refusal.error),
+    }
+}
+
 /// What a response says.
-pub(crate) fn of_line(asked: Asked, line: &Line) -> Verdict {
+fn of_line(asked: Asked, line: &Line) -> Verdict {
     let text = str::from_utf8(&line.bytes).unwrap_or_default();
     let Some(members) = Object::parse(text) else { return Verdict::default() };
     if let Some(result) = members.get_non_null("result") {

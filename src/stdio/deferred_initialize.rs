@@ -57,7 +57,7 @@ impl DeferredInitialize {
 fn attempt(context: &Context, cancel: &Cancel) {
     let mut backoff = FIRST_BACKOFF;
     while !cancel.sleep(backoff) {
-        match context.profiles.first().initialize_now(cancel) {
+        match context.bridge.initialize_now(context.profiles.first(), cancel) {
             Ok(()) => return,
             Err(error) => context.log.debug(format_args!("not yet: {error}")),
         }

@@ -13,6 +13,7 @@ use crate::streamable_http::reinitialize::{live_session, respond_locally};
 use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry_loop::{attempt_now, attempt_until_done};
+use crate::streamable_http::server_state::RefusedInitialize;
 use crate::streamable_http::settings::Settings;
 use crate::streamable_http::tool_listing::{check_hint, client_meta, list_tools};
 use crate::sync::cancel::Cancel;
@@ -186,6 +187,18 @@ impl Exchanger {
     /// Whether the client has initialized its session and the server has not received it.
     pub(crate) fn is_initialize_deferred(&self) -> bool {
         self.server.state.is_initialize_deferred()
+    }
+
+    /// Why the last `initialize` that this program sent for the client failed, if it did, and that `initialize`.
+    pub(crate) fn refused_initialize(&self) -> Option<(Arc<RefusedInitialize>, Message)> {
+        let refusal = self.server.state.refusal()?;
+        let initialize = self.server.state.stored_initialize().initialize.clone()?;
+        Some((refusal, Message::parse(initialize.to_vec()).ok()?))
+    }
+
+    /// Forgets the session and how it was begun: the server has none.
+    pub(crate) fn forget_session(&self) {
+        self.server.state.forget_session();
     }
 
     /// Initializes the session now, if that is deferred.

@@ -51,4 +51,5 @@ mod tool_listing;
 
 pub(crate) use exchange::Exchanger;
 pub(crate) use profile_router::ProfileRouter;
+pub(crate) use server_state::RefusedInitialize;
 pub(crate) use settings::Settings;

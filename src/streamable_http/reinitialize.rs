@@ -13,7 +13,7 @@ use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::RemoteServer;
-use crate::streamable_http::server_state::{OnInitialized, ServerSession};
+use crate::streamable_http::server_state::{OnInitialized, RefusedInitialize, ServerSession};
 use crate::sync::cancel::Cancel;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -67,9 +67,12 @@ pub(crate) fn live_session(
     found.map_err(|error| match error.kind() {
         Kind::Cancelled => error,
         _ if state.is_initialize_deferred() => {
-            error.context("the session could not be initialized")
+            error.context("the session could not be initialized").for_lack_of_session()
         }
-        _ => error.context("the session has ended, and a new one could not be initialized"),
+        _ => {
+            let what = "the session has ended, and a new one could not be initialized";
+            error.context(what).for_lack_of_session()
+        }
     })
 }
 
@@ -125,6 +128,7 @@ fn handshake(server: &Arc<RemoteServer>) -> Result<bool, Error> {
             Error::new(Kind::InvalidResponse, "it was not initialized through this process")
         })?;
     let deadline = Instant::now().checked_add(INITIALIZE_TIMEOUT);
+    server.state.set_refusal(None);
     let session = send_initialize(server, &initialize, deadline)?;
     if !is_deferred && session.version() != old.version() {
         server.log.warn(format_args!(
@@ -148,26 +152,31 @@ fn send_initialize(
 ) -> Result<ServerSession, Error> {
     let begun = RefCell::new(None);
     let on_initialized = |session| *begun.borrow_mut() = Some(session);
-    let mut refusal = None;
     let mut response = None;
     // The server may send a request before it responds; its response is for us.
     let sink: &mut Sink<'_> = &mut |relayed| match relayed {
         Relayed::Line(line) if line.is_response() => {
-            let body = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse);
-            refusal = body.map(|body| server_error(body.code, &body.message));
-            response = Some(line.bytes.into());
+            response = Some(line);
             Ok(())
         }
         relayed => server.relay_for_session(relayed),
     };
     let message = PreparedMessage::new(server, initialize, deadline, &server.closing);
-    send(server, &message, &Arc::default(), &on_initialized, sink)?;
-    let begun = begun.take();
-    begun.map(|begun| ServerSession { initialize_response: response, ..begun }).ok_or_else(|| {
-        refusal.unwrap_or_else(|| {
-            Error::new(Kind::InvalidResponse, "the server did not respond to initialize")
-        })
-    })
+    let sent = send(server, &message, &Arc::default(), &on_initialized, sink);
+    if let (Ok(()), Some(begun)) = (&sent, begun.take()) {
+        let initialize_response = response.map(|line| line.bytes.into());
+        return Ok(ServerSession { initialize_response, ..begun });
+    }
+    let of_response = |line: &Line| {
+        let body = str::from_utf8(&line.bytes).ok().and_then(ErrorBody::parse);
+        body.map(|body| server_error(body.code, &body.message))
+    };
+    let error = sent.err().or_else(|| response.as_ref().and_then(of_response));
+    let error = error.unwrap_or_else(|| {
+        Error::new(Kind::InvalidResponse, "the server did not respond to initialize")
+    });
+    server.state.set_refusal(Some(RefusedInitialize { response, error: error.clone() }));
+    Err(error)
 }
 
 /// Sends `notifications/initialized` in a session that no call uses yet. Returns it under its latest id.
@@ -207,7 +216,7 @@ fn send(
         };
         let next = recovery.decide(&failed);
         if !recovery.recover(&next, &failed)? {
-            return Err(failed.error);
+            return failed.give_up(&server.log, sink);
         }
     }
 }

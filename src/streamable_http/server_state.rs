@@ -2,11 +2,13 @@
 //!
 //! Each lock guards its value for a moment. No request is sent while one is held.
 
+use crate::error::Error;
 use crate::mcp::message::Message;
 use crate::mcp::session::Session;
 use crate::mcp::tool_catalog::ToolCatalog;
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::streamable_http::http_sse::HttpSse;
+use crate::streamable_http::relayed::Line;
 use crate::sync::{self, lock};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +72,8 @@ pub(crate) struct ServerState {
     /// The number of the latest session, whether it was accepted or not.
     latest_session: AtomicU64,
     stored_initialize: Mutex<StoredInitialize>,
+    /// Why the last `initialize` of this program failed, if it did.
+    refusal: Mutex<Option<Arc<RefusedInitialize>>>,
     pub(crate) tools: ToolCatalog,
 }
 
@@ -86,6 +90,14 @@ pub(crate) struct StoredInitialize {
     /// send a request before it responds; the client's response to that belongs to this session, everything else to the
     /// session in use.
     offer: Option<Arc<ServerSession>>,
+}
+
+/// Why an `initialize` that this program sent failed.
+#[derive(Debug)]
+pub(crate) struct RefusedInitialize {
+    /// The server's own response, if there was one.
+    pub(crate) response: Option<Line>,
+    pub(crate) error: Error,
 }
 
 /// An offer that stands until this is dropped.
@@ -114,6 +126,7 @@ impl ServerState {
             session: RwLock::default(),
             latest_session: AtomicU64::new(0),
             stored_initialize: Mutex::default(),
+            refusal: Mutex::default(),
             tools: ToolCatalog::new(policy),
         }
     }
@@ -173,6 +186,15 @@ impl ServerState {
         lock(&self.stored_initialize)
     }
 
+    /// Why the last `initialize` of this program failed, if it did.
+    pub(crate) fn refusal(&self) -> Option<Arc<RefusedInitialize>> {
+        lock(&self.refusal).clone()
+    }
+
+    pub(crate) fn set_refusal(&self, refusal: Option<RefusedInitialize>) {
+        *lock(&self.refusal) = refusal.map(Arc::new);
+    }
+
     /// Whether the client has initialized its session and the server has not received it.
     pub(crate) fn is_initialize_deferred(&self) -> bool {
         self.stored_initialize().is_deferred
@@ -204,6 +226,14 @@ impl ServerState {
         if stored.is_deferred {
             *stored = StoredInitialize::default();
         }
+    }
+
+    /// Forgets the session, and what the client sent to begin it.
+    pub(crate) fn forget_session(&self) {
+        *self.stored_initialize() = StoredInitialize::default();
+        self.set_refusal(None);
+        let session = self.new_session(None, None);
+        self.change_session(ServerSession { session, ..ServerSession::default() }, |_| true);
     }
 
     /// Stores the client's `initialize` from another server's state, deferred; again after each new session of the client.

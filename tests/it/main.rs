@@ -8,6 +8,7 @@ mod support;
 mod vectors;
 
 mod aws;
+mod bridge;
 mod cli;
 mod credentials;
 mod docs;

@@ -96,6 +96,11 @@ impl Downward {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
     }
 
+    /// Opens the stream of the server's own notifications.
+    pub(crate) fn listen(&self) {
+        self.listen.open();
+    }
+
     /// The response to a request that needs neither the server nor any time; `None` for others.
     pub(crate) fn respond_at_once(&self, message: &Message) -> Option<String> {
         let MessageKind::Request { id, method, .. } = message.kind() else { return None };
@@ -137,7 +142,7 @@ impl Downward {
             }
             MessageKind::Notification { method, .. } => {
                 if &**method == "notifications/initialized" {
-                    self.listen.open();
+                    self.listen();
                 }
                 Ok(())
             }

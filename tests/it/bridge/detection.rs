@@ -1,0 +1,233 @@
+//! What a server speaks is found out from what it refuses, and from nothing else.
+
+use crate::bridge::downward::peer::{
+    A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, call, complete, discovered, initialize,
+    request,
+};
+use crate::harness::messages::{labels, modern};
+use crate::harness::program::Launch;
+use crate::support::{Server, ServerOptions};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+const NO_SESSION: &str = r#"{"code":-32000,"message":"Bad Request: No valid session ID provided"}"#;
+
+/// A server that gives `initialize` this answer and discovers itself.
+fn refusing(refusal: Answer) -> Peer {
+    Peer::scripted(move |arrived| match &*arrived.label {
+        "initialize" => refusal.clone(),
+        "server/discover" => Answer::Result(discovered("{}")),
+        "GET" => Answer::Status(405, ""),
+        _ => complete(),
+    })
+}
+
+#[test]
+fn whatever_refuses_initialize_is_asked_for_the_other_era() {
+    let error = |text: &str| Answer::Error(400, text.to_owned());
+    for (refusal, looks_for_streams) in [
+        (error(UNSUPPORTED), false),
+        (
+            error(
+                r#"{"code":-32022,"message":"m","data":{"supported":["2026-07-28","2025-06-18"]}}"#,
+            ),
+            false,
+        ),
+        (error(NO_SESSION), false),
+        (error(r#"{"code":-32020,"message":"no Mcp-Method"}"#), false),
+        (Answer::Error(200, r#"{"code":-32601,"message":"Method not found"}"#.to_owned()), false),
+        (Answer::Error(404, r#"{"code":-32601,"message":"Method not found"}"#.to_owned()), false),
+        (Answer::Status(400, "no"), true),
+        (Answer::Status(404, "Not Found"), true),
+        (Answer::Status(405, ""), true),
+        (Answer::Status(501, ""), false),
+    ] {
+        let peer = refusing(refusal.clone());
+        let mut program = peer.launch(&[]);
+        let answer = program.ask(&initialize("2025-06-18", "{}"));
+        assert_eq!(answer["result"]["protocolVersion"], "2025-06-18", "{refusal:?}: {answer}");
+        let get: &[&str] = if looks_for_streams { &["GET"] } else { &[] };
+        let expected = [&["initialize"], get, &["server/discover"]].concat();
+        assert_eq!(peer.labels(), expected, "{refusal:?}");
+        // A second one is answered from what is known.
+        let answer = program.ask(&initialize("2026-07-28", "{}"));
+        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+        assert_eq!(peer.labels(), expected, "{refusal:?}");
+        let log = program.close().log;
+        assert_eq!(log.matches("messages are translated (--bridge)").count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn failures_are_no_evidence_and_are_asked_about_again() {
+    for failure in [
+        Answer::Status(401, ""),
+        Answer::Status(403, ""),
+        Answer::Status(500, ""),
+        Answer::Error(403, UNSUPPORTED.to_owned()),
+        Answer::Close,
+    ] {
+        let is_up = std::sync::Arc::new(AtomicBool::new(false));
+        let (up, failing) = (std::sync::Arc::clone(&is_up), failure.clone());
+        let peer = Peer::scripted(move |arrived| match &*arrived.label {
+            "initialize" if !up.load(Ordering::SeqCst) => failing.clone(),
+            "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
+            _ => Answer::Result(discovered("{}")),
+        });
+        let mut program = peer.launch(&["--retries", "0"]);
+        let answer = program.ask(&initialize("2025-11-25", "{}"));
+        assert!(answer["error"].is_object(), "{failure:?}: {answer}");
+        assert_eq!(peer.labels(), ["initialize"], "{failure:?}");
+        is_up.store(true, Ordering::SeqCst);
+        let answer = program.ask(&initialize("2025-11-25", "{}"));
+        assert!(answer["result"].is_object(), "{failure:?}: {answer}");
+    }
+}
+
+#[test]
+fn if_nothing_is_found_the_first_refusal_is_the_response() {
+    for discover in [
+        Answer::Status(503, ""),
+        Answer::Status(404, ""),
+        Answer::Error(400, NO_SESSION.to_owned()),
+        Answer::Error(
+            400,
+            r#"{"code":-32022,"message":"m","data":{"supported":["2027-03-01"]}}"#.to_owned(),
+        ),
+        Answer::Result(r#"{"supportedVersions":["2025-06-18"]}"#.to_owned()),
+        Answer::Result("{}".to_owned()),
+    ] {
+        let answer = discover.clone();
+        let peer = Peer::scripted(move |arrived| match &*arrived.label {
+            "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
+            _ => answer.clone(),
+        });
+        let mut program = peer.launch(&["--retries", "0"]);
+        program.write(&initialize("2025-11-25", "{}"));
+        let expected = format!(r#"{{"jsonrpc":"2.0","id":"init","error":{UNSUPPORTED}}}"#);
+        assert_eq!(program.read_line(), expected, "{discover:?}");
+        assert_eq!(peer.labels(), ["initialize", "server/discover"], "{discover:?}");
+    }
+}
+
+#[test]
+fn a_server_of_later_revisions_alone_is_not_translated_for() {
+    let unknown = r#"{"code":-32022,"message":"m","data":{"supported":["2027-03-01"]}}"#;
+    let peer = Peer::scripted(move |_| Answer::Error(400, unknown.to_owned()));
+    let mut program = peer.launch(&[]);
+    program.write(&initialize("2025-11-25", "{}"));
+    let expected = format!(r#"{{"jsonrpc":"2.0","id":"init","error":{unknown}}}"#);
+    assert_eq!(program.read_line(), expected);
+    let log = program.close().log;
+    assert!(log.contains("2027-03-01") && log.contains("2026-07-28"), "{log}");
+}
+
+#[test]
+fn switched_off_every_refusal_passes() {
+    let peer = refusing(Answer::Error(400, UNSUPPORTED.to_owned()));
+    let mut program = peer.launch(&["--bridge", "off"]);
+    program.write(&initialize("2025-11-25", "{}"));
+    let expected = format!(r#"{{"jsonrpc":"2.0","id":"init","error":{UNSUPPORTED}}}"#);
+    assert_eq!(program.read_line(), expected);
+    let answer = program.ask(&request("7", "ping", "{}"));
+    assert_eq!(answer["id"], 7);
+    assert_eq!(peer.labels(), ["initialize", "ping"]);
+}
+
+#[test]
+fn clients_and_servers_that_understand_each_other_are_left_alone() {
+    let exchange = |bridge: &str| {
+        let server = Server::start(ServerOptions::default());
+        let launch = Launch::to(&server.url("/mcp")).arg("--no-sse").env("MCP_BRIDGE", bridge);
+        let mut program = launch.start();
+        program.shake_hands();
+        let called = program.ask(&request("2", "tools/list", "{}"));
+        let modern = program.ask(&modern(3, "tools/list", ""));
+        let requests = server.requests();
+        let bodies: Vec<_> = requests.iter().map(|r| r.request.body.clone()).collect();
+        (called, modern, labels(&requests), bodies)
+    };
+    assert_eq!(exchange("auto"), exchange("off"));
+    assert_eq!(exchange("always"), exchange("off"));
+    let peer = Peer::modern("{}", |_| complete());
+    let mut program = peer.launch(&[]);
+    assert!(program.ask(&modern(1, "server/discover", ""))["result"].is_object());
+    assert!(program.ask(&modern(2, "tools/list", ""))["result"].is_object());
+    assert_eq!(peer.labels(), ["server/discover", "tools/list"]);
+}
+
+#[test]
+fn a_client_that_discovers_and_initializes_all_the_same_is_translated_for() {
+    let peer = Peer::modern("{}", |_| complete());
+    let mut program = peer.launch(&[]);
+    assert!(program.ask(&modern(1, "server/discover", ""))["result"].is_object());
+    let answer = program.ask(&initialize("2025-11-25", "{}"));
+    assert_eq!(answer["result"]["serverInfo"]["name"], "peer", "{answer}");
+    assert_eq!(peer.labels(), ["server/discover", "initialize"]);
+    // Its modern requests still pass as they are.
+    assert_eq!(program.ask(&modern(3, "tools/list", ""))["result"]["resultType"], "complete");
+}
+
+#[test]
+fn a_lazy_client_is_told_once_the_server_turns_out_to_be_modern() {
+    let peer = Peer::modern(r#"{"tools":{},"logging":{}}"#, |_| {
+        Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
+    });
+    let mut program = peer.launch(&["--lazy"]);
+    let answer = program.ask(&initialize("2025-11-25", "{}"));
+    assert_eq!(answer["result"]["serverInfo"]["name"], "sigv4-proxy", "{answer}");
+    program.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    assert_eq!(peer.labels(), [""; 0]);
+    program.write(&request("1", "tools/list", "{}"));
+    let mut told: Vec<Value> = (0..3).map(|_| program.read()["method"].clone()).collect();
+    told.sort_by_key(ToString::to_string);
+    let lists = ["prompts", "resources", "tools"];
+    let expected = lists.map(|list| json!(format!("notifications/{list}/list_changed")));
+    assert_eq!(told, expected);
+    assert_eq!(program.read()["result"], json!({"tools": []}));
+    assert_eq!(peer.labels(), ["initialize", "server/discover", "tools/list"]);
+    // It was told nothing of logging, which works all the same.
+    let answer = program.ask(&request("2", "logging/setLevel", r#"{"level":"info"}"#));
+    assert_eq!(answer["result"], json!({}));
+    assert_eq!(program.ask(&request("3", "ping", "{}"))["result"], json!({}));
+    assert_eq!(peer.labels().len(), 3);
+}
+
+#[test]
+fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
+    let is_new = std::sync::Arc::new(AtomicBool::new(false));
+    let new = std::sync::Arc::clone(&is_new);
+    let tools = std::sync::Arc::new(AtomicUsize::new(0));
+    let listed = std::sync::Arc::clone(&tools);
+    let peer = Peer::scripted(move |arrived| {
+        match &*arrived.label {
+        "initialize" if new.load(Ordering::SeqCst) => Answer::Error(400, UNSUPPORTED.to_owned()),
+        "initialize" => Answer::Result(
+            r#"{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"old","version":"1"}}"#.to_owned(),
+        ),
+        "server/discover" => Answer::Result(discovered("{}")),
+        "subscriptions/listen" => Answer::Stream(vec![acknowledgement(&json!({}))]),
+        "GET" => Answer::Status(405, ""),
+        "tools/list" if arrived.request.header("mcp-method").is_none() && new.load(Ordering::SeqCst) => {
+            Answer::Error(404, r#"{"code":-32001,"message":"Session not found"}"#.to_owned())
+        }
+        _ => {
+            listed.fetch_add(1, Ordering::SeqCst);
+            Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
+        }
+    }
+    });
+    let mut program = peer.launch(&[]);
+    program.shake_hands();
+    assert!(program.ask(&request("1", "tools/list", "{}"))["result"].is_object());
+    is_new.store(true, Ordering::SeqCst);
+    program.write(&request("2", "tools/list", "{}"));
+    let mut lines: Vec<Value> = (0..4).map(|_| program.read()).collect();
+    let answer = lines.pop().unwrap();
+    assert!(lines.iter().all(|line| line["method"].is_string()), "{lines:?}");
+    assert_eq!((&answer["id"], &answer["result"]), (&json!(2), &json!({"tools": []})));
+    assert_eq!(tools.load(Ordering::SeqCst), 2, "each was run once");
+    assert_eq!(program.ask(&call("3", "t"))["result"]["tools"], json!([]));
+    program.silent_for(A_WHILE.min(Duration::from_millis(50)));
+}

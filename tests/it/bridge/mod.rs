@@ -1,0 +1,4 @@
+//! Clients and servers that have no revision in common.
+
+pub(crate) mod detection;
+pub(crate) mod downward;
