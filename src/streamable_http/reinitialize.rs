@@ -69,10 +69,9 @@ pub(crate) fn live_session(
         _ if state.is_initialize_deferred() => {
             error.context("the session could not be initialized").for_lack_of_session()
         }
-        _ => {
-            let what = "the session has ended, and a new one could not be initialized";
-            error.context(what).for_lack_of_session()
-        }
+        _ => error
+            .context("the session has ended, and a new one could not be initialized")
+            .for_lack_of_session(),
     })
 }
 

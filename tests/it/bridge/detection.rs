@@ -203,7 +203,7 @@ fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
     let peer = Peer::scripted(move |arrived| {
         match &*arrived.label {
         "initialize" if new.load(Ordering::SeqCst) => Answer::Error(400, UNSUPPORTED.to_owned()),
-        "initialize" => Answer::Result(
+        "initialize" => Answer::Session(
             r#"{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"old","version":"1"}}"#.to_owned(),
         ),
         "server/discover" => Answer::Result(discovered("{}")),
@@ -212,8 +212,8 @@ fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
         "tools/list" if arrived.request.header("mcp-method").is_none() && new.load(Ordering::SeqCst) => {
             Answer::Error(404, r#"{"code":-32001,"message":"Session not found"}"#.to_owned())
         }
-        _ => {
-            listed.fetch_add(1, Ordering::SeqCst);
+        method => {
+            listed.fetch_add(usize::from(method == "tools/list"), Ordering::SeqCst);
             Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
         }
     }

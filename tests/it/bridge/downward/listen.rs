@@ -70,6 +70,7 @@ fn what_the_server_does_not_acknowledge_is_refused() {
 fn a_stream_that_ended_is_opened_again_and_the_client_told_to_look() {
     let peer = Peer::modern(CAPABILITIES, |_| complete());
     let mut program = peer.client("{}", &[]);
+    peer.wait_for("subscriptions/listen", 1);
     program.ask(&request("1", "resources/subscribe", r#"{"uri":"a:b"}"#));
     peer.wait_for_closed(1);
     peer.end_streams();

@@ -21,6 +21,8 @@ pub(crate) const ALL: &str =
 pub(crate) enum Answer {
     /// JSON of the result.
     Result(String),
+    /// The same, which begins a session.
+    Session(String),
     /// HTTP status and JSON of the error.
     Error(u16, String),
     /// HTTP status and body, which is no JSON-RPC.
@@ -214,6 +216,10 @@ impl Shared {
             }
             Answer::Result(result) => {
                 connection.respond(&Response::json(200, body("result", &result)))?;
+            }
+            Answer::Session(result) => {
+                let response = Response::json(200, body("result", &result));
+                connection.respond(&response.with("mcp-session-id", "s-1"))?;
             }
             Answer::Error(status, error) => {
                 connection.respond(&Response::json(status, body("error", &error)))?;
