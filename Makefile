@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static bench conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static packages sbom install-docs test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -13,6 +13,10 @@ help:
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
 	@echo '             (needs rustup component add rust-src, or rust-src of Debian; python3, and zig from PyPI, which it installs;'
 	@echo '             root or user namespaces; for another architecture qemu-user-static)'
+	@echo "make packages  pack what is in target/binaries (BINARIES='…' for others) for every channel: PyPI, npm, MCPB, images, Homebrew, …"
+	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
+	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
+	@echo 'make sbom    write the list of libraries (CycloneDX) beside each binary in target/binaries (installs cargo-cyclonedx)'
 	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
@@ -49,6 +53,27 @@ target/clients/bin/python:
 static: TARGET = x86_64-unknown-linux-musl
 static:
 	tests/static/run.sh $(TARGET)
+
+packages: BINARIES = target/binaries
+packages: $(if $(BINARIES),,target/binaries)
+	python3 -B .github/release/pack.py "$(BINARIES)" target/packages $(ARGS)
+
+# What `make static` leaves; `make cross` adds to it.
+target/binaries:
+	$(MAKE) static
+
+sbom: target/binaries
+	.github/release/sbom.sh target/binaries
+
+install-docs:
+	python3 -B .github/release/install_docs.py
+
+test-packer:
+	python3 -B -m unittest discover --start-directory tests/packages
+
+test-packages: BINARIES = target/binaries
+test-packages: $(if $(BINARIES),,target/binaries)
+	tests/packages/run.sh "$(BINARIES)"
 
 bench:
 	cargo bench --locked --bench bench -- $(if $(PEERS),--peer '$(PEERS)') $(ARGS)

@@ -28,4 +28,5 @@ case $target in
     ;;
 esac
 
+install -D -m 755 "$binary" "$here/target/binaries/$target/sigv4-proxy"
 sha256sum "$binary"

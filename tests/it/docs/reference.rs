@@ -1,5 +1,6 @@
 //! docs/configuration.md says what the program does: its tables are generated or checked here.
 
+use crate::harness::program::Launch;
 use sigv4_proxy::aws::hostname;
 use sigv4_proxy::cli;
 use sigv4_proxy::environment::Environment;
@@ -40,6 +41,25 @@ fn the_manual_page_is_that_of_the_table() {
     let known = ["TH", "SH", "SS", "TP", "PP", "B", "br"];
     for line in page.lines().filter_map(|line| line.strip_prefix('.')) {
         assert!(known.contains(&line.split(' ').next().unwrap_or_default()), "{line}");
+    }
+}
+
+/// The packages bring the completions, so they are files of the repository.
+#[test]
+fn the_completions_are_those_of_the_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/completions");
+    for (shell, name) in
+        [("bash", "sigv4-proxy.bash"), ("fish", "sigv4-proxy.fish"), ("zsh", "_sigv4-proxy")]
+    {
+        let printed = Launch::bare(&["completions", shell]).run("").lines.join("\n") + "\n";
+        if Environment::of_process().get("UPDATE_DOCS").is_some() {
+            std::fs::write(folder.join(name), &printed).unwrap();
+        }
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert!(
+            text == printed,
+            "docs/completions/{name} lags behind: UPDATE_DOCS=1 cargo test --test it docs"
+        );
     }
 }
 

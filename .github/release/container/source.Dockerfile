@@ -1,0 +1,17 @@
+# Builds the image from source, for the architecture it is built on. From the root of the repository:
+#     docker build -t sigv4-proxy -f .github/release/container/source.Dockerfile .
+FROM rust:1.89-alpine AS build
+RUN apk add --no-cache build-base
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY tests tests
+COPY docs/library.md docs/library.md
+RUN cargo build --locked --profile static --bin sigv4-proxy
+
+FROM scratch
+COPY --from=build /build/target/static/sigv4-proxy /
+COPY LICENSE /
+ENV HOME=/home/app
+USER 1000:1000
+ENTRYPOINT ["/sigv4-proxy"]

@@ -1,0 +1,56 @@
+# bash completion of sigv4-proxy
+_sigv4_proxy() {
+    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
+    COMPREPLY=()
+    case "$before" in
+        completions)
+            COMPREPLY=($(compgen -W 'bash fish zsh' -- "$word"))
+            return ;;
+        --target-url|--url|--runtime-arn) return ;;
+        --qualifier) return ;;
+        --ca-bundle)
+            COMPREPLY=($(compgen -f -- "$word"))
+            return ;;
+        --region) return ;;
+        --service-name|--service) return ;;
+        --sig-version)
+            COMPREPLY=($(compgen -W 'v4 v4a' -- "$word"))
+            return ;;
+        --profile)
+            COMPREPLY=($(compgen -W "$(sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u)" -- "$word"))
+            return ;;
+        --profile-tools) return ;;
+        --role-arn) return ;;
+        --external-id) return ;;
+        --role-session-name) return ;;
+        --header) return ;;
+        --headers) return ;;
+        --metadata) return ;;
+        --allow-tool) return ;;
+        --deny-tool|--ignore-tool) return ;;
+        --max-message-bytes) return ;;
+        --max-in-flight) return ;;
+        --retries) return ;;
+        --timeout) return ;;
+        --tool-timeout) return ;;
+        --connect-timeout) return ;;
+        --read-timeout) return ;;
+        --write-timeout) return ;;
+        --drain-timeout) return ;;
+        --log-level)
+            COMPREPLY=($(compgen -W 'debug info warn error silent' -- "$word"))
+            return ;;
+        --log-file)
+            COMPREPLY=($(compgen -f -- "$word"))
+            return ;;
+        --log-format)
+            COMPREPLY=($(compgen -W 'text json' -- "$word"))
+            return ;;
+    esac
+    if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then
+        COMPREPLY=($(compgen -W 'doctor completions' -- "$word"))
+    else
+        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --qualifier --allow-http --ca-bundle --region --service-name --service --sig-version --unsigned-payload --skip-auth --profile --profile-tools --role-arn --external-id --role-session-name --header --headers --metadata --read-only --allow-tool --deny-tool --ignore-tool --lazy --sse --no-sse --server-stream --max-message-bytes --max-in-flight --retries --disable-telemetry --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --log-file --log-format --json --help --version' -- "$word"))
+    fi
+}
+complete -F _sigv4_proxy sigv4-proxy
