@@ -6,28 +6,38 @@ _sigv4_proxy() {
         completions)
             COMPREPLY=($(compgen -W 'bash fish zsh' -- "$word"))
             return ;;
-        --target-url|--url|--runtime-arn) return ;;
+        --target-url|--url|--runtime-arn|--endpoint) return ;;
         --qualifier) return ;;
         --ca-bundle)
             COMPREPLY=($(compgen -f -- "$word"))
             return ;;
-        --region) return ;;
-        --service-name|--service) return ;;
+        --region|--aws-region) return ;;
+        --service-name|--service|--aws-service) return ;;
         --sig-version)
             COMPREPLY=($(compgen -W 'v4 v4a' -- "$word"))
             return ;;
-        --profile)
+        --profile|--aws-profile)
             COMPREPLY=($(compgen -W "$(sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u)" -- "$word"))
             return ;;
         --profile-tools) return ;;
         --role-arn) return ;;
         --external-id) return ;;
         --role-session-name) return ;;
+        --login)
+            COMPREPLY=($(compgen -W 'auto browser off' -- "$word"))
+            return ;;
         --header) return ;;
         --headers) return ;;
+        --header-file)
+            COMPREPLY=($(compgen -f -- "$word"))
+            return ;;
         --metadata) return ;;
         --allow-tool) return ;;
         --deny-tool|--ignore-tool) return ;;
+        --bridge) return ;;
+        --runtime-session)
+            COMPREPLY=($(compgen -W 'auto off identity ID' -- "$word"))
+            return ;;
         --max-message-bytes) return ;;
         --max-in-flight) return ;;
         --retries) return ;;
@@ -50,7 +60,7 @@ _sigv4_proxy() {
     if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then
         COMPREPLY=($(compgen -W 'doctor completions' -- "$word"))
     else
-        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --qualifier --allow-http --ca-bundle --region --service-name --service --sig-version --unsigned-payload --skip-auth --profile --profile-tools --role-arn --external-id --role-session-name --header --headers --metadata --read-only --allow-tool --deny-tool --ignore-tool --lazy --sse --no-sse --server-stream --max-message-bytes --max-in-flight --retries --disable-telemetry --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --log-file --log-format --json --help --version' -- "$word"))
+        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --endpoint --qualifier --allow-http --ca-bundle --region --aws-region --service-name --service --aws-service --sig-version --unsigned-payload --skip-auth --optional-auth --profile --aws-profile --profile-tools --role-arn --external-id --role-session-name --login --header --headers --header-file --metadata --read-only --allow-tool --deny-tool --ignore-tool --lazy --lazy-connect --bridge --sse --no-sse --server-stream --runtime-session --max-message-bytes --max-in-flight --retries --disable-telemetry --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --log-file --log-format --json --help --version' -- "$word"))
     fi
 }
 complete -F _sigv4_proxy sigv4-proxy
