@@ -16,14 +16,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// A call that is given up unless it has its response, or is parked, when this is dropped.
+/// A call that is given up if it has no response when this is dropped.
 struct OpenLeg<'a> {
     session: &'a Arc<LegacySession>,
     key: u64,
+    /// The call is parked: it belongs to the next leg, which may be open already.
+    is_parked: bool,
 }
 
 impl Drop for OpenLeg<'_> {
     fn drop(&mut self) {
+        if self.is_parked {
+            return;
+        }
         if let Some(call) = self.session.calls.update(|calls| calls.abandon(self.key)) {
             self.session.give_up(call);
         }
@@ -67,7 +72,7 @@ pub(crate) fn run(
                 .update(|calls| calls.begin(request.method, target, request.may_be_asked(), leg))
         }
     };
-    let open = OpenLeg { session, key };
+    let open = OpenLeg { session, key, is_parked: false };
     let answers = state.and(request.param("inputResponses"));
     let answers = answers.and_then(|answers| Object::parse(answers.get()));
     for response in session.calls.update(|calls| calls.answer(key, answers.as_ref())) {
@@ -81,13 +86,13 @@ pub(crate) fn run(
 
 impl OpenLeg<'_> {
     fn go_on(
-        &self,
+        mut self,
         request: &ModernRequest<'_>,
         deadline: Option<Instant>,
         cancel: &Cancel,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
-        let OpenLeg { session, key } = *self;
+        let OpenLeg { session, key, .. } = self;
         loop {
             let step = |calls: &mut Calls| calls.step(key, Instant::now());
             match session.calls.wait(deadline, cancel, step).map_err(WaitError::into_error)? {
@@ -103,6 +108,7 @@ impl OpenLeg<'_> {
                     send(session, key, message, cancel)?;
                 }
                 Step::Ask(result) => {
+                    self.is_parked = true;
                     session.watch_overdue();
                     let id = request.id.as_json();
                     return respond(

@@ -85,6 +85,8 @@ struct Call {
     /// The latest progress that came while no leg was open.
     progress: Option<String>,
     outcome: Option<Outcome>,
+    /// Its leg has taken the outcome.
+    is_finished: bool,
     parked: Option<Parked>,
     /// Ends the exchange with the server.
     cancel: Arc<Cancel>,
@@ -177,6 +179,7 @@ impl Calls {
             lines: VecDeque::new(),
             progress: None,
             outcome: None,
+            is_finished: false,
             parked: None,
             cancel: Cancel::new(),
         };
@@ -243,6 +246,7 @@ impl Calls {
             // Whatever the server still asked, it does not wait for.
             call.questions.clear();
             call.sent_as = None;
+            call.is_finished = true;
             return Some(Step::Finish(outcome, mem::take(&mut call.cancel)));
         }
         if !call.questions.is_empty() {
@@ -267,6 +271,7 @@ impl Calls {
     /// Has a call that is finished ask its client something, after which it is sent again.
     pub(crate) fn ask_again(&mut self, key: u64, questions: Vec<Question>) {
         if let Some(call) = self.call(key) {
+            call.is_finished = false;
             questions.into_iter().take(MAX_QUESTIONS).for_each(|question| call.add(question));
         }
     }
@@ -289,7 +294,10 @@ impl Calls {
         now: Instant,
     ) -> Result<(), Question> {
         let can_carry = |call: &Call| {
-            call.may_be_asked && call.outcome.is_none() && call.leg.declared.admits(&question)
+            call.may_be_asked
+                && call.outcome.is_none()
+                && !call.is_finished
+                && call.leg.declared.admits(&question)
         };
         let at = self.calls.iter().position(|call| Some(call.key) == own);
         let at = match at {
@@ -352,7 +360,8 @@ impl Calls {
     pub(crate) fn log(&mut self, own: Option<u64>, level: Level, line: &str) -> Placed {
         let wants = |call: &Call| call.leg.level.is_some_and(|from| from <= level);
         if !self.calls.iter().any(wants) {
-            return Placed::Unclaimed;
+            // A client that asks for none misses none.
+            return if self.calls.is_empty() { Placed::Unclaimed } else { Placed::Taken };
         }
         let own = self.calls.iter().rposition(|call| Some(call.key) == own);
         let own = own.filter(|own| self.calls[*own].is_open || wants(&self.calls[*own]));
@@ -552,6 +561,9 @@ mod tests {
         let key = begun(&mut calls, leg(ALL, None));
         calls.finish(key, Outcome::Response("first".to_owned()));
         assert!(matches!(calls.step(key, now), Some(Step::Finish(..))));
+        // Before it is known to be over, it is no longer there for others.
+        calls.ask(None, question(9, "roots/list"), now).expect("room");
+        assert_eq!(calls.waiting.len(), 1);
         calls.ask_again(key, vec![question(1, "elicitation/create")]);
         let (state, _) = parked(&mut calls, key, now);
         calls.take_over(&state, "tools/call", Some("t"), leg(ALL, None)).expect("parked");
@@ -698,11 +710,13 @@ mod tests {
         };
         let (info, error) = (level("info"), level("error"));
         let (mut calls, now) = (calls(), Instant::now());
+        assert_eq!(calls.log(None, error, "x"), Placed::Unclaimed);
         let quiet = begun(&mut calls, leg(ALL, None));
-        assert_eq!(calls.log(Some(quiet), error, "x"), Placed::Unclaimed);
+        assert_eq!(calls.log(Some(quiet), error, "x"), Placed::Taken);
         let loud = begun(&mut calls, Leg { level: Some(error), ..leg(ALL, None) });
         assert_eq!(calls.lowest_level(), Some(error));
-        assert_eq!(calls.log(None, info, "x"), Placed::Unclaimed);
+        assert_eq!(calls.log(None, info, "x"), Placed::Taken);
+        assert!(calls.step(quiet, now).is_none() && calls.step(loud, now).is_none());
         assert_eq!(calls.log(Some(quiet), error, "one"), Placed::Taken);
         assert_eq!(calls.log(None, error, "two"), Placed::Taken);
         assert!(matches!(calls.step(quiet, now), Some(Step::Relay(line)) if line == "one"));

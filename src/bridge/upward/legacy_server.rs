@@ -18,6 +18,7 @@ pub(crate) const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 pub(crate) struct LegacyServer {
     /// `serverInfo`.
     pub(crate) info: Option<String>,
+    version: Option<String>,
     capabilities: Option<String>,
     instructions: Option<String>,
 }
@@ -33,9 +34,17 @@ impl LegacyServer {
         };
         LegacyServer {
             info: member("serverInfo", '{'),
+            version: member("protocolVersion", '"'),
             capabilities: member("capabilities", '{'),
             instructions: member("instructions", '"'),
         }
+    }
+
+    /// The revision that it speaks.
+    pub(crate) fn version(&self) -> String {
+        let version =
+            self.version.as_deref().and_then(|version| serde_json::from_str(version).ok());
+        version.unwrap_or_else(|| "before 2026-07-28".to_owned())
     }
 
     fn capability(&self, name: &str) -> Option<&RawValue> {

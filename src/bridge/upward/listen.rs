@@ -66,12 +66,15 @@ pub(crate) fn run(
     })?;
     let result = listen(session, key, (changing, &new), request, cancel, sink);
     let unknown = session.subscriptions.update(|known| known.remove(key));
-    // The end of the session ends its subscriptions.
-    if !session.closing.is_cancelled()
-        && !unknown.is_empty()
+    // The end of the session ends its subscriptions, and nothing is said of that.
+    if session.closing.is_cancelled() {
+        return Ok(());
+    }
+    if !unknown.is_empty()
         && let Ok(changing) = Changing::begin(session, &session.closing)
     {
-        for uri in session.subscriptions.lock().unknown(&unknown) {
+        let unknown = session.subscriptions.lock().unknown(&unknown);
+        for uri in unknown {
             let _ = changing.send("resources/unsubscribe", &uri, &session.closing);
         }
     }

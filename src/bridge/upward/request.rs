@@ -64,6 +64,11 @@ impl<'a> ModernRequest<'a> {
         self.meta.as_ref()?.get_non_null(&format!("io.modelcontextprotocol/{name}"))
     }
 
+    /// What it declares, as JSON.
+    pub(crate) fn capabilities(&self) -> &'a str {
+        self.reserved("clientCapabilities").map_or("{}", RawValue::get)
+    }
+
     pub(crate) fn declared(&self) -> Declared {
         self.reserved("clientCapabilities").map_or_else(Declared::default, Declared::read)
     }
@@ -82,8 +87,7 @@ impl<'a> ModernRequest<'a> {
     pub(crate) fn initialize(&self) -> Option<Message> {
         let own = json!({"name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION")}).to_string();
         let client_info = self.reserved("clientInfo").map_or(&*own, RawValue::get);
-        let capabilities = self.reserved("clientCapabilities").map_or("{}", RawValue::get);
-        let capabilities = legacy_capabilities(capabilities);
+        let capabilities = legacy_capabilities(self.capabilities());
         let line = format!(
             r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{OFFERED_VERSION}","capabilities":{capabilities},"clientInfo":{client_info}}}}}"#
         );

@@ -20,7 +20,7 @@ use crate::sync::lock;
 use crate::sync::monitor::Monitor;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,9 @@ pub(crate) struct LegacySession {
     /// A standing stream is opened for each session.
     has_stream: bool,
     is_begun: AtomicBool,
+    /// The capabilities of the client that it began with, as JSON.
+    capabilities: OnceLock<String>,
+    has_other_capabilities: AtomicBool,
     /// How many calls are being given up.
     given_up: Arc<Monitor<usize>>,
     /// A thread watches for what is overdue.
@@ -83,6 +86,8 @@ impl LegacySession {
             is_stream_open: Monitor::new(false),
             has_stream,
             is_begun: AtomicBool::new(false),
+            capabilities: OnceLock::new(),
+            has_other_capabilities: AtomicBool::new(false),
             given_up: Monitor::new(0),
             is_watched: AtomicBool::new(false),
             lingering: Mutex::default(),
@@ -104,6 +109,12 @@ impl LegacySession {
         cancel: &Cancel,
     ) -> Result<(), Error> {
         if self.is_begun() {
+            let begun_with = self.capabilities.get();
+            if begun_with.is_some_and(|begun_with| begun_with != request.capabilities())
+                && !self.has_other_capabilities.swap(true, Ordering::Relaxed)
+            {
+                self.log.debug("a request declares other capabilities than the session began with");
+            }
             return Ok(());
         }
         let initialize = request.initialize().ok_or_else(|| {
@@ -111,7 +122,13 @@ impl LegacySession {
             Error::new(Kind::InvalidRequest, what)
         })?;
         self.exchanger.begin_session(&initialize, deadline, cancel)?;
-        self.is_begun.store(true, Ordering::Release);
+        if !self.is_begun.swap(true, Ordering::AcqRel) {
+            let _ = self.capabilities.set(request.capabilities().to_owned());
+            self.log.info(format_args!(
+                "the server speaks MCP {}, the client 2026-07-28: messages are translated (--bridge)",
+                self.server().version()
+            ));
+        }
         Ok(())
     }
 

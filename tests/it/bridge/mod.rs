@@ -2,3 +2,4 @@
 
 pub(crate) mod detection;
 pub(crate) mod downward;
+pub(crate) mod upward;

@@ -1,0 +1,98 @@
+//! The session that all requests of the client share.
+
+use crate::bridge::upward::peer::{Peer, call, elicit, modern, retry};
+use crate::harness::program::{Launch, PATIENCE};
+use crate::support::{Mode, Recorded, Server, ServerOptions};
+use serde_json::json;
+
+#[test]
+fn requests_that_are_refused_at_once_begin_one_session() {
+    let peer = Peer::start(json!({"tools": {}}));
+    let mut program = peer.launch(&[]);
+    for id in 0..16 {
+        program.write(&modern(&id.to_string(), "tools/list", "", ""));
+    }
+    for _ in 0..16 {
+        peer.next().result(&json!({"tools": []}));
+    }
+    let mut ids: Vec<u64> = (0..16).map(|_| program.read()["id"].as_u64().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..16).collect::<Vec<_>>());
+    for label in ["initialize", "server/discover"] {
+        assert_eq!(peer.wait_for(label, 1).len(), 1, "{label}");
+    }
+    let own = |label: &str| peer.labels().into_iter().filter(|known| known == label).count();
+    assert!(own("tools/list") <= 32, "each was refused once at most");
+}
+
+#[test]
+fn a_lost_session_is_begun_again_and_what_was_parked_in_it_is_gone() {
+    let peer = Peer::start(json!({"tools": {}}));
+    let mut program = peer.launch(&[]);
+    program.write(&call("1"));
+    let mut parked = peer.next();
+    parked.send(&elicit(70));
+    let state = program.read()["result"]["requestState"].clone();
+    peer.end_session(false);
+    program.write(&modern("2", "tools/list", "", ""));
+    peer.next_of("tools/list").result(&json!({"tools": []}));
+    assert_eq!(program.read()["id"], 2);
+    let begun = peer.wait_for("initialize", 2);
+    assert_eq!(begun[0].json["params"], begun[1].json["params"]);
+    let answer = program.ask(&retry("3", "t", &state, &json!({"q1": {"action": "accept"}})));
+    assert_eq!(answer["error"]["code"], -32602);
+    assert!(!peer.labels().contains(&"response".to_owned()));
+}
+
+#[test]
+fn a_client_that_begins_a_session_itself_ends_that_of_the_bridge() {
+    let peer = Peer::start(json!({"tools": {}}));
+    let mut program = peer.launch(&[]);
+    program.write(&modern("1", "tools/list", "", ""));
+    peer.next().result(&json!({"tools": []}));
+    program.read();
+    program.shake_hands();
+    let deleted = peer.wait_for("DELETE", 1);
+    assert_eq!(deleted[0].request.header("mcp-session-id"), Some("session-1"));
+    // From now on it is not translated for.
+    let answer = program.ask(&modern("2", "tools/list", "", ""));
+    assert_eq!(answer["error"]["code"], -32000);
+    program.write(r#"{"jsonrpc":"2.0","id":"own","method":"tools/list"}"#);
+    let own = peer.next();
+    assert_eq!(own.json["id"], "own");
+    own.result(&json!({"tools": []}));
+    assert_eq!(program.read()["result"], json!({"tools": []}));
+}
+
+#[test]
+fn a_server_of_2024_11_05_is_asked_through_its_own_transport() {
+    let server = Server::start(ServerOptions {
+        mode: Mode::HttpSse,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&server.url("/sse")).start();
+    let params = r#""name":"add","arguments":{"a":1,"b":2},"#;
+    let sum = program.ask(&modern("1", "tools/call", params, ""));
+    assert_eq!(sum["result"]["content"][0]["text"], "3");
+    assert_eq!(sum["result"]["resultType"], "complete");
+    // Its questions come on the one stream that all calls share.
+    let slow = r#""name":"slow","arguments":{"ms":300},"#;
+    program.write(&modern("2", "tools/call", slow, ""));
+    server.wait_for(PATIENCE, |requests| calls(requests) == 3);
+    server.push(r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#);
+    let asked = program.read();
+    assert_eq!(asked["result"]["inputRequests"]["q1"]["method"], "roots/list", "{asked}");
+    let state = &asked["result"]["requestState"];
+    let params =
+        format!(r#"{slow}"requestState":{state},"inputResponses":{{"q1":{{"roots":[]}}}},"#);
+    let answer = program.ask(&modern("3", "tools/call", &params, ""));
+    assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
+    let requests = server.requests();
+    let response = requests.iter().find(|request| request.label() == "response").unwrap();
+    assert_eq!(response.json(), json!({"jsonrpc": "2.0", "id": "q", "result": {"roots": []}}));
+}
+
+fn calls(requests: &[Recorded]) -> usize {
+    requests.iter().filter(|request| request.label() == "tools/call").count()
+}
