@@ -96,7 +96,7 @@ pub(crate) fn hint(
             413 => facts.too_large,
             424 => "the runtime failed: see its log in CloudWatch",
             429 => facts.throttled,
-            502 => return facts.failed.map(str::to_owned),
+            500 | 502 => facts.failed,
             503 => facts.unavailable,
             504 => facts.timeout,
             _ => return None,
@@ -245,17 +245,14 @@ mod tests {
             for (status, expected) in [
                 (413, too_large),
                 (429, throttled),
+                (500, failed),
                 (502, failed),
                 (503, unavailable),
                 (504, timeout),
             ] {
                 let hint = hint(status, None);
                 assert!(hint.contains(expected), "{service} {status}: {hint}");
-                assert_eq!(
-                    hint.is_empty(),
-                    status == 502 && failed.is_empty(),
-                    "{service}: {hint}"
-                );
+                assert!(!hint.is_empty(), "{service} {status}");
             }
         }
     }

@@ -17,8 +17,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) too_large: &'static str,
     /// How to fix too many requests (429).
     pub(crate) throttled: &'static str,
-    /// How to fix a 502.
-    pub(crate) failed: Option<&'static str>,
+    /// How to fix a 500 or 502.
+    pub(crate) failed: &'static str,
     /// How to fix a 503 that is not throttling.
     pub(crate) unavailable: &'static str,
     /// What it means if the server answers without event streams.
@@ -40,7 +40,7 @@ const OTHER: ServiceFacts = ServiceFacts {
     cut: None,
     too_large: "the message is larger than the service accepts",
     throttled: "too many requests at once: try again later",
-    failed: None,
+    failed: "the server failed: see its log",
     unavailable: "too many requests at once: try again later",
     without_streams: None,
     max_in_flight: None,
@@ -56,7 +56,7 @@ static WEB_FUNCTION: ServiceFacts = ServiceFacts {
         "Lambda ends a web function's stream at timeoutSeconds of its revision (default 30, maximum 900): raise it in a new revision",
     ),
     throttled: "the endpoint's rateLimit or maxEnvironments, or a quota of the account, is reached: raise it, or try again later",
-    failed: Some("the web function failed: see /aws/lambda/web/NAME in CloudWatch Logs"),
+    failed: "the web function failed: see /aws/lambda/web/NAME in CloudWatch Logs",
     ..OTHER
 };
 
@@ -67,9 +67,7 @@ static FUNCTION_URL: ServiceFacts = ServiceFacts {
         "the response of a function URL ends with the function's timeout (maximum 900 s) and at 200 MB; only the invoke mode RESPONSE_STREAM streams",
     ),
     too_large: "a function URL accepts messages of up to 6 MB",
-    failed: Some(
-        "see the function's log in CloudWatch; with invoke mode BUFFERED a response has up to 6 MB, with RESPONSE_STREAM 200 MB",
-    ),
+    failed: "the function failed or timed out: see its log in CloudWatch; with invoke mode BUFFERED a response has up to 6 MB, with RESPONSE_STREAM 200 MB",
     ..OTHER
 };
 
@@ -80,6 +78,7 @@ static API_GATEWAY: ServiceFacts = ServiceFacts {
         "API Gateway ends a response after 29 s by default, and a stream (responseTransferMode STREAM) after 15 min or a long silence",
     ),
     too_large: "API Gateway accepts messages of up to 10 MB",
+    failed: "the integration of the API failed: see the log of the stage in CloudWatch",
     unavailable: "too many requests at once, or the integration of an HTTP API took more than 30 s, which cannot be raised",
     ..OTHER
 };
@@ -91,6 +90,7 @@ static RUNTIME: ServiceFacts = ServiceFacts {
         "AgentCore ended the request (after 15 min), or the runtime ended: see its log in CloudWatch, and its idle timeout and maximum lifetime",
     ),
     too_large: "AgentCore Runtime accepts messages of up to 100 MB",
+    failed: "the runtime failed: see its log in CloudWatch",
     throttled: "AgentCore limits the requests per second of a runtime: try again later, or raise the quota",
     ..OTHER
 };
@@ -99,6 +99,7 @@ static GATEWAY: ServiceFacts = ServiceFacts {
     action: Some("bedrock-agentcore:InvokeGateway"),
     timeout: "AgentCore Gateway or its target took too long: see the gateway's log and its quotas; let the tool return sooner",
     cut: Some("AgentCore Gateway ended the response: see its log, and that of its target"),
+    failed: "the gateway or its target failed: see their logs in CloudWatch",
     throttled: "AgentCore limits the requests per second of a gateway: try again later, or raise the quota",
     without_streams: Some(
         "the gateway answers without event streams: progress, elicitation and sampling need enableResponseStreaming in its protocolConfiguration",

@@ -77,7 +77,8 @@ impl<'a> Session<'a> {
             return report.skip(&[Check::Server, Check::Tools], "initialize failed");
         };
         report.add(server.finding())?;
-        report.add(self.tools(&server, latency))
+        let tools = self.tools(&server, latency);
+        report.add(self.with_note_on_streams(tools))
     }
 
     /// Ends the session and its exchanges.
@@ -155,10 +156,16 @@ impl<'a> Session<'a> {
             }
         }
         let found = format!("{count} listed in {}", milliseconds(started.elapsed()));
-        let finding = Finding::new(Check::Tools, Verdict::Pass, found);
+        Finding::new(Check::Tools, Verdict::Pass, found)
+    }
+
+    /// Adds what it means if no response came in an event stream.
+    fn with_note_on_streams(&self, tools: Finding) -> Finding {
         match self.exchanger.client().facts().without_streams {
-            Some(note) if !self.has_streams => finding.details(vec![format!("note: {note}")]),
-            _ => finding,
+            Some(note) if !self.has_streams && tools.verdict != Verdict::Fail => {
+                tools.details(vec![format!("note: {note}")])
+            }
+            _ => tools,
         }
     }
 

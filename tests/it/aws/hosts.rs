@@ -117,6 +117,7 @@ fn without_keys(server: &Server, name: &str, home: &Home) -> Launch {
 
 #[test]
 fn a_global_host_needs_no_credentials() {
+    const BROKEN: &str = "[default]\ncredential_process = /nonexistent/helper\n";
     const EXPIRED: &str = "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
                            [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x.awsapps.com/start\n";
     let home = Home::new("global-host");
@@ -125,9 +126,10 @@ fn a_global_host_needs_no_credentials() {
         (open, "", &[][..], Some("DEBUG: requests are sent unsigned: no AWS credentials found")),
         (open, EXPIRED, &[], Some("WARN: requests are sent unsigned, which this server accepts")),
         (open, "", &["--no-skip-auth"], None),
-        (open, EXPIRED, &["--no-skip-auth"], None),
-        // Whoever names an identity wants to be that.
-        (open, EXPIRED, &["--profile=default"], None),
+        (open, BROKEN, &[], Some("WARN: requests are sent unsigned, which this server accepts")),
+        (open, BROKEN, &["--no-skip-auth"], None),
+        // An identity that is named is meant.
+        (open, BROKEN, &["--profile=default"], None),
         (open, "", &["--role-arn=arn:aws:iam::123456789012:role/r"], Some("sent unsigned: no AWS")),
         ("aws-mcp.us-east-1.api.aws/", "", &[], None),
         ("abc.lambda-web.global.on.aws/", "", &[], None),
