@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex};
 /// The revision of the modern era that is translated.
 pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
-/// The newest revision of the legacy era.
-pub(crate) const LEGACY_VERSION: &str = "2025-11-25";
-
 /// Whether a revision is one of the modern era. Revisions are dates, so they compare as text.
 pub(crate) fn is_modern(version: &str) -> bool {
     version >= MODERN_VERSION

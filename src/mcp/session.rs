@@ -7,6 +7,18 @@ const MAX_ID_BYTES: usize = 8 * 1024;
 
 const MAX_VERSION_BYTES: usize = 64;
 
+/// The newest revision before 2026-07-28.
+const LEGACY_VERSION: &str = "2025-11-25";
+
+/// All of them.
+const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", LEGACY_VERSION];
+
+/// The revision to name to a client whose `initialize` requests this one.
+pub(crate) fn negotiated(requested: Option<&str>) -> &'static str {
+    let known = LEGACY_VERSIONS.into_iter().find(|version| Some(*version) == requested);
+    known.unwrap_or(LEGACY_VERSION)
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
     /// Distinguishes the sessions of this process: a server may give the same id again. Zero: none was initialized.
@@ -110,6 +122,21 @@ mod tests {
             assert!(check_session_id(id).is_err(), "{id:?}");
             let session = Session::default().with_version(Some(id.to_owned()));
             assert_eq!(session.version(), None, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn versions_of_the_modern_era_are_never_named() {
+        for (requested, expected) in [
+            (Some("2024-11-05"), "2024-11-05"),
+            (Some("2025-03-26"), "2025-03-26"),
+            (Some("2025-06-18"), "2025-06-18"),
+            (Some("2025-11-25"), "2025-11-25"),
+            (Some("2026-07-28"), "2025-11-25"),
+            (Some("1999-01-01"), "2025-11-25"),
+            (None, "2025-11-25"),
+        ] {
+            assert_eq!(negotiated(requested), expected);
         }
     }
 

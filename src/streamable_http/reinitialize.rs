@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 use crate::mcp::message::Message;
 use crate::mcp::server_message::{ErrorBody, server_error};
-use crate::mcp::session::Session;
+use crate::mcp::session::{Session, negotiated};
 use crate::random;
 use crate::streamable_http::attempt::{AttemptContext, attempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
@@ -23,9 +23,6 @@ use std::time::{Duration, Instant};
 /// Time limit of an `initialize` of our own, whether or not a call still waits for it; a cold start fits in.
 const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The protocol version for a client that names none.
-const FALLBACK_VERSION: &str = "2025-11-25";
-
 /// For a session that is initialized before the client has sent its own.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -33,7 +30,7 @@ const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initiali
 /// told that they have once the server has responded.
 pub(crate) fn respond_locally(initialize: &Message, sink: &mut Sink<'_>) -> Result<(), Error> {
     let request = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
-    let version = request["params"]["protocolVersion"].as_str().unwrap_or(FALLBACK_VERSION);
+    let version = negotiated(request["params"]["protocolVersion"].as_str());
     let result = json!({
         "protocolVersion": version,
         "capabilities": {

@@ -2,7 +2,7 @@
 
 use crate::bridge::downward::batch::exchange_batch;
 use crate::bridge::downward::call::Call;
-use crate::bridge::downward::handshake::{Offers, initialize_result, negotiated};
+use crate::bridge::downward::handshake::{Offers, initialize_result};
 use crate::bridge::downward::listen::ListenStream;
 use crate::bridge::downward::questions::Abilities;
 use crate::bridge::downward::request::to_modern;
@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::mcp::error_response::{INVALID_REQUEST, protocol_error};
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
+use crate::mcp::session::negotiated;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};

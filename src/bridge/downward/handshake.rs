@@ -1,14 +1,10 @@
 //! The response to `initialize`, from the server's DiscoverResult. Pure.
 
 use crate::bridge::envelope::{SERVER_INFO, TASKS};
-use crate::bridge::facts::LEGACY_VERSION;
 use crate::json::edits::{Edits, without_members};
 use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-/// The revisions of the legacy era.
-const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", LEGACY_VERSION];
 
 /// Capabilities of a server that both eras have.
 const CAPABILITIES: [&str; 7] =
@@ -39,12 +35,6 @@ impl Offers {
             resources_list_changed: has("resources", "listChanged"),
         }
     }
-}
-
-/// The revision for a client that asks for `requested`.
-pub(crate) fn negotiated(requested: Option<&str>) -> &'static str {
-    let known = LEGACY_VERSIONS.into_iter().find(|version| Some(*version) == requested);
-    known.unwrap_or(LEGACY_VERSION)
 }
 
 /// The InitializeResult. `host` names a server that does not name itself.
@@ -104,21 +94,6 @@ fn server_info(meta: Option<&str>, host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_of_the_modern_era_are_never_named() {
-        for (requested, expected) in [
-            (Some("2024-11-05"), "2024-11-05"),
-            (Some("2025-03-26"), "2025-03-26"),
-            (Some("2025-06-18"), "2025-06-18"),
-            (Some("2025-11-25"), "2025-11-25"),
-            (Some("2026-07-28"), "2025-11-25"),
-            (Some("1999-01-01"), "2025-11-25"),
-            (None, "2025-11-25"),
-        ] {
-            assert_eq!(negotiated(requested), expected);
-        }
-    }
 
     #[test]
     fn servers_without_name_or_version_get_one() {

@@ -98,6 +98,11 @@ fn lazy_responds_to_discover_without_credentials_or_a_server() {
     let initialized = program.ask(INITIALIZE);
     assert_eq!(initialized["result"]["serverInfo"]["name"], "sigv4-proxy");
     assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    // Some clients ask for a revision that has no `initialize`.
+    for (requested, version) in [("2026-07-28", "2025-11-25"), ("2025-06-18", "2025-06-18")] {
+        let initialized = program.ask(&INITIALIZE.replace("2025-11-25", requested));
+        assert_eq!(initialized["result"]["protocolVersion"], version);
+    }
 
     // A client that speaks no other revision.
     let mut program = Launch::bare(&arguments).arg("--bridge=always").start();
