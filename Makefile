@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static packages sbom install-docs test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -13,6 +13,8 @@ help:
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
 	@echo '             (needs rustup component add rust-src, or rust-src of Debian; python3, and zig from PyPI, which it installs;'
 	@echo '             root or user namespaces; for another architecture qemu-user-static)'
+	@echo 'make cross   build for Windows and macOS, and run all tests under wine (needs rustup, python3, and gcc-mingw-w64-x86-64'
+	@echo '             and wine64 of Debian; zig from PyPI, which it installs)'
 	@echo "make packages  pack what is in target/binaries (BINARIES='…' for others) for every channel: PyPI, npm, MCPB, images, Homebrew, …"
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
@@ -74,6 +76,9 @@ test-packer:
 test-packages: BINARIES = target/binaries
 test-packages: $(if $(BINARIES),,target/binaries)
 	tests/packages/run.sh "$(BINARIES)"
+
+cross:
+	tests/cross/run.sh
 
 bench:
 	cargo bench --locked --bench bench -- $(if $(PEERS),--peer '$(PEERS)') $(ARGS)

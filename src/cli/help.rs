@@ -116,7 +116,7 @@ fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
 const INTRODUCTION: &str = "\
 Usage: sigv4-proxy [FLAGS] URL|ARN
        sigv4-proxy doctor [FLAGS] URL|ARN       check everything and report
-       sigv4-proxy completions SHELL           script for bash, fish, powershell, zsh
+       sigv4-proxy completions SHELL       script for bash, fish, powershell, zsh
 
 An MCP server on stdin and stdout that signs each message with your AWS
 credentials and relays it to a remote MCP server protected by IAM.

@@ -20,13 +20,7 @@ else
     exit 1
 fi
 
-# Not zig 0.17: its libc has an allocator of its own, in which hundreds of threads on few cores spin.
-tools=$here/target/static-tools-0.15
-if ! [ -x "$tools/bin/cargo-zigbuild" ]; then
-    echo 'installing zig and cargo-zigbuild from PyPI' >&2
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet 'ziglang==0.15.2' 'cargo-zigbuild==0.24.1'
-fi
+tools=$(tests/static/tools.sh)
 
 # No folder's name may get into the binary: two builds in two folders are compared. The parts of libc are zig's, not the
 # ones that rustup would bring. Stable compilers build the standard library only when told that this is not stable.

@@ -265,6 +265,9 @@ mod tests {
         let expected = "us-east-1a is an availability zone; did you mean its region us-east-1?";
         assert_eq!(hint("https://sts.us-east-1a.amazonaws.com/").as_deref(), Some(expected));
         let of_proxy = hint("https://sts.us-east-1.amazonaws.com/");
-        assert_eq!(of_proxy.as_deref(), Some("check https_proxy"));
+        assert_eq!(
+            of_proxy.as_deref(),
+            Some(if cfg!(windows) { "check HTTPS_PROXY" } else { "check https_proxy" })
+        );
     }
 }
