@@ -37,8 +37,13 @@ if ! [ -e "$system/bcryptprimitives.dll" ]; then
     x86_64-w64-mingw32-gcc -shared -O2 -o "$system/bcryptprimitives.dll" tests/cross/bcryptprimitives.c -ladvapi32
 fi
 
-[ -n "${TESTS_ONLY-}" ] || cargo build --quiet --locked --release --bin sigv4-proxy --target $windows
-echo "built: $folder/$windows/release/sigv4-proxy.exe, $(wc -c <"$folder/$windows/release/sigv4-proxy.exe") bytes"
+cargo build --quiet --locked --release --bin sigv4-proxy --target $windows
+leave() {
+    mkdir -p "target/binaries/$1"
+    cp "$folder/$1/release/$2" "target/binaries/$1/"
+    echo "$3: target/binaries/$1/$2, $(wc -c <"$folder/$1/release/$2") bytes"
+}
+leave $windows sigv4-proxy.exe built
 cargo test --locked --no-run --lib --test it --target $windows --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep '/deps/' | while read -r tests; do
     log=$folder/$(basename "$tests").log
@@ -75,5 +80,5 @@ for target in aarch64-apple-darwin x86_64-apple-darwin; do
     # The magic number of 64-bit Mach-O, and the type of an executable.
     [ "$(od -An -tx4 -N4 "$binary" | tr -d ' ')" = feedfacf ] && [ "$(od -An -tu4 -j12 -N4 "$binary" | tr -d ' ')" = 2 ] ||
         { echo "$binary is not an executable of macOS" >&2; exit 1; }
-    echo "linked, not run: $binary, $(wc -c <"$binary") bytes"
+    leave $target sigv4-proxy 'linked, not run'
 done
