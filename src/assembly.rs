@@ -64,7 +64,9 @@ pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
 /// Registers the id of `--runtime-session` and the values of `--header` as secrets, except those that messages name anyway,
 /// such as the region or a media type.
 pub fn add_header_values(redactor: &Redactor, options: &Options) {
-    let named = [options.service.as_str(), &options.region, options.endpoint.host()];
+    let endpoint = &options.endpoint;
+    let hosts = [endpoint.host(), endpoint.service_host()];
+    let named = [options.service.as_str(), &options.region, hosts[0], hosts[1]];
     if let RuntimeSession::Fixed(id) = &options.runtime_session {
         redactor.add(id.expose());
     }

@@ -95,11 +95,12 @@ fn relay(
         let _ = on_signal.send(ShutdownReason::Signal);
     });
     log.info(format_args!(
-        "signing for {} in {} with {}, relaying to {}",
+        "signing for {} in {} with {}, relaying to {}{}",
         options.service,
         options.region,
         options.algorithm.name(),
-        options.endpoint
+        options.endpoint,
+        options.endpoint.signed_authority().map(|host| format!(" as {host}")).unwrap_or_default()
     ));
     log.info("Proxy is ready to accept MCP protocol messages");
     let router = assembly::profile_router(options, &connections);

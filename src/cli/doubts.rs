@@ -36,10 +36,10 @@ pub(crate) fn of_regions<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec
     warnings
 }
 
-/// A warning if another region is signed for than the one that the URL names.
-pub(crate) fn of_url(used: &Value, of_url: &str) -> Option<String> {
+/// A warning if another region is signed for than the one that the host names. `named_by`: what names the host.
+pub(crate) fn of_host(used: &Value, of_host: &str, named_by: &str) -> Option<String> {
     let Value { text, from } = used;
-    (!includes(text, of_url)).then(|| format!("{from} {text} is used; the URL names {of_url}"))
+    (!includes(text, of_host)).then(|| format!("{from} {text} is used; {named_by} names {of_host}"))
 }
 
 /// Whether a region set includes the region. An entry that ends in `*` stands for all regions that begin so.

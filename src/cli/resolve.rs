@@ -11,7 +11,8 @@ use crate::cli::options::{
 };
 use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
-use crate::cli::{target, values};
+use crate::cli::target::{self, SignHost};
+use crate::cli::values;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
@@ -46,6 +47,8 @@ pub(crate) struct Resolver<'a> {
     warnings: Vec<String>,
     /// What is wrong with the region in the URL, for errors that follow from it.
     url_hint: Option<String>,
+    /// What names the host that is signed for.
+    named_by: &'static str,
     origins: Origins,
 }
 
@@ -66,6 +69,7 @@ impl<'a> Resolver<'a> {
             notes: Vec::new(),
             warnings: Vec::new(),
             url_hint: None,
+            named_by: "the URL",
             origins: Origins::default(),
         }
     }
@@ -78,9 +82,9 @@ impl<'a> Resolver<'a> {
         let allow_http = self.switch(Key::AllowHttp).unwrap_or(false);
         let profiles = self.profiles();
         let endpoint = self.endpoint(allow_http);
-        let inferred = hostname::of_host(endpoint.host());
+        let inferred = hostname::of_host(endpoint.service_host());
         let algorithm = self.algorithm(inferred.reach);
-        self.url_hint = hostname::region_hint(endpoint.host());
+        self.url_hint = hostname::region_hint(endpoint.service_host());
         // An AWS host without a region serves all of them.
         let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
         let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
@@ -88,7 +92,8 @@ impl<'a> Resolver<'a> {
         let named_bundle = self.args.value(Key::CaBundle).map(|value| (value.text, value.from));
         let metadata = self.metadata();
         // AWS's own MCP servers work in a region that their callers name in `_meta`.
-        let names_region = (!metadata.is_empty() || hostname::is_dual_stack(endpoint.host()))
+        let names_region = (!metadata.is_empty()
+            || hostname::is_dual_stack(endpoint.service_host()))
             && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
         let needs_profile = explicit_region.is_none()
             || named_bundle.is_none()
@@ -133,7 +138,7 @@ impl<'a> Resolver<'a> {
         self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
         self.warnings.extend(warnings);
 
-        let facts = ServiceFacts::of(&service, endpoint.host(), endpoint.path());
+        let facts = ServiceFacts::of(&service, endpoint.service_host(), endpoint.path());
         let max_in_flight = match (self.args.value(Key::MaxInFlight), facts.max_in_flight) {
             (None, Some(of_service)) => of_service,
             _ => self.or_default(Key::MaxInFlight, values::count),
@@ -266,9 +271,34 @@ impl<'a> Resolver<'a> {
             self.report(Key::TargetUrl, error);
             target::placeholder(&text)
         });
+        let endpoint = self.signed_for(endpoint);
         let (endpoint, note) = target::with_encoded_arn(endpoint);
         self.notes.extend(note);
         endpoint
+    }
+
+    /// The endpoint with the host of `--sign-host` in its requests and signatures.
+    fn signed_for(&mut self, endpoint: Endpoint) -> Endpoint {
+        let Some(SignHost { host, port, path }) = self.parsed(Key::SignHost, target::sign_host)
+        else {
+            return endpoint;
+        };
+        if path.is_some_and(|path| path != endpoint.path()) {
+            let warning = "the path of --sign-host is left out: the path of the URL is signed";
+            self.warnings.push(warning.to_owned());
+        }
+        let signed = endpoint.clone().signed_for(host, port);
+        // Otherwise the wrong one of two servers, and perhaps of two accounts, would be signed for.
+        if signed != endpoint && target::serves_only_itself(endpoint.host()) {
+            let what =
+                "--sign-host names another host than the URL, which is an endpoint of AWS itself";
+            let fix = "write the host of the tunnel or the VPC endpoint into the URL, or omit --sign-host";
+            self.report(Key::SignHost, usage_error(what, fix));
+        }
+        if signed != endpoint {
+            self.named_by = "--sign-host";
+        }
+        signed
     }
 
     /// The region from flag, URL or environment, in this order. With SigV4a a region set outranks the URL.
@@ -281,8 +311,8 @@ impl<'a> Resolver<'a> {
             return Some(Value { text: set.to_owned(), from: REGION_SET.to_owned() });
         }
         let variable = self.args.variable(Key::Region);
-        let of_url =
-            of_url.map(|text| Value { text: text.to_owned(), from: "the URL's region".to_owned() });
+        let from = format!("{}'s region", self.named_by);
+        let of_url = of_url.map(|text| Value { text: text.to_owned(), from });
         flag.or(of_url).or(variable)
     }
 
@@ -300,13 +330,13 @@ impl<'a> Resolver<'a> {
             .map(|(name, text)| Value { text: text.clone(), from: format!("--metadata {name}") });
         let others = [variable, profile_region, in_metadata];
         let regions = region.into_iter().chain(others.iter().flatten());
-        let of_host = self.url_hint.iter().map(|hint| format!("the URL: {hint}"));
+        let of_host = self.url_hint.iter().map(|hint| format!("{}: {hint}", self.named_by));
         self.warnings.extend(of_host);
         self.warnings.extend(doubts::of_values(&self.args));
         self.warnings.extend(doubts::of_regions(regions));
         if let (Some(region), Some(of_url)) = (region, of_url) {
             // A variable that the URL outranks is no mistake: it is the region of the shell's other work.
-            self.warnings.extend(doubts::of_url(region, of_url));
+            self.warnings.extend(doubts::of_host(region, of_url, self.named_by));
         }
     }
 
@@ -386,7 +416,7 @@ impl<'a> Resolver<'a> {
     fn service(&mut self, of_url: Option<&str>) -> String {
         let Some(Value { text, from }) = self.args.value(Key::ServiceName) else {
             if let Some(service) = of_url {
-                "the URL".clone_into(&mut self.origins.service);
+                self.named_by.clone_into(&mut self.origins.service);
                 return service.to_owned();
             }
             let fix = "set AWS_SERVICE_NAME or --service-name";
@@ -396,7 +426,8 @@ impl<'a> Resolver<'a> {
         };
         self.origins.service.clone_from(&from);
         if let Some(service) = of_url.filter(|service| *service != text) {
-            let warning = format!("{from} {text} is used; the URL names the service {service}");
+            let warning =
+                format!("{from} {text} is used; {} names the service {service}", self.named_by);
             self.warnings.push(warning);
         }
         if text == "iam" {

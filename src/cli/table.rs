@@ -36,6 +36,7 @@ pub(crate) enum Key {
     CaBundle,
     Region,
     ServiceName,
+    SignHost,
     SigVersion,
     UnsignedPayload,
     SkipAuth,
@@ -161,6 +162,15 @@ pub(crate) const TABLE: &[Row] = &[
         default: "from the URL",
         group: Group::Signing,
         help: "Signing name of the service, such as execute-api, lambda or bedrock-agentcore.",
+    },
+    Row {
+        key: Key::SignHost,
+        flags: &["sign-host", "signing-endpoint"],
+        environment: &[],
+        takes: Arity::Value("HOST"),
+        default: "the URL's",
+        group: Group::Signing,
+        help: "Host to sign for and to name in requests, if the URL is only the way to it: a tunnel, a VPC endpoint, a CNAME. Service and region follow from it. A URL is taken for its host.",
     },
     Row {
         key: Key::SigVersion,

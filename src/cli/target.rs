@@ -3,8 +3,8 @@
 use crate::aws::{agentcore, hostname};
 use crate::cli::args::COMMANDS;
 use crate::cli::problem::usage_error;
-use crate::error::Error;
-use crate::http::url::Endpoint;
+use crate::error::{Error, Kind};
+use crate::http::url::{Endpoint, host_and_port};
 use crate::suggest::nearest;
 
 /// The endpoint of a URL or an ARN.
@@ -37,18 +37,46 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
 /// The URL of a runtime with its ARN percent-encoded, and a note about that.
 pub(crate) fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let is_agentcore =
-        hostname::of_host(endpoint.host()).service.as_deref() == Some("bedrock-agentcore");
+        hostname::of_host(endpoint.service_host()).service.as_deref() == Some("bedrock-agentcore");
     let path = agentcore::corrected_runtime_path(endpoint.path()).filter(|_| is_agentcore);
     let Some(path) = path else { return (endpoint, None) };
-    let query = if endpoint.query().is_empty() { "" } else { "?" };
-    let url = format!("https://{}{path}{query}{}", endpoint.authority(), endpoint.query());
-    match Endpoint::parse(&url) {
-        Ok(encoded) => {
-            let note = format!("the ARN in the URL is not percent-encoded; using {encoded}");
-            (encoded, Some(note))
+    let encoded = endpoint.with_path(path);
+    let note = format!("the ARN in the URL is not percent-encoded; using {encoded}");
+    (encoded, Some(note))
+}
+
+/// A host to sign for, as `--sign-host` names it: a name with or without a port, or a URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SignHost {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    /// The path of the URL, if it has one; what is signed is the target's own.
+    pub(crate) path: Option<String>,
+}
+
+pub(crate) fn sign_host(text: &str) -> Result<SignHost, Error> {
+    let name = "the host to sign for";
+    if text.contains("://") {
+        let url = Endpoint::parse(text).map_err(|error| error.context(name))?;
+        if url.had_user_info() {
+            let what = format!("{name} contains a user name or password");
+            return Err(Error::new(Kind::Usage, what).hint("remove the part before the @"));
         }
-        Err(_) => (endpoint, None),
+        let (host, port) = host_and_port(name, &url.authority())?;
+        let path = Some(url.path().to_owned()).filter(|path| path != "/");
+        return Ok(SignHost { host, port, path });
     }
+    let (host, port) = host_and_port(name, text)?;
+    // As in a URL, the default port is not named.
+    Ok(SignHost { host, port: port.filter(|port| *port != 443), path: None })
+}
+
+/// Whether a host is one of AWS's that serves nothing but itself. Endpoints of a VPC and load balancers lead to others.
+pub(crate) fn serves_only_itself(host: &str) -> bool {
+    let is_hop = host.ends_with(".vpce.amazonaws.com")
+        || host.ends_with(".vpce.amazonaws.com.cn")
+        || hostname::of_host(host).service.as_deref() == Some("elasticloadbalancing");
+    hostname::of_host(host).service.is_some() && !is_hop
 }
 
 /// A placeholder for an invalid target, with the same region and service: what a corrected target will provide is not
@@ -110,6 +138,53 @@ mod tests {
         assert!(note.is_some_and(|note| note.contains("; using https://")));
         let other = Endpoint::parse(&typed.replace("amazonaws.com", "example.com")).unwrap();
         assert_eq!(with_encoded_arn(other.clone()), (other, None), "only where AWS reads it");
+    }
+
+    #[test]
+    fn hosts_to_sign_for() {
+        let read = |text: &str| sign_host(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let host = "abc.execute-api.us-east-1.amazonaws.com";
+        let expected = |port, path: Option<&str>| SignHost {
+            host: host.into(),
+            port,
+            path: path.map(str::to_owned),
+        };
+        assert_eq!(read(host), expected(None, None));
+        assert_eq!(read("ABC.execute-api.us-east-1.amazonaws.com:443"), expected(None, None));
+        assert_eq!(read(&format!("{host}:8443")), expected(Some(8443), None));
+        assert_eq!(read(&format!("https://{host}/")), expected(None, None));
+        assert_eq!(read(&format!("https://{host}:443/a/b?c")), expected(None, Some("/a/b")));
+        for text in [
+            "",
+            "a b",
+            "a/b",
+            "user@a",
+            "https://",
+            "https://ann:hush@a/",
+            "ftp://a",
+            "a:x",
+            "127.1",
+        ] {
+            let error = sign_host(text).expect_err(text).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_lead_to_others() {
+        for host in [
+            "localhost",
+            "mcp.example.com",
+            "vpce-0a-1b.execute-api.us-east-1.vpce.amazonaws.com",
+            "my-alb-1234.us-east-1.elb.amazonaws.com",
+            "d111111abcdef8.cloudfront.net",
+            "10.0.0.1",
+        ] {
+            assert!(!serves_only_itself(host), "{host}");
+        }
+        for host in ["abc.execute-api.us-east-1.amazonaws.com", "abc.lambda-url.eu-west-1.on.aws"] {
+            assert!(serves_only_itself(host), "{host}");
+        }
     }
 
     #[test]

@@ -98,6 +98,9 @@ impl Doctor<'_> {
             options.region,
             origins.region
         )];
+        if let Some(host) = options.endpoint.signed_authority() {
+            details.push(format!("host in requests and signatures: {host} [--sign-host]"));
+        }
         if !options.profiles.is_empty() {
             details.push(format!("profiles: {}", options.profiles.join(", ")));
         }

@@ -77,7 +77,7 @@ impl HttpClient {
             host: endpoint.authority(),
             route,
             connect_timeout: limits.connect,
-            tls: TlsConnector::new(ca_bundle),
+            tls: TlsConnector::new(endpoint, ca_bundle),
         };
         HttpClient {
             config,

@@ -129,7 +129,7 @@ impl<'a> Probe<'a> {
             return Ok(None);
         }
         let to_error = |error: ureq::Error| self.peer.request_error(&error);
-        let name = ServerName::try_from(without_brackets(&self.host).to_owned())
+        let name = ServerName::try_from(self.peer.tls.name_of(&self.host).to_owned())
             .map_err(|e| to_error(other(e)))?;
         let config = self.peer.tls.config().map_err(to_error)?;
         let mut connection =

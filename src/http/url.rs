@@ -20,6 +20,8 @@ pub struct Endpoint {
     path: String,
     query: String,
     user_info: bool,
+    /// Host and port that requests name and are signed for, if this URL only leads there.
+    signed: Option<(String, Option<u16>)>,
 }
 
 impl Endpoint {
@@ -55,7 +57,21 @@ impl Endpoint {
             path: without_dot_segments(&wire_path(path)),
             query: wire_query(query)?,
             user_info,
+            signed: None,
         })
+    }
+
+    /// The same URL for requests that name another host and are signed for it.
+    #[must_use]
+    pub(crate) fn signed_for(self, host: String, port: Option<u16>) -> Endpoint {
+        let is_other = (&host, port) != (&self.host, self.port);
+        Endpoint { signed: is_other.then_some((host, port)), ..self }
+    }
+
+    /// The same URL with another path, in wire form.
+    #[must_use]
+    pub(crate) fn with_path(self, path: String) -> Endpoint {
+        Endpoint { path, ..self }
     }
 
     /// Resolves a reference (RFC 3986 §5) that the server sends. Fails if it leaves this scheme, host and port.
@@ -81,6 +97,7 @@ impl Endpoint {
             && joined.host == self.host
             && joined.port == self.port
             && !joined.user_info;
+        let joined = Endpoint { signed: self.signed.clone(), ..joined };
         if same { Ok(joined) } else { Err(wrong(format!("leads away from {origin}"))) }
     }
 
@@ -93,6 +110,7 @@ impl Endpoint {
             path: "/".to_owned(),
             query: String::new(),
             user_info: false,
+            signed: None,
         }
     }
 
@@ -109,12 +127,24 @@ impl Endpoint {
         self.port.unwrap_or(if self.secure { 443 } else { 80 })
     }
 
-    /// The value of the `Host` header.
+    /// The host that requests are signed for, which tells the service: that of the URL, unless this only leads there.
+    pub fn service_host(&self) -> &str {
+        self.signed.as_ref().map_or(&self.host, |(host, _)| host)
+    }
+
+    /// Host and port of the URL.
     pub fn authority(&self) -> String {
-        match self.port {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.clone(),
-        }
+        joined(&self.host, self.port)
+    }
+
+    /// The value of the `Host` header.
+    pub(crate) fn host_header(&self) -> String {
+        self.signed_authority().unwrap_or_else(|| self.authority())
+    }
+
+    /// Host and port that requests name and are signed for, if they are not those of the URL.
+    pub fn signed_authority(&self) -> Option<String> {
+        self.signed.as_ref().map(|(host, port)| joined(host, *port))
     }
 
     /// Begins with `/`.
@@ -157,6 +187,13 @@ impl fmt::Display for Endpoint {
         let scheme = if self.secure { "https" } else { "http" };
         write!(out, "{scheme}://{}{}", self.authority(), self.path)?;
         if self.query.is_empty() { Ok(()) } else { write!(out, "?{}", self.query) }
+    }
+}
+
+fn joined(host: &str, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 

@@ -106,7 +106,7 @@ impl Affinity {
         log: Log,
     ) -> Affinity {
         let endpoint = client.endpoint();
-        let is_routed = is_routed(endpoint.host(), endpoint.path(), is_agentcore);
+        let is_routed = is_routed(endpoint.service_host(), endpoint.path(), is_agentcore);
         let learns = is_routed && matches!(chosen, RuntimeSession::Auto | RuntimeSession::Identity);
         Affinity {
             fixed: match chosen {

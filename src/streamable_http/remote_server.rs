@@ -70,7 +70,7 @@ impl fmt::Debug for SessionSink {
 
 impl RemoteServer {
     pub(crate) fn new(settings: Settings, client: SignedClient, log: Log) -> RemoteServer {
-        let of_host = hostname::of_host(client.endpoint().host()).service;
+        let of_host = hostname::of_host(client.endpoint().service_host()).service;
         let services = [Some(client.scope().current().service.clone()), of_host];
         let is_agentcore = services.iter().flatten().any(|service| service == "bedrock-agentcore");
         let affinity = Affinity::new(&settings.runtime_session, &client, is_agentcore, log.clone());

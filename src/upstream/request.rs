@@ -16,7 +16,7 @@ pub(crate) struct RequestTarget {
 impl RequestTarget {
     pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> RequestTarget {
         let (path, query) = (endpoint.path(), endpoint.query());
-        let canonical = CanonicalTarget::new(&endpoint.authority(), path, query, uri_encoding);
+        let canonical = CanonicalTarget::new(&endpoint.host_header(), path, query, uri_encoding);
         RequestTarget { url: endpoint.to_string(), path: path.to_owned(), canonical }
     }
 }

@@ -48,6 +48,8 @@ pub struct SignedClient {
     /// The URL that the user gave.
     endpoint: Endpoint,
     target: RequestTarget,
+    /// The `Host` header, if it is not that of the URL.
+    host_header: Option<String>,
     uri_encoding: UriEncoding,
     payload_signing: PayloadSigning,
     /// The cookies of the server for this identity; `None` if the user sends a cookie of their own.
@@ -97,6 +99,7 @@ impl SignedClient {
             has_reported_unsigned: AtomicBool::new(false),
             scope,
             target: RequestTarget::new(&settings.endpoint, uri_encoding),
+            host_header: settings.endpoint.signed_authority(),
             endpoint: settings.endpoint,
             uri_encoding,
             payload_signing,
@@ -263,6 +266,7 @@ impl SignedClient {
         });
         let user_agent = sync::read(&self.user_agent).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));
+        headers.extend(self.host_header.as_deref().map(|host| ("host", host)));
         headers.extend(self.unsigned_headers.iter().map(as_header));
         let path = &request.target.path;
         let cookies = self.cookies.as_ref().and_then(|cookies| cookies.header(path));
@@ -333,7 +337,7 @@ impl SignedClient {
         let signed = SignedWith {
             service: &scope.service,
             region: &scope.region,
-            host: self.endpoint.host(),
+            host: self.endpoint.service_host(),
             path: self.endpoint.path(),
             identity: &identity,
             steps: steps.as_ref(),
@@ -364,7 +368,11 @@ impl SignedClient {
 
     /// What has to be known of the service that is signed for.
     pub(crate) fn facts(&self) -> &'static ServiceFacts {
-        ServiceFacts::of(&self.scope.current().service, self.endpoint.host(), self.endpoint.path())
+        ServiceFacts::of(
+            &self.scope.current().service,
+            self.endpoint.service_host(),
+            self.endpoint.path(),
+        )
     }
 
     /// The error of a response that broke off, with what ends responses at the service.

@@ -47,7 +47,7 @@ impl SigningScope {
         SigningScope {
             algorithm: *algorithm,
             current: RwLock::new(Scope::new(*algorithm, service, region)),
-            of_host: hostname::of_host(settings.endpoint.host()),
+            of_host: hostname::of_host(settings.endpoint.service_host()),
             any_service: settings.service_is_inferred,
             service_correction: settings.service_correction.clone(),
             is_region_corrected: Mutex::default(),

@@ -54,6 +54,7 @@ const LARGEST: usize = 8 << 20;
 pub struct TlsServer {
     pub port: u16,
     requests: Arc<AtomicUsize>,
+    hosts: Arc<Mutex<Vec<[String; 2]>>>,
 }
 
 impl TlsServer {
@@ -71,18 +72,21 @@ impl TlsServer {
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&requests);
+        let hosts = Arc::<Mutex<Vec<_>>>::default();
+        let named = Arc::clone(&hosts);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, counted) = (Arc::clone(&config), Arc::clone(&counted));
+                let named = Arc::clone(&named);
                 std::thread::spawn(move || {
                     // What is sent before it hangs up must have left.
                     stream.set_nodelay(true).unwrap();
                     let connection = ServerConnection::new(config).unwrap();
-                    let _ = serve(StreamOwned::new(connection, stream), &counted);
+                    let _ = serve(StreamOwned::new(connection, stream), &counted, &named);
                 });
             }
         });
-        TlsServer { port, requests }
+        TlsServer { port, requests, hosts }
     }
 
     pub fn url(&self) -> String {
@@ -92,11 +96,17 @@ impl TlsServer {
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+
+    /// The server name in the handshake and the `Host` header of each request.
+    pub fn hosts(&self) -> Vec<[String; 2]> {
+        self.hosts.lock().unwrap().clone()
+    }
 }
 
 fn serve(
     mut stream: StreamOwned<ServerConnection, TcpStream>,
     requests: &AtomicUsize,
+    hosts: &Mutex<Vec<[String; 2]>>,
 ) -> std::io::Result<()> {
     let mut received = Vec::new();
     let mut piece = [0; 16 * 1024];
@@ -129,6 +139,9 @@ fn serve(
         if let Ok(message) = serde_json::from_str::<Value>(&body) {
             received.clear();
             requests.fetch_add(1, Ordering::SeqCst);
+            let host = head.lines().find_map(|line| line.strip_prefix("host: "));
+            let names = [stream.conn.server_name(), host];
+            hosts.lock().unwrap().push(names.map(|name| name.unwrap_or_default().to_owned()));
             let result = match message["method"].as_str() {
                 Some("initialize") => json!({
                     "protocolVersion": "2025-11-25",

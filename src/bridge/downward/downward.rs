@@ -91,7 +91,7 @@ impl Downward {
         let requested = params_of(initialize)
             .and_then(|params| serde_json::from_str(params.get("protocolVersion")?.get()).ok());
         let version = negotiated(requested);
-        let host = exchanger.client().endpoint().host();
+        let host = exchanger.client().endpoint().service_host();
         let result = initialize_result(version, discovered, host, self.streams);
         let id = initialize.ids().first().map_or("null", Id::as_json);
         format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)

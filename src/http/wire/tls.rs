@@ -4,7 +4,7 @@
 //! the first connection; all connections share it and its session tickets.
 
 use crate::http::certificate::Certificate;
-use crate::http::url::without_brackets;
+use crate::http::url::{Endpoint, without_brackets};
 use crate::http::wire::buffers::GrowingBuffers;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite};
@@ -39,14 +39,26 @@ pub(crate) struct TlsConnector {
 struct Shared {
     ca_bundle: CaBundle,
     config: OnceLock<Arc<ClientConfig>>,
+    other_name: Option<OtherName>,
     last_refused: Arc<Mutex<Option<String>>>,
 }
 
+/// A server that is asked for by another name than that of its URL, and may prove either.
+#[derive(Clone, Debug)]
+struct OtherName {
+    asked: String,
+    of_url: String,
+}
+
 impl TlsConnector {
-    pub(crate) fn new(ca_bundle: &CaBundle) -> TlsConnector {
+    /// For connections to this endpoint and to proxies in between.
+    pub(crate) fn new(endpoint: &Endpoint, ca_bundle: &CaBundle) -> TlsConnector {
+        let asked = without_brackets(endpoint.service_host()).to_owned();
+        let of_url = without_brackets(endpoint.host()).to_owned();
         let shared = Shared {
             ca_bundle: ca_bundle.clone(),
             config: OnceLock::new(),
+            other_name: (asked != of_url).then_some(OtherName { asked, of_url }),
             last_refused: Arc::default(),
         };
         let call_limits = CallLimits::default();
@@ -71,6 +83,13 @@ impl TlsConnector {
         lock(&self.shared.last_refused).clone()
     }
 
+    /// The name that the server is asked for. `host`: that of its URL.
+    pub(crate) fn name_of<'a>(&'a self, host: &'a str) -> &'a str {
+        let host = without_brackets(host);
+        let other_name = self.shared.other_name.as_ref().filter(|name| name.of_url == host);
+        other_name.map_or(host, |name| &name.asked)
+    }
+
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
         if let Some(config) = self.shared.config.get() {
             return Ok(Arc::clone(config));
@@ -81,8 +100,12 @@ impl TlsConnector {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
                 .map_err(other)?;
-        let verifier =
-            IssuerRecorder { verifier, last_refused: Arc::clone(&self.shared.last_refused) };
+        let names = self.shared.other_name.as_ref().map(|name| {
+            let parsed = |name: &str| ServerName::try_from(name.to_owned()).map_err(other);
+            Ok::<_, ureq::Error>([parsed(&name.asked)?, parsed(&name.of_url)?])
+        });
+        let last_refused = Arc::clone(&self.shared.last_refused);
+        let verifier = IssuerRecorder { verifier, names: names.transpose()?, last_refused };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(other)?
@@ -92,14 +115,14 @@ impl TlsConnector {
         Ok(Arc::clone(self.shared.config.get_or_init(|| Arc::new(config))))
     }
 
-    /// Makes a connection to `host` encrypted.
+    /// Makes a connection encrypted, to a server or a proxy of this name.
     pub(crate) fn handshake<In: Transport>(
         &self,
-        host: &str,
+        name: &str,
         transport: In,
         details: &ConnectionDetails<'_>,
     ) -> Result<TlsTransport, ureq::Error> {
-        let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(other)?;
+        let name = ServerName::try_from(without_brackets(name).to_owned()).map_err(other)?;
         let mut connection = ClientConnection::new(self.config()?, name).map_err(other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         // The handshake gets the time that TCP has left.
@@ -144,8 +167,8 @@ impl<In: Transport> Connector<In> for TlsConnector {
         if !details.needs_tls() || transport.is_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let host = details.uri.host().unwrap_or_default();
-        Ok(Some(Either::B(self.handshake(host, transport, details)?)))
+        let name = self.name_of(details.uri.host().unwrap_or_default());
+        Ok(Some(Either::B(self.handshake(name, transport, details)?)))
     }
 }
 
@@ -306,6 +329,8 @@ impl fmt::Debug for TlsTransport {
 #[derive(Debug)]
 struct IssuerRecorder {
     verifier: Arc<WebPkiServerVerifier>,
+    /// A certificate for the second of these names will do where the server was asked for by the first.
+    names: Option<[ServerName<'static>; 2]>,
     last_refused: Arc<Mutex<Option<String>>>,
 }
 
@@ -318,7 +343,15 @@ impl ServerCertVerifier for IssuerRecorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verify = |name: &ServerName<'_>| {
+            self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        };
+        let verified = match (&self.names, verify(name)) {
+            (Some([asked, of_url]), Err(error)) if asked == name => {
+                verify(of_url).map_err(|_| error)
+            }
+            (_, verified) => verified,
+        };
         if verified.is_err() {
             *lock(&self.last_refused) = Certificate::read(end_entity).issuer;
         }
