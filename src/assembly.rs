@@ -4,7 +4,7 @@ use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
 use crate::cli::{
-    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, WORKING_REGION,
+    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, SignInOptions, WORKING_REGION,
 };
 use crate::client::ClientRequests;
 use crate::clock;
@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::prompt::{self, SignInGate};
 use crate::redact::Redactor;
+use crate::sign_in::login;
 use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
 use crate::upstream::{self, ServiceCorrection, SignedClient, Unsigned};
@@ -176,6 +177,35 @@ pub fn connections(
         connect(&options.for_profile(name, &settings))
     });
     std::iter::once(connect(options)).chain(others).collect()
+}
+
+/// The credentials of each profile, or of the one that the environment selects, for signing in and out. The target need not
+/// be named.
+pub fn identities(
+    options: &Options,
+    ca_bundle: &CaBundle,
+    environment: &Environment,
+    redactor: &Redactor,
+) -> Vec<CredentialCache> {
+    let names = options.profiles.iter().map(|name| vec![name.clone()]);
+    let names: Vec<Vec<String>> = names.collect();
+    let selected = if names.is_empty() { vec![Vec::new()] } else { names };
+    let identity = |profiles: Vec<String>| {
+        let options = Options { profiles, ..options.clone() };
+        let settings = credential_settings(&options, ca_bundle, Terminal::Kept, redactor);
+        CredentialCache::new(environment.clone(), settings, clock::now())
+    };
+    selected.into_iter().map(identity).collect()
+}
+
+/// How `login` signs in.
+pub fn login_settings(options: &SignInOptions) -> login::Settings {
+    login::Settings {
+        uses_device_code: options.uses_device_code,
+        is_remote: options.is_remote,
+        opens_browser: options.opens_browser,
+        only_if_needed: options.only_if_needed,
+    }
 }
 
 /// The router over all connections, of which there must be at least one.

@@ -34,6 +34,8 @@ pub mod process;
 #[doc(hidden)]
 pub mod redact;
 #[doc(hidden)]
+pub mod sign_in;
+#[doc(hidden)]
 pub mod stdio;
 
 mod bridge;
@@ -43,8 +45,6 @@ pub mod prompt;
 mod buffer;
 mod random;
 mod scheduler;
-#[allow(dead_code, reason = "not all of it is used yet")]
-mod sign_in;
 mod streamable_http;
 mod suggest;
 mod sync;

@@ -3,7 +3,7 @@
 use sigv4_proxy::assembly;
 use sigv4_proxy::cli::{self, Command, Options};
 use sigv4_proxy::client::ClientRequests;
-use sigv4_proxy::credentials::{ProfileFiles, Terminal};
+use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind, io_message};
@@ -11,6 +11,8 @@ use sigv4_proxy::http::CaBundle;
 use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
 use sigv4_proxy::redact::Redactor;
+use sigv4_proxy::sign_in::login::Login;
+use sigv4_proxy::sign_in::logout;
 use sigv4_proxy::stdio::{self, ShutdownReason};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -23,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     if let Some(error) = process::become_other_program(std::env::args_os()) {
@@ -39,6 +44,23 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, problems, as_json }) => {
             doctor(&options, problems, as_json, &environment, &files, &redactor)
+        }
+        Ok(Command::Login(options, sign_in)) => {
+            let mut login = Login::new(assembly::login_settings(&sign_in), redactor.clone());
+            for_identities(&options, &environment, &redactor, |credentials| {
+                match &sign_in.sso_session {
+                    Some(session) => login.session(credentials, session),
+                    None => login.profile(credentials),
+                }
+            })
+        }
+        Ok(Command::Logout(options, sign_in)) => {
+            for_identities(&options, &environment, &redactor, |credentials| {
+                match &sign_in.sso_session {
+                    Some(session) => logout::session(credentials, session, &redactor),
+                    None => logout::profile(credentials, &redactor),
+                }
+            })
         }
         Ok(Command::Run(options)) => run(&options, &environment, files, &redactor),
         Err(errors) => fail(&errors, &redactor),
@@ -123,6 +145,33 @@ fn report_panics(log: &Log) {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         log.error(format_args!("bug in sigv4-proxy at {location}; please report it"));
     }));
+}
+
+/// Calls `act` for each profile, one after the other. A signal ends it.
+fn for_identities(
+    options: &Options,
+    environment: &Environment,
+    redactor: &Redactor,
+    mut act: impl FnMut(&CredentialCache) -> Result<(), Error>,
+) -> ExitCode {
+    process::protect_memory();
+    let ca_bundle = match assembly::ca_bundle(options) {
+        Ok(ca_bundle) => ca_bundle,
+        Err(error) => return fail(&[error], redactor),
+    };
+    let identities = assembly::identities(options, &ca_bundle, environment, redactor);
+    let on_signal = identities.clone();
+    process::watch_signals(move || on_signal.iter().for_each(CredentialCache::cancel));
+    let mut errors = Vec::new();
+    for credentials in &identities {
+        match act(credentials) {
+            Err(error) if error.kind() == Kind::Cancelled => {
+                return ExitCode::from(INTERRUPTED);
+            }
+            outcome => errors.extend(outcome.err()),
+        }
+    }
+    if errors.is_empty() { ExitCode::SUCCESS } else { fail(&errors, redactor) }
 }
 
 /// Runs all checks and prints the report.

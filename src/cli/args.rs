@@ -16,6 +16,10 @@ pub(crate) enum Line {
     Proxy(Flags),
     /// `doctor`, with the flags of the proxy.
     Doctor(Flags),
+    /// `login`, with the flags of the proxy.
+    Login(Flags),
+    /// `logout`, with the flags of the proxy.
+    Logout(Flags),
     Completions(Shell),
     Help,
     Version,
@@ -48,12 +52,14 @@ pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
 /// Subcommands: words that may come first.
-pub(crate) const COMMANDS: [&str; 2] = ["doctor", "completions"];
+pub(crate) const COMMANDS: [&str; 4] = ["doctor", "login", "logout", "completions"];
 
 /// The subcommand of this command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Doctor,
+    Login,
+    Logout,
     Completions,
 }
 
@@ -153,6 +159,8 @@ impl Reader {
         match text.as_str() {
             _ if self.word == Some(Word::Completions) => self.shell = Shell::of(&text),
             "doctor" if is_first => self.word = Some(Word::Doctor),
+            "login" if is_first => self.word = Some(Word::Login),
+            "logout" if is_first => self.word = Some(Word::Logout),
             "completions" if is_first => self.word = Some(Word::Completions),
             text => {
                 let mut text = text.trim();
@@ -279,9 +287,11 @@ impl Reader {
             return Err(self.flags.problems);
         }
         Ok(match (self.word, self.shell) {
-            (None, _) => Line::Proxy(self.flags),
-            (Some(_), Some(shell)) => Line::Completions(shell),
-            (Some(_), None) => Line::Doctor(self.flags),
+            (_, Some(shell)) => Line::Completions(shell),
+            (None, None) => Line::Proxy(self.flags),
+            (Some(Word::Login), None) => Line::Login(self.flags),
+            (Some(Word::Logout), None) => Line::Logout(self.flags),
+            (Some(Word::Doctor | Word::Completions), None) => Line::Doctor(self.flags),
         })
     }
 }
@@ -293,7 +303,8 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
         let fix = match nearest(&targets[0].1, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
             None => {
-                "quote values that contain spaces; the commands are doctor and completions".into()
+                "quote values that contain spaces; the commands are doctor, login, logout and completions"
+                    .into()
             }
         };
         flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN is given", &fix));
@@ -548,7 +559,7 @@ mod tests {
         check(&["--profile", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
         let quote = "more than one URL or ARN is given \
-                     (quote values that contain spaces; the commands are doctor and completions)";
+                     (quote values that contain spaces; the commands are doctor, login, logout and completions)";
         check(&["a", "hush", "b"], &[quote]);
         check(&["serve", "https://a"], &[quote]);
         check(

@@ -1,8 +1,7 @@
 //! `Command`: what the command line asks for.
 
 use crate::cli::args::{Line, ParsedArgs};
-use crate::cli::options::{Options, ProfileSettings};
-use crate::cli::problem::usage_error;
+use crate::cli::options::{Options, ProfileSettings, SignInOptions};
 use crate::cli::resolve::Resolver;
 use crate::cli::table::{Key, Row, TABLE};
 use crate::cli::{args, completions, help};
@@ -20,6 +19,10 @@ pub enum Command {
         problems: Vec<Error>,
         as_json: bool,
     },
+    /// Sign in for what the options configure.
+    Login(Box<Options>, SignInOptions),
+    /// Sign out.
+    Logout(Box<Options>, SignInOptions),
     /// Print this text.
     Print(String),
     Run(Box<Options>),
@@ -35,12 +38,14 @@ pub fn parse(
     environment: &Environment,
     profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
-    let (flags, is_doctor) = match args::read(args)? {
+    let (flags, subcommand) = match args::read(args)? {
         Line::Help => return Ok(Command::Print(help::help())),
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
         Line::Version => return Ok(Command::Version),
-        Line::Doctor(flags) => (flags, true),
-        Line::Proxy(flags) => (flags, false),
+        Line::Doctor(flags) => (flags, Some("doctor")),
+        Line::Login(flags) => (flags, Some("login")),
+        Line::Logout(flags) => (flags, Some("logout")),
+        Line::Proxy(flags) => (flags, None),
     };
     let args::Flags { values, mut ignored, abbreviated, mut in_doubt, .. } = flags;
     let (problems_of_line, has_unknown_value) = (flags.problems, flags.has_unknown_value);
@@ -55,11 +60,14 @@ pub fn parse(
             .map(|name| (*name).to_owned()),
     );
     let args = ParsedArgs::new(values, environment);
+    if matches!(subcommand, Some("login" | "logout")) {
+        let of_server = [Key::TargetUrl, Key::Region, Key::ServiceName];
+        in_doubt.extend(of_server.into_iter().filter(|key| args.value(*key).is_none()));
+    }
     let mut resolver = Resolver::new(args, environment, in_doubt, has_unknown_value);
     let as_json = resolver.switch(Key::Json);
-    if as_json.is_some() && !is_doctor {
-        resolver.report(Key::Json, usage_error("--json goes only with doctor", "omit it"));
-    }
+    let sign_in = sign_in_options(&mut resolver);
+    resolver.report_flags_of_others(subcommand);
     let (options, problems_of_values) = resolver.options(profile);
     let options = Box::new(Options { ignored, abbreviated, ..options });
     let problems: Vec<Error> =
@@ -68,10 +76,24 @@ pub fn parse(
         // All at once, so that they can be fixed at once.
         return Err(problems_of_line.into_iter().chain(problems).collect());
     }
-    if is_doctor {
-        return Ok(Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) });
+    Ok(match subcommand {
+        Some("doctor") => Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) },
+        _ if !problems.is_empty() => return Err(problems),
+        Some("login") => Command::Login(options, sign_in),
+        Some("logout") => Command::Logout(options, sign_in),
+        _ => Command::Run(options),
+    })
+}
+
+fn sign_in_options(resolver: &mut Resolver<'_>) -> SignInOptions {
+    let mut is_on = |key| resolver.switch(key).unwrap_or(false);
+    SignInOptions {
+        uses_device_code: is_on(Key::UseDeviceCode),
+        is_remote: is_on(Key::Remote),
+        opens_browser: !is_on(Key::NoBrowser),
+        only_if_needed: is_on(Key::IfNeeded),
+        sso_session: resolver.text(Key::SsoSession),
     }
-    if problems.is_empty() { Ok(Command::Run(options)) } else { Err(problems) }
 }
 
 /// docs/sigv4-proxy.1.

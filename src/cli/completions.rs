@@ -102,7 +102,7 @@ fn bash() -> String {
          {cases}\
          \x20   esac\n\
          \x20   if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W 'doctor completions' -- \"$word\"))\n\
+         \x20       COMPREPLY=($(compgen -W 'doctor login logout completions' -- \"$word\"))\n\
          \x20   else\n\
          \x20       COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n\
          \x20   fi\n\
@@ -133,7 +133,7 @@ fn zsh() -> String {
     format!(
         "#compdef sigv4-proxy\n\
          _sigv4_proxy_profiles() {{\n    compadd -- ${{(f)\"$({PROFILES})\"}}\n}}\n\
-         _arguments \\\n{lines}    '1:URL or ARN:(doctor completions)' \\\n    '2:URL or ARN:({})'\n",
+         _arguments \\\n{lines}    '1:URL or ARN:(doctor login logout completions)' \\\n    '2:URL or ARN:({})'\n",
         SHELLS.join(" ")
     )
 }
@@ -143,6 +143,8 @@ fn fish() -> String {
         "# fish completion of sigv4-proxy\n\
          complete -c sigv4-proxy -f\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Find out what is wrong'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a login -d 'Sign in: SSO, MFA, aws login'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a logout -d 'Sign out'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a script for a shell'\n\
          complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a '{shells}'\n",
         shells = SHELLS.join(" ")
@@ -233,13 +235,19 @@ pub(crate) fn man_page() -> String {
          .SH SYNOPSIS\n\
          .B sigv4-proxy\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
          .B sigv4-proxy doctor\n[\\fIflags\\fR] \\fIURL\\fR|\\fIARN\\fR\n.br\n\
+         .B sigv4-proxy login\n[\\fIflags\\fR]\n.br\n\
+         .B sigv4-proxy logout\n[\\fIflags\\fR]\n.br\n\
          .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBpowershell\\fR|\\fBzsh\\fR\n\
          .SH DESCRIPTION\n\
          An MCP server on stdin and stdout: each message is signed with your AWS credentials and sent to a remote MCP\n\
          server guarded by IAM; what comes back is written to stdout. MCP clients start it themselves.\n.PP\n\
          .B doctor\n\
          checks configuration, credentials, network and server, and says for each what is wrong and how to fix it.\n\
-         It exits with 1 if a check fails.\n\
+         It exits with 1 if a check fails.\n.PP\n\
+         .B login\n\
+         signs in for what the other flags configure: to IAM Identity Center, with an MFA code, or to the console.\n\
+         .B logout\n\
+         signs out.\n\
          .SH OPTIONS\n",
     );
     for group in Group::ALL {
@@ -261,7 +269,8 @@ pub(crate) fn man_page() -> String {
         text,
         ".PP\n{}\n\
          .SH EXIT STATUS\n\
-         0 after the end of stdin or a signal; 2 for an error in flags or environment; 1 for other errors.\n\
+         0 after the end of stdin or a signal; 2 for an error in flags or environment; 130 if Ctrl-C ends \
+         a login; 1 for other errors.\n\
          .SH SEE ALSO\n\
          docs/configuration.md, docs/aws-credentials.md and docs/troubleshooting.md of the project.\n",
         roff(notes)

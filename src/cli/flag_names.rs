@@ -152,7 +152,7 @@ mod tests {
         check("no-ss", &["no-sse"]);
         check("profile-t", &["profile-tools"]);
         check("allow-e", &["allow-empty-tools"]);
-        check("re", &["region", "read-only", "retries", "read-timeout"]);
+        check("re", &["region", "read-only", "retries", "read-timeout", "remote"]);
         check("max", &["max-message-bytes", "max-in-flight"]);
         check("verb", &["verbose"]);
         for name in ["region", "sse", "frobnicate", "regoin"] {

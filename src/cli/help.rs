@@ -115,8 +115,10 @@ fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
 
 const INTRODUCTION: &str = "\
 Usage: sigv4-proxy [FLAGS] URL|ARN
-       sigv4-proxy doctor [FLAGS] URL|ARN       check everything and report
-       sigv4-proxy completions SHELL       script for bash, fish, powershell, zsh
+       sigv4-proxy doctor [FLAGS] URL|ARN   check everything and report
+       sigv4-proxy login [FLAGS]            sign in: SSO, MFA, aws login
+       sigv4-proxy logout [FLAGS]           sign out
+       sigv4-proxy completions SHELL        for bash, fish, powershell, zsh
 
 An MCP server on stdin and stdout that signs each message with your AWS
 credentials and relays it to a remote MCP server protected by IAM.

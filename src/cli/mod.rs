@@ -25,4 +25,5 @@ pub use headers::Header;
 pub(crate) use options::WORKING_REGION;
 pub use options::{
     BridgeMode, GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume,
+    SignInOptions,
 };

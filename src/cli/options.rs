@@ -153,3 +153,16 @@ pub struct ProfileSettings {
     /// `sigv4a_signing_region_set`.
     pub region_set: Option<String>,
 }
+
+/// What `login` and `logout` are asked for in addition to the options of the proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct SignInOptions {
+    /// The sign-in session, in place of a profile.
+    pub sso_session: Option<String>,
+    pub uses_device_code: bool,
+    /// The browser is on another machine.
+    pub is_remote: bool,
+    pub opens_browser: bool,
+    pub only_if_needed: bool,
+}

@@ -74,6 +74,30 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The value of an option as it is.
+    pub(crate) fn text(&self, key: Key) -> Option<String> {
+        Some(self.args.value(key)?.text)
+    }
+
+    /// Reports flags that go only with other subcommands than this one.
+    pub(crate) fn report_flags_of_others(&mut self, subcommand: Option<&str>) {
+        const OF_ONE: [(Key, &str, &[&str]); 6] = [
+            (Key::SsoSession, "login and logout", &["login", "logout"]),
+            (Key::UseDeviceCode, "login", &["login"]),
+            (Key::Remote, "login", &["login"]),
+            (Key::NoBrowser, "login", &["login"]),
+            (Key::IfNeeded, "login", &["login"]),
+            (Key::Json, "doctor", &["doctor"]),
+        ];
+        for (key, which, words) in OF_ONE {
+            if subcommand.is_none_or(|word| !words.contains(&word))
+                && let Some(Value { from, .. }) = self.args.flag(key)
+            {
+                self.report(key, usage_error(&format!("{from} goes only with {which}"), "omit it"));
+            }
+        }
+    }
+
     /// All options and all problems, in the order of the table. Invalid values are replaced by placeholders.
     pub(crate) fn options(
         mut self,

@@ -71,6 +71,11 @@ pub(crate) enum Key {
     LogLevel,
     LogFile,
     LogFormat,
+    SsoSession,
+    UseDeviceCode,
+    Remote,
+    NoBrowser,
+    IfNeeded,
     Json,
     Help,
     Version,
@@ -83,12 +88,20 @@ pub(crate) enum Group {
     Messages,
     Limits,
     Log,
+    SignIn,
     Other,
 }
 
 impl Group {
-    pub(crate) const ALL: [Group; 6] =
-        [Group::Server, Group::Signing, Group::Messages, Group::Limits, Group::Log, Group::Other];
+    pub(crate) const ALL: [Group; 7] = [
+        Group::Server,
+        Group::Signing,
+        Group::Messages,
+        Group::Limits,
+        Group::Log,
+        Group::SignIn,
+        Group::Other,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -97,6 +110,7 @@ impl Group {
             Group::Messages => "Messages",
             Group::Limits => "Time limits",
             Group::Log => "Log",
+            Group::SignIn => "login and logout",
             Group::Other => "Other",
         }
     }
@@ -477,6 +491,51 @@ pub(crate) const TABLE: &[Row] = &[
         default: "text",
         group: Group::Log,
         help: "Format of log lines.",
+    },
+    Row {
+        key: Key::SsoSession,
+        flags: &["sso-session"],
+        environment: &[],
+        takes: Arity::Value("SESSION"),
+        default: "",
+        group: Group::SignIn,
+        help: "Sign in to this [sso-session] of ~/.aws/config, in place of a profile's.",
+    },
+    Row {
+        key: Key::UseDeviceCode,
+        flags: &["use-device-code"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "on without a browser",
+        group: Group::SignIn,
+        help: "Sign in by a link that works on any device and a code to compare.",
+    },
+    Row {
+        key: Key::Remote,
+        flags: &["remote"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::SignIn,
+        help: "For profiles with login_session: the browser is on another machine; enter the text that it shows.",
+    },
+    Row {
+        key: Key::NoBrowser,
+        flags: &["no-browser"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::SignIn,
+        help: "Print the link without opening a browser.",
+    },
+    Row {
+        key: Key::IfNeeded,
+        flags: &["if-needed"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::SignIn,
+        help: "Sign in only if the credentials cannot be had without it.",
     },
     Row {
         key: Key::Json,

@@ -19,12 +19,11 @@ use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sign_in_plan::SignInPlan;
 use crate::credentials::sources::request::Network;
-use crate::credentials::sources::sts::CallerIdentity;
+use crate::credentials::sources::sts::{CallerIdentity, MfaCode};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, SignIn, out_of_threads};
+use crate::error::{Error, Kind, SsoSession, out_of_threads};
 use crate::http::ProxySettings;
-use crate::signing::Secret;
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 
@@ -193,9 +192,16 @@ impl CredentialCache {
     ///
     /// # Errors
     /// The files cannot be used, or the profile does not exist.
-    #[allow(dead_code, reason = "not used yet")]
     pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
         self.shared.lease()?.chain().services(now)
+    }
+
+    /// The `[sso-session]` of this name.
+    ///
+    /// # Errors
+    /// It does not exist or is incomplete.
+    pub(crate) fn sso_session(&self, name: &str) -> Result<SsoSession, Error> {
+        self.shared.lease()?.chain().sso_session(name)
     }
 
     /// What a user can do so that there are credentials.
@@ -206,16 +212,12 @@ impl CredentialCache {
         self.shared.lease()?.chain().sign_ins(now)
     }
 
-    /// Gets the credentials that a code of an MFA device is exchanged with.
+    /// Gets the credentials that a code of this profile's MFA device is exchanged with.
     ///
     /// # Errors
     /// They cannot be obtained.
-    pub(crate) fn prepare_exchange(
-        &self,
-        sign_in: &SignIn,
-        now: OffsetDateTime,
-    ) -> Result<(), Error> {
-        self.shared.lease()?.chain().prepare_exchange(sign_in, now)
+    pub(crate) fn prepare_exchange(&self, profile: &str, now: OffsetDateTime) -> Result<(), Error> {
+        self.shared.lease()?.chain().prepare_exchange(profile, now)
     }
 
     /// Exchanges a code of an MFA device for credentials, which the next call finds.
@@ -224,17 +226,21 @@ impl CredentialCache {
     /// STS cannot be reached or refuses the code, or the file cannot be written.
     pub(crate) fn exchange_code(
         &self,
-        sign_in: &SignIn,
-        code: &Secret,
+        profile: &str,
+        code: MfaCode<'_>,
         now: OffsetDateTime,
-    ) -> Result<(), Error> {
-        self.shared.lease()?.chain().exchange_code(sign_in, code, now)
+    ) -> Result<Credentials, Error> {
+        self.shared.lease()?.chain().exchange_code(profile, code, now)
     }
 
     /// Makes the next call look for credentials again, although the last look-up has just failed.
-    #[allow(dead_code, reason = "not used yet")]
     pub(crate) fn forget_failure(&self) {
         self.shared.state.lock().entry.forget_failure();
+    }
+
+    /// Cancelled when the process ends.
+    pub(crate) fn end(&self) -> &Arc<Cancel> {
+        &self.shared.cancel
     }
 
     /// Ends a running look-up, including processes that it started, and prevents new ones. Does not wait.

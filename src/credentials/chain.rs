@@ -5,7 +5,7 @@
 
 use time::OffsetDateTime;
 
-use crate::credentials::config::plan::{BaseProvider, Plan};
+use crate::credentials::config::plan::{BaseProvider, Plan, session_of_section};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::{Executor, Lookup};
@@ -14,11 +14,10 @@ use crate::credentials::settings::Settings;
 use crate::credentials::sign_in_plan::SignInPlan;
 use crate::credentials::sources::container;
 use crate::credentials::sources::environment;
-use crate::credentials::sources::sts::CallerIdentity;
+use crate::credentials::sources::sts::{CallerIdentity, MfaCode};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, SignIn};
-use crate::signing::Secret;
+use crate::error::{Error, SsoSession};
 use crate::suggest::flaw;
 
 /// Variables of the sources that are not options as well. Keys are checked when they are used
@@ -70,21 +69,23 @@ impl Chain {
     /// The configuration is not usable.
     pub(crate) fn sign_ins(&mut self, now: OffsetDateTime) -> Result<SignInPlan, Error> {
         let diagnostics = &mut Diagnostics::default();
-        self.with_plan(now, diagnostics, |_, plan, _, _| Ok(SignInPlan::of(plan)))
+        self.with_plan(now, diagnostics, |_, plan, lookup, _| {
+            Ok(SignInPlan::of(plan, lookup.profile_name()))
+        })
     }
 
-    /// Gets the credentials that a code of an MFA device is exchanged with.
+    /// Gets the credentials that a code of this profile's MFA device is exchanged with.
     ///
     /// # Errors
     /// They cannot be obtained.
     pub(crate) fn prepare_exchange(
         &mut self,
-        sign_in: &SignIn,
+        profile: &str,
         now: OffsetDateTime,
     ) -> Result<(), Error> {
         let diagnostics = &mut Diagnostics::default();
         self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
-            executor.credentials_before(plan, sign_in, lookup, diagnostics).map(drop)
+            executor.credentials_before(plan, profile, lookup, diagnostics).map(drop)
         })
     }
 
@@ -94,13 +95,13 @@ impl Chain {
     /// STS cannot be reached or refuses the code, or the file cannot be written.
     pub(crate) fn exchange_code(
         &mut self,
-        sign_in: &SignIn,
-        code: &Secret,
+        profile: &str,
+        code: MfaCode<'_>,
         now: OffsetDateTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Credentials, Error> {
         let diagnostics = &mut Diagnostics::default();
         self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
-            executor.exchange_code(plan, sign_in, code, lookup, diagnostics)
+            executor.exchange_code(plan, profile, code, lookup, diagnostics)
         })
     }
 
@@ -152,6 +153,12 @@ impl Chain {
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
         Ok(self.executor.services(&lookup))
+    }
+
+    /// The `[sso-session]` of this name.
+    pub(crate) fn sso_session(&self, name: &str) -> Result<SsoSession, Error> {
+        let files = Files::read(&self.environment, &mut Diagnostics::default())?;
+        session_of_section(name, files.sso_session(name)?)
     }
 
     /// The region of this EC2 instance.

@@ -56,6 +56,12 @@ pub(crate) struct Lookup<'a> {
     now: OffsetDateTime,
 }
 
+impl<'a> Lookup<'a> {
+    pub(crate) fn profile_name(&self) -> &'a str {
+        self.profile_name
+    }
+}
+
 impl Executor {
     pub(crate) fn new(
         environment: Environment,
@@ -147,13 +153,12 @@ impl Executor {
     pub(crate) fn credentials_before<'p>(
         &mut self,
         plan: &'p Plan,
-        sign_in: &SignIn,
+        profile: &str,
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Result<(Credentials, Option<&'p Role>), Error> {
-        let is_it = |role: &Role| {
-            role.mfa_serial.is_some() && role.profile.as_ref() == Some(&sign_in.profile)
-        };
+        let is_it =
+            |role: &Role| role.mfa_serial.is_some() && role.profile.as_deref() == Some(profile);
         match plan.roles.iter().position(is_it) {
             Some(at) => {
                 let before = Plan { base: plan.base.clone(), roles: plan.roles[..at].to_vec() };
@@ -163,7 +168,7 @@ impl Executor {
             None => match &plan.base {
                 BaseProvider::StaticWithMfa { keys, .. } => Ok((keys.clone(), None)),
                 _ => {
-                    let what = format!("profile {:?} needs no MFA code any more", sign_in.profile);
+                    let what = format!("profile {profile:?} needs no MFA code any more");
                     Err(Error::new(Kind::Credentials, what))
                 }
             },
@@ -174,27 +179,27 @@ impl Executor {
     pub(crate) fn exchange_code(
         &mut self,
         plan: &Plan,
-        sign_in: &SignIn,
-        code: &Secret,
+        profile: &str,
+        code: MfaCode<'_>,
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
-    ) -> Result<(), Error> {
-        let (source, role) = self.credentials_before(plan, sign_in, lookup, diagnostics)?;
-        let SignInMethod::Mfa { serial, .. } = &sign_in.method else { return Ok(()) };
-        let code = MfaCode { serial, code };
+    ) -> Result<Credentials, Error> {
+        let (source, role) = self.credentials_before(plan, profile, lookup, diagnostics)?;
         let sts = self.sts(lookup)?;
         let (found, path) = match (role, &plan.base) {
             (Some(role), _) => {
                 let found = sts.assume_role(role, &source.key, Some(code), lookup.now)?;
                 (found, cli_cache::role_file(&self.environment, role))
             }
-            (None, BaseProvider::StaticWithMfa { duration_seconds, profile, .. }) => {
+            (None, base) => {
+                let BaseProvider::StaticWithMfa { duration_seconds, profile, .. } = base else {
+                    return Ok(source);
+                };
                 let duration = *duration_seconds;
                 let found = sts.session_token(profile, duration, &source.key, code, lookup.now)?;
                 let id = &source.key.access_key_id;
-                (found, cli_cache::session_file(&self.environment, id, serial))
+                (found, cli_cache::session_file(&self.environment, id, code.serial))
             }
-            _ => return Ok(()),
         };
         self.network.redactor.add_key(&found.key);
         let path = path.ok_or_else(|| {
@@ -204,7 +209,8 @@ impl Executor {
         cli_cache::write(path, &found).map_err(|error| {
             let what = format!("the credentials cannot be kept: {shown}: {}", io_message(&error));
             Error::new(Kind::Credentials, what).hint("make the folder writable")
-        })
+        })?;
+        Ok(found)
     }
 
     pub(crate) fn caller_identity(

@@ -31,7 +31,6 @@ pub use config::plan::Role;
 pub use config::profile_files::ProfileFiles;
 pub(crate) use services::Services;
 pub use settings::{Settings, Terminal};
-pub(crate) use sign_in_plan::SignInPlan;
 pub use source::Source;
 pub use sources::sts::CallerIdentity;
 #[cfg(fuzzing)]

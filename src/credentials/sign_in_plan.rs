@@ -11,6 +11,8 @@ use crate::error::{SignIn, SignInMethod};
 /// The sign-ins of a plan.
 #[derive(Debug)]
 pub(crate) struct SignInPlan {
+    /// The selected profile.
+    pub(crate) profile: String,
     /// In the order in which they are needed.
     pub(crate) sign_ins: Vec<SignIn>,
     /// The source that needs none, for messages: `keys in ~/.aws/credentials`. `None`: nothing is configured.
@@ -22,7 +24,7 @@ pub(crate) struct SignInPlan {
 }
 
 impl SignInPlan {
-    pub(crate) fn of(plan: &Plan) -> SignInPlan {
+    pub(crate) fn of(plan: &Plan, profile: &str) -> SignInPlan {
         let sign_in = |profile: &String, method| SignIn {
             profile: profile.clone(),
             problem: String::new(),
@@ -49,6 +51,7 @@ impl SignInPlan {
             Some(sign_in(role.profile.as_ref()?, SignInMethod::Mfa { serial, role_arn }))
         });
         SignInPlan {
+            profile: profile.to_owned(),
             sign_ins: of_base.into_iter().chain(of_roles).collect(),
             source: source(&plan.base),
             sso,

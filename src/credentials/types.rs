@@ -70,11 +70,16 @@ impl Credentials {
         if self.is_anonymous() {
             return "none that can be used; requests are sent unsigned".to_owned();
         }
-        let account = self.account.as_ref().map(|account| format!(", account {account}"));
         let expires = self.expires.and_then(|time| time.format(&Rfc3339).ok());
-        let expires = expires.map(|time| format!(", until {time}"));
-        let rest = [account, expires].into_iter().flatten().collect::<String>();
-        format!("key {} from {}{rest}", self.key.masked_id(), self.source)
+        let expires = expires.map(|time| format!(", until {time}")).unwrap_or_default();
+        format!("{}{expires}", self.identity())
+    }
+
+    /// Whose credentials they are, without secrets: `key AKIA****MPLE from …, account …`.
+    pub(crate) fn identity(&self) -> String {
+        let account = self.account.as_ref().map(|account| format!(", account {account}"));
+        let account = account.unwrap_or_default();
+        format!("key {} from {}{account}", self.key.masked_id(), self.source)
     }
 }
 

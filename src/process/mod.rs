@@ -1,11 +1,13 @@
 //! The process: memory protection, inherited signals, the terminal and the standard streams.
 
 mod memory;
+mod prompt;
 mod signals;
 mod standard_streams;
 mod terminal;
 
 pub use memory::protect_memory;
+pub(crate) use prompt::ask;
 pub use signals::{wait_for_children, watch_signals};
 pub use standard_streams::{stderr, stdin, stdout};
 pub use terminal::become_other_program;

@@ -3,11 +3,19 @@
 //! The requests and files are those of the AWS CLI and the SDKs, so that a sign-in here counts there and the other way
 //! round. Every link is checked before it is shown, and time is an argument.
 
+pub(crate) mod browser;
+pub(crate) mod callback;
+pub(crate) mod console;
 pub(crate) mod device_code;
 pub(crate) mod link;
+pub mod login;
+pub mod logout;
+mod mfa;
 pub(crate) mod oidc;
+mod pkce;
 pub(crate) mod polling;
 pub(crate) mod registration;
-pub(crate) mod secure_random;
+mod secure_random;
+pub(crate) mod sso_browser;
 pub(crate) mod sso_token;
-pub(crate) mod start_url;
+mod start_url;

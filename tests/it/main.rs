@@ -19,6 +19,7 @@ mod mcp;
 mod prompt;
 mod redact;
 mod scheduler;
+mod sign_in;
 mod signing;
 mod source_tree;
 mod stdio;

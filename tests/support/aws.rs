@@ -31,6 +31,8 @@ struct State {
     /// What matched nothing, and why.
     unexpected: Vec<String>,
     session_names: Vec<String>,
+    /// The JSON bodies of requests that an entry answered, with the request lines.
+    bodies: Vec<(String, Value)>,
     now: OffsetDateTime,
 }
 
@@ -40,7 +42,13 @@ impl Aws {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let entries = entries.into_iter().map(|entry| (entry, 0)).collect();
-        let state = State { entries, unexpected: Vec::new(), session_names: Vec::new(), now };
+        let state = State {
+            entries,
+            unexpected: Vec::new(),
+            session_names: Vec::new(),
+            bodies: Vec::new(),
+            now,
+        };
         let aws = Aws { url, state: Arc::new(Mutex::new(state)) };
         let serving = aws.clone();
         thread::spawn(move || {
@@ -68,6 +76,13 @@ impl Aws {
     /// The `RoleSessionName` of each call to STS.
     pub fn session_names(&self) -> Vec<String> {
         self.state().session_names.clone()
+    }
+
+    /// The JSON bodies of the requests that were expected and begin with this line.
+    pub fn bodies(&self, ask: &str) -> Vec<Value> {
+        let state = self.state();
+        let bodies = state.bodies.iter().filter(|(asked, _)| asked == ask);
+        bodies.map(|(_, body)| body.clone()).collect()
     }
 
     /// How often each entry answered.
@@ -105,7 +120,8 @@ impl Aws {
     }
 
     fn answer(&self, request: &Request) -> (Response, Option<std::time::Duration>) {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         let mut reasons = Vec::new();
         let (url, now) = (self.url.clone(), state.now);
         if let Some(name) = form(request).into_iter().find(|(name, _)| name == "RoleSessionName") {
@@ -121,6 +137,9 @@ impl Aws {
                 continue;
             }
             *count += 1;
+            if let Ok(body) = serde_json::from_slice(&request.body) {
+                state.bodies.push((format!("{} {}", request.method, request.target), body));
+            }
             let wait = entry["wait_ms"].as_u64().map(std::time::Duration::from_millis);
             return (response(entry), wait);
         }
@@ -180,6 +199,12 @@ fn mismatch(entry: &Entry, request: &Request, url: &str, now: OffsetDateTime) ->
             return Some("another body".into());
         }
     }
+    if !entry["body"].is_null() {
+        let given: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if given != entry["body"] {
+            return Some(format!("the body is {given}"));
+        }
+    }
     if let [id, secret, token, region] = &strings(&entry["signed"])[..] {
         let key = Key::new(id, secret);
         let key = if token.is_empty() { key } else { key.with_token(token) };
@@ -192,17 +217,22 @@ fn mismatch(entry: &Entry, request: &Request, url: &str, now: OffsetDateTime) ->
             return Some(format!("{}: {}", refusal.code, refusal.message));
         }
     }
-    if let Some(key) = entry["dpop"].as_str() {
-        let proof = request.header("dpop").unwrap_or_default();
-        if !is_proof(proof, key, &format!("{url}{}", request.target), now) {
-            return Some("no proof of the key".into());
-        }
+    let proof = request.header("dpop").unwrap_or_default();
+    let proved =
+        |key: Option<&str>, now| is_proof(proof, key, &format!("{url}{}", request.target), now);
+    if let Some(key) = entry["dpop"].as_str()
+        && !proved(Some(key), Some(now))
+    {
+        return Some("no proof of the key".into());
+    }
+    if entry["dpop_any"].as_bool() == Some(true) && !proved(None, None) {
+        return Some("no proof of a key".into());
     }
     None
 }
 
 /// RFC 9449: `key` is the public point in hex.
-fn is_proof(proof: &str, key: &str, url: &str, now: OffsetDateTime) -> bool {
+fn is_proof(proof: &str, key: Option<&str>, url: &str, now: Option<OffsetDateTime>) -> bool {
     let [header, claims, signature] = proof.split('.').collect::<Vec<_>>()[..] else {
         return false;
     };
@@ -216,12 +246,12 @@ fn is_proof(proof: &str, key: &str, url: &str, now: OffsetDateTime) -> bool {
     let (Some(verifying), Ok(signature)) = (verifying, signature) else { return false };
     let signed = proof.rsplit_once('.').map_or("", |(signed, _)| signed);
     let (header, claims) = (json(header), json(claims));
-    point == key
+    key.is_none_or(|key| point == key)
         && verifying.verify(signed.as_bytes(), &signature).is_ok()
         && (header["typ"] == "dpop+jwt" && header["alg"] == "ES256")
         && (jwk["kty"] == "EC" && jwk["crv"] == "P-256")
         && (claims["htm"] == "POST" && claims["htu"] == url)
-        && claims["iat"] == now.unix_timestamp()
+        && now.is_none_or(|now| claims["iat"] == now.unix_timestamp())
         && claims["jti"].as_str().is_some_and(|id| id.len() == 36)
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::aws::region::region_hint;
+use crate::credentials::config::ini::Section;
 use crate::credentials::config::profile::Profile;
 use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind, SsoSession};
@@ -319,30 +320,39 @@ impl Sso {
             };
             return Ok(Sso { profile: profile_name, session, account, role });
         };
-        let session = profile.sso_session(name).ok_or_else(|| {
+        let section = profile.sso_session(name).ok_or_else(|| {
             let what = format!("sso_session {name:?} could not be found");
             profile.missing_section(what, "sso-session", name)
         })?;
-        let of_session = |setting: &str| {
-            let value = session.get(setting).ok_or_else(|| {
-                let message = format!("sso-session {name:?}: {setting} is missing");
-                Error::new(Kind::Credentials, message)
-            })?;
+        let session = session_of_section(name, section)?;
+        let settings = [("sso_region", &session.region), ("sso_start_url", &session.start_url)];
+        for (setting, value) in settings {
             if profile.get(setting).is_some_and(|own| own != value) {
                 return Err(
                     profile.fault(format_args!("{setting} differs from sso-session {name:?}"))
                 );
             }
-            Ok(value.to_owned())
-        };
-        let session = SsoSession {
-            name: Some(name.to_owned()),
-            region: of_session("sso_region")?,
-            start_url: of_session("sso_start_url")?,
-            scopes: scopes(session.get("sso_registration_scopes")),
-        };
+        }
         Ok(Sso { profile: profile_name, session, account, role })
     }
+}
+
+/// The session of a `[sso-session]` section.
+///
+/// # Errors
+/// A setting is missing.
+pub(crate) fn session_of_section(name: &str, section: &Section) -> Result<SsoSession, Error> {
+    let required = |setting: &str| {
+        let message = format!("sso-session {name:?}: {setting} is missing");
+        let missing = || Error::new(Kind::Credentials, message);
+        section.get(setting).map(str::to_owned).ok_or_else(missing)
+    };
+    Ok(SsoSession {
+        name: Some(name.to_owned()),
+        region: required("sso_region")?,
+        start_url: required("sso_start_url")?,
+        scopes: scopes(section.get("sso_registration_scopes")),
+    })
 }
 
 /// The scopes of a session. The default allows listing accounts and roles, and refreshing the token.

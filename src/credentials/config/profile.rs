@@ -106,6 +106,24 @@ impl Files {
         exists.then_some(Profile { name, config, credentials, files: self })
     }
 
+    /// The `[sso-session]` section of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn sso_session(&self, name: &str) -> Result<&Section, Error> {
+        let sessions = &self.config.sections.sso_sessions;
+        sessions.get(name).ok_or_else(|| {
+            let file = self.config.path.display();
+            let message = format!("sso-session {name:?} could not be found in {file}");
+            let error = Error::new(Kind::Credentials, message);
+            let near = nearest(name, sessions.keys().map(String::as_str));
+            match near.map(|near| format!("did you mean {near}?")) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
     fn missing(&self, name: &str) -> Error {
         let (config, credentials) = (self.config.path.display(), self.credentials.path.display());
         let advice = self.header_advice("profile", name);

@@ -3,12 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::SecretKey;
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
-use p256::elliptic_curve::sec1::ToSec1Point as _;
+use p256::ecdsa::SigningKey;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -16,6 +12,7 @@ use time::OffsetDateTime;
 use crate::credentials::expiry;
 use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
+use crate::credentials::sources::dpop;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::token_cache::CachedToken;
@@ -23,7 +20,6 @@ use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, SignIn, SignInMethod};
-use crate::random;
 use crate::signing::AccessKey;
 
 /// Credentials that expire sooner are refreshed.
@@ -41,6 +37,22 @@ pub(crate) struct LoginProvider<'a> {
     pub(crate) network: &'a Network,
     /// The local time.
     pub(crate) now: OffsetDateTime,
+}
+
+/// The file of a session: `SHA256.json` in `~/.aws/login/cache`, or in the folder that a variable names. `None` without a
+/// home folder.
+pub(crate) fn token_file(environment: &Environment, session: &str) -> Option<PathBuf> {
+    let folder = match environment.get("AWS_LOGIN_CACHE_DIRECTORY") {
+        Some(folder) => environment.path(folder),
+        None => environment.home()?.join(".aws/login/cache"),
+    };
+    Some(folder.join(format!("{}.json", hex::encode(Sha256::digest(session)))))
+}
+
+/// The error for users who may not use `aws login`.
+pub(crate) fn missing_permission() -> Error {
+    let what = "login session: missing permission for signin:CreateOAuth2Token";
+    Error::new(Kind::Credentials, what)
 }
 
 impl LoginProvider<'_> {
@@ -81,16 +93,8 @@ impl LoginProvider<'_> {
     }
 
     fn cache_file(&self) -> Result<PathBuf, Error> {
-        let folder = match self.environment.get("AWS_LOGIN_CACHE_DIRECTORY") {
-            Some(folder) => self.environment.path(folder),
-            None => match self.environment.home() {
-                Some(home) => home.join(".aws/login/cache"),
-                None => {
-                    return Err(self.no_login("missing: HOME is not set").sign_in(None));
-                }
-            },
-        };
-        Ok(folder.join(format!("{}.json", hex::encode(Sha256::digest(self.session)))))
+        token_file(self.environment, self.session)
+            .ok_or_else(|| self.no_login("missing: HOME is not set").sign_in(None))
     }
 
     /// The credentials that another process has written to the file meanwhile, or that a new `aws login` has.
@@ -179,7 +183,7 @@ impl LoginProvider<'_> {
         let key = SecretKey::from_sec1_pem(key).map(SigningKey::from);
         let key = key.map_err(|_| Refusal::Permanent(self.no_login("not usable (dpopKey)")))?;
         let send = |now| {
-            let proof = proof(&key, &url, now);
+            let proof = dpop::proof(&key, &url, now);
             self.network.redactor.add(&proof);
             let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
             let body = body.as_bytes();
@@ -199,9 +203,8 @@ impl LoginProvider<'_> {
                 Err(Refusal::Permanent(self.no_login(what)))
             }
             Some("INSUFFICIENT_PERMISSIONS") => {
-                let what = "login session: missing permission for signin:CreateOAuth2Token";
-                let error = Error::new(Kind::Credentials, what);
-                Err(Refusal::Permanent(error.context(format_args!("profile {:?}", self.profile))))
+                let profile = format_args!("profile {:?}", self.profile);
+                Err(Refusal::Permanent(missing_permission().context(profile)))
             }
             _ => Err(Refusal::Temporary(reply.refusal())),
         }
@@ -230,28 +233,4 @@ enum Refusal {
 
 fn temporary(why: &str) -> Refusal {
     Refusal::Temporary(why.to_owned())
-}
-
-/// A DPoP proof (RFC 9449 §4.2) for a POST to `url`.
-fn proof(key: &SigningKey, url: &str, now: OffsetDateTime) -> String {
-    let point = key.verifying_key().as_affine().to_sec1_point(false);
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let header = json!({
-        "typ": "dpop+jwt",
-        "alg": "ES256",
-        "jwk": { "kty": "EC", "crv": "P-256", "x": point.x().map(|x| encode(x)), "y": point.y().map(|y| encode(y)) },
-    });
-    let claims = json!({
-        "jti": random::uuid(),
-        "htm": "POST",
-        "htu": url,
-        "iat": now.unix_timestamp(),
-    });
-    let signed = format!(
-        "{}.{}",
-        encode(header.to_string().as_bytes()),
-        encode(claims.to_string().as_bytes())
-    );
-    let signature: Signature = key.sign(signed.as_bytes());
-    format!("{signed}.{}", encode(&signature.to_bytes()))
 }

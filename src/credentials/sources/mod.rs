@@ -3,6 +3,7 @@
 pub(crate) mod cli_cache;
 mod command;
 pub(crate) mod container;
+pub(crate) mod dpop;
 pub(crate) mod endpoints;
 pub(crate) mod environment;
 pub(crate) mod imds;

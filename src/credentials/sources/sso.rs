@@ -236,6 +236,13 @@ impl SsoProvider<'_> {
         match reply.status {
             200 => self.parse_credentials(&reply),
             401 => Err(self.no_login("revoked")),
+            403 | 404 => {
+                let profile = shell_word(&self.sso.profile);
+                let hint = format!(
+                    "sign out with \"sigv4-proxy logout --profile {profile}\" to sign in as another user"
+                );
+                Err(self.fault(self.refusal(&reply)).hint(hint))
+            }
             _ => Err(self.fault(self.refusal(&reply))),
         }
     }

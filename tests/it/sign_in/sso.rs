@@ -1,0 +1,401 @@
+//! Signing in to IAM Identity Center by device code.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::sign_in::{Rig, mode, role_credentials};
+
+const CONFIG: &str = "\
+[profile dev]
+sso_session = corp
+sso_account_id = 111122223333
+sso_role_name = Dev
+[profile other]
+sso_session = corp
+sso_account_id = 111122223333
+sso_role_name = Dev
+[sso-session corp]
+sso_region = eu-west-1
+sso_start_url = https://example.awsapps.com/start
+[profile old]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-west-1
+sso_account_id = 111122223333
+sso_role_name = Dev
+";
+
+/// SHA-1 of `corp`, and of the start URL.
+const TOKEN: &str = ".aws/sso/cache/d2f5f37ab8ef07a4b9c3f0c1ee1bd0ec12cc5b8e.json";
+const REGISTRATION: &str = ".aws/sso/cache/00656795017b1454f6c2182eb3881d7bfb3a5613.json";
+
+fn token_path(name: &str) -> String {
+    let hash = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(name));
+    let path = TOKEN.rsplit_once('/').unwrap().0;
+    format!("{path}/{hash}.json")
+}
+
+fn register(body: Value) -> Value {
+    json!({
+        "ask": "POST /client/register",
+        "headers": { "content-type": "application/json" },
+        "headers_without": ["authorization", "x-amz-date"],
+        "body": body,
+        "answer": {
+            "clientId": "client", "clientSecret": "canary-client-secret",
+            "clientIdIssuedAt": 1_700_000_000, "clientSecretExpiresAt": 4_102_444_800_u64,
+        },
+    })
+}
+
+fn register_corp() -> Value {
+    register(json!({
+        "clientName": "sigv4-proxy-corp", "clientType": "public", "scopes": ["sso:account:access"],
+    }))
+}
+
+fn authorize() -> Value {
+    json!({
+        "ask": "POST /device_authorization",
+        "headers": { "content-type": "application/json" },
+        "headers_without": ["authorization", "x-amz-date"],
+        "body": {
+            "clientId": "client", "clientSecret": "canary-client-secret",
+            "startUrl": "https://example.awsapps.com/start",
+        },
+        "answer": {
+            "deviceCode": "canary-device-code", "userCode": "ABCD-EFGH",
+            "verificationUri": "https://example.awsapps.com/start/#/device",
+            "verificationUriComplete": "https://example.awsapps.com/start/#/device?user_code=ABCD-EFGH",
+            "expiresIn": 600, "interval": 1,
+        },
+    })
+}
+
+fn poll(status: u16, answer: Value) -> Value {
+    json!({
+        "ask": "POST /token",
+        "headers": { "content-type": "application/json" },
+        "headers_without": ["authorization", "x-amz-date"],
+        "body": {
+            "clientId": "client", "clientSecret": "canary-client-secret",
+            "grantType": "urn:ietf:params:oauth:grant-type:device_code",
+            "deviceCode": "canary-device-code",
+        },
+        "status": status,
+        "answer": answer,
+    })
+}
+
+fn refused(error: &str) -> Value {
+    poll(400, json!({ "error": error, "error_description": "because" }))
+}
+
+fn granted() -> Value {
+    poll(
+        200,
+        json!({
+            "accessToken": "canary-access-token", "expiresIn": 28800,
+            "refreshToken": "canary-refresh-token", "tokenType": "Bearer",
+        }),
+    )
+}
+
+#[test]
+fn by_device_code() {
+    let entries = vec![
+        register_corp(),
+        authorize(),
+        refused("authorization_pending"),
+        granted(),
+        role_credentials(200),
+    ];
+    let rig = Rig::new("device-code", CONFIG, entries);
+    let (code, text) = rig.run(&["login", "--profile", "dev"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0], "Sign in to AWS for profile \"dev\" (session corp). In a browser, go to:",
+        "{text}"
+    );
+    assert_eq!(lines[1], "https://example.awsapps.com/start/#/device?user_code=ABCD-EFGH");
+    assert_eq!(lines[2], "and check that the page shows the code ABCD-EFGH");
+    assert!(lines[3].starts_with("waiting; ends at ") && lines[3].ends_with(" UTC; Ctrl-C stops"));
+    assert!(lines[4].starts_with("signed in until "), "{text}");
+    let whose = " UTC: key ASIA****MPLE from SSO role Dev (profile dev), account 111122223333";
+    assert!(lines[4].ends_with(whose) && lines.len() == 5, "{text}");
+    assert_eq!((code, rig.aws.unexpected(), rig.aws.left()), (Some(0), vec![], vec![]));
+
+    let mut token = rig.json(&token_path("corp"));
+    let expires = token["expiresAt"].take();
+    assert!(expires.as_str().is_some_and(|time| time.len() == 20 && time.ends_with('Z')));
+    let expected = json!({
+        "startUrl": "https://example.awsapps.com/start", "region": "eu-west-1",
+        "accessToken": "canary-access-token", "expiresAt": null, "clientId": "client",
+        "clientSecret": "canary-client-secret", "registrationExpiresAt": "2100-01-01T00:00:00Z",
+        "refreshToken": "canary-refresh-token",
+    });
+    assert_eq!(token, expected);
+    let expected = json!({
+        "clientId": "client", "clientSecret": "canary-client-secret",
+        "expiresAt": "2100-01-01T00:00:00Z", "scopes": ["sso:account:access"],
+    });
+    assert_eq!(rig.json(REGISTRATION), expected);
+    for path in [&token_path("corp"), REGISTRATION] {
+        assert_eq!(mode(&rig, path), "600", "{path}");
+    }
+    assert_eq!(mode(&rig, ".aws/sso/cache"), "700");
+    let left = fs::read_dir(rig.home.0.join(".aws/sso/cache")).unwrap().count();
+    assert_eq!(left, 2, "no draft is left");
+}
+
+#[test]
+fn a_sign_in_that_was_granted_before_troubles_no_one_and_counts_for_every_profile_of_the_session() {
+    let entries = vec![register_corp(), authorize(), granted(), role_credentials(200)];
+    let rig = Rig::new("granted", CONFIG, entries);
+    let (code, text) = rig.run(&["login", "--profile", "dev", "other"]);
+    assert_eq!((code, text.lines().count(), rig.aws.unexpected()), (Some(0), 2, vec![]), "{text}");
+    assert!(text.contains("(profile dev)") && text.contains("(profile other)"), "{text}");
+    // Again: the registration is used again, and a good token does not matter.
+    rig.aws.expect(vec![authorize(), granted(), role_credentials(200)]);
+    assert_eq!(rig.run(&["login", "--profile=dev"]).0, Some(0));
+    assert_eq!((rig.aws.unexpected(), rig.aws.left()), (vec![], vec![]));
+    // Only if needed: nothing is.
+    rig.aws.expect(vec![role_credentials(200)]);
+    let (code, text) = rig.run(&["login", "--if-needed", "--profile=dev"]);
+    assert!(
+        code == Some(0) && text.starts_with("no sign-in is needed: key ASIA****MPLE"),
+        "{text}"
+    );
+    fs::remove_file(rig.home.0.join(token_path("corp"))).unwrap();
+    rig.aws.expect(vec![authorize(), granted(), role_credentials(200)]);
+    let (code, text) = rig.run(&["login", "--if-needed", "--profile=dev"]);
+    assert!(code == Some(0) && text.starts_with("signed in until "), "{text}");
+    assert_eq!(rig.aws.unexpected(), [""; 0]);
+}
+
+#[test]
+fn the_older_form_and_a_session_without_a_profile() {
+    let register_old = register(json!({ "clientName": "sigv4-proxy", "clientType": "public" }));
+    let rig = Rig::new(
+        "older",
+        CONFIG,
+        vec![register_old, authorize(), granted(), role_credentials(200)],
+    );
+    let (code, text) = rig.run(&["login", "--profile", "old"]);
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    assert!(rig.has(&token_path("https://example.awsapps.com/start")));
+
+    rig.aws.expect(vec![register_corp(), authorize(), granted()]);
+    let (code, text) = rig.run(&["login", "--sso-session", "corp"]);
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    assert!(
+        text.starts_with("signed in until ") && text.ends_with(" UTC: session corp\n"),
+        "{text}"
+    );
+    assert!(rig.has(&token_path("corp")));
+    let (code, text) = rig.run(&["login", "--sso-session", "corpp"]);
+    assert_eq!(code, Some(1));
+    let expected =
+        "ERROR: sso-session \"corpp\" could not be found in ~/.aws/config (did you mean corp?)\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_registration_that_the_service_has_forgotten_is_replaced_once() {
+    let kept = json!({ "clientId": "gone", "clientSecret": "canary-client-secret", "expiresAt": "2100-01-01T00:00:00Z" });
+    for error in ["invalid_client", "unauthorized_client"] {
+        let refusal = json!({
+            "ask": "POST /device_authorization", "json": { "clientId": "gone" },
+            "status": 401, "answer": { "error": error },
+        });
+        let entries = vec![refusal, register_corp(), authorize(), granted(), role_credentials(200)];
+        let rig = Rig::new(&format!("forgotten-{error}"), CONFIG, entries);
+        rig.home.write(REGISTRATION, kept.to_string());
+        assert_eq!(rig.run(&["login", "--profile=dev"]).0, Some(0));
+        assert_eq!((rig.aws.unexpected(), rig.aws.left()), (vec![], vec![]));
+        assert_eq!(rig.json(REGISTRATION)["clientId"], "client");
+    }
+    // A new one that is refused is the end.
+    let refusal = json!({ "ask": "POST /device_authorization", "status": 401, "answer": { "error": "invalid_client" } });
+    let rig = Rig::new("forgotten-new", CONFIG, vec![register_corp(), refusal]);
+    let (code, text) = rig.run(&["login", "--profile=dev"]);
+    assert!(code == Some(1) && text.contains("beginning the sign-in: "), "{text}");
+    assert_eq!(rig.aws.unexpected(), [""; 0]);
+}
+
+#[test]
+fn how_a_sign_in_ends_without_a_token() {
+    let whose = "ERROR: profile \"dev\" (session corp): ";
+    let link = |link: &str, code: &str| {
+        let mut entry = authorize();
+        entry["answer"]["verificationUriComplete"] = json!(link);
+        entry["answer"]["userCode"] = json!(code);
+        entry
+    };
+    let good = "https://example.awsapps.com/start/#/device?user_code=A";
+    let mut slow = register_corp();
+    slow["status"] = json!(400);
+    slow["answer"] = json!({ "error": "slow_down" });
+    let long = "x".repeat(3000);
+    for (test, entries, expected) in [
+        (
+            "expired",
+            vec![authorize(), refused("expired_token")],
+            "the sign-in was not finished before its code expired",
+        ),
+        ("denied", vec![authorize(), refused("access_denied")], "access was denied in the browser"),
+        (
+            "other",
+            vec![authorize(), refused("invalid_grant")],
+            "127.0.0.1: status 400: invalid_grant: because",
+        ),
+        (
+            "host",
+            vec![link("https://evil.example/d", "A")],
+            "the sign-in service named an address outside AWS: evil.example",
+        ),
+        (
+            "http",
+            vec![link("http://example.awsapps.com/d", "A")],
+            "the sign-in service named an address outside AWS: example.awsapps.com",
+        ),
+        (
+            "code",
+            vec![link(good, "A\u{1b}[2J")],
+            "the sign-in service named a user code with other characters than letters, digits and -",
+        ),
+        (
+            "long",
+            vec![poll(400, json!({ "error": "x", "error_description": long })), authorize()],
+            "status 400: x: xxx",
+        ),
+    ] {
+        let mut all = vec![register_corp()];
+        all.extend(entries);
+        let rig = Rig::new(&format!("end-{test}"), CONFIG, all);
+        let (code, text) = rig.run(&["login", "--profile", "dev"]);
+        assert_eq!((code, rig.aws.unexpected()), (Some(1), vec![]), "{test}: {text}");
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with(whose) && last.contains(expected), "{test}: {text}");
+        assert!(last.len() < 800 && text.matches("ERROR").count() == 1, "{test}: {text}");
+        assert!(!text.contains("evil.example/d") && !rig.has(&token_path("corp")), "{test}");
+    }
+    let rig = Rig::new("end-slow", CONFIG, vec![slow]);
+    let (code, text) = rig.run(&["login", "--profile", "dev"]);
+    assert!(code == Some(1) && text.contains("status 400: slow_down"), "{text}");
+}
+
+#[test]
+fn a_token_that_another_program_writes_meanwhile_ends_the_wait() {
+    let mut pending = refused("authorization_pending");
+    pending["times"] = json!("any");
+    let rig = Rig::new(
+        "elsewhere",
+        CONFIG,
+        vec![register_corp(), authorize(), pending, role_credentials(200)],
+    );
+    let mut running = rig.start(&["login", "--profile", "dev"]);
+    running.line("waiting; ends at ");
+    let token =
+        json!({ "accessToken": "canary-access-token", "expiresAt": "2100-01-01T00:00:00Z" });
+    rig.home.write(&token_path("corp"), token.to_string());
+    let (code, text) = running.end();
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    assert!(text.contains("signed in until 2100-01-01 00:00 UTC: key ASIA"), "{text}");
+}
+
+#[test]
+fn signed_in_as_someone_without_the_role() {
+    for status in [403, 404] {
+        let entries = vec![register_corp(), authorize(), granted(), role_credentials(status)];
+        let rig = Rig::new(&format!("role-{status}"), CONFIG, entries);
+        let (code, text) = rig.run(&["login", "--profile", "dev"]);
+        let expected = format!(
+            "ERROR: profile \"dev\": signed in, but role Dev in account 111122223333: No access ({status}); \
+             sign out with \"sigv4-proxy logout --profile dev\" to sign in as another user\n"
+        );
+        assert_eq!((code, text), (Some(1), expected));
+        assert!(rig.has(&token_path("corp")), "the token stays");
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_an_error_that_says_so() {
+    let rig = Rig::new(
+        "unwritable",
+        CONFIG,
+        vec![register_corp(), authorize(), granted(), role_credentials(200)],
+    );
+    rig.home.write(".aws/sso", "a file where a folder should be");
+    let (code, text) = rig.run(&["login", "--profile", "dev"]);
+    assert_eq!((code, rig.aws.unexpected()), (Some(1), vec![]), "{text}");
+    assert!(
+        text.contains("other programs will not see this sign-in: ")
+            && text.contains("Not a directory"),
+        "{text}"
+    );
+}
+
+#[test]
+fn profiles_that_need_no_sign_in() {
+    let config = "[profile keys]\naws_access_key_id = A\naws_secret_access_key = B\n\
+                  [profile process]\ncredential_process = x\n";
+    let rig = Rig::new("no-need", config, vec![]);
+    rig.home
+        .write(".aws/credentials", "[work]\naws_access_key_id = A\naws_secret_access_key = B\n");
+    for (profile, source) in [
+        ("keys", "keys in ~/.aws/config"),
+        ("work", "keys in ~/.aws/credentials"),
+        ("process", "credential_process"),
+    ] {
+        let expected = format!("profile {profile:?} needs no sign-in ({source})\n");
+        assert_eq!(rig.run(&["login", "--profile", profile]), (Some(0), expected));
+    }
+    let (code, text) = rig.run(&["login", "--profile", "work", "--remote"]);
+    assert!(
+        code == Some(1) && text.contains("uses keys in ~/.aws/credentials, so --remote"),
+        "{text}"
+    );
+    let (code, text) = rig.run(&["login", "--profile", "wrok"]);
+    assert!(code == Some(1) && text.contains("(did you mean work?)"), "{text}");
+    let rig = rig.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B");
+    let expected = "profile \"default\" needs no sign-in (keys in the environment)\n".to_owned();
+    assert_eq!(rig.run(&["login"]), (Some(0), expected));
+}
+
+#[test]
+fn the_command_line_of_the_proxy_signs_in_and_others_are_usage_errors() {
+    let entries = vec![register_corp(), authorize(), granted(), role_credentials(200)];
+    let rig = Rig::new("line", CONFIG, entries);
+    let url = "https://abc.execute-api.us-east-1.amazonaws.com/mcp";
+    let (code, text) =
+        rig.run(&["login", url, "--profile", "dev", "--retries", "2", "--header", "A: b"]);
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    for (line, expected) in [
+        (&["login", "--frob"][..], "unknown flag --frob"),
+        (&["login", "--json"], "--json goes only with doctor"),
+        (&["logout", "--remote"], "--remote goes only with login"),
+        (&["--if-needed", url], "--if-needed goes only with login"),
+        (&["--sso-session=x", url], "--sso-session goes only with login and logout"),
+    ] {
+        let (code, text) = rig.run(line);
+
+        assert!(code == Some(2) && text.contains(expected), "{line:?}: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_at_once() {
+    let mut pending = refused("authorization_pending");
+    pending["times"] = json!("any");
+    let rig = Rig::new("ctrl-c", CONFIG, vec![register_corp(), authorize(), pending]);
+    let mut running = rig.start(&["login", "--profile", "dev"]);
+    running.line("waiting; ends at ");
+    #[expect(clippy::disallowed_methods, reason = "kill(1) reads no stdin")]
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &running.child.id().to_string()]).status().unwrap().success());
+    let (code, text) = running.end();
+    assert_eq!(code, Some(130), "{text}");
+    assert!(!text.contains("ERROR"), "{text}");
+}
