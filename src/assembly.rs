@@ -4,7 +4,8 @@ use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
 use crate::cli::{
-    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, SignInOptions, WORKING_REGION,
+    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, SignInOptions,
+    WORKING_REGION,
 };
 use crate::client::ClientRequests;
 use crate::clock;
