@@ -4,7 +4,7 @@ use crate::cli::completions::Shell;
 use crate::cli::flag_names::{self, Named, ambiguous_flag, unknown_flag};
 use crate::cli::leftovers::{Follows, Leftovers};
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, Key, Row};
+use crate::cli::table::{Arity, COMMANDS, Key, Row};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::suggest::nearest;
@@ -50,9 +50,6 @@ impl Flags {
 /// Variables of other proxies that are accepted and ignored.
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
-
-/// Subcommands: words that may come first.
-pub(crate) const COMMANDS: [&str; 4] = ["doctor", "login", "logout", "completions"];
 
 /// The subcommand of this command line.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Shell completions and the manual page, generated from the table.
 
-use crate::cli::args::COMMANDS;
 use crate::cli::help::CLOSING;
-use crate::cli::table::{Arity, Group, Key, Row, TABLE};
+use crate::cli::table::{Arity, COMMANDS, Group, Key, Row, TABLE};
 use std::fmt::Write as _;
 
 /// The names of the shells that there are completions for.

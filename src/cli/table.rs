@@ -1,5 +1,8 @@
 //! The table of all options. It drives parsing, `--help` and docs/configuration.md; nothing else lists them.
 
+/// Subcommands: words that may come first.
+pub(crate) const COMMANDS: [&str; 4] = ["doctor", "login", "logout", "completions"];
+
 /// One option.
 #[derive(Debug)]
 pub(crate) struct Row {

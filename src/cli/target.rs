@@ -1,8 +1,8 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
 use crate::aws::{agentcore, hostname};
-use crate::cli::args::COMMANDS;
 use crate::cli::problem::usage_error;
+use crate::cli::table::COMMANDS;
 use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, host_and_port};
 use crate::suggest::nearest;

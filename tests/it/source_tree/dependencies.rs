@@ -12,8 +12,8 @@ fn licences() -> Vec<&'static str> {
     list.lines().map(|line| line.split('"').nth(1).expect("one licence a line")).collect()
 }
 
-/// `ring` is behind with these two, on platforms that no release is for.
-const TWICE: [&str; 2] = ["getrandom", "windows-sys"];
+/// `ring` is behind with the first two, `win32job` with the others; it is for Windows alone.
+const TWICE: [&str; 4] = ["getrandom", "windows-sys", "syn", "windows-link"];
 
 /// The crates of the program itself, without what only tests need, on every platform.
 fn packages() -> Vec<Value> {
