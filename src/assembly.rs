@@ -1,5 +1,6 @@
 //! Assembles the parts of the program from `Options`. The only file that depends on both.
 
+use crate::aws::hostname;
 use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
@@ -318,10 +319,13 @@ fn credential_settings(
         external_id: role.external_id,
         ..Role::default()
     });
+    // The region set `*` names no region for STS.
+    let of_host = hostname::of_host(options.endpoint.host()).reach.default_region();
+    let target_regions: Vec<&str> = std::iter::once(&*options.region).chain(of_host).collect();
     Settings {
         profile: options.profile().map(str::to_owned),
         region: options.named_region.clone(),
-        target_region: Some(options.region.clone()),
+        target_region: Some(target_regions.join(",")),
         role,
         session_name: options.role_session_name.clone(),
         ca_bundle: ca_bundle.clone(),

@@ -24,7 +24,19 @@ pub enum Reach {
     /// All of them: `knowledge-mcp.global.api.aws`. A request may be signed for any region, or not at all.
     AllRegions { default_region: &'static str },
     /// One resource in several regions: only SigV4a signatures are valid in all of them.
-    SeveralRegions,
+    SeveralRegions { default_region: &'static str },
+}
+
+impl Reach {
+    /// A region of the host's partition, for what needs one although the host names none.
+    pub(crate) fn default_region(self) -> Option<&'static str> {
+        match self {
+            Reach::OneRegion => None,
+            Reach::AllRegions { default_region } | Reach::SeveralRegions { default_region } => {
+                Some(default_region)
+            }
+        }
+    }
 }
 
 /// Reads service and region off `host`, which has no port. Letter case and a trailing dot do not matter.
@@ -48,7 +60,7 @@ pub fn of_host(host: &str) -> Inferred {
     let region_of_name = region.filter(|region| !WITHOUT_REGION.contains(region));
     let reach = match before.last().map(|last| without_fips(last)) {
         Some(last) if region_of_name.is_none() && SEVERAL_REGIONS.contains(&last) => {
-            Reach::SeveralRegions
+            Reach::SeveralRegions { default_region: partition.global_region }
         }
         _ if region == Some("global") && suffix == Suffix::DualStack => {
             Reach::AllRegions { default_region: partition.global_region }
@@ -302,6 +314,7 @@ mod tests {
         for partition in &PARTITIONS {
             let Partition { suffix, dual_stack_suffix, customer_suffix, .. } = partition;
             let all = Reach::AllRegions { default_region: partition.global_region };
+            let several = Reach::SeveralRegions { default_region: partition.global_region };
             for region in partition.regions {
                 for (host, service, of_name, reach) in [
                     (format!("abc.lambda-web.{region}.{customer_suffix}"), "lambda", region, ONE),
@@ -317,12 +330,7 @@ mod tests {
                         region,
                         ONE,
                     ),
-                    (
-                        format!("abc.lambda-web.global.{customer_suffix}"),
-                        "lambda",
-                        &"",
-                        Reach::SeveralRegions,
-                    ),
+                    (format!("abc.lambda-web.global.{customer_suffix}"), "lambda", &"", several),
                     (format!("lambda-web.{region}.{dual_stack_suffix}"), "lambda", region, ONE),
                     (format!("abc.lambda-url.{region}.{customer_suffix}"), "lambda", region, ONE),
                     (
@@ -364,14 +372,15 @@ mod tests {
 
     #[test]
     fn hosts_that_serve_more_than_one_region() {
+        let several = Reach::SeveralRegions { default_region: "us-east-1" };
         for (host, reach) in [
             ("knowledge-mcp.global.api.aws", Reach::AllRegions { default_region: "us-east-1" }),
-            ("abc.accesspoint.s3-global.amazonaws.com", Reach::SeveralRegions),
-            ("123456789012.cloudfront-kvs.global.api.aws", Reach::SeveralRegions),
+            ("abc.accesspoint.s3-global.amazonaws.com", several),
+            ("123456789012.cloudfront-kvs.global.api.aws", several),
             ("sts.amazonaws.com", Reach::OneRegion),
             ("bucket.s3.amazonaws.com", Reach::OneRegion),
             ("iam.us-gov.amazonaws.com", Reach::OneRegion),
-            ("abc.lambda-web-fips.global.on.aws", Reach::SeveralRegions),
+            ("abc.lambda-web-fips.global.on.aws", several),
             ("abc.lambda-url.global.on.aws", Reach::OneRegion),
             ("abc.global.on.aws", Reach::OneRegion),
             ("global.api.aws", Reach::OneRegion),

@@ -468,7 +468,7 @@ impl<'a> Resolver<'a> {
 
     fn algorithm(&mut self, reach: Reach) -> Algorithm {
         let of_host = match reach {
-            Reach::SeveralRegions => Algorithm::V4a,
+            Reach::SeveralRegions { .. } => Algorithm::V4a,
             Reach::OneRegion | Reach::AllRegions { .. } => Algorithm::V4,
         };
         let Some(value) = self.args.value(Key::SigVersion) else { return of_host };

@@ -11,7 +11,8 @@ pub struct Settings {
     pub profile: Option<String>,
     /// `--region`, for requests to credential services too.
     pub region: Option<String>,
-    /// The region that requests to the target are signed for. It is used for requests to credential services where
+    /// The region or region set that requests to the target are signed for. Its first region is used for requests to
+    /// credential services where
     /// nothing else names a region.
     pub target_region: Option<String>,
     /// `--role-arn`: a role to assume with the credentials that the chain finds.

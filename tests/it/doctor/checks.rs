@@ -78,6 +78,7 @@ fn a_gateway_that_does_not_stream_is_pointed_out() {
         (GATEWAY, "bedrock-agentcore", Mode::Json, true),
         (GATEWAY, "bedrock-agentcore", Mode::Sse, false),
         ("abc.lambda-url.us-east-1.on.aws/mcp", "lambda", Mode::Json, false),
+        ("abc.lambda-web.global.on.aws/mcp", "lambda", Mode::Json, false),
     ] {
         let service = service.into();
         let server = Server::start(ServerOptions { service, mode, ..ServerOptions::default() });
@@ -86,6 +87,7 @@ fn a_gateway_that_does_not_stream_is_pointed_out() {
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("AWS_ENDPOINT_URL_STS", &sts().url)
             .run("");
+        assert_check(&ended, "identity", "pass", &[IDENTITY]);
         assert_check(&ended, "tools", "pass", &[]);
         assert_eq!(text(&ended).contains(NOTE), is_noted, "{name}: {}", text(&ended));
     }
