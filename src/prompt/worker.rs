@@ -3,11 +3,11 @@
 use crate::clock;
 use crate::credentials::Services;
 use crate::credentials::sources::sso::token_file;
-use crate::error::{Error, Kind, SignInMethod, SsoSession, io_message};
+use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, io_message};
 use crate::log::Log;
 use crate::prompt::flight::{Ending, Flight};
 use crate::prompt::holder::{Hold, Holder};
-use crate::prompt::link::Link;
+use crate::prompt::link::{Link, command};
 use crate::sign_in::device_code::{Begun, DeviceAuthorization, DeviceSignIn, Poll};
 use crate::sign_in::oidc::error_name;
 use crate::sign_in::sso_token::{SignedIn, Token};
@@ -71,22 +71,17 @@ impl Worker {
     }
 
     fn fail(&self, error: &Error) {
-        let need = &self.flight.need;
+        let SignIn { profile, problem, .. } = &self.flight.need;
         let (what, pause) = match error.kind() {
-            _ if error_name(error) == "slow_down" => (
-                "the sign-in service asks for fewer requests (try again in a minute)",
-                SLOW_DOWN_PAUSE,
-            ),
+            _ if error_name(error) == "slow_down" => {
+                ("the sign-in service asks for fewer requests (wait a minute)", SLOW_DOWN_PAUSE)
+            }
             Kind::Credentials => ("the sign-in failed", FAILURE_PAUSE),
             _ => ("the sign-in service cannot be reached", FAILURE_PAUSE),
         };
-        let what = format!(
-            "profile {:?}: {}, and {what}: {}",
-            need.profile,
-            need.problem,
-            error.message()
-        );
-        self.flight.fail(Error::new(Kind::Credentials, what), pause);
+        let what = format!("profile {profile:?}: {problem}, and {what}: {}", error.message());
+        let hint = format!("try again, or run {} in a terminal", command(profile));
+        self.flight.fail(Error::new(Kind::Credentials, what).hint(hint), pause);
     }
 
     fn sign_in(&self, session: &SsoSession) -> Result<Ending, Error> {
