@@ -147,7 +147,9 @@ impl ClientRequests {
             state.is_closed = true;
             std::mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(|(_, respond)| respond(ClientResponse::Closed));
+        for (_, respond) in waiting {
+            respond(ClientResponse::Closed);
+        }
     }
 
     /// Takes a message if it is a response to a request of this program.
@@ -276,10 +278,10 @@ mod tests {
                 sender.send(response).expect("it is read");
             })
         };
-        let sent: Vec<SentRequest> = (0..MAX_WAITING).map(|_| send().expect("room")).collect();
+        let all: Vec<SentRequest> = (0..MAX_WAITING).map(|_| send().expect("room")).collect();
         assert_eq!(send().expect_err("there is no room").kind(), Kind::TooLarge);
         requests.close();
-        assert_eq!(responses.try_iter().count(), sent.len());
+        assert_eq!(responses.try_iter().count(), all.len());
         assert_eq!(send().expect_err("it has ended").kind(), Kind::Cancelled);
     }
 }

@@ -10,6 +10,7 @@ use crate::doctor::latency::Latency;
 use crate::doctor::network;
 use crate::doctor::report::{Check, Finding, Report, Style, Verdict};
 use crate::doctor::session::Session;
+use crate::doctor::sign_in;
 use crate::error::{Error, Kind};
 use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
@@ -134,6 +135,7 @@ impl Doctor<'_> {
             new.map(|why| format!("before that, {why}")).collect()
         };
         let warnings = self.credentials.warnings();
+        let sign_ins = sign_in::details(self.credentials, self.options.login);
         let warned = warnings.iter().map(|warning| format!("warning: {warning}"));
         match found {
             Ok(credentials) if credentials.is_anonymous() => {
@@ -142,12 +144,13 @@ impl Doctor<'_> {
             Ok(credentials) => {
                 let verdict = if warnings.is_empty() { Verdict::Pass } else { Verdict::Warn };
                 let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
-                let details = before("").into_iter().chain(warned).collect();
+                let details = before("").into_iter().chain(sign_ins).chain(warned).collect();
                 (finding.details(details), Some(credentials))
             }
             Err(error) => {
                 let finding = Finding::of_error(Check::Credentials, Verdict::Fail, &error);
-                let details = before(error.message()).into_iter().chain(warned).collect();
+                let details = before(error.message()).into_iter().chain(sign_ins).chain(warned);
+                let details = details.collect();
                 (finding.details(details), None)
             }
         }

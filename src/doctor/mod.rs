@@ -5,6 +5,7 @@ mod latency;
 mod network;
 mod report;
 mod session;
+mod sign_in;
 
 pub use checks::Doctor;
 pub use report::Style;

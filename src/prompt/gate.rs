@@ -94,14 +94,6 @@ impl SignInGate {
         send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let message = exchange.message;
-        if self.mode == Mode::Off {
-            return send(message, sink);
-        }
-        match message.method() {
-            Some("initialize") => return self.initialize(exchange, sink, send),
-            Some("tools/list") => return self.list_tools(exchange, sink, send),
-            _ => {}
-        }
         let mut restored = None;
         let mut repeated = None;
         if may_be_repeated(message) {
@@ -117,6 +109,12 @@ impl SignInGate {
         }
         let message = restored.as_ref().unwrap_or(message);
         let exchange = &Exchange { message, ..*exchange };
+        match message.method() {
+            _ if self.mode == Mode::Off => return send(message, sink),
+            Some("initialize") => return self.initialize(exchange, sink, send),
+            Some("tools/list") => return self.list_tools(exchange, sink, send),
+            _ => {}
+        }
         if let Some(why) = self.tool.called_by(message) {
             return self.call_tool(exchange, &why, repeated.as_ref(), sink);
         }
@@ -163,7 +161,10 @@ impl SignInGate {
                 }
             };
             match outcome {
-                Outcome::SignedIn => needed.push(need.clone()),
+                Outcome::SignedIn => {
+                    exchange.exchanger.client().forget_credential_failure();
+                    needed.push(need.clone());
+                }
                 outcome => return self.respond(message, need, &flight, outcome, sink),
             }
         }
@@ -242,7 +243,7 @@ impl SignInGate {
         let Some(flight) =
             need.and_then(|need| self.flights.begin(need, exchange.exchanger, false))
         else {
-            return result_line(message, &tool::result(message, &why.to_string(), true), sink);
+            return result_line(message, &tool::result(message, &self.safe(why), true), sink);
         };
         let need = need.unwrap_or(&flight.need);
         let call = self.call(exchange, &flight, need);
@@ -260,8 +261,10 @@ impl SignInGate {
         })?;
         let result = match outcome {
             Outcome::SignedIn => tool::result(message, "signed in; the tools are there now", false),
-            Outcome::Link { link, .. } => tool::result(message, &link.instruction(need), false),
-            Outcome::Failed(error) => tool::result(message, &error.to_string(), true),
+            Outcome::Link { link, .. } => {
+                tool::result(message, &self.instruction(&link, need), false)
+            }
+            Outcome::Failed(error) => tool::result(message, &self.safe(&error), true),
             Outcome::Repeat(result) => result,
         };
         result_line(message, &result, sink)
@@ -292,7 +295,7 @@ impl SignInGate {
             Outcome::Repeat(result) => result_line(message, &result, sink),
             Outcome::Link { link, is_required } => {
                 let required = is_required.then_some(&*flight.id);
-                let error = link_error(&link, need, required).to_string();
+                let error = self.link_error(&link, need, required).to_string();
                 let last = message.ids().len() - 1;
                 message.ids().iter().enumerate().try_for_each(|(index, id)| {
                     let id = id.as_json();
@@ -301,6 +304,27 @@ impl SignInGate {
                 })
             }
         }
+    }
+
+    fn link_error(&self, link: &Link, need: &SignIn, required: Option<&str>) -> Value {
+        let mut data = json!({ "source": "sigv4-proxy", "kind": "credentials" });
+        let code = if let Some(id) = required {
+            data["elicitations"] = json!([link.elicitation(&need.profile, Some(id))]);
+            URL_ELICITATION_REQUIRED
+        } else {
+            data["hint"] = format!("or run {} in a terminal", command(&need.profile)).into();
+            data["signIn"] = link.data(&need.profile);
+            INTERNAL_ERROR
+        };
+        json!({ "code": code, "message": self.instruction(link, need), "data": data })
+    }
+
+    fn instruction(&self, link: &Link, need: &SignIn) -> String {
+        self.log.redactor().safe(&link.instruction(need))
+    }
+
+    fn safe(&self, error: &Error) -> String {
+        self.log.redactor().safe(&error.to_string())
     }
 }
 
@@ -323,22 +347,6 @@ impl Exchange<'_> {
 /// Whether a person waits for what this message is for.
 fn begins_sign_in(message: &Message) -> bool {
     message.any_method(|method| matches!(method, "tools/call" | "prompts/get" | "resources/read"))
-}
-
-fn link_error(link: &Link, need: &SignIn, required: Option<&str>) -> Value {
-    let mut data = json!({ "source": "sigv4-proxy", "kind": "credentials" });
-    let code = match required {
-        Some(id) => {
-            data["elicitations"] = json!([link.elicitation(&need.profile, Some(id))]);
-            URL_ELICITATION_REQUIRED
-        }
-        None => {
-            data["hint"] = format!("or run {} in a terminal", command(&need.profile)).into();
-            data["signIn"] = link.data(&need.profile);
-            INTERNAL_ERROR
-        }
-    };
-    json!({ "code": code, "message": link.instruction(need), "data": data })
 }
 
 fn result_line(message: &Message, result: &Value, sink: &mut Sink<'_>) -> Result<(), Error> {

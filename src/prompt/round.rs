@@ -36,7 +36,7 @@ pub(crate) struct Round {
 
 /// The state, as it is encoded.
 #[derive(Serialize, Deserialize)]
-struct State<'a> {
+struct Encoded<'a> {
     #[serde(rename = "s")]
     round: String,
     /// The server's own `requestState` and the client's `inputResponses`, as they were written.
@@ -66,7 +66,7 @@ impl Round {
         let responses = members.get("inputResponses");
         let restore = || {
             let decoded = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-            let OnlyObject(before): OnlyObject<State<'_>> =
+            let OnlyObject(before): OnlyObject<Encoded<'_>> =
                 serde_json::from_slice(&decoded).ok()?;
             let (flight, waits) = before.round.rsplit_once('.')?;
             let response = responses.and_then(|all| Object::parse(all.get())?.get(REQUEST_NAME));
@@ -100,7 +100,7 @@ impl Round {
         let params = Object::parse(text).and_then(|members| members.get("params"));
         let params = params.and_then(|params| Object::parse(params.get()));
         let member = |name| params.as_ref().and_then(|params| params.get(name));
-        let state = State {
+        let state = Encoded {
             round: format!("{}.{}", self.flight, self.waits),
             state: member("requestState"),
             responses: member("inputResponses"),

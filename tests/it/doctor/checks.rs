@@ -54,7 +54,7 @@ fn check<'a>(ended: &'a Ended, name: &str) -> (&'a str, String) {
     (&ended.lines[at][..4], words.join("\n"))
 }
 
-fn assert_check(ended: &Ended, name: &str, verdict: &str, words: &[&str]) {
+pub(crate) fn assert_check(ended: &Ended, name: &str, verdict: &str, words: &[&str]) {
     let (found, text) = check(ended, name);
     assert_eq!(found, verdict, "{text}");
     for word in words {

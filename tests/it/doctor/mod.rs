@@ -1,1 +1,2 @@
 pub(crate) mod checks;
+mod sign_in;

@@ -2,5 +2,5 @@ mod elicitation;
 mod links;
 mod processes;
 mod rounds;
-mod scene;
+pub(crate) mod scene;
 mod start;

@@ -63,7 +63,19 @@ impl Scene {
     pub(crate) fn launch_with(&self, arguments: &[&str]) -> Launch {
         let url = self.server.url("/mcp");
         let target = ["--target-url", &url, "--region=us-east-1", "--service-name=execute-api"];
-        Launch::bare(&[&target, arguments].concat())
+        self.with_services(Launch::bare(&[&target, arguments].concat()))
+    }
+
+    /// The doctor with this profile.
+    pub(crate) fn doctor(&self, profile: &str) -> Launch {
+        let url = self.server.url("/mcp");
+        let launch = Launch::bare(&["doctor", &url, "--region=us-east-1", "--service=execute-api"]);
+        self.with_services(launch.arg(&format!("--profile={profile}")))
+            .env("AWS_ENDPOINT_URL_STS", &self.center.url)
+    }
+
+    fn with_services(&self, launch: Launch) -> Launch {
+        launch
             .env("HOME", self.home.0.to_str().unwrap())
             .env("AWS_ENDPOINT_URL_SSO_OIDC", &self.center.url)
             .env("AWS_ENDPOINT_URL_SSO", &self.center.url)
