@@ -102,9 +102,7 @@ impl OpenLeg<'_> {
                     session.calls.update(|_| ());
                 }
                 Step::Send(id, cancel) => {
-                    let message = request.translated(id).ok_or_else(|| {
-                        Error::new(Kind::InvalidRequest, "the request cannot be translated")
-                    })?;
+                    let message = request.translated(id).ok_or_else(bug)?;
                     send(session, key, message, cancel)?;
                 }
                 Step::Ask(result) => {
@@ -170,7 +168,7 @@ fn send(
             match relayed {
                 Relayed::Line(line) if line.is_response() => {
                     is_answered = true;
-                    let response = String::from_utf8_lossy(&line.bytes).into_owned();
+                    let response = String::from_utf8(line.bytes).unwrap_or_default();
                     session.calls.update(|calls| calls.finish(key, Outcome::Response(response)));
                 }
                 relayed => drop(session.take(Some(key), relayed)),
@@ -179,10 +177,9 @@ fn send(
         };
         let exchange = || session.exchanger.exchange(&message, None, &cancel, relay);
         let error = match catch_unwind(AssertUnwindSafe(exchange)) {
-            Ok(Ok(())) => Error::new(Kind::InvalidResponse, "the server did not respond"),
             Ok(Err(error)) => error,
-            Err(_) => Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
-                .hint("please report it"),
+            // An exchange that succeeds has had the response.
+            Ok(Ok(())) | Err(_) => bug(),
         };
         if !is_answered {
             session.calls.update(|calls| calls.finish(key, Outcome::Failed(error)));
@@ -190,4 +187,8 @@ fn send(
     };
     let thread = thread::Builder::new().name("bridged-call".to_owned()).spawn(run);
     thread.map(drop).map_err(|_| out_of_threads())
+}
+
+fn bug() -> Error {
+    Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call").hint("please report it")
 }

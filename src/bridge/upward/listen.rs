@@ -59,7 +59,7 @@ pub(crate) fn run(
     let (key, new) = session.subscriptions.update(|known| {
         let new = known.unknown(filter.uris());
         if known.uris().len() + new.len() > MAX_URIS {
-            let what = format!("more than {MAX_URIS} resources are subscribed to");
+            let what = format!("{MAX_URIS} resources are subscribed to already");
             return Err(Error::new(Kind::TooLarge, what).hint("cancel a subscription first"));
         }
         Ok((known.add(request.id, filter), new))

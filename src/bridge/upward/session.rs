@@ -118,8 +118,8 @@ impl LegacySession {
             return Ok(());
         }
         let initialize = request.initialize().ok_or_else(|| {
-            let what = "what the request says of its client cannot begin a session";
-            Error::new(Kind::InvalidRequest, what)
+            Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
+                .hint("please report it")
         })?;
         self.exchanger.begin_session(&initialize, deadline, cancel)?;
         if !self.is_begun.swap(true, Ordering::AcqRel) {
@@ -280,9 +280,9 @@ impl LegacySession {
             },
         };
         if placed == Placed::Unclaimed {
-            let what =
+            let loss =
                 "log messages and progress of the server that belong to no request are left out";
-            self.tell_once(what.to_owned());
+            self.tell_once(loss.to_owned());
         }
         None
     }
@@ -363,9 +363,9 @@ impl LegacySession {
                     session.calls.update(|calls| calls.take_overdue(Instant::now()));
                 calls.into_iter().for_each(|call| session.give_up(call));
                 if !refusals.is_empty() {
-                    let what =
+                    let loss =
                         "a question of the server is refused: no call of the client could carry it";
-                    session.tell_once(what.to_owned());
+                    session.tell_once(loss.to_owned());
                 }
                 refusals.into_iter().for_each(|refusal| session.post(refusal));
                 let due = session.calls.lock().next_due();

@@ -11,7 +11,7 @@
 use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::session::LegacySession;
 use crate::bridge::upward::{call, listen};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::error_response::{METHOD_NOT_FOUND, protocol_error};
 use crate::mcp::message::Message;
@@ -65,10 +65,10 @@ impl Upward {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<(), Error> {
-        let request = ModernRequest::read(request);
-        let request =
-            request.ok_or_else(|| Error::new(Kind::InvalidRequest, "it is not a request"))?;
-        self.session(route).begin(&request, deadline, cancel)
+        match ModernRequest::read(request) {
+            Some(request) => self.session(route).begin(&request, deadline, cancel),
+            None => Ok(()),
+        }
     }
 
     /// Sends what the message means to a legacy server, and relays what comes back as a modern client reads it.
