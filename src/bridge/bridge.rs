@@ -142,6 +142,33 @@ impl Bridge {
         Ok(true)
     }
 
+    /// After a modern server refused a translated request as a legacy one does: begins a session with what the client once
+    /// sent, and tells it that everything may have changed. False: there is none.
+    fn begin_session_again(
+        &self,
+        route: &Route<'_>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> bool {
+        // The sessions of other profiles follow that of the first.
+        if route.profile != 0 || !self.detection.may_ask_again() {
+            return false;
+        }
+        let Some(initialize) = self.downward.initialize() else { return false };
+        if let Err(error) = route.exchanger.begin_session(&initialize, deadline, cancel) {
+            self.log.debug(format_args!("the server still speaks MCP {MODERN_VERSION}: {error}"));
+            return false;
+        }
+        self.facts.update(|known| {
+            (known.legacy, known.modern) = (Speaks::Yes, Speaks::No);
+            (known.discovered, known.client_is_legacy) = (None, true);
+        });
+        self.downward.end();
+        self.log.info("the server has changed: it speaks the client's revision, and nothing is translated any more");
+        retell_lists(route.exchanger);
+        true
+    }
+
     /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
     fn responds_early(&self) -> bool {
         let is_modern = || self.facts.known().modern == Speaks::Yes;
@@ -203,7 +230,12 @@ impl Bridge {
         let known = self.facts.known();
         if !is_modern && known.needs_translation(Era::Legacy) {
             if asked != Asked::Initialize {
-                return self.downward.exchange(route, message, deadline, cancel, sink);
+                let refusal = self.downward.exchange(route, message, deadline, cancel, sink)?;
+                let Some(refusal) = refusal else { return Ok(()) };
+                if self.begin_session_again(route, deadline, cancel) {
+                    return route.exchanger.exchange(message, deadline, cancel, sink);
+                }
+                return refusal.pass(sink);
             }
             let envelope = Envelope::of_initialize(message);
             let known = self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;

@@ -86,6 +86,18 @@ pub(crate) fn verdict(asked: Asked, reply: Reply<'_>) -> Verdict {
     }
 }
 
+/// Whether a translated request was refused as by a server that does not speak the modern era any more. Its own errors for
+/// requests that it understands are none.
+pub(crate) fn is_of_legacy_server(reply: Reply<'_>) -> bool {
+    match reply {
+        Reply::Error { code: UNSUPPORTED_VERSION, error, .. } => supported(error)
+            .is_some_and(|versions| !versions.iter().any(|version| is_modern(version))),
+        Reply::Error { code: -32000 | -32600, status: Some(status), .. }
+        | Reply::Refused { status } => is_refusal(status),
+        _ => false,
+    }
+}
+
 /// Whether a server refuses with this HTTP status what it does not know, without having run it.
 fn is_refusal(status: u16) -> bool {
     matches!(status, 400 | 404 | 405 | 406 | 410 | 415 | 422 | 426 | 501)
@@ -277,6 +289,27 @@ mod tests {
             (Reply::Error { code: -32601, error: "{}", status: Some(500) }, false),
         ] {
             assert_eq!(verdict(Asked::Modern, reply).was_not_run, expected, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_a_server_that_was_replaced() {
+        let legacy = r#"{"data":{"supported":["2025-11-25"]}}"#;
+        let both = r#"{"data":{"supported":["2025-11-25","2026-07-28"]}}"#;
+        for (reply, expected) in [
+            (error(-32022, legacy), true),
+            (error(-32022, both), false),
+            (error(-32000, "{}"), true),
+            (error(-32600, "{}"), true),
+            (error(-32602, "{}"), false),
+            (error(-32601, "{}"), false),
+            (Reply::Error { code: -32000, error: "{}", status: None }, false),
+            (Reply::Error { code: -32000, error: "{}", status: Some(503) }, false),
+            (Reply::Refused { status: 404 }, true),
+            (Reply::Refused { status: 403 }, false),
+            (Reply::Result("{}"), false),
+        ] {
+            assert_eq!(is_of_legacy_server(reply), expected, "{reply:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `Watch`: an exchange whose first message is evidence of what the server speaks.
 
 use crate::aws::error_cause::{Cause, classify};
-use crate::bridge::evidence::{Asked, Reply, Verdict, verdict};
+use crate::bridge::evidence::{self, Asked, Reply, Verdict, verdict};
 use crate::bridge::facts::Speaks;
 use crate::error::{Error, Kind};
 use crate::json::object::Object;
@@ -20,16 +20,13 @@ pub(crate) enum Watched {
     Refused(Refusal),
 }
 
-/// A refusal that was held back.
-pub(crate) struct Refusal {
-    /// The server's own words, or the error of this program.
-    answer: Result<Line, Error>,
-}
+/// A refusal that was held back: the server's own words, or the error of this program.
+pub(crate) struct Refusal(pub(crate) Result<Line, Error>);
 
 impl Refusal {
     /// Gives the client the refusal as it came.
     pub(crate) fn pass(self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        sink(Relayed::Line(self.answer?))
+        sink(Relayed::Line(self.0?))
     }
 }
 
@@ -60,11 +57,11 @@ pub(crate) fn watch(
         sink(relayed)
     });
     let watched = match (held, result) {
-        (Some(line), _) => Watched::Refused(Refusal { answer: Ok(line) }),
+        (Some(line), _) => Watched::Refused(Refusal(Ok(line))),
         (None, Err(error)) if !any_line => {
             found = of_failure(asked, &error);
             match is_held(asked, &found) {
-                true => Watched::Refused(Refusal { answer: Err(error) }),
+                true => Watched::Refused(Refusal(Err(error))),
                 false => Watched::Over(Err(error)),
             }
         }
@@ -88,26 +85,38 @@ pub(crate) fn of_refused_initialize(refusal: &RefusedInitialize) -> Verdict {
 
 /// What a response says.
 fn of_line(asked: Asked, line: &Line) -> Verdict {
-    let text = str::from_utf8(&line.bytes).unwrap_or_default();
-    let Some(members) = Object::parse(text) else { return Verdict::default() };
-    if let Some(result) = members.get_non_null("result") {
-        return verdict(asked, Reply::Result(result.get()));
-    }
-    match (members.get_non_null("error"), ErrorBody::parse(text)) {
-        (Some(error), Some(body)) => {
-            let (code, error) = (body.code, error.get());
-            verdict(asked, Reply::Error { code, error, status: line.http_error })
-        }
-        _ => Verdict::default(),
+    read_line(line, |reply| verdict(asked, reply)).unwrap_or_default()
+}
+
+/// What a failure without a JSON-RPC error says.
+fn of_failure(asked: Asked, error: &Error) -> Verdict {
+    reply_of(error).map(|reply| verdict(asked, reply)).unwrap_or_default()
+}
+
+/// Whether this refused a translated request as a server of the legacy era does.
+pub(crate) fn is_of_legacy_server(refusal: Result<&Line, &Error>) -> bool {
+    let judge = evidence::is_of_legacy_server;
+    match refusal {
+        Ok(line) => read_line(line, judge).unwrap_or_default(),
+        Err(error) => reply_of(error).is_some_and(judge),
     }
 }
 
-/// What a failure without a JSON-RPC error says. One that AWS explains is its own, not the server's.
-fn of_failure(asked: Asked, error: &Error) -> Verdict {
-    let Kind::HttpStatus(status) = error.kind() else { return Verdict::default() };
-    let error_type = error.aws_error().and_then(|aws| aws.error_type.as_deref());
-    match classify(status, error_type.unwrap_or_default(), error.message()) {
-        Cause::Other => verdict(asked, Reply::Refused { status }),
-        _ => Verdict::default(),
+fn read_line<T>(line: &Line, judge: impl FnOnce(Reply<'_>) -> T) -> Option<T> {
+    let text = str::from_utf8(&line.bytes).ok()?;
+    let members = Object::parse(text)?;
+    if let Some(result) = members.get_non_null("result") {
+        return Some(judge(Reply::Result(result.get())));
     }
+    let error = members.get_non_null("error")?.get();
+    let code = ErrorBody::parse(text)?.code;
+    Some(judge(Reply::Error { code, error, status: line.http_error }))
+}
+
+/// An HTTP error of the server. One that AWS explains is AWS's own.
+fn reply_of(error: &Error) -> Option<Reply<'static>> {
+    let Kind::HttpStatus(status) = error.kind() else { return None };
+    let error_type = error.aws_error().and_then(|aws| aws.error_type.as_deref());
+    let cause = classify(status, error_type.unwrap_or_default(), error.message());
+    (cause == Cause::Other).then_some(Reply::Refused { status })
 }

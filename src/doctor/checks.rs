@@ -65,7 +65,7 @@ impl Doctor<'_> {
                 [Check::Clock, Check::Initialize, Check::Server, Check::Tools, Check::Latency];
             report.skip(&checks, why)?;
         } else {
-            let mut session = Session::new(self.exchanger);
+            let mut session = Session::new(self.exchanger, self.options.bridge);
             session.check(&mut report, &mut latency)?;
             report.add(latency.finding())?;
             session.end();

@@ -1,5 +1,7 @@
 //! The checks of an MCP session: clock, initialize, server, tools.
 
+use crate::bridge::facts::MODERN_VERSION;
+use crate::cli::BridgeMode;
 use crate::doctor::latency::{Latency, milliseconds};
 use crate::doctor::report::{Check, Finding, Report, Verdict};
 use crate::error::{Error, Kind};
@@ -33,6 +35,7 @@ const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-0
 /// A session with the server.
 pub(crate) struct Session<'a> {
     exchanger: &'a Arc<Exchanger>,
+    bridge: BridgeMode,
     /// Exchanges that may still be in progress: the stream of HTTP+SSE lasts as long as its session.
     exchanges: Vec<Arc<Cancel>>,
     /// Some response came in an event stream.
@@ -53,11 +56,13 @@ struct Server {
     hello: Value,
     /// It has no sessions (2026-07-28).
     is_sessionless: bool,
+    /// It answers requests of 2026-07-28.
+    is_modern: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(exchanger: &'a Arc<Exchanger>) -> Session<'a> {
-        Session { exchanger, exchanges: Vec::new(), has_streams: false }
+    pub(crate) fn new(exchanger: &'a Arc<Exchanger>, bridge: BridgeMode) -> Session<'a> {
+        Session { exchanger, bridge, exchanges: Vec::new(), has_streams: false }
     }
 
     /// Adds the findings to the report.
@@ -76,7 +81,7 @@ impl<'a> Session<'a> {
         let Some(server) = server else {
             return report.skip(&[Check::Server, Check::Tools], "initialize failed");
         };
-        report.add(server.finding())?;
+        report.add(server.finding(self.bridge))?;
         let tools = self.tools(&server, latency);
         report.add(self.with_note_on_streams(tools))
     }
@@ -106,27 +111,38 @@ impl<'a> Session<'a> {
             finding.details.push("the proxy found out by itself what to do about it".to_owned());
             return (finding, Some(self.finish_initialize(hello)));
         }
-        let discover = format!(
-            r#"{{"jsonrpc":"2.0","id":"doctor-2","method":"server/discover","params":{{{META}}}}}"#
-        );
-        // A server that accepts any method would also respond, but without a version.
-        if first_error.kind() == Kind::InvalidResponse
-            && let Ok(hello) = self.request(&discover, Effort::Once)
-            && hello["supportedVersions"].as_array().is_some_and(|versions| !versions.is_empty())
+        if refuses(&first_error)
+            && let Some(hello) = self.discover()
         {
             let found = "no session is needed: the server answers server/discover (2026-07-28)";
             let finding = Finding::new(Check::Initialize, Verdict::Pass, found);
-            return (finding, Some(Server { hello, is_sessionless: true }));
+            return (finding, Some(Server { hello, is_sessionless: true, is_modern: true }));
         }
         (Finding::of_error(Check::Initialize, Verdict::Fail, &first_error), None)
     }
 
+    /// What the server says of itself without a session.
+    fn discover(&mut self) -> Option<Value> {
+        let discover = format!(
+            r#"{{"jsonrpc":"2.0","id":"doctor-2","method":"server/discover","params":{{{META}}}}}"#
+        );
+        let hello = self.request(&discover, Effort::Once).ok()?;
+        // A server that accepts any method would also respond, but without a version.
+        let versions = hello["supportedVersions"].as_array();
+        versions.is_some_and(|versions| !versions.is_empty()).then_some(hello)
+    }
+
     /// Sends `notifications/initialized`. An error is ignored: it would recur with the next request.
-    fn finish_initialize(&self, hello: Value) -> Server {
+    fn finish_initialize(&mut self, hello: Value) -> Server {
         let (initialized, cancel) = (message(INITIALIZED), Cancel::default());
         let deadline = self.exchanger.deadline(&initialized);
         let _ = self.exchanger.exchange(&initialized, deadline, &cancel, &mut |_| Ok(()));
-        Server { hello, is_sessionless: false }
+        let is_modern = self.discover().is_some_and(|hello| {
+            let versions = hello["supportedVersions"].as_array();
+            versions
+                .is_some_and(|versions| versions.iter().any(|version| version == MODERN_VERSION))
+        });
+        Server { hello, is_sessionless: false, is_modern }
     }
 
     fn tools(&mut self, server: &Server, latency: &mut Latency) -> Finding {
@@ -204,7 +220,7 @@ impl<'a> Session<'a> {
 }
 
 impl Server {
-    fn finding(&self) -> Finding {
+    fn finding(&self, bridge: BridgeMode) -> Finding {
         let hello = &self.hello;
         let info = if hello["serverInfo"].is_object() {
             &hello["serverInfo"]
@@ -233,8 +249,36 @@ impl Server {
             .fix("is this the URL of an MCP endpoint?");
         }
         let finding = Finding::new(Check::Server, Verdict::Pass, found);
-        finding.details(vec![format!("offers: {}", offers.join(", "))])
+        finding.details(vec![format!("offers: {}", offers.join(", ")), self.revisions(bridge)])
     }
+
+    /// Which clients the server understands, and which are translated for.
+    fn revisions(&self, bridge: BridgeMode) -> String {
+        let (speaks, clients) = match (self.is_sessionless, self.is_modern) {
+            (false, true) => {
+                return "speaks MCP 2026-07-28 and earlier revisions: nothing is translated".into();
+            }
+            (true, _) => ("MCP 2026-07-28 alone", "clients of earlier revisions"),
+            (false, false) => ("no MCP 2026-07-28", "clients of 2026-07-28 alone"),
+        };
+        let are_translated = match bridge {
+            BridgeMode::Off => "are not translated for (--bridge off)",
+            BridgeMode::Auto if !self.is_sessionless => {
+                "are translated for, but for server/discover (--bridge always)"
+            }
+            BridgeMode::Auto | BridgeMode::Always => "are translated for (--bridge)",
+        };
+        format!("speaks {speaks}: {clients} {are_translated}")
+    }
+}
+
+/// Whether the server refused a request that it may not know.
+fn refuses(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::InvalidResponse
+            | Kind::HttpStatus(400 | 404 | 405 | 406 | 410 | 415 | 422 | 426 | 501)
+    )
 }
 
 fn clock_finding(behind: i64) -> Finding {

@@ -1,21 +1,54 @@
 //! Batches of a legacy client (2025-03-26): a modern server has none, so each message goes alone.
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::mcp::error_response::error_line;
+use crate::mcp::id::Id;
 use crate::mcp::message::{Message, split_batch};
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::sync::cancel::{Cancel, cancelled};
+use crate::sync::lock;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Maximum number of requests of a batch that are sent at once.
 const MAX_CONCURRENT: usize = 16;
+
+/// The requests of batches that have no response yet.
+#[derive(Debug, Default)]
+pub(crate) struct BatchedRequests(Mutex<Vec<(Id, Arc<Cancel>)>>);
+
+/// A request that can be cancelled until this is dropped.
+pub(crate) struct Listed<'a>(&'a BatchedRequests, &'a Arc<Cancel>);
+
+impl BatchedRequests {
+    pub(crate) fn list<'a>(&'a self, message: &Message, cancel: &'a Arc<Cancel>) -> Listed<'a> {
+        let ids = message.ids().iter();
+        lock(&self.0).extend(ids.map(|id| (id.clone(), Arc::clone(cancel))));
+        Listed(self, cancel)
+    }
+
+    pub(crate) fn cancel(&self, id: &Id) {
+        let found = lock(&self.0).iter().find(|(known, _)| known == id).cloned();
+        if let Some((_, cancel)) = found {
+            cancel.cancel();
+        }
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).retain(|(_, cancel)| !Arc::ptr_eq(cancel, self.1));
+    }
+}
 
 /// Has each message of the batch sent by `send`, requests at the same time, and relays their responses as one array after
 /// the last has come. Everything else is relayed at once.
 pub(crate) fn exchange_batch(
     batch: &Message,
     log: &Log,
+    cancel: &Cancel,
     send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error> + Sync,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
@@ -45,14 +78,17 @@ pub(crate) fn exchange_batch(
                     responses[index] = Some(line.bytes);
                     Ok(())
                 }
+                // A batch keeps its place: its other requests go on.
+                Relayed::AwaitsClient(_) => Ok(()),
                 other => sink(other),
             })
         })?;
     }
+    let is_cut_short = cancel.is_cancelled() && responses.iter().any(Option::is_none);
     let answers = (0..responses.len()).filter(|index| responses[*index].is_some()).collect();
     let lines: Vec<Vec<u8>> = responses.into_iter().flatten().collect();
-    if lines.is_empty() {
-        return Ok(());
+    if lines.is_empty() || is_cut_short {
+        return if is_cut_short { Err(cancelled()) } else { Ok(()) };
     }
     let bytes = [b"[".to_vec(), lines.join(&b","[..]), b"]".to_vec()].concat();
     let is_last = true;
@@ -74,7 +110,10 @@ fn send_one(
         relay(relayed);
         Ok(())
     });
-    if let Err(error) = sent {
+    // What the client cancelled has no response.
+    if let Err(error) = sent
+        && error.kind() != Kind::Cancelled
+    {
         let line = error_line(&request.ids()[0], &error, log.redactor());
         relay(Relayed::Line(Line::response(line.into_bytes(), 0, true)));
     }

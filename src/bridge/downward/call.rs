@@ -7,6 +7,7 @@ use crate::bridge::downward::response::{
 };
 use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::losses::Losses;
+use crate::bridge::watch::{Refusal, is_of_legacy_server};
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
@@ -39,6 +40,16 @@ pub(crate) struct Call<'a> {
     pub(crate) cancel: &'a Cancel,
 }
 
+/// How the sending of a request ended.
+enum Leg {
+    /// Everything was relayed.
+    Over,
+    /// The result asks the client for input.
+    InputRequired(String),
+    /// A server of the legacy era refused it. Nothing was relayed.
+    Refused(Refusal),
+}
+
 /// What the legs of a call have in common.
 #[derive(Default)]
 struct Progress {
@@ -49,19 +60,28 @@ struct Progress {
 }
 
 impl Call<'_> {
-    /// Sends the modern request and relays what comes back as the client reads it.
+    /// Sends the modern request and relays what comes back as the client reads it. Returns a refusal that shows the server to
+    /// speak the legacy era, if that is the first thing that comes.
     ///
     /// # Errors
     /// As `Exchanger::exchange`, and what cannot be asked, or was not answered.
-    pub(crate) fn run(&self, modern: &Message, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub(crate) fn run(
+        &self,
+        modern: &Message,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Refusal>, Error> {
         let mut progress = Progress::default();
         let mut rounds = 0;
         let mut wait = FIRST_WAIT;
         let mut next = None;
         loop {
             let leg = next.as_ref().unwrap_or(modern);
-            let Some(result) = self.leg(leg, &mut progress, sink)? else { return Ok(()) };
-            let required = InputRequired::read(&result, self.abilities)?;
+            let required = match self.leg(leg, &mut progress, sink)? {
+                Leg::Over => return Ok(None),
+                Leg::Refused(refusal) if next.is_none() => return Ok(Some(refusal)),
+                Leg::Refused(refusal) => return refusal.pass(sink).map(|()| None),
+                Leg::InputRequired(result) => InputRequired::read(&result, self.abilities)?,
+            };
             let mut responses = String::new();
             if required.questions.is_empty() {
                 self.pause(wait)?;
@@ -84,7 +104,8 @@ impl Call<'_> {
                     Err(NoAnswers::Failed(error)) => return Err(error),
                     Err(NoAnswers::Refused(cause)) => {
                         let line = refused_line(self.request.id, &cause);
-                        return sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)));
+                        let line = Line::response(line.into_bytes(), 0, true);
+                        return sink(Relayed::Line(line)).map(|()| None);
                     }
                 }
             }
@@ -97,35 +118,41 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request once. Returns the result that asks for input, if it is one; anything else is relayed.
+    /// Sends the request once, and relays what comes back unless the client has to be asked, or the server.
     fn leg(
         &self,
         message: &Message,
         progress: &mut Progress,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<String>, Error> {
-        let mut required = None;
+    ) -> Result<Leg, Error> {
+        let mut instead = None;
+        let mut any_line = false;
         let take = &mut |relayed| match relayed {
             Relayed::Line(line) if line.is_response() => {
                 let text = str::from_utf8(&line.bytes).unwrap_or_default();
                 let answer = answer(text);
                 match answer {
                     Answer::InputRequired(result) => {
-                        required = Some(result);
+                        instead = Some(Leg::InputRequired(result));
                         // The rest of an open stream is not waited for.
                         return if line.is_last { Ok(()) } else { Err(cancelled()) };
                     }
                     Answer::Other(kind) => return Err(unknown_type(&kind)),
                     Answer::Complete => self.complete_urls(progress, sink)?,
+                    Answer::Error if !any_line && is_of_legacy_server(Ok(&line)) => {
+                        instead = Some(Leg::Refused(Refusal(Ok(line))));
+                        return Ok(());
+                    }
                     Answer::Error => {}
                 }
+                any_line = true;
                 let bytes = to_legacy(text, &self.request, self.tools).into_bytes();
                 sink(Relayed::Line(Line { bytes, ..line }))
             }
-            Relayed::Line(line) => match notification(line, progress) {
-                Some(line) => sink(Relayed::Line(line)),
-                None => Ok(()),
-            },
+            Relayed::Line(line) => {
+                any_line = true;
+                notification(line, progress).map_or(Ok(()), |line| sink(Relayed::Line(line)))
+            }
             Relayed::Request(_) => {
                 self.losses.tell("a request of the server is left out: MCP 2026-07-28 has none");
                 Ok(())
@@ -133,9 +160,12 @@ impl Call<'_> {
             other => sink(other),
         };
         let sent = self.exchanger.exchange(message, self.deadline, self.cancel, take);
-        match required {
-            Some(result) => Ok(Some(result)),
-            None => sent.map(|()| None),
+        match (instead, sent) {
+            (Some(instead), _) => Ok(instead),
+            (None, Err(error)) if !any_line && is_of_legacy_server(Err(&error)) => {
+                Ok(Leg::Refused(Refusal(Err(error))))
+            }
+            (None, sent) => sent.map(|()| Leg::Over),
         }
     }
 

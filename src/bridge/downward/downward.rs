@@ -1,6 +1,6 @@
 //! `Downward`: the messages of a legacy client before a modern server.
 
-use crate::bridge::downward::batch::exchange_batch;
+use crate::bridge::downward::batch::{BatchedRequests, exchange_batch};
 use crate::bridge::downward::call::Call;
 use crate::bridge::downward::handshake::{Offers, initialize_result};
 use crate::bridge::downward::listen::ListenStream;
@@ -10,6 +10,7 @@ use crate::bridge::downward::response::Request;
 use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::losses::Losses;
+use crate::bridge::watch::Refusal;
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::json::object::Object;
@@ -21,7 +22,7 @@ use crate::mcp::session::negotiated;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
-use crate::sync::cancel::Cancel;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::lock;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ pub(crate) struct Downward {
     /// By profile.
     tools: Mutex<HashMap<usize, Arc<WrappedTools>>>,
     listen: ListenStream,
+    batched: BatchedRequests,
     losses: Losses,
     log: Log,
 }
@@ -56,6 +58,7 @@ struct Session {
     offers: Offers,
     /// JSON.
     log_level: Mutex<Option<Arc<str>>>,
+    initialize: Arc<[u8]>,
 }
 
 impl Downward {
@@ -66,6 +69,7 @@ impl Downward {
             session: Mutex::default(),
             tools: Mutex::default(),
             listen: ListenStream::new(log.clone()),
+            batched: BatchedRequests::default(),
             losses: Losses::new(log.clone()),
             log,
         }
@@ -85,7 +89,11 @@ impl Downward {
             envelope,
             offers: Offers::of(discovered, self.streams),
             log_level: Mutex::default(),
+            initialize: initialize.body().into(),
         };
+        if session.offers.logging {
+            self.losses.tell("the server logs nothing before the client sends logging/setLevel");
+        }
         self.listen.begin(exchanger, session.offers, &session.envelope.members());
         *lock(&self.session) = Some(Arc::new(session));
         let requested = params_of(initialize)
@@ -120,7 +128,8 @@ impl Downward {
         }
     }
 
-    /// Sends what the message means to a modern server, and relays what comes back as a legacy client reads it.
+    /// Sends what the message means to a modern server, and relays what comes back as a legacy client reads it. Returns a
+    /// refusal that shows the server to speak the legacy era; nothing was relayed then.
     pub(crate) fn exchange(
         &self,
         route: &Route<'_>,
@@ -128,36 +137,60 @@ impl Downward {
         deadline: Option<Instant>,
         cancel: &Cancel,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Refusal>, Error> {
         match message.kind() {
             MessageKind::Request { method, .. } => {
                 if let Some(response) = self.respond_at_once(message) {
-                    return respond(response, sink);
+                    return respond(response, sink).map(|()| None);
                 }
                 match &**method {
                     "resources/subscribe" | "resources/unsubscribe" => {
-                        self.subscribe(message, deadline, cancel, sink)
+                        self.subscribe(message, deadline, cancel, sink).map(|()| None)
                     }
                     _ => self.call(route, message, deadline, cancel, sink),
                 }
             }
-            MessageKind::Notification { method, .. } => {
+            MessageKind::Notification { method, cancels } => {
+                // A request that was sent alone is cancelled by the front.
+                if let Some(id) = cancels {
+                    self.batched.cancel(id);
+                }
                 if &**method == "notifications/initialized" {
                     self.listen();
                 }
-                Ok(())
+                Ok(None)
             }
             MessageKind::Response => {
                 self.log.debug("a response of the client is left out: the server asked nothing");
-                Ok(())
+                Ok(None)
             }
             MessageKind::Batch { .. } => {
                 let send = |one: &Message, sink: &mut Sink<'_>| {
-                    self.exchange(route, one, deadline, cancel, sink)
+                    let own = Cancel::new();
+                    let ends_own = Arc::clone(&own);
+                    let _with_batch = cancel.on_cancel(move || ends_own.cancel());
+                    let _listed = self.batched.list(one, &own);
+                    let sent = self.exchange(route, one, deadline, &own, sink);
+                    // A connection that was closed on purpose looks broken.
+                    let sent = sent.map_err(|error| match own.is_cancelled() {
+                        true => cancelled(),
+                        false => error,
+                    });
+                    sent?.map_or(Ok(()), |refusal| refusal.pass(sink))
                 };
-                exchange_batch(message, &self.log, send, sink)
+                exchange_batch(message, &self.log, cancel, send, sink).map(|()| None)
             }
         }
+    }
+
+    /// The `initialize` of the client.
+    pub(crate) fn initialize(&self) -> Option<Message> {
+        Message::parse(self.session()?.initialize.to_vec()).ok()
+    }
+
+    /// Ends the stream of notifications: the server speaks the legacy era.
+    pub(crate) fn end(&self) {
+        self.listen.end();
     }
 
     /// Ends the stream of notifications, before the process ends.
@@ -176,7 +209,7 @@ impl Downward {
         deadline: Option<Instant>,
         cancel: &Cancel,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Refusal>, Error> {
         let session = self.session().ok_or_else(|| {
             Error::new(Kind::InvalidRequest, "the client has not sent initialize")
         })?;

@@ -231,3 +231,35 @@ fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
     assert_eq!(program.ask(&call("3", "t"))["result"]["tools"], json!([]));
     program.silent_for(A_WHILE.min(Duration::from_millis(50)));
 }
+
+#[test]
+fn a_server_that_was_replaced_by_an_older_one_is_left_to_the_client() {
+    let is_old = std::sync::Arc::new(AtomicBool::new(false));
+    let old = std::sync::Arc::clone(&is_old);
+    let peer = Peer::scripted(move |arrived| {
+        match &*arrived.label {
+        "initialize" if old.load(Ordering::SeqCst) => Answer::Session(
+            r#"{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"old","version":"1"}}"#.to_owned(),
+        ),
+        "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
+        "server/discover" => Answer::Result(discovered("{}")),
+        "GET" => Answer::Status(405, ""),
+        _ if arrived.request.header("mcp-method").is_some() && old.load(Ordering::SeqCst) => {
+            Answer::Error(400, NO_SESSION.to_owned())
+        }
+        _ => Answer::Result(r#"{"tools":[]}"#.to_owned()),
+    }
+    });
+    let mut program = peer.client("{}", &[]);
+    program.ask(&request("1", "tools/list", "{}"));
+    is_old.store(true, Ordering::SeqCst);
+    program.write(&request("2", "tools/list", "{}"));
+    let mut lines: Vec<Value> = (0..4).map(|_| program.read()).collect();
+    let answer = lines.pop().unwrap();
+    assert!(lines.iter().all(|line| line["method"].is_string()), "{lines:?}");
+    assert_eq!((&answer["id"], &answer["result"]), (&json!(2), &json!({"tools": []})));
+    program.ask(&request("3", "tools/list", "{}"));
+    let last = peer.arrived().pop().unwrap();
+    assert_eq!(last.request.header("mcp-session-id"), Some("s-1"));
+    assert_eq!(last.request.header("mcp-method"), None);
+}

@@ -256,6 +256,21 @@ fn a_batch_is_sent_request_by_request_and_answered_whole() {
 }
 
 #[test]
+fn one_request_of_a_batch_can_be_cancelled() {
+    let peer = Peer::modern("{}", |arrived| match arrived.params()["name"].as_str() {
+        Some("slow") => Answer::Stream(Vec::new()),
+        _ => complete(),
+    });
+    let mut program = peer.client("{}", &["--no-sse"]);
+    program.write(&format!("[{},{}]", call("1", "a"), call("2", "slow")));
+    peer.wait_for("tools/call", 2);
+    program.write(&cancel("2"));
+    let answer = program.read();
+    assert_eq!(answer, json!([{"jsonrpc": "2.0", "id": 1, "result": {"content": []}}]));
+    peer.wait_for_closed(1);
+}
+
+#[test]
 fn a_cancelled_call_is_closed_and_nothing_is_sent_for_it() {
     let peer = Peer::modern("{}", |_| Answer::Stream(Vec::new()));
     let mut program = peer.client("{}", &["--no-sse"]);
