@@ -249,26 +249,25 @@ impl Server {
             .fix("is this the URL of an MCP endpoint?");
         }
         let finding = Finding::new(Check::Server, Verdict::Pass, found);
-        finding.details(vec![format!("offers: {}", offers.join(", ")), self.revisions(bridge)])
+        finding.details(vec![format!("offers: {}", offers.join(", ")), self.translation(bridge)])
     }
 
-    /// Which clients the server understands, and which are translated for.
-    fn revisions(&self, bridge: BridgeMode) -> String {
-        let (speaks, clients) = match (self.is_sessionless, self.is_modern) {
+    /// Which clients the server does not understand, and whether they are translated for.
+    fn translation(&self, bridge: BridgeMode) -> String {
+        let clients = match (self.is_sessionless, self.is_modern) {
             (false, true) => {
-                return "speaks MCP 2026-07-28 and earlier revisions: nothing is translated".into();
+                return "bridge: not needed, it speaks MCP 2026-07-28 and earlier revisions".into();
             }
-            (true, _) => ("MCP 2026-07-28 alone", "clients of earlier revisions"),
-            (false, false) => ("no MCP 2026-07-28", "clients of 2026-07-28 alone"),
+            (true, _) => "clients of MCP before 2026-07-28",
+            (false, false) => "clients of MCP 2026-07-28",
         };
-        let are_translated = match bridge {
-            BridgeMode::Off => "are not translated for (--bridge off)",
+        match bridge {
+            BridgeMode::Off => format!("bridge: off, so {clients} cannot use it"),
             BridgeMode::Auto if !self.is_sessionless => {
-                "are translated for, but for server/discover (--bridge always)"
+                format!("bridge: for {clients}; some need --bridge always")
             }
-            BridgeMode::Auto | BridgeMode::Always => "are translated for (--bridge)",
-        };
-        format!("speaks {speaks}: {clients} {are_translated}")
+            BridgeMode::Auto | BridgeMode::Always => format!("bridge: for {clients}"),
+        }
     }
 }
 

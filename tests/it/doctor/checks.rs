@@ -145,7 +145,8 @@ fn all_is_well() {
         assert!(text(&ended).ends_with("All is well."), "{}", text(&ended));
         let requests = server.requests();
         assert_all_verified(&requests);
-        let mut expected = vec!["initialize", "notifications/initialized", "tools/list"];
+        let mut expected =
+            vec!["initialize", "notifications/initialized", "server/discover", "tools/list"];
         expected.extend(sessions.then_some("DELETE"));
         assert_eq!(labels(&requests), expected, "one session, and it is ended");
     }
@@ -460,7 +461,12 @@ fn servers_of_other_revisions() {
     let ended = launch(&new.url("/mcp"), &sts).run("");
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "initialize", "pass", &["server/discover (2026-07-28)"]);
-    assert_check(&ended, "server", "pass", &["new 3, MCP 2026-07-28"]);
+    assert_check(
+        &ended,
+        "server",
+        "pass",
+        &["new 3, MCP 2026-07-28", "bridge: for clients of MCP before 2026-07-28"],
+    );
     assert_check(&ended, "tools", "pass", &["listed"]);
 }
 
