@@ -13,6 +13,7 @@ _sigv4_proxy() {
             return ;;
         --region|--aws-region) return ;;
         --service-name|--service|--aws-service) return ;;
+        --sign-host|--signing-endpoint) return ;;
         --sig-version)
             COMPREPLY=($(compgen -W 'v4 v4a' -- "$word"))
             return ;;
@@ -61,7 +62,7 @@ _sigv4_proxy() {
     if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then
         COMPREPLY=($(compgen -W 'doctor login logout completions' -- "$word"))
     else
-        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --endpoint --qualifier --allow-http --ca-bundle --region --aws-region --service-name --service --aws-service --sig-version --unsigned-payload --skip-auth --optional-auth --profile --aws-profile --profile-tools --role-arn --external-id --role-session-name --login --header --headers --header-file --metadata --read-only --allow-tool --deny-tool --ignore-tool --merge-lists --lazy --lazy-connect --bridge --sse --no-sse --server-stream --runtime-session --max-message-bytes --max-in-flight --retries --disable-telemetry --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --log-file --log-format --sso-session --use-device-code --remote --no-browser --if-needed --json --help --version' -- "$word"))
+        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --endpoint --qualifier --allow-http --ca-bundle --region --aws-region --service-name --service --aws-service --sign-host --signing-endpoint --sig-version --unsigned-payload --skip-auth --optional-auth --profile --aws-profile --profile-tools --role-arn --external-id --role-session-name --login --header --headers --header-file --metadata --read-only --allow-tool --deny-tool --ignore-tool --merge-lists --lazy --lazy-connect --bridge --sse --no-sse --server-stream --runtime-session --max-message-bytes --max-in-flight --retries --disable-telemetry --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --log-file --log-format --sso-session --use-device-code --remote --no-browser --if-needed --json --help --version' -- "$word"))
     fi
 }
 complete -F _sigv4_proxy sigv4-proxy
