@@ -104,7 +104,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
     loop {
         match arguments.next() {
             Ok(None) => break,
-            Ok(Some(Argument::Plain(text))) => reader.take_word(text),
+            Ok(Some(Argument::Plain(text))) => reader.take_word(&text),
             Ok(Some(Argument::Flag(flag))) => {
                 if let Some(line) = reader.take_flag(flag, &mut arguments) {
                     return Ok(line);
@@ -140,11 +140,11 @@ enum Next {
 }
 
 impl Reader {
-    fn take_word(&mut self, text: String) {
+    fn take_word(&mut self, text: &str) {
         let is_target = is_target(text.as_ref());
         match std::mem::take(&mut self.next) {
             Next::OfLauncher { may_be_url } if may_be_url || !is_target => {
-                return self.leftovers.take_value(&text);
+                return self.leftovers.take_value(text);
             }
             Next::OfUnknownFlag if !is_target => {
                 self.flags.has_unknown_value = true;
@@ -153,8 +153,8 @@ impl Reader {
             _ => {}
         }
         let is_first = self.word.is_none() && self.targets.is_empty();
-        match text.as_str() {
-            _ if self.word == Some(Word::Completions) => self.shell = Shell::of(&text),
+        match text {
+            _ if self.word == Some(Word::Completions) => self.shell = Shell::of(text),
             "doctor" if is_first => self.word = Some(Word::Doctor),
             "login" if is_first => self.word = Some(Word::Login),
             "logout" if is_first => self.word = Some(Word::Logout),

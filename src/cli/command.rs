@@ -69,7 +69,7 @@ pub fn parse(
     let sign_in = sign_in_options(&mut resolver);
     resolver.report_flags_of_others(subcommand);
     let (options, problems_of_values) = resolver.options(profile);
-    let options = Box::new(Options { ignored, abbreviated, ..options });
+    let options = Box::new(Options { abbreviated, ignored, ..options });
     let problems: Vec<Error> =
         environment.problems().into_iter().chain(problems_of_values).collect();
     if !problems_of_line.is_empty() {

@@ -21,15 +21,16 @@ pub struct Header {
 }
 
 /// Headers, and what is wrong with the options that name them.
-pub(crate) struct Headers {
+pub(crate) struct HeaderOptions {
     pub(crate) headers: Vec<Header>,
     pub(crate) problems: Vec<(Key, Error)>,
     pub(crate) warnings: Vec<String>,
 }
 
 /// `--headers` or `MCP_HEADERS`, then the lines of each `--header-file`, then each `--header`; the last of one name counts.
-pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> Headers {
-    let mut read = Headers { headers: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
+pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> HeaderOptions {
+    let mut read =
+        HeaderOptions { headers: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
     if let Some(Value { text, from }) = args.value(Key::Headers) {
         let fix = "write NAME=VALUE,NAME=VALUE; a value with a comma needs --header";
         for item in text.split(',').filter(|item| !item.trim().is_empty()) {
@@ -47,7 +48,7 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> Headers 
     read
 }
 
-impl Headers {
+impl HeaderOptions {
     fn take(&mut self, key: Key, header: Result<Header, Error>) {
         match header {
             Ok(header) => {
@@ -213,7 +214,7 @@ mod tests {
         ]);
         let value = |text: &&str| Value { text: (*text).to_owned(), from: "--header".to_owned() };
         let flags = singles.iter().map(|text| (Key::Header, value(text))).collect();
-        let Headers { headers, problems, .. } =
+        let HeaderOptions { headers, problems, .. } =
             read(&ParsedArgs::new(flags, &environment), &environment);
         let shown = format!("{headers:?} {problems:?}");
         assert!(!shown.contains("hush"), "{shown}");

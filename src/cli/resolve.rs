@@ -5,7 +5,7 @@ use crate::aws::service_facts::ServiceFacts;
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::doubts;
 use crate::cli::duration;
-use crate::cli::headers::{self, Headers};
+use crate::cli::headers::{self, HeaderOptions};
 use crate::cli::options::{
     GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
 };
@@ -50,6 +50,14 @@ pub(crate) struct Resolver<'a> {
     /// What names the host that is signed for.
     named_by: &'static str,
     origins: Origins,
+}
+
+/// Options that the profile may set.
+struct ProfileOptions {
+    region: String,
+    working_region: Option<String>,
+    /// The file, and what names it.
+    ca_bundle: Option<(PathBuf, String)>,
 }
 
 impl<'a> Resolver<'a> {
@@ -109,56 +117,16 @@ impl<'a> Resolver<'a> {
         let inferred = hostname::of_host(endpoint.service_host());
         let algorithm = self.algorithm(inferred.reach);
         self.url_hint = hostname::region_hint(endpoint.service_host());
-        // An AWS host without a region serves all of them.
-        let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
-        let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
-        let explicit_region = self.explicit_region(of_url, algorithm);
-        let named_bundle = self.args.value(Key::CaBundle).map(|value| (value.text, value.from));
         let metadata = self.metadata();
-        // AWS's own MCP servers work in a region that their callers name in `_meta`.
-        let names_region = (!metadata.is_empty()
-            || hostname::is_dual_stack(endpoint.service_host()))
-            && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
-        let needs_profile = explicit_region.is_none()
-            || named_bundle.is_none()
-            || names_region
-            || (algorithm == Algorithm::V4a && self.args.flag(Key::Region).is_none());
-        let of_profile = needs_profile.then(|| profile(profiles.first().map(String::as_str)));
-        let (settings, unread_profile) = match of_profile.transpose() {
-            Ok(settings) => (settings.unwrap_or_default(), None),
-            Err(error) => (ProfileSettings::default(), Some(error)),
-        };
-        let of_profile =
-            settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
-        let ca_bundle =
-            named_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
-        let working_region = names_region
-            .then(|| self.working_region(settings.region.as_deref(), inferred.region.as_deref()))
-            .flatten();
-        let explicit_region = match settings.region_set {
-            Some(text) if self.may_be_set_by_profile(algorithm) => {
-                Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })
-            }
-            _ => explicit_region,
-        };
-        let profile_region = settings
-            .region
-            .filter(|region| !region.trim().is_empty())
-            .map(|text| Value { text, from: "the profile's region".to_owned() });
-        let region = explicit_region
-            .or_else(|| profile_region.clone())
-            .or_else(|| region_for_all(inferred.reach));
-        self.warn_of_doubts(region.as_ref(), profile_region, &metadata, inferred.region.as_deref());
-        let is_known = region.is_some();
-        let region = self.region(region, algorithm);
-        if let Some(error) = unread_profile.filter(|_| !is_known) {
-            self.report_unread_profile(&error);
-        }
+        let profile = || profile(profiles.first().map(String::as_str));
+        let ProfileOptions { region, working_region, ca_bundle } =
+            self.profile_options(endpoint.service_host(), algorithm, &metadata, profile);
         let service_is_inferred = self.args.value(Key::ServiceName).is_none();
         let service = self.service(inferred.service.as_deref());
         let unsigned_payload = self.unsigned_payload(&endpoint, &service);
 
-        let Headers { headers, problems, warnings } = headers::read(&self.args, self.environment);
+        let HeaderOptions { headers, problems, warnings } =
+            headers::read(&self.args, self.environment);
         self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
         self.warnings.extend(warnings);
 
@@ -235,6 +203,61 @@ impl<'a> Resolver<'a> {
             LoginMode::Auto if is_ci => LoginMode::Off,
             mode => mode,
         }
+    }
+
+    /// The options that the profile may set. It is only read for what nothing else provides.
+    fn profile_options(
+        &mut self,
+        host: &str,
+        algorithm: Algorithm,
+        metadata: &[(String, String)],
+        profile: impl FnOnce() -> Result<ProfileSettings, Error>,
+    ) -> ProfileOptions {
+        let inferred = hostname::of_host(host);
+        // An AWS host without a region serves all of them.
+        let everywhere = algorithm == Algorithm::V4a && inferred.service.is_some();
+        let of_url = inferred.region.as_deref().or(everywhere.then_some("*"));
+        let explicit_region = self.explicit_region(of_url, algorithm);
+        let named_bundle = self.args.value(Key::CaBundle).map(|value| (value.text, value.from));
+        // AWS's own MCP servers work in a region that their callers name in `_meta`.
+        let names_region = (!metadata.is_empty() || hostname::is_dual_stack(host))
+            && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
+        let needs_profile = explicit_region.is_none()
+            || named_bundle.is_none()
+            || names_region
+            || (algorithm == Algorithm::V4a && self.args.flag(Key::Region).is_none());
+        let of_profile = needs_profile.then(profile);
+        let (settings, unread_profile) = match of_profile.transpose() {
+            Ok(settings) => (settings.unwrap_or_default(), None),
+            Err(error) => (ProfileSettings::default(), Some(error)),
+        };
+        let of_profile =
+            settings.ca_bundle.map(|path| (path, "the profile's ca_bundle".to_owned()));
+        let ca_bundle =
+            named_bundle.or(of_profile).map(|(path, from)| (self.environment.path(&path), from));
+        let working_region = names_region
+            .then(|| self.working_region(settings.region.as_deref(), inferred.region.as_deref()))
+            .flatten();
+        let explicit_region = match settings.region_set {
+            Some(text) if self.may_be_set_by_profile(algorithm) => {
+                Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })
+            }
+            _ => explicit_region,
+        };
+        let profile_region = settings
+            .region
+            .filter(|region| !region.trim().is_empty())
+            .map(|text| Value { text, from: "the profile's region".to_owned() });
+        let region = explicit_region
+            .or_else(|| profile_region.clone())
+            .or_else(|| region_for_all(inferred.reach));
+        self.warn_of_doubts(region.as_ref(), profile_region, metadata, inferred.region.as_deref());
+        let is_known = region.is_some();
+        let region = self.region(region, algorithm);
+        if let Some(error) = unread_profile.filter(|_| !is_known) {
+            self.report_unread_profile(&error);
+        }
+        ProfileOptions { region, working_region, ca_bundle }
     }
 
     fn get_stream(&mut self) -> GetStream {

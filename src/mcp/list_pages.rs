@@ -4,6 +4,7 @@ use crate::json::edit;
 use crate::json::object::Object;
 use crate::mcp::message::{Message, MessageKind};
 use crate::random;
+use serde_json::value::RawValue;
 
 /// The methods that list, and the members of their results that hold the items.
 const LISTS: [(&str, &str); 4] = [
@@ -30,8 +31,8 @@ pub(crate) fn items_of_list(request: &Message) -> Option<&'static str> {
 pub(crate) fn request_for_page(first: &Message, cursor: &str) -> Option<Message> {
     let text = str::from_utf8(first.body()).ok()?;
     let request = Object::parse(text)?;
-    let params = request.get_non_null("params").map_or("{}", |params| params.get());
-    let meta = Object::parse(params)?.get("_meta").map(|meta| meta.get());
+    let params = request.get_non_null("params").map_or("{}", RawValue::get);
+    let meta = Object::parse(params)?.get("_meta").map(RawValue::get);
     let reduced = meta.and_then(|meta| {
         let without = edit::without_members(meta, |name| name == "progressToken")?;
         Some(edit::replace(params, meta, &without))
@@ -43,6 +44,7 @@ pub(crate) fn request_for_page(first: &Message, cursor: &str) -> Option<Message>
 }
 
 /// A list of which further pages follow the first.
+#[derive(Debug)]
 pub(crate) struct PagedList {
     /// The response with the first page.
     first: String,
@@ -141,7 +143,7 @@ impl<'a> Page<'a> {
     fn read(response: &'a str, items: &str) -> Option<Page<'a>> {
         let result = Object::parse(Object::parse(response)?.get("result")?.get())?;
         let inner = result.get(items)?.get().strip_prefix('[')?.strip_suffix(']')?.trim();
-        let text = |name| result.get_non_null(name).map(|value| value.get());
+        let text = |name| result.get_non_null(name).map(RawValue::get);
         let is_private = text("cacheScope") == Some("\"private\"");
         Some(Page { inner, next: text("nextCursor"), ttl: text("ttlMs"), is_private })
     }
@@ -214,7 +216,7 @@ mod tests {
     fn pages_become_one() {
         let check = |pages: &[&str], expected: &str| {
             let response = |result: &str| format!(r#"{{"z":1e400,"result":{result},"id": 1 }}"#);
-            let mut list = PagedList::begin(response(pages[0]), "tools").ok().expect(pages[0]);
+            let mut list = PagedList::begin(response(pages[0]), "tools").expect(pages[0]);
             for page in &pages[1..] {
                 assert_eq!(list.add(&response(page), 1000), Some(true), "{page}");
             }
@@ -253,7 +255,7 @@ mod tests {
             assert_eq!(PagedList::begin(text, "tools").err().as_deref(), Some(response));
         }
         let first = r#"{"result":{"tools":[1],"nextCursor":"2"}}"#;
-        let mut list = PagedList::begin(first.to_owned(), "tools").ok().expect(first);
+        let mut list = PagedList::begin(first.to_owned(), "tools").expect(first);
         assert_eq!(list.add(r#"{"result":{"prompts":[2]}}"#, 1000), None);
         assert_eq!(list.add(r#"{"result":{"tools":[22]}}"#, first.len() + 2), Some(false));
         assert_eq!(list.next(), Some("\"2\""));
