@@ -29,7 +29,10 @@ const MAX_ID_BYTES: usize = 1024;
 /// How long requests wait for the response to the first one, which names the id.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Pause after STS did not say who the caller is.
+/// How long a request waits until STS has said who the caller is.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause after STS did not say it.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(60);
 
 /// The runtime session of one server and one profile.
@@ -126,7 +129,7 @@ impl Affinity {
     /// The part of this message. Until an id is known one request leads; others wait for the head of its response.
     ///
     /// # Errors
-    /// `Cancelled`, or `TimedOut` while STS is asked.
+    /// `Cancelled`.
     pub(crate) fn join(
         &self,
         message: &Message,
@@ -147,7 +150,7 @@ impl Affinity {
             return part(None, false, Some(Arc::clone(fixed)));
         }
         if let Some(caller) = &self.caller
-            && let Some(own) = caller.session(credentials, deadline, cancel, &self.log)?
+            && let Some(own) = caller.session(credentials, cancel, &self.log)?
         {
             return part(None, false, Some(own));
         }
@@ -174,10 +177,8 @@ impl Affinity {
     pub(crate) fn forget(&self, ids: &AttemptIds) {
         let Some(monitor) = &self.learned else { return };
         monitor.update(|state| {
-            let is_it = |header: &SessionHeader, other: &Option<Arc<SessionHeader>>| {
-                other.as_ref().is_some_and(|other| header.is(other.name, other.id.expose()))
-            };
-            state.header.take_if(|header| is_it(header, &ids.carried) || is_it(header, &ids.named));
+            let mut gone = [&ids.carried, &ids.named].into_iter().flatten();
+            state.header.take_if(|header| gone.any(|gone| gone.id == header.id));
             state.is_absent = false;
         });
     }
@@ -209,9 +210,9 @@ impl Membership<'_> {
         is_initialize: bool,
     ) -> AttemptIds {
         let Some(monitor) = self.learned else { return AttemptIds::default() };
-        let named = named_id(response).filter(|(name, id)| {
-            !self.carried.as_ref().is_some_and(|carried| carried.is(name, id))
-        });
+        // Some responses repeat it in the other header only.
+        let carried = self.carried.as_ref().map(|carried| carried.id.expose());
+        let named = named_id(response).filter(|(_, id)| carried != Some(*id));
         let named = named.map(|(name, id)| {
             let (id, account) = (Secret::new(id), credentials.account.clone());
             self.log.redactor().add_session_id(&id);
@@ -253,10 +254,6 @@ impl SessionHeader {
         Arc::new(SessionHeader { name: SESSION_HEADER, id, account: None })
     }
 
-    fn is(&self, name: &str, id: &str) -> bool {
-        self.name == name && self.id.expose() == id
-    }
-
     fn is_of_another(&self, account: Option<&str>) -> bool {
         matches!((&self.account, account), (Some(known), Some(now)) if known != now)
     }
@@ -276,7 +273,6 @@ impl Caller {
     fn session(
         &self,
         credentials: &Arc<Credentials>,
-        deadline: Option<Instant>,
         cancel: &Cancel,
         log: &Log,
     ) -> Result<Option<Arc<SessionHeader>>, Error> {
@@ -298,12 +294,17 @@ impl Caller {
         }
         let (cache, answer) = (self.credentials.clone(), Arc::clone(&self.answer));
         let (credentials, log) = (Arc::clone(credentials), log.clone());
-        self.asking.get(deadline, cancel, find, move || {
+        let limit = Instant::now().checked_add(IDENTITY_TIMEOUT);
+        let known = self.asking.get(limit, cancel, find, move || {
             let header = ask(&cache, &credentials, &log);
             let access_key_id = credentials.key.access_key_id.clone();
             *lock(&answer) = Some(Answer { access_key_id, header });
             Ok(())
-        })
+        });
+        match known {
+            Err(error) if error.kind() == Kind::Cancelled => Err(error),
+            known => Ok(known.ok().flatten()),
+        }
     }
 }
 

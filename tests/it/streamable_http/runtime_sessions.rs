@@ -135,6 +135,14 @@ fn an_id_goes_back_by_the_header_it_came_with() {
         let sent = (last.header("mcp-session-id"), last.header(RUNTIME_HEADER));
         assert_eq!(sent, expected, "{headers:?}");
     }
+    // The same id in the other header is no other session.
+    let (server, mut program) = started();
+    server.reply_next("ping", named(1, "a"));
+    server.reply_next("ping", naming(200, &[(RUNTIME_HEADER, "a")], &result(2)));
+    for id in 1..=3 {
+        program.ask(&ping(id));
+    }
+    assert_eq!(sessions(&server.requests()), [None, Some("a"), Some("a")]);
 }
 
 #[test]
