@@ -8,16 +8,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+/// The kinds of calls that are treated in a way of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    Initialize,
+    /// `server/discover`.
+    Discover,
+    /// It has no time limit and does not count towards `--max-in-flight`.
+    Subscription,
+    Other,
+}
+
 #[derive(Debug)]
 pub(crate) struct InFlight {
     /// Unique among all calls of the process, in the order in which they started.
     pub(crate) serial: u64,
     /// One id, or those of a batch.
     pub(crate) ids: Vec<Id>,
-    pub(crate) is_initialize: bool,
-    pub(crate) is_discover: bool,
-    /// A subscription has no time limit and does not count towards `--max-in-flight`.
-    pub(crate) is_subscription: bool,
+    pub(crate) kind: CallKind,
     /// Needs no session; closing its connection cancels it (2026-07-28).
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
@@ -36,14 +44,23 @@ pub(crate) struct InFlight {
     awaits_client: AtomicBool,
 }
 
+impl CallKind {
+    fn of(message: &Message) -> CallKind {
+        match message {
+            _ if message.is_initialize() => CallKind::Initialize,
+            _ if message.is_discover() => CallKind::Discover,
+            _ if message.is_subscription() => CallKind::Subscription,
+            _ => CallKind::Other,
+        }
+    }
+}
+
 impl InFlight {
     pub(crate) fn new(serial: u64, message: &Message, deadline: Option<Instant>) -> InFlight {
         InFlight {
             serial,
             ids: message.ids().to_vec(),
-            is_initialize: message.is_initialize(),
-            is_discover: message.is_discover(),
-            is_subscription: message.is_subscription(),
+            kind: CallKind::of(message),
             is_sessionless: message.request_meta().is_some(),
             started: Instant::now(),
             deadline,

@@ -20,6 +20,6 @@ pub(crate) mod threads;
 pub(crate) mod timer;
 
 pub(crate) use detached::Purpose;
-pub(crate) use in_flight::InFlight;
+pub(crate) use in_flight::{CallKind, InFlight};
 pub(crate) use queue::After;
 pub(crate) use scheduler::{Cancelled, Scheduler, Task};

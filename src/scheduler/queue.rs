@@ -8,7 +8,7 @@ use crate::error::{Error, Kind};
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
 use crate::scheduler::admission::{Admission, Tick};
-use crate::scheduler::in_flight::InFlight;
+use crate::scheduler::in_flight::{CallKind, InFlight};
 use crate::scheduler::open_streams::{Excess, OpenStreams};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -233,7 +233,10 @@ impl Queue {
 
     /// Records that the call waits for the client, or no longer. Meanwhile it counts as unanswered, and not as in flight.
     pub(crate) fn set_awaits_client(&mut self, call: &InFlight, awaits: bool) {
-        if call.is_completed() || call.is_subscription || call.set_awaits_client(awaits) == awaits {
+        if call.is_completed()
+            || call.kind == CallKind::Subscription
+            || call.set_awaits_client(awaits) == awaits
+        {
             return;
         }
         if awaits {
@@ -251,7 +254,7 @@ impl Queue {
         if !call.complete() {
             return;
         }
-        if call.is_subscription {
+        if call.kind == CallKind::Subscription {
             self.subscriptions -= 1;
         } else {
             self.unanswered -= 1;
@@ -265,7 +268,7 @@ impl Queue {
             After::OpenStream => self.open_streams.add(call),
             After::Nothing => {}
         }
-        if call.is_initialize {
+        if call.kind == CallKind::Initialize {
             self.barrier = false;
         }
     }
@@ -341,7 +344,10 @@ impl Queue {
             self.take_waiting(at);
         }
         let calls = self.calls.values();
-        calls.filter(|call| call.is_discover && !call.is_completed()).cloned().collect()
+        calls
+            .filter(|call| call.kind == CallKind::Discover && !call.is_completed())
+            .cloned()
+            .collect()
     }
 
     /// Starts nothing from now on. Returns the waiting messages and the calls in flight.

@@ -5,7 +5,7 @@ use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
 use crate::prompt::gate::Exchange;
-use crate::scheduler::{After, Cancelled, InFlight, Purpose};
+use crate::scheduler::{After, CallKind, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
 use crate::streamable_http::relayed::{Line, Relayed};
@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         };
         for index in unanswered {
             let redactor = context.log.redactor();
-            let line = if self.in_flight.is_subscription && self.any_line {
+            let line = if self.in_flight.kind == CallKind::Subscription && self.any_line {
                 error_response::cancelled_line(&ids[index], &error, redactor)
             } else {
                 error_response::error_line(&ids[index], &error, redactor)
@@ -132,7 +132,7 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
     let call = match context.scheduler.cancel(id) {
         // Neither has been sent, so the server need not know of either.
         Cancelled::Waiting { may_start } => return may_start,
-        Cancelled::InFlight(call) if !call.is_initialize => call,
+        Cancelled::InFlight(call) if call.kind != CallKind::Initialize => call,
         Cancelled::InFlight(_) | Cancelled::Unknown => {
             // The response was just written, or there never was a request. Only a server with a session may know more.
             if context.profiles.first().has_session() {

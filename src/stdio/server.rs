@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
 use crate::prompt::SignInGate;
-use crate::scheduler::{InFlight, Purpose, Scheduler, Task};
+use crate::scheduler::{CallKind, InFlight, Purpose, Scheduler, Task};
 use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
 use crate::stdio::context::Context;
@@ -326,7 +326,7 @@ impl Server {
     }
 
     fn call(&self, in_flight: &Arc<InFlight>, message: &Message) {
-        if in_flight.is_discover && !self.settings.is_lazy {
+        if in_flight.kind == CallKind::Discover && !self.settings.is_lazy {
             self.discovers.watch(&self.context, in_flight);
         }
         let succeeded = Call::new(&self.context, in_flight).run(message);
