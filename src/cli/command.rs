@@ -617,6 +617,9 @@ mod tests {
         check(&format!("{API} --unsigned-payload"), true);
         check(lattice, true);
         check(&format!("{lattice} --no-unsigned-payload"), false);
+        let over_http = lattice.replace("https:", "http:");
+        check(&format!("{over_http} --allow-http"), true);
+        check(&format!("{over_http} --allow-http --unsigned-payload"), true);
         let custom = "--region r --service s3 --unsigned-payload --allow-http";
         check(&format!("http://127.0.0.1:9 {custom}"), true);
         let expected = "configuration error: --unsigned-payload needs https \

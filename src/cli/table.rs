@@ -205,7 +205,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off; on for VPC Lattice",
         group: Group::Signing,
-        help: "Omit the body from the signature. Only TLS protects it then, so https is required.",
+        help: "Omit the body from the signature. Only TLS protects it then, so https is required, except for VPC Lattice with --allow-http.",
     },
     Row {
         key: Key::SkipAuth,

@@ -12,8 +12,7 @@ pub struct Settings {
     /// `--region`, for requests to credential services too.
     pub region: Option<String>,
     /// The region or region set that requests to the target are signed for. Its first region is used for requests to
-    /// credential services where
-    /// nothing else names a region.
+    /// credential services if nothing else names one.
     pub target_region: Option<String>,
     /// `--role-arn`: a role to assume with the credentials that the chain finds.
     pub role: Option<Role>,
