@@ -18,7 +18,7 @@ help:
 	@echo "make packages  pack what is in target/binaries (BINARIES='…' for others) for every channel: PyPI, npm, MCPB, images, Homebrew, …"
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
-	@echo 'make sbom    write the list of libraries (CycloneDX) beside each binary in target/binaries (installs cargo-cyclonedx)'
+	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
 	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
@@ -117,6 +117,8 @@ clippy:
 # Licences and duplicates are tested in tests/it; advisories need their database, and a tool that reads it.
 audit:
 	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
+	@if command -v cargo-deny >/dev/null; then cargo deny --config .github/deny.toml --offline check bans licenses sources; \
+	else echo 'cargo-deny is not installed: its rules (.github/deny.toml) are not checked'; fi
 	@if command -v cargo-audit >/dev/null; then cargo audit; \
 	else echo 'cargo-audit is not installed: no advisories are looked up'; fi
 

@@ -2,7 +2,7 @@
 """Packs a folder of binaries for every channel. Needs Python 3.11 and nothing else: no package, no network.
 
 The folder holds one file named sigv4-proxy (or sigv4-proxy.exe) for each platform, in folders of any name, each with its
-SBOM beside it as sigv4-proxy.cdx.json. What is packed depends on those files, the repository and SOURCE_DATE_EPOCH alone.
+SBOM next to it as sigv4-proxy.cdx.json. What is packed depends on those files, the repository and SOURCE_DATE_EPOCH alone.
 """
 
 import argparse
@@ -23,23 +23,28 @@ class Output:
     """The folder that is filled: its top level is what a release on GitHub has, each folder is for one channel."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.checksums: dict[str, str] = {}
-        # The list of checksums is written last and removed first: where it is, this script was, and had finished.
         if folder.exists() and any(folder.iterdir()) and not (folder / "SHA256SUMS").is_file():
             raise Problem(f"{folder}: not empty, and not made by this script: name another folder, or remove it")
-        shutil.rmtree(folder, ignore_errors=True)
+        self.folder = folder
+        self.unfinished = folder.with_name(f"{folder.name}.unfinished")
+        self.checksums: dict[str, str] = {}
+        shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def write(self, path: str, data: bytes | str, executable: bool = False) -> str:
+        """Returns the SHA-256 of what was written."""
         data = data.encode() if isinstance(data, str) else data
-        file = self.folder / path
+        file = self.unfinished / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
         file.chmod(0o755 if executable else 0o644)
-        checksum = sha256(data)
-        if "/" not in path:
-            self.checksums[path] = checksum
-        return checksum
+        self.checksums[path] = sha256(data)
+        return self.checksums[path]
+
+    def finish(self) -> None:
+        sums = "".join(f"{checksum}  {path}\n" for path, checksum in sorted(self.checksums.items()))
+        self.write("SHA256SUMS", sums)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.unfinished.rename(self.folder)
 
 
 def pack(project: Project, found: list[binaries.Binary], output: Output) -> None:
@@ -73,20 +78,23 @@ def pack(project: Project, found: list[binaries.Binary], output: Output) -> None
     for name, manifest in manifests.winget(project, archives).items():
         output.write(f"winget/{name}", manifest)
 
-    made = {"npm": npm_packages, "pypi": (output.folder / "pypi").is_dir(), "image": layout, "bundle": bundle}
+    has_wheels = any(binary.platform.wheel_tag for binary in found)
+    made = {"npm": npm_packages, "pypi": has_wheels, "image": layout, "bundle": bundle}
     listed = {channel for channel in made if made[channel] and project.goes_to(channel)}
     entry = mcp_registry.server(project, listed, wheels.wheel_version(project.version), mcpb.FILE, bundle_checksum)
     output.write("mcp-registry/server.json", entry)
-    sums = "".join(f"{checksum}  {name}\n" for name, checksum in sorted(output.checksums.items()))
-    output.write("SHA256SUMS", sums)
+    output.finish()
 
 
 def check_release(project: Project, found: list[binaries.Binary]) -> None:
     """What a try may lack and a release may not."""
     platforms = {binary.platform for binary in found}
     problems = [f"no binary for {platform.target}" for platform in binaries.RELEASED if platform not in platforms]
-    problems += [f"{p.target} is not a static binary: `make static` builds one" for p in platforms if not p.required]
-    problems += [f"no SBOM beside the binary for {b.platform.target}: sbom.sh makes it" for b in found if not b.sbom]
+    for binary in found:
+        if not binary.platform.required:
+            problems.append(f"{binary.platform.target} is not a static binary: `make static` builds one")
+        if not binary.sbom:
+            problems.append(f"no SBOM next to the binary for {binary.platform.target}: `make sbom` makes it")
     problems += [f"project.toml: {name} is a placeholder: set it" for name in project.placeholders()]
     if not project.published:
         problems.append("project.toml: published is empty: name the channels, and run `make install-docs`")
@@ -99,7 +107,7 @@ def check_release(project: Project, found: list[binaries.Binary]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binaries", type=Path, help="the folder of binaries")
-    parser.add_argument("output", type=Path, help="the folder to fill; what this script left in it is removed")
+    parser.add_argument("output", type=Path, help="the folder to fill; what this script left there is replaced")
     parser.add_argument("--release", action="store_true", help="refuse what is not complete: platforms, SBOMs, names")
     arguments = parser.parse_args()
     try:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes a software bill of materials (CycloneDX, JSON) beside each binary. Argument: the folder of binaries, in which each
+# Writes a software bill of materials (CycloneDX, JSON) next to each binary. Argument: the folder of binaries, in which each
 # folder has the name of the target whose binary is in it. SOURCE_DATE_EPOCH is the date that is written.
 set -eu
 case ${1:?the folder of binaries} in /*) binaries=$1 ;; *) binaries=$PWD/$1 ;; esac

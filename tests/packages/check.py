@@ -18,6 +18,7 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
+import test_packer
 from session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["pack
 SHOWN = f"sigv4-proxy {VERSION}"
 MACHINE = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}[platform.machine()]
 CPU = {"x86_64": "x64", "aarch64": "arm64"}[MACHINE]
+BUILT = {"CARGO_TARGET_DIR": str(ROOT / "target")}  # the dependencies are built already
 SIGNALS = (None, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 binaries, tools, server = (Path(argument).resolve() for argument in sys.argv[1:4])
@@ -56,7 +58,7 @@ def run(*command, home: Path | None = None, code: int = 0, **options) -> str:
     environment = os.environ | ({"HOME": str(home)} if home else {}) | options.pop("variables", {})
     done = subprocess.run(
         [str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, **options,
     )
     assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
     return done.stdout
@@ -275,26 +277,31 @@ def source_dockerfile() -> None:
             copy(ROOT / source, place)
     (build,) = re.findall(r"^RUN (cargo build .+)$", stage, re.MULTILINE)
     assert "--profile static" in build
-    target = ROOT / "target/packages-source"
-    words = build.replace("--profile static", "").split()
-    run(*words, cwd=folder, variables={"CARGO_TARGET_DIR": str(target)})
-    assert starts(run(target / "debug/sigv4-proxy", "--version"))
+    run(*build.replace("--profile static", "").split(), cwd=folder, variables=BUILT)
+    assert starts(run(ROOT / "target/debug/sigv4-proxy", "--version"))
     ok("source.Dockerfile: its files are enough to build from")
 
 
 def manifests(tool: Path) -> None:
+    """With made-up binaries for every platform, so that every manifest is there and whole."""
+    folder, _ = fresh("made up")
+    for path, data in test_packer.ALL.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(data)
+    everything = scratch / "everything"
+    run(sys.executable, "-B", ROOT / ".github/release/pack.py", folder, everything)
     if shutil.which("ruby"):
-        run("ruby", "-c", packed / "homebrew/sigv4-proxy.rb")
+        run("ruby", "-c", everything / "homebrew/sigv4-proxy.rb")
         ok("Homebrew formula: ruby -c")
     else:
         skip("ruby -c of the Homebrew formula", "ruby is not installed")
     winget = "https://aka.ms/winget-manifest.{}.1.10.0.schema.json"
-    registry = packed / "mcp-registry/server.json"
+    registry = everything / "mcp-registry/server.json"
     validated(tool, registry, json.loads(registry.read_text())["$schema"])
-    for path in sorted(packed.glob("winget/*.yaml")):
+    for path in sorted(everything.glob("winget/*.yaml")):
         (kind,) = re.findall(r'^ManifestType: "(\w+)"$', path.read_text(), re.MULTILINE)
         validated(tool, path, winget.format(kind))
-    for path in packed.glob("scoop/*.json"):
+    for path in everything.glob("scoop/*.json"):
         validated(tool, path, "https://raw.githubusercontent.com/ScoopInstaller/Scoop/master/schema.json")
     for path in packed.glob("*.cdx.json"):
         program = (
@@ -337,7 +344,7 @@ def cargo() -> None:
     source = folder / f"sigv4-proxy-{VERSION}"
     # Debug: as much is proved in a fifth of the time.
     install = ["cargo", "install", "--quiet", "--debug", "--locked", "--path", source, "--root", folder / "root"]
-    run(*install, variables={"CARGO_TARGET_DIR": str(ROOT / "target/packages-source")})
+    run(*install, variables=BUILT)
     assert starts(run(folder / "root/bin/sigv4-proxy", "--version"))
     assert session.run([folder / "root/bin/sigv4-proxy"], home) == 0
     ok("cargo package, cargo install --locked from it, a whole session")

@@ -1,11 +1,12 @@
 """Tar and zip files that depend on nothing but their content: not on the clock, the user, the umask or the folder."""
 
-import gzip
 import hashlib
 import io
+import struct
 import tarfile
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 
@@ -35,7 +36,10 @@ def tar(entries: list[Entry], date: int) -> bytes:
 
 
 def gzipped(data: bytes) -> bytes:
-    return gzip.compress(data, compresslevel=9, mtime=0)
+    # The header is written here, because what Python writes depends on its version.
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    header = b"\x1f\x8b\x08" + bytes(5) + b"\x02\xff"
+    return header + deflate.compress(data) + deflate.flush() + struct.pack("<II", zlib.crc32(data), len(data))
 
 
 def tar_gz(entries: list[Entry], date: int) -> bytes:

@@ -50,7 +50,7 @@ class Binary:
 
 
 def find(folder: Path, project: Project) -> list[Binary]:
-    """The binaries in a folder, at any depth, with the SBOMs beside them, in the order of their targets."""
+    """The binaries in a folder, at any depth, with the SBOMs next to them, in the order of their targets."""
     if not folder.is_dir():
         raise Problem(f"{folder}: there is no such folder")
     found: dict[Platform, tuple[Path, Binary]] = {}

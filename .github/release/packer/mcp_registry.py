@@ -22,8 +22,8 @@ def variable(name: str, description: str, secret: bool = False) -> dict:
 
 
 REGION = [
-    variable("AWS_REGION", "The region to sign for, where the URL does not tell it"),
-    variable("AWS_SERVICE_NAME", "The service to sign for, where the URL does not tell it"),
+    variable("AWS_REGION", "The region to sign for, if the URL does not imply it"),
+    variable("AWS_SERVICE_NAME", "The service to sign for, if the URL does not imply it"),
 ]
 ON_THIS_MACHINE = [variable("AWS_PROFILE", "The AWS profile to sign with"), *REGION]
 IN_A_CONTAINER = [
