@@ -60,7 +60,6 @@ packages: BINARIES = target/binaries
 packages: $(if $(BINARIES),,target/binaries)
 	python3 -B .github/release/pack.py "$(BINARIES)" target/packages $(ARGS)
 
-# What `make static` leaves; `make cross` adds to it.
 target/binaries:
 	$(MAKE) static
 

@@ -6,7 +6,7 @@ from .project import NAME, ROOT, Project
 
 DOCUMENTS = {"sigv4-proxy.1": "docs/sigv4-proxy.1"} | {
     f"completions/{file}": f"docs/completions/{file}"
-    for file in ("sigv4-proxy.bash", "sigv4-proxy.fish", "_sigv4-proxy")
+    for file in ("sigv4-proxy.bash", "sigv4-proxy.fish", "sigv4-proxy.ps1", "_sigv4-proxy")
 }
 
 

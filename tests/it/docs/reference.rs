@@ -48,9 +48,12 @@ fn the_manual_page_is_that_of_the_table() {
 #[test]
 fn the_completions_are_those_of_the_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/completions");
-    for (shell, name) in
-        [("bash", "sigv4-proxy.bash"), ("fish", "sigv4-proxy.fish"), ("zsh", "_sigv4-proxy")]
-    {
+    for (shell, name) in [
+        ("bash", "sigv4-proxy.bash"),
+        ("fish", "sigv4-proxy.fish"),
+        ("powershell", "sigv4-proxy.ps1"),
+        ("zsh", "_sigv4-proxy"),
+    ] {
         let printed = Launch::bare(&["completions", shell]).run("").lines.join("\n") + "\n";
         if Environment::of_process().get("UPDATE_DOCS").is_some() {
             std::fs::write(folder.join(name), &printed).unwrap();
