@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Packs a folder of binaries for every channel. Needs Python 3.11 and nothing else: no package, no network.
 
-The folder holds one file named sigv4-proxy (or sigv4-proxy.exe) for each platform, in folders of any name, each with its
-SBOM next to it as sigv4-proxy.cdx.json. What is packed depends on those files, the repository and SOURCE_DATE_EPOCH alone.
+The folder holds one file named sigv4-proxy (or sigv4-proxy.exe) for each platform, in folders of any name, each with
+its SBOM next to it as sigv4-proxy.cdx.json. What is packed depends on those files, the repository and
+SOURCE_DATE_EPOCH alone.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def check_release(project: Project, found: list[binaries.Binary]) -> None:
     platforms = {binary.platform for binary in found}
     problems = [f"no binary for {platform.target}" for platform in binaries.RELEASED if platform not in platforms]
     for binary in found:
-        if not binary.platform.required:
+        if not binary.platform.portable:
             problems.append(f"{binary.platform.target} is not a static binary: `make static` builds one")
         if not binary.sbom:
             problems.append(f"no SBOM next to the binary for {binary.platform.target}: `make sbom` makes it")
@@ -120,7 +121,7 @@ def main() -> None:
     except (Problem, OSError) as problem:
         sys.exit(f"pack.py: {problem}")
     for binary in found:
-        if not binary.platform.required:
+        if not binary.platform.portable:
             print(f"pack.py: the binary for {binary.platform.target} is not static: for tests only", file=sys.stderr)
     for path in sorted(path for path in output.folder.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>10}  {path}")

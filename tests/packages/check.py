@@ -57,8 +57,14 @@ def run(*command, home: Path | None = None, code: int = 0, **options) -> str:
     """What a command writes to stdout and stderr; it has to end with that exit code."""
     environment = os.environ | ({"HOME": str(home)} if home else {}) | options.pop("variables", {})
     done = subprocess.run(
-        [str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, **options,
+        [str(word) for word in command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1800,
+        **options,
     )
     assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
     return done.stdout
@@ -164,7 +170,9 @@ def npm(program: Path) -> None:
 def killed_child_is_seen(launcher: Path, home: Path) -> None:
     process = subprocess.Popen(
         [launcher, "http://127.0.0.1:9/", "--region=us-east-1", "--service-name=execute-api"],
-        env=os.environ | {"HOME": str(home)}, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=os.environ | {"HOME": str(home)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not children.read_text():
@@ -305,7 +313,9 @@ def manifests(tool: Path) -> None:
         validated(tool, path, "https://raw.githubusercontent.com/ScoopInstaller/Scoop/master/schema.json")
     for path in packed.glob("*.cdx.json"):
         program = (
-            "import sys; from cyclonedx.schema import SchemaVersion; from cyclonedx.validation.json import JsonStrictValidator\n"
+            "import sys\n"
+            "from cyclonedx.schema import SchemaVersion\n"
+            "from cyclonedx.validation.json import JsonStrictValidator\n"
             "sys.exit(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).read()))"
         )
         run(sys.executable, "-c", program, path)

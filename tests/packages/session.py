@@ -31,8 +31,14 @@ class Session:
             url = server.stdout.readline().strip()
             environment = {"PATH": os.environ["PATH"], "HOME": str(home)} | KEYS
             process = subprocess.Popen(
-                [*command, url, *SIGNED_FOR], env=environment, start_new_session=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options,
+                [*command, url, *SIGNED_FOR],
+                env=environment,
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                **options,
             )
             try:
                 talk(process)

@@ -23,14 +23,17 @@ RELEASE = ROOT / ".github/release"
 sys.path.insert(0, str(RELEASE))
 sys.dont_write_bytecode = True
 
-from packer import binaries, install_lines, project as facts, wheels  # noqa: E402
+from packer import binaries, install_lines, wheels  # noqa: E402
+from packer import project as facts  # noqa: E402
 
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
 NAMED = f"sigv4-proxy {VERSION}".encode()
 
 
 def elf(machine: int, interpreter: bool = False, body: bytes = NAMED) -> bytes:
-    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 2, machine, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0
+    )
     return header + struct.pack("<II", 3 if interpreter else 1, 5) + bytes(48) + body
 
 
@@ -134,10 +137,14 @@ class PackerTest(unittest.TestCase):
         files = self.pack(self.binaries(ALL, mode=0o644))
         for name, data in files.items():
             packed = members(data) if name.endswith((".tar.gz", ".tgz", ".zip", ".whl", ".mcpb")) else {}
-            programs = {path for path in packed if Path(path).name in ("sigv4-proxy", "sigv4-proxy.exe", "sigv4-proxy-macos")}
+            programs = {
+                path for path in packed if Path(path).name in ("sigv4-proxy", "sigv4-proxy.exe", "sigv4-proxy-macos")
+            }
             if packed:
                 self.assertTrue(programs, name)
-            for path in programs - {"package/bin/sigv4-proxy"} if name == f"npm/sigv4-proxy-{VERSION}.tgz" else programs:
+            for path in (
+                programs - {"package/bin/sigv4-proxy"} if name == f"npm/sigv4-proxy-{VERSION}.tgz" else programs
+            ):
                 is_binary = packed[path] in ALL.values() or packed[path][:4] == b"\xca\xfe\xba\xbe"
                 self.assertTrue(is_binary, f"{name}: {path}")
             for path in packed:
@@ -153,7 +160,12 @@ class PackerTest(unittest.TestCase):
         for name, checksum in lines.items():
             self.assertEqual(hashlib.sha256(files[name]).hexdigest(), checksum, name)
         formula = files["homebrew/sigv4-proxy.rb"].decode()
-        for target in ("aarch64-apple-darwin", "x86_64-apple-darwin", "aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"):
+        for target in (
+            "aarch64-apple-darwin",
+            "x86_64-apple-darwin",
+            "aarch64-unknown-linux-musl",
+            "x86_64-unknown-linux-musl",
+        ):
             file = f"sigv4-proxy-{target}.tar.gz"
             self.assertIn(f'/{file}"\n      sha256 "{lines[file]}"', formula)
         windows = lines["sigv4-proxy-x86_64-pc-windows.zip"]
@@ -168,7 +180,9 @@ class PackerTest(unittest.TestCase):
     def test_each_package_proves_its_owner_to_the_mcp_registry(self) -> None:
         files = self.pack(self.binaries(ALL))
         name = json.loads(files["mcp-registry/server.json"])["name"]
-        self.assertEqual(json.loads(members(files[f"npm/sigv4-proxy-{VERSION}.tgz"])["package/package.json"])["mcpName"], name)
+        self.assertEqual(
+            json.loads(members(files[f"npm/sigv4-proxy-{VERSION}.tgz"])["package/package.json"])["mcpName"], name
+        )
         for wheel in (data for path, data in files.items() if path.startswith("pypi/")):
             metadata = next(data for path, data in members(wheel).items() if path.endswith("/METADATA"))
             self.assertIn(f"mcp-name: {name}".encode(), metadata)
@@ -237,11 +251,11 @@ class PackerTest(unittest.TestCase):
         self.assertIn(bom, members(wheel).values())
 
     def test_what_cannot_be_packed_is_refused_with_a_reason(self) -> None:
-        two = {"a/sigv4-proxy": elf(62), "b/sigv4-proxy": elf(62)}
+        two = {"a/sigv4-proxy": elf(62), "b/sigv4-proxy": elf(62, interpreter=True)}
         old = elf(62, body=b"sigv4-proxy 0.0.9")
         for name, files, reason in (
             ("none", {"README": b""}, "no file named sigv4-proxy"),
-            ("two", two, "both for x86_64-unknown-linux-musl: remove one"),
+            ("two", two, "are both for linux x64: remove one"),
             ("old", {"sigv4-proxy": old}, f"not sigv4-proxy {VERSION}: build it again"),
             ("script", {"sigv4-proxy": b"#!/bin/sh\n"}, "not a program for"),
             ("empty", {"sigv4-proxy": b""}, "not a program for"),
@@ -302,7 +316,12 @@ class PackerTest(unittest.TestCase):
             self.assertEqual(start % (1 << page), 0)
 
     def test_versions_are_spelled_as_pypi_does(self) -> None:
-        for cargo, pypi in ("1.2.3", "1.2.3"), ("0.2.0-rc.1", "0.2.0rc1"), ("1.0.0-alpha2", "1.0.0a2"), ("1.0.0-beta.3", "1.0.0b3"):
+        for cargo, pypi in (
+            ("1.2.3", "1.2.3"),
+            ("0.2.0-rc.1", "0.2.0rc1"),
+            ("1.0.0-alpha2", "1.0.0a2"),
+            ("1.0.0-beta.3", "1.0.0b3"),
+        ):
             self.assertEqual(wheels.wheel_version(cargo), pypi)
         for version in "1.2.3-nightly", "1.2.3+5", "1.2":
             self.assertRaises(facts.Problem, wheels.wheel_version, version)
@@ -319,13 +338,26 @@ class PackerTest(unittest.TestCase):
         settings = cargo["metadata"]["binstall"]
         files = self.pack(self.binaries(ALL))
         for target in (
-            "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl",
-            "x86_64-apple-darwin", "aarch64-apple-darwin", "universal-apple-darwin", "x86_64-pc-windows-msvc", "x86_64-pc-windows-gnu",
+            "x86_64-unknown-linux-gnu",
+            "x86_64-unknown-linux-musl",
+            "aarch64-unknown-linux-gnu",
+            "aarch64-unknown-linux-musl",
+            "x86_64-apple-darwin",
+            "aarch64-apple-darwin",
+            "universal-apple-darwin",
+            "x86_64-pc-windows-msvc",
+            "x86_64-pc-windows-gnu",
         ):
-            values = {key: settings[key] for key in ("pkg-url", "pkg-fmt", "bin-dir")} | settings["overrides"].get(target, {})
+            values = {key: settings[key] for key in ("pkg-url", "pkg-fmt", "bin-dir")} | settings["overrides"].get(
+                target, {}
+            )
             filled = {
-                "{ repo }": "REPO", "{ version }": VERSION, "{ name }": "sigv4-proxy", "{ bin }": "sigv4-proxy",
-                "{ target }": target, "{ binary-ext }": ".exe" if "windows" in target else "",
+                "{ repo }": "REPO",
+                "{ version }": VERSION,
+                "{ name }": "sigv4-proxy",
+                "{ bin }": "sigv4-proxy",
+                "{ target }": target,
+                "{ binary-ext }": ".exe" if "windows" in target else "",
                 "{ archive-suffix }": {"tgz": ".tar.gz", "zip": ".zip"}[values["pkg-fmt"]],
             }
             for name, value in filled.items():

@@ -13,7 +13,9 @@ function fail(code, message) {
 
 function start(program) {
   const child = spawn(program, process.argv.slice(2), { stdio: 'inherit', windowsHide: true });
-  child.on('error', (error) => fail(126, `cannot start ${program}: ${error.message}\n  fix: reinstall the package ${name}`));
+  child.on('error', (error) => {
+    fail(126, `cannot start ${program}: ${error.message}\n  fix: reinstall the package ${name}`);
+  });
   // Windows sends console events to the child as well, and there `kill` would end it without a farewell.
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGBREAK']) process.on(signal, () => windows || child.kill(signal));
   child.on('exit', (code, signal) => {

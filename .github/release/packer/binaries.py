@@ -14,7 +14,7 @@ class Platform:
     cpu: str
     wheel_tag: str
     image_arch: str = ""  # as container images name it; empty: none
-    required: bool = True  # in a release
+    portable: bool = True  # to other machines of this kind
 
     @property
     def program(self) -> str:
@@ -22,12 +22,18 @@ class Platform:
 
 
 LINUX_X64 = Platform(
-    "x86_64-unknown-linux-musl", "linux", "x64",
-    "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64", "amd64",
+    "x86_64-unknown-linux-musl",
+    "linux",
+    "x64",
+    "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64",
+    "amd64",
 )
 LINUX_ARM64 = Platform(
-    "aarch64-unknown-linux-musl", "linux", "arm64",
-    "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64", "arm64",
+    "aarch64-unknown-linux-musl",
+    "linux",
+    "arm64",
+    "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+    "arm64",
 )
 DARWIN_X64 = Platform("x86_64-apple-darwin", "darwin", "x64", "macosx_10_12_x86_64")
 DARWIN_ARM64 = Platform("aarch64-apple-darwin", "darwin", "arm64", "macosx_11_0_arm64")
@@ -36,8 +42,8 @@ WIN32_X64 = Platform("x86_64-pc-windows", "win32", "x64", "win_amd64")
 
 # Linked against the C library of the machine that built it: good for a try on that machine. PyPI refuses these tags.
 DYNAMIC = {
-    LINUX_X64: Platform("x86_64-unknown-linux-gnu", "linux", "x64", "linux_x86_64", required=False),
-    LINUX_ARM64: Platform("aarch64-unknown-linux-gnu", "linux", "arm64", "linux_aarch64", required=False),
+    LINUX_X64: Platform("x86_64-unknown-linux-gnu", "linux", "x64", "linux_x86_64", portable=False),
+    LINUX_ARM64: Platform("aarch64-unknown-linux-gnu", "linux", "arm64", "linux_aarch64", portable=False),
 }
 RELEASED = (LINUX_X64, LINUX_ARM64, DARWIN_X64, DARWIN_ARM64, DARWIN, WIN32_X64)
 
@@ -53,7 +59,7 @@ def find(folder: Path, project: Project) -> list[Binary]:
     """The binaries in a folder, at any depth, with the SBOMs next to them, in the order of their targets."""
     if not folder.is_dir():
         raise Problem(f"{folder}: there is no such folder")
-    found: dict[Platform, tuple[Path, Binary]] = {}
+    found: dict[tuple[str, str], tuple[Path, Binary]] = {}  # by system and processor
     for path in sorted(folder.rglob("*")):
         if path.name not in (NAME, f"{NAME}.exe") or not path.is_file():
             continue
@@ -63,15 +69,16 @@ def find(folder: Path, project: Project) -> list[Binary]:
             raise Problem(f"{path}: not a program for Linux, macOS or Windows on x86_64 or aarch64")
         if not names_version(data, project.version):
             raise Problem(f"{path}: not {NAME} {project.version}: build it again, from this source")
-        if platform in found:
-            raise Problem(f"{path} and {found[platform][0]} are both for {platform.target}: remove one")
+        key = platform.os, platform.cpu
+        if key in found:
+            raise Problem(f"{path} and {found[key][0]} are both for {' '.join(key)}: remove one")
         sbom = path.parent / f"{NAME}.cdx.json"
-        found[platform] = path, Binary(platform, data, sbom.read_bytes() if sbom.is_file() else None)
+        found[key] = path, Binary(platform, data, sbom.read_bytes() if sbom.is_file() else None)
     if not found:
         raise Problem(f"{folder}: no file named {NAME} or {NAME}.exe in it: `make static` builds one")
     binaries = [binary for _, binary in found.values()]
     slices = [binary for binary in binaries if binary.platform in (DARWIN_X64, DARWIN_ARM64)]
-    if len(slices) == 2 and DARWIN not in found:
+    if len(slices) == 2 and (DARWIN.os, DARWIN.cpu) not in found:
         binaries.append(Binary(DARWIN, universal([binary.data for binary in slices]), slices[0].sbom))
     return sorted(binaries, key=lambda binary: binary.platform.target)
 

@@ -1,4 +1,4 @@
-"""The container image for every architecture, as an OCI layout in a tar file: made without an engine, pushed by skopeo."""
+"""The container image for all architectures: an OCI layout in a tar file, made without an engine, pushed by skopeo."""
 
 import json
 from datetime import datetime, timezone

@@ -63,8 +63,8 @@ def readme(project: Project) -> str:
     published = [name for name in CHANNELS if name in project.published]
     if not published:
         return (
-            "Nothing is published yet; [docs/installing.md](docs/installing.md) shows what the first release will bring.\n"
-            + FROM_SOURCE
+            "Nothing is published yet; "
+            "[docs/installing.md](docs/installing.md) shows what the first release will bring.\n" + FROM_SOURCE
         )
     rows = "".join(f"| {CHANNELS[name].systems} | `{filled(name, project)}` |\n" for name in published)
     return f"| system | command |\n|---|---|\n{rows}\n[docs/installing.md](docs/installing.md) has more. " + FROM_SOURCE

@@ -1,4 +1,4 @@
-"""npm packages: one for each platform with the program in it, and one that depends on all and starts the one installed."""
+"""npm packages: one for each platform with the program in it, and one that depends on all and starts the right one."""
 
 import json
 
@@ -46,9 +46,7 @@ def main_entries(project: Project, binaries: list[Binary]) -> list[Entry]:
         "mcpName": project.mcp_name,
         "bin": {NAME: f"bin/{NAME}"},
         "engines": {"node": ">=18"},
-        "optionalDependencies": {
-            platform_package(project, binary.platform): project.version for binary in binaries
-        },
+        "optionalDependencies": {platform_package(project, binary.platform): project.version for binary in binaries},
     }
     launcher = (HERE / "npm/launcher.js").read_text(encoding="utf-8").replace("@SCOPE", f"@{project.npm_scope}")
     return [

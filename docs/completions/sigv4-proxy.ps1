@@ -1,0 +1,64 @@
+# PowerShell completion of sigv4-proxy
+Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
+    param($word, $command, $position)
+    $profiles = {
+        Get-Content ~/.aws/config, ~/.aws/credentials -ErrorAction SilentlyContinue |
+            ForEach-Object { if ($_ -match '^\[ *(profile +)?([^\] ]+) *\]') { $Matches[2] } } |
+            Sort-Object -Unique
+    }
+    $values = @{
+        'completions' = { 'bash', 'fish', 'powershell', 'zsh' }
+        '--target-url' = { }
+        '--url' = { }
+        '--runtime-arn' = { }
+        '--endpoint' = { }
+        '--qualifier' = { }
+        '--ca-bundle' = { }
+        '--region' = { }
+        '--aws-region' = { }
+        '--service-name' = { }
+        '--service' = { }
+        '--aws-service' = { }
+        '--sig-version' = { 'v4', 'v4a' }
+        '--profile' = $profiles
+        '--aws-profile' = $profiles
+        '--profile-tools' = { }
+        '--role-arn' = { }
+        '--external-id' = { }
+        '--role-session-name' = { }
+        '--login' = { 'auto', 'browser', 'off' }
+        '--header' = { }
+        '--headers' = { }
+        '--header-file' = { }
+        '--metadata' = { }
+        '--allow-tool' = { }
+        '--deny-tool' = { }
+        '--ignore-tool' = { }
+        '--bridge' = { }
+        '--runtime-session' = { 'auto', 'off', 'identity', 'ID' }
+        '--max-message-bytes' = { }
+        '--max-in-flight' = { }
+        '--retries' = { }
+        '--timeout' = { }
+        '--tool-timeout' = { }
+        '--connect-timeout' = { }
+        '--read-timeout' = { }
+        '--write-timeout' = { }
+        '--drain-timeout' = { }
+        '--log-level' = { 'debug', 'info', 'warn', 'error', 'silent' }
+        '--log-file' = { }
+        '--log-format' = { 'text', 'json' }
+    }
+    $words = @($command.CommandElements | ForEach-Object { "$_" })
+    $before = if ($word) { $words[-2] } else { $words[-1] }
+    $candidates = if ($values.ContainsKey($before)) {
+        & $values[$before]
+    } elseif ($before -eq 'sigv4-proxy' -and $word -notlike '-*') {
+        'doctor', 'completions'
+    } else {
+        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--log-file', '--log-format', '--json', '--help', '--version'
+    }
+    $candidates | Where-Object { $_ -like "$word*" } | ForEach-Object {
+        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+    }
+}
