@@ -19,6 +19,8 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
         '--service-name' = { }
         '--service' = { }
         '--aws-service' = { }
+        '--sign-host' = { }
+        '--signing-endpoint' = { }
         '--sig-version' = { 'v4', 'v4a' }
         '--profile' = $profiles
         '--aws-profile' = $profiles
@@ -48,15 +50,16 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
         '--log-level' = { 'debug', 'info', 'warn', 'error', 'silent' }
         '--log-file' = { }
         '--log-format' = { 'text', 'json' }
+        '--sso-session' = { }
     }
     $words = @($command.CommandElements | ForEach-Object { "$_" })
     $before = if ($word) { $words[-2] } else { $words[-1] }
     $candidates = if ($values.ContainsKey($before)) {
         & $values[$before]
     } elseif ($before -eq 'sigv4-proxy' -and $word -notlike '-*') {
-        'doctor', 'completions'
+        'doctor', 'login', 'logout', 'completions'
     } else {
-        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--log-file', '--log-format', '--json', '--help', '--version'
+        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sign-host', '--signing-endpoint', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--log-file', '--log-format', '--sso-session', '--use-device-code', '--remote', '--no-browser', '--if-needed', '--json', '--help', '--version'
     }
     $candidates | Where-Object { $_ -like "$word*" } | ForEach-Object {
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
