@@ -4,10 +4,13 @@ use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, json_reply, labels, modern};
 use crate::harness::program::{KEY_ID, Launch, PATIENCE, Program, SECRET};
 use crate::support::aws::Aws;
+use crate::support::http::{Connection, Response};
 use crate::support::tls::connect_proxy;
 use crate::support::{Key, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use sigv4_proxy::clock;
+use std::net::TcpListener;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 const RUNTIME: &str = "http://bedrock-agentcore.us-east-1.amazonaws.com/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A123456789012%3Aruntime%2Fa-1/invocations?qualifier=DEFAULT";
@@ -20,7 +23,10 @@ fn server(options: ServerOptions) -> Server {
 
 /// The program for this URL, whose host leads to the server.
 fn launch(server: &Server, url: &str) -> Launch {
-    let port = server.url("").rsplit(':').next().unwrap().parse().unwrap();
+    launch_to(server.url("").rsplit(':').next().unwrap().parse().unwrap(), url)
+}
+
+fn launch_to(port: u16, url: &str) -> Launch {
     let (proxy, _) = connect_proxy(port);
     Launch::bare(&["--allow-http", url, "--region=us-east-1", "--bridge=off"])
         .env("http_proxy", &format!("http://127.0.0.1:{proxy}"))
@@ -55,16 +61,15 @@ fn named(id: u32, session: &str) -> Reply {
     naming(200, &[("Mcp-Session-Id", session)], &result(id))
 }
 
-/// A response after a pause, during which there is no byte of it.
-fn late(pause: Duration, status: &str, header: &str, body: &Value) -> Reply {
-    let (body, json) = (body.to_string(), "Content-Type: application/json");
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\n{json}\r\n{header}Content-Length: {length}\r\n\r\n");
-    Reply::RawPieces(vec![(pause, format!("{head}{body}").into_bytes())])
-}
-
+/// The same after a pause, during which there is no byte of it.
 fn named_late(id: u32, session: &str, pause: Duration) -> Reply {
-    late(pause, "200 OK", &format!("Mcp-Session-Id: {session}\r\n"), &result(id))
+    let (body, json) = (result(id).to_string(), "Content-Type: application/json");
+    let length = body.len();
+    let headers = format!("{json}\r\nMcp-Session-Id: {session}\r\nContent-Length: {length}");
+    Reply::RawPieces(vec![(
+        pause,
+        format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}").into_bytes(),
+    )])
 }
 
 fn sessions(requests: &[Recorded]) -> Vec<Option<&str>> {
@@ -242,26 +247,52 @@ fn a_session_that_is_gone_is_replaced_once() {
     assert_eq!(sessions(&server.requests()), [None, Some("old"), None]);
 }
 
+/// A runtime that ends its first session once `count` requests in it are under way. Returns its port and the sessions of the
+/// requests that came.
+fn ending_its_session(count: usize) -> (u16, Arc<Mutex<Vec<Option<String>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (all, under_way) =
+        (Arc::<Mutex<Vec<Option<String>>>>::default(), Arc::new(Barrier::new(count)));
+    let seen = Arc::clone(&all);
+    let serve = move |mut connection: Connection| {
+        while let Ok(Some(request)) = connection.read_request() {
+            let session = request.header("mcp-session-id").map(str::to_owned);
+            all.lock().unwrap().push(session.clone());
+            let message: Value = serde_json::from_slice(&request.body).unwrap();
+            let id = u32::try_from(message["id"].as_u64().unwrap()).unwrap();
+            let name = if id == 0 { "old" } else { "new" };
+            let response = if session.as_deref() == Some("old") {
+                under_way.wait();
+                Response::json(404, error(id, -32001, "?").to_string())
+            } else {
+                Response::json(200, result(id).to_string()).with("mcp-session-id", name)
+            };
+            connection.respond(&response).unwrap();
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(Connection::new(stream).unwrap()));
+        }
+    });
+    (port, seen)
+}
+
 #[test]
 fn many_requests_that_find_their_session_gone_begin_one() {
-    let (server, mut program) = started();
-    server.reply_next("ping", named(0, "old"));
+    let (port, seen) = ending_its_session(8);
+    let mut program = launch_to(port, RUNTIME).start();
     program.ask(&ping(0));
-    let method = |id: u32| format!("x/{id}");
     for id in 1..=8 {
-        // All are on their way when the first is refused.
-        let refusal =
-            late(Duration::from_millis(600), "404 Not Found", "", &error(id, -32001, "?"));
-        server.reply_next(&method(id), refusal);
-        server.reply_next(&method(id), named_late(id, "new", Duration::from_millis(100)));
-        program.write(&modern(id, &method(id), ""));
+        program.write(&ping(id));
     }
     for _ in 1..=8 {
         assert!(program.read()["result"].is_object());
     }
-    let requests = server.requests();
-    let sent = sessions(&requests);
-    let count = |session| sent.iter().filter(|sent| **sent == session).count();
+    let sent = seen.lock().unwrap();
+    let count = |session| sent.iter().filter(|sent| sent.as_deref() == session).count();
     assert_eq!((count(None), count(Some("old")), count(Some("new"))), (2, 8, 7), "{sent:?}");
 }
 
