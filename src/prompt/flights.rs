@@ -50,6 +50,7 @@ impl Flights {
         let worker = Worker {
             flight: Arc::clone(&flight),
             exchanger: Arc::clone(exchanger),
+            mode: self.mode,
             distrusts_token,
             on_signed_in: Arc::clone(&self.on_signed_in),
             log: self.log.clone(),

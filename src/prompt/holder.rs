@@ -4,6 +4,7 @@
 use crate::credentials::expiry;
 use crate::environment::file;
 use crate::error::SsoSession;
+use crate::prompt::link::Link;
 use crate::sign_in::device_code::DeviceAuthorization;
 use crate::signing::Secret;
 use serde::{Deserialize, Serialize};
@@ -33,17 +34,30 @@ pub(crate) enum Hold {
     Others,
 }
 
+/// A sign-in under way.
+pub(crate) enum Pending {
+    DeviceCode(DeviceAuthorization),
+    /// Only the holder can continue it, whose port the browser is sent to.
+    Browser(Link),
+}
+
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Pending {
+struct Content {
     version: u32,
     start_url: String,
     region: String,
+    #[serde(default)]
     client_id: String,
+    /// Empty for a browser.
+    #[serde(default)]
     device_code: String,
+    #[serde(default)]
     user_code: String,
     verification_uri_complete: String,
     /// In seconds.
+    #[serde(default)]
     interval: u64,
     expires_at: String,
 }
@@ -73,47 +87,56 @@ impl Holder {
         }
     }
 
-    /// The sign-in under way for this session, if its code has not expired. Whether its link can be shown is checked later.
-    pub(crate) fn pending(
-        &self,
-        session: &SsoSession,
-        now: OffsetDateTime,
-    ) -> Option<DeviceAuthorization> {
+    /// The sign-in under way for this session, if its link has not expired. Whether that can be shown is checked later.
+    pub(crate) fn pending(&self, session: &SsoSession, now: OffsetDateTime) -> Option<Pending> {
         let text = file::read(&self.pending, MAX_FILE_BYTES).ok()?;
-        let pending: Pending = serde_json::from_slice(&text).ok()?;
-        let expires_at = expiry::parse(&pending.expires_at)?;
-        let is_it = pending.version == VERSION
-            && pending.start_url == session.start_url
-            && pending.region == session.region
+        let content: Content = serde_json::from_slice(&text).ok()?;
+        let (url, expires_at) =
+            (content.verification_uri_complete, expiry::parse(&content.expires_at)?);
+        let is_it = content.version == VERSION
+            && content.start_url == session.start_url
+            && content.region == session.region
             && expires_at > now;
-        is_it.then(|| DeviceAuthorization {
-            client_id: pending.client_id,
-            device_code: Secret::new(pending.device_code),
-            user_code: pending.user_code,
-            link: pending.verification_uri_complete,
-            interval: Duration::from_secs(pending.interval.clamp(1, 60)),
+        if !is_it {
+            return None;
+        }
+        if content.device_code.is_empty() {
+            return Some(Pending::Browser(Link { url, user_code: None, expires_at }));
+        }
+        Some(Pending::DeviceCode(DeviceAuthorization {
+            client_id: content.client_id,
+            device_code: Secret::new(content.device_code),
+            user_code: content.user_code,
+            link: url,
+            interval: Duration::from_secs(content.interval.clamp(1, 60)),
             expires_at,
-        })
+        }))
     }
 
     /// Lets other processes show the link, and continue if this one ends.
-    pub(crate) fn publish(
-        &self,
-        session: &SsoSession,
-        authorization: &DeviceAuthorization,
-    ) -> io::Result<()> {
-        let pending = Pending {
+    pub(crate) fn publish(&self, session: &SsoSession, pending: &Pending) -> io::Result<()> {
+        let content = |url: &str, expires_at| Content {
             version: VERSION,
             start_url: session.start_url.clone(),
             region: session.region.clone(),
-            client_id: authorization.client_id.clone(),
-            device_code: authorization.device_code.expose().to_owned(),
-            user_code: authorization.user_code.clone(),
-            verification_uri_complete: authorization.link.clone(),
-            interval: authorization.interval.as_secs(),
-            expires_at: expiry::format(authorization.expires_at),
+            client_id: String::new(),
+            device_code: String::new(),
+            user_code: String::new(),
+            verification_uri_complete: url.to_owned(),
+            interval: 0,
+            expires_at: expiry::format(expires_at),
         };
-        file::replace(&self.pending, &serde_json::to_vec(&pending)?)
+        let content = match pending {
+            Pending::DeviceCode(code) => Content {
+                client_id: code.client_id.clone(),
+                device_code: code.device_code.expose().to_owned(),
+                user_code: code.user_code.clone(),
+                interval: code.interval.as_secs(),
+                ..content(&code.link, code.expires_at)
+            },
+            Pending::Browser(link) => content(&link.url, link.expires_at),
+        };
+        file::replace(&self.pending, &serde_json::to_vec(&content)?)
     }
 
     /// The sign-in has ended.

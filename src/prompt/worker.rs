@@ -3,17 +3,24 @@
 use crate::clock;
 use crate::credentials::Services;
 use crate::credentials::sources::sso::token_file;
-use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, io_message};
+use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, io_message, quoted};
 use crate::log::Log;
 use crate::prompt::flight::{Ending, Flight};
-use crate::prompt::holder::{Hold, Holder};
+use crate::prompt::holder::{Hold, Holder, Pending};
 use crate::prompt::link::{Link, command};
-use crate::sign_in::device_code::{Begun, DeviceAuthorization, DeviceSignIn, Poll};
-use crate::sign_in::oidc::error_name;
+use crate::prompt::mode::Mode;
+use crate::sign_in::callback;
+use crate::sign_in::console::ConsoleSignIn;
+use crate::sign_in::device_code::{Begun, DeviceSignIn, Poll};
+use crate::sign_in::link::check_link;
+use crate::sign_in::oidc::{Oidc, error_name};
+use crate::sign_in::sso_browser::BrowserSignIn;
 use crate::sign_in::sso_token::{SignedIn, Token};
 use crate::streamable_http::Exchanger;
+use crate::sync::cancel::Cancel;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a process that is not the holder looks for the token, and tries to become the holder.
@@ -31,6 +38,7 @@ const SLOW_DOWN_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct Worker {
     pub(crate) flight: Arc<Flight>,
     pub(crate) exchanger: Arc<Exchanger>,
+    pub(crate) mode: Mode,
     /// The token that is there was refused, although it looks valid.
     pub(crate) distrusts_token: bool,
     pub(crate) on_signed_in: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
@@ -51,7 +59,9 @@ impl Worker {
     pub(crate) fn run(self) {
         let ended = catch_unwind(AssertUnwindSafe(|| match &self.flight.need.method {
             SignInMethod::Sso(session) => self.sign_in(session),
-            SignInMethod::Login { .. } | SignInMethod::Mfa { .. } => Ok(Ending::Lost),
+            SignInMethod::Login { session } => self.sign_in_to_console(session),
+            // A code of an MFA device is never asked for.
+            SignInMethod::Mfa { .. } => Ok(Ending::Lost),
         }));
         match ended {
             Ok(Ok(ending)) => {
@@ -61,7 +71,11 @@ impl Worker {
                     begin();
                 }
             }
-            Ok(Err(error)) => self.fail(&error),
+            Ok(Err(error)) => match error_name(&error) {
+                "expired_token" => self.flight.end(Ending::Expired),
+                "access_denied" => self.flight.end(Ending::Denied),
+                _ => self.fail(&error),
+            },
             Err(_) => {
                 let what = "a bug in sigv4-proxy ended the sign-in";
                 let error = Error::new(Kind::Internal, what).hint("please report it");
@@ -92,7 +106,7 @@ impl Worker {
         let distrusted = self.distrusts_token.then(|| Token::read(&services, session)).flatten();
         let sso = Sso { services, session, holder: Holder::of_token(&file), distrusted };
         let began = Instant::now();
-        let mut shown: Option<DeviceAuthorization> = None;
+        let mut shown: Option<Link> = None;
         loop {
             if sso.has_token() {
                 return Ok(Ending::SignedIn);
@@ -109,9 +123,9 @@ impl Worker {
             let next_lock = Instant::now() + LOCK_INTERVAL;
             while Instant::now() < next_lock {
                 if shown.is_none() {
-                    shown = sso.pending().map(|pending| pending.authorization);
-                    if let Some(authorization) = &shown {
-                        self.flight.show(link_of(authorization));
+                    shown = sso.pending().map(|(link, _)| link);
+                    if let Some(link) = &shown {
+                        self.flight.show(link.clone());
                     } else if began.elapsed() > LINK_TIMEOUT {
                         let what = "another process signs in and has no link yet; try again";
                         return Err(Error::new(Kind::Credentials, what));
@@ -125,51 +139,112 @@ impl Worker {
                     return Ok(Ending::SignedIn);
                 }
             }
-            if shown.as_ref().is_some_and(|shown| shown.expires_at <= clock::now()) {
+            if shown.as_ref().is_some_and(|link| link.expires_at <= clock::now()) {
                 return Ok(Ending::Expired);
             }
         }
     }
 
     /// Signs in as the holder. A sign-in whose link was `shown` by this process is continued, or over.
-    fn hold(&self, sso: &Sso<'_>, shown: Option<&DeviceAuthorization>) -> Result<Ending, Error> {
+    fn hold(&self, sso: &Sso<'_>, shown: Option<&Link>) -> Result<Ending, Error> {
         if sso.has_token() {
             return Ok(Ending::SignedIn);
         }
-        let mut sign_in = match (sso.pending(), shown) {
-            (Some(pending), _) => pending,
+        let continued = match sso.pending() {
+            Some((_, sign_in)) if self.mode == Mode::Link => sign_in,
+            _ => None,
+        };
+        let ended = match (continued, shown) {
+            (Some(sign_in), _) => self.poll(*sign_in),
             (None, Some(shown)) if shown.expires_at <= clock::now() => return Ok(Ending::Expired),
             (None, Some(_)) => return Ok(Ending::Lost),
-            (None, None) => match DeviceSignIn::begin(&sso.services, sso.session, clock::now())? {
-                Begun::Done(signed_in) => return Ok(self.done(signed_in)),
-                Begun::Waiting(sign_in) => {
-                    let published = sso.holder.publish(sso.session, &sign_in.authorization);
-                    if let Err(error) = published {
-                        let why = io_message(&error);
-                        self.log.debug(format_args!("other processes cannot show the link: {why}"));
-                    }
-                    sign_in
-                }
-            },
+            (None, None) if self.mode == Mode::Browser => self.use_browser(sso),
+            (None, None) => self.use_device_code(sso),
         };
-        self.flight.show(link_of(&sign_in.authorization));
-        let polled = loop {
+        if matches!(ended, Ok(Ending::Lost)) {
+            // The link stays good for other processes.
+            return ended;
+        }
+        sso.holder.withdraw();
+        ended
+    }
+
+    fn use_device_code(&self, sso: &Sso<'_>) -> Result<Ending, Error> {
+        match DeviceSignIn::begin(&sso.services, sso.session, clock::now())? {
+            Begun::Done(signed_in) => Ok(self.done(signed_in)),
+            Begun::Waiting(sign_in) => {
+                self.publish(sso, &Pending::DeviceCode(sign_in.authorization.clone()));
+                self.poll(*sign_in)
+            }
+        }
+    }
+
+    /// Asks the service until the user has finished.
+    fn poll(&self, mut sign_in: DeviceSignIn) -> Result<Ending, Error> {
+        self.flight.show(link_of(&sign_in));
+        loop {
             if self.flight.cancel.sleep(sign_in.wait(clock::now())) {
-                // The link stays good for other processes.
                 return Ok(Ending::Lost);
             }
-            match sign_in.poll(clock::now()) {
-                Ok(Poll::Pending) => {}
-                Ok(Poll::Done(signed_in)) => break Ok(signed_in),
-                Err(error) => break Err(error),
+            if let Poll::Done(signed_in) = sign_in.poll(clock::now())? {
+                return Ok(self.done(signed_in));
             }
-        };
-        sso.holder.withdraw();
-        match polled {
-            Ok(signed_in) => Ok(self.done(signed_in)),
-            Err(error) if error_name(&error) == "expired_token" => Ok(Ending::Expired),
-            Err(error) if error_name(&error) == "access_denied" => Ok(Ending::Denied),
+        }
+    }
+
+    /// Waits for the browser on this machine, or for a token that another process writes.
+    fn use_browser(&self, sso: &Sso<'_>) -> Result<Ending, Error> {
+        if sso.session.name.is_none() {
+            let what = "the browser needs an sso_session (--login browser)";
+            return Err(Error::new(Kind::Credentials, what));
+        }
+        let sign_in = BrowserSignIn::begin(&sso.services, sso.session, clock::now())?;
+        let link = browser_link(&sign_in.link);
+        self.publish(sso, &Pending::Browser(link.clone()));
+        self.flight.show(link);
+        let is_over = Cancel::default();
+        let code = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.sleep(TOKEN_INTERVAL) {
+                    if sso.has_token() {
+                        return self.flight.end(Ending::SignedIn);
+                    }
+                }
+            });
+            let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.flight.cancel);
+            is_over.cancel();
+            code
+        });
+        match code {
+            Ok(code) => Ok(self.done(code.exchange(clock::now())?)),
+            Err(_) if sso.has_token() => Ok(Ending::SignedIn),
+            // Declined in the client: the port is closed, so the link is of no use to other processes.
+            Err(error) if error.kind() == Kind::Cancelled => Ok(Ending::Declined),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Signs in to the console with the browser on this machine, as `aws login` does.
+    fn sign_in_to_console(&self, session: &str) -> Result<Ending, Error> {
+        let services = self.exchanger.client().credential_services(clock::now())?;
+        let mut sign_in = ConsoleSignIn::begin(&services, false)?;
+        self.flight.show(browser_link(&sign_in.link));
+        let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.flight.cancel)?;
+        let gained = sign_in.exchange(&code, clock::now())?;
+        if gained.arn != session {
+            let what =
+                format!("the browser signed in as {}, not as {session}", quoted(&gained.arn));
+            return Err(Error::new(Kind::Credentials, what));
+        }
+        gained.save(&services)?;
+        Ok(Ending::SignedIn)
+    }
+
+    /// Lets other processes show the link.
+    fn publish(&self, sso: &Sso<'_>, pending: &Pending) {
+        if let Err(error) = sso.holder.publish(sso.session, pending) {
+            let why = io_message(&error);
+            self.log.debug(format_args!("other processes cannot show the link: {why}"));
         }
     }
 
@@ -191,19 +266,37 @@ impl Sso<'_> {
         })
     }
 
-    /// The sign-in that another process has begun, if this one can show its link and continue it.
-    fn pending(&self) -> Option<Box<DeviceSignIn>> {
+    /// The link of a sign-in that another process has begun, and the sign-in, if this process can continue it.
+    fn pending(&self) -> Option<(Link, Option<Box<DeviceSignIn>>)> {
         let now = clock::now();
-        let authorization = self.holder.pending(self.session, now)?;
-        let resumed = DeviceSignIn::resume(&self.services, self.session, authorization, now);
-        resumed.ok().flatten().map(Box::new)
+        match self.holder.pending(self.session, now)? {
+            Pending::DeviceCode(authorization) => {
+                let resumed =
+                    DeviceSignIn::resume(&self.services, self.session, authorization, now);
+                let sign_in = resumed.ok()??;
+                Some((link_of(&sign_in), Some(Box::new(sign_in))))
+            }
+            Pending::Browser(link) => {
+                let oidc = Oidc::new(&self.services, self.session).ok()?;
+                let endpoint = oidc.endpoint("/authorize").ok()?;
+                check_link(&link.url, &endpoint, &self.session.region).ok()?;
+                Some((link, None))
+            }
+        }
     }
 }
 
-fn link_of(authorization: &DeviceAuthorization) -> Link {
+fn link_of(sign_in: &DeviceSignIn) -> Link {
+    let authorization = &sign_in.authorization;
     Link {
         url: authorization.link.clone(),
         user_code: Some(authorization.user_code.clone()),
         expires_at: authorization.expires_at,
     }
+}
+
+/// A link that ends on this machine.
+fn browser_link(url: &str) -> Link {
+    let expires_at = clock::now() + callback::TIMEOUT;
+    Link { url: url.to_owned(), user_code: None, expires_at }
 }

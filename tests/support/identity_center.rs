@@ -78,6 +78,14 @@ impl IdentityCenter {
         self.state().is_approved = true;
     }
 
+    /// The file of a token that was just granted to another program.
+    pub fn token_file(&self) -> String {
+        let mut state = self.state();
+        state.tokens += 1;
+        let token = format!("{ACCESS_TOKEN}-{}", state.tokens);
+        json!({ "accessToken": token, "expiresAt": "2090-01-01T00:00:00Z" }).to_string()
+    }
+
     /// No token counts any more.
     pub fn revoke(&self) {
         self.state().tokens += 1;
@@ -167,7 +175,8 @@ impl IdentityCenter {
                     return poll;
                 }
                 let is_current = body["deviceCode"] == format!("{DEVICE_CODE}-{}", state.codes);
-                if !state.is_approved || !is_current {
+                let is_granted = state.is_approved && is_current;
+                if !is_granted && body["grantType"] != "authorization_code" {
                     return (400, json!({ "error": "authorization_pending" }));
                 }
                 state.tokens += 1;

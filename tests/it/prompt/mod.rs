@@ -1,3 +1,4 @@
+mod browser;
 mod elicitation;
 mod links;
 mod processes;
