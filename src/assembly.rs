@@ -320,7 +320,7 @@ fn credential_settings(
         ..Role::default()
     });
     // The region set `*` names no region for STS.
-    let of_host = hostname::of_host(options.endpoint.host()).reach.default_region();
+    let of_host = hostname::of_host(options.endpoint.service_host()).reach.default_region();
     let target_regions: Vec<&str> = std::iter::once(&*options.region).chain(of_host).collect();
     Settings {
         profile: options.profile().map(str::to_owned),

@@ -130,14 +130,10 @@ impl<'a> Resolver<'a> {
         self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
         self.warnings.extend(warnings);
 
-        let facts = ServiceFacts::of(&service, endpoint.service_host(), endpoint.path());
-        let max_in_flight = match (self.args.value(Key::MaxInFlight), facts.max_in_flight) {
-            (None, Some(of_service)) => of_service,
-            _ => self.or_default(Key::MaxInFlight, values::count),
-        };
+        let max_in_flight = self.max_in_flight(&service, &endpoint);
         let skip_auth = self.switch(Key::SkipAuth);
+        let is_open = matches!(inferred.reach, Reach::AllRegions { .. });
         let role = self.role();
-        let needs_no_signature = matches!(inferred.reach, Reach::AllRegions { .. });
         let names_identity = !profiles.is_empty() || role.is_some();
 
         let options = Options {
@@ -147,10 +143,8 @@ impl<'a> Resolver<'a> {
             service_is_inferred,
             algorithm,
             unsigned_payload,
-            skip_auth: skip_auth.unwrap_or(needs_no_signature),
-            ignores_unusable_credentials: needs_no_signature
-                && !names_identity
-                && skip_auth != Some(false),
+            skip_auth: skip_auth.unwrap_or(is_open),
+            ignores_unusable_credentials: is_open && !names_identity && skip_auth != Some(false),
             profiles,
             profile_tools: self.words_or_default(Key::ProfileTools),
             named_region: self.args.flag(Key::Region).map(|value| value.text),
@@ -191,6 +185,15 @@ impl<'a> Resolver<'a> {
         };
         self.problems.sort_by_key(|(key, _)| *key);
         (options, self.problems.into_iter().map(|(_, error)| error).collect())
+    }
+
+    /// Without a flag or variable, the default of the service comes before the general one.
+    fn max_in_flight(&mut self, service: &str, endpoint: &Endpoint) -> usize {
+        let facts = ServiceFacts::of(service, endpoint.service_host(), endpoint.path());
+        match (self.args.value(Key::MaxInFlight), facts.max_in_flight) {
+            (None, Some(of_service)) => of_service,
+            _ => self.or_default(Key::MaxInFlight, values::count),
+        }
     }
 
     /// Where CI is set, no person is there to follow a link.

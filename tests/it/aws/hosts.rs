@@ -2,7 +2,7 @@
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, assert_error, call, text_of};
-use crate::harness::program::{Launch, Program};
+use crate::harness::program::{KEY_ID, Launch, Program, SECRET};
 use crate::support::{Algorithm, Server, ServerOptions, Verdict};
 use serde_json::json;
 
@@ -50,6 +50,22 @@ fn each_host_is_signed_for_what_it_is() {
             assert_eq!(request.header("expect"), None);
         }
     }
+}
+
+/// A tunnel to a multi-region endpoint: the host that is signed for decides, not the one that is connected to.
+#[test]
+fn the_host_that_is_signed_for_decides() {
+    let server = server("lambda", "eu-west-1", Algorithm::V4a);
+    let url = server.url("/mcp");
+    let mut program = Launch::bare(&[&url, "--sign-host=abc.lambda-web.global.on.aws"])
+        .arg("--no-sse")
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .start();
+    program.shake_hands();
+    drop(program);
+    assert_all_verified(&server.requests());
+    assert_eq!(server.requests()[0].header("x-amz-region-set"), Some("*"));
 }
 
 /// Flag and variable for region sets, and the version that the user chooses, count for more than the host.
