@@ -15,6 +15,7 @@ use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
 use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
+use crate::credentials::providers::Providers;
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sign_in_plan::SignInPlan;
@@ -83,13 +84,13 @@ impl CredentialCache {
             skew: Arc::clone(&skew),
             cancel: Arc::clone(&cancel),
         };
-        let executor = Executor::new(
+        let executor = Executor::new(Providers::new(
             environment.clone(),
             settings.clone(),
             started,
             network,
             progress.clone(),
-        );
+        ));
         let chain = Chain::new(environment, settings, executor);
         let state = Monitor::new(State { chain: Some(Box::new(chain)), ..State::default() });
         let any_warnings = AtomicBool::new(false);

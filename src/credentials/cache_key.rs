@@ -132,4 +132,20 @@ mod tests {
         write_value(&mut text, &json!({ "b": ["\u{7f}\n😀", null, 1], "a": {} }), Style::Compact);
         assert_eq!(text, r#"{"a":{},"b":["\u007f\n\ud83d\ude00",null,1]}"#);
     }
+
+    #[test]
+    fn names_that_botocore_gives_to_random_arguments() {
+        let rows = include_str!("../../test-vectors/cache-keys/botocore.jsonl");
+        let mut count = 0;
+        for row in rows.lines() {
+            let row: Value = serde_json::from_str(row).unwrap();
+            for (style, name) in [(Style::Spaced, "spaced"), (Style::Compact, "compact")] {
+                if let Some(arguments) = row.get(name) {
+                    assert_eq!(row["key"], cache_key(arguments, style), "{row}");
+                    count += 1;
+                }
+            }
+        }
+        assert_eq!(count, 500);
+    }
 }

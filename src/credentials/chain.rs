@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use crate::credentials::config::plan::{BaseProvider, Plan, session_of_section};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
-use crate::credentials::executor::{Executor, Lookup};
+use crate::credentials::executor::Executor;
+use crate::credentials::providers::Lookup;
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sign_in_plan::SignInPlan;
@@ -70,7 +71,7 @@ impl Chain {
     pub(crate) fn sign_ins(&mut self, now: OffsetDateTime) -> Result<SignInPlan, Error> {
         let diagnostics = &mut Diagnostics::default();
         self.with_plan(now, diagnostics, |_, plan, lookup, _| {
-            Ok(SignInPlan::of(plan, lookup.profile_name()))
+            Ok(SignInPlan::of(plan, lookup.profile_name))
         })
     }
 
@@ -131,7 +132,7 @@ impl Chain {
             diagnostics.warnings.push(error.message().to_owned());
         }
         plan.roles.extend(self.settings.role.clone());
-        let lookup = self.executor.lookup(profile, &selection.name, now);
+        let lookup = self.executor.providers.lookup(profile, &selection.name, now);
         act(&mut self.executor, &plan, &lookup, diagnostics)
     }
 
@@ -143,16 +144,18 @@ impl Chain {
     ) -> Result<CallerIdentity, Error> {
         let files = Files::read(&self.environment, &mut Diagnostics::default())?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
-        self.executor.caller_identity(credentials, &lookup)
+        let lookup =
+            self.executor.providers.lookup(files.profile(&selection)?, &selection.name, now);
+        self.executor.providers.caller_identity(credentials, &lookup)
     }
 
     /// The credential services as the selected profile configures them.
     pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
         let files = Files::read(&self.environment, &mut Diagnostics::default())?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let lookup = self.executor.lookup(files.profile(&selection)?, &selection.name, now);
-        Ok(self.executor.services(&lookup))
+        let lookup =
+            self.executor.providers.lookup(files.profile(&selection)?, &selection.name, now);
+        Ok(self.executor.providers.services(&lookup))
     }
 
     /// The `[sso-session]` of this name.
@@ -166,7 +169,7 @@ impl Chain {
         let files = Files::read(&self.environment, &mut Diagnostics::default()).ok()?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files.profile(&selection).ok()?;
-        self.executor.instance_region(profile.as_ref(), now)
+        self.executor.providers.instance_region(profile.as_ref(), now)
     }
 
     /// The first source that is configured. Those before it are noted as passed over; variables that configure one after
@@ -182,7 +185,7 @@ impl Chain {
         let only = |base| Plan { base, roles: Vec::new() };
         let uses_environment = self.settings.profile.is_none();
         if uses_environment {
-            let now = self.executor.time_of_aws(now);
+            let now = self.executor.providers.time_of_aws(now);
             if let Some(keys) = environment::credentials(&self.environment, now, warnings)? {
                 warnings.extend(ignored_profile(selection, "AWS_ACCESS_KEY_ID"));
                 warnings.extend(self.ignored(WEB_IDENTITY, "AWS_ACCESS_KEY_ID"));

@@ -1,7 +1,7 @@
 //! AWS credentials: every source that the AWS SDKs know, in their order, and [`CredentialCache`], which keeps them fresh.
 //!
 //! `chain` decides which source is configured and makes a plan (`config` does so for profiles); `executor` carries the
-//! plan out; each source has a file in `sources`; `cache` decides when to do so again.
+//! plan out, for which `providers` asks the sources, each in a file of `sources`; `cache` decides when to do so again.
 //!
 //! * A source that is configured and fails is an error. The next one would sign as another identity.
 //! * Every secret is registered with the redactor before it is sent or can be printed.
@@ -17,6 +17,7 @@ mod executor;
 pub(crate) mod expiry;
 mod header_value;
 mod progress;
+mod providers;
 mod services;
 mod settings;
 pub(crate) mod shell_word;

@@ -235,8 +235,8 @@ mod tests {
         ] {
             assert!(get(port, stray).starts_with("HTTP/1.1 404 "), "{stray}");
         }
-        let post = format!("POST /oauth/callback?code=x&state={STATE} HTTP/1.1\r\n\r\n");
-        assert!(send(port, post.as_bytes()).starts_with("HTTP/1.1 404 "));
+        let with_body = format!("POST /oauth/callback?code=x&state={STATE} HTTP/1.1\r\n\r\n");
+        assert!(send(port, with_body.as_bytes()).starts_with("HTTP/1.1 404 "));
         assert!(send(port, &[b'a'; 9 * 1024]).starts_with("HTTP/1.1 431 "));
         assert_eq!(send(port, b"\r\n\r\n").get(..12), Some("HTTP/1.1 404"));
         let page = get(port, &format!("/oauth/callback?code=a%2Fb%20c&state={STATE}"));

@@ -128,7 +128,7 @@ impl Plan {
                     (None, _) => return Ok(None),
                 }
             };
-            roles.push(Role::of_profile(&profile, arn, warnings)?);
+            roles.push(Role::of_profile(&profile, arn, warnings));
             match (profile.get("source_profile"), profile.get("credential_source")) {
                 (Some(next), None) if next == profile.name => match profile.keys()? {
                     Some(keys) => break BaseProvider::Static(keys),
@@ -278,11 +278,7 @@ impl CredentialSource {
 }
 
 impl Role {
-    fn of_profile(
-        profile: &Profile<'_>,
-        arn: &str,
-        warnings: &mut Vec<String>,
-    ) -> Result<Role, Error> {
+    fn of_profile(profile: &Profile<'_>, arn: &str, warnings: &mut Vec<String>) -> Role {
         let name = profile.name;
         let duration = profile.get("duration_seconds");
         let duration_seconds = duration.and_then(|text| text.parse().ok());
@@ -291,14 +287,14 @@ impl Role {
                 .push(format!("profile {name:?}: duration_seconds is ignored: not a whole number"));
         }
         let owned = |setting| profile.get(setting).map(str::to_owned);
-        Ok(Role {
+        Role {
             arn: arn.to_owned(),
             profile: Some(name.to_owned()),
             external_id: owned("external_id"),
             session_name: owned("role_session_name"),
             duration_seconds,
             mfa_serial: owned("mfa_serial"),
-        })
+        }
     }
 }
 

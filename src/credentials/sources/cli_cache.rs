@@ -2,7 +2,7 @@
 //! for are written there too, so that the AWS CLI uses them and the other way round.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -76,19 +76,58 @@ fn file(environment: &Environment, arguments: &Value, style: Style) -> Option<Pa
     Some(folder.join(format!("{}.json", cache_key(arguments, style))))
 }
 
-/// Reads a file. `now` is AWS's time.
-pub(crate) fn read(
-    path: &Path,
-    source: Source,
-    now: OffsetDateTime,
-    watch: &mut Watch,
-    cancel: &Cancel,
-) -> Cached {
-    let file = CachedToken::read(path, watch, cancel);
-    let Some(found) = file.and_then(|file| parse(&file, source)) else { return Cached::Nothing };
-    match found.expires {
-        Some(expires) if expires <= now => Cached::Expired(expires),
-        _ => Cached::Valid(found),
+/// The cache, and what reading it needs.
+pub(crate) struct CliCache<'a> {
+    pub(crate) environment: &'a Environment,
+    /// AWS's time.
+    pub(crate) now: OffsetDateTime,
+    pub(crate) cancel: &'a Cancel,
+}
+
+impl CliCache<'_> {
+    /// The credentials of a role.
+    pub(crate) fn role(&self, role: &Role, watch: &mut Watch) -> Option<Credentials> {
+        let source = Source::AssumedRole { role: role.arn.clone(), profile: role.profile.clone() };
+        self.read(role_file(self.environment, role), source, watch).valid()
+    }
+
+    /// The credentials of an account and a role of IAM Identity Center.
+    pub(crate) fn sso(&self, sso: &Sso, watch: &mut Watch) -> Option<Credentials> {
+        let source = Source::Sso { profile: sso.profile.clone(), role: sso.role.clone() };
+        let found = self.read(sso_file(self.environment, sso), source, watch).valid()?;
+        Some(Credentials { account: Some(sso.account.clone()), ..found })
+    }
+
+    /// The session of the keys of a profile.
+    pub(crate) fn session(
+        &self,
+        access_key_id: &str,
+        serial: &str,
+        profile: &str,
+        watch: &mut Watch,
+    ) -> Cached {
+        let source = Source::MfaSession { profile: profile.to_owned() };
+        self.read(session_file(self.environment, access_key_id, serial), source, watch)
+    }
+
+    fn read(&self, path: Option<PathBuf>, source: Source, watch: &mut Watch) -> Cached {
+        let file = path.and_then(|path| CachedToken::read(&path, watch, self.cancel));
+        match file.and_then(|file| parse(&file, source)) {
+            Some(found) => match found.expires {
+                Some(expires) if expires <= self.now => Cached::Expired(expires),
+                _ => Cached::Valid(found),
+            },
+            None => Cached::Nothing,
+        }
+    }
+}
+
+impl Cached {
+    fn valid(self) -> Option<Credentials> {
+        match self {
+            Cached::Valid(found) => Some(found),
+            Cached::Expired(_) | Cached::Nothing => None,
+        }
     }
 }
 

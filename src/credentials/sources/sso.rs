@@ -54,8 +54,8 @@ impl RefreshFailure {
         RefreshFailure { why: why.into(), is_final: true }
     }
 
-    fn temporary(why: impl ToString) -> RefreshFailure {
-        RefreshFailure { why: why.to_string(), is_final: false }
+    fn temporary(why: impl Into<String>) -> RefreshFailure {
+        RefreshFailure { why: why.into(), is_final: false }
     }
 }
 
@@ -92,13 +92,12 @@ impl SsoProvider<'_> {
             let recent = last_failure
                 .clone()
                 .filter(|(at, _)| self.now >= *at && expiry::left(self.now, *at) < REFRESH_PAUSE);
-            let failure = match recent {
-                Some((_, failure)) => Some(failure),
-                None => {
-                    let failure = self.refresh(&mut cached, watch, warnings).err();
-                    *last_failure = failure.clone().map(|failure| (self.now, failure));
-                    failure
-                }
+            let failure = if let Some((_, failure)) = recent {
+                Some(failure)
+            } else {
+                let failure = self.refresh(&mut cached, watch, warnings).err();
+                *last_failure = failure.clone().map(|failure| (self.now, failure));
+                failure
             };
             if let Some(RefreshFailure { why, is_final }) = failure {
                 if expires <= self.time_of_aws() {
@@ -198,11 +197,12 @@ impl SsoProvider<'_> {
         let (endpoint, _) = self
             .endpoints
             .of(Service::SsoOidc, &self.sso.session.region, "/token")
-            .map_err(RefreshFailure::temporary)?;
+            .map_err(|error| RefreshFailure::temporary(error.to_string()))?;
         let headers = [("content-type", "application/json")];
         let call =
             Call { method: "POST", endpoint: &endpoint, headers: &headers, body: body.as_bytes() };
-        let reply = self.send(&call).map_err(RefreshFailure::temporary)?;
+        let reply =
+            self.send(&call).map_err(|error| RefreshFailure::temporary(error.to_string()))?;
         Ok(match reply.json() {
             Some(body) if reply.status == 200 => Ok(body),
             _ if (400..500).contains(&reply.status) && reply.status != 429 => {
