@@ -164,10 +164,12 @@ impl Reader {
                 if is_target && let Some((url, _)) = text.split_once(" -") {
                     let fix = "write each as an argument of its own";
                     self.flags.doubt([], usage_error("a URL and a flag are one argument", fix));
+                    self.flags.has_unknown_value = true;
                     text = url.trim_end();
                 }
-                if !text.is_empty() && !self.leftovers.take_words(text) {
-                    self.targets.push((self.flags.values.len(), text.to_owned()));
+                let rest = self.leftovers.take_words(text);
+                if !rest.is_empty() {
+                    self.targets.push((self.flags.values.len(), rest));
                 }
             }
         }
@@ -219,7 +221,12 @@ impl Reader {
                 // The flag that was probably meant takes its value, so that the rest is read as intended.
                 let Some(row) = meant else {
                     self.next = after;
-                    self.flags.has_unknown_value |= inline.is_some();
+                    match inline.as_deref().map(OsStr::to_string_lossy) {
+                        Some(url) if is_target(OsStr::new(&*url)) => {
+                            self.targets.push((self.flags.values.len(), url.into_owned()));
+                        }
+                        inline => self.flags.has_unknown_value |= inline.is_some(),
+                    }
                     return None;
                 };
                 (row, false, false)
@@ -268,7 +275,11 @@ impl Reader {
             Some(problem) => self.flags.doubt([], problem),
             None => {
                 for flag in self.leftovers.unproved() {
-                    self.flags.doubt([], unknown_flag(&flag, flag_names::meant(&flag)));
+                    if let (Named::Ignored { .. }, _) = flag_names::look_up(&flag, false) {
+                        self.flags.ignored.push(format!("-{flag}"));
+                    } else {
+                        self.flags.doubt([], unknown_flag(&flag, flag_names::meant(&flag)));
+                    }
                 }
             }
         }
@@ -542,6 +553,7 @@ mod tests {
         check(&["--max=1", "https://a"], &[several]);
         check(&["--frobnicate"], &["unknown flag --frobnicate (see --help)"]);
         check(&["-x"], &["unknown flag -x (see --help)"]);
+        check(&["-v", "https://a"], &[]);
         check(&["--no-region"], &["unknown flag --no-region (see --help)"]);
         check(
             &["--frob", "https://a", "--regoin=x"],
@@ -589,6 +601,9 @@ mod tests {
         check(&["--from", "https://b/c.whl", "https://a"], "--from");
         check(&["--from=x", "https://a"], "--from");
         check(&["uvx mcp-proxy-for-aws@latest", "https://a"], "uvx mcp-proxy-for-aws@latest");
+        check(&["uvx mcp-proxy-for-aws@latest https://a"], "uvx mcp-proxy-for-aws@latest");
+        check(&["-m", "mcp_proxy_for_aws.server", "https://a"], "-m mcp_proxy_for_aws.server");
+        check(&["-p", "mcp-remote", "https://a"], "-p mcp-remote");
         check(
             &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
             "run --rm -i -e ghcr.io/a/b:1",

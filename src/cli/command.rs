@@ -217,10 +217,12 @@ mod tests {
         );
         check(&format!("{custom} --region"), &["--region needs a value (write --region REGION)"]);
         // Its value may be what is missing.
-        for zone in ["--zone=us-east-1", "--zone us-east-1", "--pro us-east-1"] {
+        for zone in ["--zone=us-east-1", "--zone us-east-1"] {
             let line = format!("{zone} {custom} --retries=11");
             assert_eq!(problems(&line, &[]).len(), 2, "{line}");
         }
+        check(&format!("--where={API}"), &["unknown flag --where (see --help)"]);
+        check(&format!("--where {API}"), &["unknown flag --where (see --help)"]);
         let line = format!("doctor {API} --retires 11");
         check(&line, &["unknown flag --retires (did you mean --retries?)"]);
     }

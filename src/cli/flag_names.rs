@@ -7,10 +7,11 @@ use crate::suggest::nearest;
 
 /// Flags of other proxies that have no equivalent, and whether a value follows. They are accepted so that users can switch by
 /// changing only the command.
-const OF_OTHERS: [(&str, bool); 4] = [
+const OF_OTHERS: [(&str, bool); 5] = [
     ("allow-empty-tools", false),
     ("protocol-version", true),
     ("retry-empty-response", false),
+    ("v", false),
     ("verbose", false),
 ];
 
@@ -108,7 +109,8 @@ fn beginning_with(name: &str) -> Vec<&'static str> {
     if !of_rows.is_empty() {
         return of_rows;
     }
-    OF_OTHERS.iter().map(|(flag, _)| *flag).filter(|flag| flag.starts_with(name)).collect()
+    let of_others = OF_OTHERS.iter().map(|(flag, _)| *flag).filter(|flag| flag.len() > 1);
+    of_others.filter(|flag| flag.starts_with(name)).collect()
 }
 
 /// The row of the flag with the most similar name.

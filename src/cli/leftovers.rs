@@ -86,14 +86,16 @@ pub(crate) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Takes the names of launchers, packages and images. False: it holds another word.
-    pub(crate) fn take_words(&mut self, text: &str) -> bool {
-        let is_leftover = text.split_whitespace().all(is_leftover);
-        if is_leftover {
-            self.words.push(text.to_owned());
-            self.is_certain = true;
+    /// Takes the names of launchers, packages and images out of an argument, which may hold a whole command. Returns the rest.
+    pub(crate) fn take_words(&mut self, text: &str) -> String {
+        let (leftovers, rest): (Vec<&str>, Vec<&str>) =
+            text.split_whitespace().partition(|word| is_leftover(word));
+        if leftovers.is_empty() {
+            return text.to_owned();
         }
-        is_leftover
+        self.words.extend(leftovers.iter().map(|word| (*word).to_owned()));
+        self.is_certain = true;
+        rest.join(" ")
     }
 
     /// Takes a flag of launchers. Returns what follows it; `None`: it is no such flag.
@@ -108,6 +110,7 @@ impl Leftovers {
     pub(crate) fn take_value(&mut self, value: &str) {
         if is_leftover(value) {
             self.words.push(value.to_owned());
+            self.is_certain = true;
         }
     }
 
@@ -262,7 +265,7 @@ mod tests {
         assert_eq!(leftovers.take_flag("-", "p"), Some(Follows::Word));
         leftovers.take_value("work");
         assert!(leftovers.problem().is_none());
-        assert!(leftovers.take_words("uvx"));
+        assert_eq!(leftovers.take_words("uvx"), "");
         let problem = leftovers.problem().expect("a launcher is certain").to_string();
         assert!(problem.contains("(remove -p uvx: it is part of the old command)"), "{problem}");
         assert_eq!(leftovers.take_flag("--", "region"), None);

@@ -306,7 +306,7 @@ impl<'a> Resolver<'a> {
         let qualifier = self.args.value(Key::Qualifier);
         let Some(Value { text, from }) = self.args.value(Key::TargetUrl) else {
             let fix = "set MCP_TARGET_URL or --target-url";
-            self.report_missing(Key::TargetUrl, usage_error("target URL is required", fix));
+            self.report(Key::TargetUrl, usage_error("target URL is required", fix));
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;
