@@ -1,4 +1,5 @@
-//! What AWS says and how its names are built: host names, ARNs, regions and partitions, error responses and their causes.
+//! What AWS says and how its names are built: host names, ARNs, regions and partitions, error responses and their causes,
+//! the limits of its services.
 //! Pure: text in, meaning out. Anyone can stand behind a URL, so everything is taken as foreign text: bounded when it is
 //! shown, and without effect unless it has AWS's own form.
 

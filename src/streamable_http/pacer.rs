@@ -40,11 +40,13 @@ impl Pacer {
         Pacer { min_interval: requests_per_second.map(interval), turns: Mutex::default() }
     }
 
+    /// Whether requests may ever have to wait.
+    pub(crate) fn knows_rate(&self) -> bool {
+        self.min_interval.is_some()
+    }
+
     /// The time until a new request may start.
     pub(crate) fn turn(&self, now: Instant) -> Duration {
-        if self.min_interval.is_none() {
-            return Duration::ZERO;
-        }
         let mut turns = lock(&self.turns);
         if turns.as_ref().is_some_and(|turns| now.saturating_duration_since(turns.next) > QUIET) {
             *turns = None;
@@ -107,7 +109,7 @@ mod tests {
         assert!((0..100).all(|_| pacer.turn(now).is_zero()));
         let unknown = Pacer::new(None);
         assert_eq!(unknown.turn_after_refusal(now, Some(ms(9))), None);
-        assert!(unknown.turn(now).is_zero());
+        assert!(unknown.turn(now).is_zero() && !unknown.knows_rate());
     }
 
     #[test]

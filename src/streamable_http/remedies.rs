@@ -24,6 +24,9 @@ impl<'a> Recovery<'a> {
 
     /// Waits until the message may be sent, if the server has refused others for their rate.
     pub(crate) fn wait_for_turn(&self) -> Result<(), Error> {
+        if !self.server.pacer.knows_rate() {
+            return Ok(());
+        }
         let now = Instant::now();
         let turn = self.server.pacer.turn(now);
         if turn.is_zero() {
