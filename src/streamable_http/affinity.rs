@@ -29,10 +29,10 @@ const MAX_ID_BYTES: usize = 1024;
 /// How long requests wait for the response to the first one, which names the id.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a request waits until STS has said who the caller is.
-const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits until STS has said who the caller is; some clients wait 10 s for the first response.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pause after STS did not say it.
+/// How long no request waits after STS has not said it.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(60);
 
 /// The runtime session of one server and one profile.
@@ -302,9 +302,16 @@ impl Caller {
             Ok(())
         });
         match known {
-            Err(error) if error.kind() == Kind::Cancelled => Err(error),
-            known => Ok(known.ok().flatten()),
+            Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+            Ok(known) => return Ok(known),
+            Err(_) => {}
         }
+        // The next requests do not wait for it; its answer still counts.
+        if find(false).is_none() {
+            let header = Err(Instant::now() + IDENTITY_PAUSE);
+            *lock(&self.answer) = Some(Answer { access_key_id: key.clone(), header });
+        }
+        Ok(None)
     }
 }
 
