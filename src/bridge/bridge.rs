@@ -12,6 +12,7 @@ use crate::bridge::watch::{Watched, of_refused_initialize, watch};
 use crate::client::ClientRequests;
 use crate::error::Error;
 use crate::log::Log;
+use crate::mcp::error_response::{INVALID_REQUEST, protocol_error};
 use crate::mcp::message::Message;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;
@@ -19,6 +20,9 @@ use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// How the ids of this program begin, as JSON.
+const OWN_IDS: &str = "\"sigv4-proxy-";
 
 #[derive(Debug)]
 pub struct Bridge {
@@ -133,7 +137,6 @@ impl Bridge {
             (known.legacy, known.client_is_legacy) = (Speaks::No, false);
         });
         if is_first {
-            self.log_downward();
             exchanger.forget_session();
             self.downward.begin(exchanger, &initialize, &discovered);
             self.downward.listen();
@@ -189,11 +192,20 @@ impl Bridge {
 
     /// The response to a request that is never sent to a server, if it is one. Never waits.
     pub(crate) fn respond_at_once(&self, message: &Message) -> Option<String> {
-        if !self.facts.may_translate() || message.request_meta().is_some() {
+        if !self.facts.may_translate() {
             return None;
         }
-        let is_downward = self.facts.known().needs_translation(Era::Legacy);
-        is_downward.then(|| self.downward.respond_at_once(message)).flatten()
+        let is_modern = message.request_meta().is_some();
+        let era = if is_modern { Era::Modern } else { Era::Legacy };
+        if !self.facts.known().needs_translation(era) {
+            return None;
+        }
+        let own_id = message.ids().iter().find(|id| id.as_json().starts_with(OWN_IDS));
+        if let Some(id) = own_id {
+            let why = "invalid request: ids that begin with sigv4-proxy- are those of sigv4-proxy";
+            return Some(protocol_error(id.as_json(), INVALID_REQUEST, why));
+        }
+        if is_modern { None } else { self.downward.respond_at_once(message) }
     }
 
     /// Whether a legacy client is before a modern server, so that there are no sessions.
@@ -299,7 +311,6 @@ impl Bridge {
                 return Ok(false);
             }
             self.facts.update(|known| known.legacy = Speaks::No);
-            self.log_downward();
             return Ok(true);
         }
         if self.facts.known().client_is_legacy {
@@ -321,15 +332,17 @@ impl Bridge {
                 self.log.debug(format_args!("no legacy session: {error}"));
                 return Ok(false);
             }
-            self.facts.update(|known| known.legacy = Speaks::Yes);
+            let mut is_first = false;
+            self.facts.update(|known| {
+                is_first = std::mem::replace(&mut known.legacy, Speaks::Yes) != Speaks::Yes;
+            });
+            if is_first {
+                self.log.info(format_args!(
+                    "the server speaks earlier revisions of MCP, the client {MODERN_VERSION}: messages are translated (--bridge)"
+                ));
+            }
         }
         Ok(asked == Asked::Discover || verdict.was_not_run)
-    }
-
-    fn log_downward(&self) {
-        self.log.info(format_args!(
-            "the server speaks MCP {MODERN_VERSION}, the client earlier revisions: messages are translated (--bridge)"
-        ));
     }
 
     /// Logs that client and server have no revision in common, if the server named its own.

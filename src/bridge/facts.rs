@@ -108,3 +108,50 @@ impl Facts {
         self.passing.store(legacy | modern, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Speaks::{No, Unknown, Yes};
+
+    fn message(text: &str) -> Message {
+        Message::parse(text.as_bytes().to_vec()).expect("a message")
+    }
+
+    /// Whether `initialize`, a legacy request, a notification and a modern request pass.
+    fn passing(facts: &Facts) -> [bool; 4] {
+        let modern = r#"{"id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        [
+            r#"{"id":1,"method":"initialize"}"#,
+            r#"{"id":1,"method":"tools/list"}"#,
+            r#"{"method":"notifications/initialized"}"#,
+            modern,
+        ]
+        .map(|text| facts.pass(&message(text)))
+    }
+
+    #[test]
+    fn messages_pass_unless_something_may_have_to_be_done_about_them() {
+        assert_eq!(passing(&Facts::new(false)), [true; 4], "it is off");
+        for (legacy, modern, client_is_legacy, expected) in [
+            (Unknown, Unknown, false, [false, true, true, false]),
+            (Yes, Unknown, false, [false, true, true, false]),
+            (Yes, Unknown, true, [false, true, true, true]),
+            (Unknown, Yes, false, [false, true, true, true]),
+            (Yes, Yes, false, [false, true, true, true]),
+            (No, Unknown, false, [false, true, true, false]),
+            // A legacy client before a modern server, which may send modern requests.
+            (No, Yes, true, [false, false, false, true]),
+            // A modern client before a legacy server.
+            (Yes, No, false, [false, false, false, false]),
+            (Yes, No, true, [false, true, true, true]),
+        ] {
+            let facts = Facts::new(true);
+            facts.update(|known| {
+                (known.legacy, known.modern) = (legacy, modern);
+                known.client_is_legacy = client_is_legacy;
+            });
+            assert_eq!(passing(&facts), expected, "{:?}", facts.known());
+        }
+    }
+}

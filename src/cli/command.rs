@@ -109,7 +109,7 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{GetStream, LoginMode, RoleToAssume};
+    use crate::cli::{BridgeMode, GetStream, LoginMode, RoleToAssume};
     use crate::error::Kind;
     use crate::log;
     use crate::signing::Algorithm;
@@ -292,6 +292,7 @@ mod tests {
         assert_eq!(options.profile(), None);
         assert_eq!(options.headers, []);
         assert_eq!(options.sse, GetStream::Auto);
+        assert_eq!(options.bridge, BridgeMode::Auto);
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(options.timeout, seconds(3600));
         assert_eq!(options.tool_timeout, None);

@@ -9,13 +9,14 @@ use crate::bridge::downward::request::to_modern;
 use crate::bridge::downward::response::Request;
 use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::envelope::Envelope;
+use crate::bridge::facts::MODERN_VERSION;
 use crate::bridge::losses::Losses;
 use crate::bridge::watch::Refusal;
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::json::object::Object;
 use crate::log::Log;
-use crate::mcp::error_response::{INVALID_REQUEST, protocol_error};
+use crate::mcp::error_response::protocol_error;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::negotiated;
@@ -95,10 +96,14 @@ impl Downward {
             self.losses.tell("the server logs nothing before the client sends logging/setLevel");
         }
         self.listen.begin(exchanger, session.offers, &session.envelope.members());
-        *lock(&self.session) = Some(Arc::new(session));
         let requested = params_of(initialize)
             .and_then(|params| serde_json::from_str(params.get("protocolVersion")?.get()).ok());
         let version = negotiated(requested);
+        if lock(&self.session).replace(Arc::new(session)).is_none() {
+            self.log.info(format_args!(
+                "the server speaks MCP {MODERN_VERSION}, the client {version}: messages are translated (--bridge)"
+            ));
+        }
         let host = exchanger.client().endpoint().service_host();
         let result = initialize_result(version, discovered, host, self.streams);
         let id = initialize.ids().first().map_or("null", Id::as_json);
@@ -114,10 +119,6 @@ impl Downward {
     pub(crate) fn respond_at_once(&self, message: &Message) -> Option<String> {
         let MessageKind::Request { id, method, .. } = message.kind() else { return None };
         let json = id.as_json();
-        if json.starts_with("\"sigv4-proxy-") {
-            let why = "invalid request: ids that begin with sigv4-proxy- are those of sigv4-proxy";
-            return Some(protocol_error(json, INVALID_REQUEST, why));
-        }
         match &**method {
             "ping" => Some(empty_result(json)),
             "logging/setLevel" => Some(self.set_level(message, json)),
@@ -190,6 +191,7 @@ impl Downward {
 
     /// Ends the stream of notifications: the server speaks the legacy era.
     pub(crate) fn end(&self) {
+        *lock(&self.session) = None;
         self.listen.end();
     }
 

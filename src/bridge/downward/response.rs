@@ -112,6 +112,8 @@ fn is_only_member(object: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     #[test]
     fn answers_are_told_by_their_type() {
@@ -160,6 +162,56 @@ mod tests {
         let error = r#"{"id":7,"error":{"code":-32602,"data":{"resultType":"x"}}}"#;
         let request = Request { id: "7", method: "m", tool: None, is_first_page: true };
         assert_eq!(to_legacy(error, &request, &tools), error);
+    }
+
+    fn results() -> impl Strategy<Value = Value> {
+        let names = [
+            "resultType",
+            "ttlMs",
+            "cacheScope",
+            "_meta",
+            SERVER_INFO,
+            "tools",
+            "content",
+            "structuredContent",
+            "outputSchema",
+            "inputSchema",
+            "type",
+            "properties",
+            "name",
+            "x",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            prop_oneof![Just("object"), Just("text"), Just("t")].prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(5, 48, 6, move |inner| {
+            let name = prop::sample::select(names.to_vec()).prop_map(str::to_owned);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(name, inner, 0..6)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        });
+        value.prop_filter("a result is an object", Value::is_object)
+    }
+
+    proptest! {
+        #[test]
+        fn every_result_stays_one_and_keeps_the_rest(result in results(), method in 0..4_usize) {
+            let method = ["tools/list", "tools/call", "prompts/list", "x"][method];
+            let response = format!(r#"{{"id":"a","result":{result}}}"#);
+            let request = Request { id: "7", method, tool: Some("t"), is_first_page: true };
+            let legacy = to_legacy(&response, &request, &WrappedTools::default());
+            let legacy: Value = serde_json::from_str(&legacy).expect("JSON");
+            prop_assert_eq!(&legacy["id"], 7);
+            prop_assert!(legacy["result"].get("resultType").is_none());
+            prop_assert_eq!(legacy["result"].get("x"), result.get("x"));
+            let returned = &legacy["result"]["structuredContent"];
+            prop_assert!(method != "tools/call" || returned.is_null() || returned.is_object());
+        }
     }
 
     #[test]
