@@ -5,7 +5,7 @@ use crate::bridge::downward::Downward;
 use crate::bridge::early_discover;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::evidence::{Asked, Verdict};
-use crate::bridge::facts::{Era, Facts, Known, MODERN_VERSION, Speaks};
+use crate::bridge::facts::{Era, Facts, MODERN_VERSION, Speaks};
 use crate::bridge::settings::Settings;
 use crate::bridge::upward::Upward;
 use crate::bridge::watch::{Watched, of_refused_initialize, watch};
@@ -211,11 +211,6 @@ impl Bridge {
     /// Whether a legacy client is before a modern server, so that there are no sessions.
     pub(crate) fn is_downward(&self) -> bool {
         self.facts.may_translate() && self.facts.known().needs_translation(Era::Legacy)
-    }
-
-    /// What is known of the server.
-    pub(crate) fn known(&self) -> Known {
-        self.facts.known()
     }
 
     /// Ends what belongs to no call, before the process ends.

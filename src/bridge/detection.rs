@@ -38,7 +38,7 @@ impl Detection {
         Detection { facts, discovering, asked_again: Mutex::default(), closing: Cancel::new(), log }
     }
 
-    /// Asks the server for its DiscoverResult unless what it says is known already. Returns what is known then: if the server
+    /// Asks the server for its `DiscoverResult` unless what it says is known already. Returns what is known then: if the server
     /// could not be asked, no more than before.
     ///
     /// # Errors
@@ -62,7 +62,10 @@ impl Detection {
         let (facts, closing) = (Arc::clone(&self.facts), Arc::clone(&self.closing));
         let (exchanger, log) = (Arc::clone(exchanger), self.log.clone());
         let members: Arc<str> = envelope.members().into();
-        let work = move || ask(&exchanger, &facts, &members, &closing, &log);
+        let work = move || {
+            ask(&exchanger, &facts, &members, &closing, &log);
+            Ok(())
+        };
         self.discovering.get(deadline, cancel, find, work)
     }
 
@@ -82,18 +85,12 @@ impl Detection {
 }
 
 /// Sends `server/discover` and learns from what comes back. `members`: those of `_meta`.
-fn ask(
-    exchanger: &Exchanger,
-    facts: &Facts,
-    members: &str,
-    cancel: &Cancel,
-    log: &Log,
-) -> Result<(), Error> {
+fn ask(exchanger: &Exchanger, facts: &Facts, members: &str, cancel: &Cancel, log: &Log) {
     let id = random::uuid();
     let request = format!(
         r#"{{"jsonrpc":"2.0","id":"sigv4-proxy-{id}","method":"server/discover","params":{{"_meta":{{{members}}}}}}}"#
     );
-    let Ok(request) = Message::parse(request.into_bytes()) else { return Ok(()) };
+    let Ok(request) = Message::parse(request.into_bytes()) else { return };
     let deadline = Instant::now().checked_add(DISCOVER_TIMEOUT);
     let asked = (Asked::Discover, &request);
     let (watched, verdict) = watch(exchanger, asked, deadline, cancel, &mut |_| Ok(()));
@@ -101,5 +98,4 @@ fn ask(
     if let Watched::Over(Err(error)) = watched {
         log.debug(format_args!("server/discover: {error}"));
     }
-    Ok(())
 }

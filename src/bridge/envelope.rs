@@ -1,7 +1,7 @@
 //! `Envelope`: what a modern request says of its client in `params._meta`.
 
 use crate::bridge::facts::MODERN_VERSION;
-use crate::json::edits::without_members;
+use crate::json::edit::without_members;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 
@@ -65,6 +65,11 @@ impl Envelope {
     }
 }
 
+/// JSON of an object without the member of this name.
+pub(crate) fn without_member(object: &str, name: &str) -> String {
+    without_members(object, |known| known == name).unwrap_or_else(|| object.to_owned())
+}
+
 /// For a client that does not say who it is.
 fn own_info() -> String {
     concat!(r#"{"name":"sigv4-proxy","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).to_owned()
@@ -78,7 +83,7 @@ fn for_modern(capabilities: &str) -> String {
             "tasks" => return None,
             "roots" => "{}".to_owned(),
             "extensions" => match Object::parse(value.get()) {
-                Some(_) => without_members(value.get(), &[TASKS]),
+                Some(_) => without_member(value.get(), TASKS),
                 None => return None,
             },
             _ => value.get().to_owned(),

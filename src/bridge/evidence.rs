@@ -5,6 +5,7 @@
 
 use crate::bridge::facts::{Known, MODERN_VERSION, Speaks, is_modern};
 use crate::json::object::Object;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Codes of MCP 2026-07-28.
@@ -46,7 +47,7 @@ pub(crate) struct Verdict {
     pub(crate) asks: bool,
     /// The request was certainly not run.
     pub(crate) was_not_run: bool,
-    /// The DiscoverResult, as JSON.
+    /// The `DiscoverResult`, as JSON.
     pub(crate) discovered: Option<Arc<str>>,
     /// The revisions that the server names.
     pub(crate) versions: Vec<String>,
@@ -115,17 +116,15 @@ fn of_result(asked: Asked, result: &str) -> Verdict {
             Verdict { legacy, ..Verdict::default() }
         }
         Asked::Discover => {
-            let versions = members.get("supportedVersions").map(|versions| versions.get());
+            let versions = members.get("supportedVersions").map(RawValue::get);
             match versions.and_then(version_list) {
                 Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
                     let discovered = Some(result.into());
                     Verdict { modern: Speaks::Yes, discovered, versions, ..Verdict::default() }
                 }
                 Some(versions) if !versions.is_empty() => {
-                    let legacy = match versions.iter().all(|version| is_modern(version)) {
-                        true => Speaks::Unknown,
-                        false => Speaks::Yes,
-                    };
+                    let has_legacy = versions.iter().any(|version| !is_modern(version));
+                    let legacy = if has_legacy { Speaks::Yes } else { Speaks::Unknown };
                     Verdict { legacy, modern: Speaks::No, versions, ..Verdict::default() }
                 }
                 _ if is_modern_result => {

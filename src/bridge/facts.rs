@@ -34,7 +34,7 @@ pub(crate) enum Speaks {
 pub(crate) struct Known {
     pub(crate) legacy: Speaks,
     pub(crate) modern: Speaks,
-    /// The server's DiscoverResult, as JSON.
+    /// The server's `DiscoverResult`, as JSON.
     pub(crate) discovered: Option<Arc<str>>,
     /// The client has begun a legacy session itself, so it can speak that era, and nothing is translated upward for it.
     pub(crate) client_is_legacy: bool,

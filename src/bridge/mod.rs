@@ -6,6 +6,10 @@
 //! remember the outcome for the endpoint, and from then on one of two rooms translates: `downward` for a legacy client
 //! before a modern server, `upward` for a modern client before a legacy server.
 
+#[expect(
+    clippy::module_inception,
+    reason = "the type that gives the room its name has its own file"
+)]
 pub(crate) mod bridge;
 mod detection;
 mod downward;

@@ -1,6 +1,7 @@
 //! `Settings`: what the user decides about translation.
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// False: every message passes as it is.
     pub is_on: bool,

@@ -60,9 +60,10 @@ pub(crate) fn watch(
         (Some(line), _) => Watched::Refused(Refusal(Ok(line))),
         (None, Err(error)) if !any_line => {
             found = of_failure(asked, &error);
-            match is_held(asked, &found) {
-                true => Watched::Refused(Refusal(Err(error))),
-                false => Watched::Over(Err(error)),
+            if is_held(asked, &found) {
+                Watched::Refused(Refusal(Err(error)))
+            } else {
+                Watched::Over(Err(error))
             }
         }
         (None, result) => Watched::Over(result),

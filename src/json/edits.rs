@@ -4,13 +4,6 @@ use crate::json::edit::range_of;
 use crate::json::object::Object;
 use std::ops::Range;
 
-/// `object` without the members with these names.
-pub(crate) fn without_members(object: &str, names: &[&str]) -> String {
-    let mut edits = Edits::new(object);
-    edits.change_members(object, |name| names.contains(&name), "");
-    edits.finish()
-}
-
 /// Changes to a text. No two may overlap.
 pub(crate) struct Edits<'a> {
     whole: &'a str,
@@ -20,10 +13,6 @@ pub(crate) struct Edits<'a> {
 impl<'a> Edits<'a> {
     pub(crate) fn new(whole: &'a str) -> Edits<'a> {
         Edits { whole, changes: Vec::new() }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
     }
 
     /// Writes `replacement` in place of `part`, which is a slice of the text.

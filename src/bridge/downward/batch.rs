@@ -106,12 +106,12 @@ fn send_one(
         // The receiver is gone when the client is.
         let _ = sender.send((index, relayed));
     };
-    let sent = send(request, &mut |relayed| {
+    let result = send(request, &mut |relayed| {
         relay(relayed);
         Ok(())
     });
     // What the client cancelled has no response.
-    if let Err(error) = sent
+    if let Err(error) = result
         && error.kind() != Kind::Cancelled
     {
         let line = error_line(&request.ids()[0], &error, log.redactor());

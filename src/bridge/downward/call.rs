@@ -138,7 +138,7 @@ impl Call<'_> {
                         return if line.is_last { Ok(()) } else { Err(cancelled()) };
                     }
                     Answer::Other(kind) => return Err(unknown_type(&kind)),
-                    Answer::Complete => self.complete_urls(progress, sink)?,
+                    Answer::Complete => complete_urls(progress, sink)?,
                     Answer::Error if !any_line && is_of_legacy_server(Ok(&line)) => {
                         instead = Some(Leg::Refused(Refusal(Ok(line))));
                         return Ok(());
@@ -169,16 +169,6 @@ impl Call<'_> {
         }
     }
 
-    /// Tells the client that what it opened URLs for is complete.
-    fn complete_urls(&self, progress: &mut Progress, sink: &mut Sink<'_>) -> Result<(), Error> {
-        std::mem::take(&mut progress.accepted_urls).into_iter().try_for_each(|id| {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":{{"elicitationId":"{id}"}}}}"#
-            );
-            sink(Relayed::Line(Line::notification(line.into_bytes())))
-        })
-    }
-
     fn pause(&self, wait: Duration) -> Result<(), Error> {
         let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.cancel.sleep(left.map_or(wait, |left| left.min(wait))) {
@@ -191,6 +181,16 @@ impl Call<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells the client that what it opened URLs for is complete.
+fn complete_urls(progress: &mut Progress, sink: &mut Sink<'_>) -> Result<(), Error> {
+    std::mem::take(&mut progress.accepted_urls).into_iter().try_for_each(|id| {
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":{{"elicitationId":"{id}"}}}}"#
+        );
+        sink(Relayed::Line(Line::notification(line.into_bytes())))
+    })
 }
 
 /// A notification as the client reads it; `None` if it is left out.

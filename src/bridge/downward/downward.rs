@@ -76,7 +76,7 @@ impl Downward {
         }
     }
 
-    /// Begins with what the client sends to initialize a session. `discovered`: the server's DiscoverResult. Returns the
+    /// Begins with what the client sends to initialize a session. `discovered`: the server's `DiscoverResult`. Returns the
     /// response.
     pub(crate) fn begin(
         &self,
@@ -173,10 +173,7 @@ impl Downward {
                     let _listed = self.batched.list(one, &own);
                     let sent = self.exchange(route, one, deadline, &own, sink);
                     // A connection that was closed on purpose looks broken.
-                    let sent = sent.map_err(|error| match own.is_cancelled() {
-                        true => cancelled(),
-                        false => error,
-                    });
+                    let sent = sent.map_err(|e| if own.is_cancelled() { cancelled() } else { e });
                     sent?.map_or(Ok(()), |refusal| refusal.pass(sink))
                 };
                 exchange_batch(message, &self.log, cancel, send, sink).map(|()| None)
@@ -251,16 +248,12 @@ impl Downward {
         let is_level = |level: &&str| {
             serde_json::from_str::<String>(level).is_ok_and(|level| LEVELS.contains(&&*level))
         };
-        match level.filter(is_level) {
-            Some(level) => {
-                *lock(&session.log_level) = Some(level.into());
-                empty_result(id)
-            }
-            None => {
-                let why = format!("invalid params: the level must be one of {}", LEVELS.join(", "));
-                protocol_error(id, INVALID_PARAMS, &why)
-            }
-        }
+        let Some(level) = level.filter(is_level) else {
+            let why = format!("invalid params: the level must be one of {}", LEVELS.join(", "));
+            return protocol_error(id, INVALID_PARAMS, &why);
+        };
+        *lock(&session.log_level) = Some(level.into());
+        empty_result(id)
     }
 
     fn subscribe(

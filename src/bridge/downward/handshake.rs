@@ -1,7 +1,8 @@
-//! The response to `initialize`, from the server's DiscoverResult. Pure.
+//! The response to `initialize`, from the server's `DiscoverResult`. Pure.
 
-use crate::bridge::envelope::{SERVER_INFO, TASKS};
-use crate::json::edits::{Edits, without_members};
+use crate::bridge::envelope::{SERVER_INFO, TASKS, without_member};
+use crate::json::edit::without_members;
+use crate::json::edits::Edits;
 use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +23,7 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    /// Reads a DiscoverResult. `streams`: whether a stream of notifications may be held open.
+    /// Reads a `DiscoverResult`. `streams`: whether a stream of notifications may be held open.
     pub(crate) fn of(discovered: &str, streams: bool) -> Offers {
         let result = serde_json::from_str::<Value>(discovered).unwrap_or_default();
         let all = &result["capabilities"];
@@ -37,7 +38,7 @@ impl Offers {
     }
 }
 
-/// The InitializeResult. `host` names a server that does not name itself.
+/// The `InitializeResult`. `host` names a server that does not name itself.
 pub(crate) fn initialize_result(
     version: &str,
     discovered: &str,
@@ -63,9 +64,10 @@ fn capabilities(all: &str, streams: bool) -> String {
         let name = CAPABILITIES.iter().find(|known| **known == name)?;
         Object::parse(value.get())?;
         let value = match *name {
-            "extensions" => without_members(value.get(), &[TASKS]),
+            "extensions" => without_member(value.get(), TASKS),
             _ if streams => value.get().to_owned(),
-            _ => without_members(value.get(), &["listChanged", "subscribe"]),
+            _ => without_members(value.get(), |name| matches!(name, "listChanged" | "subscribe"))
+                .unwrap_or_else(|| value.get().to_owned()),
         };
         Some(format!("\"{name}\":{value}"))
     });

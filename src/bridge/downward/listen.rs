@@ -253,7 +253,7 @@ impl ListenStream {
                     // Superseded, or closed. What was opening then goes on elsewhere.
                     return true;
                 }
-                if held.is_refused {
+                if held.end == End::Refused {
                     state.answered = state.answered.max(filter.number);
                     state.is_opening = state.wanted > filter.number;
                     return !state.is_opening;
@@ -269,12 +269,12 @@ impl ListenStream {
             if is_over {
                 return;
             }
-            if held.is_refused {
+            if held.end == End::Refused {
                 continue;
             }
             if held.brought_event || started.elapsed() >= SHORT_LIFE {
                 (backoff, fruitless) = (FIRST_BACKOFF, 0);
-            } else if !held.is_outage {
+            } else if held.end == End::Ended {
                 fruitless += 1;
             }
             if fruitless == MAX_FRUITLESS {
@@ -335,7 +335,9 @@ impl ListenStream {
             let Relayed::Line(line) = relayed else { return Ok(()) };
             if line.is_response() {
                 let is_error = Members::parse(&line.bytes).is_ok_and(|all| all.error.is_some());
-                held.is_refused = is_error && !held.was_acknowledged;
+                if is_error && !held.was_acknowledged {
+                    held.end = End::Refused;
+                }
                 return Ok(());
             }
             if let Some(honored) = acknowledged(&line.bytes) {
@@ -354,17 +356,16 @@ impl ListenStream {
             exchanger.relay_for_session(Relayed::Line(Line::notification(bytes)))
         });
         if let Err(error) = result {
-            let is_refused = match error.kind() {
-                Kind::HttpStatus(status) => {
-                    (400..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 429)
-                }
-                _ => false,
-            };
-            held.is_refused |= is_refused && !held.was_acknowledged;
-            held.is_outage = !held.was_acknowledged && error.kind() != Kind::InvalidResponse;
+            match error.kind() {
+                _ if held.was_acknowledged => {}
+                Kind::InvalidResponse => {}
+                Kind::HttpStatus(401 | 403 | 408 | 429 | 500..) => held.end = End::Outage,
+                Kind::HttpStatus(_) => held.end = End::Refused,
+                _ => held.end = End::Outage,
+            }
             self.log.debug(format_args!("stream of notifications: {error}"));
         }
-        if held.is_refused {
+        if held.end == End::Refused {
             self.log.info("the server refuses a stream of notifications: none is opened until the client subscribes to something else");
         }
         held
@@ -395,10 +396,19 @@ impl ListenStream {
 #[derive(Default)]
 struct Held {
     was_acknowledged: bool,
-    is_refused: bool,
     brought_event: bool,
+    end: End,
+}
+
+/// Why a stream ended.
+#[derive(Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Ended,
+    /// The server does not want it.
+    Refused,
     /// The server could not be asked.
-    is_outage: bool,
+    Outage,
 }
 
 impl State {

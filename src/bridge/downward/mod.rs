@@ -7,6 +7,10 @@
 
 mod batch;
 mod call;
+#[expect(
+    clippy::module_inception,
+    reason = "the type that gives the room its name has its own file"
+)]
 mod downward;
 mod handshake;
 mod listen;

@@ -204,7 +204,7 @@ pub(crate) fn ask(
         let on_response = move |response| answers.update(|all| all[index] = Some(response));
         client.send(PURPOSE, method, params, on_response).map_err(NoAnswers::Failed)
     };
-    let mut sent = Vec::with_capacity(questions.len());
+    let mut asked = Vec::with_capacity(questions.len());
     let (mut open, mut waiting) = (None, Vec::new());
     for (index, question) in questions.iter().enumerate() {
         if question.is_elicitation() && open.is_some() {
@@ -214,7 +214,7 @@ pub(crate) fn ask(
         if question.is_elicitation() {
             open = Some(index);
         }
-        sent.push(send(index)?);
+        asked.push(send(index)?);
     }
     let mut waiting = waiting.into_iter();
     loop {
@@ -238,7 +238,7 @@ pub(crate) fn ask(
             Ok(Step::NextElicitation) => {
                 open = waiting.next();
                 if let Some(index) = open {
-                    sent.push(send(index)?);
+                    asked.push(send(index)?);
                 }
             }
             Ok(Step::Refused(error)) => return Err(NoAnswers::Refused(error)),
@@ -256,7 +256,7 @@ fn collect(questions: &[Question], answers: &[Option<ClientResponse>]) -> Answer
         if !collected.responses.is_empty() {
             collected.responses.push(',');
         }
-        collected.responses.push_str(&format!("{}:{result}", question.key));
+        collected.responses.extend([&*question.key, ":", result]);
         let action = Object::parse(result).and_then(|result| result.get("action"));
         if let Some(id) = &question.elicitation_id
             && action.and_then(text_of).is_some_and(|action| action == "accept")
