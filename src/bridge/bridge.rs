@@ -172,6 +172,19 @@ impl Bridge {
         true
     }
 
+    /// After a legacy server refused a translated request as a modern one does: nothing is known of it any more, and the
+    /// client's messages are sent as they are. False: that was done a moment ago.
+    fn end_upward(&self, route: &Route<'_>) -> bool {
+        if !self.detection.may_ask_again() {
+            return false;
+        }
+        self.facts.update(|known| (known.legacy, known.modern) = Default::default());
+        self.upward.end(route, "the server has changed");
+        route.exchanger.forget_session();
+        self.log.info("the server has changed: it speaks the client's revision, and nothing is translated any more");
+        true
+    }
+
     /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
     fn responds_early(&self) -> bool {
         let is_modern = || self.facts.known().modern == Speaks::Yes;
@@ -252,13 +265,17 @@ impl Bridge {
             }
         }
         if self.is_for_upward(asked, message) {
-            return self.upward.exchange(route, message, deadline, cancel, sink);
+            let refusal = self.upward.exchange(route, message, deadline, cancel, sink)?;
+            let Some(refusal) = refusal else { return Ok(()) };
+            if !self.end_upward(route) {
+                return refusal.pass(sink);
+            }
         }
         if !is_modern && asked != Asked::Initialize {
             return route.exchanger.exchange(message, deadline, cancel, sink);
         }
         if asked == Asked::Initialize {
-            self.upward.end(route);
+            self.upward.end(route, "the client has begun a session of its own");
         }
         let (watched, verdict) = watch(route.exchanger, (asked, message), deadline, cancel, sink);
         self.learn(asked, &verdict);

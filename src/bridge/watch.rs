@@ -12,6 +12,9 @@ use crate::streamable_http::{Exchanger, RefusedInitialize};
 use crate::sync::cancel::Cancel;
 use std::time::Instant;
 
+/// The code of an error that names the revisions which the server speaks.
+const UNSUPPORTED_VERSION: &str = "-32022";
+
 /// How a request ended that was watched.
 pub(crate) enum Watched {
     /// Everything was relayed, or the error is to be returned.
@@ -84,6 +87,14 @@ pub(crate) fn of_refused_initialize(refusal: &RefusedInitialize) -> Verdict {
     }
 }
 
+/// Whether a server says with this response to a legacy message that it speaks the modern era alone.
+pub(crate) fn is_of_modern_server(response: &str) -> bool {
+    // Most responses are results, which are not parsed for this.
+    response.contains(UNSUPPORTED_VERSION)
+        && read_text(response, None, |reply| verdict(Asked::Initialize, reply))
+            .is_some_and(|verdict| verdict.legacy == Speaks::No)
+}
+
 /// What a response says.
 fn of_line(asked: Asked, line: &Line) -> Verdict {
     read_line(line, |reply| verdict(asked, reply)).unwrap_or_default()
@@ -104,14 +115,18 @@ pub(crate) fn is_of_legacy_server(refusal: Result<&Line, &Error>) -> bool {
 }
 
 fn read_line<T>(line: &Line, judge: impl FnOnce(Reply<'_>) -> T) -> Option<T> {
-    let text = str::from_utf8(&line.bytes).ok()?;
+    read_text(str::from_utf8(&line.bytes).ok()?, line.http_error, judge)
+}
+
+/// `status`: of the HTTP error that it came with.
+fn read_text<T>(text: &str, status: Option<u16>, judge: impl FnOnce(Reply<'_>) -> T) -> Option<T> {
     let members = Object::parse(text)?;
     if let Some(result) = members.get_non_null("result") {
         return Some(judge(Reply::Result(result.get())));
     }
     let error = members.get_non_null("error")?.get();
     let code = ErrorBody::parse(text)?.code;
-    Some(judge(Reply::Error { code, error, status: line.http_error }))
+    Some(judge(Reply::Error { code, error, status }))
 }
 
 /// An HTTP error of the server. One that AWS explains is AWS's own.

@@ -1,9 +1,11 @@
 //! A leg of a call: from a request of the client to its response, which may be questions.
 
+use crate::bridge::facts::Speaks;
 use crate::bridge::upward::calls::{Calls, Leg, Outcome, Step};
 use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::response::{Asked, Translated};
 use crate::bridge::upward::session::LegacySession;
+use crate::bridge::watch::{Refusal, is_of_modern_server, of_refused_initialize};
 use crate::error::{Error, Kind, out_of_threads};
 use crate::json::object::Object;
 use crate::mcp::error_response::{INVALID_PARAMS, protocol_error};
@@ -35,14 +37,15 @@ impl Drop for OpenLeg<'_> {
     }
 }
 
-/// Sends the request to the older server, or continues the one that it names, and relays what comes back.
+/// Sends the request to the older server, or continues the one that it names, and relays what comes back. Returns the
+/// refusal, if the server speaks 2026-07-28 alone by now.
 pub(crate) fn run(
     session: &Arc<LegacySession>,
     request: &ModernRequest<'_>,
     deadline: Option<Instant>,
     cancel: &Cancel,
     sink: &mut Sink<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<Refusal>, Error> {
     let leg = Leg {
         declared: request.declared(),
         progress_token: request.progress_token().map(str::to_owned),
@@ -91,7 +94,7 @@ impl OpenLeg<'_> {
         deadline: Option<Instant>,
         cancel: &Cancel,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Refusal>, Error> {
         let OpenLeg { session, key, .. } = self;
         loop {
             let step = |calls: &mut Calls| calls.step(key, Instant::now());
@@ -119,10 +122,19 @@ impl OpenLeg<'_> {
                     return Err(Error::new(Kind::TooLarge, what)
                         .hint("answer the questions of calls before this one"));
                 }
-                Step::Finish(Outcome::Failed(error), _) => return Err(error),
+                Step::Finish(Outcome::Failed(error), _) => {
+                    let is_modern = error.lacks_session()
+                        && session.exchanger.refused_initialize().is_some_and(|(refusal, _)| {
+                            of_refused_initialize(&refusal).legacy == Speaks::No
+                        });
+                    return if is_modern { Ok(Some(Refusal(Err(error)))) } else { Err(error) };
+                }
                 Step::Finish(Outcome::Response(response), exchange) => {
                     session.linger(&exchange);
                     match self.translated(request, &response) {
+                        Translated::Response(line) if is_of_modern_server(&response) => {
+                            return Ok(Some(Refusal(Ok(last(line)))));
+                        }
                         Translated::Response(line) => return respond(line, sink),
                         Translated::Asks(questions) => {
                             session.calls.update(|calls| calls.ask_again(key, questions));
@@ -150,8 +162,12 @@ impl OpenLeg<'_> {
 }
 
 /// The last line of a leg.
-fn respond(line: String, sink: &mut Sink<'_>) -> Result<(), Error> {
-    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)))
+fn respond(line: String, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
+    sink(Relayed::Line(last(line))).map(|()| None)
+}
+
+fn last(line: String) -> Line {
+    Line::response(line.into_bytes(), 0, true)
 }
 
 /// Sends the request on a thread of its own, which outlives the leg if the call is parked.

@@ -66,9 +66,12 @@ pub(crate) fn run(
     })?;
     let result = listen(session, key, (changing, &new), request, cancel, sink);
     let unknown = session.subscriptions.update(|known| known.remove(key));
-    // The end of the session ends its subscriptions, and nothing is said of that.
+    // The end of the session ends its subscriptions. At the end of the process nothing is said of that.
     if session.closing.is_cancelled() {
-        return Ok(());
+        return result.or_else(|error| match error.kind() {
+            Kind::Cancelled => Ok(()),
+            _ => Err(error),
+        });
     }
     if !unknown.is_empty()
         && let Ok(changing) = Changing::begin(session, &session.closing)

@@ -6,11 +6,12 @@
 //!   `begin`, when the server itself named its revisions, so it begins a session that is missing. It hands lines to `sink` as
 //!   `Exchanger::exchange` does, in the client's form: one response to each request under the request's own id.
 //! * `take` for what the server sends outside calls.
-//! * `end` when the client sends its own `initialize`: that session replaces this one.
+//! * `end` when the client sends its own `initialize`, whose session replaces this one, and when the server has changed.
 
 use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::session::LegacySession;
 use crate::bridge::upward::{call, listen};
+use crate::bridge::watch::Refusal;
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::error_response::{METHOD_NOT_FOUND, protocol_error};
@@ -71,7 +72,8 @@ impl Upward {
         }
     }
 
-    /// Sends what the message means to a legacy server, and relays what comes back as a modern client reads it.
+    /// Sends what the message means to a legacy server, and relays what comes back as a modern client reads it. Returns the
+    /// refusal, if the server speaks the modern era alone by now.
     pub(crate) fn exchange(
         &self,
         route: &Route<'_>,
@@ -79,7 +81,7 @@ impl Upward {
         deadline: Option<Instant>,
         cancel: &Cancel,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Refusal>, Error> {
         let session = self.session(route);
         let Some(request) = ModernRequest::read(message) else {
             let method = message.method().unwrap_or("response");
@@ -87,9 +89,9 @@ impl Upward {
                 self.log.debug(format_args!(
                     "{method} of the client means nothing to a server before 2026-07-28"
                 ));
-                return Ok(());
+                return Ok(None);
             }
-            return route.exchanger.exchange(message, deadline, cancel, sink);
+            return route.exchanger.exchange(message, deadline, cancel, sink).map(|()| None);
         };
         match request.method {
             "server/discover" => {
@@ -97,7 +99,9 @@ impl Upward {
                 let (id, result) = (request.id.as_json(), session.server().discover_result());
                 respond(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#), sink)
             }
-            "subscriptions/listen" => listen::run(&session, &request, deadline, cancel, sink),
+            "subscriptions/listen" => {
+                listen::run(&session, &request, deadline, cancel, sink).map(|()| None)
+            }
             method if is_removed(method) => {
                 let what = format!("{method} is not part of MCP 2026-07-28");
                 respond(protocol_error(request.id.as_json(), METHOD_NOT_FOUND, &what), sink)
@@ -127,12 +131,12 @@ impl Upward {
         }
     }
 
-    /// Ends the session of this profile, if there is one: the client begins its own.
-    pub(crate) fn end(&self, route: &Route<'_>) {
+    /// Ends the session of this profile, if there is one.
+    pub(crate) fn end(&self, route: &Route<'_>, why: &str) {
         let session = lock(&self.sessions).remove(&route.profile);
         if let Some(session) = session.filter(|session| session.is_begun()) {
             session.close();
-            listen::end_all(&session, "the client has begun a session of its own");
+            listen::end_all(&session, why);
             route.exchanger.end_session(Instant::now() + END_TIMEOUT);
         }
     }
@@ -182,6 +186,6 @@ fn is_removed(method: &str) -> bool {
         )
 }
 
-fn respond(line: String, sink: &mut Sink<'_>) -> Result<(), Error> {
-    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true)))
+fn respond(line: String, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
+    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true))).map(|()| None)
 }

@@ -26,7 +26,12 @@ fn marked(tools: &[(&str, &str)]) -> String {
 }
 
 fn list(id: &Value, tools: &str, rest: &str) -> Reply {
-    json_reply(200, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":{tools}{rest}}}}}"#))
+    json_reply(
+        200,
+        &format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","tools":{tools}{rest}}}}}"#
+        ),
+    )
 }
 
 fn mirrored(request: &Recorded) -> Vec<(String, String)> {

@@ -30,6 +30,8 @@ struct State {
     /// The session that is served; others are refused with 404.
     session: String,
     refuses_sessions: bool,
+    /// It speaks 2026-07-28 and nothing else.
+    is_modern: bool,
     streams: Vec<Connection>,
 }
 
@@ -127,6 +129,11 @@ impl Peer {
         stream.event(&message.to_string()).unwrap();
     }
 
+    /// Becomes a server of 2026-07-28, as after an update.
+    pub(crate) fn become_modern(&self) {
+        self.shared.state.lock().unwrap().is_modern = true;
+    }
+
     /// Forgets the session. `refuses_more`: and begins none again.
     pub(crate) fn end_session(&self, refuses_more: bool) {
         let mut state = self.shared.state.lock().unwrap();
@@ -152,19 +159,28 @@ impl Shared {
                 ("POST", None) => "response".to_owned(),
                 (method, _) => method.to_owned(),
             };
-            let is_known = {
+            let (is_known, is_modern) = {
                 let mut state = self.state.lock().unwrap();
                 let arrived =
                     Arrived { label: label.clone(), json: json.clone(), request: request.clone() };
                 state.arrived.push(arrived);
                 self.arrived.notify_all();
-                request.header("mcp-session-id") == Some(&*state.session)
+                (request.header("mcp-session-id") == Some(&*state.session), state.is_modern)
             };
             let version = &json["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
             let response = match &*label {
-                _ if version.is_string() => refusal(400, -32000, "No valid session ID provided"),
+                _ if is_modern && version.is_null() => {
+                    let data = json!({"supported": ["2026-07-28"], "requested": "2025-06-18"});
+                    refusal_with(
+                        400,
+                        &json!({"code": -32022, "message": "unsupported", "data": data}),
+                    )
+                }
+                _ if version.is_string() && !is_modern => {
+                    refusal(400, -32000, "No valid session ID provided")
+                }
                 "initialize" => self.initialize(&json),
-                _ if !is_known => refusal(404, -32001, "Session not found"),
+                _ if !is_known && !is_modern => refusal(404, -32001, "Session not found"),
                 "GET" => {
                     connection.begin_events(&[]).unwrap();
                     let mut state = self.state.lock().unwrap();
@@ -201,7 +217,10 @@ impl Shared {
 }
 
 fn refusal(status: u16, code: i64, message: &str) -> Response {
-    let error = json!({"code": code, "message": message});
+    refusal_with(status, &json!({"code": code, "message": message}))
+}
+
+fn refusal_with(status: u16, error: &Value) -> Response {
     Response::json(status, json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string())
 }
 

@@ -65,6 +65,34 @@ fn a_client_that_begins_a_session_itself_ends_that_of_the_bridge() {
 }
 
 #[test]
+fn a_server_that_becomes_modern_is_no_longer_translated_for() {
+    for loses_session in [false, true] {
+        let peer = Peer::start(json!({"tools": {"listChanged": true}}));
+        let mut program = peer.launch(&[]);
+        let listen = r#""notifications":{"toolsListChanged":true},"#;
+        program.write(&modern("\"s\"", "subscriptions/listen", listen, ""));
+        assert_eq!(program.read()["method"], "notifications/subscriptions/acknowledged");
+        if loses_session {
+            peer.end_session(false);
+        }
+        peer.become_modern();
+        program.write(&modern("1", "tools/list", "", ""));
+        let exchange = peer.next();
+        assert_eq!(exchange.json["id"], 1, "as it is");
+        exchange.result(&json!({"resultType": "complete", "tools": []}));
+        let mut lines = [program.read(), program.read()];
+        lines.sort_by_key(|line| line["method"].is_string());
+        assert_eq!(lines[0]["result"], json!({"resultType": "complete", "tools": []}));
+        assert_eq!(lines[1]["params"]["requestId"], "s", "its subscription has ended");
+        program.write(&modern("2", "tools/list", "", ""));
+        let exchange = peer.next();
+        assert_eq!(exchange.json["id"], 2);
+        exchange.result(&json!({"resultType": "complete", "tools": []}));
+        assert_eq!(program.read()["id"], 2);
+    }
+}
+
+#[test]
 fn a_server_of_2024_11_05_is_asked_through_its_own_transport() {
     let server = Server::start(ServerOptions {
         mode: Mode::HttpSse,
