@@ -1,8 +1,13 @@
 //! `--login browser`: a link that ends on this machine.
 
-use crate::harness::program::Program;
+use crate::harness::program::{Program, SECRET};
 use crate::prompt::scene::{Scene, TAKES_URLS, add, response, shake_hands, sum};
-use serde_json::Value;
+use crate::support::aws::Aws;
+use crate::support::identity_center::{KEY_ID, REFRESH_TOKEN, SESSION_TOKEN};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sigv4_proxy::clock;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -84,5 +89,48 @@ fn a_sign_in_elsewhere_closes_the_port() {
     while TcpStream::connect(&authority).is_ok() {
         assert!(started.elapsed() < crate::harness::program::PATIENCE, "the port stays open");
         std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_console_session_is_begun_too_and_must_be_that_of_the_profile() {
+    for (sub, words) in [
+        ("arn:aws:iam::111122223333:user/ann", None),
+        (
+            "arn:aws:iam::111122223333:user/bob",
+            Some("the browser signed in as arn:aws:iam::111122223333:user/bob"),
+        ),
+    ] {
+        let scene = Scene::new(&format!("console-{}", words.is_some()));
+        let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let id_token =
+            format!("{}.{}.x", part(json!({ "alg": "none" })), part(json!({ "sub": sub })));
+        let keys = json!({
+            "accessKeyId": KEY_ID, "secretAccessKey": SECRET, "sessionToken": SESSION_TOKEN,
+        });
+        let granted = json!({
+            "ask": "POST /v1/token", "dpop_any": true, "json": { "code": "canary-code" },
+            "answer": { "accessToken": keys, "tokenType": "aws_sigv4", "expiresIn": 900,
+                        "refreshToken": REFRESH_TOKEN, "idToken": id_token },
+        });
+        let aws = Aws::start(vec![granted], clock::now());
+        let launch = scene.launch_with(&["--profile=console", "--login=browser"]);
+        let mut program = launch.env("AWS_ENDPOINT_URL_SIGNIN", &aws.url).start();
+        shake_hands(&mut program, "2025-11-25", TAKES_URLS);
+        program.write(&add(1));
+        let link = link_of(&program.read());
+        assert!(link.starts_with(&format!("{}/v1/authorize?", aws.url)), "{link}");
+        program.write(
+            r#"{"jsonrpc":"2.0","id":"sigv4-proxy-sign-in-1","result":{"action":"accept"}}"#,
+        );
+        assert!(follow(&link).starts_with("HTTP/1.1 200"));
+        if let Some(words) = words {
+            let error = response(&mut program, 1);
+            assert!(error["error"]["message"].as_str().unwrap().contains(words), "{error}");
+        } else {
+            while program.read()["method"] != "notifications/elicitation/complete" {}
+            assert_eq!(sum(&response(&mut program, 1)), "2");
+        }
+        assert_eq!(aws.unexpected(), [""; 0]);
     }
 }

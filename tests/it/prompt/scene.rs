@@ -34,6 +34,8 @@ sso_start_url = https://other.awsapps.com/start
 role_arn = arn:aws:iam::111122223333:role/Dev
 mfa_serial = arn:aws:iam::111122223333:mfa/ann
 source_profile = keys
+[profile console]
+login_session = arn:aws:iam::111122223333:user/ann
 [profile keys]
 aws_access_key_id = AKIAIOSFODNN7EXAMPLE
 aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
