@@ -48,6 +48,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) cancel: &'a Cancel,
     /// Set while the call waits and nothing of it has reached the server.
     pub(crate) is_held: &'a AtomicBool,
+    /// Sends a message and relays what comes back.
+    pub(crate) send: &'a dyn Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
 }
 
 impl SignInGate {
@@ -85,13 +87,12 @@ impl SignInGate {
         self.has_answered_initialize.load(Ordering::Relaxed)
     }
 
-    /// Has `send` exchange the message. If that fails for want of a sign-in, the call waits for one or responds with the
-    /// link, and `send` is called again after success.
+    /// Exchanges a message with the server. If that fails for want of a sign-in, the call waits for one or responds with the
+    /// link, and the message is sent again after success.
     pub(crate) fn exchange(
         &self,
         exchange: &Exchange<'_>,
         sink: &mut Sink<'_>,
-        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let message = exchange.message;
         let mut restored = None;
@@ -110,9 +111,9 @@ impl SignInGate {
         let message = restored.as_ref().unwrap_or(message);
         let exchange = &Exchange { message, ..*exchange };
         match message.method() {
-            _ if self.mode == Mode::Off => return send(message, sink),
-            Some("initialize") => return self.initialize(exchange, sink, send),
-            Some("tools/list") => return self.list_tools(exchange, sink, send),
+            _ if self.mode == Mode::Off => return (exchange.send)(message, sink),
+            Some("initialize") => return self.initialize(exchange, sink),
+            Some("tools/list") => return self.list_tools(exchange, sink),
             _ => {}
         }
         if let Some(why) = self.tool.called_by(message) {
@@ -127,20 +128,15 @@ impl SignInGate {
                 outcome => return self.respond(message, &flight.need, &flight, outcome, sink),
             }
         }
-        self.send_signed_in(exchange, sink, send)
+        self.send_signed_in(exchange, sink)
     }
 
     /// Sends a message, after as many sign-ins as that takes.
-    fn send_signed_in(
-        &self,
-        exchange: &Exchange<'_>,
-        sink: &mut Sink<'_>,
-        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn send_signed_in(&self, exchange: &Exchange<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let message = exchange.message;
         let mut needed: Vec<SignIn> = Vec::new();
         loop {
-            let Err(error) = send(message, sink) else { return Ok(()) };
+            let Err(error) = (exchange.send)(message, sink) else { return Ok(()) };
             let Some(need) = error.needed_sign_in().filter(|_| needed.len() < MAX_SIGN_INS) else {
                 return Err(error);
             };
@@ -172,15 +168,10 @@ impl SignInGate {
 
     /// Sends `initialize`, and answers it here if the server cannot be reached for want of a sign-in: the client stays, and
     /// the user is asked once a call needs it.
-    fn initialize(
-        &self,
-        exchange: &Exchange<'_>,
-        sink: &mut Sink<'_>,
-        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn initialize(&self, exchange: &Exchange<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let message = exchange.message;
         self.view.begin(message);
-        let result = send(message, &mut |relayed| {
+        let result = (exchange.send)(message, &mut |relayed| {
             if let Relayed::Line(line) = &relayed
                 && line.is_response()
             {
@@ -204,17 +195,12 @@ impl SignInGate {
     }
 
     /// Sends `tools/list`. Until the client has had the server's list, a tool that signs in stands in for it.
-    fn list_tools(
-        &self,
-        exchange: &Exchange<'_>,
-        sink: &mut Sink<'_>,
-        send: impl Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn list_tools(&self, exchange: &Exchange<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let message = exchange.message;
         if !self.tool.may_stand_in() {
-            return self.send_signed_in(exchange, sink, send);
+            return self.send_signed_in(exchange, sink);
         }
-        let result = send(message, &mut |relayed| {
+        let result = (exchange.send)(message, &mut |relayed| {
             if let Relayed::Line(line) = &relayed
                 && line.is_response()
             {

@@ -8,7 +8,7 @@ use crate::prompt::gate::Exchange;
 use crate::scheduler::{After, CallKind, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::stdio::server_requests::Origin;
-use crate::streamable_http::relayed::{Line, Relayed};
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -89,10 +89,11 @@ impl<'a> Call<'a> {
         };
         let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
         let (exchanger, deadline) = (route.exchanger, *deadline);
-        let exchange = Exchange { exchanger, message, deadline, cancel, is_held };
-        context.sign_ins.exchange(&exchange, deliver, |message, sink| {
+        let send = &|message: &Message, sink: &mut Sink<'_>| {
             context.bridge.exchange(&route, message, deadline, cancel, sink)
-        })
+        };
+        let exchange = Exchange { exchanger, message, deadline, cancel, is_held, send };
+        context.sign_ins.exchange(&exchange, deliver)
     }
 
     fn is_answered(&self) -> bool {

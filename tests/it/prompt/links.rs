@@ -119,3 +119,31 @@ fn a_link_elsewhere_is_not_shown() {
     );
     assert!(!scene.file("pending").exists());
 }
+
+#[test]
+fn the_page_shows_what_the_user_sees() {
+    let scene = Scene::new("page");
+    let mut program = scene.client("{}");
+    let error = program.ask(&add(1));
+    let words: Vec<&str> = error["error"]["message"].as_str().unwrap().split(' ').collect();
+    let shown: Vec<&str> = words
+        .iter()
+        .map(|word| {
+            if word.len() == 5 && word.contains(':') && word.as_bytes()[2] == b':' {
+                "12:10"
+            } else {
+                word
+            }
+        })
+        .collect();
+    let shown = shown.join(" ").replace("CODE-0001", "ABCD-EFGH").replace("missing", "expired");
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sign-in.md")).unwrap();
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains(&shown), "{shown}");
+    let list = program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    let tool = &list["result"]["tools"][0];
+    for text in [&tool["title"], &tool["description"]] {
+        assert!(page.contains(text.as_str().unwrap()), "{text}");
+    }
+}
