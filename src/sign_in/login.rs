@@ -59,26 +59,25 @@ impl Login {
     /// # Errors
     /// The user cancelled, a service refuses or cannot be reached, or there are no credentials nevertheless.
     pub fn profile(&mut self, credentials: &CredentialCache) -> Result<(), Error> {
-        if self.settings.only_if_needed {
-            return self.as_far_as_needed(credentials);
-        }
         let plan = credentials.sign_ins(clock::now())?;
-        if plan.sign_ins.is_empty() {
-            return match plan.source {
-                Some(source) if self.settings.is_remote => {
-                    let what = format!(
-                        "profile {:?} uses {source}, so --remote would sign in for nothing",
-                        plan.profile
-                    );
-                    Err(Error::new(Kind::Credentials, what)
-                        .hint("omit --remote, or name another profile"))
-                }
-                Some(source) => {
-                    self.say(&format!("profile {:?} needs no sign-in ({source})", plan.profile));
-                    Ok(())
-                }
-                None => self.console(credentials, &plan.profile, None).map(drop),
-            };
+        let profile = &plan.profile;
+        match plan.source {
+            Some(source) if plan.sign_ins.is_empty() && self.settings.is_remote => {
+                let what = format!(
+                    "profile {profile:?} uses {source}, so --remote would sign in for nothing"
+                );
+                return Err(Error::new(Kind::Credentials, what)
+                    .hint("omit --remote, or name another profile"));
+            }
+            Some(source) if plan.sign_ins.is_empty() => {
+                self.say(&format!("profile {profile:?} needs no sign-in ({source})"));
+                return Ok(());
+            }
+            _ if self.settings.only_if_needed => {
+                return self.as_far_as_needed(credentials, profile);
+            }
+            None => return self.console(credentials, profile, None).map(drop),
+            Some(_) => {}
         }
         let mut until = None;
         for sign_in in &plan.sign_ins {
@@ -99,12 +98,16 @@ impl Login {
     }
 
     /// Performs the sign-ins that the chain's own errors name.
-    fn as_far_as_needed(&mut self, credentials: &CredentialCache) -> Result<(), Error> {
+    fn as_far_as_needed(
+        &mut self,
+        credentials: &CredentialCache,
+        profile: &str,
+    ) -> Result<(), Error> {
         let (mut until, mut last) = (None, None);
         for _ in 0..MAX_SIGN_INS {
             let error = match credentials.get(clock::now()) {
                 Ok(found) if last.is_none() => {
-                    self.say(&format!("no sign-in is needed: {}", found.summary()));
+                    self.say(&format!("profile {profile:?} needs no sign-in: {}", found.summary()));
                     return Ok(());
                 }
                 Ok(_) => return self.report(credentials, until),

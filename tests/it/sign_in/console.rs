@@ -21,11 +21,11 @@ fn file() -> String {
 }
 
 fn id_token(sub: &str) -> String {
-    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    format!("{}.{}.canary-id-token", part(json!({ "alg": "none" })), part(json!({ "sub": sub })))
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!("{}.{}.canary-id-token", part(&json!({ "alg": "none" })), part(&json!({ "sub": sub })))
 }
 
-fn token(status: u16, answer: Value) -> Value {
+fn token(status: u16, answer: &Value) -> Value {
     json!({
         "ask": "POST /v1/token",
         "headers": { "content-type": "application/json" },
@@ -40,7 +40,7 @@ fn token(status: u16, answer: Value) -> Value {
 fn granted(sub: &str) -> Value {
     token(
         200,
-        json!({
+        &json!({
             "accessToken": { "accessKeyId": "ASIAIOSFODNN7EXAMPLE", "secretAccessKey": "canary-secret-key",
                              "sessionToken": "canary-session-token" },
             "tokenType": "aws_sigv4", "expiresIn": 900, "refreshToken": "canary-refresh-token",
@@ -132,17 +132,17 @@ fn errors_of_the_browser_and_of_the_service() {
         ("error=access_denied", vec![], "access was denied in the browser"),
         (
             "code=canary-authorization-code",
-            vec![token(400, json!({ "error": "AUTHCODE_EXPIRED", "message": "x" }))],
+            vec![token(400, &json!({ "error": "AUTHCODE_EXPIRED", "message": "x" }))],
             "the authorization code has expired; try again",
         ),
         (
             "code=canary-authorization-code",
-            vec![token(403, json!({ "error": "INSUFFICIENT_PERMISSIONS", "message": "x" }))],
+            vec![token(403, &json!({ "error": "INSUFFICIENT_PERMISSIONS", "message": "x" }))],
             "missing permission for signin:CreateOAuth2Token",
         ),
         (
             "code=canary-authorization-code",
-            vec![token(200, json!({}))],
+            vec![token(200, &json!({}))],
             "no accessToken in the response",
         ),
     ] {

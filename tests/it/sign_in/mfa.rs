@@ -172,7 +172,7 @@ fn several_roles_ask_one_after_the_other_and_the_source_comes_first() {
     // Now only what has ended is asked for.
     fs::remove_file(rig.home.0.join(FILE)).unwrap();
     let (code, text) = rig.run(&["login", "--if-needed", "--profile", "on-mfa"]);
-    assert!(code == Some(0) && text.starts_with("no sign-in is needed: "), "{text}");
+    assert!(code == Some(0) && text.starts_with("profile \"on-mfa\" needs no sign-in: "), "{text}");
 }
 
 #[test]

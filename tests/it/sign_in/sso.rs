@@ -35,7 +35,7 @@ fn token_path(name: &str) -> String {
     format!("{path}/{hash}.json")
 }
 
-fn register(body: Value) -> Value {
+fn register(body: &Value) -> Value {
     json!({
         "ask": "POST /client/register",
         "headers": { "content-type": "application/json" },
@@ -49,7 +49,7 @@ fn register(body: Value) -> Value {
 }
 
 fn register_corp() -> Value {
-    register(json!({
+    register(&json!({
         "clientName": "sigv4-proxy-corp", "clientType": "public", "scopes": ["sso:account:access"],
     }))
 }
@@ -72,7 +72,7 @@ fn authorize() -> Value {
     })
 }
 
-fn poll(status: u16, answer: Value) -> Value {
+fn poll(status: u16, answer: &Value) -> Value {
     json!({
         "ask": "POST /token",
         "headers": { "content-type": "application/json" },
@@ -88,13 +88,13 @@ fn poll(status: u16, answer: Value) -> Value {
 }
 
 fn refused(error: &str) -> Value {
-    poll(400, json!({ "error": error, "error_description": "because" }))
+    poll(400, &json!({ "error": error, "error_description": "because" }))
 }
 
 fn granted() -> Value {
     poll(
         200,
-        json!({
+        &json!({
             "accessToken": "canary-access-token", "expiresIn": 28800,
             "refreshToken": "canary-refresh-token", "tokenType": "Bearer",
         }),
@@ -163,7 +163,7 @@ fn a_sign_in_that_was_granted_before_troubles_no_one_and_counts_for_every_profil
     rig.aws.expect(vec![role_credentials(200)]);
     let (code, text) = rig.run(&["login", "--if-needed", "--profile=dev"]);
     assert!(
-        code == Some(0) && text.starts_with("no sign-in is needed: key ASIA****MPLE"),
+        code == Some(0) && text.starts_with("profile \"dev\" needs no sign-in: key ASIA****MPLE"),
         "{text}"
     );
     fs::remove_file(rig.home.0.join(token_path("corp"))).unwrap();
@@ -175,7 +175,7 @@ fn a_sign_in_that_was_granted_before_troubles_no_one_and_counts_for_every_profil
 
 #[test]
 fn the_older_form_and_a_session_without_a_profile() {
-    let register_old = register(json!({ "clientName": "sigv4-proxy", "clientType": "public" }));
+    let register_old = register(&json!({ "clientName": "sigv4-proxy", "clientType": "public" }));
     let rig = Rig::new(
         "older",
         CONFIG,
@@ -266,7 +266,7 @@ fn how_a_sign_in_ends_without_a_token() {
         ),
         (
             "long",
-            vec![poll(400, json!({ "error": "x", "error_description": long })), authorize()],
+            vec![poll(400, &json!({ "error": "x", "error_description": long })), authorize()],
             "status 400: x: xxx",
         ),
     ] {
@@ -337,6 +337,77 @@ fn what_cannot_be_kept_is_an_error_that_says_so() {
 }
 
 #[test]
+fn an_organisation_s_own_address_leads_to_its_portal() {
+    let portal = "https://d-1.awsapps.com/start";
+    let of_region = |region: &str| format!("https://ssoins-1.portal.{region}.app.aws/start");
+    let head = |status: u16, location: &str| {
+        json!({
+            "ask": "HEAD /start", "headers_without": ["authorization", "cookie"], "status": status,
+            "answer_headers": { "location": location },
+        })
+    };
+    let moved = |location: &str| vec![head(302, location)];
+    let get =
+        json!({ "ask": "GET /start", "status": 301, "answer_headers": { "location": portal } });
+    let plain = json!({ "ask": "HEAD /start", "status": 200 });
+    for (test, entries, expected) in [
+        ("moved", moved(portal), Ok(portal.to_owned())),
+        (
+            "get",
+            vec![json!({ "ask": "HEAD /start", "status": 405 }), get.clone()],
+            Ok(portal.to_owned()),
+        ),
+        (
+            "get-501",
+            vec![json!({ "ask": "HEAD /start", "status": 501 }), get],
+            Ok(portal.to_owned()),
+        ),
+        ("region", moved(&of_region("eu-west-1")), Ok(of_region("eu-west-1"))),
+        ("plain", vec![plain], Ok(String::new())),
+        (
+            "elsewhere",
+            moved("https://evil.example/start"),
+            Err("leads outside AWS: https://evil.example/start"),
+        ),
+        (
+            "http",
+            moved("http://d-1.awsapps.com/start"),
+            Err("leads outside AWS: http://d-1.awsapps.com/start"),
+        ),
+        ("user", moved("https://d-1.awsapps.com@evil.example/"), Err("leads outside AWS: ")),
+        ("relative", moved("/start/"), Err("leads outside AWS: /start/")),
+        (
+            "other-region",
+            moved(&of_region("us-east-1")),
+            Err(
+                "the portal is in us-east-1, but sso_region is eu-west-1; write sso_region = us-east-1",
+            ),
+        ),
+    ] {
+        let rig = Rig::new(&format!("own-{test}"), "", entries.clone());
+        let own = format!("{}/start", rig.aws.url);
+        rig.home.write(".aws/config", CONFIG.replace("https://example.awsapps.com/start", &own));
+        let mut authorize = authorize();
+        let sent = expected.clone().map(|url| if url.is_empty() { own.clone() } else { url });
+        authorize["body"]["startUrl"] = json!(sent.clone().unwrap_or_default());
+        let granted = [register_corp(), authorize, granted(), role_credentials(200)];
+        rig.aws.expect(entries.into_iter().chain(granted).collect());
+        let (code, text) = rig.run(&["login", "--profile=dev"]);
+        assert_eq!(rig.aws.unexpected(), [""; 0], "{test}: {text}");
+        match expected {
+            Ok(_) => {
+                assert_eq!(code, Some(0), "{test}: {text}");
+                assert_eq!(rig.json(&token_path("corp"))["startUrl"], json!(own), "{test}");
+            }
+            Err(expected) => {
+                let named = format!("sso_start_url {own}: {expected}");
+                assert!(code == Some(1) && text.contains(&named), "{test}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn profiles_that_need_no_sign_in() {
     let config = "[profile keys]\naws_access_key_id = A\naws_secret_access_key = B\n\
                   [profile process]\ncredential_process = x\n";
@@ -349,7 +420,8 @@ fn profiles_that_need_no_sign_in() {
         ("process", "credential_process"),
     ] {
         let expected = format!("profile {profile:?} needs no sign-in ({source})\n");
-        assert_eq!(rig.run(&["login", "--profile", profile]), (Some(0), expected));
+        assert_eq!(rig.run(&["login", "--profile", profile]), (Some(0), expected.clone()));
+        assert_eq!(rig.run(&["login", "--if-needed", "--profile", profile]), (Some(0), expected));
     }
     let (code, text) = rig.run(&["login", "--profile", "work", "--remote"]);
     assert!(
