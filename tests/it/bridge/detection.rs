@@ -1,8 +1,8 @@
 //! What a server speaks is found out from what it refuses, and from nothing else.
 
 use crate::bridge::downward::peer::{
-    A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, call, complete, discovered, initialize,
-    request,
+    A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, call, cancel, complete, discovered,
+    initialize, request,
 };
 use crate::harness::messages::{labels, modern};
 use crate::harness::program::Launch;
@@ -262,4 +262,66 @@ fn a_server_that_was_replaced_by_an_older_one_is_left_to_the_client() {
     let last = peer.arrived().pop().unwrap();
     assert_eq!(last.request.header("mcp-session-id"), Some("s-1"));
     assert_eq!(last.request.header("mcp-method"), None);
+}
+
+/// A server of before 2026-07-28 that takes its time to refuse `server/discover`.
+fn slow_to_refuse() -> Peer {
+    Peer::scripted(|arrived| {
+        match &*arrived.label {
+        "server/discover" => {
+            std::thread::sleep(Duration::from_millis(300));
+            Answer::Error(400, NO_SESSION.to_owned())
+        }
+        "initialize" => Answer::Session(
+            r#"{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"old","version":"1"}}"#.to_owned(),
+        ),
+        "GET" | "DELETE" => Answer::Status(405, ""),
+        _ if arrived.request.header("mcp-session-id").is_some() => {
+            Answer::Result(r#"{"tools":[]}"#.to_owned())
+        }
+        _ => Answer::Error(400, NO_SESSION.to_owned()),
+    }
+    })
+}
+
+#[test]
+fn many_refusals_cause_one_question_and_one_session() {
+    let peer = slow_to_refuse();
+    let mut program = peer.launch(&[]);
+    for id in 1..=16 {
+        program.write(&modern(id, "tools/list", ""));
+    }
+    let answers: Vec<Value> = (1..=16).map(|_| program.read()).collect();
+    assert!(answers.iter().all(|answer| answer["result"]["tools"] == json!([])), "{answers:?}");
+    let count = |label: &str| peer.labels().iter().filter(|known| *known == label).count();
+    assert_eq!((count("server/discover"), count("initialize")), (1, 1), "{:?}", peer.labels());
+}
+
+#[test]
+fn a_request_that_is_cancelled_before_the_verdict_is_not_sent_again() {
+    let peer = slow_to_refuse();
+    let mut program = peer.launch(&[]);
+    program.write(&modern(1, "tools/list", ""));
+    program.write(&modern(2, "prompts/list", ""));
+    peer.wait_for("server/discover", 1);
+    peer.wait_for("prompts/list", 1);
+    std::thread::sleep(Duration::from_millis(50));
+    program.write(&cancel("2"));
+    assert_eq!(program.read()["id"], 1);
+    program.silent_for(A_WHILE);
+    let count = |label: &str| peer.labels().iter().filter(|known| *known == label).count();
+    assert_eq!((count("tools/list"), count("prompts/list")), (2, 1));
+}
+
+#[test]
+fn the_refusal_of_a_discover_is_the_clients_to_deal_with() {
+    for (mode, is_translated) in [("auto", false), ("always", true)] {
+        let peer = slow_to_refuse();
+        let mut program = peer.launch(&["--bridge", mode]);
+        let answer = program.ask(&modern(1, "server/discover", ""));
+        assert_eq!(answer["result"].is_object(), is_translated, "{mode}: {answer}");
+        assert_eq!(answer["error"]["code"] == -32000, !is_translated, "{mode}: {answer}");
+        let log = program.close().log;
+        assert_eq!(log.contains("needs --bridge always"), !is_translated, "{log}");
+    }
 }
