@@ -140,7 +140,7 @@ def npm(program: Path) -> None:
     session.run(npx, home, signal.SIGINT, to_all=True, cwd=folder)
     ok("npx: SIGTERM and Ctrl-C leave no process behind")
     for end in SIGNALS:
-        assert session.run([launcher], home, end) == session.run([program], home, end), end
+        assert (code := session.run([launcher], home, end)) == session.run([program], home, end), (end, code)
     for arguments, code in (["--no-such-flag"], 2), (["doctor"], 1):
         run(program, *arguments, home=home, code=code)
         run(launcher, *arguments, home=home, code=code)
@@ -158,9 +158,13 @@ def npm(program: Path) -> None:
     output = run("npx", "--offline", "sigv4-proxy", "--version", home=home, cwd=folder, code=1)
     assert "is not installed" in output and "--omit=optional" in output and "    at " not in output, output
     ok("npm install --omit=optional: an error that says what to do")
-    folder, home = fresh("npm without the execute bit")
+    folder, home = fresh("npm with another program")
     run(*install, *tarballs, home=home, cwd=folder)
     (binary,) = folder.glob("node_modules/@*/*/bin/sigv4-proxy")
+    binary.write_text("#!/bin/sh\ntrap 'exit 7' TERM\nkill -TERM $PPID\nsleep 5 & wait\n")
+    for _ in range(10):
+        run(folder / "node_modules/.bin/sigv4-proxy", home=home, code=7)
+    ok("a signal that comes while the launcher starts the program is forwarded")
     binary.chmod(0o644)
     output = run(folder / "node_modules/.bin/sigv4-proxy", home=home, code=126)
     assert "cannot start" in output and "reinstall" in output, output

@@ -12,12 +12,13 @@ function fail(code, message) {
 }
 
 function start(program) {
+  // Before the child, which may be in the middle of a session when `spawn` returns. Windows sends console events to the child
+  // as well, and there `kill` would end it at once.
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGBREAK']) process.on(signal, () => windows || child.kill(signal));
   const child = spawn(program, process.argv.slice(2), { stdio: 'inherit', windowsHide: true });
   child.on('error', (error) => {
     fail(126, `cannot start ${program}: ${error.message}\n  fix: reinstall the package ${name}`);
   });
-  // Windows sends console events to the child as well, and there `kill` would end it without a farewell.
-  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGBREAK']) process.on(signal, () => windows || child.kill(signal));
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code);
     process.removeAllListeners(signal);
