@@ -146,7 +146,9 @@ impl Server {
             let is_owed = first.is_initialize_deferred();
             if is_owed {
                 first.client().forget_credential_failure();
-                if let Err(error) = first.initialize_now(&Cancel::default()) {
+                let begun = first.initialize_now(&Cancel::default());
+                // The user may have signed in for another profile.
+                if let Some(error) = begun.err().filter(|error| error.needed_sign_in().is_none()) {
                     server.context.report(&error);
                 }
             }
