@@ -190,8 +190,10 @@ impl Reader {
         if (whole.is_some() || !matches!(named, Named::Row(..)))
             && let Some(follows) = self.leftovers.take_flag(dashes, &name)
         {
-            if follows != Follows::Nothing && inline.is_none() {
-                self.next = Next::OfLauncher { may_be_url: follows == Follows::Url };
+            match inline.as_deref().map(OsStr::to_string_lossy) {
+                Some(value) => self.leftovers.take_value(&value),
+                None if follows == Follows::Nothing => {}
+                None => self.next = Next::OfLauncher { may_be_url: follows == Follows::Url },
             }
             return None;
         }
@@ -272,7 +274,13 @@ impl Reader {
 
     fn line(mut self) -> Result<Line, Vec<Error>> {
         match self.leftovers.problem() {
-            Some(problem) => self.flags.doubt([], problem),
+            Some(problem) => {
+                self.flags.doubt([], problem);
+                // What else belongs to that command is not recognised.
+                if self.targets.iter().any(|(_, text)| is_target(text.as_ref())) {
+                    self.targets.retain(|(_, text)| is_target(text.as_ref()));
+                }
+            }
             None => {
                 for flag in self.leftovers.unproved() {
                     if let (Named::Ignored { .. }, _) = flag_names::look_up(&flag, false) {
@@ -604,6 +612,10 @@ mod tests {
         check(&["uvx mcp-proxy-for-aws@latest https://a"], "uvx mcp-proxy-for-aws@latest");
         check(&["-m", "mcp_proxy_for_aws.server", "https://a"], "-m mcp_proxy_for_aws.server");
         check(&["-p", "mcp-remote", "https://a"], "-p mcp-remote");
+        check(&["--package=mcp-remote", "https://a"], "--package mcp-remote");
+        check(&["/c", "npx", "-y", "mcp-remote", "https://a"], "/c npx -y mcp-remote");
+        check(&["node", "/opt/proxy/index.js", "https://a"], "node /opt/proxy/index.js");
+        check(&["TOKEN=hush", "uvx", "hush", "https://a"], "uvx");
         check(
             &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
             "run --rm -i -e ghcr.io/a/b:1",

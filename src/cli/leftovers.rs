@@ -5,10 +5,10 @@ use crate::cli::problem::usage_error;
 use crate::error::Error;
 
 /// Programs that start others, and their subcommands.
-const LAUNCHERS: [&str; 23] = [
-    "bun", "bunx", "dlx", "docker", "exec", "finch", "nerdctl", "node", "npm", "npx", "pip",
-    "pipx", "pnpm", "pnpx", "podman", "python", "python3", "run", "tool", "uv", "uvx", "wsl",
-    "yarn",
+const LAUNCHERS: [&str; 27] = [
+    "bash", "bun", "bunx", "cmd", "dlx", "docker", "env", "exec", "finch", "nerdctl", "node",
+    "npm", "npx", "pip", "pipx", "pnpm", "pnpx", "podman", "python", "python3", "run", "sh",
+    "tool", "uv", "uvx", "wsl", "yarn",
 ];
 
 /// Other proxies, by the names of their packages and programs, and this one.
@@ -37,7 +37,8 @@ pub(crate) enum Follows {
 }
 
 /// Flags of launchers.
-const FLAGS: [(&str, Follows); 33] = [
+const FLAGS: [(&str, Follows); 34] = [
+    ("c", Follows::Nothing),
     ("default-index", Follows::Url),
     ("e", Follows::Word),
     ("entrypoint", Follows::Word),
@@ -132,10 +133,14 @@ fn is_leftover(word: &str) -> bool {
     is_command(word) || is_package(word) || is_image(word)
 }
 
-/// `uvx`, `/usr/bin/npx`, `npx.cmd`, `mcp-proxy-for-aws`.
+/// `uvx`, `/usr/bin/npx`, `npx.cmd`, `mcp-proxy-for-aws`, `/opt/proxy/index.js`, `/c`.
 fn is_command(word: &str) -> bool {
     if word.contains("://") {
         return false;
+    }
+    let ends_like_script = [".js", ".cjs", ".mjs", ".py"].iter().any(|end| word.ends_with(end));
+    if ends_like_script || word.eq_ignore_ascii_case("/c") {
+        return true;
     }
     let file = word.rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
     let name = [".exe", ".cmd", ".bat", ".py", ".js"]
