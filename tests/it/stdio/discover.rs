@@ -50,7 +50,8 @@ fn nothing_is_written_for_a_discover_after_initialize() {
             "{bridge} {late:?} {answer}"
         );
     }
-    std::thread::sleep(PAUSE + Duration::from_millis(200));
+    // By then the responses of all have come.
+    started[0].2.1.silent_for(PAUSE + Duration::from_millis(200));
     for (bridge, late, (server, program)) in started {
         // No session is begun for it, either.
         let labels = labels(&server.requests());
