@@ -243,7 +243,7 @@ impl Bridge {
     ) -> Result<(), Error> {
         let is_modern = message.request_meta().is_some();
         let asked = match message.method() {
-            _ if message.is_initialize() => Asked::Initialize,
+            _ if message.is_initialize() && !is_modern => Asked::Initialize,
             Some("server/discover") => Asked::Discover,
             _ => Asked::Modern,
         };

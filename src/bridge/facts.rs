@@ -65,10 +65,11 @@ const LEGACY: u8 = 2;
 const MODERN: u8 = 4;
 
 fn kind_of(message: &Message) -> u8 {
-    if message.is_initialize() {
-        INITIALIZE
-    } else if message.request_meta().is_some() {
+    // One that says who its client is, as requests of 2026-07-28 do, begins no session.
+    if message.request_meta().is_some() {
         MODERN
+    } else if message.is_initialize() {
+        INITIALIZE
     } else {
         LEGACY
     }

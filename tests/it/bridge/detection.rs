@@ -170,6 +170,19 @@ fn a_client_that_discovers_and_initializes_all_the_same_is_translated_for() {
 }
 
 #[test]
+fn an_initialize_of_the_new_era_is_no_handshake() {
+    let unknown = r#"{"code":-32601,"message":"Method not found"}"#;
+    let peer = Peer::scripted(move |arrived| match &*arrived.label {
+        "server/discover" => Answer::Result(discovered("{}")),
+        _ => Answer::Error(404, unknown.to_owned()),
+    });
+    let mut program = peer.launch(&[]);
+    let answer = program.ask(&modern(1, "initialize", ""));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    assert_eq!(peer.labels(), ["initialize", "server/discover"]);
+}
+
+#[test]
 fn a_lazy_client_is_told_once_the_server_turns_out_to_be_modern() {
     let peer = Peer::modern(r#"{"tools":{},"logging":{}}"#, |_| {
         Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
