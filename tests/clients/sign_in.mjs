@@ -1,23 +1,29 @@
 // Both official TypeScript clients without an SSO token: the user is asked in the client, signs in, and the call goes on.
-// The identity center and the server are here. Argument: the proxy.
+// The identity center and the server are here. Arguments: the proxy; a Python with the official client of that language.
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport as StdioClientTransport1 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { ElicitRequestSchema, ElicitationCompleteNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const [command] = process.argv.slice(2);
+const [command, python] = process.argv.slice(2);
 const META = { resultType: 'complete', ttlMs: 0, cacheScope: 'private' };
 let approved = false;
 let asked = 0;
 let lifetime = 1e7;
 
 const center = {
+  '/approve': () => {
+    approve();
+    return {};
+  },
   '/client/register': () => ({ clientId: 'c', clientSecret: 's', clientSecretExpiresAt: 4e9 }),
   '/device_authorization': () => ({
     deviceCode: 'd', userCode: 'ABCD-EFGH', expiresIn: 600, interval: 1,
@@ -60,9 +66,13 @@ function signIn({ params }) {
   assert.equal(params.mode, 'url');
   assert.equal(params.url, 'https://corp.awsapps.com/start/#/device?user_code=ABCD-EFGH');
   assert.match(params.message, /ABCD-EFGH/);
+  approve();
+  return { action: 'accept' };
+}
+
+function approve() {
   asked += 1;
   [approved, lifetime] = [true, 1e7];
-  return { action: 'accept' };
 }
 
 async function withoutToken(name, run) {
@@ -125,5 +135,10 @@ function client2(mode) {
   return client;
 }
 
+await withoutToken('Python SDK', async ({ command, args, env }) => {
+  const client = spawn(python, [join(import.meta.dirname, 'sign_in.py'), url, command, ...args], { env, stdio: 'inherit' });
+  const [code] = await once(client, 'exit');
+  assert.equal(code, 0);
+});
 server.close();
-console.log('TypeScript SDKs 1 and 2 without an SSO token: the user signs in, and the call goes on');
+console.log('TypeScript SDKs 1 and 2 and Python SDK without an SSO token: the user signs in, and the call goes on');
