@@ -114,9 +114,10 @@ impl Flight {
 
     // ---- The worker's side
 
+    /// Shows a link, in place of the one before.
     pub(crate) fn show(&self, link: Link) {
         self.state.update(|state| {
-            if matches!(state.stage, Stage::Starting) {
+            if !matches!(state.stage, Stage::Ended(_)) {
                 state.stage = Stage::Pending(link);
             }
         });

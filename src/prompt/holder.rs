@@ -41,6 +41,16 @@ pub(crate) enum Pending {
     Browser(Link),
 }
 
+impl Pending {
+    /// The address to open.
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Pending::DeviceCode(authorization) => &authorization.link,
+            Pending::Browser(link) => &link.url,
+        }
+    }
+}
+
 /// The content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -105,7 +105,7 @@ impl Worker {
         })?;
         let distrusted = self.distrusts_token.then(|| Token::read(&services, session)).flatten();
         let sso = Sso { services, session, holder: Holder::of_token(&file), distrusted };
-        let began = Instant::now();
+        let mut looking_since = Instant::now();
         let mut shown: Option<Link> = None;
         loop {
             if sso.has_token() {
@@ -126,7 +126,7 @@ impl Worker {
                     shown = sso.pending().map(|(link, _)| link);
                     if let Some(link) = &shown {
                         self.flight.show(link.clone());
-                    } else if began.elapsed() > LINK_TIMEOUT {
+                    } else if looking_since.elapsed() > LINK_TIMEOUT {
                         let what = "another process signs in and has no link yet; try again";
                         return Err(Error::new(Kind::Credentials, what));
                     }
@@ -142,12 +142,20 @@ impl Worker {
             if shown.as_ref().is_some_and(|link| link.expires_at <= clock::now()) {
                 return Ok(Ending::Expired);
             }
+            let pending = sso.holder.pending(session, clock::now());
+            let is_another =
+                |shown: &Link| pending.as_ref().is_some_and(|now| now.url() != shown.url);
+            if shown.take_if(|shown| is_another(shown)).is_some() {
+                // The sign-in has ended, and another process has begun the next.
+                looking_since = Instant::now();
+            }
         }
     }
 
     /// Signs in as the holder. A sign-in whose link was `shown` by this process is continued, or over.
     fn hold(&self, sso: &Sso<'_>, shown: Option<&Link>) -> Result<Ending, Error> {
         if sso.has_token() {
+            sso.holder.withdraw();
             return Ok(Ending::SignedIn);
         }
         let continued = match sso.pending() {
@@ -204,13 +212,15 @@ impl Worker {
         self.flight.show(link);
         let is_over = Cancel::default();
         let code = thread::scope(|scope| {
-            scope.spawn(|| {
+            let watch = || {
                 while !is_over.sleep(TOKEN_INTERVAL) {
                     if sso.has_token() {
                         return self.flight.end(Ending::SignedIn);
                     }
                 }
-            });
+            };
+            // Without a thread the browser alone ends the wait.
+            let _ = thread::Builder::new().name("sign-in".to_owned()).spawn_scoped(scope, watch);
             let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.flight.cancel);
             is_over.cancel();
             code

@@ -135,3 +135,29 @@ fn a_home_that_cannot_be_written_is_enough_for_one_process() {
     assert_eq!(sum(&response(&mut program, 1)), "2");
     assert!(program.close().log.contains("other programs will not see this sign-in"));
 }
+
+#[test]
+fn a_process_that_waits_shows_the_link_that_counts() {
+    let scene = Scene::new("next-link");
+    let mut holder = scene.client("{}");
+    assert_link(&holder.ask(&add(1)), "CODE-0001");
+    let mut other = scene.client("{}");
+    assert_link(&other.ask(&add(1)), "CODE-0001");
+    scene.center.next_poll(400, json!({ "error": "access_denied" }));
+    let started = Instant::now();
+    let mut id = 2;
+    let code = |response: &Value| response["error"]["data"]["signIn"]["userCode"].clone();
+    // The holder begins another one, of which the other process learns.
+    while code(&holder.ask(&add(id))) != "CODE-0002" || code(&other.ask(&add(id))) != "CODE-0002" {
+        assert!(started.elapsed() < Duration::from_secs(20), "the old link is still shown");
+        std::thread::park_timeout(Duration::from_millis(100));
+        id += 1;
+    }
+    assert_eq!(scene.center.count("/device_authorization"), 2);
+    scene.center.approve();
+    scene.wait_for_token();
+    for program in [&mut holder, &mut other] {
+        program.write(&add(1000));
+        assert_eq!(sum(&response(program, 1000)), "1001");
+    }
+}
