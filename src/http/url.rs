@@ -360,6 +360,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_url_that_leads_to_another_host() {
+        let url = Endpoint::parse("https://localhost:8443/a/b?x=1").expect("a URL");
+        assert_eq!(url.clone().signed_for("localhost".into(), Some(8443)), url, "the same host");
+        let other = url.clone().signed_for("api.example".into(), None);
+        let also = other.join("c").expect("it stays on the host").with_path("/d".into());
+        for endpoint in [other, also] {
+            assert_eq!(endpoint.host(), "localhost");
+            assert_eq!(endpoint.authority(), "localhost:8443");
+            assert_eq!(
+                (endpoint.service_host(), endpoint.host_header()),
+                ("api.example", "api.example".to_owned())
+            );
+        }
+        assert_eq!((url.service_host(), url.signed_authority()), ("localhost", None));
+    }
+
+    #[test]
     fn typed_urls_and_their_wire_form() {
         for (typed, wire) in [
             ("https://api.example.com", "https://api.example.com/"),
