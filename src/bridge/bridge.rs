@@ -344,15 +344,7 @@ impl Bridge {
                 self.log.debug(format_args!("no legacy session: {error}"));
                 return Ok(false);
             }
-            let mut is_first = false;
-            self.facts.update(|known| {
-                is_first = std::mem::replace(&mut known.legacy, Speaks::Yes) != Speaks::Yes;
-            });
-            if is_first {
-                self.log.info(format_args!(
-                    "the server speaks earlier revisions of MCP, the client {MODERN_VERSION}: messages are translated (--bridge)"
-                ));
-            }
+            self.facts.update(|known| known.legacy = Speaks::Yes);
         }
         Ok(asked == Asked::Discover || verdict.was_not_run)
     }

@@ -3,7 +3,7 @@
 use crate::bridge::facts::Speaks;
 use crate::bridge::upward::calls::{Calls, Leg, Outcome, Step};
 use crate::bridge::upward::request::ModernRequest;
-use crate::bridge::upward::response::{Asked, Translated};
+use crate::bridge::upward::response::{Awaited, Translated};
 use crate::bridge::upward::session::LegacySession;
 use crate::bridge::watch::{Refusal, is_of_modern_server, of_refused_initialize};
 use crate::error::{Error, Kind, out_of_threads};
@@ -53,27 +53,23 @@ pub(crate) fn run(
     };
     let has_level = leg.level.is_some();
     let (target, state) = (request.target(), request.param("requestState"));
-    let key = match state {
-        Some(state) => {
-            let state: String = serde_json::from_str(state.get()).unwrap_or_default();
-            let take_over =
-                |calls: &mut Calls| calls.take_over(&state, request.method, target.as_deref(), leg);
-            let Some(key) = session.calls.update(take_over) else {
-                let id = request.id.as_json();
-                let error = protocol_error(id, INVALID_PARAMS, "the request state is not known");
-                return respond(error, sink);
-            };
-            key
+    let key = if let Some(state) = state {
+        let state: String = serde_json::from_str(state.get()).unwrap_or_default();
+        let take_over =
+            |calls: &mut Calls| calls.take_over(&state, request.method, target.as_deref(), leg);
+        let Some(key) = session.calls.update(take_over) else {
+            let id = request.id.as_json();
+            let error = protocol_error(id, INVALID_PARAMS, "the request state is not known");
+            return respond(error, sink);
+        };
+        key
+    } else {
+        session.begin(request, deadline, cancel)?;
+        if request.may_be_asked() {
+            session.await_stream(cancel);
         }
-        None => {
-            session.begin(request, deadline, cancel)?;
-            if request.may_be_asked() {
-                session.await_stream(cancel);
-            }
-            session
-                .calls
-                .update(|calls| calls.begin(request.method, target, request.may_be_asked(), leg))
-        }
+        let may_be_asked = request.may_be_asked();
+        session.calls.update(|calls| calls.begin(request.method, target, may_be_asked, leg))
     };
     let open = OpenLeg { session, key, is_parked: false };
     let answers = state.and(request.param("inputResponses"));
@@ -147,13 +143,13 @@ impl OpenLeg<'_> {
 
     fn translated(&self, request: &ModernRequest<'_>, response: &str) -> Translated {
         let session = self.session;
-        let asked = Asked {
+        let awaited = Awaited {
             id: request.id,
             method: request.method,
             may_be_asked: request.may_be_asked(),
             declared: request.declared(),
         };
-        asked.translate(response, &session.server(), &mut |tool| {
+        awaited.translate(response, &session.server(), &mut |tool| {
             session.tell_once(format!(
                 "tool {tool:?} is left out of tools/list: it can only be called as a task, which 2026-07-28 does not have"
             ));
@@ -161,8 +157,8 @@ impl OpenLeg<'_> {
     }
 }
 
-/// The last line of a leg.
-fn respond(line: String, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
+/// Relays the response, after which nothing follows.
+pub(crate) fn respond(line: String, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
     sink(Relayed::Line(last(line))).map(|()| None)
 }
 

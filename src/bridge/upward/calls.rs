@@ -15,6 +15,7 @@ use crate::mcp::id::Id;
 use crate::random;
 use crate::sync::cancel::Cancel;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     /// The oldest first.
-    calls: Vec<Call>,
+    all: Vec<Call>,
     /// Questions that no call can carry yet, with the time at which they came.
     waiting: Vec<(Question, Instant)>,
     /// The last id that a request to the server had.
@@ -186,7 +187,7 @@ impl Calls {
         let is_carried =
             |(question, _): &mut (Question, Instant)| may_be_asked && declared.admits(question);
         self.waiting.extract_if(.., is_carried).for_each(|(question, _)| call.add(question));
-        self.calls.push(call);
+        self.all.push(call);
         self.last_key
     }
 
@@ -198,7 +199,7 @@ impl Calls {
         target: Option<&str>,
         leg: Leg,
     ) -> Option<u64> {
-        let call = self.calls.iter_mut().find(|call| {
+        let call = self.all.iter_mut().find(|call| {
             call.parked.as_ref().is_some_and(|parked| parked.state == state)
                 && call.method == method
                 && call.target.as_deref() == target
@@ -222,7 +223,7 @@ impl Calls {
         let mut responses = Vec::new();
         let declared = call.leg.declared;
         call.questions.retain(|(key, question)| {
-            let answer = answers.and_then(|answers| answers.get(key)).map(|answer| answer.get());
+            let answer = answers.and_then(|answers| answers.get(key)).map(RawValue::get);
             match answer.filter(|answer| answer.starts_with('{')) {
                 Some(answer) => responses.extend(question.answer(answer)),
                 None if !declared.admits(question) => responses.extend(question.refusal()),
@@ -235,10 +236,10 @@ impl Calls {
 
     /// What the leg of this call does next. `None`: it waits.
     pub(crate) fn step(&mut self, key: u64, now: Instant) -> Option<Step> {
-        let is_full = self.calls.iter().filter(|call| call.parked.is_some()).count() >= MAX_PARKED;
-        let at = self.calls.iter().position(|call| call.key == key)?;
+        let is_full = self.all.iter().filter(|call| call.parked.is_some()).count() >= MAX_PARKED;
+        let at = self.all.iter().position(|call| call.key == key)?;
         let next_id = self.last_id + 1;
-        let call = &mut self.calls[at];
+        let call = &mut self.all[at];
         if let Some(line) = call.lines.pop_front() {
             return Some(Step::Relay(line));
         }
@@ -278,8 +279,8 @@ impl Calls {
 
     /// Removes a call whose leg is still open.
     pub(crate) fn abandon(&mut self, key: u64) -> Option<Abandoned> {
-        let at = self.calls.iter().position(|call| call.key == key && call.is_open)?;
-        Some(self.calls.remove(at).abandoned())
+        let at = self.all.iter().position(|call| call.key == key && call.is_open)?;
+        Some(self.all.remove(at).abandoned())
     }
 
     /// A question of the server, on the stream of this call if one is named. Otherwise it belongs to the newest call that can
@@ -299,31 +300,30 @@ impl Calls {
                 && !call.is_finished
                 && call.leg.declared.admits(&question)
         };
-        let at = self.calls.iter().position(|call| Some(call.key) == own);
+        let at = self.all.iter().position(|call| Some(call.key) == own);
         let at = match at {
             None if own.is_some() => return Err(question),
-            Some(at) if self.calls[at].may_be_asked => {
+            Some(at) if self.all[at].may_be_asked => {
                 // Of a parked call, the leg that comes next is judged when it comes.
-                if self.calls[at].is_open && !can_carry(&self.calls[at]) {
+                if self.all[at].is_open && !can_carry(&self.all[at]) {
                     return Err(question);
                 }
                 Some(at)
             }
-            _ => self.calls.iter().rposition(can_carry),
+            _ => self.all.iter().rposition(can_carry),
         };
         let max_bytes = self.max_bytes;
-        match at.map(|at| &mut self.calls[at]) {
+        match at.map(|at| &mut self.all[at]) {
             Some(call) if call.has_room_for(&question, max_bytes) => call.add(question),
-            Some(_) => return Err(question),
             None if self.waiting.len() < MAX_WAITING => self.waiting.push((question, now)),
-            None => return Err(question),
+            _ => return Err(question),
         }
         Ok(())
     }
 
     /// The server no longer waits for the response to its request.
     pub(crate) fn withdraw(&mut self, id: &Id) {
-        for call in &mut self.calls {
+        for call in &mut self.all {
             call.questions.retain(|(_, question)| !question.has_id(id));
         }
         self.waiting.retain(|(question, _)| !question.has_id(id));
@@ -341,7 +341,7 @@ impl Calls {
         let is_its = |call: &&mut Call| {
             call.server_token.as_deref() == Some(token) && call.sent_as.is_some()
         };
-        let mut calls = self.calls.iter_mut().filter(is_its).collect::<Vec<_>>();
+        let mut calls = self.all.iter_mut().filter(is_its).collect::<Vec<_>>();
         // Its own stream says which of two calls with one token is meant; otherwise it is the newest.
         calls.sort_by_key(|call| (Some(call.key) == own, call.key));
         let Some(call) = calls.pop() else { return Placed::Unclaimed };
@@ -359,15 +359,15 @@ impl Calls {
     /// A log message.
     pub(crate) fn log(&mut self, own: Option<u64>, level: Level, line: &str) -> Placed {
         let wants = |call: &Call| call.leg.level.is_some_and(|from| from <= level);
-        if !self.calls.iter().any(wants) {
+        if !self.all.iter().any(wants) {
             // A client that asks for none misses none.
-            return if self.calls.is_empty() { Placed::Unclaimed } else { Placed::Taken };
+            return if self.all.is_empty() { Placed::Unclaimed } else { Placed::Taken };
         }
-        let own = self.calls.iter().rposition(|call| Some(call.key) == own);
-        let own = own.filter(|own| self.calls[*own].is_open || wants(&self.calls[*own]));
-        let open = || self.calls.iter().rposition(|call| call.is_open);
-        let at = own.or_else(open).or_else(|| self.calls.iter().rposition(wants));
-        at.map_or(Placed::Unclaimed, |at| self.calls[at].place(line))
+        let own = self.all.iter().rposition(|call| Some(call.key) == own);
+        let own = own.filter(|own| self.all[*own].is_open || wants(&self.all[*own]));
+        let open = || self.all.iter().rposition(|call| call.is_open);
+        let at = own.or_else(open).or_else(|| self.all.iter().rposition(wants));
+        at.map_or(Placed::Unclaimed, |at| self.all[at].place(line))
     }
 
     /// Any other notification, on the stream of this call.
@@ -377,15 +377,15 @@ impl Calls {
 
     /// The lowest level that any call asks for.
     pub(crate) fn lowest_level(&self) -> Option<Level> {
-        self.calls.iter().filter_map(|call| call.leg.level).min()
+        self.all.iter().filter_map(|call| call.leg.level).min()
     }
 
     /// Removes the parked calls and the waiting questions whose time is over.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> (Vec<Abandoned>, Vec<String>) {
-        let is_over = |call: &Call| {
+        let is_over = |call: &mut Call| {
             call.parked.as_ref().is_some_and(|parked| parked.since + PARKED_TIMEOUT <= now)
         };
-        let over = self.calls.extract_if(.., |call| is_over(call)).map(Call::abandoned).collect();
+        let over = self.all.extract_if(.., is_over).map(Call::abandoned).collect();
         let mut refusals = Vec::new();
         self.waiting.retain(|(question, since)| {
             let is_over = *since + WAITING_TIMEOUT <= now;
@@ -397,7 +397,7 @@ impl Calls {
 
     /// When something is overdue at the earliest.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let parked = self.calls.iter().filter_map(|call| call.parked.as_ref());
+        let parked = self.all.iter().filter_map(|call| call.parked.as_ref());
         let parked = parked.map(|parked| parked.since + PARKED_TIMEOUT);
         let waiting = self.waiting.iter().map(|(_, since)| *since + WAITING_TIMEOUT);
         parked.chain(waiting).min()
@@ -406,16 +406,16 @@ impl Calls {
     /// Removes the parked calls, and every question: the session is over.
     pub(crate) fn end_session(&mut self) -> Vec<Abandoned> {
         self.waiting.clear();
-        let parked = self.calls.extract_if(.., |call| call.parked.is_some());
+        let parked = self.all.extract_if(.., |call| call.parked.is_some());
         let parked = parked.map(Call::abandoned).collect();
-        for call in &mut self.calls {
+        for call in &mut self.all {
             call.questions.clear();
         }
         parked
     }
 
     fn call(&mut self, key: u64) -> Option<&mut Call> {
-        self.calls.iter_mut().find(|call| call.key == key)
+        self.all.iter_mut().find(|call| call.key == key)
     }
 }
 
@@ -490,7 +490,7 @@ mod tests {
     }
 
     fn leg(capabilities: &str, token: Option<&str>) -> Leg {
-        let declared = Declared::read(serde_json::from_str(capabilities).expect("JSON"));
+        let declared = Declared::read(capabilities);
         Leg { declared, progress_token: token.map(str::to_owned), level: None }
     }
 
@@ -645,7 +645,7 @@ mod tests {
         let key = begun(&mut calls, leg(r#"{"elicitation":{}}"#, None));
         calls.ask(Some(key), question(30, "elicitation/create"), now).expect("room");
         let (state, _) = parked(&mut calls, key, now);
-        let (over, refusals) = calls.take_overdue(now + WAITING_TIMEOUT - Duration::from_secs(1));
+        let (over, refusals) = calls.take_overdue(now + WAITING_TIMEOUT / 2);
         assert!(over.is_empty() && refusals.is_empty());
         let (over, refusals) = calls.take_overdue(now + WAITING_TIMEOUT);
         assert!(over.is_empty() && refusals.len() == 16);
@@ -675,7 +675,7 @@ mod tests {
         states.dedup();
         assert_eq!(states.len(), 64);
         let ended = calls.end_session();
-        assert!(ended.len() == 64 && calls.calls.is_empty());
+        assert!(ended.len() == 64 && calls.all.is_empty());
         for (max_bytes, expected) in [(100_000, MAX_QUESTIONS), (100, 2)] {
             let mut calls = Calls::new(max_bytes);
             let key = begun(&mut calls, leg(ALL, None));

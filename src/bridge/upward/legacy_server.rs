@@ -1,14 +1,12 @@
 //! `LegacyServer`: what an older server said of itself when its session began, and how a client of 2026-07-28 is told.
 
-use crate::bridge::upward::request::{TASKS_EXTENSION, without_inner};
-use crate::json::edit;
+use crate::bridge::envelope::{SERVER_INFO, TASKS, without_member};
+use crate::bridge::facts::MODERN_VERSION;
+use crate::bridge::upward::request::without_inner;
 use crate::json::members::Members;
 use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-/// The name under which a result says which server it is of.
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The lists whose changes a server can tell of.
 pub(crate) const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
@@ -73,16 +71,15 @@ impl LegacyServer {
     /// The result of `server/discover`.
     pub(crate) fn discover_result(&self) -> String {
         let capabilities = self.capabilities.as_deref().unwrap_or("{}");
-        let without_tasks = edit::without_members(capabilities, |name| name == "tasks");
-        let capabilities = without_tasks.as_deref().unwrap_or(capabilities);
-        let without_extension = without_inner(capabilities, "extensions", TASKS_EXTENSION);
-        let capabilities = without_extension.as_deref().unwrap_or(capabilities);
+        let capabilities = without_member(capabilities, "tasks");
+        let bare = without_inner(&capabilities, "extensions", TASKS);
+        let capabilities = bare.unwrap_or(capabilities);
         let instructions = self.instructions.as_deref();
         let instructions =
             instructions.map_or_else(String::new, |text| format!(r#","instructions":{text}"#));
         let meta = self.meta().map_or_else(String::new, |meta| format!(r#","_meta":{meta}"#));
         format!(
-            r#"{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{capabilities}{instructions},"ttlMs":0,"cacheScope":"private"{meta}}}"#
+            r#"{{"resultType":"complete","supportedVersions":["{MODERN_VERSION}"],"capabilities":{capabilities}{instructions},"ttlMs":0,"cacheScope":"private"{meta}}}"#
         )
     }
 

@@ -51,9 +51,10 @@ pub(crate) fn run(
     session.begin(request, deadline, cancel)?;
     session.await_stream(cancel);
     let asked = request.param("notifications").map_or("{}", |filter| filter.get());
-    let filter = match session.hears_server() {
-        true => Filter::read(asked).offered_by(&session.server()),
-        false => Filter::default(),
+    let filter = if session.hears_server() {
+        Filter::read(asked).offered_by(&session.server())
+    } else {
+        Filter::default()
     };
     let changing = Changing::begin(session, cancel)?;
     let (key, new) = session.subscriptions.update(|known| {

@@ -1,14 +1,12 @@
 //! `Notification`: what a notification of an older server is to the bridge, and the changes in one.
 
+use crate::bridge::envelope::SUBSCRIPTION_ID;
 use crate::bridge::upward::legacy_server::LISTS;
 use crate::bridge::upward::level::Level;
 use crate::json::edit;
 use crate::json::object::Object;
 use crate::mcp::id::Id;
 use serde_json::value::RawValue;
-
-/// The name under which a notification says to which subscription it belongs.
-const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notification {

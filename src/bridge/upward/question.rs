@@ -21,52 +21,59 @@ pub(crate) struct Question {
 enum Need {
     Form,
     Url,
-    Sampling { with_tools: bool },
+    Sampling,
+    SamplingWithTools,
     Roots,
 }
 
-/// What a client has declared that it can be asked.
+/// What a client has declared that it can be asked: a bit for each need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Declared {
-    form: bool,
-    pub(crate) url: bool,
-    sampling: bool,
-    sampling_with_tools: bool,
-    roots: bool,
-}
+pub(crate) struct Declared(u8);
 
 impl Declared {
     /// Reads a client's capabilities.
-    pub(crate) fn read(capabilities: &RawValue) -> Declared {
-        let member = |object: &RawValue, name: &str| {
-            Object::parse(object.get())
-                .and_then(|object| object.get_non_null(name).map(RawValue::to_owned))
+    pub(crate) fn read(capabilities: &str) -> Declared {
+        let capabilities = Object::parse(capabilities);
+        let capability = |name: &str| {
+            let value = capabilities.as_ref()?.get_non_null(name)?;
+            Some(Object::parse(value.get()))
         };
-        let elicitation = member(capabilities, "elicitation");
-        let has_mode =
-            |mode: &str| elicitation.as_deref().is_some_and(|modes| member(modes, mode).is_some());
-        let sampling = member(capabilities, "sampling");
-        let url = has_mode("url");
-        Declared {
+        let has = |capability: &Option<Option<Object<'_>>>, member: &str| {
+            let members = capability.as_ref().and_then(Option::as_ref);
+            members.is_some_and(|members| members.get_non_null(member).is_some())
+        };
+        let elicitation = capability("elicitation");
+        let sampling = capability("sampling");
+        let url = has(&elicitation, "url");
+        let declared = [
             // Without a mode it is the one that came first.
-            form: elicitation.is_some() && (has_mode("form") || !url),
-            url,
-            sampling: sampling.is_some(),
-            sampling_with_tools: sampling
-                .is_some_and(|sampling| member(&sampling, "tools").is_some()),
-            roots: member(capabilities, "roots").is_some(),
-        }
+            (Need::Form, elicitation.is_some() && (has(&elicitation, "form") || !url)),
+            (Need::Url, url),
+            (Need::Sampling, sampling.is_some()),
+            (Need::SamplingWithTools, has(&sampling, "tools")),
+            (Need::Roots, capability("roots").is_some()),
+        ];
+        let bits = declared.into_iter().filter(|(_, is_declared)| *is_declared);
+        Declared(bits.fold(0, |bits, (need, _)| bits | need.bit()))
     }
 
     pub(crate) fn admits(self, question: &Question) -> bool {
-        match question.need {
-            Need::Form => self.form,
-            Need::Url => self.url,
-            Need::Sampling { with_tools } => {
-                self.sampling && (!with_tools || self.sampling_with_tools)
-            }
-            Need::Roots => self.roots,
-        }
+        self.has(question.need)
+    }
+
+    /// Whether the user can be asked to open a URL.
+    pub(crate) fn admits_urls(self) -> bool {
+        self.has(Need::Url)
+    }
+
+    fn has(self, need: Need) -> bool {
+        self.0 & need.bit() != 0
+    }
+}
+
+impl Need {
+    fn bit(self) -> u8 {
+        1 << self as u8
     }
 }
 
@@ -83,7 +90,8 @@ impl Question {
                 Need::Url
             }
             "elicitation/create" => Need::Form,
-            "sampling/createMessage" => Need::Sampling { with_tools: param("tools").is_some() },
+            "sampling/createMessage" if param("tools").is_some() => Need::SamplingWithTools,
+            "sampling/createMessage" => Need::Sampling,
             "roots/list" => Need::Roots,
             _ => return None,
         };
@@ -133,7 +141,7 @@ impl Question {
     pub(crate) fn no_answer(&self) -> Option<String> {
         match self.need {
             Need::Form | Need::Url => self.answer(r#"{"action":"cancel"}"#),
-            Need::Sampling { .. } | Need::Roots => {
+            Need::Sampling | Need::SamplingWithTools | Need::Roots => {
                 let id = self.id.as_ref()?;
                 Some(protocol_error(id, INTERNAL_ERROR, "the client did not respond"))
             }
@@ -157,10 +165,6 @@ fn entry(method: &str, params: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn declared(capabilities: &str) -> Declared {
-        Declared::read(serde_json::from_str(capabilities).expect("JSON"))
-    }
-
     #[test]
     fn a_question_needs_the_capability_and_its_mode() {
         let form = r#"{"id":1,"method":"elicitation/create","params":{"message":"m"}}"#;
@@ -179,7 +183,7 @@ mod tests {
         ] {
             for question in [form, url, sampling, tools, roots] {
                 let read = Question::read(question).expect("a question");
-                let is_admitted = declared(capabilities).admits(&read);
+                let is_admitted = Declared::read(capabilities).admits(&read);
                 assert_eq!(is_admitted, admitted.contains(&question), "{capabilities} {question}");
             }
         }

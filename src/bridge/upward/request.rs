@@ -1,5 +1,8 @@
 //! `ModernRequest`: a request of a client of 2026-07-28 as the bridge reads it, and what an older server is sent in its place.
 
+use crate::bridge::envelope::{
+    CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, TASKS, without_member,
+};
 use crate::bridge::upward::level::Level;
 use crate::bridge::upward::question::Declared;
 use crate::json::edit;
@@ -13,11 +16,8 @@ use serde_json::value::RawValue;
 /// The version that an older server is offered.
 const OFFERED_VERSION: &str = "2025-11-25";
 
-/// The extension whose messages are not bridged.
-pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
-
-/// What a request of 2026-07-28 says of its client, each under `io.modelcontextprotocol/` in `_meta`.
-const RESERVED: [&str; 4] = ["protocolVersion", "clientInfo", "clientCapabilities", "logLevel"];
+/// What a request of 2026-07-28 says of its client in `_meta`.
+const RESERVED: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
 
 /// The members of a retry that only the bridge reads.
 const RETRY_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
@@ -61,21 +61,21 @@ impl<'a> ModernRequest<'a> {
 
     /// What it says of its client under this name.
     fn reserved(&self, name: &str) -> Option<&'a RawValue> {
-        self.meta.as_ref()?.get_non_null(&format!("io.modelcontextprotocol/{name}"))
+        self.meta.as_ref()?.get_non_null(name)
     }
 
     /// What it declares, as JSON.
     pub(crate) fn capabilities(&self) -> &'a str {
-        self.reserved("clientCapabilities").map_or("{}", RawValue::get)
+        self.reserved(CLIENT_CAPABILITIES).map_or("{}", RawValue::get)
     }
 
     pub(crate) fn declared(&self) -> Declared {
-        self.reserved("clientCapabilities").map_or_else(Declared::default, Declared::read)
+        Declared::read(self.capabilities())
     }
 
     /// The level from which on the client wants log messages.
     pub(crate) fn level(&self) -> Option<Level> {
-        self.reserved("logLevel").and_then(Level::from_json)
+        self.reserved(LOG_LEVEL).and_then(Level::from_json)
     }
 
     /// As JSON.
@@ -86,7 +86,7 @@ impl<'a> ModernRequest<'a> {
     /// The `initialize` with which a client that says this of itself would begin a session.
     pub(crate) fn initialize(&self) -> Option<Message> {
         let own = json!({"name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION")}).to_string();
-        let client_info = self.reserved("clientInfo").map_or(&*own, RawValue::get);
+        let client_info = self.reserved(CLIENT_INFO).map_or(&*own, RawValue::get);
         let capabilities = legacy_capabilities(self.capabilities());
         let line = format!(
             r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{OFFERED_VERSION}","capabilities":{capabilities},"clientInfo":{client_info}}}}}"#
@@ -113,11 +113,8 @@ impl<'a> ModernRequest<'a> {
 
 /// Params without what is reserved in their `_meta`, and without that if nothing else is in it. `None`: nothing changes.
 fn without_meta(params: &str) -> Option<String> {
-    let is_reserved = |name: &str| {
-        name.strip_prefix("io.modelcontextprotocol/").is_some_and(|name| RESERVED.contains(&name))
-    };
     let meta = Object::parse(params)?.get("_meta")?.get();
-    let rest = edit::without_members(meta, is_reserved);
+    let rest = edit::without_members(meta, |name| RESERVED.contains(&name));
     let is_empty = Object::parse(rest.as_deref().unwrap_or(meta))
         .is_some_and(|meta| meta.members().len() == 0);
     if is_empty {
@@ -128,9 +125,8 @@ fn without_meta(params: &str) -> Option<String> {
 
 /// The capabilities of a client in an `initialize`: without tasks, and without notices that its roots have changed.
 fn legacy_capabilities(capabilities: &str) -> String {
-    let mut text = edit::without_members(capabilities, |name| name == "tasks")
-        .unwrap_or_else(|| capabilities.to_owned());
-    for (member, cut) in [("roots", "listChanged"), ("extensions", TASKS_EXTENSION)] {
+    let mut text = without_member(capabilities, "tasks");
+    for (member, cut) in [("roots", "listChanged"), ("extensions", TASKS)] {
         text = without_inner(&text, member, cut).unwrap_or(text);
     }
     text

@@ -1,6 +1,7 @@
 //! Responses of an older server as a client of 2026-07-28 reads them. What is not named here keeps its bytes.
 
-use crate::bridge::upward::legacy_server::{LegacyServer, SERVER_INFO};
+use crate::bridge::envelope::SERVER_INFO;
+use crate::bridge::upward::legacy_server::LegacyServer;
 use crate::bridge::upward::question::{Declared, Question};
 use crate::json::edit;
 use crate::json::members::Members;
@@ -30,14 +31,14 @@ pub(crate) enum Translated {
 }
 
 /// The request that a response is for.
-pub(crate) struct Asked<'a> {
+pub(crate) struct Awaited<'a> {
     pub(crate) id: &'a Id,
     pub(crate) method: &'a str,
     pub(crate) may_be_asked: bool,
     pub(crate) declared: Declared,
 }
 
-impl Asked<'_> {
+impl Awaited<'_> {
     /// Translates a response, which is valid JSON-RPC. `left_out` takes the names of tools that the client is not told of.
     pub(crate) fn translate(
         &self,
@@ -55,7 +56,7 @@ impl Asked<'_> {
                 let code = error_object::parse(&error).code;
                 if code == URL_ELICITATION_REQUIRED
                     && self.may_be_asked
-                    && self.declared.url
+                    && self.declared.admits_urls()
                     && let Some(questions) = Question::of_error(&error)
                 {
                     return Translated::Asks(questions);
@@ -83,7 +84,7 @@ impl Asked<'_> {
                 let code = object.get("code")?.get();
                 Some(edit::replace(error, code, &INVALID_PARAMS.to_string()))
             }
-            URL_ELICITATION_REQUIRED if self.may_be_asked && !self.declared.url => {
+            URL_ELICITATION_REQUIRED if self.may_be_asked && !self.declared.admits_urls() => {
                 let message = "the server wants the user to open a URL; the client must declare elicitation.url";
                 let data = json!({"source": "sigv4-proxy", "requiredCapabilities": {"elicitation": {"url": {}}}});
                 Some(
@@ -190,12 +191,12 @@ mod tests {
 
     fn translate(method: &str, response: &str, capabilities: &str) -> (Translated, Vec<String>) {
         let id = Id::from_json("\"mine\"").expect("an id");
-        let declared = Declared::read(serde_json::from_str(capabilities).expect("JSON"));
+        let declared = Declared::read(capabilities);
         let may_be_asked = method == "tools/call";
         let server = LegacyServer::read(br#"{"result":{"serverInfo":{"name":"s"}}}"#);
         let mut left_out = Vec::new();
-        let asked = Asked { id: &id, method, may_be_asked, declared };
-        (asked.translate(response, &server, &mut |name| left_out.push(name)), left_out)
+        let awaited = Awaited { id: &id, method, may_be_asked, declared };
+        (awaited.translate(response, &server, &mut |name| left_out.push(name)), left_out)
     }
 
     fn response(method: &str, response: &str) -> String {

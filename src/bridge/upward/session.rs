@@ -323,7 +323,9 @@ impl LegacySession {
         }
         let session = Arc::clone(self);
         let tell = move || {
-            responses.into_iter().for_each(|response| session.post(response));
+            for response in responses {
+                session.post(response);
+            }
             if let Some(id) = sent_as {
                 session.closing.sleep(CANCEL_DELAY);
                 session.post(format!(
@@ -361,13 +363,17 @@ impl LegacySession {
             while !session.closing.is_cancelled() {
                 let (calls, refusals) =
                     session.calls.update(|calls| calls.take_overdue(Instant::now()));
-                calls.into_iter().for_each(|call| session.give_up(call));
+                for call in calls {
+                    session.give_up(call);
+                }
                 if !refusals.is_empty() {
                     let loss =
                         "a question of the server is refused: no call of the client could carry it";
                     session.tell_once(loss.to_owned());
                 }
-                refusals.into_iter().for_each(|refusal| session.post(refusal));
+                for refusal in refusals {
+                    session.post(refusal);
+                }
                 let due = session.calls.lock().next_due();
                 if due.is_none() {
                     session.is_watched.store(false, Ordering::Release);
@@ -388,7 +394,9 @@ impl LegacySession {
     /// Gives up the parked calls, for a moment at most.
     pub(crate) fn close(self: &Arc<Self>) {
         self.closing.cancel();
-        self.calls.update(Calls::end_session).into_iter().for_each(|call| self.give_up(call));
+        for call in self.calls.update(Calls::end_session) {
+            self.give_up(call);
+        }
         let limit = Instant::now().checked_add(CLOSE_TIMEOUT);
         let is_done = |count: &mut usize| (*count == 0).then_some(());
         let _ = self.given_up.wait(limit, &Cancel::default(), is_done);

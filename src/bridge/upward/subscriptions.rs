@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::json::object::Object;
 use crate::mcp::id::Id;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Maximum number of resources that are subscribed to.
 pub(crate) const MAX_URIS: usize = 1024;
@@ -19,7 +19,7 @@ const MAX_LINES: usize = MAX_URIS + LISTS.len();
 
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    subscriptions: Vec<Subscription>,
+    all: Vec<Subscription>,
     last_key: u64,
     /// The server's subscriptions are being changed.
     pub(crate) is_changing: bool,
@@ -53,7 +53,7 @@ impl Filter {
         let uris = members.get_non_null("resourceSubscriptions");
         let uris = uris.and_then(|uris| serde_json::from_str::<Vec<String>>(uris.get()).ok());
         let uris = uris.map(|mut uris| {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             uris.retain(|uri| seen.insert(uri.clone()));
             uris
         });
@@ -96,29 +96,23 @@ impl Subscriptions {
     pub(crate) fn add(&mut self, id: &Id, filter: Filter) -> u64 {
         self.last_key += 1;
         let (key, id) = (self.last_key, id.clone());
-        self.subscriptions.push(Subscription {
-            key,
-            id,
-            filter,
-            lines: VecDeque::new(),
-            ended: None,
-        });
+        self.all.push(Subscription { key, id, filter, lines: VecDeque::new(), ended: None });
         key
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.subscriptions.is_empty()
+        self.all.is_empty()
     }
 
     /// What a subscription is told of.
     pub(crate) fn acknowledgement(&self, key: u64, id: &Id) -> String {
-        let known = self.subscriptions.iter().find(|known| known.key == key);
+        let known = self.all.iter().find(|known| known.key == key);
         known.map_or_else(String::new, |known| known.filter.acknowledgement(id))
     }
 
     /// A subscription is not told of this resource, because the server does not tell of it.
     pub(crate) fn leave_out(&mut self, key: u64, uri: &str) {
-        let known = self.subscriptions.iter_mut().find(|known| known.key == key);
+        let known = self.all.iter_mut().find(|known| known.key == key);
         if let Some(uris) = known.and_then(|known| known.filter.uris.as_mut()) {
             uris.retain(|known| known != uri);
         }
@@ -126,24 +120,24 @@ impl Subscriptions {
 
     /// Removes a subscription. Returns the resources that no other one wants to know of.
     pub(crate) fn remove(&mut self, key: u64) -> Vec<String> {
-        let Some(at) = self.subscriptions.iter().position(|known| known.key == key) else {
+        let Some(at) = self.all.iter().position(|known| known.key == key) else {
             return Vec::new();
         };
-        let removed = self.subscriptions.remove(at);
+        let removed = self.all.remove(at);
         self.unknown(removed.filter.uris())
     }
 
     /// Those of these resources that no subscription wants to know of.
     pub(crate) fn unknown(&self, uris: &[String]) -> Vec<String> {
         let is_known =
-            |uri: &String| self.subscriptions.iter().any(|known| known.filter.uris().contains(uri));
+            |uri: &String| self.all.iter().any(|known| known.filter.uris().contains(uri));
         uris.iter().filter(|uri| !is_known(uri)).cloned().collect()
     }
 
     /// All resources that a subscription wants to know of, each once.
     pub(crate) fn uris(&self) -> Vec<String> {
         let mut uris: Vec<String> =
-            self.subscriptions.iter().flat_map(|known| known.filter.uris().to_vec()).collect();
+            self.all.iter().flat_map(|known| known.filter.uris().to_vec()).collect();
         uris.sort_unstable();
         uris.dedup();
         uris
@@ -151,7 +145,7 @@ impl Subscriptions {
 
     /// The next notification for this subscription; an error once it has ended.
     pub(crate) fn next(&mut self, key: u64) -> Option<Result<String, Error>> {
-        let known = self.subscriptions.iter_mut().find(|known| known.key == key)?;
+        let known = self.all.iter_mut().find(|known| known.key == key)?;
         let line = known.lines.pop_front().map(Ok);
         line.or_else(|| known.ended.take().map(Err))
     }
@@ -191,7 +185,7 @@ impl Subscriptions {
 
     /// Ends the subscriptions to any of these resources; all subscriptions without them.
     pub(crate) fn end(&mut self, uris: Option<&[String]>, error: &Error) {
-        for known in &mut self.subscriptions {
+        for known in &mut self.all {
             let is_meant =
                 |uris: &[String]| known.filter.uris().iter().any(|uri| uris.contains(uri));
             if uris.is_none_or(is_meant) {
@@ -202,7 +196,7 @@ impl Subscriptions {
 
     /// A copy for each subscription that wants it. One that waits already says the same.
     fn copy(&mut self, line: &str, wants: impl Fn(&Filter) -> bool) {
-        for known in self.subscriptions.iter_mut().filter(|known| wants(&known.filter)) {
+        for known in self.all.iter_mut().filter(|known| wants(&known.filter)) {
             let Some(copy) = of_subscription(line, &known.id) else { continue };
             if known.lines.len() < MAX_LINES && !known.lines.contains(&copy) {
                 known.lines.push_back(copy);

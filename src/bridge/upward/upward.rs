@@ -8,16 +8,17 @@
 //! * `take` for what the server sends outside calls.
 //! * `end` when the client sends its own `initialize`, whose session replaces this one, and when the server has changed.
 
+use crate::bridge::upward::call::{self, respond};
+use crate::bridge::upward::listen;
 use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::session::LegacySession;
-use crate::bridge::upward::{call, listen};
 use crate::bridge::watch::Refusal;
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::error_response::{METHOD_NOT_FOUND, protocol_error};
 use crate::mcp::message::Message;
 use crate::streamable_http::profile_router::Route;
-use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::collections::BTreeMap;
@@ -184,8 +185,4 @@ fn is_removed(method: &str) -> bool {
                 | "resources/subscribe"
                 | "resources/unsubscribe"
         )
-}
-
-fn respond(line: String, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
-    sink(Relayed::Line(Line::response(line.into_bytes(), 0, true))).map(|()| None)
 }
