@@ -5,22 +5,20 @@
 //! is initialized in it, and nothing ends it.
 
 use crate::aws::runtime_session::{
-    RUNTIME_SESSION_HEADER, RuntimeSession, SESSION_HEADER, id_of_caller, is_routed,
+    RUNTIME_SESSION_HEADER, RuntimeSession, SESSION_HEADER, is_routed,
 };
-use crate::clock;
-use crate::credentials::{CredentialCache, Credentials};
-use crate::error::{Error, Kind};
+use crate::credentials::Credentials;
+use crate::error::Error;
 use crate::http::Response;
 use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::mcp::session::check_session_id;
 use crate::signing::{Header, Secret};
+use crate::streamable_http::caller_session::CallerSession;
 use crate::sync::cancel::{Cancel, cancelled};
-use crate::sync::lock;
 use crate::sync::monitor::{Monitor, WaitError};
-use crate::sync::single_flight::SingleFlight;
 use crate::upstream::SignedClient;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Maximum size of an id that a server names.
@@ -29,18 +27,12 @@ const MAX_ID_BYTES: usize = 1024;
 /// How long requests wait for the response to the first one, which names the id.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a request waits until STS has said who the caller is; some clients wait 10 s for the first response.
-const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long no request waits after STS has not said it.
-const IDENTITY_PAUSE: Duration = Duration::from_secs(60);
-
 /// The runtime session of one server and one profile.
 #[derive(Debug)]
 pub(crate) struct Affinity {
     /// The id that the user chose.
     fixed: Option<Arc<SessionHeader>>,
-    caller: Option<Caller>,
+    caller: Option<CallerSession>,
     /// What responses say; `None` where nothing is routed by it, or the user chose the id.
     learned: Option<Arc<Monitor<Learned>>>,
     log: Log,
@@ -62,23 +54,6 @@ struct Learned {
     is_led: bool,
     /// A response named none, so no request waits for the next one.
     is_absent: bool,
-}
-
-/// The session of the caller that STS names.
-#[derive(Debug)]
-struct Caller {
-    credentials: CredentialCache,
-    /// Asks STS once for all requests.
-    asking: SingleFlight,
-    answer: Arc<Mutex<Option<Answer>>>,
-}
-
-/// What STS said of an access key.
-#[derive(Debug)]
-struct Answer {
-    access_key_id: String,
-    /// The error stands until this time.
-    header: Result<Arc<SessionHeader>, Instant>,
 }
 
 /// A request's part in the session, from before it is sent to the head of its response.
@@ -116,11 +91,8 @@ impl Affinity {
                 RuntimeSession::Fixed(id) => Some(SessionHeader::chosen(id.clone())),
                 _ => None,
             },
-            caller: (*chosen == RuntimeSession::Identity).then(|| Caller {
-                credentials: client.credential_cache().clone(),
-                asking: SingleFlight::new("identity"),
-                answer: Arc::default(),
-            }),
+            caller: (*chosen == RuntimeSession::Identity)
+                .then(|| CallerSession::new(client.credential_cache().clone(), log.clone())),
             learned: learns.then(|| Monitor::new(Learned::default())),
             log,
         }
@@ -150,9 +122,9 @@ impl Affinity {
             return part(None, false, Some(Arc::clone(fixed)));
         }
         if let Some(caller) = &self.caller
-            && let Some(own) = caller.session(credentials, cancel, &self.log)?
+            && let Some(id) = caller.id(credentials, cancel)?
         {
-            return part(None, false, Some(own));
+            return part(None, false, Some(SessionHeader::chosen(id)));
         }
         let Some(monitor) = learned else { return part(None, false, None) };
         let limit = Instant::now().checked_add(LEAD_TIMEOUT);
@@ -266,76 +238,4 @@ fn named_id<'a>(response: &'a Response<'_>) -> Option<(&'static str, &'a str)> {
         let id = check_session_id(id).ok().flatten()?;
         (id.len() <= MAX_ID_BYTES).then_some((name, id))
     })
-}
-
-impl Caller {
-    /// The session of the caller with these credentials; `None` if it is not known who that is.
-    fn session(
-        &self,
-        credentials: &Arc<Credentials>,
-        cancel: &Cancel,
-        log: &Log,
-    ) -> Result<Option<Arc<SessionHeader>>, Error> {
-        if credentials.is_anonymous() {
-            return Ok(None);
-        }
-        let key = &credentials.key.access_key_id;
-        let find = |is_done: bool| {
-            let answer = lock(&self.answer);
-            let answer = answer.as_ref().filter(|answer| answer.access_key_id == *key);
-            match answer.map(|answer| &answer.header) {
-                Some(Ok(header)) => Some(Some(Arc::clone(header))),
-                Some(Err(until)) if is_done || Instant::now() < *until => Some(None),
-                _ => is_done.then_some(None),
-            }
-        };
-        if let Some(known) = find(false) {
-            return Ok(known);
-        }
-        let (cache, answer) = (self.credentials.clone(), Arc::clone(&self.answer));
-        let (credentials, log) = (Arc::clone(credentials), log.clone());
-        let limit = Instant::now().checked_add(IDENTITY_TIMEOUT);
-        let known = self.asking.get(limit, cancel, find, move || {
-            let header = ask(&cache, &credentials, &log);
-            let access_key_id = credentials.key.access_key_id.clone();
-            *lock(&answer) = Some(Answer { access_key_id, header });
-            Ok(())
-        });
-        match known {
-            Err(error) if error.kind() == Kind::Cancelled => return Err(error),
-            Ok(known) => return Ok(known),
-            Err(_) => {}
-        }
-        // The next requests do not wait for it; its answer still counts.
-        if find(false).is_none() {
-            let header = Err(Instant::now() + IDENTITY_PAUSE);
-            *lock(&self.answer) = Some(Answer { access_key_id: key.clone(), header });
-        }
-        Ok(None)
-    }
-}
-
-/// Asks STS whose credentials these are.
-fn ask(
-    cache: &CredentialCache,
-    credentials: &Credentials,
-    log: &Log,
-) -> Result<Arc<SessionHeader>, Instant> {
-    let asked = Instant::now();
-    match cache.caller_identity(credentials, clock::now()) {
-        Ok(identity) => {
-            let id = id_of_caller(&identity.arn);
-            log.redactor().add(id.expose());
-            log.debug(format_args!("the runtime session is that of {}", identity.arn));
-            Ok(SessionHeader::chosen(id))
-        }
-        Err(error) => {
-            if error.kind() != Kind::Cancelled {
-                log.warn(format_args!(
-                    "--runtime-session identity: it is not known who the caller is, so the session is not shared: {error}"
-                ));
-            }
-            Err(asked + IDENTITY_PAUSE)
-        }
-    }
 }

@@ -10,7 +10,7 @@
 //! | as many attempts as it takes | `retry_loop`, `reinitialize`, `remedies` |
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
-//! | what is known of the message and the server | `prepared_message`, `remote_server`, `affinity`, `server_state`, `http_sse` |
+//! | what is known of the message and the server | `prepared_message`, `remote_server`, `affinity`, `caller_session`, `server_state`, `http_sse` |
 //! | decisions, without I/O | `retry`, `retry_quota`, `pacer`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
 //! | values | `relayed`, `settings` |
 //!
@@ -20,6 +20,7 @@
 
 mod affinity;
 mod attempt;
+mod caller_session;
 mod diagnosis;
 mod error_codes;
 pub(crate) mod exchange;
