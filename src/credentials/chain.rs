@@ -71,7 +71,8 @@ impl Chain {
     pub(crate) fn sign_ins(&mut self, now: OffsetDateTime) -> Result<SignInPlan, Error> {
         let diagnostics = &mut Diagnostics::default();
         self.with_plan(now, diagnostics, |_, plan, lookup, _| {
-            Ok(SignInPlan::of(plan, lookup.profile_name))
+            let session = lookup.profile.as_ref().and_then(|profile| profile.get("sso_session"));
+            Ok(SignInPlan::of(plan, lookup.profile_name, session))
         })
     }
 

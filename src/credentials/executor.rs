@@ -75,20 +75,16 @@ impl Executor {
     ) -> Result<(Credentials, Option<&'p Role>), Error> {
         let is_it =
             |role: &Role| role.mfa_serial.is_some() && role.profile.as_deref() == Some(profile);
-        match plan.roles.iter().position(is_it) {
-            Some(at) => {
-                let before = Plan { base: plan.base.clone(), roles: plan.roles[..at].to_vec() };
-                let found = self.execute(&before, lookup, diagnostics)?;
-                Ok((found, Some(&plan.roles[at])))
-            }
-            None => {
-                let BaseProvider::StaticWithMfa { keys, .. } = &plan.base else {
-                    let what = format!("profile {profile:?} needs no MFA code any more");
-                    return Err(Error::new(Kind::Credentials, what));
-                };
-                Ok((keys.clone(), None))
-            }
+        if let Some(at) = plan.roles.iter().position(is_it) {
+            let before = Plan { base: plan.base.clone(), roles: plan.roles[..at].to_vec() };
+            let found = self.execute(&before, lookup, diagnostics)?;
+            return Ok((found, Some(&plan.roles[at])));
         }
+        let BaseProvider::StaticWithMfa { keys, .. } = &plan.base else {
+            let what = format!("profile {profile:?} needs no MFA code any more");
+            return Err(Error::new(Kind::Credentials, what));
+        };
+        Ok((keys.clone(), None))
     }
 
     /// Exchanges a code of an MFA device for credentials and writes them to the AWS CLI's cache.

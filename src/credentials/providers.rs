@@ -40,7 +40,7 @@ pub(crate) struct Providers {
 
 /// The circumstances of one look-up.
 pub(crate) struct Lookup<'a> {
-    profile: Option<Profile<'a>>,
+    pub(crate) profile: Option<Profile<'a>>,
     /// The name of the selected profile, which need not exist.
     pub(crate) profile_name: &'a str,
     endpoints: Endpoints,

@@ -17,6 +17,8 @@ pub(crate) struct SignInPlan {
     pub(crate) sign_ins: Vec<SignIn>,
     /// The source that needs none, for messages: `keys in ~/.aws/credentials`. `None`: nothing is configured.
     pub(crate) source: Option<String>,
+    /// `sso_session` of the profile, which may be there without an account and a role.
+    pub(crate) sso_session: Option<String>,
     /// What the AWS CLI's cache may hold for this plan.
     sso: Option<Sso>,
     roles: Vec<Role>,
@@ -24,7 +26,7 @@ pub(crate) struct SignInPlan {
 }
 
 impl SignInPlan {
-    pub(crate) fn of(plan: &Plan, profile: &str) -> SignInPlan {
+    pub(crate) fn of(plan: &Plan, profile: &str, sso_session: Option<&str>) -> SignInPlan {
         let sign_in = |profile: &String, method| SignIn {
             profile: profile.clone(),
             problem: String::new(),
@@ -54,6 +56,7 @@ impl SignInPlan {
             profile: profile.to_owned(),
             sign_ins: of_base.into_iter().chain(of_roles).collect(),
             source: source(&plan.base),
+            sso_session: sso_session.map(str::to_owned),
             sso,
             roles: plan.roles.clone(),
             session,

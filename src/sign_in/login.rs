@@ -76,7 +76,7 @@ impl Login {
             _ if self.settings.only_if_needed => {
                 return self.as_far_as_needed(credentials, profile);
             }
-            None => return self.console(credentials, profile, None).map(drop),
+            None => return self.without_credentials(credentials, profile, plan.sso_session),
             Some(_) => {}
         }
         let mut until = None;
@@ -95,6 +95,23 @@ impl Login {
         let until = self.sso(credentials, &session, &format!("session {name}"))?;
         self.say(&format!("signed in until {}: session {name}", moment(until)));
         Ok(())
+    }
+
+    /// Signs in for a profile that configures no credentials: to its session, or to the console.
+    fn without_credentials(
+        &mut self,
+        credentials: &CredentialCache,
+        profile: &str,
+        sso_session: Option<String>,
+    ) -> Result<(), Error> {
+        if let Some(session) = sso_session {
+            return self.session(credentials, &session);
+        }
+        if let Ok(found) = credentials.get(clock::now()) {
+            self.say(&format!("profile {profile:?} needs no sign-in: {}", found.summary()));
+            return Ok(());
+        }
+        self.console(credentials, profile, None).map(drop)
     }
 
     /// Performs the sign-ins that the chain's own errors name.

@@ -22,6 +22,9 @@ use crate::sign_in::sso_token::Token;
 pub fn profile(credentials: &CredentialCache, redactor: &Redactor) -> Result<(), Error> {
     let now = clock::now();
     let plan = credentials.sign_ins(now)?;
+    if let (None, Some(name)) = (&plan.source, &plan.sso_session) {
+        return session(credentials, name, redactor);
+    }
     let services = credentials.services(now)?;
     let name = format!("profile {:?}", plan.profile);
     let mut was_signed_in = false;

@@ -142,3 +142,41 @@ fn unwritten(path: &Path, content: Option<&Vec<u8>>) -> Option<Map<String, Value
     let found = all.iter().find(|unwritten| unwritten.path == path)?;
     (found.content.as_ref() == content).then(|| found.members.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_cannot_be_written_is_used_until_the_file_changes() {
+        let name = format!("sigv4-proxy-{}-unwritten", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        let path = folder.join("cache/token.json");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cache"), "a file where a folder should be").unwrap();
+        let token = |text: &str| {
+            let Value::Object(members) = json!({ "accessToken": text }) else { unreachable!() };
+            CachedToken::new(path.clone(), members)
+        };
+        let found = || {
+            let found = CachedToken::read(&path, &mut Watch::default(), &Cancel::default());
+            found.map(|found| found.text("accessToken").unwrap_or_default().to_owned())
+        };
+        assert_eq!(found(), None);
+        for text in ["one", "two"] {
+            assert!(token(text).create().is_err());
+            assert_eq!(found().as_deref(), Some(text));
+        }
+        fs::remove_file(folder.join("cache")).unwrap();
+        fs::create_dir(folder.join("cache")).unwrap();
+        fs::write(&path, r#"{"accessToken":"of another program"}"#).unwrap();
+        assert_eq!(found().as_deref(), Some("of another program"));
+        token("three").create().unwrap();
+        assert_eq!(found().as_deref(), Some("three"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found(), None, "a logout");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -11,6 +11,7 @@ fn config() -> String {
     format!(
         "[profile dev]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Dev\n\
          [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://example.awsapps.com/start\n\
+         [profile bare]\nsso_session = corp\n\
          [profile console]\nlogin_session = {ARN}\n\
          [profile mfa]\nrole_arn = arn:aws:iam::111122223333:role/Dev\nmfa_serial = arn:aws:iam::444455556666:mfa/ann\n\
          source_profile = keys\n\
@@ -73,13 +74,15 @@ fn a_portal_that_cannot_be_told_does_not_keep_the_token_alive_here() {
     let refused = json!({ "ask": "POST /logout", "status": 401, "answer": { "message": "gone" } });
     let rig = Rig::new("logout-refused", &config(), vec![refused]);
     all(&rig);
-    let (code, text) = rig.run(&["logout", "--sso-session", "corp"]);
+    let (code, text) = rig.run(&["logout", "--profile", "bare"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
         text.starts_with("the portal was not told") && text.ends_with("signed out: session corp\n"),
         "{text}"
     );
     assert!(!rig.has(&sso("corp")) && rig.has(OF_SSO));
+    let (code, text) = rig.run(&["logout", "--sso-session", "corp"]);
+    assert_eq!((code, text.as_str()), (Some(0), "not signed in: session corp\n"));
 }
 
 #[test]

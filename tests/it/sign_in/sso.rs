@@ -18,6 +18,8 @@ sso_role_name = Dev
 [sso-session corp]
 sso_region = eu-west-1
 sso_start_url = https://example.awsapps.com/start
+[profile bare]
+sso_session = corp
 [profile old]
 sso_start_url = https://example.awsapps.com/start
 sso_region = eu-west-1
@@ -193,6 +195,11 @@ fn the_older_form_and_a_session_without_a_profile() {
         "{text}"
     );
     assert!(rig.has(&token_path("corp")));
+    fs::remove_file(rig.home.0.join(token_path("corp"))).unwrap();
+    rig.aws.expect(vec![authorize(), granted()]);
+    let (code, text) = rig.run(&["login", "--profile", "bare"]);
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    assert!(text.ends_with(" UTC: session corp\n") && rig.has(&token_path("corp")), "{text}");
     let (code, text) = rig.run(&["login", "--sso-session", "corpp"]);
     assert_eq!(code, Some(1));
     let expected =
