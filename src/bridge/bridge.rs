@@ -6,6 +6,7 @@ use crate::bridge::early_discover;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::evidence::{Asked, Verdict};
 use crate::bridge::facts::{Era, Facts, MODERN_VERSION, Speaks};
+use crate::bridge::outgoing::Outgoing;
 use crate::bridge::settings::Settings;
 use crate::bridge::upward::Upward;
 use crate::bridge::watch::{Watched, of_refused_initialize, watch};
@@ -51,12 +52,10 @@ impl Bridge {
     /// Otherwise as `Exchanger::exchange`.
     pub(crate) fn exchange(
         &self,
-        route: &Route<'_>,
-        message: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
+        outgoing: Outgoing<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
         if self.settings.is_lazy && message.is_discover() && self.responds_early() {
             return early_discover::respond(message, self.settings.answers_discover, sink);
         }
@@ -73,7 +72,7 @@ impl Bridge {
                 result => return result,
             }
         }
-        self.exchange_carefully(route, message, deadline, cancel, sink)
+        self.exchange_carefully(outgoing, sink)
     }
 
     /// Begins the session of a client that `--lazy` has kept waiting. Before a modern server none is needed.
@@ -233,14 +232,8 @@ impl Bridge {
         self.upward.close();
     }
 
-    fn exchange_carefully(
-        &self,
-        route: &Route<'_>,
-        message: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+    fn exchange_carefully(&self, outgoing: Outgoing<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
         let is_modern = message.request_meta().is_some();
         let asked = match message.method() {
             _ if message.is_initialize() && !is_modern => Asked::Initialize,
@@ -250,7 +243,7 @@ impl Bridge {
         let known = self.facts.known();
         if !is_modern && known.needs_translation(Era::Legacy) {
             if asked != Asked::Initialize {
-                let refusal = self.downward.exchange(route, message, deadline, cancel, sink)?;
+                let refusal = self.downward.exchange(outgoing, sink)?;
                 let Some(refusal) = refusal else { return Ok(()) };
                 if self.begin_session_again(route, deadline, cancel) {
                     return route.exchanger.exchange(message, deadline, cancel, sink);
@@ -265,7 +258,7 @@ impl Bridge {
             }
         }
         if self.is_for_upward(asked, message) {
-            let refusal = self.upward.exchange(route, message, deadline, cancel, sink)?;
+            let refusal = self.upward.exchange(outgoing, sink)?;
             let Some(refusal) = refusal else { return Ok(()) };
             if !self.end_upward(route) {
                 return refusal.pass(sink);
@@ -283,8 +276,8 @@ impl Bridge {
             Watched::Over(result) => return result,
             Watched::Refused(refusal) => refusal,
         };
-        if self.begin_translating(route, (asked, message), &verdict, deadline, cancel)? {
-            return self.exchange_carefully(route, message, deadline, cancel, sink);
+        if self.begin_translating(outgoing, asked, &verdict)? {
+            return self.exchange_carefully(outgoing, sink);
         }
         refusal.pass(sink)
     }
@@ -309,12 +302,11 @@ impl Bridge {
     /// After a refusal: finds out whether the server speaks the other era. True: the message is translated from now on.
     fn begin_translating(
         &self,
-        route: &Route<'_>,
-        (asked, message): (Asked, &Message),
+        outgoing: Outgoing<'_>,
+        asked: Asked,
         verdict: &Verdict,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
     ) -> Result<bool, Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
         if asked == Asked::Initialize {
             let envelope = Envelope::of_initialize(message);
             let known = self.detection.discover(route.exchanger, &envelope, deadline, cancel)?;
@@ -340,7 +332,7 @@ impl Bridge {
             return Ok(false);
         }
         if known.legacy != Speaks::Yes {
-            if let Err(error) = self.upward.begin(route, message, deadline, cancel) {
+            if let Err(error) = self.upward.begin(outgoing) {
                 self.log.debug(format_args!("no legacy session: {error}"));
                 return Ok(false);
             }

@@ -18,9 +18,11 @@ mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod facts;
 mod losses;
+pub(crate) mod outgoing;
 pub(crate) mod settings;
 mod upward;
 mod watch;
 
 pub(crate) use bridge::Bridge;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use settings::Settings;

@@ -1,5 +1,6 @@
 //! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
 
+use crate::bridge::Outgoing;
 use crate::error::{Error, Kind};
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
@@ -90,7 +91,8 @@ impl<'a> Call<'a> {
         let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
         let (exchanger, deadline) = (route.exchanger, *deadline);
         let send = &|message: &Message, sink: &mut Sink<'_>| {
-            context.bridge.exchange(&route, message, deadline, cancel, sink)
+            let route = &route;
+            context.bridge.exchange(Outgoing { route, message, deadline, cancel }, sink)
         };
         let exchange = Exchange { exchanger, message, deadline, cancel, is_held, send };
         context.sign_ins.exchange(&exchange, deliver)

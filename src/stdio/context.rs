@@ -1,6 +1,6 @@
 //! `Context`: what relaying needs on the client's side, and the messages that belong to no call.
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Outgoing};
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::log::Log;
@@ -37,7 +37,8 @@ impl Context {
         let message = route.changed.as_ref().unwrap_or(message);
         let deadline = route.exchanger.deadline(message);
         let deliver = &mut |relayed| self.deliver(route.profile, relayed, || true);
-        self.bridge.exchange(&route, message, deadline, &Cancel::default(), deliver)
+        let (route, cancel) = (&route, &Cancel::default());
+        self.bridge.exchange(Outgoing { route, message, deadline, cancel }, deliver)
     }
 
     /// Sends the message on another thread, without waiting for any request.

@@ -11,6 +11,7 @@ use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::facts::MODERN_VERSION;
 use crate::bridge::losses::Losses;
+use crate::bridge::outgoing::Outgoing;
 use crate::bridge::watch::Refusal;
 use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
@@ -21,7 +22,6 @@ use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::session::negotiated;
 use crate::streamable_http::Exchanger;
-use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::lock;
@@ -133,12 +133,10 @@ impl Downward {
     /// refusal that shows the server to speak the legacy era; nothing was relayed then.
     pub(crate) fn exchange(
         &self,
-        route: &Route<'_>,
-        message: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
+        outgoing: Outgoing<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Refusal>, Error> {
+        let Outgoing { message, deadline, cancel, .. } = outgoing;
         match message.kind() {
             MessageKind::Request { method, .. } => {
                 if let Some(response) = self.respond_at_once(message) {
@@ -148,7 +146,7 @@ impl Downward {
                     "resources/subscribe" | "resources/unsubscribe" => {
                         self.subscribe(message, deadline, cancel, sink).map(|()| None)
                     }
-                    _ => self.call(route, message, deadline, cancel, sink),
+                    _ => self.call(outgoing, sink),
                 }
             }
             MessageKind::Notification { method, cancels } => {
@@ -171,7 +169,8 @@ impl Downward {
                     let ends_own = Arc::clone(&own);
                     let _with_batch = cancel.on_cancel(move || ends_own.cancel());
                     let _listed = self.batched.list(one, &own);
-                    let sent = self.exchange(route, one, deadline, &own, sink);
+                    let sent =
+                        self.exchange(Outgoing { message: one, cancel: &own, ..outgoing }, sink);
                     // A connection that was closed on purpose looks broken.
                     let sent = sent.map_err(|e| if own.is_cancelled() { cancelled() } else { e });
                     sent?.map_or(Ok(()), |refusal| refusal.pass(sink))
@@ -201,14 +200,8 @@ impl Downward {
         lock(&self.session).clone()
     }
 
-    fn call(
-        &self,
-        route: &Route<'_>,
-        message: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-        sink: &mut Sink<'_>,
-    ) -> Result<Option<Refusal>, Error> {
+    fn call(&self, outgoing: Outgoing<'_>, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
         let session = self.session().ok_or_else(|| {
             Error::new(Kind::InvalidRequest, "the client has not sent initialize")
         })?;

@@ -8,6 +8,7 @@
 //! * `take` for what the server sends outside calls.
 //! * `end` when the client sends its own `initialize`, whose session replaces this one, and when the server has changed.
 
+use crate::bridge::outgoing::Outgoing;
 use crate::bridge::upward::call::{self, respond};
 use crate::bridge::upward::listen;
 use crate::bridge::upward::request::ModernRequest;
@@ -16,10 +17,8 @@ use crate::bridge::watch::Refusal;
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::error_response::{METHOD_NOT_FOUND, protocol_error};
-use crate::mcp::message::Message;
 use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Relayed, Sink};
-use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,14 +59,9 @@ impl Upward {
     ///
     /// # Errors
     /// The server does not speak the legacy era, or could not be asked, or the call ended before.
-    pub(crate) fn begin(
-        &self,
-        route: &Route<'_>,
-        request: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
-    ) -> Result<(), Error> {
-        match ModernRequest::read(request) {
+    pub(crate) fn begin(&self, outgoing: Outgoing<'_>) -> Result<(), Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
+        match ModernRequest::read(message) {
             Some(request) => self.session(route).begin(&request, deadline, cancel),
             None => Ok(()),
         }
@@ -77,12 +71,10 @@ impl Upward {
     /// refusal, if the server speaks the modern era alone by now.
     pub(crate) fn exchange(
         &self,
-        route: &Route<'_>,
-        message: &Message,
-        deadline: Option<Instant>,
-        cancel: &Cancel,
+        outgoing: Outgoing<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Refusal>, Error> {
+        let Outgoing { route, message, deadline, cancel } = outgoing;
         let session = self.session(route);
         let Some(request) = ModernRequest::read(message) else {
             let method = message.method().unwrap_or("response");
