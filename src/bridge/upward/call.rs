@@ -150,7 +150,7 @@ impl OpenLeg<'_> {
             declared: request.declared(),
         };
         awaited.translate(response, &session.server(), &mut |tool| {
-            session.tell_once(format!(
+            session.log_once(format!(
                 "tool {tool:?} is left out of tools/list: it can only be called as a task, which 2026-07-28 does not have"
             ));
         })

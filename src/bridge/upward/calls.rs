@@ -2,9 +2,9 @@
 //!
 //! A client of 2026-07-28 is not asked anything in the middle of a call: it gets the questions as the result, and repeats the
 //! call with the answers. Each repetition is a *leg*; the one call at the server goes on from leg to leg. Between two of them
-//! it is *parked*, under a state that only the client was told.
+//! it is *parked*, under a state that only the client knows.
 //!
-//! No I/O and no clock: whoever changes something here sends what it returns.
+//! No I/O and no clock: the caller sends what is returned.
 
 use crate::bridge::upward::level::Level;
 use crate::bridge::upward::notification::with_progress_token;

@@ -1,4 +1,4 @@
-//! `LegacyServer`: what an older server said of itself when its session began, and how a client of 2026-07-28 is told.
+//! `LegacyServer`: what an older server said of itself when its session began, and how a client of 2026-07-28 discovers that.
 
 use crate::bridge::envelope::{SERVER_INFO, TASKS, without_member};
 use crate::bridge::facts::MODERN_VERSION;
@@ -8,7 +8,7 @@ use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The lists whose changes a server can tell of.
+/// The lists whose changes a server can announce.
 pub(crate) const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 
 /// Parts of the result of `initialize`, as written.
@@ -53,12 +53,12 @@ impl LegacyServer {
         self.capability("logging").is_some()
     }
 
-    /// Whether it tells when this one of `LISTS` changes.
-    pub(crate) fn tells_changes_of(&self, list: &str) -> bool {
+    /// Whether it announces changes of this one of `LISTS`.
+    pub(crate) fn announces_changes_of(&self, list: &str) -> bool {
         self.has_flag(list, "listChanged")
     }
 
-    /// Whether it tells when a resource changes.
+    /// Whether it announces changes of resources.
     pub(crate) fn takes_subscriptions(&self) -> bool {
         self.has_flag("resources", "subscribe")
     }
@@ -102,8 +102,8 @@ mod tests {
             server.discover_result(),
             r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true},"experimental":{"n":1e400},"extensions":{"a":{}},"resources":{"subscribe":true}},"instructions":"h\u0065","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1","title":"T"}}}"#
         );
-        let told = LISTS.map(|list| server.tells_changes_of(list));
-        assert_eq!((told, server.takes_subscriptions()), ([true, false, false], true));
+        let announced = LISTS.map(|list| server.announces_changes_of(list));
+        assert_eq!((announced, server.takes_subscriptions()), ([true, false, false], true));
         assert!(!server.takes_level());
         assert!(LegacyServer::read(br#"{"result":{"capabilities":{"logging":{}}}}"#).takes_level());
     }

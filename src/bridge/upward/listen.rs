@@ -40,7 +40,7 @@ impl Drop for Changing<'_> {
     }
 }
 
-/// Acknowledges what the server tells of, and relays it until the client cancels the subscription or it ends.
+/// Acknowledges what the server announces, and relays it until the client cancels the subscription or it ends.
 pub(crate) fn run(
     session: &Arc<LegacySession>,
     request: &ModernRequest<'_>,
@@ -112,7 +112,7 @@ fn listen(
     }
 }
 
-/// In a new session: subscribes to everything that is listened for, and tells that all of it may have changed. On a thread of
+/// In a new session: subscribes to everything that is listened for, and notifies that all of it may have changed. On a thread of
 /// its own, because the session is not in use before this returns.
 pub(crate) fn subscribe_again(session: &Arc<LegacySession>) {
     if session.subscriptions.lock().is_empty() {
@@ -129,7 +129,7 @@ pub(crate) fn subscribe_again(session: &Arc<LegacySession>) {
         let what = "the server has begun another session and refused the subscription in it";
         let error = Error::new(Kind::InvalidResponse, what);
         session.subscriptions.update(|known| {
-            known.tell_all();
+            known.notify_all();
             known.end(Some(&refused), &error);
         });
     };

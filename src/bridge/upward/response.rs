@@ -39,7 +39,7 @@ pub(crate) struct Awaited<'a> {
 }
 
 impl Awaited<'_> {
-    /// Translates a response, which is valid JSON-RPC. `left_out` takes the names of tools that the client is not told of.
+    /// Translates a response, which is valid JSON-RPC. `left_out` takes the names of tools that are left out.
     pub(crate) fn translate(
         &self,
         response: &str,

@@ -62,8 +62,8 @@ pub(crate) struct LegacySession {
     is_watched: AtomicBool,
     /// Ends the exchanges of calls that have their response, the oldest first.
     lingering: Mutex<VecDeque<Weak<Cancel>>>,
-    /// What was left out and told once.
-    told: Mutex<HashSet<String>>,
+    /// What was logged once.
+    logged: Mutex<HashSet<String>>,
     pub(crate) closing: Arc<Cancel>,
     pub(crate) log: Log,
 }
@@ -91,7 +91,7 @@ impl LegacySession {
             given_up: Monitor::new(0),
             is_watched: AtomicBool::new(false),
             lingering: Mutex::default(),
-            told: Mutex::default(),
+            logged: Mutex::default(),
             closing: Cancel::new(),
             log,
         }
@@ -192,7 +192,7 @@ impl LegacySession {
     /// As `send`, if nothing depends on it.
     fn post(&self, line: String) {
         if let Err(error) = self.send(line, &Cancel::default()) {
-            self.log.debug(format_args!("the server was not told: {error}"));
+            self.log.debug(format_args!("the server could not be notified: {error}"));
         }
     }
 
@@ -214,7 +214,7 @@ impl LegacySession {
         let Ok(Some(wanted)) = wanted else { return };
         let params = format!(r#"{{"level":"{}"}}"#, wanted.name());
         if let Err(error) = self.request("logging/setLevel", &params, deadline, cancel) {
-            self.tell_once(format!("the server refused to set the level of its log: {error}"));
+            self.log_once(format!("the server refused to set the level of its log: {error}"));
         }
         self.level.update(|level| level.is_changing = false);
     }
@@ -282,7 +282,7 @@ impl LegacySession {
         if placed == Placed::Unclaimed {
             let loss =
                 "log messages and progress of the server that belong to no request are left out";
-            self.tell_once(loss.to_owned());
+            self.log_once(loss.to_owned());
         }
         None
     }
@@ -308,21 +308,21 @@ impl LegacySession {
 
     // ---- Calls that end without their response
 
-    /// Tells the server that no response is waited for, on a thread of its own.
+    /// Notifies the server that no response is waited for, on a thread of its own.
     pub(crate) fn give_up(self: &Arc<Self>, call: Abandoned) {
         let Abandoned { sent_as, responses, cancel } = call;
-        let is_told = sent_as.is_some() || !responses.is_empty();
+        let is_needed = sent_as.is_some() || !responses.is_empty();
         let has_room = |count: &mut usize| {
             *count < MAX_GIVEN_UP && {
                 *count += 1;
                 true
             }
         };
-        if !is_told || !self.given_up.update(has_room) {
+        if !is_needed || !self.given_up.update(has_room) {
             return cancel.cancel();
         }
         let session = Arc::clone(self);
-        let tell = move || {
+        let notify = move || {
             for response in responses {
                 session.post(response);
             }
@@ -336,7 +336,7 @@ impl LegacySession {
             cancel.cancel();
             session.given_up.update(|count| *count -= 1);
         };
-        if thread::Builder::new().name("give-up".to_owned()).spawn(tell).is_err() {
+        if thread::Builder::new().name("give-up".to_owned()).spawn(notify).is_err() {
             self.given_up.update(|count| *count -= 1);
         }
     }
@@ -369,7 +369,7 @@ impl LegacySession {
                 if !refusals.is_empty() {
                     let loss =
                         "a question of the server is refused: no call of the client could carry it";
-                    session.tell_once(loss.to_owned());
+                    session.log_once(loss.to_owned());
                 }
                 for refusal in refusals {
                     session.post(refusal);
@@ -403,10 +403,10 @@ impl LegacySession {
     }
 
     /// Logs what is left out, each once.
-    pub(crate) fn tell_once(&self, what: String) {
-        if !lock(&self.told).contains(&what) {
+    pub(crate) fn log_once(&self, what: String) {
+        if !lock(&self.logged).contains(&what) {
             self.log.info(&what);
-            lock(&self.told).insert(what);
+            lock(&self.logged).insert(what);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `Subscriptions`: who wants to know what has changed at an older server. It tells its one session; each subscription of
+//! `Subscriptions`: who wants to know what has changed at an older server. It notifies its one session; each subscription of
 //! the client (`subscriptions/listen`) gets a copy of what it asked for.
 //!
-//! No I/O: whoever changes something here sends what it returns.
+//! No I/O: the caller sends what is returned.
 
 use crate::bridge::upward::legacy_server::{LISTS, LegacyServer};
 use crate::bridge::upward::notification::of_subscription;
@@ -25,7 +25,7 @@ pub(crate) struct Subscriptions {
     pub(crate) is_changing: bool,
 }
 
-/// What a client wants to be told of.
+/// What a client wants to be notified of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     /// As `LISTS`.
@@ -60,16 +60,16 @@ impl Filter {
         Filter { lists: LISTS.map(wants), uris }
     }
 
-    /// As far as the server tells of it.
+    /// As far as the server announces it.
     pub(crate) fn offered_by(mut self, server: &LegacyServer) -> Filter {
         for (list, wants) in LISTS.into_iter().zip(&mut self.lists) {
-            *wants &= server.tells_changes_of(list);
+            *wants &= server.announces_changes_of(list);
         }
         self.uris = self.uris.filter(|_| server.takes_subscriptions());
         self
     }
 
-    /// The notification that this is what the subscription with this id is told of.
+    /// The notification that the subscription with this id is notified of this.
     fn acknowledgement(&self, id: &Id) -> String {
         let mut kept = json!({});
         for (list, wants) in LISTS.into_iter().zip(self.lists) {
@@ -104,13 +104,13 @@ impl Subscriptions {
         self.all.is_empty()
     }
 
-    /// What a subscription is told of.
+    /// What a subscription is notified of.
     pub(crate) fn acknowledgement(&self, key: u64, id: &Id) -> String {
         let known = self.all.iter().find(|known| known.key == key);
         known.map_or_else(String::new, |known| known.filter.acknowledgement(id))
     }
 
-    /// A subscription is not told of this resource, because the server does not tell of it.
+    /// A subscription is not notified of this resource, because the server does not announce its changes.
     pub(crate) fn leave_out(&mut self, key: u64, uri: &str) {
         let known = self.all.iter_mut().find(|known| known.key == key);
         if let Some(uris) = known.and_then(|known| known.filter.uris.as_mut()) {
@@ -167,8 +167,8 @@ impl Subscriptions {
         self.copy(line, |filter| filter.uris().iter().any(is_it));
     }
 
-    /// Tells every subscription that everything it wants to know of may have changed.
-    pub(crate) fn tell_all(&mut self) {
+    /// Notifies every subscription that everything it wants to know of may have changed.
+    pub(crate) fn notify_all(&mut self) {
         for list in LISTS {
             let line =
                 format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
@@ -264,15 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn a_new_session_is_told_once_and_a_lost_one_ends_the_subscriptions() {
+    fn a_new_session_is_announced_once_and_a_lost_one_ends_the_subscriptions() {
         let mut subscriptions = Subscriptions::default();
         let filter = Filter { lists: [false, false, true], uris: Some(vec!["a".to_owned()]) };
         let key = subscriptions.add(&id("1"), filter);
-        subscriptions.tell_all();
-        subscriptions.tell_all();
-        let told = lines(&mut subscriptions, key);
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].contains("resources/list_changed") && told[1].contains(r#""uri":"a""#));
+        subscriptions.notify_all();
+        subscriptions.notify_all();
+        let received = lines(&mut subscriptions, key);
+        assert_eq!(received.len(), 2, "{received:?}");
+        assert!(
+            received[0].contains("resources/list_changed") && received[1].contains(r#""uri":"a""#)
+        );
         let error = Error::new(Kind::InvalidResponse, "gone");
         subscriptions.end(Some(&["b".to_owned()]), &error);
         assert!(subscriptions.next(key).is_none());

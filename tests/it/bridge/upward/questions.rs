@@ -188,7 +188,7 @@ fn a_url_that_the_user_must_open_is_asked_and_the_call_sent_again() {
         peer.wait_for("tools/call", 3).iter().map(|sent| sent.json["id"].clone()).collect();
     assert_ne!(ids[1], ids[2]);
     assert!(!peer.labels().contains(&"response".to_owned()));
-    // A client that cannot open it is told what it lacks.
+    // A client that cannot open it learns what it lacks.
     let line = call("3").replace(r#","url":{}"#, "");
     program.write(&line);
     peer.next().fail(&error);

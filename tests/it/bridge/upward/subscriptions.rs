@@ -31,15 +31,15 @@ fn list_changed(list: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")})
 }
 
-/// What a subscription was told: its id and what remains of the method.
-fn told(program: &mut Program) -> (Value, String) {
+/// What a subscription was notified of: its id and what remains of the method.
+fn notified(program: &mut Program) -> (Value, String) {
     let line = program.read();
     let id = line["params"]["_meta"][SUBSCRIPTION_ID].clone();
     (id, line["method"].as_str().unwrap().trim_start_matches("notifications/").to_owned())
 }
 
 #[test]
-fn each_subscription_is_told_what_it_asked_for_until_it_is_cancelled() {
+fn each_subscription_receives_what_it_asked_for_until_it_is_cancelled() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&listen("\"one\"", &json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:1", "a:2"]})));
@@ -64,13 +64,13 @@ fn each_subscription_is_told_what_it_asked_for_until_it_is_cancelled() {
     ));
     assert_eq!(program.read()["params"]["_meta"][SUBSCRIPTION_ID], 2);
     peer.push(&list_changed("tools"));
-    assert_eq!(told(&mut program), (json!("one"), "tools/list_changed".into()));
+    assert_eq!(notified(&mut program), (json!("one"), "tools/list_changed".into()));
     peer.push(&list_changed("prompts"));
     peer.push(&list_changed("resources"));
-    assert_eq!(told(&mut program), (json!(2), "resources/list_changed".into()));
+    assert_eq!(notified(&mut program), (json!(2), "resources/list_changed".into()));
     peer.push(&updated("a:3"));
     peer.push(&updated("a:1"));
-    let mut both = [told(&mut program), told(&mut program)];
+    let mut both = [notified(&mut program), notified(&mut program)];
     both.sort_by_key(|(id, _)| id.to_string());
     assert_eq!(
         both,
@@ -79,7 +79,7 @@ fn each_subscription_is_told_what_it_asked_for_until_it_is_cancelled() {
     cancel(&mut program, "\"one\"");
     std::thread::park_timeout(Duration::from_millis(50));
     peer.push(&updated("a:1"));
-    assert_eq!(told(&mut program), (json!(2), "resources/updated".into()));
+    assert_eq!(notified(&mut program), (json!(2), "resources/updated".into()));
     assert!(peer.is_idle(), "another subscription wants to know");
     cancel(&mut program, "2");
     let last = peer.next();
@@ -94,7 +94,7 @@ fn each_subscription_is_told_what_it_asked_for_until_it_is_cancelled() {
 }
 
 #[test]
-fn what_comes_on_the_stream_of_a_call_is_told_too() {
+fn what_comes_on_the_stream_of_a_call_is_relayed_too() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&listen("1", &json!({"toolsListChanged": true})));
@@ -102,7 +102,7 @@ fn what_comes_on_the_stream_of_a_call_is_told_too() {
     program.write(&modern("2", "tools/call", r#""name":"t","#, ""));
     let mut asked = peer.next();
     asked.send(&list_changed("tools"));
-    assert_eq!(told(&mut program), (json!(1), "tools/list_changed".into()));
+    assert_eq!(notified(&mut program), (json!(1), "tools/list_changed".into()));
     asked.result(&json!({}));
     assert_eq!(program.read()["id"], 2);
     // At the end of input nothing is said of the subscription.
@@ -110,7 +110,7 @@ fn what_comes_on_the_stream_of_a_call_is_told_too() {
 }
 
 #[test]
-fn a_new_session_is_subscribed_again_and_told_once() {
+fn a_new_session_is_subscribed_again_and_announced_once() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program

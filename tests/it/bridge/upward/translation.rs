@@ -113,7 +113,7 @@ fn what_2026_07_28_does_not_have_is_answered_here() {
 }
 
 #[test]
-fn errors_that_would_be_misread_are_told_otherwise() {
+fn errors_that_would_be_misread_are_translated() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     for (sent, expected) in [
