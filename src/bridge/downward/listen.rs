@@ -134,7 +134,7 @@ impl ListenStream {
     /// Subscribes to a resource. Returns whether the server acknowledged it.
     ///
     /// # Errors
-    /// `TooLarge`: there are too many already. `TimedOut`, `Cancelled`: there is no answer.
+    /// `TooLarge`: there are too many already. `Cancelled`: so was the request.
     pub(crate) fn subscribe(
         &self,
         uri: &str,
@@ -178,12 +178,10 @@ impl ListenStream {
             }
             state.wanted
         });
-        match self.wait_for(number, deadline, cancel, |_| true) {
-            Err(error) if error.kind() == Kind::Cancelled => Err(error),
-            _ => Ok(()),
-        }
+        self.wait_for(number, deadline, cancel, |_| true).map(|_| ())
     }
 
+    /// Waits for the server's answer to the filter of this number, and reads it. False: there is none in time.
     fn wait_for(
         &self,
         number: u64,
@@ -196,13 +194,11 @@ impl ListenStream {
         let found = self.state.wait(deadline, cancel, |state| {
             (state.answered >= number || state.is_closed).then(|| read(state))
         });
-        found.map_err(|error| match error {
-            WaitError::Cancelled => cancelled(),
-            WaitError::TimedOut => {
-                let what = "the server did not acknowledge the subscription in time";
-                Error::new(Kind::TimedOut, what)
-            }
-        })
+        match found {
+            Err(WaitError::TimedOut) => Ok(false),
+            Err(WaitError::Cancelled) => Err(cancelled()),
+            Ok(found) => Ok(found),
+        }
     }
 
     /// Opens a stream for the filter that is wanted now, unless a thread is about to.
