@@ -283,3 +283,41 @@ fn a_cancelled_call_is_closed_and_nothing_is_sent_for_it() {
     assert!(!peer.labels().contains(&"notifications/cancelled".to_owned()));
     assert!(program.close().took < Duration::from_secs(5));
 }
+
+#[test]
+fn odd_results_are_one_response_each() {
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let deep_schema = format!("{}true{}", r#"{"not":"#.repeat(100), "}".repeat(100));
+    let odd = [
+        "5".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        r#""x""#.to_owned(),
+        "{}".to_owned(),
+        r#"{"resultType":null}"#.to_owned(),
+        r#"{"resultType":"complete","resultType":"input_required"}"#.to_owned(),
+        r#"{"resultType":"input_required","inputRequests":5}"#.to_owned(),
+        r#"{"resultType":"input_required","inputRequests":{"a":null},"requestState":7}"#.to_owned(),
+        r#"{"resultType":"complete","_meta":7,"content":{},"structuredContent":7}"#.to_owned(),
+        r#"{"resultType":"complete","content":null,"structuredContent":[],"content":[1]}"#
+            .to_owned(),
+        format!(r#"{{"resultType":"complete","structuredContent":{deep},"tools":{deep}}}"#),
+        format!(r#"{{"tools":[{{"name":"t","outputSchema":{deep_schema}}},7,{{"name":7}}]}}"#),
+    ];
+    let results = odd.clone();
+    let peer = Peer::modern("{}", move |arrived| {
+        let id = arrived.json["id"].as_u64().and_then(|id| usize::try_from(id).ok());
+        Answer::Result(results[id.unwrap_or_default() / 2].clone())
+    });
+    let mut program = peer.client(ALL, &["--no-sse"]);
+    for id in 0..odd.len() * 2 {
+        let method = if id % 2 == 0 { "tools/call" } else { "tools/list" };
+        let answer = program.ask(&request(&id.to_string(), method, r#"{"name":"t"}"#));
+        let shown: String = answer.to_string().chars().take(300).collect();
+        assert_eq!(answer["id"], id, "{shown}");
+        assert!(answer["method"].is_null(), "{shown}");
+        let is_response = answer.get("result").is_some() || answer["error"].is_object();
+        assert!(is_response, "{shown}");
+    }
+    program.silent_for(A_WHILE);
+}
