@@ -72,7 +72,7 @@ impl Bridge {
                 result => return result,
             }
         }
-        self.exchange_carefully(outgoing, sink)
+        self.exchange_carefully(outgoing, sink, true)
     }
 
     /// Begins the session of a client that `--lazy` has kept waiting. Before a modern server none is needed.
@@ -232,7 +232,13 @@ impl Bridge {
         self.upward.close();
     }
 
-    fn exchange_carefully(&self, outgoing: Outgoing<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// `may_detect`: a refusal is a reason to find out what the server speaks, and to try once more.
+    fn exchange_carefully(
+        &self,
+        outgoing: Outgoing<'_>,
+        sink: &mut Sink<'_>,
+        may_detect: bool,
+    ) -> Result<(), Error> {
         let Outgoing { route, message, deadline, cancel } = outgoing;
         let is_modern = message.request_meta().is_some();
         let asked = match message.method() {
@@ -276,8 +282,8 @@ impl Bridge {
             Watched::Over(result) => return result,
             Watched::Refused(refusal) => refusal,
         };
-        if self.begin_translating(outgoing, asked, &verdict)? {
-            return self.exchange_carefully(outgoing, sink);
+        if may_detect && self.begin_translating(outgoing, asked, &verdict)? {
+            return self.exchange_carefully(outgoing, sink, false);
         }
         refusal.pass(sink)
     }
@@ -315,7 +321,7 @@ impl Bridge {
                 return Ok(false);
             }
             self.facts.update(|known| known.legacy = Speaks::No);
-            return Ok(true);
+            return Ok(self.facts.known().needs_translation(Era::Legacy));
         }
         if self.facts.known().client_is_legacy {
             return Ok(false);

@@ -65,6 +65,8 @@ impl Verdict {
         news(&mut known.modern, self.modern);
         if let Some(discovered) = &self.discovered {
             known.discovered = Some(Arc::clone(discovered));
+        } else if self.modern == Speaks::No {
+            known.discovered = None;
         }
     }
 }
@@ -320,5 +322,15 @@ mod tests {
         verdict(Asked::Modern, Reply::Result("{}")).apply(&mut known);
         assert_eq!((known.legacy, known.modern), (Unknown, Yes));
         assert!(known.discovered.is_some());
+    }
+
+    #[test]
+    fn a_server_that_stops_speaking_an_era_has_nothing_discovered() {
+        let mut known = Known::default();
+        let result = r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#;
+        verdict(Asked::Discover, Reply::Result(result)).apply(&mut known);
+        assert!(known.modern == Yes && known.discovered.is_some());
+        verdict(Asked::Discover, Reply::Result("{}")).apply(&mut known);
+        assert!(known.modern == No && known.discovered.is_none());
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 pub(crate) const SHELLS: [&str; 4] = ["bash", "fish", "powershell", "zsh"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "it is called that")]
 pub(crate) enum Shell {
     Bash,
     Fish,

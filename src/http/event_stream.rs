@@ -29,6 +29,7 @@ impl Event {
 
 /// Reads events as they arrive.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a parser is in several states at once")]
 pub struct EventStream<R> {
     reader: R,
     /// Puts a failed read into words.

@@ -101,7 +101,7 @@ fn further_page(
     };
     let mut response = None;
     let page =
-        PreparedMessage::new(server, &message, first.deadline, first.cancel).as_page_of_list();
+        PreparedMessage::new(server, &message, first.deadline, first.cancel).into_page_of_list();
     send(server, &page, &mut |relayed| match relayed {
         Relayed::Line(line) if line.is_response() => {
             response = Some(text_of(&line));

@@ -60,7 +60,7 @@ impl<'a> PreparedMessage<'a> {
     }
 
     /// The same as a page of a list.
-    pub(crate) fn as_page_of_list(self) -> PreparedMessage<'a> {
+    pub(crate) fn into_page_of_list(self) -> PreparedMessage<'a> {
         PreparedMessage { is_page: true, ..self }
     }
 

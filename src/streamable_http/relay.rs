@@ -24,6 +24,7 @@ pub(crate) const PAGE_GRACE: Duration = Duration::from_millis(100);
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Relays the messages that come back for one message, or on a standing stream.
+#[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub(crate) struct Relay<'a, 'd> {
     pub(crate) server: &'a RemoteServer,
     /// The requests that wait for their responses; none on a standing stream.

@@ -30,6 +30,7 @@ pub(crate) const POST_HEADERS: [Header<'static>; 2] =
     [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub(crate) struct RemoteServer {
     pub(crate) client: SignedClient,
     pub(crate) state: ServerState,

@@ -86,7 +86,7 @@ pub(crate) fn list_tools(
     for _ in 0..MAX_PAGES {
         let message = request(client, cursor.as_deref());
         let message = tools.policy().metadata().added_to(&message)?.unwrap_or(message);
-        let message = PreparedMessage::new(server, &message, deadline, cancel).as_page_of_list();
+        let message = PreparedMessage::new(server, &message, deadline, cancel).into_page_of_list();
         let mut listed = Listed::Nothing;
         let page_sink: &mut Sink<'_> = &mut |relayed| match relayed {
             Relayed::Line(line) if line.is_response() => {

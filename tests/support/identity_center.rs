@@ -131,7 +131,7 @@ impl IdentityCenter {
         let Ok(mut connection) = Connection::new(stream) else { return };
         while let Ok(Some(request)) = connection.read_request() {
             let delay = self.state().delay;
-            thread::sleep(delay);
+            thread::park_timeout(delay);
             let (status, body) = self.answer(&request);
             if connection.respond(&Response::json(status, body.to_string())).is_err() {
                 return;

@@ -282,7 +282,7 @@ fn slow_to_refuse() -> Peer {
     Peer::scripted(|arrived| {
         match &*arrived.label {
         "server/discover" => {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::park_timeout(Duration::from_millis(300));
             Answer::Error(400, NO_SESSION.to_owned())
         }
         "initialize" => Answer::Session(
@@ -318,7 +318,7 @@ fn a_request_that_is_cancelled_before_the_verdict_is_not_sent_again() {
     program.write(&modern(2, "prompts/list", ""));
     peer.wait_for("server/discover", 1);
     peer.wait_for("prompts/list", 1);
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::park_timeout(Duration::from_millis(50));
     program.write(&cancel("2"));
     assert_eq!(program.read()["id"], 1);
     program.silent_for(A_WHILE);

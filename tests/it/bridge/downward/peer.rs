@@ -49,9 +49,8 @@ impl Arrived {
     fn of(request: Request) -> Arrived {
         let json: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let label = match (&*request.method, json["method"].as_str()) {
-            ("POST", Some(method)) => method.to_owned(),
             ("POST", None) => "response".to_owned(),
-            (method, _) => method.to_owned(),
+            ("POST", Some(label)) | (label, _) => label.to_owned(),
         };
         let text = String::from_utf8(request.body.clone()).unwrap();
         Arrived { label, text, json, request }
@@ -258,7 +257,7 @@ impl Shared {
     }
 }
 
-/// JSON of a DiscoverResult.
+/// JSON of a `DiscoverResult`.
 pub(crate) fn discovered(capabilities: &str) -> String {
     format!(
         r#"{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{capabilities},"instructions":"be\u0020kind","ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"peer","version":"1.0"}}}}}}"#

@@ -137,7 +137,7 @@ impl Peer {
     /// Forgets the session. `refuses_more`: and begins none again.
     pub(crate) fn end_session(&self, refuses_more: bool) {
         let mut state = self.shared.state.lock().unwrap();
-        state.session = "none".to_owned();
+        "none".clone_into(&mut state.session);
         state.refuses_sessions = refuses_more;
         for stream in &mut state.streams {
             stream.close();
@@ -155,9 +155,8 @@ impl Shared {
         while let Ok(Some(request)) = connection.read_request() {
             let json: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let label = match (request.method.as_str(), json["method"].as_str()) {
-                ("POST", Some(method)) => method.to_owned(),
                 ("POST", None) => "response".to_owned(),
-                (method, _) => method.to_owned(),
+                ("POST", Some(label)) | (label, _) => label.to_owned(),
             };
             let (is_known, is_modern) = {
                 let mut state = self.state.lock().unwrap();
