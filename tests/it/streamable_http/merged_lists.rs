@@ -105,7 +105,9 @@ fn hints_of_freshness_are_the_strictest_of_all_pages() {
         r#"{"resultType":"complete","tools":[{"name":"a"}],"ttlMs":500,"cacheScope":"public","nextCursor":"2"}"#,
         r#"{"resultType":"complete","tools":[{"name":"b"}],"ttlMs":20,"cacheScope":"private"}"#,
     ];
-    pages.iter().for_each(|page| server.reply_next("tools/list", result(page)));
+    for page in &pages {
+        server.reply_next("tools/list", result(page));
+    }
     let merged = program.ask(&modern(1, "tools/list", ""));
     let tools = json!([{"name": "a"}, {"name": "b"}]);
     let expected =

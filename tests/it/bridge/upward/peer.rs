@@ -259,7 +259,7 @@ impl Exchange {
     }
 
     /// Whether the client closes the connection within this time.
-    pub(crate) fn is_closed_within(mut self, time: Duration) -> bool {
+    pub(crate) fn closes_within(mut self, time: Duration) -> bool {
         self.connection.pause(time).is_err()
     }
 }

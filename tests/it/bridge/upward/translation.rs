@@ -194,7 +194,7 @@ fn a_cancelled_call_is_cancelled_at_the_server_and_then_closed() {
     let cancelled = peer.wait_for("notifications/cancelled", 1);
     assert_eq!(cancelled[0].json["params"]["requestId"], asked.json["id"]);
     asked.send(&json!({"jsonrpc": "2.0", "method": "late"}));
-    assert!(asked.is_closed_within(Duration::from_secs(5)));
+    assert!(asked.closes_within(Duration::from_secs(5)));
     program.silent_for(Duration::from_millis(20));
     // What the client cancels too late is not known to the server by that id.
     program.write(
