@@ -160,7 +160,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("FILE"),
         default: "the profile's ca_bundle",
         group: Group::Server,
-        help: "PEM file of certificate authorities to trust in addition to the built-in ones.",
+        help: "PEM file of certificate authorities to trust in addition to Mozilla's and the system's.",
     },
     Row {
         key: Key::Region,

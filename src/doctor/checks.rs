@@ -204,7 +204,7 @@ impl Doctor<'_> {
             Err(error) => {
                 let error = error.context("STS cannot be asked");
                 Finding::of_error(Check::Identity, Verdict::Warn, &error).fix(
-                    "none is needed where STS is out of reach by intent; AWS_ENDPOINT_URL_STS names another endpoint",
+                    "none needed if STS is unreachable on purpose; AWS_ENDPOINT_URL_STS names another endpoint",
                 )
             }
         }

@@ -288,8 +288,8 @@ fn clock_finding(behind: i64) -> Finding {
         _ => Verdict::Fail,
     };
     let found = match seconds {
-        0..=1 => "that of this machine and the server's agree".to_owned(),
-        _ => format!("that of this machine is {seconds} s {side} the server's"),
+        0..=1 => "this machine's and the server's agree".to_owned(),
+        _ => format!("this machine's is {seconds} s {side} the server's"),
     };
     let finding = Finding::new(Check::Clock, verdict, found);
     match verdict {

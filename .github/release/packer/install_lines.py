@@ -16,7 +16,7 @@ With Rust 1.89 or newer and a C compiler, in a clone of this repository:
 
     cargo install --path . --locked
 
-puts the program into your `PATH`; the first build takes some minutes.
+installs the program into `~/.cargo/bin`; the build takes a few minutes.
 """
 
 

@@ -469,7 +469,7 @@ mod tests {
             ),
             (
                 "[profile a]\nrole_arn=ra\nsource_profile=gone",
-                "profile \"a\": source_profile \"gone\" could not be found",
+                "profile \"a\": source_profile \"gone\" could not be found (add [profile gone] to config)",
             ),
             (
                 "[profile a]\nrole_arn=ra\nsource_profile=work\n[work]",
@@ -529,7 +529,11 @@ mod tests {
             assert_eq!(sso(of_session, &session), format!("sso Some(\"s\") x u {scopes}"));
         }
         for (profile, session, message) in [
-            (of_session, "", "profile \"a\": sso_session \"s\" could not be found"),
+            (
+                of_session,
+                "",
+                "profile \"a\": sso_session \"s\" could not be found (add [sso-session s] to config)",
+            ),
             (
                 of_session,
                 "[s]",

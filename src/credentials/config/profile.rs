@@ -135,6 +135,9 @@ impl Files {
         let error = Error::new(Kind::Credentials, message);
         match nearest(name, self.names()) {
             Some(near) => error.hint(format!("did you mean {near}?")),
+            None if advice.is_empty() => {
+                error.hint(format!("add it to {config}, or name another profile"))
+            }
             None => error,
         }
     }
@@ -225,10 +228,10 @@ impl<'a> Profile<'a> {
             _ => nearest(name, sessions),
         };
         let advice = self.files.header_advice(kind, name);
-        match advice.or_else(|| near.map(|near| format!("did you mean {near}?"))) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        let advice = advice.or_else(|| near.map(|near| format!("did you mean {near}?")));
+        error.hint(advice.unwrap_or_else(|| {
+            format!("add [{kind} {name}] to {}", self.files.config.path.display())
+        }))
     }
 
     /// The `[sso-session]` section of this name.
@@ -350,8 +353,12 @@ mod tests {
                 error.strip_prefix("profile \"x\" could not be found in config or credentials (");
             rest.unwrap_or(&error).to_owned()
         };
-        assert_eq!(missing("", ""), "no profiles there)");
-        assert_eq!(missing("[profile b]\n[default]", "[a]\n[b]"), "profiles there: a, b, default)");
+        let add = "(add it to config, or name another profile)";
+        assert_eq!(missing("", ""), format!("no profiles there) {add}"));
+        assert_eq!(
+            missing("[profile b]\n[default]", "[a]\n[b]"),
+            format!("profiles there: a, b, default) {add}")
+        );
         assert_eq!(
             missing("[Profile x]", ""),
             "no profiles there); write [profile x] instead of [Profile x] in config"
@@ -371,6 +378,6 @@ mod tests {
         assert_eq!(missing("[profile xy]", ""), "profiles there: xy) (did you mean xy?)");
         let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
         let many = many.concat();
-        assert!(missing("", &many).ends_with("p18, p19 and 5 more)"));
+        assert!(missing("", &many).contains("p18, p19 and 5 more)"));
     }
 }
