@@ -68,6 +68,7 @@ fn is_placeholder(value: &str) -> bool {
         || value.strip_prefix('$').is_some_and(|name| name.starts_with(begins_name))
         || enclosed("{", "}").is_some_and(is_name)
         || enclosed("<", ">").is_some()
+        || (value.contains("://") && holds("<", ">"))
         || enclosed("[[", "]]").is_some()
         || enclosed("%(", ")s").is_some()
         || value.starts_with("op://")
@@ -117,6 +118,7 @@ mod tests {
             "#{Key}",
             "%AWS_ACCESS_KEY_ID%",
             "<your key>",
+            "https://<api-id>.execute-api.us-east-1.amazonaws.com/",
             "YOUR_ACCESS_KEY_ID",
             "op://vault/aws/key",
         ] {

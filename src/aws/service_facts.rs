@@ -118,7 +118,7 @@ static LOAD_BALANCER: ServiceFacts =
     ServiceFacts { timeout: BALANCER_IDLE, cut: Some(BALANCER_IDLE), ..OTHER };
 
 static AWS_MCP: ServiceFacts = ServiceFacts {
-    action: Some("aws-mcp:InvokeMcp, and what the tool does in AWS"),
+    action: Some("aws-mcp:InvokeMcp and the actions of the tool"),
     throttled: "AWS MCP Server accepts 3 requests per second and 27 connections from an account and region: try again later",
     // Below the 27 connections, with room for other processes of the account.
     max_in_flight: Some(16),

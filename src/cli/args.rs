@@ -36,8 +36,8 @@ pub(crate) struct Flags {
     pub(crate) problems: Vec<Error>,
     /// Options that the problems are about, so that they are not reported missing as well.
     pub(crate) in_doubt: Vec<Key>,
-    /// An unknown flag has a value, which may be that of any option that is missing.
-    pub(crate) has_unknown_value: bool,
+    /// An argument that is not understood may hold what is missing.
+    pub(crate) may_hold_missing: bool,
 }
 
 impl Flags {
@@ -147,7 +147,7 @@ impl Reader {
                 return self.leftovers.take_value(text);
             }
             Next::OfUnknownFlag if !is_target => {
-                self.flags.has_unknown_value = true;
+                self.flags.may_hold_missing = true;
                 return;
             }
             _ => {}
@@ -164,7 +164,7 @@ impl Reader {
                 if is_target && let Some((url, _)) = text.split_once(" -") {
                     let fix = "write each as an argument of its own";
                     self.flags.doubt([], usage_error("a URL and a flag are one argument", fix));
-                    self.flags.has_unknown_value = true;
+                    self.flags.may_hold_missing = true;
                     text = url.trim_end();
                 }
                 let rest = self.leftovers.take_words(text);
@@ -187,7 +187,8 @@ impl Reader {
         }
         let dashes = if is_long { "--" } else { "-" };
         let (named, whole) = flag_names::look_up(name.trim(), is_long);
-        if (whole.is_some() || !matches!(named, Named::Row(..)))
+        // `--p` is the beginning of `--profile`, `-p` is of launchers.
+        if matches!(named, Named::Ignored { .. } | Named::Unknown(_))
             && let Some(follows) = self.leftovers.take_flag(dashes, &name)
         {
             match inline.as_deref().map(OsStr::to_string_lossy) {
@@ -227,7 +228,7 @@ impl Reader {
                         Some(url) if is_target(OsStr::new(&*url)) => {
                             self.targets.push((self.flags.values.len(), url.into_owned()));
                         }
-                        inline => self.flags.has_unknown_value |= inline.is_some(),
+                        inline => self.flags.may_hold_missing |= inline.is_some(),
                     }
                     return None;
                 };
@@ -257,7 +258,7 @@ impl Reader {
     /// Takes an argument that holds a flag and, after a space, its value: `"--profile work"`. The value may be a secret.
     fn take_joined(&mut self, name: &str, value: String) {
         let Some((row, opposite)) = flag_names::find(name) else {
-            self.flags.has_unknown_value = true;
+            self.flags.may_hold_missing = true;
             return self.flags.doubt([], unknown_flag(name, flag_names::meant(name)));
         };
         let what = format!("--{name} and what follows it are one argument");
@@ -404,7 +405,8 @@ impl Arguments {
         let mut values = Vec::new();
         if let Some(mut raw) = self.parser.try_raw_args() {
             if !matches!(row.takes, Arity::OptionalWords(_)) {
-                values.extend(raw.next_if(|next| !is_flag(next)));
+                let is_value = |next: &OsStr| !is_flag(next) && !is_forgotten_by(row, next);
+                values.extend(raw.next_if(is_value));
             }
             if !matches!(row.takes, Arity::Value(_)) {
                 while let Some(word) = raw.next_if(|next| !is_flag(next) && !is_target(next)) {
@@ -442,6 +444,14 @@ fn is_flag(argument: &OsStr) -> bool {
 /// Whether this is the URL after `--profile a b`, not one more profile.
 fn is_target(argument: &OsStr) -> bool {
     argument.to_str().is_some_and(|text| text.contains("://") || text.starts_with("arn:"))
+}
+
+/// Whether this is the server's URL or ARN where the value of another option was forgotten: `--profile https://…`.
+fn is_forgotten_by(row: &Row, argument: &OsStr) -> bool {
+    const MAY_BE_URLS: [Key; 4] = [Key::TargetUrl, Key::SignHost, Key::RoleArn, Key::ExternalId];
+    let begins_target =
+        |text: &str| ["https://", "http://", "arn:"].iter().any(|start| text.starts_with(start));
+    !MAY_BE_URLS.contains(&row.key) && argument.to_str().is_some_and(begins_target)
 }
 
 fn text(argument: OsString, what: &str) -> Result<String, Error> {
@@ -573,7 +583,12 @@ mod tests {
             &["--region", "-target-url", "x"],
             &["--region needs a value (write --region REGION)"],
         );
-        check(&["--profile", "https://a"], &[]);
+        // The URL is still the target.
+        let forgotten = "--profile needs a value (write --profile PROFILE)";
+        check(&["--profile", "https://a"], &[forgotten]);
+        check(&["--timeout", "arn:a"], &["--timeout needs a value (write --timeout TIME)"]);
+        check(&["--header", "Referer: https://b", "https://a"], &[]);
+        check(&["--sign-host", "https://b", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
         let quote = "more than one URL or ARN is given \
                      (quote values that contain spaces; the commands are doctor, login, logout and completions)";
@@ -620,6 +635,9 @@ mod tests {
             &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
             "run --rm -i -e ghcr.io/a/b:1",
         );
+        // Two dashes are not theirs.
+        let Ok(Line::Proxy(flags)) = read_words(&["--p", "work", "https://a"]) else { panic!() };
+        assert!(flags.problems.is_empty() && flags.values[0].0 == Key::Profile);
         // Without a launcher they are unknown flags like others.
         let Ok(Line::Proxy(flags)) = read_words(&["-p", "work", "https://a"]) else { panic!() };
         let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();

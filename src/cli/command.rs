@@ -48,7 +48,7 @@ pub fn parse(
         Line::Proxy(flags) => (flags, None),
     };
     let args::Flags { values, mut ignored, abbreviated, mut in_doubt, .. } = flags;
-    let (problems_of_line, has_unknown_value) = (flags.problems, flags.has_unknown_value);
+    let (problems_of_line, may_hold_missing) = (flags.problems, flags.may_hold_missing);
     // `Environment::problems` reports these.
     let is_unreadable =
         |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
@@ -64,7 +64,7 @@ pub fn parse(
         let of_server = [Key::TargetUrl, Key::Region, Key::ServiceName];
         in_doubt.extend(of_server.into_iter().filter(|key| args.value(*key).is_none()));
     }
-    let mut resolver = Resolver::new(args, environment, in_doubt, has_unknown_value);
+    let mut resolver = Resolver::new(args, environment, in_doubt, may_hold_missing);
     let as_json = resolver.switch(Key::Json);
     let sign_in = sign_in_options(&mut resolver);
     resolver.report_flags_of_others(subcommand);
@@ -159,6 +159,18 @@ mod tests {
         check("ftp://abc.execute-api.us-east-1.amazonaws.com", &[ftp]);
         check("ftp://mcp.example.com --region us-east-1 --service s3", &[ftp]);
         check("ftp://mcp.example.com", &[ftp, region, service]);
+        // Service and region may be part of a URL that cannot be read.
+        let host = "configuration error: target URL has a character in its host that host names cannot have";
+        check("https://a_[b].execute-api.us-east-1.amazonaws.com", &[host]);
+        let word = "configuration error: target URL has no scheme \
+                    (write https://…; the commands are doctor, login, logout, completions)";
+        check("word", &[word]);
+        check(
+            "https://localhost:1 --sign-host a_[b].example.com",
+            &[
+                "configuration error: --sign-host: the host to sign for has a character in its host that host names cannot have",
+            ],
+        );
 
         let version = "unsupported signature version: v5 (must be 'v4' or 'v4a')";
         check(&format!("{API} --sig-version v5"), &[version]);

@@ -41,8 +41,8 @@ pub(crate) struct Resolver<'a> {
     problems: Vec<(Key, Error)>,
     /// Options that already have a problem.
     in_doubt: Vec<Key>,
-    /// An unknown flag has a value, which may be what is missing.
-    has_unknown_value: bool,
+    /// What is not understood, of the flags or of the target, may hold what is missing.
+    may_hold_missing: bool,
     notes: Vec<String>,
     warnings: Vec<String>,
     /// What is wrong with the region in the URL, for errors that follow from it.
@@ -66,14 +66,14 @@ impl<'a> Resolver<'a> {
         args: ParsedArgs<'a>,
         environment: &'a Environment,
         in_doubt: Vec<Key>,
-        has_unknown_value: bool,
+        may_hold_missing: bool,
     ) -> Self {
         Resolver {
             args,
             environment,
             problems: Vec::new(),
             in_doubt,
-            has_unknown_value,
+            may_hold_missing,
             notes: Vec::new(),
             warnings: Vec::new(),
             url_hint: None,
@@ -287,9 +287,9 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reports that a required option is missing, unless an unknown flag may have been meant for it.
+    /// Reports that a required option is missing, unless something that is not understood may hold it.
     fn report_missing(&mut self, key: Key, error: Error) {
-        if !self.has_unknown_value {
+        if !self.may_hold_missing {
             self.report(key, error);
         }
     }
@@ -299,7 +299,7 @@ impl<'a> Resolver<'a> {
         let what = format!("the profile is not read: {}", error.message());
         let hint = error.hint_text().unwrap_or("fix it, or set --region");
         let error = Error::new(Kind::Usage, what).context("configuration error").hint(hint);
-        self.report(Key::Region, error);
+        self.report_missing(Key::Region, error);
     }
 
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
@@ -319,7 +319,10 @@ impl<'a> Resolver<'a> {
             qualifier.map_or_else(|| Key::Qualifier.row().default.to_owned(), |value| value.text);
         let endpoint = target::read(&text, &qualifier, allow_http).unwrap_or_else(|error| {
             self.report(Key::TargetUrl, error);
-            target::placeholder(&text)
+            target::placeholder(&text).unwrap_or_else(|| {
+                self.may_hold_missing = true;
+                Endpoint::unknown()
+            })
         });
         let endpoint = self.signed_for(endpoint);
         let (endpoint, note) = target::with_encoded_arn(endpoint);
@@ -331,6 +334,7 @@ impl<'a> Resolver<'a> {
     fn signed_for(&mut self, endpoint: Endpoint) -> Endpoint {
         let Some(SignHost { host, port, path }) = self.parsed(Key::SignHost, target::sign_host)
         else {
+            self.may_hold_missing |= self.args.value(Key::SignHost).is_some();
             return endpoint;
         };
         if path.is_some_and(|path| path != endpoint.path()) {
@@ -344,6 +348,7 @@ impl<'a> Resolver<'a> {
                 "--sign-host names another host than the URL, which is an endpoint of AWS itself";
             let fix = "write the host of the tunnel or the VPC endpoint into the URL, or omit --sign-host";
             self.report(Key::SignHost, usage_error(what, fix));
+            return endpoint;
         }
         if signed != endpoint {
             self.named_by = "--sign-host";

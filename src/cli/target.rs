@@ -18,7 +18,7 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
     if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         let fix = match nearest(text, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
-            None => "write https://…; the commands are doctor and completions".to_owned(),
+            None => format!("write https://…; the commands are {}", COMMANDS.join(", ")),
         };
         return Err(usage_error("target URL has no scheme", &fix));
     }
@@ -80,15 +80,15 @@ pub(crate) fn serves_only_itself(host: &str) -> bool {
 }
 
 /// A placeholder for an invalid target, with the same region and service: what a corrected target will provide is not
-/// reported missing. The ARN of a runtime always has both.
-pub(crate) fn placeholder(text: &str) -> Endpoint {
+/// reported missing. The ARN of a runtime always has both. `None`: not even a host can be made out.
+pub(crate) fn placeholder(text: &str) -> Option<Endpoint> {
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let url = if is_arn(text) {
         "https://bedrock-agentcore.us-east-1.amazonaws.com".to_owned()
     } else {
         format!("https://{rest}")
     };
-    Endpoint::parse(&url).unwrap_or_else(|_| Endpoint::unknown())
+    Endpoint::parse(&url).ok().filter(|endpoint| endpoint.host().contains('.'))
 }
 
 pub(crate) fn is_arn(text: &str) -> bool {
