@@ -213,3 +213,18 @@ fn the_readme_is_short_and_begins_with_a_configuration() {
     assert!(at < 25, "line {at}");
     assert!(text.lines().count() <= 200);
 }
+
+/// The texts of the page are compared with those of the program in `prompt`.
+#[test]
+fn the_picture_of_a_sign_in_shows_the_texts_of_its_page() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = words(include_str!("../../../docs/sign-in.md"));
+    let picture = include_str!("../../../docs/sign-in.svg");
+    let shown = picture.lines().filter(|line| line.contains("<text") && !line.contains("\"skip\""));
+    let texts: Vec<&str> =
+        shown.filter_map(|line| line.split('>').nth(1)?.strip_suffix("</text")).collect();
+    assert!(texts.len() > 10, "{texts:?}");
+    for text in texts.into_iter().filter(|text| !["Open", "Decline"].contains(text)) {
+        assert!(page.contains(&words(text)), "{text}");
+    }
+}
