@@ -14,7 +14,7 @@ pub struct SignedWith<'a> {
     /// Where it was sent.
     pub host: &'a str,
     pub path: &'a str,
-    /// `key AKIA****MPLE from profile dev`.
+    /// `key AKIA****MPLE from profile dev`, or `not signed`.
     pub identity: &'a str,
     /// What was signed, if that is still known.
     pub steps: Option<&'a SigningSteps>,

@@ -332,7 +332,11 @@ impl SignedClient {
             location: response.header("location"),
             body: &parsed,
         };
-        let identity = format!("key {} from {}", credentials.key.masked_id(), credentials.source);
+        let identity = if credentials.is_anonymous() {
+            "not signed".to_owned()
+        } else {
+            format!("key {} from {}", credentials.key.masked_id(), credentials.source)
+        };
         let scope = self.scope.current();
         let signed = SignedWith {
             service: &scope.service,

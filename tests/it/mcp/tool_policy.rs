@@ -489,7 +489,8 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     // And a server that wants a signature is told from one that forbids.
     let mut program = bare(&signed.url("/mcp")).start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-    assert_error(&answer, &json!(1), &["nothing is signed, since there are no AWS credentials"]);
+    let told = ["[not signed]", "nothing is signed, since there are no AWS credentials"];
+    assert_error(&answer, &json!(1), &told);
 }
 
 #[test]
