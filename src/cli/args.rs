@@ -147,7 +147,7 @@ impl Reader {
                 return self.leftovers.take_value(text);
             }
             Next::OfUnknownFlag if !is_target => {
-                self.flags.may_hold_missing = true;
+                self.flags.may_hold_missing |= !self.leftovers.take_proxy(text);
                 return;
             }
             _ => {}
@@ -179,13 +179,13 @@ impl Reader {
     fn take_flag(&mut self, flag: Flag, arguments: &mut Arguments) -> Option<Line> {
         let Flag { name, inline, is_long } = flag;
         self.next = Next::Anything;
+        let dashes = if is_long { "--" } else { "-" };
         let after = if inline.is_none() { Next::OfUnknownFlag } else { Next::Anything };
         if let Some((name, value)) = name.trim().split_once(char::is_whitespace) {
             let inline = inline.map(|inline| format!("={}", inline.to_string_lossy()));
-            self.take_joined(name, format!("{value}{}", inline.unwrap_or_default()));
+            self.take_joined(dashes, name, format!("{value}{}", inline.unwrap_or_default()));
             return None;
         }
-        let dashes = if is_long { "--" } else { "-" };
         let (named, whole) = flag_names::look_up(name.trim(), is_long);
         // `--p` is the beginning of `--profile`, `-p` is of launchers.
         if matches!(named, Named::Ignored { .. } | Named::Unknown(_))
@@ -256,8 +256,12 @@ impl Reader {
     }
 
     /// Takes an argument that holds a flag and, after a space, its value: `"--profile work"`. The value may be a secret.
-    fn take_joined(&mut self, name: &str, value: String) {
+    fn take_joined(&mut self, dashes: &str, name: &str, value: String) {
         let Some((row, opposite)) = flag_names::find(name) else {
+            if self.leftovers.take_flag(dashes, name).is_some() {
+                self.flags.may_hold_missing |= !self.leftovers.take_words(&value).is_empty();
+                return;
+            }
             self.flags.may_hold_missing = true;
             return self.flags.doubt([], unknown_flag(name, flag_names::meant(name)));
         };
@@ -615,7 +619,10 @@ mod tests {
         check(&["mcp-proxy-for-aws@latest", "https://a"], "mcp-proxy-for-aws@latest");
         check(&["https://a", "mcp-proxy-for-aws-cli@1.7.0"], "mcp-proxy-for-aws-cli@1.7.0");
         check(&["-y", "@deotio/mcp-sigv4-proxy", "https://a"], "-y @deotio/mcp-sigv4-proxy");
+        check(&["-y @deotio/mcp-sigv4-proxy", "https://a"], "-y @deotio/mcp-sigv4-proxy");
+        check(&["--from mcp-proxy-for-aws x", "https://a"], "--from mcp-proxy-for-aws");
         check(&["--yes", "https://a"], "--yes");
+        check(&["go", "run", "github.com/b/c@latest", "https://a"], "go run github.com/b/c@latest");
         check(
             &["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", "https://a"],
             "--from mcp-proxy-for-aws mcp-proxy-for-aws",
@@ -635,6 +642,15 @@ mod tests {
             &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
             "run --rm -i -e ghcr.io/a/b:1",
         );
+        // A flag that is not known may take a value or none.
+        let Ok(Line::Proxy(flags)) =
+            read_words(&["--offline", "mcp-remote@0.15.0", "--pin", "a@1.hush", "https://a"])
+        else {
+            panic!()
+        };
+        let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[2].contains("(remove mcp-remote@0.15.0: it is part"), "{problems:?}");
         // Two dashes are not theirs.
         let Ok(Line::Proxy(flags)) = read_words(&["--p", "work", "https://a"]) else { panic!() };
         assert!(flags.problems.is_empty() && flags.values[0].0 == Key::Profile);

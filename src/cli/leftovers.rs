@@ -5,17 +5,19 @@ use crate::cli::problem::usage_error;
 use crate::error::Error;
 
 /// Programs that start others, and their subcommands.
-const LAUNCHERS: [&str; 27] = [
-    "bash", "bun", "bunx", "cmd", "dlx", "docker", "env", "exec", "finch", "nerdctl", "node",
+const LAUNCHERS: [&str; 28] = [
+    "bash", "bun", "bunx", "cmd", "dlx", "docker", "env", "exec", "finch", "go", "nerdctl", "node",
     "npm", "npx", "pip", "pipx", "pnpm", "pnpx", "podman", "python", "python3", "run", "sh",
     "tool", "uv", "uvx", "wsl", "yarn",
 ];
 
 /// Other proxies, by the names of their packages and programs, and this one.
-const PROXIES: [&str; 12] = [
+const PROXIES: [&str; 14] = [
     "aws-mcp-proxy",
     "aws-sigv4-mcp-proxy",
     "aws-sigv4-proxy",
+    "fastmcp-remote",
+    "go-aws-mcp-proxy",
     "mcp-agentcore-proxy",
     "mcp-proxy-for-aws",
     "mcp-proxy-for-aws-cli",
@@ -115,6 +117,19 @@ impl Leftovers {
         }
     }
 
+    /// Takes the package of a proxy, which follows a flag that is not known. Returns whether it is one. Any other package may be
+    /// that flag's value, and a secret.
+    pub(crate) fn take_proxy(&mut self, word: &str) -> bool {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        let name = name.split(['@', '=', '<', '>', '~', '[']).next().unwrap_or(name);
+        let is_one = is_package(word) && is_proxy(name);
+        if is_one {
+            self.words.push(word.to_owned());
+            self.is_certain = true;
+        }
+        is_one
+    }
+
     /// The error about all of them. `None`: there are none, or none for certain.
     pub(crate) fn problem(&self) -> Option<Error> {
         let fix = || format!("remove {}: it is part of the old command", self.words.join(" "));
@@ -155,7 +170,7 @@ fn is_command(word: &str) -> bool {
     (!is_path || is_absolute) && (LAUNCHERS.contains(&&*name) || PROXIES.contains(&&*name))
 }
 
-/// `name@latest`, `name==1.2`, `name[extra]`, `@scope/name`, `@scope/name@1`.
+/// `name@latest`, `name==1.2`, `name[extra]`, `@scope/name`, `@scope/name@1`, `github.com/owner/name@v1`.
 fn is_package(word: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty()
@@ -171,6 +186,8 @@ fn is_package(word: &str) -> bool {
         let (name, version) = rest.split_once('@').unwrap_or((rest, "latest"));
         return is_name(scope) && is_name(name) && is_version(version);
     }
+    let word =
+        word.strip_prefix("github.com/").and_then(|path| path.rsplit('/').next()).unwrap_or(word);
     let at = word.find(['@', '=', '<', '>', '~', '[']).unwrap_or(word.len());
     let (name, rest) = word.split_at(at);
     let rest = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -178,11 +195,14 @@ fn is_package(word: &str) -> bool {
         Some(_) => return false,
         None => rest,
     };
-    let is_proxy = || PROXIES.contains(&&*name.replace('_', "-").to_ascii_lowercase());
     match rest.strip_prefix('@').or_else(|| rest.strip_prefix("==")) {
         Some(version) => is_name(name) && is_version(version),
-        None => is_proxy() && (rest.is_empty() || is_version(rest)),
+        None => is_proxy(name) && (rest.is_empty() || is_version(rest)),
     }
+}
+
+fn is_proxy(name: &str) -> bool {
+    PROXIES.contains(&&*name.replace('_', "-").to_ascii_lowercase())
 }
 
 /// `registry/name:tag`, `name@sha256:…`, an image of a known registry, or a known proxy with a tag. A host with a port and a
@@ -238,6 +258,8 @@ mod tests {
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/proxy:1",
             "ghcr.io/a/b@sha256:0123abcd",
             "mcp-proxy-for-aws:1.7.0",
+            "github.com/ajbeck/go-aws-mcp-proxy@v0.4.0",
+            "fastmcp-remote",
             "localhost:5000/proxy:1",
         ] {
             assert!(is_leftover(word), "{word}");
