@@ -44,8 +44,9 @@ leave() {
     echo "$3: target/binaries/$1/$2, $(wc -c <"$folder/$1/release/$2") bytes"
 }
 leave $windows sigv4-proxy.exe built
-cargo test --locked --no-run --lib --test it --target $windows --message-format=json 2>/dev/null |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep '/deps/' | while read -r tests; do
+built=$folder/tests.json
+cargo test --quiet --locked --no-run --lib --test it --target $windows --message-format=json-render-diagnostics >"$built"
+sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$built" | grep '/deps/' | while read -r tests; do
     log=$folder/$(basename "$tests").log
     echo "under wine: $(basename "$tests")"
     "$wine" "$tests" --test-threads 4 2>&1 | tr -d '\r' >"$log" || true
