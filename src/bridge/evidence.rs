@@ -14,7 +14,7 @@ const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// Codes of errors which say that the request was not run.
-const NOT_RUN: [i64; 4] = [-32600, -32601, -32602, -32000];
+const NOT_RUN: [i64; 5] = [-32600, -32601, -32602, -32000, UNSUPPORTED_VERSION];
 
 /// What a request asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +286,7 @@ mod tests {
             (Reply::Refused { status: 404 }, true),
             (Reply::Error { code: -32603, error: "{}", status: Some(400) }, true),
             (Reply::Error { code: -32601, error: "{}", status: None }, true),
+            (Reply::Error { code: -32022, error: "{}", status: None }, true),
             (Reply::Error { code: -32603, error: "{}", status: None }, false),
             (Reply::Error { code: -32601, error: "{}", status: Some(500) }, false),
         ] {

@@ -131,6 +131,7 @@ impl Call<'_> {
             Relayed::Line(line) if line.is_response() => {
                 let text = str::from_utf8(&line.bytes).unwrap_or_default();
                 let answer = answer(text);
+                let is_error = answer == Answer::Error;
                 match answer {
                     Answer::InputRequired(result) => {
                         instead = Some(Leg::InputRequired(result));
@@ -139,15 +140,18 @@ impl Call<'_> {
                     }
                     Answer::Other(kind) => return Err(unknown_type(&kind)),
                     Answer::Complete => complete_urls(progress, sink)?,
-                    Answer::Error if !any_line && is_of_legacy_server(Ok(&line)) => {
-                        instead = Some(Leg::Refused(Refusal(Ok(line))));
-                        return Ok(());
-                    }
                     Answer::Error => {}
                 }
-                any_line = true;
+                let refuses = is_error && !any_line && is_of_legacy_server(Ok(&line));
+                // The server responds to the id of this leg.
                 let bytes = to_legacy(text, &self.request, self.tools).into_bytes();
-                sink(Relayed::Line(Line { bytes, ..line }))
+                let line = Line { bytes, ..line };
+                if refuses {
+                    instead = Some(Leg::Refused(Refusal(Ok(line))));
+                    return Ok(());
+                }
+                any_line = true;
+                sink(Relayed::Line(line))
             }
             Relayed::Line(line) => {
                 any_line = true;

@@ -127,7 +127,7 @@ impl Question {
             }
             "sampling/createMessage" => "sampling/createMessage",
             "elicitation/create" => "elicitation/create",
-            _ => return Err(format!("{method:?} is no request that a client answers")),
+            _ => return Err(format!("{method:?} is not a request that clients respond to")),
         };
         let mut elicitation_id = None;
         let mut params = params.unwrap_or("{}").to_owned();
@@ -357,7 +357,7 @@ mod tests {
             (r#""k":{"method":"elicitation/create"}"#, ALL, "has no params"),
             (r#""k":{"method":"sampling/createMessage","params":null}"#, ALL, "has no params"),
             (r#""k":{"method":"elicitation/create","params":{"mode":"x"}}"#, ALL, "mode \"x\""),
-            (r#""k":{"method":"tools/list"}"#, ALL, "\"tools/list\" is no request"),
+            (r#""k":{"method":"tools/list"}"#, ALL, "\"tools/list\" is not a request"),
             (r#""k":{}"#, ALL, "no method"),
             (r#""k":7"#, ALL, "not an object"),
         ] {

@@ -92,10 +92,13 @@ impl OpenLeg<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<Option<Refusal>, Error> {
         let OpenLeg { session, key, .. } = self;
+        // What has begun at the server is not begun again elsewhere.
+        let mut may_be_refused = request.param("requestState").is_none();
         loop {
             let step = |calls: &mut Calls| calls.step(key, Instant::now());
             match session.calls.wait(deadline, cancel, step).map_err(WaitError::into_error)? {
                 Step::Relay(line) => {
+                    may_be_refused = false;
                     sink(Relayed::Line(Line::notification(line.into_bytes())))?;
                     // There may be room for another.
                     session.calls.update(|_| ());
@@ -128,7 +131,9 @@ impl OpenLeg<'_> {
                 Step::Finish(Outcome::Response(response), exchange) => {
                     session.linger(&exchange);
                     match self.translated(request, &response) {
-                        Translated::Response(line) if is_of_modern_server(&response) => {
+                        Translated::Response(line)
+                            if may_be_refused && is_of_modern_server(&response) =>
+                        {
                             return Ok(Some(Refusal(Ok(last(line)))));
                         }
                         Translated::Response(line) => return respond(line, sink),

@@ -140,6 +140,23 @@ fn a_server_asks_ten_times_at_most() {
 }
 
 #[test]
+fn a_refusal_of_the_answers_is_the_response_to_the_clients_request() {
+    for (status, code) in [(400, -32000), (400, -32600), (200, -32603), (404, -32601)] {
+        let peer =
+            Peer::modern("{}", move |arrived| match arrived.params().get("inputResponses") {
+                None => Answer::Result(required(ROOTS)),
+                Some(_) => Answer::Error(status, format!(r#"{{"code":{code},"message":"no"}}"#)),
+            });
+        let mut program = peer.client(ALL, &[]);
+        program.write(&call("1", "t"));
+        let question = program.read();
+        respond(&mut program, &question, r#"{"roots":[]}"#);
+        let response = program.read();
+        assert_eq!((&response["id"], &response["error"]["code"]), (&json!(1), &json!(code)));
+    }
+}
+
+#[test]
 fn an_error_of_the_client_ends_the_exchange() {
     let peer = asking(|_| required(&[ROOTS, FORM].join(",")));
     let mut program = peer.client(ALL, &[]);
