@@ -276,8 +276,9 @@ impl Bridge {
         if asked == Asked::Initialize {
             self.upward.end(route, "the client has begun a session of its own");
         }
-        let (watched, verdict) = watch(route.exchanger, (asked, message), deadline, cancel, sink);
-        self.learn(asked, &verdict);
+        let learn = |verdict: &Verdict| self.learn(asked, verdict);
+        let (watched, verdict) =
+            watch(route.exchanger, (asked, message), deadline, cancel, &learn, sink);
         let refusal = match watched {
             Watched::Over(result) => return result,
             Watched::Refused(refusal) => refusal,

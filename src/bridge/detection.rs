@@ -1,7 +1,7 @@
 //! `Detection`: finds out whether a server speaks the modern era, once for all requests that need to know.
 
 use crate::bridge::envelope::Envelope;
-use crate::bridge::evidence::Asked;
+use crate::bridge::evidence::{Asked, Verdict};
 use crate::bridge::facts::{Facts, Known, Speaks};
 use crate::bridge::watch::{Watched, watch};
 use crate::error::Error;
@@ -93,8 +93,8 @@ fn ask(exchanger: &Exchanger, facts: &Facts, members: &str, cancel: &Cancel, log
     let Ok(request) = Message::parse(request.into_bytes()) else { return };
     let deadline = Instant::now().checked_add(DISCOVER_TIMEOUT);
     let asked = (Asked::Discover, &request);
-    let (watched, verdict) = watch(exchanger, asked, deadline, cancel, &mut |_| Ok(()));
-    facts.update(|known| verdict.apply(known));
+    let learn = |verdict: &Verdict| facts.update(|known| verdict.apply(known));
+    let (watched, _) = watch(exchanger, asked, deadline, cancel, &learn, &mut |_| Ok(()));
     if let Watched::Over(Err(error)) = watched {
         log.debug(format_args!("server/discover: {error}"));
     }

@@ -33,12 +33,14 @@ impl Refusal {
     }
 }
 
-/// Sends the request as it is, and relays what comes back unless the first thing is a refusal that `asks`.
+/// Sends the request as it is, and relays what comes back unless the first thing is a refusal that `asks`. `learn` is called
+/// before the client has the response, so that its next message meets what is known by then.
 pub(crate) fn watch(
     exchanger: &Exchanger,
     (asked, message): (Asked, &Message),
     deadline: Option<Instant>,
     cancel: &Cancel,
+    learn: &dyn Fn(&Verdict),
     sink: &mut Sink<'_>,
 ) -> (Watched, Verdict) {
     let mut found = Verdict::default();
@@ -48,6 +50,7 @@ pub(crate) fn watch(
         if let Relayed::Line(line) = relayed {
             if line.is_response() && !any_line {
                 found = of_line(asked, &line);
+                learn(&found);
                 if is_held(asked, &found) {
                     held = Some(line);
                     return Ok(());
@@ -63,6 +66,7 @@ pub(crate) fn watch(
         (Some(line), _) => Watched::Refused(Refusal(Ok(line))),
         (None, Err(error)) if !any_line => {
             found = of_failure(asked, &error);
+            learn(&found);
             if is_held(asked, &found) {
                 Watched::Refused(Refusal(Err(error)))
             } else {
