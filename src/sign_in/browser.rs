@@ -62,6 +62,9 @@ fn start(words: &str, link: &str) -> Option<()> {
         arguments.push(link.to_owned());
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Ctrl-C in the terminal ends this program, not the browser with the user's other pages.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn().ok().map(drop)
 }
 

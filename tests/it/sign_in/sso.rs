@@ -1,10 +1,14 @@
-//! Signing in to IAM Identity Center by device code.
+//! Signing in to IAM Identity Center by device code and by browser.
 
 use std::fs;
+#[cfg(unix)]
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::sign_in::{Rig, mode, role_credentials};
+#[cfg(unix)]
+use crate::sign_in::{browse, parameter};
 
 const CONFIG: &str = "\
 [profile dev]
@@ -27,14 +31,12 @@ sso_account_id = 111122223333
 sso_role_name = Dev
 ";
 
-/// SHA-1 of `corp`, and of the start URL.
-const TOKEN: &str = ".aws/sso/cache/d2f5f37ab8ef07a4b9c3f0c1ee1bd0ec12cc5b8e.json";
 const REGISTRATION: &str = ".aws/sso/cache/00656795017b1454f6c2182eb3881d7bfb3a5613.json";
 
+/// The file of the token of a session, or of a start URL in the older form.
 fn token_path(name: &str) -> String {
     let hash = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(name));
-    let path = TOKEN.rsplit_once('/').unwrap().0;
-    format!("{path}/{hash}.json")
+    format!(".aws/sso/cache/{hash}.json")
 }
 
 fn register(body: &Value) -> Value {
@@ -477,4 +479,59 @@ fn ctrl_c_ends_it_at_once() {
     let (code, text) = running.end();
     assert_eq!(code, Some(130), "{text}");
     assert!(!text.contains("ERROR"), "{text}");
+}
+
+/// Not in containers, where `login` expects the browser to be on another machine.
+#[cfg(unix)]
+#[test]
+fn by_browser() {
+    if ["/.dockerenv", "/run/.containerenv"].into_iter().any(|file| Path::new(file).exists()) {
+        return;
+    }
+    let registration = register(&json!({
+        "clientName": "sigv4-proxy-corp", "clientType": "public", "scopes": ["sso:account:access"],
+        "grantTypes": ["authorization_code", "refresh_token"],
+        "redirectUris": ["http://127.0.0.1/oauth/callback"],
+        "issuerUrl": "https://example.awsapps.com/start",
+    }));
+    let token = json!({
+        "ask": "POST /token",
+        "headers_without": ["authorization", "x-amz-date"],
+        "json": {
+            "clientId": "client", "clientSecret": "canary-client-secret",
+            "grantType": "authorization_code", "code": "canary-authorization-code",
+        },
+        "status": 200,
+        "answer": { "accessToken": "canary-access-token", "expiresIn": 28800 },
+    });
+    let rig = Rig::new("browser", CONFIG, vec![registration, token, role_credentials(200)]);
+    // The browser is in the background: Ctrl-C in the terminal, which reaches the foreground, does not close it.
+    rig.home.write(
+        "browser",
+        "printf '%s %s' \"$1\" \"$(($(ps -o pgid= -p $$) == $$))\" >\"$HOME/opened\"\n\
+         mv \"$HOME/opened\" \"$HOME/seen\"\n",
+    );
+    let browser = format!("sh {}", rig.home.0.join("browser").display());
+    let rig = rig.env("DISPLAY", ":0").env("BROWSER", &browser);
+    let mut running = rig.start(&["login", "--profile", "dev"]);
+    running.line("Sign in to AWS for profile \"dev\" (session corp). Opening your browser;");
+    let link = running.line("http://127.0.0.1");
+    assert_eq!(parameter(&link, "scopes"), "sso:account:access");
+    assert_eq!(parameter(&link, "code_challenge_method"), "S256");
+    running.line("waiting; ends at ");
+    let (callback, state) = (parameter(&link, "redirect_uri"), parameter(&link, "state"));
+    let query = format!("code=canary-authorization-code&state={state}");
+    assert!(browse(&format!("{callback}?{query}")).starts_with("HTTP/1.1 200"));
+    let (code, text) = running.end();
+    assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
+    assert!(text.contains("from SSO role Dev (profile dev)"), "{text}");
+    let [body] = &rig.aws.bodies("POST /token")[..] else { panic!("one request") };
+    assert_eq!(body["redirectUri"], json!(callback));
+    assert_eq!(rig.json(&token_path("corp"))["accessToken"], json!("canary-access-token"));
+    let seen = rig.home.0.join("seen");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !seen.exists() && std::time::Instant::now() < deadline {
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(fs::read_to_string(seen).unwrap(), format!("{link} 1"));
 }
