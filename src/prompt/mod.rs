@@ -17,4 +17,5 @@ mod tool;
 mod worker;
 
 pub use gate::SignInGate;
+pub(crate) use link::command;
 pub use mode::Mode;

@@ -24,7 +24,8 @@ fn the_doctor_says_what_a_sign_in_would_do_and_begins_none() {
         for (name, value) in variables {
             launch = launch.env(name, value);
         }
-        assert_check(&launch.run(""), "credentials", "fail", &[words]);
+        let fix = format!("fix: run \"sigv4-proxy login --profile {profile}\"");
+        assert_check(&launch.run(""), "credentials", "fail", &[words, &fix]);
         assert_eq!(scene.center.count("/client/register"), 0);
     }
 }
