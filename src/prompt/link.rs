@@ -1,10 +1,10 @@
 //! `Link`: where the user signs in, and the texts and JSON that say so.
 
+use crate::credentials::expiry;
 use crate::credentials::shell_word::shell_word;
 use crate::error::SignIn;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// The address to open, and the code that its page must show.
@@ -41,7 +41,7 @@ impl Link {
 
     /// The member `signIn` of an error's `data`.
     pub(crate) fn data(&self, profile: &str) -> Value {
-        let expires_at = self.expires_at.format(&Rfc3339).unwrap_or_default();
+        let expires_at = expiry::format(self.expires_at);
         let mut data = json!({ "url": self.url, "expiresAt": expires_at, "profile": profile });
         if let Some(code) = &self.user_code {
             data["userCode"] = code.as_str().into();

@@ -75,7 +75,7 @@ fn sso(services: &Services, session: &SsoSession, redactor: &Redactor) -> Result
         say(
             redactor,
             &format!(
-                "the portal was not told, and the token may stay valid until it expires: {text}"
+                "the portal did not end the session, so its token may stay valid until it expires: {text}"
             ),
         );
     }

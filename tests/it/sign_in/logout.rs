@@ -70,14 +70,15 @@ fn what_a_profile_uses_is_deleted_and_nothing_else() {
 }
 
 #[test]
-fn a_portal_that_cannot_be_told_does_not_keep_the_token_alive_here() {
+fn a_portal_that_refuses_does_not_keep_the_token_here() {
     let refused = json!({ "ask": "POST /logout", "status": 401, "answer": { "message": "gone" } });
     let rig = Rig::new("logout-refused", &config(), vec![refused]);
     all(&rig);
     let (code, text) = rig.run(&["logout", "--profile", "bare"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
-        text.starts_with("the portal was not told") && text.ends_with("signed out: session corp\n"),
+        text.starts_with("the portal did not end the session")
+            && text.ends_with("signed out: session corp\n"),
         "{text}"
     );
     assert!(!rig.has(&sso("corp")) && rig.has(OF_SSO));
