@@ -145,7 +145,11 @@ impl<'a> Page<'a> {
         let inner = result.get(items)?.get().strip_prefix('[')?.strip_suffix(']')?.trim();
         let text = |name| result.get_non_null(name).map(RawValue::get);
         let is_private = text("cacheScope") == Some("\"private\"");
-        Some(Page { inner, next: text("nextCursor"), ttl: text("ttlMs"), is_private })
+        // An empty cursor is one like others since 2026-07-28, whose results have a type. Before, clients took it for the end,
+        // and servers may answer it with the first page.
+        let has_type = text("resultType").is_some();
+        let next = text("nextCursor").filter(|cursor| has_type || *cursor != "\"\"");
+        Some(Page { inner, next, ttl: text("ttlMs"), is_private })
     }
 }
 
@@ -238,6 +242,17 @@ mod tests {
             ],
             r#"{"tools":[1,2,3],"ttlMs":7,"cacheScope":"private"}"#,
         );
+        check(
+            &[r#"{"tools":[1],"nextCursor":"2"}"#, r#"{"tools":[2],"nextCursor":""}"#],
+            r#"{"tools":[1,2]}"#,
+        );
+        check(
+            &[
+                r#"{"resultType":"complete","tools":[1],"nextCursor":""}"#,
+                r#"{"resultType":"complete","tools":[2],"nextCursor":""}"#,
+            ],
+            r#"{"resultType":"complete","tools":[1,2],"nextCursor":""}"#,
+        );
         let without = r#"{"tools":[1],"nextCursor":"2","ttlMs":5}"#;
         check(&[without, r#"{"tools":[2]}"#], r#"{"tools":[1,2]}"#);
         check(
@@ -248,9 +263,13 @@ mod tests {
 
     #[test]
     fn what_is_no_page_is_not_added() {
-        for response in
-            [r#"{"result":{"tools":[]}}"#, r#"{"result":{"nextCursor":"2"}}"#, "[]", "{}"]
-        {
+        for response in [
+            r#"{"result":{"tools":[]}}"#,
+            r#"{"result":{"tools":[],"nextCursor":""}}"#,
+            r#"{"result":{"nextCursor":"2"}}"#,
+            "[]",
+            "{}",
+        ] {
             let text = response.to_owned();
             assert_eq!(PagedList::begin(text, "tools").err().as_deref(), Some(response));
         }
