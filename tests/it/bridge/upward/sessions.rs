@@ -93,6 +93,24 @@ fn a_server_that_becomes_modern_is_no_longer_translated_for() {
 }
 
 #[test]
+fn a_call_that_has_begun_is_not_sent_again_to_a_server_that_became_modern() {
+    let peer = Peer::start(json!({"tools": {}}));
+    let mut program = peer.launch(&[]);
+    program.write(&call("1"));
+    let mut asked = peer.next();
+    asked.send(&elicit(70));
+    let answer = program.read();
+    let state = &answer["result"]["requestState"];
+    program.write(&retry("2", "t", state, &json!({"q1": {"action": "decline"}})));
+    peer.wait_for("response", 1);
+    peer.become_modern();
+    asked.fail(&json!({"code": -32022, "message": "no", "data": {"supported": ["2026-07-28"]}}));
+    let answer = program.read();
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(2), &json!(-32603)), "{answer}");
+    assert_eq!(peer.wait_for("tools/call", 2).len(), 2, "the refused one and one more");
+}
+
+#[test]
 fn a_server_of_2024_11_05_is_asked_through_its_own_transport() {
     let server = Server::start(ServerOptions {
         mode: Mode::HttpSse,
