@@ -159,6 +159,9 @@ impl Peer {
             "compare the host of the URL with the names in the certificate"
         } else if text.contains("expired") || text.contains("not valid yet") {
             "check the clock of this machine; if it is right, renew the server's certificate"
+        } else if text.contains("CaUsedAsEndEntity") {
+            // What `openssl req -x509` makes unless it is told otherwise.
+            "the server shows the certificate of an authority as its own: create one for it with basicConstraints=CA:FALSE"
         } else if is_certificate {
             "check the server's certificate"
         } else {

@@ -81,6 +81,9 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
 /// As argparse reads them.
 const ABBREVIATIONS: &[Case] = &[
     (&["--prof", "a", "b", URL], &[], |o| o.profiles == ["a", "b"]),
+    (&["--p", "a", "--", URL], &[], |o| o.profiles == ["a"]),
+    (&[URL, "--m", "A=1"], &[], |o| o.metadata.len() == 1),
+    (&[URL, "--c=7"], &[], |o| seconds(o.connect_timeout) == 7),
     (&[URL, "--serv", "s3"], &[], |o| o.service == "s3"),
     (&[URL, "--reg", "eu-west-1"], &[], |o| o.region == "eu-west-1"),
     (&[URL, "--reg=eu-west-1"], &[], |o| o.region == "eu-west-1"),

@@ -49,6 +49,8 @@ fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
     let mut early = localhost();
     (early.not_before, early.not_after) = (day(2090), day(2091));
     let elsewhere = CertificateParams::new(vec!["elsewhere.example".to_owned()]).unwrap();
+    let mut of_authority = localhost();
+    of_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let own_key = KeyPair::generate().unwrap();
     let own = localhost().self_signed(&own_key).unwrap();
     let own = Identity { certificate: own.der().clone(), key: own_key.serialize_der() };
@@ -58,6 +60,7 @@ fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
             &["UnknownIssuer", "Corporate Inspection CA", "--ca-bundle"][..],
         ),
         (own, &["--ca-bundle"]),
+        (authority.sign(&of_authority), &["CaUsedAsEndEntity", "basicConstraints=CA:FALSE"]),
         (authority.sign(&expired), &["expired", "(check the clock of this machine"]),
         (authority.sign(&early), &["not valid yet", "(check the clock of this machine"]),
         (
