@@ -256,6 +256,7 @@ fn a_batch_is_sent_request_by_request_and_answered_whole() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "wine does not end a read when its connection is shut down")]
 fn one_request_of_a_batch_can_be_cancelled() {
     let peer = Peer::modern("{}", |arrived| match arrived.params()["name"].as_str() {
         Some("slow") => Answer::Stream(Vec::new()),
