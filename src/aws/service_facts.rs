@@ -114,8 +114,12 @@ static VPC_LATTICE: ServiceFacts = ServiceFacts {
     ..OTHER
 };
 
-static LOAD_BALANCER: ServiceFacts =
-    ServiceFacts { timeout: BALANCER_IDLE, cut: Some(BALANCER_IDLE), ..OTHER };
+static LOAD_BALANCER: ServiceFacts = ServiceFacts {
+    timeout: BALANCER_IDLE,
+    cut: Some(BALANCER_IDLE),
+    unavailable: "the target group of the load balancer has no target that is registered and in use, or the target is overloaded",
+    ..OTHER
+};
 
 static AWS_MCP: ServiceFacts = ServiceFacts {
     action: Some("aws-mcp:InvokeMcp and the actions of the tool"),

@@ -53,6 +53,15 @@ fn a_refusal_names_the_action_to_allow() {
 }
 
 #[test]
+fn a_load_balancer_without_a_target_is_not_called_throttling() {
+    check(
+        "my-alb-1.us-east-1.elb.amazonaws.com/mcp",
+        status(503, &[], "<html>"),
+        &["target group"],
+    );
+}
+
+#[test]
 fn a_timeout_names_the_limit_to_raise() {
     let lambda = [("lambda-web-error-type", "Runtime.RequestTimeout")];
     for (name, headers, words) in [
