@@ -9,7 +9,7 @@ use crate::bridge::facts::{Era, Facts, MODERN_VERSION, Speaks};
 use crate::bridge::outgoing::Outgoing;
 use crate::bridge::settings::Settings;
 use crate::bridge::upward::Upward;
-use crate::bridge::watch::{Watched, of_refused_initialize, watch};
+use crate::bridge::watch::{Watched, is_refusal_of_era, of_refused_initialize, watch};
 use crate::client::ClientRequests;
 use crate::error::Error;
 use crate::log::Log;
@@ -62,14 +62,29 @@ impl Bridge {
         // The early response to `initialize` says nothing of the server.
         let is_early = self.settings.is_lazy && message.is_initialize() && !self.is_downward();
         if is_early || self.facts.pass(message) {
-            let result = route.exchanger.exchange(message, deadline, cancel, sink);
-            match result {
-                Err(error) if error.lacks_session() && message.request_meta().is_none() => {
-                    if !self.replace_session(route.exchanger, deadline, cancel)? {
-                        return Err(error);
+            let is_legacy = self.settings.is_on && message.request_meta().is_none();
+            let mut refusal = None;
+            let result =
+                route.exchanger.exchange(message, deadline, cancel, &mut |relayed| match relayed {
+                    Relayed::Line(line) if is_legacy && is_refusal_of_era(&line) => {
+                        refusal = Some(line);
+                        Ok(())
                     }
+                    relayed => sink(relayed),
+                });
+            if let Some(refusal) = refusal {
+                if !self.leave_session(route.exchanger, deadline, cancel)? {
+                    return sink(Relayed::Line(refusal));
                 }
-                result => return result,
+            } else {
+                match result {
+                    Err(error) if error.lacks_session() && is_legacy => {
+                        if !self.replace_session(route.exchanger, deadline, cancel)? {
+                            return Err(error);
+                        }
+                    }
+                    result => return result,
+                }
             }
         }
         self.exchange_carefully(outgoing, sink, true)
@@ -87,6 +102,29 @@ impl Bridge {
                 Ok(())
             }
             result => result,
+        }
+    }
+
+    /// After a server that had a session refused the era of a request: asks it for another session. True: it is modern by
+    /// now, as in `replace_session`.
+    fn leave_session(
+        &self,
+        exchanger: &Arc<Exchanger>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        if self.is_downward() {
+            return Ok(true);
+        }
+        if !self.detection.may_ask_again() {
+            return Ok(false);
+        }
+        match exchanger.begin_another_session(deadline, cancel) {
+            Err(error) if error.lacks_session() => {
+                self.facts.update(|known| (known.legacy, known.modern) = Default::default());
+                self.replace_session(exchanger, deadline, cancel)
+            }
+            begun => begun.map(|()| false),
         }
     }
 

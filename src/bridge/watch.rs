@@ -99,6 +99,11 @@ pub(crate) fn is_of_modern_server(response: &str) -> bool {
             .is_some_and(|verdict| verdict.legacy == Speaks::No)
 }
 
+/// Whether the server refuses a legacy message with this, since it speaks the modern era alone.
+pub(crate) fn is_refusal_of_era(line: &Line) -> bool {
+    line.http_error.is_some() && str::from_utf8(&line.bytes).is_ok_and(is_of_modern_server)
+}
+
 /// What a response says.
 fn of_line(asked: Asked, line: &Line) -> Verdict {
     read_line(line, |reply| verdict(asked, reply)).unwrap_or_default()

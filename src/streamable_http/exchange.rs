@@ -206,6 +206,16 @@ impl Exchanger {
         live_session(&self.server, None, None, cancel).map(|_| ())
     }
 
+    /// Begins a session in place of the one in use, with what the client sent once.
+    pub(crate) fn begin_another_session(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let lost = self.server.state.session();
+        live_session(&self.server, Some(&lost.session), deadline, cancel).map(|_| ())
+    }
+
     /// Waits until there is a session; without one begins it with this `initialize`.
     ///
     /// # Errors

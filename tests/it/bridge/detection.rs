@@ -209,6 +209,14 @@ fn a_lazy_client_is_told_once_the_server_turns_out_to_be_modern() {
 
 #[test]
 fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
+    check_replaced(404, r#"{"code":-32001,"message":"Session not found"}"#);
+    // Official servers do not look for the session of a revision that they do not speak.
+    check_replaced(400, UNSUPPORTED);
+}
+
+/// `status`, `error`: how the new server refuses a request in the session of the old one.
+#[track_caller]
+fn check_replaced(status: u16, error: &'static str) {
     let is_new = std::sync::Arc::new(AtomicBool::new(false));
     let new = std::sync::Arc::clone(&is_new);
     let tools = std::sync::Arc::new(AtomicUsize::new(0));
@@ -223,7 +231,7 @@ fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
         "subscriptions/listen" => Answer::Stream(vec![acknowledgement(&json!({}))]),
         "GET" => Answer::Status(405, ""),
         "tools/list" if arrived.request.header("mcp-method").is_none() && new.load(Ordering::SeqCst) => {
-            Answer::Error(404, r#"{"code":-32001,"message":"Session not found"}"#.to_owned())
+            Answer::Error(status, error.to_owned())
         }
         method => {
             listed.fetch_add(usize::from(method == "tools/list"), Ordering::SeqCst);
