@@ -639,8 +639,8 @@ mod tests {
         check(&["node", "/opt/proxy/index.js", "https://a"], "node /opt/proxy/index.js");
         check(&["TOKEN=hush", "uvx", "hush", "https://a"], "uvx");
         check(
-            &["run", "--rm", "-i", "-e", "TOKEN=hush", "ghcr.io/a/b:1", "https://a"],
-            "run --rm -i -e ghcr.io/a/b:1",
+            &["run", "--rm", "-i", "-e", "TOKEN=hush", "images.example/a/b:1", "https://a"],
+            "run --rm -i -e images.example/a/b:1",
         );
         // A flag that is not known may take a value or none.
         let Ok(Line::Proxy(flags)) =

@@ -205,8 +205,8 @@ fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&&*name.replace('_', "-").to_ascii_lowercase())
 }
 
-/// `registry/name:tag`, `name@sha256:…`, an image of a known registry, or a known proxy with a tag. A host with a port and a
-/// path is none.
+/// `registry/name:tag`, `name@sha256:…`, an image in an account's own registry, or a known proxy with a registry or a tag. A
+/// host with a port and a path is none.
 fn is_image(word: &str) -> bool {
     let is_plain =
         word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@".contains(&byte));
@@ -221,10 +221,12 @@ fn is_image(word: &str) -> bool {
     let (path, name) = image.rsplit_once('/').unwrap_or(("", image));
     let tagged = name.split_once(':');
     let registry = path.split('/').next().unwrap_or_default();
-    let is_registry = ["public.ecr.aws", "ghcr.io", "docker.io", "quay.io"].contains(&registry)
-        || registry.contains(".dkr.ecr");
-    let is_proxy = tagged.is_some_and(|(name, _)| PROXIES.contains(&name));
-    is_proxy || is_registry || (tagged.is_some() && !path.is_empty())
+    let is_account = registry.contains(".dkr.ecr");
+    match tagged {
+        Some((name, _)) => is_account || PROXIES.contains(&name) || !path.is_empty(),
+        // With two folders: a host and the path of an endpoint may end in such a name.
+        None => is_account || (PROXIES.contains(&name) && path.contains('/')),
+    }
 }
 
 #[cfg(test)]
@@ -253,10 +255,10 @@ mod tests {
             "anything@latest",
             "@deotio/mcp-sigv4-proxy",
             "@deotio/mcp-sigv4-proxy@0.4.4",
-            "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:latest",
-            "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws",
+            "images.example/mcp-proxy-for-aws/mcp-proxy-for-aws:latest",
+            "images.example/mcp-proxy-for-aws/mcp-proxy-for-aws",
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/proxy:1",
-            "ghcr.io/a/b@sha256:0123abcd",
+            "images.example/a/b@sha256:0123abcd",
             "mcp-proxy-for-aws:1.7.0",
             "github.com/ajbeck/go-aws-mcp-proxy@v0.4.0",
             "fastmcp-remote",

@@ -296,7 +296,7 @@ fn words_of_the_old_command_are_named() {
         (&["mcp-proxy-for-aws-cli@2.0.0", URL, "--read-only"], "mcp-proxy-for-aws-cli@2.0.0"),
         (&["-y", "@deotio/mcp-sigv4-proxy"], "-y @deotio/mcp-sigv4-proxy"),
         (&["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", URL], "--from mcp-proxy-for-aws"),
-        (&["run", "-i", "--rm", "-e", "A", "public.ecr.aws/a/b:latest", URL], "run -i --rm -e"),
+        (&["run", "-i", "--rm", "-e", "A", "images.example/a/b:latest", URL], "run -i --rm -e"),
     ] {
         let ended = Launch::bare(arguments).env("MCP_SERVER_URL", URL).run("");
         assert_eq!((ended.code, ended.log.lines().count()), (Some(2), 1), "{}", ended.log);
