@@ -81,7 +81,7 @@ impl ErrorResponse<'_> {
     }
 }
 
-/// API Gateway appends the request as it saw it, which helps nobody who reads the message.
+/// API Gateway appends the request as it saw it, which does not help the reader of the message.
 fn before_canonical_request(text: &str) -> &str {
     text.split("The Canonical String for this request").next().unwrap_or_default()
 }

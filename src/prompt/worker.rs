@@ -267,7 +267,7 @@ impl Worker {
 }
 
 impl Sso<'_> {
-    /// Whether a token is there, whoever has written it.
+    /// Whether a token is there, from any process.
     fn has_token(&self) -> bool {
         let now = self.services.network.time_of_aws(clock::now());
         Token::read(&self.services, self.session).is_some_and(|token| {

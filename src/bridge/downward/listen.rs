@@ -99,7 +99,7 @@ impl ListenStream {
         ListenStream { state: Monitor::new(State::default()), log }
     }
 
-    /// Begins anew with this server: ends the stream and forgets all subscriptions.
+    /// Starts over with this server: ends the stream and forgets all subscriptions.
     pub(crate) fn begin(&self, exchanger: &Arc<Exchanger>, offers: Offers, envelope: &str) {
         let source = Source { exchanger: Arc::clone(exchanger), offers, envelope: envelope.into() };
         self.state.update(|state| {
