@@ -3,6 +3,7 @@
 //! Deep code creates an error, each layer prefixes what it was doing (`context`), and two exits convert it:
 //! `error_line` into a JSON-RPC error, `main` into a line on stderr and an exit code.
 
+use crate::suggest::shell_word;
 use std::fmt;
 use std::io;
 
@@ -76,6 +77,13 @@ pub struct SignIn {
     /// What is wrong, as part of a message: `SSO token expired`.
     pub problem: String,
     pub method: SignInMethod,
+}
+
+impl SignIn {
+    /// The command that signs in without a client.
+    pub(crate) fn command(&self) -> String {
+        format!("\"sigv4-proxy login --profile {}\"", shell_word(&self.profile))
+    }
 }
 
 /// How a user signs in.

@@ -8,12 +8,12 @@ use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::expiry;
 use crate::credentials::header_value::check_setting;
 use crate::credentials::providers::{Lookup, Providers};
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::sources::cli_cache;
 use crate::credentials::sources::sts::MfaCode;
 use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind, SignIn, SignInMethod, io_message};
 use crate::signing::Secret;
+use crate::suggest::shell_word;
 
 /// The credentials of each step of the last plan.
 pub(crate) struct Executor {

@@ -20,7 +20,6 @@ mod progress;
 mod providers;
 mod services;
 mod settings;
-pub(crate) mod shell_word;
 mod sign_in_plan;
 mod source;
 pub(crate) mod sources;

@@ -10,7 +10,6 @@ use crate::credentials::expiry;
 use crate::credentials::progress::Progress;
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::sources::cli_cache::{Cached, CliCache};
 use crate::credentials::sources::container;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
@@ -25,6 +24,7 @@ use crate::credentials::sources::web_identity;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
+use crate::suggest::shell_word;
 
 /// The sources.
 pub(crate) struct Providers {

@@ -12,7 +12,6 @@ use crate::doctor::report::{Check, Finding, Report, Style, Verdict};
 use crate::doctor::session::Session;
 use crate::doctor::sign_in;
 use crate::error::{Error, Kind};
-use crate::prompt::command;
 use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
 use crate::sync::cancel::Cancel;
@@ -159,7 +158,7 @@ impl Doctor<'_> {
             Err(error) => {
                 let finding = Finding::of_error(Check::Credentials, Verdict::Fail, &error);
                 let finding = match error.needed_sign_in() {
-                    Some(sign_in) => finding.fix(format!("run {}", command(&sign_in.profile))),
+                    Some(sign_in) => finding.fix(format!("run {}", sign_in.command())),
                     None => finding,
                 };
                 let details = before(error.message()).into_iter().chain(sign_ins).chain(warned);

@@ -30,7 +30,9 @@ pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String 
             data["awsRequestId"] = redactor.safe(request_id).into();
         }
     }
-    if let Some(hint) = error.hint_text() {
+    // The message names the command, too, but with advice for failures of every kind after it.
+    let sign_in = error.needed_sign_in().map(|sign_in| format!("run {}", sign_in.command()));
+    if let Some(hint) = sign_in.as_deref().or(error.hint_text()) {
         data["hint"] = redactor.safe(hint).into();
     }
     let code = match error.kind() {

@@ -5,7 +5,7 @@ use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::prompt::client_view::{ClientView, takes_urls};
 use crate::prompt::flight::{Ending, Flight, Waited};
-use crate::prompt::link::{Link, command};
+use crate::prompt::link::Link;
 use crate::prompt::round::Round;
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::WaitError;
@@ -149,6 +149,6 @@ impl SignInCall<'_> {
     }
 
     fn command(&self) -> String {
-        command(&self.need.profile)
+        self.need.command()
     }
 }

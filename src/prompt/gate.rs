@@ -10,7 +10,7 @@ use crate::prompt::calls::{CALL_WAIT, Outcome, ROUND_WAIT, SignInCall};
 use crate::prompt::client_view::{ClientView, takes_urls};
 use crate::prompt::flight::{Audience, Flight};
 use crate::prompt::flights::Flights;
-use crate::prompt::link::{Link, command};
+use crate::prompt::link::Link;
 use crate::prompt::mode::Mode;
 use crate::prompt::round::{Round, may_be_repeated};
 use crate::prompt::tool::{self, SignInTool};
@@ -298,7 +298,7 @@ impl SignInGate {
             data["elicitations"] = json!([link.elicitation(&need.profile, Some(id))]);
             URL_ELICITATION_REQUIRED
         } else {
-            data["hint"] = format!("or run {} in a terminal", command(&need.profile)).into();
+            data["hint"] = format!("or run {} in a terminal", need.command()).into();
             data["signIn"] = link.data(&need.profile);
             INTERNAL_ERROR
         };

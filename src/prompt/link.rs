@@ -1,7 +1,6 @@
 //! `Link`: where the user signs in, and the texts and JSON that say so.
 
 use crate::credentials::expiry;
-use crate::credentials::shell_word::shell_word;
 use crate::error::SignIn;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -58,9 +57,4 @@ impl Link {
         }
         params
     }
-}
-
-/// The command that signs in without a client.
-pub(crate) fn command(profile: &str) -> String {
-    format!("\"sigv4-proxy login --profile {}\"", shell_word(profile))
 }

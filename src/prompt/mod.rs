@@ -17,5 +17,4 @@ mod tool;
 mod worker;
 
 pub use gate::SignInGate;
-pub(crate) use link::command;
 pub use mode::Mode;

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, io_message, qu
 use crate::log::Log;
 use crate::prompt::flight::{Ending, Flight};
 use crate::prompt::holder::{Hold, Holder, Pending};
-use crate::prompt::link::{Link, command};
+use crate::prompt::link::Link;
 use crate::prompt::mode::Mode;
 use crate::sign_in::callback;
 use crate::sign_in::console::ConsoleSignIn;
@@ -94,7 +94,7 @@ impl Worker {
             _ => ("the sign-in service cannot be reached", FAILURE_PAUSE),
         };
         let what = format!("profile {profile:?}: {problem}, and {what}: {}", error.message());
-        let hint = format!("try again, or run {} in a terminal", command(profile));
+        let hint = format!("try again, or run {} in a terminal", self.flight.need.command());
         self.flight.fail(Error::new(Kind::Credentials, what).hint(hint), pause);
     }
 

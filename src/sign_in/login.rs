@@ -9,7 +9,6 @@ use time::macros::format_description;
 
 use crate::clock;
 use crate::credentials::expiry;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::{CredentialCache, Services};
 use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, quoted};
 use crate::process;
@@ -21,6 +20,7 @@ use crate::sign_in::device_code::{Begun, DeviceSignIn, Poll};
 use crate::sign_in::mfa;
 use crate::sign_in::sso_browser::BrowserSignIn;
 use crate::sign_in::sso_token::SignedIn;
+use crate::suggest::shell_word;
 use crate::sync::cancel::cancelled;
 
 /// Maximum number of sign-ins that one profile needs one after the other.

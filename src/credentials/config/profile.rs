@@ -7,13 +7,13 @@ use crate::credentials::config::ini::{self, Dialect, Section, Sections};
 use crate::credentials::config::location::Location;
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::header_value::check_setting;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::signing::AccessKey;
 use crate::suggest::nearest;
+use crate::suggest::shell_word;
 
 /// The profile to use, and what selects it.
 #[derive(Clone, Debug, PartialEq, Eq)]

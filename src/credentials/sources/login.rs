@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::credentials::expiry;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::sources::dpop;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
@@ -21,6 +20,7 @@ use crate::credentials::watch::Watch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, SignIn, SignInMethod};
 use crate::signing::AccessKey;
+use crate::suggest::shell_word;
 
 /// Credentials that expire sooner are refreshed.
 const REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60);

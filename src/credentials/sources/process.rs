@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::credentials::expiry;
 use crate::credentials::settings::Terminal;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::sources::command::{self, End, Ended, KEPT_STDERR_BYTES, MAX_STDOUT_BYTES};
 use crate::credentials::sources::request::Network;
@@ -17,6 +16,7 @@ use crate::credentials::types::Credentials;
 use crate::error::{Error, Kind, quoted};
 use crate::redact::Redactor;
 use crate::signing::AccessKey;
+use crate::suggest::shell_word;
 
 /// The time limit of the command, which may ask the user to sign in in a browser.
 const TIMEOUT: Duration = Duration::from_secs(60);

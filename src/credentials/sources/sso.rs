@@ -10,7 +10,6 @@ use time::OffsetDateTime;
 use crate::credentials::config::plan::Sso;
 use crate::credentials::expiry;
 use crate::credentials::header_value::is_header_value;
-use crate::credentials::shell_word::shell_word;
 use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
@@ -21,6 +20,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, quoted};
 use crate::percent;
 use crate::signing::AccessKey;
+use crate::suggest::shell_word;
 
 /// A token that expires sooner is refreshed.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);

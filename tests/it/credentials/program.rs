@@ -154,6 +154,11 @@ fn each_failure_has_its_words() {
                 (&error["code"], &error["data"]["kind"]),
                 (&json!(-32603), &json!("credentials"))
             );
+            if let Some((_, rest)) = words.split_once("run \"sigv4-proxy login --profile ") {
+                let profile = rest.split('"').next().unwrap();
+                let hint = format!("run \"sigv4-proxy login --profile {profile}\"");
+                assert_eq!(error["data"]["hint"], hint, "{words}");
+            }
             assert!(started.elapsed() < Duration::from_secs(2), "{words}");
         }
         let Ended { code, log, .. } = program.close();
