@@ -5,7 +5,7 @@
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
-	@echo 'make test-moto  assume roles at a moto server (needs python3; installs moto from PyPI into target/)'
+	@echo 'make test-moto  assume roles at a moto server, with MFA codes too (needs python3; installs moto from PyPI into target/)'
 	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy (needs Node 20, python3; installs both)'
 	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
@@ -33,8 +33,8 @@ test:
 	cargo test --locked
 
 test-moto: target/moto/bin/moto_server
-	cargo build --quiet --locked --example credentials-probe
-	target/moto/bin/python tests/moto/check.py target/debug/examples/credentials-probe
+	cargo build --quiet --locked --bin sigv4-proxy --example credentials-probe
+	target/moto/bin/python tests/moto/check.py target/debug/examples/credentials-probe target/debug/sigv4-proxy
 
 target/moto/bin/moto_server:
 	python3 -m venv target/moto

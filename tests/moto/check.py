@@ -1,9 +1,11 @@
-"""Roles assumed at a moto server, an STS that is not ours: `check.py PROBE`, from moto's virtual environment.
+"""Roles assumed at a moto server, an STS that is not ours: `check.py PROBE PROXY`, from moto's virtual environment.
 
-PROBE is the example `credentials-probe`, which prints what the credential chain finds as one line of JSON.
+PROBE is the example `credentials-probe`, which prints what the credential chain finds as one line of JSON. PROXY is
+sigv4-proxy, whose `login` exchanges MFA codes.
 """
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 
-PROBE = sys.argv[1]
+PROBE, PROXY = sys.argv[1:]
 ROLE = "arn:aws:iam::123456789012:role/Reader"
 CONFIG = f"""
 [profile direct]
@@ -27,6 +29,17 @@ duration_seconds = 900
 [profile web]
 role_arn = {ROLE}
 web_identity_token_file = ~/token
+
+[profile mfa]
+role_arn = {ROLE}
+source_profile = keys
+mfa_serial = arn:aws:iam::123456789012:mfa/user
+
+[profile session]
+aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+aws_secret_access_key = secret
+mfa_serial = arn:aws:iam::123456789012:mfa/user
+duration_seconds = 1200
 """
 CREDENTIALS = "[keys]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n"
 
@@ -70,16 +83,39 @@ def main():
                 ("", web, "web-identity", 3600),
             ]:
                 check(profile, {**base, **more}, source, lasts)
+            for profile, source, lasts in [("mfa", "assume-role", 3600), ("session", "mfa-session", 1200)]:
+                log_in(profile, base)
+                check(profile, base, source, lasts)
     finally:
         server.terminate()
         server.wait()
+
+
+def log_in(profile, environment):
+    """Types a code where `login` asks for one. moto takes any code."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(PROXY, [PROXY, "login", "--profile", profile], environment)
+    shown = b""
+    while b"MFA code" not in shown:
+        shown += os.read(terminal, 1024)
+    os.write(terminal, b"424242\n")
+    try:
+        while more := os.read(terminal, 1024):
+            shown += more
+    except OSError:
+        pass  # how Linux reports the end of a terminal
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, shown.decode()
+    assert b"424242" not in shown, "the code is not echoed"
 
 
 def check(profile, environment, source, lasts):
     printed = subprocess.run([PROBE, profile, ""], env=environment, capture_output=True, text=True, check=True)
     found = json.loads(printed.stdout)
     assert "error" not in found, found
-    assert found["access_key_id"].startswith("ASIA"), found
+    # For GetSessionToken moto has one access key, with another prefix.
+    assert found["access_key_id"].startswith("ASIA") or source == "mfa-session", found
     assert found["session_token"] and found["secret_access_key"], found
     assert found["source"] == source, found
     left = found["expiry"] - time.time()
