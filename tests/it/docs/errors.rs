@@ -1,4 +1,4 @@
-//! docs/troubleshooting.md lists every error there is: its table and the texts in the source are compared.
+//! docs/messages.md lists every error there is: its table and the texts in the source are compared.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ const NO_ERRORS: [&str; 3] =
 #[test]
 fn the_table_lists_the_errors_of_the_source_and_no_others() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let page = fs::read_to_string(root.join("docs/messages.md")).unwrap();
     let (_, table) = page.split_once("<!-- errors -->").expect("the table is marked");
     let (table, _) = table.split_once("<!-- /errors -->").expect("the table is marked");
     let listed: BTreeSet<String> = table
@@ -43,7 +43,7 @@ fn the_table_lists_the_errors_of_the_source_and_no_others() {
         }
     }
     let missing: Vec<&String> = of_source.difference(&listed).collect();
-    assert!(missing.is_empty(), "not in docs/troubleshooting.md: {missing:#?}");
+    assert!(missing.is_empty(), "not in docs/messages.md: {missing:#?}");
     let stale: Vec<&String> = listed.difference(&of_source).collect();
     assert!(stale.is_empty(), "no longer in the source: {stale:#?}");
     assert!(listed.len() > 100);
@@ -53,7 +53,7 @@ fn the_table_lists_the_errors_of_the_source_and_no_others() {
 #[test]
 fn the_advice_on_refusals_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let page = fs::read_to_string(root.join("docs/messages.md")).unwrap();
     let page = page.replace('`', "");
     for (file, start, end, count) in [
         ("src/aws/hint.rs", "fn hint(", "\n}\n", 8),
@@ -75,7 +75,7 @@ fn the_advice_on_refusals_is_listed() {
 #[test]
 fn the_kinds_are_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let page = fs::read_to_string(root.join("docs/messages.md")).unwrap();
     let source = fs::read_to_string(root.join("src/error.rs")).unwrap();
     let (_, names) = source.split_once("pub fn name(self)").unwrap();
     let names = names.split_once("\n    }\n").unwrap().0;
