@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs pictures test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
 	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
+	@echo 'make pictures  draw docs/doctor.svg and docs/doctor-fails.svg from two runs (needs python3, openssl, user namespaces)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -68,6 +69,10 @@ sbom: target/binaries
 
 install-docs:
 	python3 -B .github/release/install_docs.py
+
+pictures:
+	cargo build --quiet --locked --bin sigv4-proxy --example verifying-server
+	python3 -B tests/pictures/doctor.py target/debug/sigv4-proxy target/debug/examples/verifying-server
 
 test-packer:
 	python3 -B -m unittest discover --start-directory tests/packages

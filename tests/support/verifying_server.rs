@@ -8,13 +8,19 @@ mod support;
 
 use std::io::Read;
 use std::process::ExitCode;
-use support::{Mode, Server, ServerOptions, Verdict};
+use support::{Key, Mode, Server, ServerOptions, Verdict};
+
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 fn main() -> ExitCode {
     let server = Server::start(ServerOptions {
         mode: Mode::Sse,
         sessions: true,
         get_stream: true,
+        keys: vec![
+            Key::new("AKIAIOSFODNN7EXAMPLE", SECRET),
+            Key::new("ASIAIOSFODNN7EXAMPLE", SECRET).with_token("session-token-of-the-example"),
+        ],
         ..ServerOptions::default()
     });
     println!("{}", server.url("/mcp"));

@@ -32,14 +32,14 @@ pub(crate) fn sts() -> Aws {
     Aws::start(vec![entry, refused], clock::now())
 }
 
-fn launch(url: &str, sts: &Aws) -> Launch {
+pub(crate) fn launch(url: &str, sts: &Aws) -> Launch {
     Launch::bare(&["doctor", url, "--region=us-east-1", "--service-name=execute-api"])
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
         .env("AWS_ENDPOINT_URL_STS", &sts.url)
 }
 
-fn text(ended: &Ended) -> String {
+pub(crate) fn text(ended: &Ended) -> String {
     ended.lines.join("\n")
 }
 
@@ -521,38 +521,4 @@ fn as_json() {
     let ended = Launch::to(&server.url("/mcp")).arg("--json").run("");
     assert_eq!(ended.code, Some(2));
     assert!(ended.log.contains("--json goes only with doctor"), "{}", ended.log);
-}
-
-/// docs/doctor.svg is a picture of a run: word for word, but for its numbers and the id of a request.
-#[test]
-fn the_picture_is_that_of_a_run() {
-    let server = Server::start(ServerOptions {
-        clock_ahead: time::Duration::seconds(419),
-        ..ServerOptions::default()
-    });
-    let ended = launch(&server.url("/mcp"), &sts()).run("");
-    let normalized = |text: &str| -> Vec<String> {
-        let words = text.split_whitespace();
-        words
-            .map(|word| {
-                let is_request_id = word.len() == 37 && word.ends_with(']');
-                let kept = |c: char| if c.is_ascii_digit() { '0' } else { c };
-                let mut word: Vec<char> =
-                    if is_request_id { vec![] } else { word.chars().map(kept).collect() };
-                word.dedup_by(|a, b| *a == '0' && *b == '0');
-                word.into_iter().collect()
-            })
-            .collect()
-    };
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.svg");
-    let picture = std::fs::read_to_string(path).unwrap();
-    let mut shown = String::new();
-    for line in picture.split("<text ").skip(1) {
-        let line = line.split("</text>").next().unwrap().split_once('>').unwrap().1;
-        // Without the marks for colours.
-        let parts = line.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
-        let line: String = parts.collect();
-        shown += &(line.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&") + "\n");
-    }
-    assert_eq!(normalized(&shown), normalized(&text(&ended)), "{}", text(&ended));
 }

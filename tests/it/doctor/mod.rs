@@ -1,2 +1,3 @@
 pub(crate) mod checks;
+pub(crate) mod pictures;
 mod sign_in;
