@@ -5,8 +5,8 @@ use crate::aws::region::region_hint;
 use crate::aws::runtime_session::{RUNTIME_SESSION_HEADER, RuntimeSession};
 use crate::bridge::{self, Bridge};
 use crate::cli::{
-    BridgeMode, GetStream, Header, LoginMode, Options, ProfileSettings, SignInOptions,
-    WORKING_REGION,
+    BridgeMode, GetStream, Header, ListenAddress, ListenToken, LoginMode, Options, ProfileSettings,
+    SignInOptions, WORKING_REGION,
 };
 use crate::client::ClientRequests;
 use crate::clock;
@@ -15,6 +15,7 @@ use crate::credentials::{CredentialCache, ProfileFiles, Settings, Terminal};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, proxy_passwords};
+use crate::listener;
 use crate::log::Log;
 use crate::mcp::tool_policy::{self, ToolPolicy};
 use crate::prompt::{self, SignInGate};
@@ -306,6 +307,29 @@ pub fn stdio_settings(options: &Options) -> stdio::Settings {
         opens_get_stream: options.sse != GetStream::Off,
         is_lazy: options.lazy,
     }
+}
+
+/// Settings of the HTTP side; none if clients come in by stdio.
+pub fn listener_settings(options: &Options) -> Option<listener::Settings> {
+    let listen = options.listen.clone()?;
+    Some(listener::Settings {
+        address: match listen.address {
+            ListenAddress::Tcp(address) => listener::Address::Tcp(address),
+            ListenAddress::Unix(path) => listener::Address::Unix(path),
+        },
+        path: listen.path,
+        anyone: listen.anyone,
+        origins: listen.origins,
+        hosts: listen.hosts,
+        token: match listen.token {
+            ListenToken::Made => listener::TokenSource::Made,
+            ListenToken::File(path) => listener::TokenSource::File(path),
+            ListenToken::NotRequired => listener::TokenSource::NotRequired,
+        },
+        max_message_bytes: options.max_message_bytes,
+        max_in_flight: options.max_in_flight,
+        drain_timeout: options.drain_timeout,
+    })
 }
 
 fn credential_settings(

@@ -24,6 +24,8 @@ pub mod http;
 #[doc(hidden)]
 pub mod json;
 #[doc(hidden)]
+pub mod listener;
+#[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
 pub mod mcp;

@@ -1,6 +1,6 @@
 //! The entry point: parses the command line, assembles the parts, returns the exit code.
 
-use sigv4_proxy::assembly;
+use sigv4_proxy::assembly::{self, Connection};
 use sigv4_proxy::cli::{self, Command, Options};
 use sigv4_proxy::client::ClientRequests;
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
@@ -8,6 +8,7 @@ use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind, io_message};
 use sigv4_proxy::http::CaBundle;
+use sigv4_proxy::listener::{self, Handler};
 use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
 use sigv4_proxy::redact::Redactor;
@@ -111,11 +112,6 @@ fn relay(
     // The files hold secrets, and the settings in use are copied.
     drop(files);
     report_panics(&log);
-    let (end, ends) = channel();
-    let on_signal = end.clone();
-    process::watch_signals(move || {
-        let _ = on_signal.send(ShutdownReason::Signal);
-    });
     log.info(format_args!(
         "signing for {} in {} with {}, relaying to {}{}",
         options.service,
@@ -124,18 +120,40 @@ fn relay(
         options.endpoint,
         options.endpoint.signed_authority().map(|host| format!(" as {host}")).unwrap_or_default()
     ));
-    log.info("Proxy is ready to accept MCP protocol messages");
-    let router = assembly::profile_router(options, &connections);
-    let client = ClientRequests::default();
-    let bridge = assembly::bridge(options, &client, &log);
-    let (stdin, stdout) = (process::stdin(), process::stdout());
-    let settings = assembly::stdio_settings(options);
-    let sign_ins = assembly::sign_ins(options, &client, &log);
-    let parts = stdio::Parts { profiles: router, bridge, sign_ins, client };
-    let ended = stdio::run(stdin, stdout, parts, settings, log.clone(), (end, &ends));
+    let ended = match assembly::listener_settings(options) {
+        Some(settings) => serve_http(settings, &log),
+        None => serve_stdio(options, &connections, &log),
+    };
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
-    ended.map(drop)
+    ended
+}
+
+/// Serves one client by stdin and stdout.
+fn serve_stdio(options: &Options, connections: &[Connection], log: &Log) -> Result<(), Error> {
+    let (end, ends) = channel();
+    let on_signal = end.clone();
+    process::watch_signals(move || {
+        let _ = on_signal.send(ShutdownReason::Signal);
+    });
+    log.info("Proxy is ready to accept MCP protocol messages");
+    let router = assembly::profile_router(options, connections);
+    let client = ClientRequests::default();
+    let bridge = assembly::bridge(options, &client, log);
+    let (stdin, stdout) = (process::stdin(), process::stdout());
+    let settings = assembly::stdio_settings(options);
+    let sign_ins = assembly::sign_ins(options, &client, log);
+    let parts = stdio::Parts { profiles: router, bridge, sign_ins, client };
+    stdio::run(stdin, stdout, parts, settings, log.clone(), (end, &ends)).map(drop)
+}
+
+/// Serves clients by HTTP.
+fn serve_http(settings: listener::Settings, log: &Log) -> Result<(), Error> {
+    let (signal, signals) = channel();
+    process::watch_signals(move || {
+        let _ = signal.send(());
+    });
+    listener::run(settings, Handler::new(log.clone()), log, &signals)
 }
 
 /// Logs the location of a panic, not its message, which might quote a secret.

@@ -13,6 +13,7 @@ mod flag_names;
 mod headers;
 mod help;
 mod leftovers;
+mod listen;
 mod options;
 mod problem;
 mod resolve;
@@ -24,6 +25,6 @@ pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
 pub(crate) use options::WORKING_REGION;
 pub use options::{
-    BridgeMode, GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume,
-    SignInOptions,
+    BridgeMode, GetStream, ListenAddress, ListenOptions, ListenToken, LoginMode, Options, Origins,
+    ProfileSettings, RoleToAssume, SignInOptions,
 };

@@ -5,6 +5,7 @@ use crate::cli::headers::Header;
 use crate::http::url::Endpoint;
 use crate::log;
 use crate::signing::Algorithm;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Options {
     pub bridge: BridgeMode,
     pub sse: GetStream,
     pub runtime_session: RuntimeSession,
+    /// Clients are served over HTTP instead of stdio.
+    pub listen: Option<ListenOptions>,
     pub timeout: Option<Duration>,
     pub tool_timeout: Option<Duration>,
     pub connect_timeout: Option<Duration>,
@@ -116,6 +119,37 @@ impl Options {
 pub struct RoleToAssume {
     pub arn: String,
     pub external_id: Option<String>,
+}
+
+/// How clients are served over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    pub address: ListenAddress,
+    /// Of the MCP endpoint.
+    pub path: String,
+    /// Other machines, or other users, may connect.
+    pub anyone: bool,
+    /// Of web pages that may connect, as browsers write them.
+    pub origins: Vec<String>,
+    /// Names in lower case by which the listener may be reached; one without a port stands for any.
+    pub hosts: Vec<String>,
+    pub token: ListenToken,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// The bearer token that clients have to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenToken {
+    /// A new one.
+    Made,
+    /// The content of this file.
+    File(PathBuf),
+    NotRequired,
 }
 
 /// When messages are translated for a server of another era. `Always` does the same as `Auto`, and for `server/discover` too.

@@ -6,6 +6,7 @@ use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::doubts;
 use crate::cli::duration;
 use crate::cli::headers::{self, HeaderOptions};
+use crate::cli::listen::{self, ListenRead};
 use crate::cli::options::{
     GetStream, LoginMode, Options, Origins, ProfileSettings, RoleToAssume, WORKING_REGION,
 };
@@ -130,6 +131,10 @@ impl<'a> Resolver<'a> {
         self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
         self.warnings.extend(warnings);
 
+        let ListenRead { listen, problems, warnings } = listen::read(&self.args, self.environment);
+        self.problems.extend(problems.into_iter().filter(|(key, _)| !self.in_doubt.contains(key)));
+        self.warnings.extend(warnings);
+
         let max_in_flight = self.max_in_flight(&service, &endpoint);
         let skip_auth = self.switch(Key::SkipAuth);
         let is_open = matches!(inferred.reach, Reach::AllRegions { .. });
@@ -157,12 +162,13 @@ impl<'a> Resolver<'a> {
             read_only: self.switch(Key::ReadOnly).unwrap_or(false),
             allowed_tools: self.words(Key::AllowTool),
             denied_tools: self.words(Key::DenyTool),
-            lazy: self.switch(Key::Lazy).unwrap_or(false),
+            lazy: self.switch(Key::Lazy).unwrap_or(false) && listen.is_none(),
             merge_lists: self.switch(Key::MergeLists).unwrap_or(false),
             names_client: !self.switch(Key::DisableTelemetry).unwrap_or(false),
             bridge: self.or_default(Key::Bridge, values::bridge_mode),
             sse: self.get_stream(),
             runtime_session: self.or_default(Key::RuntimeSession, values::runtime_session),
+            listen,
             timeout: self.limit(Key::Timeout),
             tool_timeout: self.limit(Key::ToolTimeout),
             connect_timeout: self.limit(Key::ConnectTimeout),

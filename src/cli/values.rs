@@ -210,7 +210,7 @@ pub(crate) fn log_format(text: &str) -> Result<Format, Error> {
     }
 }
 
-fn invalid(what: String, fix: &str) -> Error {
+pub(crate) fn invalid(what: String, fix: &str) -> Error {
     Error::new(Kind::Usage, what).hint(fix)
 }
 

@@ -1,0 +1,16 @@
+//! The other client's side: requests over HTTP in, responses and event streams out (`--listen`).
+//!
+//! `server` accepts connections, each on a thread of its own. `connection` reads requests strictly (`request_head`,
+//! `request_body`), lets `access` decide who may send them, and hands them to `handler`, which answers by `response`.
+
+pub(crate) mod connection;
+pub(crate) mod handler;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod server;
+pub(crate) mod settings;
+pub(crate) mod stream;
+
+pub use handler::Handler;
+pub use server::run;
+pub use settings::{Address, Settings, TokenSource};
