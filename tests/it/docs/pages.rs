@@ -33,13 +33,16 @@ fn assert_accepted(words: &[String], page: &Path) {
 /// Every object in a JSON document that starts the program.
 fn commands(json: &Value, found: &mut Vec<Vec<String>>) {
     if let Some(members) = json.as_object() {
-        let is_ours = members
-            .get("command")
-            .and_then(Value::as_str)
-            .is_some_and(|command| command.ends_with("sigv4-proxy"));
-        if is_ours {
-            let words = members.get("args").and_then(Value::as_array).into_iter().flatten();
-            found.push(words.map(|word| word.as_str().unwrap().to_owned()).collect());
+        // Some clients take the command and its arguments as one list.
+        let command = match members.get("command") {
+            Some(Value::Array(words)) => words.as_slice(),
+            Some(word) => std::slice::from_ref(word),
+            None => &[],
+        };
+        let arguments = members.get("args").and_then(Value::as_array).into_iter().flatten();
+        let mut words = command.iter().chain(arguments).filter_map(Value::as_str);
+        if words.next().is_some_and(|program| program.ends_with("sigv4-proxy")) {
+            found.push(words.map(str::to_owned).collect());
         }
         members.values().for_each(|value| commands(value, found));
     }
@@ -62,12 +65,12 @@ fn every_client_configuration_starts_the_program() {
             }
         }
     }
-    assert!(count >= 8, "only {count} configurations were found");
+    assert!(count >= 5, "only {count} configurations were found");
 }
 
 /// `args = [..]`, `args=[..]`, `args: ['..']`: a list of texts is the same in all of these but for its quotes.
 #[test]
-fn configurations_that_are_no_json_start_the_program() {
+fn configurations_in_other_languages_start_the_program() {
     for language in ["toml", "python", "ts"] {
         let mut count = 0;
         for (path, text) in pages() {
@@ -182,17 +185,53 @@ fn every_command_line_is_accepted() {
     assert!(count >= 28, "only {count} command lines were found");
 }
 
+/// The files and headings that a page links to; without a file it is the page itself.
+fn links(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let targets = text.split("](").skip(1).map(|link| link.split(')').next().unwrap());
+    let local = targets.filter(|target| !target.contains("://"));
+    local.map(|target| match target.split_once('#') {
+        Some((file, heading)) => (file, Some(heading)),
+        None => (target, None),
+    })
+}
+
+/// The anchors of a page's headings, as forges derive them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let words = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let is_kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == ' ';
+    words.map(|words| words.replace(|c| !is_kept(c), "").replace(' ', "-")).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     for (path, text) in pages() {
-        for link in text.split("](").skip(1) {
-            let target = link.split(')').next().unwrap();
-            if target.contains("://") || target.starts_with('#') {
-                continue;
+        for (file, heading) in links(&text) {
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            assert!(target.exists(), "{}: {file}", path.display());
+            if let Some(heading) = heading {
+                let anchors = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(anchors.iter().any(|anchor| anchor == heading), "{file}#{heading}");
             }
-            let file = target.split('#').next().unwrap();
-            assert!(path.parent().unwrap().join(file).exists(), "{}: {target}", path.display());
         }
+    }
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let mut reached = vec![root().join("README.md")];
+    let mut at = 0;
+    while let Some(path) = reached.get(at).cloned() {
+        for (file, _) in links(&fs::read_to_string(&path).unwrap()) {
+            let target = path.with_file_name(file).canonicalize().unwrap_or_default();
+            if target.extension().is_some_and(|kind| kind == "md") && !reached.contains(&target) {
+                reached.push(target);
+            }
+        }
+        at += 1;
+    }
+    for (path, _) in pages() {
+        assert!(reached.contains(&path.canonicalize().unwrap()), "{}", path.display());
     }
 }
 
