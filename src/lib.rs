@@ -40,9 +40,14 @@ pub mod sign_in;
 #[doc(hidden)]
 pub mod stdio;
 
-mod bridge;
 #[doc(hidden)]
 pub mod prompt;
+
+#[cfg(not(fuzzing))]
+mod bridge;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod bridge;
 
 mod buffer;
 mod random;

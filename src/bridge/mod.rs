@@ -17,6 +17,8 @@ mod early_discover;
 mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod facts;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod losses;
 pub(crate) mod outgoing;
 pub(crate) mod settings;
@@ -24,5 +26,7 @@ mod upward;
 mod watch;
 
 pub(crate) use bridge::Bridge;
+#[cfg(fuzzing)]
+pub use fuzzing::translations;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use settings::Settings;

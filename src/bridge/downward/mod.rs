@@ -12,6 +12,8 @@ mod call;
     reason = "the type that gives the room its name has its own file"
 )]
 mod downward;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod handshake;
 mod listen;
 mod output_schema;

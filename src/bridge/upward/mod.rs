@@ -6,6 +6,8 @@
 
 mod call;
 mod calls;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod legacy_server;
 mod level;
 mod listen;
