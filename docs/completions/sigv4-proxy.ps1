@@ -41,6 +41,11 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
         '--max-message-bytes' = { }
         '--max-in-flight' = { }
         '--retries' = { }
+        '--listen' = { }
+        '--listen-path' = { }
+        '--allow-origin' = { }
+        '--allow-host' = { }
+        '--listen-token-file' = { }
         '--timeout' = { }
         '--tool-timeout' = { }
         '--connect-timeout' = { }
@@ -59,7 +64,7 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
     } elseif ($before -eq 'sigv4-proxy' -and $word -notlike '-*') {
         'doctor', 'login', 'logout', 'completions'
     } else {
-        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sign-host', '--signing-endpoint', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--log-file', '--log-format', '--sso-session', '--use-device-code', '--remote', '--no-browser', '--if-needed', '--json', '--help', '--version'
+        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sign-host', '--signing-endpoint', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--listen', '--listen-path', '--listen-anyone', '--allow-origin', '--allow-host', '--listen-token-file', '--no-listen-token', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--log-file', '--log-format', '--sso-session', '--use-device-code', '--remote', '--no-browser', '--if-needed', '--json', '--help', '--version'
     }
     $candidates | Where-Object { $_ -like "$word*" } | ForEach-Object {
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)

@@ -25,12 +25,11 @@ impl Handler {
         request: Request,
         response: &mut ResponseWriter<'_>,
     ) -> Result<(), Error> {
-        let what = "not implemented";
         self.log.debug(format_args!("{:?} with {} bytes", request.method, request.body.len()));
         if request.cancel.is_cancelled() {
             return Err(Error::new(Kind::Cancelled, "the client closed the connection"));
         }
-        let body = protocol_error("null", INTERNAL_ERROR, what);
+        let body = protocol_error("null", INTERNAL_ERROR, "not implemented");
         response.send(501, &[("Content-Type", "application/json")], body.as_bytes())
     }
 }

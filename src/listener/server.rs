@@ -21,9 +21,7 @@ pub fn run(
     log: &Log,
     signals: &Receiver<()>,
 ) -> Result<(), Error> {
-    let Address::Tcp(address) = settings.address else {
-        return Err(Error::new(Kind::Usage, "not implemented"));
-    };
+    let Address::Tcp(address) = settings.address else { todo!("sockets in files") };
     let listener = TcpListener::bind(address).map_err(|error| {
         let what = format!("cannot listen on {address}: {}", io_message(&error));
         Error::new(Kind::Usage, what).context("configuration error")
