@@ -10,6 +10,7 @@ use crate::cli::{
 };
 use crate::client::ClientRequests;
 use crate::clock;
+use crate::conversation::{self, Conversation};
 use crate::credentials::Role;
 use crate::credentials::{CredentialCache, ProfileFiles, Settings, Terminal};
 use crate::environment::Environment;
@@ -211,16 +212,26 @@ pub fn login_settings(options: &SignInOptions) -> login::Settings {
     }
 }
 
-/// The router over all connections, of which there must be at least one.
-pub fn profile_router(options: &Options, connections: &[Connection]) -> ProfileRouter {
-    let mut exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
+/// What stands between a client and the servers, which `exchangers` reach: one at least, in the order of the profiles.
+pub fn conversation(
+    options: &Options,
+    mut exchangers: impl Iterator<Item = Arc<Exchanger>>,
+    log: &Log,
+) -> Arc<Conversation> {
     let first = exchangers.next().expect("there is one connection at least");
     let others = options.profiles.iter().skip(1).cloned().zip(exchangers).collect();
-    ProfileRouter::new(tool_policy(options), first, others)
+    let client = ClientRequests::default();
+    let parts = conversation::Parts {
+        profiles: ProfileRouter::new(tool_policy(options), first, others),
+        bridge: bridge(options, &client, log),
+        sign_ins: sign_ins(options, &client, log),
+        client,
+    };
+    Arc::new(Conversation::new(parts, log.clone()))
 }
 
 /// The bridge between the client and the servers of all connections.
-pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
+fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
     let settings = bridge::Settings {
         is_on: options.bridge != BridgeMode::Off,
         is_lazy: options.lazy,
@@ -231,7 +242,7 @@ pub fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
 }
 
 /// The sign-ins that calls begin.
-pub fn sign_ins(options: &Options, client: &ClientRequests, log: &Log) -> Arc<SignInGate> {
+fn sign_ins(options: &Options, client: &ClientRequests, log: &Log) -> Arc<SignInGate> {
     let mode = match options.login {
         LoginMode::Auto => prompt::Mode::Link,
         LoginMode::Browser => prompt::Mode::Browser,

@@ -18,6 +18,8 @@ pub mod client;
 #[doc(hidden)]
 pub mod clock;
 #[doc(hidden)]
+pub mod conversation;
+#[doc(hidden)]
 pub mod doctor;
 #[doc(hidden)]
 pub mod http;

@@ -2,7 +2,6 @@
 
 use sigv4_proxy::assembly::{self, Connection};
 use sigv4_proxy::cli::{self, Command, Options};
-use sigv4_proxy::client::ClientRequests;
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
@@ -17,6 +16,7 @@ use sigv4_proxy::sign_in::logout;
 use sigv4_proxy::stdio::{self, ShutdownReason};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -137,14 +137,11 @@ fn serve_stdio(options: &Options, connections: &[Connection], log: &Log) -> Resu
         let _ = on_signal.send(ShutdownReason::Signal);
     });
     log.info("Proxy is ready to accept MCP protocol messages");
-    let router = assembly::profile_router(options, connections);
-    let client = ClientRequests::default();
-    let bridge = assembly::bridge(options, &client, log);
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let settings = assembly::stdio_settings(options);
-    let sign_ins = assembly::sign_ins(options, &client, log);
-    let parts = stdio::Parts { profiles: router, bridge, sign_ins, client };
-    stdio::run(stdin, stdout, parts, settings, log.clone(), (end, &ends)).map(drop)
+    let exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
+    let conversation = assembly::conversation(options, exchangers, log);
+    stdio::run(stdin, stdout, conversation, settings, log.clone(), (end, &ends)).map(drop)
 }
 
 /// Serves clients by HTTP.

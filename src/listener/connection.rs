@@ -6,9 +6,10 @@ use crate::listener::response::{ResponseForm, ResponseWriter};
 use crate::listener::settings::Settings;
 use crate::listener::stream::Stream;
 use crate::sync::cancel::Cancel;
+use std::sync::Arc;
 
 /// Serves requests until the client closes the connection.
-pub(crate) fn serve(stream: &Stream, settings: &Settings, handler: &Handler) -> Option<()> {
+pub(crate) fn serve(stream: &Arc<Stream>, settings: &Settings, handler: &Handler) -> Option<()> {
     let mut buffer = Vec::new();
     loop {
         let (method, headers, head_bytes, path) = loop {

@@ -23,7 +23,7 @@ impl Handler {
     pub(crate) fn handle(
         &self,
         request: Request,
-        response: &mut ResponseWriter<'_>,
+        response: &mut ResponseWriter,
     ) -> Result<(), Error> {
         self.log.debug(format_args!("{:?} with {} bytes", request.method, request.body.len()));
         if request.cancel.is_cancelled() {

@@ -3,11 +3,12 @@
 use crate::error::{Error, Kind};
 use crate::listener::stream::Stream;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 /// The response to one request. Each write waits for the client for a limited time.
 #[derive(Debug)]
-pub(crate) struct ResponseWriter<'a> {
-    stream: &'a Stream,
+pub(crate) struct ResponseWriter {
+    stream: Arc<Stream>,
     /// HTTP/1.1, in which a body of unknown length is sent in chunks.
     has_chunks: bool,
     /// HEAD: the body is left out.
@@ -15,7 +16,7 @@ pub(crate) struct ResponseWriter<'a> {
     /// Whether the connection may be used for another request.
     keeps_alive: bool,
     /// The allowed origin of the web page that sent the request.
-    origin: Option<&'a str>,
+    origin: Option<String>,
     state: State,
 }
 
@@ -35,16 +36,29 @@ pub(crate) struct ResponseForm<'a> {
     pub(crate) origin: Option<&'a str>,
 }
 
-impl<'a> ResponseWriter<'a> {
-    pub(crate) fn new(stream: &'a Stream, form: ResponseForm<'a>) -> ResponseWriter<'a> {
+impl ResponseWriter {
+    pub(crate) fn new(stream: &Arc<Stream>, form: ResponseForm<'_>) -> ResponseWriter {
         ResponseWriter {
-            stream,
+            stream: Arc::clone(stream),
             has_chunks: !form.is_http_1_0,
             omits_body: form.is_head,
             keeps_alive: form.keeps_alive,
-            origin: form.origin,
+            origin: form.origin.map(str::to_owned),
             state: State::Nothing,
         }
+    }
+
+    /// Moves the writer out, so that other threads can write as well, until `put_back`. If that never happens, the
+    /// connection is not used again.
+    pub(crate) fn take(&mut self) -> ResponseWriter {
+        let left = ResponseWriter {
+            stream: Arc::clone(&self.stream),
+            keeps_alive: false,
+            origin: None,
+            state: State::Done,
+            ..*self
+        };
+        std::mem::replace(self, left)
     }
 
     /// Sends a whole response.
@@ -137,7 +151,7 @@ impl<'a> ResponseWriter<'a> {
         for (name, value) in headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        if let Some(origin) = self.origin {
+        if let Some(origin) = &self.origin {
             let _ = write!(
                 head,
                 "Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: \

@@ -33,7 +33,7 @@ pub fn run(
         while let Ok((stream, _)) = listener.accept() {
             let (settings, handler) = (Arc::clone(&settings), Arc::clone(&handler));
             let _ = stream.set_nodelay(true);
-            thread::spawn(move || serve(&Stream::Tcp(stream), &settings, &handler));
+            thread::spawn(move || serve(&Arc::new(Stream::Tcp(stream)), &settings, &handler));
         }
     });
     let _ = signals.recv();

@@ -1,16 +1,13 @@
 //! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
 
-use crate::bridge::Outgoing;
+use crate::conversation::{Limits, Origin};
 use crate::error::{Error, Kind};
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
-use crate::prompt::gate::Exchange;
 use crate::scheduler::{After, CallKind, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
-use crate::stdio::server_requests::Origin;
-use crate::streamable_http::relayed::{Line, Relayed, Sink};
-use crate::sync::lock;
+use crate::streamable_http::relayed::{Line, Relayed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,9 +41,9 @@ impl<'a> Call<'a> {
     pub(crate) fn run(mut self, message: &Message) -> bool {
         let exchange = catch_unwind(AssertUnwindSafe(|| self.exchange(message)));
         let (context, in_flight) = (self.context, self.in_flight);
-        context.profiles.complete(&in_flight.ids);
+        context.conversation.profiles.complete(&in_flight.ids);
         if self.any_request {
-            lock(&context.server_requests).end(Origin::Call(in_flight.serial));
+            context.conversation.end_requests(Origin::Call(in_flight.serial));
         }
         let result = exchange.unwrap_or_else(|_| {
             Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
@@ -65,11 +62,11 @@ impl<'a> Call<'a> {
 
     fn exchange(&mut self, message: &Message) -> Result<(), Error> {
         let (context, in_flight) = (self.context, self.in_flight);
-        let route = context.profiles.route(message)?;
-        let message = route.changed.as_ref().unwrap_or(message);
-        let deliver = &mut |relayed| match relayed {
+        let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
+        let limits = Limits { deadline: *deadline, cancel, is_held };
+        context.conversation.exchange(message, limits, &mut |profile, relayed| match relayed {
             Relayed::Line(line) => {
-                let Some(line) = context.line_for_client(route.profile, line) else {
+                let Some(line) = context.conversation.line_for_client(profile, line) else {
                     return context.output.write_held(in_flight, &mut self.held);
                 };
                 self.any_line = true;
@@ -80,22 +77,14 @@ impl<'a> Call<'a> {
             Relayed::Request(request) => {
                 self.any_request = true;
                 let origin = Origin::Call(in_flight.serial);
-                context.forward_request(route.profile, request, origin, || in_flight.is_wanted())
+                context.forward_request(profile, request, origin, || in_flight.is_wanted())
             }
             Relayed::AwaitsClient(awaits) => {
                 context.scheduler.set_awaits_client(in_flight, awaits);
                 Ok(())
             }
             Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
-        };
-        let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
-        let (exchanger, deadline) = (route.exchanger, *deadline);
-        let send = &|message: &Message, sink: &mut Sink<'_>| {
-            let route = &route;
-            context.bridge.exchange(Outgoing { route, message, deadline, cancel }, sink)
-        };
-        let exchange = Exchange { exchanger, message, deadline, cancel, is_held, send };
-        context.sign_ins.exchange(&exchange, deliver)
+        })
     }
 
     fn is_answered(&self) -> bool {
@@ -108,7 +97,7 @@ impl<'a> Call<'a> {
         let unanswered: Vec<usize> =
             (0..ids.len()).filter(|index| !self.answered.contains(index)).collect();
         if !self.in_flight.are_cancelled(&unanswered) {
-            context.report(&error);
+            context.conversation.report(&error);
         }
         let error = match error.kind() {
             Kind::Cancelled => {
@@ -138,7 +127,7 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
         Cancelled::InFlight(call) if call.kind != CallKind::Initialize => call,
         Cancelled::InFlight(_) | Cancelled::Unknown => {
             // The response was just written, or there never was a request. Only a server with a session may know more.
-            if context.profiles.first().has_session() {
+            if context.conversation.profiles.first().has_session() {
                 context.send_detached(Purpose::Cancellation, notification);
             }
             return false;
@@ -150,7 +139,7 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
     if is_whole {
         context.scheduler.complete(&call, After::OpenStream);
         let is_unsent = call.is_held.load(Ordering::SeqCst);
-        if call.is_sessionless || is_unsent || context.bridge.is_downward() {
+        if call.is_sessionless || is_unsent || context.conversation.bridge.is_downward() {
             // Closing the connection is the cancellation, or nothing was sent; no message is needed.
             context.close_stream(&call);
             return false;

@@ -2,6 +2,7 @@
 //!
 //! The client may never send another request after the first has failed; once the session exists, it is notified.
 
+use crate::conversation::Conversation;
 use crate::stdio::context::Context;
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
@@ -22,7 +23,7 @@ pub(crate) struct DeferredInitialize {
 impl DeferredInitialize {
     /// Starts attempts on a thread of their own, if `initialize` is still deferred and none are being made.
     pub(crate) fn retry(&self, context: &Arc<Context>) {
-        if !context.profiles.first().is_initialize_deferred() {
+        if !context.conversation.profiles.first().is_initialize_deferred() {
             return;
         }
         let cancel = Cancel::new();
@@ -55,9 +56,10 @@ impl DeferredInitialize {
 
 /// Sends `initialize` until it succeeds or is cancelled.
 fn attempt(context: &Context, cancel: &Cancel) {
+    let Conversation { bridge, profiles, .. } = &*context.conversation;
     let mut backoff = FIRST_BACKOFF;
     while !cancel.sleep(backoff) {
-        match context.bridge.initialize_now(context.profiles.first(), cancel) {
+        match bridge.initialize_now(profiles.first(), cancel) {
             Ok(()) => return,
             Err(error) => context.log.debug(format_args!("not yet: {error}")),
         }

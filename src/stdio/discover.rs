@@ -32,7 +32,7 @@ impl Discovers {
 /// when that comes. It is still read, for what it says of the server.
 pub(crate) fn give_up(context: &Context) {
     for call in context.scheduler.give_up_discovers() {
-        context.bridge.note_legacy_client();
+        context.conversation.bridge.note_legacy_client();
         context.log.debug("the client no longer waits for the response to server/discover");
         for id in &call.ids {
             call.cancel_id(id);

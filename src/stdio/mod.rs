@@ -12,9 +12,8 @@ pub(crate) mod line_writer;
 pub(crate) mod output;
 pub(crate) mod oversized;
 pub(crate) mod server;
-pub(crate) mod server_requests;
 pub(crate) mod shutdown;
 pub(crate) mod standing_stream;
 
-pub use server::{Parts, Settings, run};
+pub use server::{Settings, run};
 pub use shutdown::ShutdownReason;

@@ -2,13 +2,11 @@
 //!
 //! The reading thread never waits for the network or for stdout, so a cancellation always gets through.
 
-use crate::bridge::Bridge;
-use crate::client::ClientRequests;
+use crate::conversation::{Conversation, Origin};
 use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
-use crate::prompt::SignInGate;
 use crate::scheduler::{CallKind, InFlight, Purpose, Scheduler, Task};
 use crate::signing::BodyHash;
 use crate::stdio::call::{self, Call};
@@ -17,17 +15,14 @@ use crate::stdio::deferred_initialize::DeferredInitialize;
 use crate::stdio::discover::{self, Discovers};
 use crate::stdio::input::{ClientInput, Input, buffered, read_line};
 use crate::stdio::output::Output;
-use crate::stdio::server_requests::Origin;
 use crate::stdio::shutdown::{SHUTDOWN_FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ShutdownReason};
 use crate::stdio::standing_stream::StandingStream;
-use crate::streamable_http::profile_router::ProfileRouter;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
-use crate::sync::lock;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What the user may set on the client's side.
@@ -45,15 +40,6 @@ pub struct Settings {
     pub is_lazy: bool,
 }
 
-/// What stands between the client and the server.
-#[derive(Debug)]
-pub struct Parts {
-    pub profiles: ProfileRouter,
-    pub bridge: Bridge,
-    pub sign_ins: Arc<SignInGate>,
-    pub client: ClientRequests,
-}
-
 /// Relays until the input ends, the output breaks, or a signal arrives through `shutdown`.
 ///
 /// Threads that are blocked on the input or the output keep running; the process is expected to end.
@@ -63,14 +49,14 @@ pub struct Parts {
 pub fn run(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    parts: Parts,
+    conversation: Arc<Conversation>,
     settings: Settings,
     log: Log,
     (shutdown, reasons): (Sender<ShutdownReason>, &Receiver<ShutdownReason>),
 ) -> Result<ShutdownReason, Error> {
-    let server = Server::new(output, parts, settings, log, shutdown);
+    let server = Server::new(output, conversation, settings, log, shutdown);
     server.deliver_between_calls();
-    server.begin_session_after_sign_in();
+    server.context.conversation.begin_session_after_sign_in();
     if !settings.is_lazy {
         server.look_up_credentials();
     }
@@ -101,7 +87,7 @@ struct Server {
 impl Server {
     fn new(
         output: impl Write + Send + 'static,
-        Parts { profiles, bridge, sign_ins, client }: Parts,
+        conversation: Arc<Conversation>,
         settings: Settings,
         log: Log,
         shutdown: Sender<ShutdownReason>,
@@ -118,17 +104,8 @@ impl Server {
             let output = Output::new(output, Arc::clone(&scheduler), shutdown.clone(), log.clone());
             Server {
                 settings,
-                signs_bodies: profiles.first().client().signs_bodies(),
-                context: Arc::new(Context {
-                    profiles,
-                    bridge,
-                    sign_ins,
-                    client,
-                    scheduler,
-                    output,
-                    server_requests: Mutex::default(),
-                    log,
-                }),
+                signs_bodies: conversation.profiles.first().client().signs_bodies(),
+                context: Arc::new(Context { conversation, scheduler, output, log }),
                 standing_stream: StandingStream::new(settings.opens_get_stream),
                 deferred_initialize: DeferredInitialize::default(),
                 discovers: Discovers::default(),
@@ -137,34 +114,17 @@ impl Server {
         })
     }
 
-    /// Begins the session that is owed to the client, as soon as the user has signed in.
-    fn begin_session_after_sign_in(self: &Arc<Self>) {
-        let server = Arc::downgrade(self);
-        self.context.sign_ins.on_signed_in(move || {
-            let Some(server) = server.upgrade() else { return false };
-            let first = server.context.profiles.first();
-            let is_owed = first.is_initialize_deferred();
-            if is_owed {
-                first.client().forget_credential_failure();
-                let begun = first.initialize_now(&Cancel::default());
-                // The user may have signed in for another profile.
-                if let Some(error) = begun.err().filter(|error| error.needed_sign_in().is_none()) {
-                    server.context.report(&error);
-                }
-            }
-            is_owed
-        });
-    }
-
     /// Writes what servers and this program send while no call waits for it, such as during an `initialize` of our own.
     fn deliver_between_calls(self: &Arc<Self>) {
         let server = Arc::downgrade(self);
-        self.context.client.set_output(move |line| {
+        self.context.conversation.client.set_output(move |line| {
             if let Some(server) = server.upgrade() {
                 server.context.output.queue(line);
             }
         });
-        for (profile, exchanger) in self.context.profiles.exchangers().iter().enumerate() {
+        for (profile, exchanger) in
+            self.context.conversation.profiles.exchangers().iter().enumerate()
+        {
             let server = Arc::downgrade(self);
             exchanger.set_session_sink(move |relayed| {
                 let Some(server) = server.upgrade() else { return Ok(()) };
@@ -173,7 +133,7 @@ impl Server {
                 context.deliver(profile, relayed, || true)?;
                 if is_new_session {
                     // Requests of the old session have lost their server.
-                    lock(&context.server_requests).end(Origin::Session { profile });
+                    context.conversation.end_requests(Origin::Session { profile });
                     // The standing stream belongs to the client's own session.
                     if profile == 0 {
                         server.standing_stream.open(context);
@@ -191,7 +151,7 @@ impl Server {
         let (context, refused) = (Arc::clone(&self.context), Arc::clone(&self.context));
         let look_up = move || {
             let looked_up = catch_unwind(AssertUnwindSafe(|| {
-                let client = context.profiles.first().client();
+                let client = context.conversation.profiles.first().client();
                 match client.credentials(None, &Cancel::default()) {
                     Ok(found) => {
                         context.log.info(format_args!("credentials: {}", found.summary()));
@@ -223,7 +183,7 @@ impl Server {
             true
         });
         if is_at_end {
-            self.context.client.close();
+            self.context.conversation.client.close();
             let _ = self.shutdown.send(ShutdownReason::InputClosed);
         }
     }
@@ -275,7 +235,7 @@ impl Server {
                 call::cancel(context, &id, message)
             }
             MessageKind::Response | MessageKind::Batch { .. } => {
-                let left = context.client.take_responses(message);
+                let left = context.conversation.client.take_responses(message);
                 left.is_some_and(|message| self.accept_responses(message))
             }
             MessageKind::Request { .. } | MessageKind::Notification { .. } => self.submit(message),
@@ -284,7 +244,7 @@ impl Server {
 
     /// Sends the client's responses to requests of the server, and what is in a batch with them.
     fn accept_responses(&self, message: Message) -> bool {
-        let is_pong = self.context.take_responses(&message);
+        let is_pong = self.context.conversation.take_responses(&message);
         if matches!(message.kind(), MessageKind::Batch { ids, has_notification } if *has_notification || !ids.is_empty())
         {
             return self.submit(message);
@@ -295,7 +255,7 @@ impl Server {
     }
 
     fn submit(&self, message: Message) -> bool {
-        if let Some(response) = self.context.bridge.respond_at_once(&message) {
+        if let Some(response) = self.context.conversation.bridge.respond_at_once(&message) {
             self.context.output.queue(response);
             return false;
         }
@@ -303,10 +263,10 @@ impl Server {
             discover::give_up(&self.context);
         }
         let is_request = !message.ids().is_empty();
-        let exchanger = self.context.profiles.first();
+        let exchanger = self.context.conversation.profiles.first();
         let deadline = if is_request { exchanger.deadline(&message) } else { None };
         self.context.scheduler.submit(message, deadline).unwrap_or_else(|(error, ids)| {
-            self.context.report(&error);
+            self.context.conversation.report(&error);
             self.context.output.queue_errors(&ids, &error);
             false
         })
@@ -320,7 +280,7 @@ impl Server {
             Task::Call(in_flight, message) => self.call(in_flight, message),
             Task::Notify(message) => self.notify(message),
             Task::Refuse(ids, error) => {
-                self.context.report(error);
+                self.context.conversation.report(error);
                 self.context.output.queue_errors(ids.iter().copied(), error);
             }
             Task::CloseStream(in_flight) => self.context.close_stream(in_flight),
@@ -332,7 +292,7 @@ impl Server {
             self.discovers.watch(&self.context, in_flight);
         }
         let succeeded = Call::new(&self.context, in_flight).run(message);
-        if !succeeded || self.context.sign_ins.has_answered_initialize() {
+        if !succeeded || self.context.conversation.sign_ins.has_answered_initialize() {
             self.deferred_initialize.retry(&self.context);
         }
     }
@@ -340,22 +300,20 @@ impl Server {
     /// Relays a notification, which never has a response, not even when it fails.
     fn notify(&self, message: &Message) {
         let context = &self.context;
-        if message.method() == Some("notifications/initialized") {
-            context.sign_ins.client_is_initialized();
-        }
+        let Conversation { profiles, bridge, .. } = &*context.conversation;
         let sent = catch_unwind(AssertUnwindSafe(|| context.send(message)));
         match sent {
             Ok(Ok(()))
                 if message.method() == Some("notifications/initialized")
-                    && !context.profiles.first().is_initialize_deferred()
-                    && !context.bridge.is_downward() =>
+                    && !profiles.first().is_initialize_deferred()
+                    && !bridge.is_downward() =>
             {
                 // Whatever the sessions before this asked, the client has begun again.
-                lock(&context.server_requests).end_sessions();
+                context.conversation.end_requests_of_sessions();
                 self.standing_stream.open(context);
             }
             Ok(Ok(())) => {}
-            Ok(Err(error)) => context.report(&error),
+            Ok(Err(error)) => context.conversation.report(&error),
             Err(_) => context.log.error("a bug in sigv4-proxy ended a notification"),
         }
     }
@@ -404,13 +362,10 @@ impl Server {
 
     /// Cancels everything in flight and refuses the requests that wait. Reports `Idle` once all have their responses.
     fn cancel_all(&self, reason: ShutdownReason) {
-        let Context { scheduler, profiles, output, .. } = &*self.context;
+        let Context { scheduler, conversation, output, .. } = &*self.context;
         scheduler.begin_detached();
         let (waiting, calls) = scheduler.close();
-        self.context.bridge.close();
-        for exchanger in profiles.exchangers() {
-            exchanger.close();
-        }
+        conversation.close();
         self.standing_stream.close();
         self.deferred_initialize.stop();
         for call in calls {
@@ -429,7 +384,7 @@ impl Server {
     /// Ends the sessions of all profiles concurrently.
     fn end_sessions(&self, deadline: Instant) {
         let (ending, ended) = channel::<()>();
-        let exchangers = self.context.profiles.exchangers().iter();
+        let exchangers = self.context.conversation.profiles.exchangers().iter();
         for exchanger in exchangers.filter(|exchanger| exchanger.has_session_id()) {
             let (exchanger, ending) = (Arc::clone(exchanger), ending.clone());
             let end = move || {

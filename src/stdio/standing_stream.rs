@@ -49,6 +49,6 @@ impl StandingStream {
 
 fn listen(context: &Arc<Context>, cancel: &Cancel) {
     let is_wanted = || !cancel.is_cancelled();
-    let profiles = &context.profiles;
+    let profiles = &context.conversation.profiles;
     profiles.first().listen(cancel, &mut |relayed| context.deliver(0, relayed, is_wanted));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// More rooms (files and folders directly in `src`, besides `main.rs`) cannot be kept in one's head.
-const MAX_ROOMS: usize = 29;
+const MAX_ROOMS: usize = 30;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
