@@ -48,7 +48,7 @@ impl ResponseWriter {
         }
     }
 
-    /// Moves the writer out, so that other threads can write as well, until `put_back`. If that never happens, the
+    /// Moves the writer out, so that other threads can write as well, until it is moved back. If that never happens, the
     /// connection is not used again.
     pub(crate) fn take(&mut self) -> ResponseWriter {
         let left = ResponseWriter {
