@@ -1,10 +1,9 @@
 // The official TypeScript SDK as an MCP client would use it, the proxy behind it. Arguments: the proxy, the server's URL.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
-import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import assert from 'node:assert/strict';
+import { transport, way } from './connect.mjs';
 
-const [command, url] = process.argv.slice(2);
 const client = new Client({ name: 'typescript-sdk', version: '1' }, { capabilities: { elicitation: {} } });
 let questions = 0;
 client.setRequestHandler(ElicitRequestSchema, async (request) => {
@@ -12,17 +11,7 @@ client.setRequestHandler(ElicitRequestSchema, async (request) => {
   assert.equal(request.params.message, 'What is your name?');
   return { action: 'accept', content: { name: 'Ada' } };
 });
-await client.connect(
-  new StdioClientTransport({
-    command,
-    args: [url, '--region', 'us-east-1', '--service-name', 'execute-api'],
-    env: {
-      AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
-      AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-    },
-    stderr: 'inherit',
-  }),
-);
+await client.connect(transport(1));
 assert.equal(client.getServerVersion().name, 'verifying-server');
 
 const { tools } = await client.listTools();
@@ -52,4 +41,4 @@ setTimeout(() => slow.abort(), 200);
 await assert.rejects(cancelled);
 await client.ping();
 await client.close();
-console.log('TypeScript SDK: initialize, list, call, progress, elicitation, 30 at once, cancel, ping');
+console.log(`TypeScript SDK ${way}: initialize, list, call, progress, elicitation, 30 at once, cancel, ping`);

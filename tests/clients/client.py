@@ -1,12 +1,10 @@
 """The official Python SDK as an MCP client would use it, the proxy behind it. Arguments: the proxy, the server's URL."""
 
 import asyncio
-import sys
 
-from mcp import ClientSession, StdioServerParameters, types
-from mcp.client.stdio import stdio_client
+from connect import transport, way
+from mcp import ClientSession, types
 
-command, url = sys.argv[1:]
 questions = 0
 
 
@@ -22,15 +20,7 @@ def text(result):
 
 
 async def main():
-    parameters = StdioServerParameters(
-        command=command,
-        args=[url, "--region", "us-east-1", "--service-name", "execute-api"],
-        env={
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        },
-    )
-    async with stdio_client(parameters) as (read, write):
+    async with transport() as (read, write):
         async with ClientSession(read, write, elicitation_callback=answer) as session:
             await session.initialize()
             listed = await session.list_tools()
@@ -52,7 +42,7 @@ async def main():
             calls = [session.call_tool("add", {"a": n, "b": 1000}) for n in range(30)]
             assert [text(result) for result in await asyncio.gather(*calls)] == [str(n + 1000) for n in range(30)]
             await session.send_ping()
-    print("Python SDK: initialize, list, call, progress, elicitation, 30 at once, ping")
+    print(f"Python SDK {way}: initialize, list, call, progress, elicitation, 30 at once, ping")
 
 
 asyncio.run(main())

@@ -1,23 +1,12 @@
 // The official TypeScript client, which begins with `server/discover`, before a cold server. Arguments: the proxy, the server's URL.
 import { Client } from '@modelcontextprotocol/client';
-import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import assert from 'node:assert/strict';
+import { transport } from './connect.mjs';
 
-const [command, url] = process.argv.slice(2);
 const versionNegotiation = { mode: 'auto' };
 const client = new Client({ name: 'typescript-sdk', version: '2' }, { capabilities: {}, versionNegotiation });
 const started = performance.now();
-await client.connect(
-  new StdioClientTransport({
-    command,
-    args: [url, '--region', 'us-east-1', '--service-name', 'execute-api', '--lazy'],
-    env: {
-      AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
-      AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-    },
-    stderr: 'inherit',
-  }),
-);
+await client.connect(transport(2, ['--lazy']));
 const took = Math.round(performance.now() - started);
 assert.ok(took < 1000, `connected after ${took} ms`);
 

@@ -1,26 +1,15 @@
 """The official Python client, which begins with `server/discover`, before a cold server. Arguments: the proxy, the server's URL."""
 
 import asyncio
-import sys
 import time
 
+from connect import transport
 from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
-
-command, url = sys.argv[1:]
 
 
 async def main():
-    parameters = StdioServerParameters(
-        command=command,
-        args=[url, "--region", "us-east-1", "--service-name", "execute-api", "--lazy"],
-        env={
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        },
-    )
     started = time.monotonic()
-    async with Client(stdio_client(parameters), mode="auto") as client:
+    async with Client(transport("--lazy"), mode="auto") as client:
         took = round((time.monotonic() - started) * 1000)
         assert took < 1000, f"connected after {took} ms"
         listed = await client.list_tools()

@@ -20,6 +20,12 @@ against() {
 
 against node "$here/client.mjs"
 against "$python" "$here/client.py"
+against node "$here/modern.mjs"
+against "$python" "$here/modern.py"
 against node "$here/cold.mjs" node "$here/discover.mjs"
 against node "$here/cold.mjs" "$python" "$here/discover.py"
+against node "$here/listener.mjs" node "$here/client.mjs"
+against node "$here/listener.mjs" "$python" "$here/client.py"
+against node "$here/listener.mjs" --with '--bridge always' node "$here/modern.mjs"
+against node "$here/listener.mjs" --with '--bridge always' "$python" "$here/modern.py"
 node "$here/sign_in.mjs" "$proxy" "$python"

@@ -1,9 +1,9 @@
-// One scripted session of the official client with the official server, directly and through the proxy: what the client
-// got and what the server saw must be the same.
+// One scripted session of the official client with the official server, directly and through the proxy, on stdio and over HTTP:
+// what the client got and what the server saw must be the same.
 import { isDeepStrictEqual } from 'node:util';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
-import { environment, proxyArguments, proxyCommand, startGate, startServer } from './launch.mjs';
+import { environment, proxyArguments, proxyCommand, startGate, startListener, startServer } from './launch.mjs';
 
 class Proxy extends StdioClientTransport {}
 
@@ -89,11 +89,15 @@ export async function differential(report) {
     const gate = await startGate(server.url);
     const seen = async () => comparable(await (await fetch(new URL('/seen', server.url))).json());
 
-    const direct = normal(await session(new StreamableHTTPClientTransport(new URL(server.url)), isModern));
-    const directSeen = await seen();
+    const overHttp = (url) => new StreamableHTTPClientTransport(new URL(url));
+    const run = async (transport) => ({ got: normal(await session(transport, isModern)), seen: await seen() });
+
+    const direct = await run(overHttp(server.url));
     const stdio = { command: proxyCommand, args: proxyArguments(gate.url), env: environment, stderr: 'inherit' };
-    const proxied = normal(await session(new Proxy(stdio), isModern));
-    const proxiedSeen = await seen();
+    const onStdio = await run(new Proxy(stdio));
+    const listener = await startListener(gate.url);
+    const throughListener = await run(overHttp(listener.url));
+    await listener.end();
     gate.end();
     server.end();
 
@@ -107,7 +111,9 @@ export async function differential(report) {
       }
       report({ part: 'differential', revision, name: `${what} (${one.length})`, why });
     };
-    compare('what the client got', direct, proxied);
-    compare('what the server saw', directSeen, proxiedSeen);
+    for (const [way, { got, seen }] of Object.entries({ 'on stdio': onStdio, 'over HTTP': throughListener })) {
+      compare(`what the client got ${way}`, direct.got, got);
+      compare(`what the server saw ${way}`, direct.seen, seen);
+    }
   }
 }

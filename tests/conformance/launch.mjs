@@ -14,8 +14,9 @@ export const environment = {
   AWS_EC2_METADATA_DISABLED: 'true',
 };
 
-export const proxyArguments = (url) =>
-  ['--target-url', url, '--region', 'us-east-1', '--service-name', 'execute-api', '--log-level', 'error'];
+const target = (url) => ['--target-url', url, '--region', 'us-east-1', '--service-name', 'execute-api'];
+
+export const proxyArguments = (url) => [...target(url), '--log-level', 'error'];
 
 export const proxyCommand = PROXY;
 
@@ -31,6 +32,29 @@ export async function startGate(url) {
 
 export function startProxy(url) {
   return spawn(PROXY, proxyArguments(url), { env: environment, stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+/** A proxy that listens: its own URL, and how to end it, which gives its exit code. */
+export async function startListener(url) {
+  const listen = ['--listen', '127.0.0.1:0', '--no-listen-token'];
+  const child = spawn(PROXY, [...target(url), ...listen], { env: environment, stdio: ['ignore', 'inherit', 'pipe'] });
+  const ended = new Promise((exit) => child.once('exit', exit));
+  const found = new Promise((found) => createInterface(child.stderr).on('line', (line) => {
+    const own = /^INFO: .* (http:\/\/127\.0\.0\.1:\d+\/mcp)/.exec(line)?.[1];
+    if (own && own !== url) found(own);
+    if (!/^(INFO|WARN): /.test(line)) console.error(line);
+  }));
+  const failed = ended.then((code) => {
+    throw new Error(`the listener ended with ${code}`);
+  });
+  failed.catch(() => {});
+  return {
+    url: await Promise.race([found, failed]),
+    async end() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
 }
 
 /** Any server of ours: prints its URL on the first line, lives until its stdin ends. */

@@ -5,15 +5,17 @@ import os from 'node:os';
 import path from 'node:path';
 import { startBridge } from './bridge.mjs';
 import { differential } from './differential.mjs';
-import { startGate, startServer } from './launch.mjs';
+import { startGate, startListener, startServer } from './launch.mjs';
 
 const here = import.meta.dirname;
 const suite = path.join(here, 'node_modules/@modelcontextprotocol/conformance');
 const REVISIONS = ['2025-11-25', '2026-07-28'];
 
-// About HTTP before the bridge, or an extension that the server of this test does not have.
-const NOT_ABOUT_A_PROXY =
-  /^(dns-rebinding-protection|server-session-lifecycle|server-sse-polling|http-header-validation|http-custom-header-server-validation|tasks-.*)$/;
+// An extension that the server of this test does not have.
+const NOT_OFFERED = /^tasks-/;
+// About HTTP before the bridge.
+const NOT_ABOUT_STDIO =
+  /^(dns-rebinding-protection|server-session-lifecycle|server-sse-polling|http-header-validation|http-custom-header-server-validation)$/;
 
 const only = process.argv[2];
 const counts = {};
@@ -74,24 +76,41 @@ async function clients(revision) {
   }
 }
 
+/** The suite at `url`, which stands for the server; a line for each scenario, unless it is left out. */
+async function suiteAt(url, part, revision, isLeftOut) {
+  const scenarios = only ? ['--scenario', only, '--spec-version', revision] : ['--requirements', revision];
+  const { log, results } = await runSuite(['server', '--url', url, ...scenarios]);
+  if (results.length === 0 && !only) report({ part, revision, name: 'the suite', why: log.split('\n').slice(-6) });
+  for (const { name, checks } of results) {
+    if (!isLeftOut(name)) report({ part, revision, name, why: failures(checks) });
+  }
+}
+
 async function servers(revision) {
   const server = await startServer(path.join(here, 'server.mjs'));
   const gate = await startGate(server.url);
   const bridge = await startBridge(gate.url);
-  const scenarios = only ? ['--scenario', only, '--spec-version', revision] : ['--requirements', revision];
-  const { log, results } = await runSuite(['server', '--url', bridge.url, ...scenarios]);
+  await suiteAt(bridge.url, 'server', revision, (name) => NOT_OFFERED.test(name) || NOT_ABOUT_STDIO.test(name));
   await bridge.end();
   gate.end();
   server.end();
-  if (results.length === 0 && !only) report({ part: 'server', revision, name: 'the suite', why: log.split('\n').slice(-6) });
-  for (const { name, checks } of results) {
-    if (!NOT_ABOUT_A_PROXY.test(name)) report({ part: 'server', revision, name, why: failures(checks) });
-  }
   report({ part: 'server', revision, name: 'nothing but JSON on stdout', why: bridge.impure() });
+}
+
+async function listeners(revision) {
+  const server = await startServer(path.join(here, 'server.mjs'));
+  const gate = await startGate(server.url);
+  const listener = await startListener(gate.url);
+  await suiteAt(listener.url, 'listener', revision, (name) => NOT_OFFERED.test(name));
+  const code = await listener.end();
+  gate.end();
+  server.end();
+  report({ part: 'listener', revision, name: 'ends in order', why: code === 0 ? [] : [`exit code ${code}`] });
 }
 
 for (const revision of REVISIONS) await clients(revision);
 for (const revision of REVISIONS) await servers(revision);
+for (const revision of REVISIONS) await listeners(revision);
 if (!only) await differential(report);
 
 console.log();
