@@ -1,7 +1,7 @@
 //! `make bench`: what signing costs, and what the whole program costs beside no proxy and beside the least a proxy can
 //! be, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
 //!
-//! Arguments: `--rounds N`, `--only signing|program`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
+//! Arguments: `--rounds N`, `--only signing|program|listener`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
 
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@
     reason = "a bench prints, fails by panicking, and has a clock"
 )]
 
+mod listener;
 mod peer;
 mod plot;
 mod relay;
@@ -68,6 +69,11 @@ fn main() {
             .collect();
         fs::write(folder.join("scale.svg"), plot::scale(&rows)).unwrap();
     }
+    if is_wanted("listener") {
+        let rows = listener::measure(server::start(), &built("sigv4-proxy"), arguments.rounds);
+        print_table("Through a listener (goal: 60 µs more; 100 MB)", &rows, "listener", "direct");
+        report["listener"] = as_json(&rows);
+    }
     fs::write(folder.join("results.json"), format!("{report:#}\n")).unwrap();
     println!("\nwritten: target/bench/results.json, target/bench/scale.svg");
 }
@@ -87,7 +93,7 @@ fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
                 }
             }
             other => panic!(
-                "{other}: write --rounds N, --only signing|program or --peer 'NAME=COMMAND {{url}}'"
+                "{other}: write --rounds N, --only signing|program|listener or --peer 'NAME=COMMAND {{url}}'"
             ),
         }
     }

@@ -20,7 +20,7 @@ pub struct Peer {
 pub struct Running {
     child: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
     port: u16,
-    query: String,
+    target: String,
     next_id: u64,
 }
 
@@ -48,7 +48,7 @@ impl Peer {
             let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
             (child, stdin, BufReader::with_capacity(256 * 1024, stdout))
         });
-        let mut running = Running { child, port, query: query.to_owned(), next_id: 1 };
+        let mut running = Running { child, port, target: format!("/mcp?{query}"), next_id: 1 };
         let params = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}"#;
         running.ask("initialize", params);
         (running, started.elapsed().as_secs_f64() * 1e3)
@@ -73,7 +73,7 @@ impl Running {
         }
         let answer = Mutex::new(Vec::new());
         let mut connection = connect(self.port);
-        relay::exchange(&mut connection, &self.query, &line, &answer);
+        relay::exchange(&mut connection, &self.target, "", &line, &answer);
         answer.into_inner().unwrap().len()
     }
 
@@ -91,7 +91,7 @@ impl Running {
                 }
                 (None, Some(connection)) => {
                     let answer = Mutex::new(Vec::new());
-                    relay::exchange(connection, &self.query, &line, &answer);
+                    relay::exchange(connection, &self.target, "", &line, &answer);
                 }
                 (None, None) => unreachable!("one of the two is there"),
             }
@@ -116,14 +116,14 @@ impl Running {
                 answered += 1;
             }
         } else {
-            let (port, query) = (self.port, self.query.as_str());
+            let (port, target) = (self.port, self.target.as_str());
             thread::scope(|scope| {
                 for part in lines.chunks(count.div_ceil(in_flight)) {
                     scope.spawn(move || {
                         let mut connection = connect(port);
                         for line in part {
                             let answer = Mutex::new(Vec::new());
-                            relay::exchange(&mut connection, query, line, &answer);
+                            relay::exchange(&mut connection, target, "", line, &answer);
                         }
                     });
                 }
@@ -156,7 +156,7 @@ impl Running {
             }
         } else {
             let sink = Mutex::new(Noting(&mut note));
-            relay::exchange(&mut connect(self.port), &self.query, &line, &sink);
+            relay::exchange(&mut connect(self.port), &self.target, "", &line, &sink);
         }
         times
     }
@@ -181,12 +181,16 @@ impl Running {
 
     /// A line of /proc/PID/status, in megabytes.
     pub fn memory(&self, line: &str) -> f64 {
-        let Some(pid) = self.pid() else { return 0.0 };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let found = status.lines().find_map(|known| known.strip_prefix(line));
-        let kilobytes = found.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-        kilobytes.unwrap_or(0.0) * 1024.0 / 1e6
+        self.pid().map_or(0.0, |pid| memory(pid, line))
     }
+}
+
+/// A line of /proc/PID/status, in megabytes.
+pub fn memory(pid: u32, line: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let found = status.lines().find_map(|known| known.strip_prefix(line));
+    let kilobytes = found.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) * 1024.0 / 1e6
 }
 
 impl Drop for Running {

@@ -13,33 +13,34 @@ pub fn run(port: u16, query: &str) {
     let idle: Arc<Mutex<Vec<Sender<String>>>> = Arc::default();
     let mut input = BufReader::with_capacity(64 * 1024, std::io::stdin());
     let mut line = String::new();
+    let target = format!("/mcp?{query}");
     let mut own = connect(port);
     while input.read_line(&mut line).is_ok_and(|count| count > 0) {
         let message = std::mem::take(&mut line);
         if input.buffer().is_empty() && idle.lock().unwrap().is_empty() {
             // One at a time: no other thread is needed.
-            exchange(&mut own, query, &message, &stdout);
+            exchange(&mut own, &target, "", &message, &stdout);
             continue;
         }
         let free = idle.lock().unwrap().pop();
-        let worker = free.unwrap_or_else(|| start(port, query, &stdout, &idle));
+        let worker = free.unwrap_or_else(|| start(port, &target, &stdout, &idle));
         worker.send(message).unwrap();
     }
 }
 
 fn start(
     port: u16,
-    query: &str,
+    target: &str,
     stdout: &Arc<Mutex<std::io::Stdout>>,
     idle: &Arc<Mutex<Vec<Sender<String>>>>,
 ) -> Sender<String> {
     let (sender, messages) = channel::<String>();
-    let (query, stdout, idle) = (query.to_owned(), Arc::clone(stdout), Arc::clone(idle));
+    let (target, stdout, idle) = (target.to_owned(), Arc::clone(stdout), Arc::clone(idle));
     let its = sender.clone();
     thread::spawn(move || {
         let mut connection = connect(port);
         for message in messages {
-            exchange(&mut connection, &query, &message, &stdout);
+            exchange(&mut connection, &target, "", &message, &stdout);
             idle.lock().unwrap().push(its.clone());
         }
     });
@@ -52,17 +53,18 @@ fn connect(port: u16) -> BufReader<TcpStream> {
     BufReader::with_capacity(64 * 1024, stream)
 }
 
-/// One request and its answer, events as lines.
+/// One request and its answer, events as lines. `headers`: more of them, each with its line end.
 pub fn exchange(
     connection: &mut BufReader<TcpStream>,
-    query: &str,
+    target: &str,
+    headers: &str,
     message: &str,
     stdout: &Mutex<impl Write>,
 ) {
     let body = message.trim_end();
     let head = format!(
-        "POST /mcp?{query} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
-         accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n",
+        "POST {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\n{headers}content-length: {}\r\n\r\n",
         body.len()
     );
     connection.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat()).unwrap();
@@ -70,10 +72,11 @@ pub fn exchange(
     loop {
         line.clear();
         connection.read_line(&mut line).unwrap();
-        if let Some(value) = line.strip_prefix("content-length: ") {
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse().unwrap();
         }
-        is_chunked |= line.starts_with("transfer-encoding: chunked");
+        is_chunked |= name.eq_ignore_ascii_case("transfer-encoding");
         if line == "\r\n" {
             break;
         }

@@ -1,7 +1,7 @@
 //! The target of all measurements: an HTTP/1.1 server that answers JSON-RPC, and does as little as it can besides.
 //!
 //! The query of the URL says how: `delay` in milliseconds, `bytes` of a result, `events` before it and `gap` between
-//! them in microseconds.
+//! them in microseconds; `stream` that a GET opens a stream without events.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,11 +20,15 @@ pub fn start() -> u16 {
     port
 }
 
+const STREAM_HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 struct Wanted {
     delay: Duration,
     bytes: usize,
     events: u32,
     gap: Duration,
+    stream: bool,
 }
 
 fn serve(stream: &TcpStream) -> Option<()> {
@@ -36,6 +40,10 @@ fn serve(stream: &TcpStream) -> Option<()> {
         let (wanted, length, is_post) = read_head(&mut input)?;
         body.resize(length, 0);
         input.read_exact(&mut body).ok()?;
+        if !is_post && wanted.stream {
+            output.write_all(STREAM_HEAD.as_bytes()).ok()?;
+            continue;
+        }
         if !is_post {
             output
                 .write_all(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n")
@@ -66,9 +74,7 @@ fn serve(stream: &TcpStream) -> Option<()> {
 }
 
 fn stream_events(mut output: &TcpStream, wanted: &Wanted, answer: &str) -> Option<()> {
-    let head =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    output.write_all(head.as_bytes()).ok()?;
+    output.write_all(STREAM_HEAD.as_bytes()).ok()?;
     let mut burst = Vec::new();
     for number in 0..wanted.events {
         thread::sleep(wanted.gap);
@@ -111,6 +117,7 @@ fn read_head(input: &mut impl BufRead) -> Option<(Wanted, usize, bool)> {
         bytes: usize::try_from(number("bytes")).ok()?,
         events: u32::try_from(number("events")).ok()?,
         gap: Duration::from_micros(number("gap")),
+        stream: number("stream") > 0,
     };
     let is_post = line.starts_with("POST");
     let mut length = 0;

@@ -13,6 +13,7 @@ mod authorization;
 pub mod aws;
 pub mod canonical;
 pub mod http;
+pub mod http_client;
 pub mod identity_center;
 mod mcp;
 mod server;
@@ -21,6 +22,7 @@ mod tools;
 pub mod verify;
 
 pub use authorization::Algorithm;
+pub use http_client::HttpClient;
 pub use mcp::Mode;
 pub use server::{Recorded, Reply, Server, ServerOptions, Verdict};
 pub use verify::Key;
