@@ -1,2 +1,3 @@
+pub(crate) mod listening;
 pub(crate) mod messages;
 pub(crate) mod program;

@@ -134,13 +134,21 @@ impl Launch {
         let mut child = command.spawn().expect("the program starts");
         let stdin = child.stdin.take();
         let unread = child.stdout.take();
-        let mut stderr = child.stderr.take().expect("it is piped");
-        let (mut log, mut unread_stderr) = (None, None);
+        let stderr = child.stderr.take().expect("it is piped");
+        let (mut log, mut log_lines, mut unread_stderr) = (None, None, None);
         if self.reads_stderr {
+            let (sender, receiver) = channel();
+            log_lines = Some(receiver);
             log = Some(std::thread::spawn(move || {
-                let mut text = Vec::new();
-                let _ = stderr.read_to_end(&mut text);
-                String::from_utf8_lossy(&text).into_owned()
+                let (mut text, mut stderr) = (String::new(), BufReader::new(stderr));
+                let mut line = Vec::new();
+                while stderr.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                    let read = String::from_utf8_lossy(&line).into_owned();
+                    line.clear();
+                    text += &read;
+                    let _ = sender.send(read);
+                }
+                text
             }));
         } else {
             unread_stderr = Some(stderr);
@@ -153,6 +161,7 @@ impl Launch {
             unread,
             lines: None,
             log,
+            log_lines,
             _unread_stderr: unread_stderr,
             secrets: self.secrets(),
             shows_debug,
@@ -183,6 +192,8 @@ pub(crate) struct Program {
     unread: Option<ChildStdout>,
     lines: Option<Receiver<String>>,
     log: Option<JoinHandle<String>>,
+    /// Its lines on stderr as they come.
+    log_lines: Option<Receiver<String>>,
     /// Open, and full.
     _unread_stderr: Option<ChildStderr>,
     secrets: Vec<String>,
@@ -237,6 +248,17 @@ impl Program {
         }
     }
 
+    /// What `find` makes of the first line on stderr that it knows.
+    pub(crate) fn logged<T>(&mut self, mut find: impl FnMut(&str) -> Option<T>) -> T {
+        let lines = self.log_lines.as_ref().expect("stderr is read");
+        loop {
+            let line = lines.recv_timeout(PATIENCE).expect("a line on stderr");
+            if let Some(found) = find(&line) {
+                return found;
+            }
+        }
+    }
+
     /// Writes a request and reads the next line.
     pub(crate) fn ask(&mut self, line: &str) -> Value {
         self.write(line);
@@ -264,6 +286,12 @@ impl Program {
         #[expect(clippy::disallowed_methods, reason = "kill(1) reads no stdin")]
         let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()));
+    }
+
+    /// Ends it at once. A program that does not read stdin outlives its tests otherwise.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Closes stdin and waits for the end.
