@@ -374,7 +374,7 @@ class PackerTest(unittest.TestCase):
         for channel in install_lines.CHANNELS:
             renewed = install_lines.pages(dataclasses.replace(project, published=(channel,)))
             for page, text in renewed.items():
-                self.assertNotIn("Nothing is published yet", text, page)
+                self.assertNotIn("has been published yet", text, page)
         with self.assertRaisesRegex(facts.Problem, "published: unknown channel 'pipy'"):
             install_lines.pages(dataclasses.replace(project, published=("pipy",)))
 

@@ -12,11 +12,10 @@ BEGIN = "<!-- generated from .github/release/project.toml; renew with: make inst
 END = "<!-- end of the generated part -->\n"
 
 FROM_SOURCE = """\
-With Rust 1.89 or newer and a C compiler, in a clone of this repository:
-
     cargo install --path . --locked
 
-installs the program into `~/.cargo/bin`; the build takes a few minutes.
+It needs Rust 1.89 or newer and a C compiler, takes a few minutes, and installs into `~/.cargo/bin`. `make static` builds one
+static binary for Linux, and `make packages` packs it for pip, npm, containers and more into `target/packages`.
 """
 
 
@@ -63,11 +62,17 @@ def readme(project: Project) -> str:
     published = [name for name in CHANNELS if name in project.published]
     if not published:
         return (
-            "Nothing is published yet; "
-            "[docs/installing.md](docs/installing.md) shows what the first release will bring.\n" + FROM_SOURCE
+            "No release has been published yet. Build it from a clone of this repository:\n\n"
+            + FROM_SOURCE
+            + "\nReleases will need no toolchain; [docs/installing.md](docs/installing.md) has their commands: "
+            + ", ".join(f"`{CHANNELS[name].line}`" for name in ("pypi", "npm"))
+            + ",\nHomebrew, winget, Scoop, `cargo binstall`, a container image, archives and an MCP bundle.\n"
         )
     rows = "".join(f"| {CHANNELS[name].systems} | `{filled(name, project)}` |\n" for name in published)
-    return f"| system | command |\n|---|---|\n{rows}\n[docs/installing.md](docs/installing.md) has more. " + FROM_SOURCE
+    return (
+        f"| system | command |\n|---|---|\n{rows}\n[docs/installing.md](docs/installing.md) has more. "
+        "From a clone of this repository:\n\n" + FROM_SOURCE
+    )
 
 
 def table(project: Project) -> str:
@@ -75,7 +80,7 @@ def table(project: Project) -> str:
     for name, channel in CHANNELS.items():
         state = "yes" if name in project.published else "not yet"
         rows += f"| {channel.title} | {channel.systems} | `{filled(name, project)}` | {state} |\n"
-    state = "" if project.published else "Nothing is published yet. These are the lines for when it is:\n\n"
+    state = "" if project.published else "Nothing has been published yet. These will be the commands of the first release:\n\n"
     return f"""\
 {state}| channel | systems | command or file | published |
 |---|---|---|---|

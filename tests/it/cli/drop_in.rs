@@ -237,13 +237,20 @@ const NPM: &[Case] = &[
     }),
 ];
 
-const PEERS: [(&str, &[Case]); 6] = [
+const MCP_REMOTE: &[Case] = &[(
+    &[URL, "--header", "x-team: orders", "--allow-http", "--ignore-tool", "delete*"],
+    &[],
+    |o| o.headers.len() == 1 && o.ignored.is_empty(),
+)];
+
+const PEERS: [(&str, &[Case]); 7] = [
     ("mcp-proxy-for-aws", MCP_PROXY_FOR_AWS),
     ("go-aws-mcp-proxy", GO_AWS_MCP_PROXY),
     ("mcp-proxy-sigv4", MCP_PROXY_SIGV4),
     ("mcp-agentcore-proxy", MCP_AGENTCORE_PROXY),
     ("Go", GO_ORIGINAL),
     ("npm", NPM),
+    ("mcp-remote", MCP_REMOTE),
 ];
 
 #[test]
@@ -295,6 +302,7 @@ fn words_of_the_old_command_are_named() {
         (&["mcp-proxy-for-aws@latest", URL][..], "mcp-proxy-for-aws@latest"),
         (&["mcp-proxy-for-aws-cli@2.0.0", URL, "--read-only"], "mcp-proxy-for-aws-cli@2.0.0"),
         (&["-y", "@deotio/mcp-sigv4-proxy"], "-y @deotio/mcp-sigv4-proxy"),
+        (&["-y", "mcp-remote", URL, "--header", "x-team: orders"], "-y mcp-remote"),
         (&["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", URL], "--from mcp-proxy-for-aws"),
         (&["run", "-i", "--rm", "-e", "A", "images.example/a/b:latest", URL], "run -i --rm -e"),
     ] {

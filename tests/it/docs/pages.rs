@@ -14,7 +14,16 @@ fn root() -> &'static Path {
 fn pages() -> Vec<(PathBuf, String)> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let paths = docs.chain([root().join("README.md"), root().join("test-vectors/README.md")]);
+    let others = [
+        "README.md",
+        "test-vectors/README.md",
+        ".github/CODE_OF_CONDUCT.md",
+        ".github/CONTRIBUTING.md",
+        ".github/SECURITY.md",
+        ".github/SUPPORT.md",
+        ".github/pull_request_template.md",
+    ];
+    let paths = docs.chain(others.map(|name| root().join(name)));
     paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
@@ -172,7 +181,8 @@ fn every_command_line_is_accepted() {
                 || rest.starts_with("https://")
                 || rest.starts_with("arn:")
                 || rest.starts_with("doctor --")
-                || rest.starts_with("doctor https://");
+                || rest.starts_with("doctor https://")
+                || rest.starts_with("login --");
             if !is_command || rest.ends_with('\\') || rest.contains(" URL") || rest.contains('…')
             {
                 continue;
@@ -251,6 +261,22 @@ fn the_readme_is_short_and_begins_with_a_configuration() {
     let at = text.lines().position(|line| line.contains("\"command\": \"sigv4-proxy\"")).unwrap();
     assert!(at < 25, "line {at}");
     assert!(text.lines().count() <= 200);
+}
+
+/// The page of all options is generated from their table.
+#[test]
+fn the_options_that_the_readme_names_exist() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let options = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let spans = readme.split('`').skip(1).step_by(2);
+    let words = spans.filter(|span| !span.contains("--locked")).flat_map(str::split_whitespace);
+    let flags: Vec<&str> = words
+        .filter(|word| word.starts_with("--") && !["--global", "--help"].contains(word))
+        .collect();
+    assert!(flags.len() > 8, "{flags:?}");
+    for flag in flags {
+        assert!(options.contains(&format!("`{flag}`")), "{flag}");
+    }
 }
 
 /// The texts of the page are compared with those of the program in `prompt`.
