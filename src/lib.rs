@@ -1,5 +1,10 @@
-//! The parts of `sigv4-proxy`. Other programs can use [`signing`] and [`credentials`]; docs/library.md has examples. The
-//! interface is not stable before 1.0.
+//! The AWS signer and credential chain of the program `sigv4-proxy`.
+//!
+//! * [`signing`]: Signature Version 4 and 4a as a pure function, without clock, I/O or errors.
+//! * [`credentials`]: the credential providers of the AWS SDKs, in their order, with a cache that refreshes.
+//! * [`environment`] and [`error`]: what these two take and return.
+//!
+//! docs/library.md has examples. The interface is not stable before 1.0.
 
 pub mod credentials;
 pub mod environment;
