@@ -247,6 +247,34 @@ fn every_page_can_be_reached_from_the_readme() {
     }
 }
 
+/// Names such as `http::connections::a_refusal_…` in docs/reliability.md.
+#[test]
+fn the_tests_that_the_page_names_exist() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root().join("tests/it"), root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                sources += &fs::read_to_string(entry).unwrap();
+            }
+        }
+    }
+    let names = page.split('`').skip(1).step_by(2).filter_map(|name| name.rsplit_once("::"));
+    let mut count = 0;
+    for (module, test) in names {
+        let start = test.trim_end_matches(['…', '*']);
+        let module = module.rsplit("::").next().unwrap();
+        let known =
+            sources.contains(&format!("fn {start}")) || sources.contains(&format!("mod {start}"));
+        assert!(known && sources.contains(&format!("mod {module}")), "{module}::{test}");
+        count += 1;
+    }
+    assert!(count > 30, "only {count} names were found");
+}
+
 #[test]
 fn the_version_is_the_same_everywhere() {
     let version = env!("CARGO_PKG_VERSION");
