@@ -22,8 +22,8 @@ const WRONG_SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEZ";
 
 const INTRODUCTION: &str = "\
 An MCP client writes JSON-RPC lines to sigv4-proxy's stdin. The proxy signs each one and sends it to a
-remote MCP server, here one on this machine that verifies every signature with AWS's own signer. What
-the server answers comes back on stdout. The keys are the examples of AWS's documentation.
+remote MCP server, here a local one that verifies every signature with AWS's own signer. Responses come
+back on stdout. The keys are the examples of AWS's documentation.
 ";
 
 const INITIALIZE: &str = concat!(
@@ -34,7 +34,7 @@ const INITIALIZE: &str = concat!(
 fn main() -> ExitCode {
     match run() {
         Ok(()) => {
-            println!("\nEverything was as it should be.");
+            println!("\nAll of it as expected.");
             ExitCode::SUCCESS
         }
         Err(why) => {
