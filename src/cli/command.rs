@@ -60,7 +60,11 @@ pub fn parse(
             .map(|name| (*name).to_owned()),
     );
     let args = ParsedArgs::new(values, environment);
-    if matches!(subcommand, Some("login" | "logout")) {
+    // `doctor --listen` without a server checks the listener alone.
+    let is_of_listener = subcommand == Some("doctor")
+        && args.value(Key::Listen).is_some()
+        && args.value(Key::TargetUrl).is_none();
+    if is_of_listener || matches!(subcommand, Some("login" | "logout")) {
         let of_server = [Key::TargetUrl, Key::Region, Key::ServiceName];
         in_doubt.extend(of_server.into_iter().filter(|key| args.value(*key).is_none()));
     }

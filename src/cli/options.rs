@@ -5,6 +5,7 @@ use crate::cli::headers::Header;
 use crate::http::url::Endpoint;
 use crate::log;
 use crate::signing::Algorithm;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -140,6 +141,15 @@ pub struct ListenOptions {
 pub enum ListenAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => write!(out, "{address}"),
+            ListenAddress::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The bearer token that clients have to send.

@@ -7,6 +7,7 @@ use crate::cli::Options;
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::doctor::latency::Latency;
+use crate::doctor::listener;
 use crate::doctor::network;
 use crate::doctor::report::{Check, Finding, Report, Style, Verdict};
 use crate::doctor::session::Session;
@@ -38,10 +39,26 @@ pub struct Doctor<'a> {
 }
 
 impl Doctor<'_> {
-    /// Runs all checks and prints their findings. Returns whether none failed.
+    /// Runs all checks and prints their findings. Returns whether none failed. With an address to listen at and no server,
+    /// only the listener is checked.
     pub fn run(&self, out: &mut dyn Write, style: Style) -> io::Result<bool> {
         let mut report = Report::begin(out, style, self.redactor)?;
-        report.add(self.configuration())?;
+        let Options { listen, origins, .. } = self.options;
+        let has_target = !origins.endpoint.is_empty();
+        if listen.is_none() || has_target || !self.problems.is_empty() {
+            report.add(self.configuration())?;
+        }
+        if listen.is_none() || has_target {
+            self.check_server(&mut report)?;
+        }
+        if let Some(listen) = listen {
+            listener::check(listen, &mut report)?;
+        }
+        report.end()
+    }
+
+    /// Checks the way to the server.
+    fn check_server(&self, report: &mut Report<'_>) -> io::Result<()> {
         let (finding, credentials) = self.look_up_credentials();
         report.add(finding)?;
         report.add(match &credentials {
@@ -53,7 +70,7 @@ impl Doctor<'_> {
             let probe = self.exchanger.client().probe();
             let is_https = self.options.endpoint.is_https();
             let proxy_problem = self.proxy_problems.first();
-            network::check(&probe, proxy_problem, is_https, &mut report, &mut latency)?
+            network::check(&probe, proxy_problem, is_https, report, &mut latency)?
         } else {
             let checks = [Check::Proxy, Check::Dns, Check::Tcp, Check::Tls];
             report.skip(&checks, NOT_CONFIGURED)?;
@@ -63,14 +80,14 @@ impl Doctor<'_> {
         if let Some(why) = obstacle {
             let checks =
                 [Check::Clock, Check::Initialize, Check::Server, Check::Tools, Check::Latency];
-            report.skip(&checks, why)?;
+            report.skip(&checks, why)
         } else {
             let mut session = Session::new(self.exchanger, self.options.bridge);
-            session.check(&mut report, &mut latency)?;
+            session.check(report, &mut latency)?;
             report.add(latency.finding())?;
             session.end();
+            Ok(())
         }
-        report.end()
     }
 
     fn configuration(&self) -> Finding {

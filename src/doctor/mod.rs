@@ -2,6 +2,7 @@
 
 mod checks;
 mod latency;
+mod listener;
 mod network;
 mod report;
 mod session;

@@ -103,6 +103,9 @@ pub(crate) enum Check {
     Server,
     Tools,
     Latency,
+    Token,
+    Listener,
+    Access,
 }
 
 impl Check {
@@ -120,6 +123,9 @@ impl Check {
             Check::Server => "server",
             Check::Tools => "tools",
             Check::Latency => "latency",
+            Check::Token => "token",
+            Check::Listener => "listener",
+            Check::Access => "access",
         }
     }
 
@@ -136,6 +142,9 @@ impl Check {
             Check::Server => "features depend on the protocol revision",
             Check::Tools => "they are what most clients come for",
             Check::Latency => "clients give up on servers that are slow to begin",
+            Check::Token => "whoever has it can use your credentials",
+            Check::Listener => "clients connect there",
+            Check::Access => "whoever gets through uses your credentials",
         }
     }
 }

@@ -15,6 +15,7 @@ mod docs;
 mod doctor;
 mod harness;
 mod http;
+mod listener;
 mod mcp;
 mod prompt;
 mod redact;

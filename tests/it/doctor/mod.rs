@@ -1,3 +1,4 @@
 pub(crate) mod checks;
+mod listener;
 pub(crate) mod pictures;
 mod sign_in;

@@ -23,6 +23,15 @@ impl Listening {
         Listening { program: Some(program), url: url.unwrap_or_default(), token }
     }
 
+    /// On a free port, with the token in this file.
+    pub(crate) fn with_token_file(launch: Launch, path: &str) -> Listening {
+        let launch = launch.arg("--listen-token-file").arg(path);
+        let mut program = launch.arg("--listen").arg("127.0.0.1:0").start();
+        let url = program.logged(url_in);
+        let token = std::fs::read_to_string(path).expect("the file can be read");
+        Listening { program: Some(program), url, token: Some(token.trim().to_owned()) }
+    }
+
     /// On a free port, without a token.
     pub(crate) fn open(launch: Launch) -> Listening {
         Listening::open_at(launch, "127.0.0.1:0")

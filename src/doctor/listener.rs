@@ -1,0 +1,242 @@
+//! The checks of `--listen`: the token, the address, and whom a listener that runs there refuses. They send nothing to the server.
+
+use crate::cli::{ListenAddress, ListenOptions, ListenToken};
+use crate::doctor::report::{Check, Finding, Report, Verdict};
+use crate::environment::file;
+use crate::error::io_message;
+use crate::listener::stream::Stream;
+use serde_json::Value;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Time limit for a connection, and for a response.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+const MAX_TOKEN_BYTES: u64 = 4096;
+
+/// A host, and part of an origin, that no listener allows (RFC 2606).
+const STRANGER: &str = "stranger.invalid";
+
+/// Adds the findings to the report.
+pub(crate) fn check(listen: &ListenOptions, report: &mut Report<'_>) -> io::Result<()> {
+    let (finding, token) = token(&listen.token);
+    report.add(finding)?;
+    let listener = Listener { listen, token };
+    let (finding, is_running) = listener.address();
+    report.add(finding)?;
+    report.add(if is_running {
+        listener.access()
+    } else {
+        Finding::skipped(Check::Access, "no listener runs there")
+    })
+}
+
+/// What is found of the token, and the token if it is known.
+fn token(source: &ListenToken) -> (Finding, Option<String>) {
+    let path = match source {
+        ListenToken::Made => {
+            let found = "made at each start; the log names its file";
+            return (Finding::skipped(Check::Token, found), None);
+        }
+        ListenToken::NotRequired => {
+            return (Finding::skipped(Check::Token, "none is required [--no-listen-token]"), None);
+        }
+        ListenToken::File(path) => path,
+    };
+    let shown = path.display();
+    let read = file::read(path, MAX_TOKEN_BYTES)
+        .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    let finding = |verdict, found| Finding::new(Check::Token, verdict, found);
+    match read {
+        Err(error) => {
+            let found = format!("{shown}: {}", io_message(&error));
+            (finding(Verdict::Fail, found).fix("write a token there: openssl rand -hex 32"), None)
+        }
+        Ok(token) if file::is_open_to_others(path) => {
+            let found = format!("other users can read {shown}");
+            (finding(Verdict::Warn, found).fix(format!("chmod 600 {shown}")), Some(token))
+        }
+        Ok(token) => (finding(Verdict::Pass, format!("read from {shown}")), Some(token)),
+    }
+}
+
+/// A listener that runs, or will run.
+struct Listener<'a> {
+    listen: &'a ListenOptions,
+    token: Option<String>,
+}
+
+/// What matters of a response.
+struct Response {
+    status: u16,
+    /// An error of this program.
+    is_own_error: bool,
+}
+
+impl Listener<'_> {
+    /// What is found at the address, and whether a listener of this program runs there.
+    fn address(&self) -> (Finding, bool) {
+        let finding = |verdict, found| Finding::new(Check::Listener, verdict, found);
+        let shown = &self.listen.address;
+        if matches!(shown, ListenAddress::Tcp(address) if address.port() == 0) {
+            return (finding(Verdict::Pass, format!("{shown}: any free port")), false);
+        }
+        let Ok(stream) = self.connect() else { return (self.free_address(), false) };
+        drop(stream);
+        let is_own = self.post(&[]).is_ok_and(|refusal| refusal.is_own_error);
+        let health = self.send("GET /healthz", &[], "");
+        let (found, fix) = match (is_own, health) {
+            (true, Ok(Response { status: 200, .. })) => {
+                return (finding(Verdict::Pass, format!("one runs at {shown}")), true);
+            }
+            (true, Ok(Response { status, .. })) => {
+                (format!("{shown}: /healthz responds with HTTP {status}"), "start it again")
+            }
+            (true, Err(error)) => {
+                (format!("{shown}: /healthz: {}", io_message(&error)), "start it again")
+            }
+            (false, _) => (
+                format!("another program listens at {shown}"),
+                "end that program, or choose another address for --listen",
+            ),
+        };
+        (finding(Verdict::Fail, found).fix(fix), false)
+    }
+
+    /// Whether it could be listened on.
+    fn free_address(&self) -> Finding {
+        let shown = &self.listen.address;
+        let problem = match shown {
+            ListenAddress::Tcp(address) => TcpListener::bind(address).err(),
+            ListenAddress::Unix(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                folder.and_then(|folder| std::fs::read_dir(folder).err())
+            }
+        };
+        match problem {
+            None => Finding::new(Check::Listener, Verdict::Pass, format!("{shown} is free")),
+            Some(error) => {
+                let found = format!("cannot listen at {shown}: {}", io_message(&error));
+                Finding::new(Check::Listener, Verdict::Fail, found).fix(match shown {
+                    ListenAddress::Tcp(_) => {
+                        "choose an address of this machine, such as 127.0.0.1, and a port above 1023"
+                    }
+                    ListenAddress::Unix(_) => "create the folder, or choose another one",
+                })
+            }
+        }
+    }
+
+    /// Whom the listener refuses.
+    fn access(&self) -> Finding {
+        let origin = format!("Origin: https://{STRANGER}");
+        let host = format!("Host: {STRANGER}");
+        let bearer = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}"));
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let mut expect =
+            |what: &str, headers: &[&str], is_right: fn(u16) -> bool| match self.post(headers) {
+                Ok(Response { status, .. }) if is_right(status) => {
+                    good.push(format!("{what}: HTTP {status}"));
+                }
+                Ok(Response { status, .. }) => bad.push(format!("{what}: HTTP {status}")),
+                Err(error) => bad.push(format!("{what}: {}", io_message(&error))),
+            };
+        let bearer: Vec<&str> = bearer.as_deref().into_iter().collect();
+        let with = |header| [bearer.as_slice(), &[header]].concat();
+        expect("a web page of another host", &with(&origin), |status| status == 403);
+        expect("another Host", &with(&host), |status| status == 403);
+        if self.listen.token != ListenToken::NotRequired {
+            expect("no token", &[], |status| status == 401);
+        }
+        if !bearer.is_empty() {
+            expect("the token", &bearer, |status| !matches!(status, 401 | 403));
+        }
+        if bad.is_empty() {
+            let found = "strangers are refused".to_owned();
+            return Finding::new(Check::Access, Verdict::Pass, found).details(good);
+        }
+        let fix = if bad.iter().any(|line| line.starts_with("the token")) {
+            "start it again: it reads the file once, or was started with another one"
+        } else {
+            "start it again without --no-listen-token, --allow-host and --allow-origin, or name them here as well"
+        };
+        let found = bad.join(", ");
+        Finding::new(Check::Access, Verdict::Fail, found).details(good).fix(fix)
+    }
+
+    /// Sends a body that holds no message, so that a listener that accepts the request refuses it by itself.
+    fn post(&self, headers: &[&str]) -> io::Result<Response> {
+        self.send(&format!("POST {}", self.listen.path), headers, "{}")
+    }
+
+    fn send(&self, request: &str, headers: &[&str], body: &str) -> io::Result<Response> {
+        let stream = self.connect()?;
+        stream.set_read_timeout(TIMEOUT)?;
+        stream.set_write_timeout(TIMEOUT)?;
+        let own_host = match self.listen.address {
+            ListenAddress::Tcp(address) => format!("Host: {}", reachable(address)),
+            ListenAddress::Unix(_) => "Host: localhost".to_owned(),
+        };
+        let has_host = headers.iter().any(|header| header.starts_with("Host:"));
+        let host = (!has_host).then_some(own_host.as_str());
+        let lines: Vec<&str> = host.into_iter().chain(headers.iter().copied()).collect();
+        let request = format!(
+            "{request} HTTP/1.1\r\n{}\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            lines.join("\r\n"),
+            body.len()
+        );
+        let mut unsent = request.as_bytes();
+        while !unsent.is_empty() {
+            unsent = &unsent[stream.write(unsent)?..];
+        }
+        let (started, mut bytes, mut chunk) = (Instant::now(), Vec::new(), [0; 4096]);
+        while bytes.len() < MAX_RESPONSE_BYTES && started.elapsed() < TIMEOUT {
+            match stream.read(&mut chunk)? {
+                0 => break,
+                count => bytes.extend_from_slice(&chunk[..count]),
+            }
+        }
+        read_response(&bytes).ok_or_else(|| io::Error::other("the response is not HTTP"))
+    }
+
+    fn connect(&self) -> io::Result<Stream> {
+        match &self.listen.address {
+            ListenAddress::Tcp(address) => {
+                TcpStream::connect_timeout(&reachable(*address), TIMEOUT).map(Stream::Tcp)
+            }
+            #[cfg(unix)]
+            ListenAddress::Unix(path) => {
+                std::os::unix::net::UnixStream::connect(path).map(Stream::Unix)
+            }
+            #[cfg(not(unix))]
+            ListenAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// The address of this machine by which a listener on all addresses is reached.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+fn read_response(bytes: &[u8]) -> Option<Response> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut headers);
+    let length = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) | Err(_) => return None,
+    };
+    let body: Value = serde_json::from_slice(&bytes[length..]).unwrap_or_default();
+    let is_own_error = body["error"]["data"]["source"] == "sigv4-proxy";
+    Some(Response { status: head.code?, is_own_error })
+}

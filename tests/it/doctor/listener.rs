@@ -1,0 +1,154 @@
+//! `sigv4-proxy doctor --listen`: before a listener is started, and while one runs.
+
+use crate::credentials::chain::Home;
+use crate::doctor::checks::{assert_check, launch, sts, text};
+use crate::harness::listening::Listening;
+use crate::harness::program::{Ended, Launch};
+use crate::support::{Server, ServerOptions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+/// Without a server's URL.
+fn doctor(arguments: &[&str]) -> Ended {
+    arguments.iter().fold(Launch::bare(&["doctor"]), |launch, word| launch.arg(word)).run("")
+}
+
+/// A file that only its owner can read.
+fn private_file(home: &Home, name: &str, content: &str) -> String {
+    home.write(name, content);
+    let path = home.0.join(name);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    path.to_str().unwrap().to_owned()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn without_a_server_nothing_else_is_checked() {
+    let ended = doctor(&["--listen=127.0.0.1:0"]);
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "token", "skip", &["made at each start"]);
+    assert_check(&ended, "listener", "pass", &["127.0.0.1:0: any free port"]);
+    assert_check(&ended, "access", "skip", &["no listener runs there"]);
+    assert!(!text(&ended).contains("credentials") && !text(&ended).contains("configuration"));
+
+    let port = free_port();
+    let ended = doctor(&[&format!("--listen=127.0.0.1:{port}"), "--no-listen-token"]);
+    assert_check(&ended, "listener", "pass", &[&format!("127.0.0.1:{port} is free")]);
+    assert_check(&ended, "token", "skip", &["none is required [--no-listen-token]"]);
+
+    // With one, these come last.
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--listen=127.0.0.1:0").run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "latency", "pass", &[]);
+    assert_check(&ended, "listener", "pass", &[]);
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on() {
+    // An address for documentation (RFC 5737), which no machine has.
+    let ended = doctor(&["--listen=192.0.2.1:8080", "--listen-anyone"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let words = &["cannot listen at 192.0.2.1:8080: ", "why: ", "fix: choose an address of this"];
+    assert_check(&ended, "listener", "fail", words);
+    #[cfg(unix)]
+    {
+        let ended = doctor(&["--listen=unix:/nonexistent/mcp.sock"]);
+        let words = &["cannot listen at unix:/nonexistent/mcp.sock: ", "fix: create the folder"];
+        assert_check(&ended, "listener", "fail", words);
+    }
+    let ended = doctor(&["--listen=0.0.0.0:8080"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(&ended, "configuration", "fail", &["1 problem", "add --listen-anyone"]);
+}
+
+#[test]
+fn another_program_at_the_address() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in other.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let ended = doctor(&["--listen", &address]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let found = format!("another program listens at {address}");
+    assert_check(&ended, "listener", "fail", &[&found, "fix: end that program"]);
+    assert_check(&ended, "access", "skip", &[]);
+}
+
+#[test]
+fn a_listener_that_runs() {
+    let server = Server::start(ServerOptions::default());
+    let home = Home::new("doctor-listener");
+    let token = private_file(&home, "token", "a-token-of-the-test-0123456789abcdef\n");
+    let listening = Listening::with_token_file(Launch::to(&server.url("/mcp")), &token);
+    let address = listening.address();
+
+    let ended = doctor(&["--listen", address]);
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "listener", "pass", &[&format!("one runs at {address}")]);
+    let refused = [
+        "strangers are refused",
+        "a web page of another host: HTTP 403",
+        "another Host: HTTP 403",
+        "no token: HTTP 401",
+    ];
+    assert_check(&ended, "access", "pass", &refused);
+
+    let ended = doctor(&["--listen", address, "--listen-token-file", &token]);
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "token", "pass", &[&format!("read from {token}")]);
+    assert_check(&ended, "access", "pass", &["the token: HTTP 400"]);
+
+    let other = private_file(&home, "other", "another-token-0123456789abcdefghij\n");
+    let ended = doctor(&["--listen", address, "--listen-token-file", &other]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(
+        &ended,
+        "access",
+        "fail",
+        &["the token: HTTP 401", "fix: start it again: it reads"],
+    );
+    assert!(!text(&ended).contains("another-token"), "{}", text(&ended));
+
+    // Nothing of this was the server's business.
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_listener_that_is_more_open_than_it_should_be() {
+    let server = Server::start(ServerOptions::default());
+    let launch = Launch::to(&server.url("/mcp")).arg("--allow-host=stranger.invalid");
+    let listening = Listening::open(launch);
+    let ended = doctor(&["--listen", listening.address()]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let words =
+        &["another Host: HTTP 400", "no token: HTTP 400", "why: whoever gets through", "fix: "];
+    assert_check(&ended, "access", "fail", words);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_others_can_read_or_that_is_missing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new("doctor-token");
+    let path = private_file(&home, "token", "a-token-of-the-test-0123456789abcdef\n");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let ended = doctor(&["--listen=127.0.0.1:0", "--listen-token-file", &path]);
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    let words = &[&format!("other users can read {path}")[..], &format!("fix: chmod 600 {path}")];
+    assert_check(&ended, "token", "warn", words);
+    let ended = doctor(&["--listen=127.0.0.1:0", "--listen-token-file=/nowhere/token"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(&ended, "token", "fail", &["/nowhere/token: ", "fix: "]);
+}

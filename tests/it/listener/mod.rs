@@ -1,0 +1,4 @@
+mod crowds;
+mod isolation;
+mod restarts;
+mod tagged_server;

@@ -1,0 +1,142 @@
+//! A server whose every message names the session that it belongs to, and that notices what arrives in another one. Its sessions
+//! use the same ids for everything, so that nothing else tells them apart.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::program::PATIENCE;
+use crate::support::http::{Connection, Request, Response};
+
+pub(crate) struct TaggedServer {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Who waits for the answer to a question, by session and id.
+    waiting: Mutex<HashMap<(String, String), Sender<()>>>,
+    /// What arrived in the wrong session.
+    leaks: Mutex<Vec<String>>,
+    sessions: Mutex<u32>,
+}
+
+impl TaggedServer {
+    pub(crate) fn start() -> TaggedServer {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared::default());
+        let its = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&its);
+                thread::spawn(move || {
+                    let mut connection = Connection::new(stream)?;
+                    while let Some(request) = connection.read_request()? {
+                        shared.serve(&request, &mut connection)?;
+                    }
+                    io::Result::Ok(())
+                });
+            }
+        });
+        TaggedServer { url, shared }
+    }
+
+    /// What arrived in the wrong session.
+    pub(crate) fn leaks(&self) -> Vec<String> {
+        self.shared.leaks.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    fn serve(&self, request: &Request, connection: &mut Connection) -> io::Result<()> {
+        let session = request.header("mcp-session-id").unwrap_or_default().to_owned();
+        if request.method == "GET" {
+            return stream(&session, connection);
+        }
+        if request.method == "DELETE" {
+            return connection.respond(&Response::empty(200));
+        }
+        let message: Value = serde_json::from_slice(&request.body)?;
+        match message["method"].as_str() {
+            Some("initialize") => {
+                let mut count = self.sessions.lock().unwrap();
+                *count += 1;
+                let session = format!("session-{count}");
+                drop(count);
+                let result = json!({
+                    "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                    "serverInfo": {"name": session, "version": "1"},
+                });
+                let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+                connection
+                    .respond(&Response::json(200, body.to_string()).with("mcp-session-id", session))
+            }
+            Some("tools/call") => self.call(&session, &message, connection),
+            Some(_) => connection.respond(&Response::empty(202)),
+            None => {
+                self.check("an answer", &message["result"]["content"]["session"], &session);
+                let key = (session, message["id"].to_string());
+                if let Some(waiting) = self.waiting.lock().unwrap().remove(&key) {
+                    let _ = waiting.send(());
+                }
+                connection.respond(&Response::empty(202))
+            }
+        }
+    }
+
+    /// Progress, a question, and after its answer the result.
+    fn call(&self, session: &str, message: &Value, connection: &mut Connection) -> io::Result<()> {
+        self.check("a call", &message["params"]["arguments"]["session"], session);
+        let id = &message["id"];
+        let (sender, answered) = channel();
+        let question = format!("question-{id}");
+        let key = (session.to_owned(), Value::from(question.as_str()).to_string());
+        self.waiting.lock().unwrap().insert(key, sender);
+        connection.begin_events(&[])?;
+        let progress = json!({
+            "jsonrpc": "2.0", "method": "notifications/progress",
+            "params": {"progressToken": id, "progress": 1, "message": session},
+        });
+        connection.event(&progress.to_string())?;
+        let schema = json!({"type": "object", "properties": {"session": {"type": "string"}}});
+        let asks = json!({
+            "jsonrpc": "2.0", "id": question, "method": "elicitation/create",
+            "params": {"message": session, "requestedSchema": schema},
+        });
+        connection.event(&asks.to_string())?;
+        let text = match answered.recv_timeout(PATIENCE) {
+            Ok(()) => session,
+            Err(_) => "no answer came",
+        };
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        connection.event(&json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string())?;
+        connection.end_events()
+    }
+
+    fn check(&self, what: &str, named: &Value, session: &str) {
+        if named != session {
+            self.leaks.lock().unwrap().push(format!("{what} of {named} came in {session}"));
+        }
+    }
+}
+
+/// Until the client leaves.
+fn stream(session: &str, connection: &mut Connection) -> io::Result<()> {
+    connection.begin_events(&[])?;
+    loop {
+        let message = json!({
+            "jsonrpc": "2.0", "method": "notifications/message",
+            "params": {"level": "info", "data": session},
+        });
+        connection.event(&message.to_string())?;
+        connection.pause(Duration::from_millis(20))?;
+    }
+}
