@@ -20,7 +20,7 @@ fn private_file(home: &Home, name: &str, content: &str) -> String {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     path.to_str().unwrap().to_owned()
 }
@@ -143,7 +143,7 @@ fn a_token_that_others_can_read_or_that_is_missing() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new("doctor-token");
     let path = private_file(&home, "token", "a-token-of-the-test-0123456789abcdef\n");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let ended = doctor(&["--listen=127.0.0.1:0", "--listen-token-file", &path]);
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     let words = &[&format!("other users can read {path}")[..], &format!("fix: chmod 600 {path}")];

@@ -44,11 +44,12 @@ fn call(client: &mut HttpClient, answers: &mut HttpClient, id: u64, session: &st
 fn no_message_reaches_another_client() {
     let server = TaggedServer::start();
     let listening = Listening::start(Launch::to(&server.url));
+    let clients: Vec<_> = (0..16).map(|_| listening.client()).collect();
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..16)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = listening.client();
+        let running: Vec<_> = clients
+            .into_iter()
+            .map(|mut client| {
+                scope.spawn(move || {
                     let hello = client.initialize();
                     let session = hello.header("mcp-session-id").unwrap().to_owned();
                     assert_eq!(hello.json()["result"]["serverInfo"]["name"], *session);
@@ -76,7 +77,7 @@ fn no_message_reaches_another_client() {
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        running.into_iter().for_each(|client| client.join().unwrap());
     });
     assert_eq!(server.leaks(), Vec::<String>::new());
 }
