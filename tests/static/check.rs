@@ -14,17 +14,22 @@ mod support;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use support::tls::{Authority, TlsServer, connect_proxy, localhost};
-use support::{Server, ServerOptions, Verdict};
+use support::{HttpClient, Server, ServerOptions, Verdict};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"check","version":"1"}}}"#;
 
 /// For `FROM scratch` and one-line installs. The goal is 3.5 MB: docs/benchmarks.md says what is known about the rest.
 const MOST_BYTES: usize = 4_200_000;
+
+const KEYS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+];
 
 /// `e_machine` of ELF.
 const AARCH64: usize = 183;
@@ -51,6 +56,13 @@ impl Root {
 
     /// Runs the binary in there as user 1000, without any variable but these.
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+        let mut child = self.start(arguments, environment);
+        // One that ends without reading it is seen by what it says.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
         fs::set_permissions(&self.path, PermissionsExt::from_mode(0o555)).unwrap();
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         let mut command = if is_root {
@@ -68,10 +80,15 @@ impl Root {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // One that ends without reading it is seen by what it says.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
+        command.spawn().unwrap()
+    }
+
+    /// Puts a file there that user 1000 can read.
+    fn add(&self, name: &str, content: &[u8]) {
+        fs::set_permissions(&self.path, PermissionsExt::from_mode(0o755)).unwrap();
+        let path = self.path.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o444)).unwrap();
     }
 
     /// `initialize` to this server, and what the client reads.
@@ -79,11 +96,7 @@ impl Root {
         let mut arguments =
             vec![url, "--region=us-east-1", "--service-name=execute-api", "--retries=0"];
         arguments.extend(more);
-        let keys = [
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        ];
-        let output = self.run(&arguments, &keys, &format!("{INITIALIZE}\n"));
+        let output = self.run(&arguments, &KEYS, &format!("{INITIALIZE}\n"));
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
@@ -130,6 +143,8 @@ fn main() {
     assert!(server.requests().iter().all(|request| request.verdict == Verdict::Verified));
     told("relays a signed request");
 
+    listens(&root, &server);
+
     let authority = Authority::new("check", &std::env::temp_dir());
     let tls = TlsServer::start(&authority.sign(&localhost()));
     // There is no /etc/hosts, so the name is the certificate's and the address is given by a proxy that connects there.
@@ -138,9 +153,7 @@ fn main() {
     let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.contains("UnknownIssuer"), "{answer}");
     told("TLS: an authority that is not among the built-in roots is refused");
-    fs::set_permissions(&root.path, PermissionsExt::from_mode(0o755)).unwrap();
-    fs::copy(&authority.pem, root.path.join("ca.pem")).unwrap();
-    fs::set_permissions(root.path.join("ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
+    root.add("ca.pem", &fs::read(&authority.pem).unwrap());
     let answer = through(&root, proxy, &["--ca-bundle=/ca.pem"]);
     assert_eq!(answer["result"]["serverInfo"]["name"], "over TLS", "{answer}");
     told("TLS with --ca-bundle: a whole request");
@@ -164,6 +177,36 @@ fn main() {
     let _ = fs::remove_file(&authority.pem);
 }
 
+/// As a sidecar: a token from a file, a probe by the program itself, a signed session, and an end in order.
+fn listens(root: &Root, server: &Server) {
+    const TOKEN: &str = "a-token-of-the-check-0123456789";
+    root.add("token", TOKEN.as_bytes());
+    let url = server.url("/mcp");
+    let arguments = [url.as_str(), "--region=us-east-1", "--service-name=execute-api"];
+    let listen = ["--listen=127.0.0.1:0", "--listen-token-file=/token"];
+    let mut sidecar = root.start(&[&arguments[..], &listen].concat(), &KEYS);
+    let mut log = BufReader::new(sidecar.stderr.take().unwrap());
+    let mut line = String::new();
+    let own = loop {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the listener has ended");
+        if let Some((_, own)) = line.split_once("listening on ") {
+            break own.trim_end().to_owned();
+        }
+    };
+    let address = own.trim_start_matches("http://").trim_end_matches("/mcp");
+    let probe = root.run(&["doctor", "--listen", address, "--listen-token-file=/token"], &[], "");
+    let found = String::from_utf8_lossy(&probe.stdout).into_owned();
+    assert!(probe.status.success() && found.contains("strangers are refused"), "{found}");
+    let mut client = HttpClient::new(&own, Some(TOKEN));
+    client.initialize();
+    assert_eq!(client.call(1, "add", &serde_json::json!({"a": 2, "b": 3})), "5");
+    let pid = sidecar.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(sidecar.wait().unwrap().success());
+    told("listens as a sidecar: a token from a file, a probe, a signed session, an end in order");
+}
+
 fn told(what: &str) {
     println!("  ok  {what}");
 }
@@ -178,11 +221,7 @@ fn through(root: &Root, proxy: u16, more: &[&str]) -> Value {
     ];
     arguments.extend(more);
     let proxy = format!("http://127.0.0.1:{proxy}");
-    let variables = [
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        ("HTTPS_PROXY", proxy.as_str()),
-    ];
+    let variables = [KEYS[0], KEYS[1], ("HTTPS_PROXY", proxy.as_str())];
     let output = root.run(&arguments, &variables, &format!("{INITIALIZE}\n"));
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
