@@ -163,20 +163,21 @@ impl HttpClient {
         let mut request = format!("{method} {} HTTP/1.1\r\n", self.path);
         let is_named =
             |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
-        if !is_named("host") {
-            let _ = write!(request, "Host: {}\r\n", self.authority);
+        let accept = match method {
+            "GET" => "text/event-stream",
+            _ => "application/json, text/event-stream",
+        };
+        let defaults = [
+            ("Host", self.authority.as_str()),
+            ("Content-Type", "application/json"),
+            ("Accept", accept),
+        ];
+        for (name, value) in defaults.into_iter().filter(|(name, _)| !is_named(name)) {
+            let _ = write!(request, "{name}: {value}\r\n");
         }
         if method == "POST" {
-            let _ = write!(
-                request,
-                "Content-Type: application/json\r\nContent-Length: {}\r\n",
-                body.len()
-            );
+            let _ = write!(request, "Content-Length: {}\r\n", body.len());
         }
-        request += match method {
-            "GET" => "Accept: text/event-stream\r\n",
-            _ => "Accept: application/json, text/event-stream\r\n",
-        };
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.filter(|(name, _)| !is_named(name)).chain(headers.iter().copied())
         {

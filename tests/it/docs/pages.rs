@@ -140,7 +140,7 @@ fn the_bundle_starts_the_program() {
 }
 
 /// As a shell splits them, as far as the pages need it.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut any) = (Vec::new(), String::new(), None, false);
     for c in line.chars() {
         match (quote, c) {
