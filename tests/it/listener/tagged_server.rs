@@ -1,4 +1,4 @@
-//! A server whose every message names the session that it belongs to, and that notices what arrives in another one. Its sessions
+//! A server whose every message names the client that it belongs to, and that notices what comes from another one. Its sessions
 //! use the same ids for everything, so that nothing else tells them apart.
 
 use std::collections::HashMap;
@@ -21,9 +21,9 @@ pub(crate) struct TaggedServer {
 
 #[derive(Default)]
 struct Shared {
-    /// Who waits for the answer to a question, by session and id.
-    waiting: Mutex<HashMap<(String, String), Sender<()>>>,
-    /// What arrived in the wrong session.
+    /// Who waits for the answer to a question, by session and id: the client's name, and the call.
+    waiting: Mutex<HashMap<(String, String), (String, Sender<()>)>>,
+    /// What came from the wrong client.
     leaks: Mutex<Vec<String>>,
     sessions: Mutex<u32>,
 }
@@ -49,7 +49,7 @@ impl TaggedServer {
         TaggedServer { url, shared }
     }
 
-    /// What arrived in the wrong session.
+    /// What came from the wrong client.
     pub(crate) fn leaks(&self) -> Vec<String> {
         self.shared.leaks.lock().unwrap().clone()
     }
@@ -82,9 +82,10 @@ impl Shared {
             Some("tools/call") => self.call(&session, &message, connection),
             Some(_) => connection.respond(&Response::empty(202)),
             None => {
-                self.check("an answer", &message["result"]["content"]["session"], &session);
                 let key = (session, message["id"].to_string());
-                if let Some(waiting) = self.waiting.lock().unwrap().remove(&key) {
+                let waiting = self.waiting.lock().unwrap().remove(&key);
+                if let Some((name, waiting)) = waiting {
+                    self.check("an answer", &message["result"]["content"]["name"], &name);
                     let _ = waiting.send(());
                 }
                 connection.respond(&Response::empty(202))
@@ -94,26 +95,29 @@ impl Shared {
 
     /// Progress, a question, and after its answer the result.
     fn call(&self, session: &str, message: &Value, connection: &mut Connection) -> io::Result<()> {
-        self.check("a call", &message["params"]["arguments"]["session"], session);
+        let name = message["params"]["arguments"]["name"].as_str().unwrap_or_default();
+        if name.starts_with("session-") {
+            self.check("a call", &json!(name), session);
+        }
         let id = &message["id"];
         let (sender, answered) = channel();
         let question = format!("question-{id}");
         let key = (session.to_owned(), Value::from(question.as_str()).to_string());
-        self.waiting.lock().unwrap().insert(key, sender);
+        self.waiting.lock().unwrap().insert(key, (name.to_owned(), sender));
         connection.begin_events(&[])?;
         let progress = json!({
             "jsonrpc": "2.0", "method": "notifications/progress",
-            "params": {"progressToken": id, "progress": 1, "message": session},
+            "params": {"progressToken": message["params"]["_meta"]["progressToken"], "progress": 1, "message": name},
         });
         connection.event(&progress.to_string())?;
-        let schema = json!({"type": "object", "properties": {"session": {"type": "string"}}});
+        let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
         let asks = json!({
             "jsonrpc": "2.0", "id": question, "method": "elicitation/create",
-            "params": {"message": session, "requestedSchema": schema},
+            "params": {"message": name, "requestedSchema": schema},
         });
         connection.event(&asks.to_string())?;
         let text = match answered.recv_timeout(PATIENCE) {
-            Ok(()) => session,
+            Ok(()) => name,
             Err(_) => "no answer came",
         };
         let result = json!({"content": [{"type": "text", "text": text}]});
@@ -121,9 +125,9 @@ impl Shared {
         connection.end_events()
     }
 
-    fn check(&self, what: &str, named: &Value, session: &str) {
-        if named != session {
-            self.leaks.lock().unwrap().push(format!("{what} of {named} came in {session}"));
+    fn check(&self, what: &str, named: &Value, expected: &str) {
+        if named != expected {
+            self.leaks.lock().unwrap().push(format!("{what} of {named} came as one of {expected}"));
         }
     }
 }
