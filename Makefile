@@ -6,8 +6,8 @@ help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
 	@echo 'make test    run all tests'
 	@echo 'make test-moto  assume roles at a moto server, with MFA codes too (needs python3; installs moto from PyPI into target/)'
-	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy (needs Node 20, python3; installs both)'
-	@echo 'make conformance  run the official MCP suite through the proxy (needs Node 20; installs the suite from npm)'
+	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy, on stdio and over HTTP (needs Node 20, python3; installs both)'
+	@echo 'make conformance  run the official MCP suite through the proxy, on stdio and over HTTP (needs Node 20; installs the suite from npm)'
 	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
 	@echo 'make soak    20,000 requests to a server that breaks at random, and to one that multiplies what it can; COUNT=100000 SEED=7 for others'
 	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
@@ -19,7 +19,7 @@ help:
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
-	@echo "make bench   signing and the whole program against no proxy and a bare relay; PEERS='NAME=COMMAND {url}; …' for others"
+	@echo "make bench   signing, the whole program against no proxy and a bare relay, and a listener; PEERS='NAME=COMMAND {url}; …' for others"
 	@echo 'make pictures  draw docs/doctor.svg and docs/doctor-fails.svg from two runs (needs python3, openssl, user namespaces)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
