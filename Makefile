@@ -20,7 +20,7 @@ help:
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
 	@echo "make bench   signing, the whole program against no proxy and a bare relay, and a listener; PEERS='NAME=COMMAND {url}; …' for others"
-	@echo 'make pictures  draw docs/doctor.svg and docs/doctor-fails.svg from two runs (needs python3, openssl, user namespaces)'
+	@echo 'make pictures  draw the pictures of doctor from two runs, that of speed from README.md (needs python3, openssl, user namespaces)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
 	@echo
@@ -73,6 +73,7 @@ install-docs:
 pictures:
 	cargo build --quiet --locked --bin sigv4-proxy --example verifying-server
 	python3 -B tests/pictures/doctor.py target/debug/sigv4-proxy target/debug/examples/verifying-server
+	python3 -B tests/pictures/speed.py
 
 test-packer:
 	python3 -B -m unittest discover --start-directory tests/packages

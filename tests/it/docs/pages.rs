@@ -293,6 +293,20 @@ fn the_readme_is_short_and_begins_with_a_configuration() {
     assert!(text.lines().count() <= 200);
 }
 
+/// `make pictures` draws it from the table.
+#[test]
+fn the_picture_of_speed_shows_the_figures_of_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let picture = include_str!("../../../docs/speed.svg");
+    let shown: Vec<&str> = picture.split("</text>").filter_map(|t| t.rsplit('>').next()).collect();
+    for row in ["| | sigv4-proxy", "| from start", "| memory", "| one small call"] {
+        let line = readme.lines().find(|line| line.starts_with(row)).unwrap();
+        for cell in line.trim_matches('|').split('|').skip(1).map(str::trim) {
+            assert!(shown.contains(&cell), "{cell}: make pictures");
+        }
+    }
+}
+
 /// The page of all options is generated from their table.
 #[test]
 fn the_options_that_the_readme_names_exist() {
