@@ -146,6 +146,7 @@ fn serve_stdio(options: &Options, connections: &[Connection], log: &Log) -> Resu
 
 /// Serves clients by HTTP.
 fn serve_http(settings: listener::Settings, log: &Log) -> Result<(), Error> {
+    process::raise_open_files_limit();
     let (signal, signals) = channel();
     process::watch_signals(move || {
         let _ = signal.send(());

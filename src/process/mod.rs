@@ -1,12 +1,14 @@
 //! The process: memory protection, inherited signals, the terminal and the standard streams.
 
 mod memory;
+mod open_files;
 mod prompt;
 mod signals;
 mod standard_streams;
 mod terminal;
 
 pub use memory::protect_memory;
+pub use open_files::raise_open_files_limit;
 pub(crate) use prompt::ask;
 pub use signals::{wait_for_children, watch_signals};
 pub use standard_streams::{stderr, stdin, stdout};
