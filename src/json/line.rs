@@ -115,7 +115,7 @@ mod tests {
                 }
             }
         }
-        // What looks like the parts of one.
+        // Bytes and characters that resemble parts of a line end.
         check("\u{80}\u{a8}\u{a9}\u{c5}\u{2000}\u{2027}\u{202a}\u{20a8}\u{10028}â€¨");
     }
 

@@ -1,6 +1,6 @@
 //! JSON as text: the members of a message, the end of a string, changes to one part, a document as one line.
 //!
-//! Messages are relayed as they came, so nothing here parses values or serialises them again. What routing needs is found
+//! Messages are relayed unchanged, so nothing here parses values or serialises them again. What routing needs is found
 //! in one pass; what must change is replaced in place. Where parsers could read a text differently and that matters,
 //! `member_names` rejects it.
 

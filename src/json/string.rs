@@ -34,11 +34,11 @@ pub(crate) fn length(text: &[u8]) -> Option<usize> {
     dispatch!(Level::new(), simd => by_block(simd, text, at))
 }
 
-/// As `length`, from `at` on, where a character or an escape begins.
+/// The length of a string (see `length`) from `at` on, where a character or an escape begins.
 #[expect(clippy::inline_always, reason = "the vectors of `simd` are known to its caller alone")]
 #[inline(always)]
 fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
-    // Blocks have fixed positions whatever they contain, so that the processor can begin with the next one early. Carried
+    // Blocks have fixed positions regardless of their contents, so that the processor can begin with the next one early. Carried
     // from block to block, in the lowest bit: the first byte is escaped; it is the second byte of a two-byte character.
     let (mut is_escaped, mut is_second) = (0, 0);
     // Known to be UTF-8 up to this position.
@@ -120,7 +120,7 @@ fn all_from(count: usize) -> u64 {
     u32::try_from(count).ok().and_then(|count| u64::MAX.checked_shl(count)).unwrap_or(0)
 }
 
-/// As `length`, from `at` on, for less than a block.
+/// The length of a string (see `length`) from `at` on, for less than a block.
 fn by_character(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
         if let Some(eight) = text[at..].first_chunk() {
@@ -195,14 +195,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What `serde_json` says of the same.
+    /// The result of `serde_json`.
     fn oracle(text: &[u8]) -> Option<usize> {
         let quoted = [b"\"", text].concat();
         let mut strings = serde_json::Deserializer::from_slice(&quoted).into_iter::<String>();
         strings.next()?.is_ok().then(|| strings.byte_offset() - 1)
     }
 
-    /// The same with every kind of vectors that this processor has.
+    /// The results of `by_block` with each kind of vectors that this processor has.
     fn by_all_blocks(text: &[u8]) -> Vec<Option<usize>> {
         let best = Level::new();
         #[cfg(target_arch = "x86_64")]

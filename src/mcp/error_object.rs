@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 pub(crate) struct ErrorObject {
     pub(crate) code: i64,
     pub(crate) message: String,
-    /// The valid error, if it came differently. The server's words are in its message, and nothing it said is lost.
+    /// The valid error, if the server's was invalid. Everything in the server's error is kept.
     pub(crate) corrected: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Lists in pages: the request for a further page, and several pages as one. What is not changed stays byte for byte.
+//! Lists in pages: the request for a further page, and several pages as one. Unchanged parts stay byte for byte.
 
 use crate::json::edit;
 use crate::json::object::Object;
@@ -49,11 +49,11 @@ pub(crate) struct PagedList {
     /// The response with the first page.
     first: String,
     items: &'static str,
-    /// What is between the brackets of each page's items.
+    /// The items of each page, as JSON without the brackets.
     pages: Vec<String>,
     /// The cursor of the page that follows, as JSON.
     next: Option<String>,
-    /// The least `ttlMs`, as JSON, if each page has one.
+    /// The lowest `ttlMs`, as JSON, if each page has one.
     ttl: Option<String>,
     /// One of the pages is for this user alone.
     is_private: bool,
@@ -86,7 +86,7 @@ impl PagedList {
         self.next = None;
     }
 
-    /// Adds the page that follows. False: the list would have more than `max_bytes`. `None`: it is no page of this list.
+    /// Adds the page that follows. False: the list would have more than `max_bytes`. `None`: it is not a page of this list.
     pub(crate) fn add(&mut self, response: &str, max_bytes: usize) -> Option<bool> {
         let Page { inner, next, ttl, is_private } = Page::read(response, self.items)?;
         if self.bytes + inner.len() + 1 > max_bytes {
@@ -129,7 +129,7 @@ impl PagedList {
 
 /// One page of a list.
 struct Page<'a> {
-    /// What is between the brackets of the items.
+    /// The items, as JSON without the brackets.
     inner: &'a str,
     /// The cursor of the page that follows, as JSON.
     next: Option<&'a str>,
@@ -145,8 +145,8 @@ impl<'a> Page<'a> {
         let inner = result.get(items)?.get().strip_prefix('[')?.strip_suffix(']')?.trim();
         let text = |name| result.get_non_null(name).map(RawValue::get);
         let is_private = text("cacheScope") == Some("\"private\"");
-        // An empty cursor is one like others since 2026-07-28, whose results have a type. Before, clients took it for the end,
-        // and servers may answer it with the first page.
+        // Since 2026-07-28, whose results have a type, an empty cursor is valid. Before, clients took it for the end,
+        // and servers may return the first page for it.
         let has_type = text("resultType").is_some();
         let next = text("nextCursor").filter(|cursor| has_type || *cursor != "\"\"");
         Some(Page { inner, next, ttl: text("ttlMs"), is_private })

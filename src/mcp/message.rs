@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Every member that JSON-RPC knows.
+/// All members of JSON-RPC messages.
 pub(crate) const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 /// Methods of most messages, which are not copied.
@@ -29,7 +29,7 @@ pub struct Message {
     hash: Option<Box<BodyHash>>,
 }
 
-/// What a line is.
+/// The kind of a line, with the members that routing needs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MessageKind {
     Request {
@@ -120,7 +120,7 @@ impl Message {
         matches!(&self.kind, MessageKind::Request { method, .. } if method == "initialize")
     }
 
-    /// Whether this request asks what the server is, as clients of 2026-07-28 begin.
+    /// Whether this is `server/discover`, the first request of clients of 2026-07-28.
     pub(crate) fn is_discover(&self) -> bool {
         matches!(&self.kind, MessageKind::Request { method, .. } if method == "server/discover")
     }

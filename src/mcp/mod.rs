@@ -1,4 +1,4 @@
-//! What MCP messages are, and what a server said of itself. Pure: no file here reads or writes anything.
+//! MCP messages, and what a server declared about itself. Pure: no file here reads or writes anything.
 //!
 //! A message is parsed only to route it. Whatever has to change in one is changed in that place; the rest keeps its bytes.
 

@@ -1,7 +1,7 @@
-//! `ServerMessage`: what one message of the server is to the requests that wait.
+//! `ServerMessage`: one message of the server, matched with the requests that wait.
 //!
-//! It is parsed only to route it, and relayed as it came if it is valid JSON-RPC. What is not is corrected: servers leave out
-//! `jsonrpc`, write `null` for absent members, and errors that are not objects; strict clients refuse all of that.
+//! It is parsed only to route it, and relayed unchanged if it is valid JSON-RPC. Invalid messages are corrected: servers omit
+//! `jsonrpc`, write `null` for absent members, and errors that are not objects; strict clients reject all of that.
 
 use crate::error::{Error, Kind};
 use crate::json::edit;
@@ -19,7 +19,7 @@ pub struct ServerMessage {
     pub corrected: Option<String>,
 }
 
-/// What a message of the server is. `index` is that of the id among the requests.
+/// The kind of a server message. `index` is the position of its id among the requests.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerMessageKind {
     Result {
@@ -62,8 +62,8 @@ impl ServerMessage {
         ServerMessage::parse_after(&[], text, ids)
     }
 
-    /// As `parse`, if the ids with the indexes `answered` have their responses. Of requests with one id the first that still
-    /// waits is meant.
+    /// Parses a message when the requests at the indexes `answered` have their responses. Of requests with one id the first
+    /// that still waits is meant.
     pub(crate) fn parse_after(
         answered: &[usize],
         text: &[u8],
@@ -205,8 +205,8 @@ fn corrected(text: &[u8], values: &[(&str, &str)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// The request that a response with this id is for: one that waits rather than one that was answered, one that spells its
-/// id like this rather than one that has it by value. Some servers make a string of a number.
+/// The request that a response with this id belongs to: one that waits before one that has its response, one with this
+/// spelling of the id before one with this value. Some servers make a string of a number.
 fn index_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
     let waiting = || ids.iter().enumerate().filter(|(index, _)| !answered.contains(index));
     let find = |is_it: &dyn Fn(&Id) -> bool| waiting().find(|(_, id)| is_it(id));
@@ -266,7 +266,7 @@ impl ErrorBody {
     }
 }
 
-/// The error of a response as one of ours.
+/// The error of a response as an error of this program.
 pub(crate) fn server_error(code: i64, message: &str) -> Error {
     Error::new(Kind::InvalidResponse, format!("error {code} of the server: {message}"))
 }

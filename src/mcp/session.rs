@@ -93,7 +93,7 @@ pub(crate) fn check_session_id(id: &str) -> Result<Option<&str>, Error> {
     Ok(Some(id).filter(|id| !id.is_empty()))
 }
 
-/// What comes from the server goes into headers again, so it must be visible ASCII.
+/// Whether text of the server may be sent in a header: visible ASCII only.
 fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

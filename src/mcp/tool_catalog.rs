@@ -65,7 +65,7 @@ struct KnownTool {
     param_headers: Result<Vec<ParamHeader>, String>,
     /// `readOnlyHint`.
     only_reads: bool,
-    /// `readOnlyHint` or `idempotentHint`, as every parser reads them.
+    /// `readOnlyHint` or `idempotentHint`, unambiguous for every parser.
     may_repeat: bool,
     /// It has an argument of its own that is named like the one that chooses the profile.
     has_own_profile: bool,
@@ -83,7 +83,7 @@ pub struct Page {
     number: u64,
 }
 
-/// What became of a page.
+/// Result of recording a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The response for the client, if it differs.
@@ -97,7 +97,7 @@ impl ToolCatalog {
         ToolCatalog { policy, knowledge: Mutex::default() }
     }
 
-    /// What the user restricts or adds.
+    /// The restrictions and additions of the user.
     pub(crate) fn policy(&self) -> &ToolPolicy {
         &self.policy
     }
@@ -227,7 +227,7 @@ impl ToolCatalog {
         }
     }
 
-    /// Whether the tool of this `tools/call` may run twice, as the server says in its list.
+    /// Whether the tool of this `tools/call` may run twice, according to the server's list.
     pub(crate) fn may_repeat(&self, call: &[u8]) -> bool {
         let name = || {
             let call = unambiguous(str::from_utf8(call).ok()?, &message::MEMBERS).ok()?;
@@ -239,7 +239,7 @@ impl ToolCatalog {
     }
 
     /// Forgets hints: the server's tools have changed, or may have. Marked arguments stay known where the policy does not
-    /// need the hints; a server that misses a header says so.
+    /// need the hints; a server that misses a header returns -32020.
     pub(crate) fn forget(&self) {
         let mut knowledge = lock(&self.knowledge);
         knowledge.times_forgotten += 1;
@@ -296,7 +296,7 @@ impl Default for KnownTool {
 impl Knowledge {
     /// Begins a list with its first page, or continues the known one. False: the tools on this page do not count.
     fn accept(&mut self, page: &Page, next: Option<String>) -> bool {
-        // The list that was requested last counts, in whatever order responses arrive.
+        // The list that was requested last counts, regardless of the order of the responses.
         if self.times_forgotten != page.times_forgotten || page.number < self.list_number {
             return false;
         }
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_lists_the_one_that_was_asked_for_last_counts() {
+    fn of_two_lists_the_one_that_was_requested_last_counts() {
         let tools = read_only();
         let (earlier, later) = (first_page(&tools, false), first_page(&tools, false));
         tools.learn(&list(&[WRITES]), &later).expect("a list");

@@ -23,7 +23,7 @@ pub(crate) struct Tool<'a> {
     pub(crate) input_schema: Option<&'a RawValue>,
     /// `readOnlyHint`.
     pub(crate) only_reads: bool,
-    /// `readOnlyHint` or `idempotentHint`, as every parser reads them.
+    /// `readOnlyHint` or `idempotentHint`, unambiguous for every parser.
     pub(crate) may_repeat: bool,
 }
 

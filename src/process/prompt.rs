@@ -72,7 +72,7 @@ mod quiet {
             let before = tcgetattr(terminal)?;
             let mut quiet = before.clone();
             quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
-            // What was typed before the prompt is no reply to it.
+            // Input from before the prompt is not a reply to it.
             tcsetattr(terminal, OptionalActions::Flush, &quiet)?;
             Ok(Quiet { terminal, before })
         }

@@ -39,7 +39,7 @@ pub(crate) struct Admission {
     quiet_ticks: u32,
 }
 
-/// What the clock's thread does after a tick.
+/// Action of the clock's thread after a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
     Wait,
