@@ -230,6 +230,19 @@ pub fn conversation(
     Arc::new(Conversation::new(parts, log.clone()))
 }
 
+/// The handler of the listener's requests: each of its clients has a conversation of its own, over the same connections.
+pub fn handler(options: &Options, connections: &[Connection], log: &Log) -> listener::Handler {
+    let exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
+    let (exchangers, own, own_log): (Vec<_>, _, _) =
+        (exchangers.collect(), options.clone(), log.clone());
+    let make = move || {
+        let exchangers = exchangers.iter().map(|first| Arc::new(first.for_another_client()));
+        conversation(&own, exchangers, &own_log)
+    };
+    let opens_get_stream = options.sse != GetStream::Off;
+    listener::Handler::new(make, options.max_in_flight, opens_get_stream, log.clone())
+}
+
 /// The bridge between the client and the servers of all connections.
 fn bridge(options: &Options, client: &ClientRequests, log: &Log) -> Bridge {
     let settings = bridge::Settings {

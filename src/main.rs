@@ -7,7 +7,7 @@ use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
 use sigv4_proxy::error::{Error, Kind, io_message};
 use sigv4_proxy::http::CaBundle;
-use sigv4_proxy::listener::{self, Handler};
+use sigv4_proxy::listener;
 use sigv4_proxy::log::{Format, Level, Log, SESSION_FLUSH_TIMEOUT};
 use sigv4_proxy::process;
 use sigv4_proxy::redact::Redactor;
@@ -121,7 +121,7 @@ fn relay(
         options.endpoint.signed_authority().map(|host| format!(" as {host}")).unwrap_or_default()
     ));
     let ended = match assembly::listener_settings(options) {
-        Some(settings) => serve_http(settings, &log),
+        Some(settings) => serve_http(settings, options, &connections, &log),
         None => serve_stdio(options, &connections, &log),
     };
     assembly::end_look_ups(&connections);
@@ -145,13 +145,18 @@ fn serve_stdio(options: &Options, connections: &[Connection], log: &Log) -> Resu
 }
 
 /// Serves clients by HTTP.
-fn serve_http(settings: listener::Settings, log: &Log) -> Result<(), Error> {
+fn serve_http(
+    settings: listener::Settings,
+    options: &Options,
+    connections: &[Connection],
+    log: &Log,
+) -> Result<(), Error> {
     process::raise_open_files_limit();
     let (signal, signals) = channel();
     process::watch_signals(move || {
         let _ = signal.send(());
     });
-    listener::run(settings, Handler::new(log.clone()), log, &signals)
+    listener::run(settings, assembly::handler(options, connections, log), log, &signals)
 }
 
 /// Logs the location of a panic, not its message, which might quote a secret.

@@ -18,6 +18,18 @@ pub struct Event {
     pub data: Vec<u8>,
     /// The stream ended in the middle of it: its blank line is missing, and more may be.
     pub may_be_cut_short: bool,
+    /// The rest of it, if that is kept.
+    pub fields: Option<Box<EventFields>>,
+}
+
+/// What an event has besides its data, as it was written.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct EventFields {
+    pub name: String,
+    pub id: Option<String>,
+    pub retry: Option<Duration>,
+    /// There were comments, as servers send them to keep the connection alive.
+    pub is_commented: bool,
 }
 
 impl Event {
@@ -54,6 +66,8 @@ pub struct EventStream<R> {
     is_handed_out: bool,
     retry: Option<Duration>,
     brought_anything: bool,
+    /// The fields of the event that is read, if they are kept.
+    fields: Option<Box<EventFields>>,
 }
 
 impl<R: Read> EventStream<R> {
@@ -74,7 +88,14 @@ impl<R: Read> EventStream<R> {
             is_handed_out: false,
             retry: None,
             brought_anything: false,
+            fields: None,
         }
+    }
+
+    /// Keeps the fields of events besides their data. Then events without data are handed out, too.
+    #[must_use]
+    pub fn keeping_fields(self, keeps: bool) -> EventStream<R> {
+        EventStream { fields: keeps.then(Box::default), ..self }
     }
 
     /// Reads a stream that was resumed after the event `last_id`.
@@ -231,6 +252,9 @@ impl<R: Read> EventStream<R> {
             // An id is sent back in a header, so one that a header cannot carry is dropped.
             b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x20..=0x7e)) => {
                 self.id = String::from_utf8_lossy(value).into_owned();
+                if let Some(fields) = &mut self.fields {
+                    fields.id = Some(self.id.clone());
+                }
             }
             b"retry" if value.iter().all(u8::is_ascii_digit) => {
                 self.retry = std::str::from_utf8(value)
@@ -238,13 +262,21 @@ impl<R: Read> EventStream<R> {
                     .and_then(|digits| digits.parse().ok())
                     .map(Duration::from_millis)
                     .or(self.retry);
+                if let Some(fields) = &mut self.fields {
+                    fields.retry = self.retry;
+                }
+            }
+            b"" => {
+                if let Some(fields) = &mut self.fields {
+                    fields.is_commented = true;
+                }
             }
             _ => {}
         }
         Ok(false)
     }
 
-    /// Ends the event. `None` without data: a comment, or an event that only carries an id.
+    /// Ends the event. `None` without anything that is handed out.
     fn dispatch(&mut self, may_be_cut_short: bool) -> Option<Event> {
         let name = std::mem::take(&mut self.name);
         let data = self.data.take().filter(|data| !data.is_empty());
@@ -252,7 +284,12 @@ impl<R: Read> EventStream<R> {
             self.confirm_id();
         }
         self.is_handed_out = data.is_some();
-        data.map(|data| Event { name, data, may_be_cut_short })
+        let fields = self.fields.as_mut().map(std::mem::take);
+        let has_fields = fields.as_ref().is_some_and(|fields| **fields != EventFields::default());
+        let fields = fields.map(|fields| Box::new(EventFields { name: name.clone(), ..*fields }));
+        let is_handed_out = data.is_some() || has_fields;
+        let data = data.unwrap_or_default();
+        is_handed_out.then(|| Event { name, data, may_be_cut_short, fields })
     }
 
     /// The event with this id has been taken: the stream need not repeat it.

@@ -71,6 +71,13 @@ impl<'a> Response<'a> {
         values.filter_map(|value| str::from_utf8(value.as_bytes()).ok())
     }
 
+    /// Names, in lower case, and values of all headers that are text.
+    pub(crate) fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = |value| str::from_utf8(value).ok();
+        let headers = self.headers.iter();
+        headers.filter_map(move |(name, value)| Some((name.as_str(), text(value.as_bytes())?)))
+    }
+
     /// Sets when the reading of the body must be over, from the next read on.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
         self.lease.set_deadline(deadline);

@@ -1,19 +1,59 @@
-//! `Handler`: the exchange of a request with the server.
+//! `Handler`: what becomes of a request for the MCP endpoint.
 
-use crate::error::{Error, Kind};
-use crate::listener::request::Request;
+use crate::conversation::{Conversation, Origin};
+use crate::error::Error;
+use crate::listener::call::{Call, Progress};
+use crate::listener::client::Client;
+use crate::listener::clients::Clients;
+use crate::listener::event::event_without_message;
+use crate::listener::reply::Reply;
+use crate::listener::request::{Headers, Method, Request};
 use crate::listener::response::ResponseWriter;
+use crate::listener::slots::Slots;
+use crate::listener::status::{of_error, of_server};
 use crate::log::Log;
-use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error};
+use crate::mcp::error_response;
+use crate::mcp::id::Id;
+use crate::mcp::message::{ClientHeaders, Message, MessageKind};
+use crate::scheduler::{CallKind, InFlight};
+use crate::streamable_http::relayed::Relayed;
+use crate::sync::cancel::Cancel;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SESSION_ID: &str = "mcp-session-id";
+const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+
+/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Time limit of a DELETE.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a stream without messages shows that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(55);
 
 #[derive(Debug)]
 pub struct Handler {
+    clients: Clients,
+    slots: Slots,
+    /// Whether clients may hold a stream open for what belongs to no call.
+    opens_get_stream: bool,
     log: Log,
 }
 
 impl Handler {
-    pub fn new(log: Log) -> Handler {
-        Handler { log }
+    /// `make` makes the conversation of another client.
+    pub fn new(
+        make: impl Fn() -> Arc<Conversation> + Send + Sync + 'static,
+        max_in_flight: usize,
+        opens_get_stream: bool,
+        log: Log,
+    ) -> Handler {
+        let (clients, slots) = (Clients::new(make, log.clone()), Slots::new(max_in_flight));
+        Handler { clients, slots, opens_get_stream, log }
     }
 
     /// Answers a request of the MCP endpoint.
@@ -25,11 +65,363 @@ impl Handler {
         request: Request,
         response: &mut ResponseWriter,
     ) -> Result<(), Error> {
-        self.log.debug(format_args!("{:?} with {} bytes", request.method, request.body.len()));
-        if request.cancel.is_cancelled() {
-            return Err(Error::new(Kind::Cancelled, "the client closed the connection"));
+        match request.method {
+            Method::Post => self.post(request, response),
+            Method::Get => self.get(&request, response),
+            Method::Delete => self.delete(&request, response),
         }
-        let body = protocol_error("null", INTERNAL_ERROR, "not implemented");
-        response.send(501, &[("Content-Type", "application/json")], body.as_bytes())
     }
+
+    /// Ends everything that belongs to clients, before the process ends.
+    pub(crate) fn close(&self) {
+        self.clients.close();
+    }
+
+    // ---- POST
+
+    fn post(&self, request: Request, response: &mut ResponseWriter) -> Result<(), Error> {
+        let Request { headers, body, cancel, .. } = request;
+        let message = match Message::parse(body) {
+            Ok(message) => message.with_headers(passed_on(&headers)),
+            Err(line) => return send_json(response, 400, &line),
+        };
+        let client = if message.is_initialize() && message.request_meta().is_none() {
+            Ok(self.clients.begin())
+        } else {
+            self.client_of(&headers, Some(&message))
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => return self.refuse(&message, &error, response),
+        };
+        if let Some(line) = client.conversation.bridge.respond_at_once(&message) {
+            return send_json(response, 200, &line);
+        }
+        let message = match message.kind() {
+            MessageKind::Response | MessageKind::Batch { .. } => {
+                let Some(left) = client.conversation.client.take_responses(message) else {
+                    return response.send(202, &[], b"");
+                };
+                client.conversation.take_responses(&left);
+                left
+            }
+            _ => message,
+        };
+        if !message.ids().is_empty() {
+            return self.call(&client, &message, &cancel, response);
+        }
+        match self.notify(&client, &message) {
+            Ok(()) => response.send(202, &[], b""),
+            Err(error) => {
+                self.forget_lost(&headers, &error);
+                self.refuse(&message, &error, response)
+            }
+        }
+    }
+
+    /// The client that sent the request.
+    fn client_of(
+        &self,
+        headers: &Headers,
+        message: Option<&Message>,
+    ) -> Result<Arc<Client>, Error> {
+        let version = headers.get(PROTOCOL_VERSION);
+        // Since 2026-07-28 there are no sessions.
+        let is_modern = message.is_some_and(|message| message.request_meta().is_some());
+        match headers.get(SESSION_ID).filter(|id| !is_modern && !id.is_empty()) {
+            Some(id) => self.clients.with_session(id, version),
+            None => {
+                let identity = message.and_then(Message::client_meta).unwrap_or_default();
+                let version = version.unwrap_or_default().as_bytes();
+                self.clients.without_session([version, b"\n", identity.as_bytes()].concat())
+            }
+        }
+    }
+
+    fn call(
+        &self,
+        client: &Arc<Client>,
+        message: &Message,
+        cancel: &Arc<Cancel>,
+        response: &mut ResponseWriter,
+    ) -> Result<(), Error> {
+        let deadline = client.conversation.profiles.first().deadline(message);
+        let slot = if message.is_subscription() {
+            Ok(self.slots.uncounted())
+        } else {
+            self.slots.take(deadline, cancel)
+        };
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(error) => return self.refuse(message, &error, response),
+        };
+        let in_flight = Arc::new(InFlight::new(client.next_serial(), message, deadline));
+        let ended = Arc::clone(&in_flight);
+        let _ends = cancel.on_cancel(move || ended.cancel.cancel());
+        let reply = Reply::new(response);
+        let call = Call {
+            client,
+            clients: &self.clients,
+            in_flight: &in_flight,
+            reply: &reply,
+            slot,
+            log: &self.log,
+            progress: Progress::default(),
+        };
+        call.run(message);
+        reply.end(response);
+        Ok(())
+    }
+
+    /// Passes on a message that has no response.
+    fn notify(&self, client: &Arc<Client>, message: &Message) -> Result<(), Error> {
+        if let MessageKind::Notification { cancels: Some(id), .. } = message.kind()
+            && !self.cancel(client, id)
+        {
+            return Ok(());
+        }
+        let deliver = &mut |profile, relayed| {
+            client.deliver(profile, relayed);
+            Ok(())
+        };
+        client.conversation.send(message, &Cancel::default(), deliver)?;
+        if message.method() == Some("notifications/initialized") {
+            client.conversation.end_requests_of_sessions();
+        }
+        Ok(())
+    }
+
+    /// Ends what is done for the call with this id. Returns whether the server is told.
+    fn cancel(&self, client: &Arc<Client>, id: &Id) -> bool {
+        let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
+        let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
+        let is_unsent = call.is_held.load(Ordering::SeqCst);
+        if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
+            // Closing the connection is the cancellation, or nothing was sent.
+            call.cancel.cancel();
+            return false;
+        }
+        // Many servers never end the stream of a cancelled call.
+        let late = Arc::clone(&call);
+        let close = move || {
+            thread::sleep(CANCEL_GRACE);
+            late.cancel.cancel();
+        };
+        if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
+            call.cancel.cancel();
+        }
+        true
+    }
+
+    // ---- GET
+
+    fn get(&self, request: &Request, response: &mut ResponseWriter) -> Result<(), Error> {
+        if !self.opens_get_stream {
+            return response.send(405, &[("Allow", "POST, DELETE")], b"");
+        }
+        let client = match self.client_of(&request.headers, None) {
+            Ok(client) => client,
+            Err(error) => return self.send_error(&error, response),
+        };
+        let reply = Reply::new(response);
+        let result = if client.has_own_stream() {
+            self.hold_stream(&client, &request.cancel, &reply)
+        } else {
+            self.relay_stream(&client, request, &reply)
+        };
+        let is_unsent = reply.is_unsent();
+        reply.end(response);
+        match result {
+            Err(error) if is_unsent => {
+                self.forget_lost(&request.headers, &error);
+                self.send_error(&error, response)
+            }
+            Err(error) => {
+                self.log.debug(format_args!("GET stream: {error}"));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Relays the server's stream.
+    fn relay_stream(
+        &self,
+        client: &Arc<Client>,
+        request: &Request,
+        reply: &Arc<Reply>,
+    ) -> Result<(), Error> {
+        let exchanger = client.conversation.profiles.first();
+        let mut headers = passed_on(&request.headers).to_vec();
+        if let Some(id) = request.headers.get("last-event-id") {
+            headers.push(("last-event-id".to_owned(), id.to_owned()));
+        }
+        loop {
+            let session = exchanger.session_number();
+            let at_server = Cancel::new();
+            let ended = Arc::clone(&at_server);
+            let _ends = request.cancel.on_cancel(move || ended.cancel());
+            let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
+                self.take_from_stream(client, relayed, &at_server, reply)
+            });
+            client.end_stream(&at_server);
+            let is_over = request.cancel.is_cancelled() || client.is_closed();
+            if is_over || exchanger.session_number() == session {
+                return result;
+            }
+            // The events of another session have other ids.
+            headers.retain(|(name, _)| name != "last-event-id");
+        }
+    }
+
+    fn take_from_stream(
+        &self,
+        client: &Arc<Client>,
+        relayed: Relayed,
+        at_server: &Arc<Cancel>,
+        reply: &Arc<Reply>,
+    ) -> Result<(), Error> {
+        match relayed {
+            Relayed::Head(head) => {
+                for (name, value) in &head.headers {
+                    reply.add_header(name, value);
+                }
+                if head.is_event_stream {
+                    reply.start_events()?;
+                    client.begin_stream(at_server, reply);
+                }
+                Ok(())
+            }
+            // The server's own error.
+            Relayed::Line(line) if line.http_error.is_some() => {
+                reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
+            }
+            Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
+            relayed => {
+                let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
+                    return Ok(());
+                };
+                let origin = Origin::Session { profile: 0 };
+                let event = client.event_of(0, relayed, origin);
+                event.map_or(Ok(()), |event| reply.write_events(&event))
+            }
+        }
+    }
+
+    /// Holds a stream of this program open, for a client whose server has none for it.
+    fn hold_stream(
+        &self,
+        client: &Arc<Client>,
+        cancel: &Arc<Cancel>,
+        reply: &Arc<Reply>,
+    ) -> Result<(), Error> {
+        let own = Cancel::new();
+        let ended = Arc::clone(&own);
+        let _ends = cancel.on_cancel(move || ended.cancel());
+        reply.start_events()?;
+        client.begin_stream(&own, reply);
+        while !own.sleep(KEEP_ALIVE) && reply.write_events(b":\n\n").is_ok() {}
+        client.end_stream(&own);
+        Ok(())
+    }
+
+    // ---- DELETE
+
+    fn delete(&self, request: &Request, response: &mut ResponseWriter) -> Result<(), Error> {
+        let client = match self.client_of(&request.headers, None) {
+            Ok(client) => client,
+            Err(error) => return self.send_error(&error, response),
+        };
+        let deadline = Instant::now().checked_add(DELETE_TIMEOUT);
+        let exchangers = client.conversation.profiles.exchangers();
+        let has_own = client.has_own_stream();
+        let mut refusal = None;
+        let mut headers = Vec::new();
+        let deleted = if has_own {
+            Ok(Some(204))
+        } else {
+            let passed = passed_on(&request.headers);
+            let sink = &mut |relayed| {
+                match relayed {
+                    Relayed::Head(head) => headers = head.headers,
+                    Relayed::Line(line) => refusal = Some(line),
+                    _ => {}
+                }
+                Ok(())
+            };
+            exchangers[0].relay_delete(&passed, deadline, &request.cancel, sink)
+        };
+        let ended = exchangers.iter().skip(usize::from(!has_own));
+        for exchanger in ended.filter(|exchanger| exchanger.has_session_id()) {
+            exchanger.end_session(Instant::now() + Duration::from_secs(2));
+        }
+        if let Some(id) = request.headers.get(SESSION_ID) {
+            self.clients.forget(id);
+        }
+        let mut headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        match (deleted, refusal) {
+            (Err(error), _) => {
+                headers.push(("Content-Type", "application/json"));
+                response.send(of_error(&error), &headers, self.error_text(&error).as_bytes())
+            }
+            (Ok(_), Some(line)) => {
+                headers.push(("Content-Type", "application/json"));
+                response.send(line.http_error.map_or(500, of_server), &headers, &line.bytes)
+            }
+            (Ok(status), None) => response.send(status.unwrap_or(204), &headers, b""),
+        }
+    }
+
+    // ---- Refusals
+
+    /// Forgets the client of a session that the server does not know.
+    fn forget_lost(&self, headers: &Headers, error: &Error) {
+        if let (404, Some(id)) = (of_error(error), headers.get(SESSION_ID)) {
+            self.clients.forget(id);
+        }
+    }
+
+    /// Responds to a message that was not sent, or that has no response of the server.
+    fn refuse(
+        &self,
+        message: &Message,
+        error: &Error,
+        response: &mut ResponseWriter,
+    ) -> Result<(), Error> {
+        self.log.debug(format_args!("refused: {error}"));
+        let redactor = self.log.redactor();
+        let line = |id: &Id| error_response::error_line(id, error, redactor);
+        let body = match message.ids() {
+            [] => self.error_text(error),
+            [id] => line(id),
+            ids => format!("[{}]", ids.iter().map(line).collect::<Vec<_>>().join(",")),
+        };
+        send_json(response, of_error(error), &body)
+    }
+
+    fn send_error(&self, error: &Error, response: &mut ResponseWriter) -> Result<(), Error> {
+        self.log.debug(format_args!("refused: {error}"));
+        send_json(response, of_error(error), &self.error_text(error))
+    }
+
+    fn error_text(&self, error: &Error) -> String {
+        error_response::error_text("null", error, self.log.redactor())
+    }
+}
+
+fn send_json(response: &mut ResponseWriter, status: u16, body: &str) -> Result<(), Error> {
+    response.send(status, &[("Content-Type", "application/json")], body.as_bytes())
+}
+
+/// The headers of a client that its message keeps on its way: those of MCP, except the session id, which is the server's.
+/// `Accept` is the client's own unless it takes everything.
+fn passed_on(headers: &Headers) -> ClientHeaders {
+    let passed = headers.iter().filter_map(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        let is_of_mcp = name.starts_with("mcp-") && name != SESSION_ID;
+        let is_accept = name == "accept" && !value.contains("*/*");
+        (is_of_mcp || is_accept).then(|| (name, value.to_owned()))
+    });
+    passed.collect()
 }

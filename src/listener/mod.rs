@@ -3,12 +3,20 @@
 //! `server` accepts connections, each on a thread of its own. `connection` reads requests strictly (`request_head`,
 //! `request_body`), lets `access` decide who may send them, and hands them to `handler`, which answers by `response`.
 
+pub(crate) mod call;
+pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod connection;
+pub(crate) mod event;
 pub(crate) mod handler;
+pub(crate) mod outbox;
+pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod settings;
+pub(crate) mod slots;
+pub(crate) mod status;
 pub(crate) mod stream;
 
 pub use handler::Handler;

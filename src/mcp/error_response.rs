@@ -18,6 +18,11 @@ pub(crate) const INTERNAL_ERROR: i32 = -32603;
 
 /// The response to a request that failed: what happened, and how to fix it.
 pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
+    error_text(id.as_json(), error, redactor)
+}
+
+/// The same for a message whose id, as JSON, may be `null`.
+pub(crate) fn error_text(id: &str, error: &Error, redactor: &Redactor) -> String {
     let mut data = json!({ "source": "sigv4-proxy", "kind": error.kind().name() });
     if let Kind::HttpStatus(status) = error.kind() {
         data["httpStatus"] = status.into();
@@ -41,7 +46,7 @@ pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String 
     };
     let message = redactor.safe(&error.to_string());
     let error = json!({ "code": code, "message": message, "data": data });
-    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
 /// A server's own error response without the secrets that it repeats; nearly always the same bytes. The id stays as it is.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// All members of JSON-RPC messages.
 pub(crate) const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
@@ -27,7 +28,11 @@ pub struct Message {
     kind: MessageKind,
     /// The hash of the line, if it is known.
     hash: Option<Box<BodyHash>>,
+    headers: Option<ClientHeaders>,
 }
+
+/// Names, in lower case, and values of the headers of MCP with which a client sent a message over HTTP.
+pub(crate) type ClientHeaders = Arc<[(String, String)]>;
 
 /// The kind of a line, with the members that routing needs.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,12 +72,31 @@ impl Message {
     /// ```
     pub fn parse(line: Vec<u8>) -> Result<Message, String> {
         let kind = classify(&line)?;
-        Ok(Message { line, kind, hash: None })
+        Ok(Message { line, kind, hash: None, headers: None })
     }
 
     /// This message with the hash of its line.
     pub(crate) fn with_hash(self, hash: Option<Box<BodyHash>>) -> Message {
         Message { hash, ..self }
+    }
+
+    /// This message with the headers that its client sent with it.
+    pub(crate) fn with_headers(self, headers: ClientHeaders) -> Message {
+        Message { headers: Some(headers), ..self }
+    }
+
+    /// The same message with a part of it changed.
+    ///
+    /// # Errors
+    /// As those of `parse`.
+    pub(crate) fn changed_to(&self, line: String) -> Result<Message, String> {
+        let changed = Message::parse(line.into_bytes())?;
+        Ok(Message { headers: self.headers.clone(), ..changed })
+    }
+
+    /// The headers that its client sent with it; `None` if the client speaks another transport, or did not send this.
+    pub(crate) fn headers(&self) -> Option<&[(String, String)]> {
+        self.headers.as_deref()
     }
 
     pub fn kind(&self) -> &MessageKind {
@@ -131,6 +155,21 @@ impl Message {
             MessageKind::Request { meta, .. } => meta.as_deref(),
             _ => None,
         }
+    }
+
+    /// What a request of 2026-07-28 says of its client, as JSON, without its progress token, which belongs to the request.
+    pub(crate) fn client_meta(&self) -> Option<String> {
+        self.request_meta()?;
+        let request = Object::parse(str::from_utf8(&self.line).ok()?)?;
+        let meta = Object::parse(Object::parse(request.get("params")?.get())?.get("_meta")?.get())?;
+        let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
+            .iter()
+            .filter_map(|name| {
+                let name = format!("io.modelcontextprotocol/{name}");
+                Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
+            })
+            .collect();
+        Some(format!("{{{}}}", meta.join(",")))
     }
 
     /// Whether the response is a stream that stays open (2026-07-28).

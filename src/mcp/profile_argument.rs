@@ -11,7 +11,7 @@ use serde_json::json;
 const NAME: &str = "aws_profile";
 
 /// Which profiles a call may choose from, and which tools take the argument.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProfileArgument {
     /// The first is the default. Empty when there is no choice.
     profiles: Vec<String>,
@@ -62,7 +62,8 @@ impl ProfileArgument {
             let rest = edit::without_members(arguments.get(), |name| name == NAME);
             let rest = rest.as_deref().unwrap_or(arguments.get());
             let changed = edit::replace(text, arguments.get(), rest);
-            Message::parse(changed.into_bytes())
+            message
+                .changed_to(changed)
                 .map_err(|_| unreadable("without it the call is not a message"))
         };
         let members = Object::parse(arguments.get());

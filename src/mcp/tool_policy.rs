@@ -49,7 +49,7 @@ pub struct Settings {
     pub profile_tools: Vec<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ToolPolicy {
     read_only: bool,
     /// Empty: all.

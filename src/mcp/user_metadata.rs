@@ -6,7 +6,7 @@ use crate::json::object::Object;
 use crate::mcp::message::{Message, MessageKind};
 
 /// Names and values. A member that the client writes itself wins.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct UserMetadata(Vec<(String, String)>);
 
 impl UserMetadata {
@@ -36,7 +36,7 @@ impl UserMetadata {
                 in_member(params, "_meta", &|meta| self.merged(meta))
             })
         });
-        let changed = changed.and_then(|line| Message::parse(line.into_bytes()).ok());
+        let changed = changed.and_then(|line| message.changed_to(line).ok());
         changed.map(Some).ok_or_else(|| {
             Error::new(
                 Kind::InvalidRequest,

@@ -78,7 +78,7 @@ impl Round {
             let restored = with_member(params, "inputResponses", before.responses)?;
             let restored = with_member(&restored, "requestState", before.state)?;
             let restored = edit::replace(text, params, &restored);
-            Some((round, Message::parse(restored.into_bytes()).ok()?))
+            Some((round, request.changed_to(restored).ok()?))
         };
         Some(restore().ok_or(()))
     }

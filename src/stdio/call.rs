@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
                 context.scheduler.set_awaits_client(in_flight, awaits);
                 Ok(())
             }
-            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
+            _ => Ok(()),
         })
     }
 

@@ -54,7 +54,9 @@ impl Context {
             Relayed::AwaitsClient(_)
             | Relayed::NewSession
             | Relayed::NoSession
-            | Relayed::StreamOpened => Ok(()),
+            | Relayed::StreamOpened
+            | Relayed::Head(_)
+            | Relayed::Event(_) => Ok(()),
         }
     }
 

@@ -32,7 +32,7 @@ const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Affinity {
     /// The id that the user chose.
     fixed: Option<Arc<SessionHeader>>,
-    caller: Option<CallerSession>,
+    caller: Option<Arc<CallerSession>>,
     /// What responses say; `None` where nothing is routed by it, or the user chose the id.
     learned: Option<Arc<Monitor<Learned>>>,
     log: Log,
@@ -92,9 +92,20 @@ impl Affinity {
                 _ => None,
             },
             caller: (*chosen == RuntimeSession::Identity)
-                .then(|| CallerSession::new(client.credential_cache().clone(), log.clone())),
+                .then(|| CallerSession::new(client.credential_cache().clone(), log.clone()))
+                .map(Arc::new),
             learned: learns.then(|| Monitor::new(Learned::default())),
             log,
+        }
+    }
+
+    /// The same for another client: it is not on the micro-VM of this one, unless the user chose that.
+    pub(crate) fn for_another_client(&self) -> Affinity {
+        Affinity {
+            fixed: self.fixed.clone(),
+            caller: self.caller.clone(),
+            learned: self.learned.as_ref().map(|_| Monitor::new(Learned::default())),
+            log: self.log.clone(),
         }
     }
 

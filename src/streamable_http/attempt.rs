@@ -8,9 +8,9 @@ use crate::streamable_http::failed_attempt::{FailedAttempt, SentRequest};
 use crate::streamable_http::http_sse_attempt::{self, HttpSseAttempt};
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::relay::{PAGE_GRACE, Relay};
-use crate::streamable_http::relayed::Sink;
+use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remote_server::{
-    POST_HEADERS, RemoteServer, session_headers, session_id,
+    POST_HEADERS, RemoteServer, head_of, of_http_client, session_headers, session_id,
 };
 use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
@@ -59,11 +59,17 @@ pub(crate) fn attempt(
     let membership = server.affinity.join(message.message, &credentials, deadline, cancel);
     let membership = membership.map_err(FailedAttempt::permanent)?;
     let mut headers = Vec::with_capacity(8);
-    headers.extend(POST_HEADERS);
-    headers.extend(session_headers(&session));
+    if let Some(of_client) = message.message.headers() {
+        headers.extend(of_http_client(of_client));
+        headers.extend(session.id().map(|id| ("mcp-session-id", id)));
+    } else {
+        headers.extend(POST_HEADERS);
+        headers.extend(session_headers(&session));
+        headers.extend(message.message.request_meta().into_iter().flat_map(RequestMeta::headers));
+        let param_headers = sent.param_headers.iter();
+        headers.extend(param_headers.map(|(name, value)| (name.as_str(), value.as_str())));
+    }
     headers.extend(membership.header());
-    headers.extend(message.message.request_meta().into_iter().flat_map(RequestMeta::headers));
-    headers.extend(sent.param_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let request = message.request(server.client.target(), &headers);
     let response = server.client.send(&request, &credentials, message.cancel);
     drop(headers);
@@ -79,6 +85,9 @@ pub(crate) fn attempt(
     if (200..300).contains(&response.status()) {
         if message.needs_session() {
             server.learn_session_id(&mut sent.session, &response);
+        }
+        if message.message.headers().is_some() && !message.message.ids().is_empty() {
+            sink(Relayed::Head(head_of(&response))).map_err(FailedAttempt::permanent)?;
         }
         let success = Success { response, credentials, sent, page };
         return relay_response(server, message, success, on_initialized, sink);
@@ -150,6 +159,7 @@ fn relay_response(
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
         .holding_back(prepared.recoverable_errors(&sent.session, sent.runtime_ids.any_carried()));
+    relay.keeps_events = message.headers().is_some();
     if prepared.is_page {
         relay.stream_grace = PAGE_GRACE;
     }

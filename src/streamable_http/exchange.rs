@@ -11,11 +11,11 @@ use crate::streamable_http::merged_list::relay_whole_list;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::reinitialize::{live_session, respond_locally};
 use crate::streamable_http::relayed::{Relayed, Sink};
-use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::remote_server::{RemoteServer, head_of};
 use crate::streamable_http::retry_loop::{attempt_now, attempt_until_done};
 use crate::streamable_http::server_state::RefusedInitialize;
 use crate::streamable_http::settings::Settings;
-use crate::streamable_http::tool_listing::{check_hint, client_meta, list_tools};
+use crate::streamable_http::tool_listing::{check_hint, list_tools};
 use crate::sync::cancel::Cancel;
 use crate::upstream::SignedClient;
 use std::sync::Arc;
@@ -30,6 +30,11 @@ pub struct Exchanger {
 impl Exchanger {
     pub fn new(settings: Settings, client: SignedClient, log: Log) -> Exchanger {
         Exchanger { server: Arc::new(RemoteServer::new(settings, client, log)) }
+    }
+
+    /// An exchanger of another client with the same server. Connections, credentials and the limits of the server are shared.
+    pub(crate) fn for_another_client(&self) -> Exchanger {
+        Exchanger { server: Arc::new(self.server.for_another_client()) }
     }
 
     pub fn client(&self) -> &SignedClient {
@@ -166,7 +171,7 @@ impl Exchanger {
     ) -> bool {
         let server = &self.server;
         server.log.debug("the server misses headers: its tools are listed again");
-        let client = client_meta(message.message);
+        let client = message.message.client_meta();
         let PreparedMessage { deadline, cancel, .. } = *message;
         if let Err(error) = list_tools(server, client.as_deref(), deadline, cancel, sink) {
             server.log.debug(format_args!("the tools cannot be listed: {error}"));
@@ -177,6 +182,46 @@ impl Exchanger {
     /// Holds the standing GET stream open until the session ends or the server shows that it has nothing to send.
     pub fn listen(&self, cancel: &Cancel, sink: &mut Sink<'_>) {
         get_stream::listen(&self.server, cancel, sink);
+    }
+
+    /// Relays one stream as the server sends it, for a client that requested it with these headers over HTTP.
+    pub(crate) fn relay_stream(
+        &self,
+        headers: &[(String, String)],
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        get_stream::relay_one(&self.server, headers, cancel, sink)
+    }
+
+    /// Passes on the DELETE of a client that speaks HTTP, and relays the server's refusal. Returns the status of its consent.
+    pub(crate) fn relay_delete(
+        &self,
+        headers: &[(String, String)],
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<u16>, Error> {
+        let server = &self.server;
+        let credentials = server.client.credentials(deadline, cancel)?;
+        let session = server.state.session();
+        let mut response =
+            server.send_for_client("DELETE", &session, headers, deadline, &credentials, cancel)?;
+        sink(Relayed::Head(head_of(&response)))?;
+        if (200..300).contains(&response.status()) {
+            return Ok(Some(response.status()));
+        }
+        server.relay_refusal(&mut response, &credentials, sink).map(|()| None)
+    }
+
+    /// Continues a session that the client began before this process.
+    pub(crate) fn adopt_session(&self, id: &str, version: Option<&str>) {
+        self.server.state.adopt_session(id, version);
+    }
+
+    /// The number of the session in use.
+    pub(crate) fn session_number(&self) -> u64 {
+        self.server.state.session().number()
     }
 
     /// Stores the client's `initialize` from `first`, deferred: the first request that needs a session sends it.

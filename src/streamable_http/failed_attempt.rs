@@ -9,8 +9,8 @@ use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::streamable_http::affinity::AttemptIds;
 use crate::streamable_http::prepared_message::PreparedMessage;
 use crate::streamable_http::recoverable_errors::HeldError;
-use crate::streamable_http::relayed::{Line, Relayed, Sink};
-use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::relayed::{Head, Line, Relayed, Sink};
+use crate::streamable_http::remote_server::{RemoteServer, head_of};
 use crate::streamable_http::response_body::{Ending, Unanswered};
 use crate::streamable_http::retry::{Delivery, Failure};
 use crate::streamable_http::server_state::ServerSession;
@@ -26,6 +26,8 @@ pub(crate) struct FailedAttempt {
     pub(crate) failure: Option<Failure>,
     /// The server's own errors, one for each request: sent to the client in place of `error`.
     lines: Vec<String>,
+    /// The head of the server's response, if the client has it.
+    head: Option<Box<Head>>,
     /// What the request was signed with.
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) sent: SentRequest,
@@ -78,6 +80,7 @@ impl FailedAttempt {
             error,
             failure: None,
             lines: Vec::new(),
+            head: None,
             credentials: None,
             sent: SentRequest::none(),
         })
@@ -190,6 +193,7 @@ impl FailedAttempt {
             error,
             failure: Some(failure),
             lines,
+            head: message.message.headers().map(|_| head_of(response)),
             credentials: Some(Arc::clone(credentials)),
             sent,
         })
@@ -204,6 +208,9 @@ impl FailedAttempt {
 
     /// Relays the server's own errors as the responses that they are; without any, returns the error.
     pub(crate) fn give_up(self, log: &Log, sink: &mut Sink<'_>) -> Result<(), Error> {
+        if let Some(head) = self.head {
+            sink(Relayed::Head(head))?;
+        }
         if self.lines.is_empty() {
             return Err(self.error);
         }

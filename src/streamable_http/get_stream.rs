@@ -1,12 +1,13 @@
-//! The standing GET stream of servers before 2026-07-28: opened, kept open, given up.
+//! The standing GET stream of servers before 2026-07-28: opened, kept open, given up. Or, for a client that speaks HTTP, one
+//! stream as the server sends it.
 
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
 use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::{Relayed, Sink};
-use crate::streamable_http::remote_server::RemoteServer;
+use crate::streamable_http::remote_server::{RemoteServer, head_of};
 use crate::streamable_http::response_body::LONG_LIFE;
 use crate::sync::cancel::Cancel;
 use std::time::{Duration, Instant};
@@ -59,6 +60,36 @@ pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>
             return;
         }
     }
+}
+
+/// Relays one stream, with its events, to its end. `headers`: those of the client's request.
+///
+/// # Errors
+/// The server refused it, or it broke.
+pub(crate) fn relay_one(
+    server: &RemoteServer,
+    headers: &[(String, String)],
+    cancel: &Cancel,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let credentials = server.client.credentials(None, cancel)?;
+    let mut session = server.state.session();
+    let mut response =
+        server.send_for_client("GET", &session, headers, None, &credentials, cancel)?;
+    sink(Relayed::Head(head_of(&response)))?;
+    if !(200..300).contains(&response.status()) || !response.opens_event_stream() {
+        return server.relay_refusal(&mut response, &credentials, sink);
+    }
+    response.check_coding()?;
+    server.learn_session_id(&mut session, &response);
+    let mut relay = Relay::new(server, &[], sink);
+    relay.keeps_events = true;
+    let mut events = EventStream::new(response.response, server.max_message_bytes, read_error)
+        .keeping_fields(true);
+    while let Some(event) = events.next_event()? {
+        relay.take_event(event)?;
+    }
+    Ok(())
 }
 
 /// How a stream ended.

@@ -110,9 +110,12 @@ impl<'a> PreparedMessage<'a> {
         self.needs_session() && !names_request
     }
 
-    /// Whether some of its arguments may be repeated in `Mcp-Param-*` headers.
+    /// Whether some of its arguments may have to be repeated in `Mcp-Param-*` headers, which a client that speaks HTTP does
+    /// itself.
     pub(crate) fn has_param_headers(&self) -> bool {
-        self.message.request_meta().is_some() && self.message.method() == Some("tools/call")
+        self.message.headers().is_none()
+            && self.message.request_meta().is_some()
+            && self.message.method() == Some("tools/call")
     }
 
     /// The errors of a response in this session that another attempt may help against. Of a batch, other requests may have

@@ -128,7 +128,11 @@ impl ProfileRouter {
     }
 
     /// A request of this profile's server under the id that the client gets for it.
-    pub(crate) fn with_client_id(&self, profile: usize, request: ServerRequest) -> ServerRequest {
+    pub(crate) fn with_client_id(
+        &self,
+        profile: usize,
+        mut request: ServerRequest,
+    ) -> ServerRequest {
         let renamed = || {
             let text = str::from_utf8(&request.bytes).ok().filter(|_| profile != FIRST)?;
             let server_id = Object::parse(text)?.get("id")?.get();
@@ -144,9 +148,12 @@ impl ProfileRouter {
             if state.server_requests.len() > MAX_SERVER_REQUESTS {
                 state.server_requests.pop_front();
             }
-            Some(ServerRequest { id: client_id, is_ping: request.is_ping, bytes })
+            Some((client_id, bytes))
         };
-        renamed().unwrap_or(request)
+        if let Some((id, bytes)) = renamed() {
+            (request.id, request.bytes) = (id, bytes);
+        }
+        request
     }
 
     /// A line of this profile's server as the client can read it: a cancellation names the request by the id that the

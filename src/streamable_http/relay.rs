@@ -1,7 +1,7 @@
 //! `Relay`: messages of the server → lines for the client, with exactly one response to each request.
 
 use crate::error::{Error, Kind};
-use crate::http::event_stream::Event;
+use crate::http::event_stream::{Event, EventFields};
 use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
@@ -39,6 +39,8 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) stream_grace: Duration,
     /// Called when `initialize` has a result, with the version that it names.
     pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
+    /// The client reads events: those of the stream are handed out whole.
+    pub(crate) keeps_events: bool,
     /// Takes responses to other requests.
     pub(crate) on_other_response: Option<&'a dyn Fn(String)>,
     sink: &'a mut Sink<'d>,
@@ -51,6 +53,8 @@ pub(crate) struct Relay<'a, 'd> {
     /// A line waits for the next one, which may have arrived already; `hand_out` follows when none has.
     pub(crate) pairs_lines: bool,
     waiting_line: Option<Line>,
+    /// The event whose data is read, until a message has it.
+    event: Option<Box<EventFields>>,
     held: Option<HeldError>,
     diagnosis: Diagnosis,
 }
@@ -70,6 +74,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             owns_stream: true,
             stream_grace: STREAM_GRACE,
             on_initialized: None,
+            keeps_events: false,
             on_other_response: None,
             sink,
             answered: Vec::new(),
@@ -77,6 +82,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             is_only_message: false,
             pairs_lines: false,
             waiting_line: None,
+            event: None,
             held: None,
             diagnosis: Diagnosis::default(),
         }
@@ -123,12 +129,25 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// Takes an event. What is not a message is skipped; so is what cannot be read after the response, and on a standing
     /// stream.
-    pub(crate) fn take_event(&mut self, event: Event) -> Result<(), Error> {
-        if event.name == "error" && !self.is_error_response(&event.data) {
-            self.take_report(&event.data);
+    pub(crate) fn take_event(&mut self, mut event: Event) -> Result<(), Error> {
+        self.event = event.fields.take();
+        self.take_event_data(event)?;
+        // The id of an event without a message counts all the same.
+        match self.event.take().filter(|_| self.held.is_none()) {
+            Some(event) => {
+                self.hand_out()?;
+                (self.sink)(Relayed::Event(event))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn take_event_data(&mut self, event: Event) -> Result<(), Error> {
+        if event.data.is_empty() || (!event.is_message() && event.name != "error") {
             return Ok(());
         }
-        if !event.is_message() && event.name != "error" {
+        if event.name == "error" && !self.is_error_response(&event.data) {
+            self.take_report(&event.data);
             return Ok(());
         }
         let is_needed = !self.is_done();
@@ -364,7 +383,8 @@ impl<'a, 'd> Relay<'a, 'd> {
     fn relay_request(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {
         self.hand_out()?;
         self.any_line = true;
-        (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes: message }))
+        let event = self.event.take();
+        (self.sink)(Relayed::Request(ServerRequest { id, is_ping, bytes: message, event }))
     }
 
     fn learn_tools(&self, response: Vec<u8>) -> Result<Vec<u8>, Error> {
@@ -391,7 +411,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         let is_done = self.is_done();
         let is_last = self.is_only_message && is_done;
         let stays_open = line.is_response() && is_done && !is_last && self.owns_stream;
-        let line = Line { is_last, stays_open, ..line };
+        let line = Line { is_last, stays_open, event: self.event.take(), ..line };
         if let Some(previous) = self.waiting_line.replace(line) {
             (self.sink)(Relayed::Line(Line { has_next: true, ..previous }))?;
         }

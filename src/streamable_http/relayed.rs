@@ -1,6 +1,7 @@
 //! `Relayed`: what an exchange hands out for the client, as it goes on.
 
 use crate::error::Error;
+use crate::http::event_stream::EventFields;
 use crate::mcp::id::Id;
 
 /// A document that becomes one line for the client.
@@ -20,6 +21,8 @@ pub struct Line {
     pub stays_open: bool,
     /// Another line follows at once, so this one can be written together with it.
     pub has_next: bool,
+    /// The event that it came in, for a client that reads events.
+    pub event: Option<Box<EventFields>>,
 }
 
 impl Line {
@@ -33,6 +36,7 @@ impl Line {
             http_error: None,
             stays_open: false,
             has_next: false,
+            event: None,
         }
     }
 
@@ -58,6 +62,17 @@ pub struct ServerRequest {
     pub is_ping: bool,
     /// A JSON document, which becomes one line when it is written.
     pub bytes: Vec<u8>,
+    /// The event that it came in, for a client that reads events.
+    pub event: Option<Box<EventFields>>,
+}
+
+/// The head of a server's response, as far as a client that speaks HTTP has it.
+#[derive(Debug)]
+pub struct Head {
+    pub is_event_stream: bool,
+    pub session_id: Option<String>,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What an exchange hands out as it goes on.
@@ -74,6 +89,10 @@ pub enum Relayed {
     NoSession,
     /// The server answered the request for its standing stream: messages on it, if any come, are not missed from now on.
     StreamOpened,
+    /// What follows comes in this response. Only for messages that came over HTTP, and pass as they are.
+    Head(Box<Head>),
+    /// An event without a message, on the same terms.
+    Event(Box<EventFields>),
 }
 
 /// Takes what is relayed. Its error ends the exchange.

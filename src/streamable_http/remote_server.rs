@@ -1,16 +1,19 @@
 //! `RemoteServer`: the way to the server, what is known of it, and what its exchanges share.
 
 use crate::aws::hostname;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::http::Response;
 use crate::log::Log;
 use crate::mcp::client_info;
+use crate::mcp::error_response::without_secrets;
 use crate::mcp::message::{Message, MessageKind};
+use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::{Session, check_session_id};
 use crate::signing::Header;
 use crate::streamable_http::affinity::Affinity;
 use crate::streamable_http::pacer::Pacer;
-use crate::streamable_http::relayed::Relayed;
+use crate::streamable_http::relayed::{Head, Line, Relayed, Sink};
 use crate::streamable_http::retry_quota::RetryQuota;
 use crate::streamable_http::server_state::{ServerSession, ServerState};
 use crate::streamable_http::settings::Settings;
@@ -18,6 +21,7 @@ use crate::sync::cancel::Cancel;
 use crate::sync::single_flight::SingleFlight;
 use crate::upstream::SignedClient;
 use crate::upstream::request::UnsignedRequest;
+use crate::upstream::response::SignedResponse;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -44,8 +48,8 @@ pub(crate) struct RemoteServer {
     timeout: Option<Duration>,
     tool_timeout: Option<Duration>,
     pub(crate) retries: u32,
-    pub(crate) quota: RetryQuota,
-    pub(crate) pacer: Pacer,
+    pub(crate) quota: Arc<RetryQuota>,
+    pub(crate) pacer: Arc<Pacer>,
     pub(crate) max_message_bytes: usize,
     /// Initializes the session that several calls need, once for all of them.
     pub(crate) initializing: SingleFlight,
@@ -87,14 +91,31 @@ impl RemoteServer {
             timeout: settings.timeout,
             tool_timeout: settings.tool_timeout,
             retries: settings.retries,
-            quota: RetryQuota::default(),
-            pacer,
+            quota: Arc::default(),
+            pacer: Arc::new(pacer),
             max_message_bytes: settings.max_message_bytes,
             initializing: SingleFlight::new("handshake"),
             listing: SingleFlight::new("tools/list"),
             closing: Cancel::new(),
             session_sink: SessionSink::default(),
             log,
+        }
+    }
+
+    /// The same server for another client: nothing is known of it, and what limits requests is shared.
+    pub(crate) fn for_another_client(&self) -> RemoteServer {
+        RemoteServer {
+            client: self.client.for_another_client(),
+            state: ServerState::new(self.state.tools.policy().clone()),
+            affinity: self.affinity.for_another_client(),
+            quota: Arc::clone(&self.quota),
+            pacer: Arc::clone(&self.pacer),
+            initializing: SingleFlight::new("handshake"),
+            listing: SingleFlight::new("tools/list"),
+            closing: Cancel::new(),
+            session_sink: SessionSink::default(),
+            log: self.log.clone(),
+            ..*self
         }
     }
 
@@ -152,6 +173,40 @@ impl RemoteServer {
         Ok(self.client.send(&request, &credentials, cancel)?.response)
     }
 
+    /// Sends a request without a body for a client that speaks HTTP, with the headers that it sent.
+    pub(crate) fn send_for_client<'a>(
+        &'a self,
+        method: &str,
+        session: &Session,
+        headers: &[(String, String)],
+        deadline: Option<Instant>,
+        credentials: &Credentials,
+        cancel: &'a Cancel,
+    ) -> Result<SignedResponse<'a>, Error> {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let id = session.id().map(|id| ("mcp-session-id", id));
+        let headers: Vec<Header<'_>> = headers.chain(id).collect();
+        let request = UnsignedRequest::new(method, self.client.target(), &headers, deadline);
+        let request = UnsignedRequest { is_stream: deadline.is_none(), ..request };
+        self.client.send(&request, credentials, cancel)
+    }
+
+    /// Relays the server's own JSON-RPC error, if the response is one; otherwise returns what it says as an error.
+    pub(crate) fn relay_refusal(
+        &self,
+        response: &mut SignedResponse<'_>,
+        credentials: &Credentials,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let report = self.client.read_error(response, credentials);
+        if ErrorBody::parse(&report.body).is_none() {
+            return Err(report.error);
+        }
+        let bytes = without_secrets(report.body, self.log.redactor()).into_bytes();
+        let http_error = Some(response.status());
+        sink(Relayed::Line(Line { http_error, is_last: true, ..Line::notification(bytes) }))
+    }
+
     /// Continues `session` under the id that a successful response names, if that is another.
     pub(crate) fn learn_session_id(
         &self,
@@ -203,6 +258,27 @@ impl RemoteServer {
 /// `InvalidResponse`: it cannot be repeated in a request.
 pub(crate) fn session_id<'a>(response: &'a Response<'_>) -> Result<Option<&'a str>, Error> {
     response.headers("mcp-session-id").next().map_or(Ok(None), check_session_id)
+}
+
+/// The headers of a request that a client sent over HTTP, as it sent them.
+pub(crate) fn of_http_client(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    let is_named = headers.iter().any(|(name, _)| name == "accept");
+    let own = POST_HEADERS.into_iter().filter(move |(name, _)| !(is_named && *name == "accept"));
+    own.chain(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// What a client that speaks HTTP has of the head of a response.
+pub(crate) fn head_of(response: &Response<'_>) -> Box<Head> {
+    let is_passed = |name: &str| {
+        (name.starts_with("mcp-") && name != "mcp-session-id")
+            || matches!(name, "retry-after" | "allow")
+    };
+    let headers = response.all_headers().filter(|(name, _)| is_passed(name));
+    Box::new(Head {
+        is_event_stream: response.is_event_stream(),
+        session_id: session_id(response).ok().flatten().map(str::to_owned),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    })
 }
 
 /// The headers that every request of a session repeats.

@@ -105,6 +105,7 @@ pub(crate) fn relay_stream(
 ) -> Result<(), Box<Unanswered>> {
     let opened = Instant::now();
     let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error)
+        .keeping_fields(relay.keeps_events)
         .resumed_after(last_id);
     relay.pairs_lines = true;
     let result = relay_events(&mut events, relay);

@@ -28,9 +28,10 @@ pub(crate) struct ServerSession {
 pub(crate) type OnInitialized<'a> = &'a dyn Fn(ServerSession);
 
 impl ServerSession {
-    /// Whether the server can lose it: there is an id, or a stream that it lives on.
+    /// Whether the server can lose it, so that another is begun: there is an id, or a stream that it lives on. One that began
+    /// before this process is the client's to replace.
     pub(crate) fn can_be_lost(&self) -> bool {
-        self.id().is_some() || self.http_sse.is_some()
+        (self.id().is_some() && self.number() != 0) || self.http_sse.is_some()
     }
 
     /// Whether the stream that it lives on has ended.
@@ -208,6 +209,12 @@ impl ServerState {
         (stored.is_deferred, stored.is_answered_locally) = (true, true);
         drop(stored);
         let session = self.new_session(None, None);
+        self.change_session(ServerSession { session, ..ServerSession::default() }, |_| true);
+    }
+
+    /// Continues a session that began before this process.
+    pub(crate) fn adopt_session(&self, id: &str, version: Option<&str>) {
+        let session = Session::new(0, Some(id), None).with_version(version.map(str::to_owned));
         self.change_session(ServerSession { session, ..ServerSession::default() }, |_| true);
     }
 

@@ -2,7 +2,7 @@
 //! read, and which arguments are repeated in headers.
 
 use crate::error::{Error, Kind};
-use crate::json::object::{Object, OnlyObject};
+use crate::json::object::OnlyObject;
 use crate::mcp::message::Message;
 use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::random;
@@ -46,7 +46,7 @@ fn list_whether_it_only_reads(
     message: &PreparedMessage<'_>,
     tool: &str,
 ) -> Result<bool, Error> {
-    let (worker, client) = (Arc::clone(server), client_meta(message.message));
+    let (worker, client) = (Arc::clone(server), message.message.client_meta());
     let only_reads = server.listing.get(
         message.deadline,
         message.cancel,
@@ -149,21 +149,6 @@ impl Listed {
             _ => Listed::Nothing,
         }
     }
-}
-
-/// What a call of 2026-07-28 says of its client, as JSON, without its progress token, which belongs to the call.
-pub(crate) fn client_meta(call: &Message) -> Option<String> {
-    call.request_meta()?;
-    let call = Object::parse(str::from_utf8(call.body()).ok()?)?;
-    let meta = Object::parse(Object::parse(call.get("params")?.get())?.get("_meta")?.get())?;
-    let meta: Vec<String> = ["protocolVersion", "clientInfo", "clientCapabilities"]
-        .iter()
-        .filter_map(|name| {
-            let name = format!("io.modelcontextprotocol/{name}");
-            Some(format!("\"{name}\":{}", meta.get(name.as_str())?.get()))
-        })
-        .collect();
-    Some(format!("{{{}}}", meta.join(",")))
 }
 
 /// A `tools/list` request, with what the client says of itself, if anything.

@@ -36,9 +36,20 @@ const CHANGED_IN_TRANSIT: [&str; 8] =
 /// Headers of requests that the user's own replace.
 const REPLACEABLE: [&str; 2] = ["accept", "content-type"];
 
-/// The way to the server: target, scope, credentials and HTTP client of every request.
+/// The way to the server: target, scope, credentials and HTTP client of every request, and what the server knows the client
+/// by.
 #[derive(Debug)]
 pub struct SignedClient {
+    shared: Arc<Shared>,
+    /// The cookies of the server for this identity; `None` if the user sends a cookie of their own.
+    cookies: Option<CookieJar>,
+    /// `None`: the HTTP client's default.
+    user_agent: RwLock<Option<Arc<str>>>,
+}
+
+/// What all clients of this program have in common.
+#[derive(Debug)]
+struct Shared {
     http: Arc<HttpClient>,
     credentials: CredentialCache,
     unsigned: Unsigned,
@@ -52,16 +63,12 @@ pub struct SignedClient {
     host_header: Option<String>,
     uri_encoding: UriEncoding,
     payload_signing: PayloadSigning,
-    /// The cookies of the server for this identity; `None` if the user sends a cookie of their own.
-    cookies: Option<CookieJar>,
     /// The user's own headers that are signed.
     signed_headers: Vec<(String, Secret)>,
     /// The user's own headers that are not signed.
     unsigned_headers: Vec<(String, Secret)>,
     /// Names of headers of requests in whose place the user sends others.
     replaced: Vec<&'static str>,
-    /// `None`: the HTTP client's default.
-    user_agent: RwLock<Option<Arc<str>>>,
     /// The server's clock according to its error responses. It changes the time of signatures and nothing else.
     skew: ClockSkew,
     /// The server's clock according to the `Date` of its responses, after `watch_clock`; for display only.
@@ -91,9 +98,8 @@ impl SignedClient {
         let replaced = REPLACEABLE.into_iter().filter(is_replaced).collect();
         let is_cookie = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("cookie");
         let cookies = (!unsigned_headers.iter().any(is_cookie)).then(CookieJar::default);
-        SignedClient {
+        let shared = Shared {
             http,
-            cookies,
             credentials,
             unsigned: settings.unsigned,
             has_reported_unsigned: AtomicBool::new(false),
@@ -106,44 +112,53 @@ impl SignedClient {
             signed_headers,
             unsigned_headers,
             replaced,
-            user_agent: RwLock::default(),
             skew: ClockSkew::default(),
             observed_skew: OnceLock::new(),
             log,
+        };
+        SignedClient { shared: Arc::new(shared), cookies, user_agent: RwLock::default() }
+    }
+
+    /// The same way for another client, of which the server knows nothing yet.
+    pub(crate) fn for_another_client(&self) -> SignedClient {
+        SignedClient {
+            shared: Arc::clone(&self.shared),
+            cookies: self.cookies.is_some().then(CookieJar::default),
+            user_agent: RwLock::default(),
         }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.shared.endpoint
     }
 
     pub(crate) fn credential_cache(&self) -> &CredentialCache {
-        &self.credentials
+        &self.shared.credentials
     }
 
     pub(crate) fn target(&self) -> &RequestTarget {
-        &self.target
+        &self.shared.target
     }
 
     /// Another URL of the same server.
     pub(crate) fn target_at(&self, endpoint: &Endpoint) -> RequestTarget {
-        RequestTarget::new(endpoint, self.uri_encoding)
+        RequestTarget::new(endpoint, self.shared.uri_encoding)
     }
 
     pub(crate) fn scope(&self) -> &SigningScope {
-        &self.scope
+        &self.shared.scope
     }
 
     /// Whether signatures cover the bodies of requests.
     pub(crate) fn signs_bodies(&self) -> bool {
-        self.payload_signing != PayloadSigning::Unsigned
+        self.shared.payload_signing != PayloadSigning::Unsigned
     }
 
     /// The part of the signature that covers this body; `hash` is the body's hash, if it is known already.
     pub(crate) fn payload(&self, body: &[u8], hash: Option<&BodyHash>) -> Payload {
         match hash {
-            Some(hash) => Payload::of_hashed(hash.clone(), self.payload_signing),
-            None => Payload::of(body, self.payload_signing),
+            Some(hash) => Payload::of_hashed(hash.clone(), self.shared.payload_signing),
+            None => Payload::of(body, self.shared.payload_signing),
         }
     }
 
@@ -161,9 +176,9 @@ impl SignedClient {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.credentials.get_until(clock::now(), deadline, cancel);
-        for warning in self.credentials.take_warnings() {
-            self.log.warn(warning);
+        let credentials = self.shared.credentials.get_until(clock::now(), deadline, cancel);
+        for warning in self.shared.credentials.take_warnings() {
+            self.shared.log.warn(warning);
         }
         if let Err(error) = &credentials
             && self.may_send_unsigned(error)
@@ -191,27 +206,29 @@ impl SignedClient {
     /// # Errors
     /// The configuration cannot be read.
     pub(crate) fn credential_services(&self, now: OffsetDateTime) -> Result<Services, Error> {
-        self.credentials.services(now)
+        self.shared.credentials.services(now)
     }
 
     /// Has the next request look for credentials, although that has just failed.
     pub(crate) fn forget_credential_failure(&self) {
-        self.credentials.forget_failure();
+        self.shared.credentials.forget_failure();
     }
 
     /// Whether requests may be sent unsigned after this failure to get credentials. The log says so the first time.
     fn may_send_unsigned(&self, error: &Error) -> bool {
         let is_absent = error.kind() == Kind::NoCredentials;
         let is_allowed = match error.kind() {
-            Kind::NoCredentials => self.unsigned != Unsigned::Never,
+            Kind::NoCredentials => self.shared.unsigned != Unsigned::Never,
             Kind::Cancelled | Kind::TimedOut => false,
-            _ => self.unsigned == Unsigned::WithoutUsableCredentials,
+            _ => self.shared.unsigned == Unsigned::WithoutUsableCredentials,
         };
-        if is_allowed && !self.has_reported_unsigned.swap(true, Ordering::Relaxed) {
+        if is_allowed && !self.shared.has_reported_unsigned.swap(true, Ordering::Relaxed) {
             if is_absent {
-                self.log.debug(format_args!("requests are sent unsigned: {}", error.message()));
+                self.shared
+                    .log
+                    .debug(format_args!("requests are sent unsigned: {}", error.message()));
             } else {
-                self.log.warn(format_args!(
+                self.shared.log.warn(format_args!(
                     "requests are sent unsigned, which this server accepts: AWS credentials cannot be used: {error}"
                 ));
             }
@@ -226,13 +243,13 @@ impl SignedClient {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
-        self.credentials.invalidate(refused, clock::now());
+        self.shared.credentials.invalidate(refused, clock::now());
         Ok(self.credentials(deadline, cancel)?.key != refused.key)
     }
 
     /// Cancels the credential look-up and the processes it started; no look-up starts from now on. Does not wait.
     pub(crate) fn cancel_credentials(&self) {
-        self.credentials.cancel();
+        self.shared.credentials.cancel();
     }
 
     /// Signs the request, sends it and reads the head of the response.
@@ -243,8 +260,10 @@ impl SignedClient {
         cancel: &'a Cancel,
     ) -> Result<SignedResponse<'a>, Error> {
         let mut headers = Vec::with_capacity(request.headers.len() + 16);
-        headers.extend(request.headers.iter().filter(|(name, _)| !self.replaced.contains(name)));
-        headers.extend(self.signed_headers.iter().map(as_header));
+        headers.extend(
+            request.headers.iter().filter(|(name, _)| !self.shared.replaced.contains(name)),
+        );
+        headers.extend(self.shared.signed_headers.iter().map(as_header));
         // The clock is read once, at the last moment: date and scope must agree also around midnight.
         let now = clock::now();
         let signed_at = self.server_time(now);
@@ -262,18 +281,18 @@ impl SignedClient {
                 headers: &headers,
                 payload,
             };
-            self.scope.current().signer.sign(&to_sign, &credentials.key, signed_at)
+            self.shared.scope.current().signer.sign(&to_sign, &credentials.key, signed_at)
         });
         let user_agent = sync::read(&self.user_agent).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));
-        headers.extend(self.host_header.as_deref().map(|host| ("host", host)));
-        headers.extend(self.unsigned_headers.iter().map(as_header));
+        headers.extend(self.shared.host_header.as_deref().map(|host| ("host", host)));
+        headers.extend(self.shared.unsigned_headers.iter().map(as_header));
         let path = &request.target.path;
         let cookies = self.cookies.as_ref().and_then(|cookies| cookies.header(path));
         headers.extend(cookies.as_ref().map(|cookies| ("cookie", cookies.expose())));
         let signed = signed.as_ref();
         if let Some(signed) = signed {
-            self.log.redactor().add_signature(&signed.signature);
+            self.shared.log.redactor().add_signature(&signed.signature);
         }
         headers.extend(
             signed
@@ -288,9 +307,9 @@ impl SignedClient {
             is_idempotent: request.is_idempotent,
             ..Request::new(request.method, &request.target.url, &headers)
         };
-        let response = self.http.send(&request, cancel)?;
+        let response = self.shared.http.send(&request, cancel)?;
         self.keep_cookies(&response, path);
-        if let Some(observed) = self.observed_skew.get()
+        if let Some(observed) = self.shared.observed_skew.get()
             && let Some(date) = response.own_date()
         {
             observed.set(clock::now(), date);
@@ -307,8 +326,8 @@ impl SignedClient {
         let Some(cookies) = &self.cookies else { return };
         for set_cookie in response.headers("set-cookie") {
             let server_time = response.own_date().unwrap_or_else(clock::now);
-            cookies.set(set_cookie, &self.endpoint, path, server_time, |old, new| {
-                self.log.redactor().replace_cookie(old.as_ref(), new);
+            cookies.set(set_cookie, &self.shared.endpoint, path, server_time, |old, new| {
+                self.shared.log.redactor().replace_cookie(old.as_ref(), new);
             });
         }
     }
@@ -337,12 +356,12 @@ impl SignedClient {
         } else {
             format!("key {} from {}", credentials.key.masked_id(), credentials.source)
         };
-        let scope = self.scope.current();
+        let scope = self.shared.scope.current();
         let signed = SignedWith {
             service: &scope.service,
             region: &scope.region,
-            host: self.endpoint.service_host(),
-            path: self.endpoint.path(),
+            host: self.shared.endpoint.service_host(),
+            path: self.shared.endpoint.path(),
             identity: &identity,
             steps: steps.as_ref(),
         };
@@ -360,11 +379,15 @@ impl SignedClient {
             ),
             error => error,
         };
-        if let (true, Some(ours)) = (self.log.is_debug(), steps)
+        if let (true, Some(ours)) = (self.shared.log.is_debug(), steps)
             && let Some(aws) = parsed.message.as_deref().and_then(SigningSteps::of_aws)
         {
-            self.log.debug(format_args!("canonical request, signed: {}", ours.canonical_request));
-            self.log.debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
+            self.shared
+                .log
+                .debug(format_args!("canonical request, signed: {}", ours.canonical_request));
+            self.shared
+                .log
+                .debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport { cause, server_time: response.own_date(), body, error }
@@ -373,9 +396,9 @@ impl SignedClient {
     /// What has to be known of the service that is signed for.
     pub(crate) fn facts(&self) -> &'static ServiceFacts {
         ServiceFacts::of(
-            &self.scope.current().service,
-            self.endpoint.service_host(),
-            self.endpoint.path(),
+            &self.shared.scope.current().service,
+            self.shared.endpoint.service_host(),
+            self.shared.endpoint.path(),
         )
     }
 
@@ -394,30 +417,30 @@ impl SignedClient {
     /// The server's time when the local clock shows `now`: by its own error responses, else as AWS showed it when
     /// credentials were requested.
     fn server_time(&self, now: OffsetDateTime) -> OffsetDateTime {
-        self.skew.known_at(now).unwrap_or_else(|| self.credentials.time_of_aws(now))
+        self.shared.skew.known_at(now).unwrap_or_else(|| self.shared.credentials.time_of_aws(now))
     }
 
     /// Signs with the server's time from now on, which is `server_time` now. Returns by how many seconds the local clock
     /// is behind.
     pub(crate) fn set_clock(&self, server_time: OffsetDateTime) -> i64 {
         let now = clock::now();
-        self.skew.set(now, server_time);
+        self.shared.skew.set(now, server_time);
         (server_time - now).whole_seconds()
     }
 
     /// Compares the `Date` of each response with the local clock from now on, for `clock_behind`.
     pub(crate) fn watch_clock(&self) {
-        let _ = self.observed_skew.set(ClockSkew::default());
+        let _ = self.shared.observed_skew.set(ClockSkew::default());
     }
 
     /// Seconds by which the local clock is behind the server's, if a response since `watch_clock` had a `Date`.
     pub(crate) fn clock_behind(&self) -> Option<i64> {
-        self.observed_skew.get()?.behind()
+        self.shared.observed_skew.get()?.behind()
     }
 
     /// The way to the server step by step, for diagnosis.
     pub(crate) fn probe(&self) -> Probe<'_> {
-        Probe::new(&self.http, &self.endpoint)
+        Probe::new(&self.shared.http, &self.shared.endpoint)
     }
 }
 

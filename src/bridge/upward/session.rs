@@ -227,7 +227,11 @@ impl LegacySession {
             Relayed::Request(request) => self.take_request(own, &request),
             Relayed::Line(line) => return self.take_notification(own, line),
             Relayed::StreamOpened => self.is_stream_open.update(|is_open| *is_open = true),
-            Relayed::AwaitsClient(_) | Relayed::NewSession | Relayed::NoSession => {}
+            Relayed::AwaitsClient(_)
+            | Relayed::NewSession
+            | Relayed::NoSession
+            | Relayed::Head(_)
+            | Relayed::Event(_) => {}
         }
         None
     }

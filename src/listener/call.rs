@@ -1,0 +1,243 @@
+//! `Call`: a POST with requests: exchanged with the server, and responded to as the server does, with JSON or with events.
+
+use crate::conversation::{Limits, Origin};
+use crate::error::{Error, Kind};
+use crate::listener::client::Client;
+use crate::listener::clients::Clients;
+use crate::listener::event::{event, event_without_message};
+use crate::listener::reply::Reply;
+use crate::listener::slots::Slot;
+use crate::listener::status::{of_error, of_server};
+use crate::log::Log;
+use crate::mcp::error_response;
+use crate::mcp::message::Message;
+use crate::mcp::server_message::ErrorBody;
+use crate::scheduler::{CallKind, InFlight};
+use crate::streamable_http::relayed::{Head, Line, Relayed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Maximum size of events that are written together.
+const MAX_HELD_BYTES: usize = 64 * 1024;
+
+pub(crate) struct Call<'a> {
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) clients: &'a Clients,
+    pub(crate) in_flight: &'a Arc<InFlight>,
+    pub(crate) reply: &'a Arc<Reply>,
+    pub(crate) slot: Slot<'a>,
+    pub(crate) log: &'a Log,
+    pub(crate) progress: Progress,
+}
+
+/// How far the response has come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Indexes of the ids that have a response.
+    answered: Vec<usize>,
+    /// The server responds with events.
+    has_events: bool,
+    any_request: bool,
+    /// Responses to requests of a batch that came one by one, and are sent together.
+    parts: Vec<Vec<u8>>,
+    /// Events that are written together with the next one.
+    held: Vec<u8>,
+    /// The id that the client has for the session that it begins.
+    session: Option<String>,
+}
+
+impl Call<'_> {
+    /// Relays the request. It has a response when this returns, whatever happens.
+    pub(crate) fn run(mut self, message: &Message) {
+        let (client, in_flight) = (self.client, self.in_flight);
+        client.begin_call(in_flight, self.reply);
+        let exchange = catch_unwind(AssertUnwindSafe(|| self.exchange(message)));
+        client.conversation.profiles.complete(&in_flight.ids);
+        if self.progress.any_request {
+            client.conversation.end_requests(Origin::Call(in_flight.serial));
+        }
+        let result = exchange.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended this call")
+                .hint("please report it"))
+        });
+        // An error says that the client is gone.
+        let _ = self.write_held();
+        match result {
+            Ok(()) => self.log.recovered(),
+            Err(_) if self.is_answered() => {}
+            Err(error) => self.respond_for_server(error),
+        }
+        if self.reply.is_unsent() {
+            // All of it was cancelled, and a client that cancels a request does not wait for its response.
+            let _ = self.reply.start_events();
+        }
+        client.end_call(in_flight);
+    }
+
+    fn exchange(&mut self, message: &Message) -> Result<(), Error> {
+        let in_flight = self.in_flight;
+        let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
+        let limits = Limits { deadline: *deadline, cancel, is_held };
+        let conversation = Arc::clone(&self.client.conversation);
+        conversation.exchange(message, limits, &mut |profile, relayed| match relayed {
+            Relayed::Head(head) => self.take_head(*head),
+            Relayed::Line(line) => match conversation.line_for_client(profile, line) {
+                Some(line) => self.take_line(profile, line),
+                None => Ok(()),
+            },
+            Relayed::Request(_) if !in_flight.is_wanted() => Ok(()),
+            Relayed::Request(_) => {
+                self.progress.any_request = true;
+                let origin = Origin::Call(in_flight.serial);
+                let event = self.client.event_of(profile, relayed, origin);
+                event.map_or(Ok(()), |event| self.write(&event))
+            }
+            Relayed::Event(fields) => self.write(&event_without_message(&fields)),
+            Relayed::AwaitsClient(awaits) => {
+                self.slot.hold(!awaits);
+                Ok(())
+            }
+            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
+        })
+    }
+
+    fn take_head(&mut self, head: Head) -> Result<(), Error> {
+        for (name, value) in &head.headers {
+            self.reply.add_header(name, value);
+        }
+        if self.in_flight.kind == CallKind::Initialize && head.session_id.is_some() {
+            self.register(head.session_id.as_deref())?;
+        }
+        self.progress.has_events = head.is_event_stream;
+        if head.is_event_stream { self.reply.start_events() } else { Ok(()) }
+    }
+
+    fn take_line(&mut self, profile: usize, line: Line) -> Result<(), Error> {
+        let is_response = line.is_response();
+        if is_response && self.is_answered() {
+            return Ok(());
+        }
+        self.progress.answered.extend(&line.answers);
+        let is_answered = self.is_answered();
+        if is_response && self.in_flight.kind == CallKind::Initialize {
+            self.finish_session(&line)?;
+        }
+        let is_wanted = match is_response {
+            true => !self.in_flight.are_cancelled(&line.answers),
+            false => self.in_flight.is_wanted(),
+        };
+        if !is_wanted {
+            return Ok(());
+        }
+        let is_alone = line.event.is_none() && !self.progress.has_events;
+        if is_response && is_alone && self.reply.is_unsent() {
+            self.progress.parts.push(line.bytes);
+            return if is_answered { self.send_parts(line.http_error) } else { Ok(()) };
+        }
+        if !is_response && is_answered && is_alone {
+            // It came too late for this response.
+            self.client.deliver(profile, Relayed::Line(line));
+            return Ok(());
+        }
+        let text = event(line.bytes, line.event.as_deref());
+        if self.progress.held.len() + text.len() > MAX_HELD_BYTES {
+            self.write_held()?;
+        }
+        self.progress.held.extend(text);
+        if line.has_next && !is_response { Ok(()) } else { self.write_held() }?;
+        if is_answered {
+            self.slot.hold(false);
+        }
+        Ok(())
+    }
+
+    /// Sends what came as JSON.
+    fn send_parts(&mut self, http_error: Option<u16>) -> Result<(), Error> {
+        let mut parts = std::mem::take(&mut self.progress.parts);
+        let body = if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            let parts: Vec<&[u8]> = parts.iter().map(|part| without_brackets(part)).collect();
+            [b"[", parts.join(&b","[..]).as_slice(), b"]"].concat()
+        };
+        if !self.reply.send(http_error.map_or(200, of_server), &body)? {
+            self.write(&event(body, None))?;
+        }
+        self.slot.hold(false);
+        Ok(())
+    }
+
+    fn write(&mut self, event: &[u8]) -> Result<(), Error> {
+        self.write_held()?;
+        self.reply.write_events(event)
+    }
+
+    fn write_held(&mut self) -> Result<(), Error> {
+        let held = std::mem::take(&mut self.progress.held);
+        if held.is_empty() { Ok(()) } else { self.reply.write_events(&held) }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.progress.answered.len() == self.in_flight.ids.len()
+    }
+
+    /// Makes the client known before it has the response to its `initialize`.
+    fn finish_session(&mut self, response: &Line) -> Result<(), Error> {
+        let text = str::from_utf8(&response.bytes).unwrap_or_default();
+        if ErrorBody::parse(text).is_some() {
+            if let Some(id) = self.progress.session.take() {
+                self.clients.forget(&id);
+            }
+            return Ok(());
+        }
+        let needs_one = self.progress.session.is_none() && self.client.needs_session();
+        if needs_one && self.reply.is_unsent() { self.register(None) } else { Ok(()) }
+    }
+
+    fn register(&mut self, id: Option<&str>) -> Result<(), Error> {
+        let id = self.clients.register(self.client, id)?;
+        self.reply.add_header("Mcp-Session-Id", &id);
+        self.progress.session = Some(id);
+        Ok(())
+    }
+
+    /// Sends the responses that the server did not send.
+    fn respond_for_server(&mut self, error: Error) {
+        let ids = &self.in_flight.ids;
+        let unanswered: Vec<usize> =
+            (0..ids.len()).filter(|index| !self.progress.answered.contains(index)).collect();
+        if self.in_flight.are_cancelled(&unanswered) {
+            return;
+        }
+        self.client.conversation.report(&error);
+        if self.in_flight.kind == CallKind::Subscription && !self.reply.is_unsent() {
+            // The end of the stream says that it ended.
+            return;
+        }
+        let error = match error.kind() {
+            Kind::Cancelled => {
+                Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
+            }
+            _ => error,
+        };
+        if let Some(id) = self.progress.session.take() {
+            self.clients.forget(&id);
+        }
+        let lines = unanswered.into_iter().map(|index| {
+            error_response::error_line(&ids[index], &error, self.log.redactor()).into_bytes()
+        });
+        // An error says that the client is gone.
+        let _ = if self.reply.is_unsent() {
+            self.progress.parts.extend(lines);
+            self.send_parts(Some(of_error(&error)))
+        } else {
+            let events: Vec<u8> = lines.flat_map(|line| event(line, None)).collect();
+            self.reply.write_events(&events)
+        };
+    }
+}
+
+fn without_brackets(part: &[u8]) -> &[u8] {
+    let part = part.trim_ascii();
+    part.strip_prefix(b"[").and_then(|part| part.strip_suffix(b"]")).unwrap_or(part)
+}

@@ -1,0 +1,280 @@
+//! `Client`: one client of the listener: its conversation, the requests that are under way, and what waits until one of its
+//! streams can carry it.
+
+use crate::conversation::{Conversation, Origin, Passage};
+use crate::listener::event::event;
+use crate::listener::outbox::Outbox;
+use crate::listener::reply::Reply;
+use crate::log::Log;
+use crate::mcp::id::Id;
+use crate::scheduler::InFlight;
+use crate::streamable_http::relayed::{Relayed, ServerRequest};
+use crate::sync::cancel::Cancel;
+use crate::sync::lock;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+pub(crate) struct Client {
+    pub(crate) conversation: Arc<Conversation>,
+    /// Clients without a session have it in common, so nothing of one may reach another.
+    is_shared: bool,
+    serial: AtomicU64,
+    state: Mutex<State>,
+    outbox: Outbox,
+    log: Log,
+}
+
+struct State {
+    /// The latest last.
+    calls: Vec<(Arc<InFlight>, Arc<Reply>)>,
+    /// GET streams, the latest last, and what ends their part at the server.
+    streams: Vec<(Arc<Cancel>, Arc<Reply>)>,
+    last_used: Instant,
+    is_closed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(conversation: Arc<Conversation>, is_shared: bool, log: Log) -> Arc<Client> {
+        let state = State {
+            calls: Vec::new(),
+            streams: Vec::new(),
+            last_used: Instant::now(),
+            is_closed: false,
+        };
+        let client = Arc::new(Client {
+            conversation,
+            is_shared,
+            serial: AtomicU64::new(0),
+            state: Mutex::new(state),
+            outbox: Outbox::default(),
+            log,
+        });
+        client.conversation.begin_session_after_sign_in();
+        client.deliver_between_calls();
+        client
+    }
+
+    /// Puts what servers and this program send while no call waits for it into the outbox.
+    fn deliver_between_calls(self: &Arc<Self>) {
+        let client = Arc::downgrade(self);
+        self.conversation.client.set_output(move |line| {
+            if let Some(client) = client.upgrade() {
+                client.post(event(line.into_bytes(), None));
+            }
+        });
+        for (profile, exchanger) in self.conversation.profiles.exchangers().iter().enumerate() {
+            let client = Arc::downgrade(self);
+            exchanger.set_session_sink(move |relayed| {
+                let Some(client) = client.upgrade() else { return Ok(()) };
+                if matches!(relayed, Relayed::NewSession) {
+                    client.conversation.end_requests(Origin::Session { profile });
+                    if profile == 0 {
+                        client.end_streams_at_server();
+                    }
+                }
+                client.deliver(profile, relayed);
+                Ok(())
+            });
+        }
+    }
+
+    /// Takes what belongs to no call of the client.
+    pub(crate) fn deliver(self: &Arc<Self>, profile: usize, relayed: Relayed) {
+        let Some(relayed) = self.conversation.bridge.take(profile, relayed) else { return };
+        let origin = Origin::Session { profile };
+        if let Some(event) = self.event_of(profile, relayed, origin) {
+            self.post(event);
+        }
+    }
+
+    /// What is relayed as an event, if the client gets it.
+    pub(crate) fn event_of(
+        self: &Arc<Self>,
+        profile: usize,
+        relayed: Relayed,
+        origin: Origin,
+    ) -> Option<Vec<u8>> {
+        match relayed {
+            Relayed::Line(line) => {
+                let line = self.conversation.line_for_client(profile, line)?;
+                Some(event(line.bytes, line.event.as_deref()))
+            }
+            Relayed::Request(request) => {
+                let request = self.admit(profile, request, origin)?;
+                Some(event(request.bytes, request.event.as_deref()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A request of a server as the client gets it, unless it is refused or left out.
+    fn admit(
+        self: &Arc<Self>,
+        profile: usize,
+        request: ServerRequest,
+        origin: Origin,
+    ) -> Option<ServerRequest> {
+        // Servers that know their clients apart use the same ids for several.
+        if self.is_shared {
+            return Some(self.conversation.profiles.with_client_id(profile, request));
+        }
+        match self.conversation.admit(profile, request, origin) {
+            Passage::ToClient(request) => Some(request),
+            Passage::LeftOut => None,
+            Passage::Refused(refusal) => {
+                let conversation = Arc::clone(&self.conversation);
+                let thread = thread::Builder::new().name("refusal".to_owned());
+                // Without a thread the server waits until the call ends.
+                let _ = thread.spawn(move || conversation.refuse(profile, &refusal));
+                None
+            }
+        }
+    }
+
+    /// Whether the client needs a session that the server has not given: this program keeps something for it.
+    pub(crate) fn needs_session(&self) -> bool {
+        let Conversation { profiles, bridge, .. } = &*self.conversation;
+        let first = profiles.first();
+        !first.has_session_id()
+            && (profiles.exchangers().len() > 1
+                || bridge.is_downward()
+                || first.is_initialize_deferred()
+                || first.has_shared_stream())
+    }
+
+    /// Whether what belongs to no call comes from this program alone: the server has no GET stream for the client.
+    pub(crate) fn has_own_stream(&self) -> bool {
+        let Conversation { profiles, bridge, .. } = &*self.conversation;
+        let first = profiles.first();
+        bridge.is_downward() || first.is_initialize_deferred() || first.has_shared_stream()
+    }
+
+    // ---- Calls
+
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_call(self: &Arc<Self>, call: &Arc<InFlight>, reply: &Arc<Reply>) {
+        lock(&self.state).calls.push((Arc::clone(call), Arc::clone(reply)));
+        self.flush();
+    }
+
+    pub(crate) fn end_call(&self, call: &Arc<InFlight>) {
+        let mut state = lock(&self.state);
+        state.calls.retain(|(other, _)| !Arc::ptr_eq(other, call));
+        state.last_used = Instant::now();
+    }
+
+    /// The call under way with this id, unless it may be that of another client.
+    pub(crate) fn call(&self, id: &Id) -> Option<Arc<InFlight>> {
+        let calls = &lock(&self.state).calls;
+        let own = calls.iter().filter(|_| !self.is_shared);
+        own.rev().find(|(call, _)| call.ids.contains(id)).map(|(call, _)| Arc::clone(call))
+    }
+
+    // ---- Streams
+
+    /// Lists a GET stream, to which everything goes that belongs to no call, until `end_stream`. `at_server` ends its part
+    /// there.
+    pub(crate) fn begin_stream(self: &Arc<Self>, at_server: &Arc<Cancel>, reply: &Arc<Reply>) {
+        let mut state = lock(&self.state);
+        if state.is_closed {
+            at_server.cancel();
+        }
+        state.streams.push((Arc::clone(at_server), Arc::clone(reply)));
+        drop(state);
+        self.flush();
+    }
+
+    pub(crate) fn end_stream(&self, at_server: &Arc<Cancel>) {
+        let mut state = lock(&self.state);
+        state.streams.retain(|(other, _)| !Arc::ptr_eq(other, at_server));
+        state.last_used = Instant::now();
+    }
+
+    fn end_streams_at_server(&self) {
+        let streams: Vec<_> =
+            lock(&self.state).streams.iter().map(|(cancel, _)| Arc::clone(cancel)).collect();
+        streams.iter().for_each(|cancel| cancel.cancel());
+    }
+
+    // ---- The outbox
+
+    /// Sends events on any stream of the client, as soon as there is one. Never waits.
+    fn post(self: &Arc<Self>, events: Vec<u8>) {
+        if self.is_shared {
+            self.log.debug("a message for a client without a session is left out");
+        } else if self.outbox.push(events) {
+            self.flush();
+        } else {
+            self.log.error_once("messages for a client are left out: it does not read them");
+        }
+    }
+
+    /// Has a thread write what waits, if there is a stream for it.
+    fn flush(self: &Arc<Self>) {
+        if self.outbox.is_empty() || self.replies().is_empty() || !self.outbox.begin_writing() {
+            return;
+        }
+        let client = Arc::clone(self);
+        let thread = thread::Builder::new().name("outbox".to_owned());
+        if thread.spawn(move || client.write_outbox()).is_err() {
+            self.outbox.end_writing();
+        }
+    }
+
+    fn write_outbox(&self) {
+        while let Some(events) = self.outbox.next() {
+            let is_written = self.replies().iter().any(|reply| reply.write_events(&events).is_ok());
+            if !is_written {
+                self.outbox.put_back(events);
+                return;
+            }
+        }
+    }
+
+    /// Where messages can be written that belong to no call: the latest GET stream first, then the latest call.
+    fn replies(&self) -> Vec<Arc<Reply>> {
+        let state = lock(&self.state);
+        let streams = state.streams.iter().rev().map(|(_, reply)| reply);
+        let calls = state.calls.iter().rev().map(|(_, reply)| reply);
+        streams.chain(calls).map(Arc::clone).collect()
+    }
+
+    // ---- The end
+
+    /// When it was last used. One that is in use is also held by others.
+    pub(crate) fn last_used(&self) -> Instant {
+        lock(&self.state).last_used
+    }
+
+    pub(crate) fn note_use(&self) {
+        lock(&self.state).last_used = Instant::now();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
+    }
+
+    /// Ends everything that belongs to it.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.is_closed = true;
+        let calls: Vec<_> = state.calls.iter().map(|(call, _)| Arc::clone(call)).collect();
+        drop(state);
+        self.conversation.client.close();
+        self.conversation.close();
+        self.end_streams_at_server();
+        calls.iter().for_each(|call| call.cancel.cancel());
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Client")
+    }
+}

@@ -1,0 +1,170 @@
+//! `Clients`: who the clients are: by `Mcp-Session-Id`, or, without a session, by what their requests say of them.
+
+use crate::conversation::Conversation;
+use crate::error::{Error, Kind};
+use crate::listener::client::Client;
+use crate::log::Log;
+use crate::random;
+use crate::sync::lock;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Maximum number of clients. Beyond it the one is forgotten that has not been used for longest.
+const MAX_CLIENTS: usize = 4096;
+
+/// A client that has not been used for this time is forgotten. It can go on in its session, if that is the server's own.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How often that is checked.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How the ids of sessions begin that are not the server's own.
+const OWN_SESSIONS: &str = "sigv4-proxy-";
+
+type MakeConversation = dyn Fn() -> Arc<Conversation> + Send + Sync;
+
+pub(crate) struct Clients {
+    make: Box<MakeConversation>,
+    known: Mutex<Known>,
+    log: Log,
+}
+
+struct Known {
+    by_key: HashMap<Key, Arc<Client>>,
+    swept: Instant,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Session(String),
+    /// What the requests say of their client.
+    NoSession(Vec<u8>),
+}
+
+impl Clients {
+    pub(crate) fn new(
+        make: impl Fn() -> Arc<Conversation> + Send + Sync + 'static,
+        log: Log,
+    ) -> Clients {
+        let known = Mutex::new(Known { by_key: HashMap::new(), swept: Instant::now() });
+        Clients { make: Box::new(make), known, log }
+    }
+
+    /// A client that begins. It is known once it has a session.
+    pub(crate) fn begin(&self) -> Arc<Client> {
+        Client::new((self.make)(), false, self.log.clone())
+    }
+
+    /// The client with this session. One that is not known began before this process, or long ago.
+    ///
+    /// # Errors
+    /// `HttpStatus(404)`: this program gave the id, and has forgotten it. `TooLarge`: too many clients are in use.
+    pub(crate) fn with_session(
+        &self,
+        id: &str,
+        version: Option<&str>,
+    ) -> Result<Arc<Client>, Error> {
+        let key = Key::Session(id.to_owned());
+        self.find_or_add(key, || {
+            if id.starts_with(OWN_SESSIONS) {
+                let what = "there is no session with this Mcp-Session-Id any more";
+                return Err(Error::new(Kind::HttpStatus(404), what).hint("begin another session"));
+            }
+            let client = self.begin();
+            client.conversation.profiles.first().adopt_session(id, version);
+            Ok(client)
+        })
+    }
+
+    /// The client of requests that belong to no session. `identity`: what they say of their client.
+    ///
+    /// # Errors
+    /// `TooLarge`: too many clients are in use.
+    pub(crate) fn without_session(&self, identity: Vec<u8>) -> Result<Arc<Client>, Error> {
+        let new = || Ok(Client::new((self.make)(), true, self.log.clone()));
+        self.find_or_add(Key::NoSession(identity), new)
+    }
+
+    /// Makes the client known by the id of its session; without one by an id of this program, which is returned.
+    ///
+    /// # Errors
+    /// As `without_session`.
+    pub(crate) fn register(&self, client: &Arc<Client>, id: Option<&str>) -> Result<String, Error> {
+        let id =
+            id.map_or_else(|| format!("{OWN_SESSIONS}{}", random::unguessable()), str::to_owned);
+        let mut known = lock(&self.known);
+        let forgotten = known.make_room()?;
+        let replaced = known.by_key.insert(Key::Session(id.clone()), Arc::clone(client));
+        drop(known);
+        forgotten.iter().chain(&replaced).for_each(|client| client.close());
+        Ok(id)
+    }
+
+    /// Forgets the client with this session, and ends everything that belongs to it.
+    pub(crate) fn forget(&self, id: &str) {
+        let forgotten = lock(&self.known).by_key.remove(&Key::Session(id.to_owned()));
+        if let Some(client) = forgotten {
+            client.close();
+        }
+    }
+
+    /// Ends everything, before the process ends.
+    pub(crate) fn close(&self) {
+        let all: Vec<_> = lock(&self.known).by_key.drain().map(|(_, client)| client).collect();
+        all.iter().for_each(|client| client.close());
+    }
+
+    fn find_or_add(
+        &self,
+        key: Key,
+        new: impl Fn() -> Result<Arc<Client>, Error>,
+    ) -> Result<Arc<Client>, Error> {
+        if let Some(client) = lock(&self.known).by_key.get(&key) {
+            client.note_use();
+            return Ok(Arc::clone(client));
+        }
+        let client = new()?;
+        let mut known = lock(&self.known);
+        let forgotten = known.make_room()?;
+        let client = Arc::clone(known.by_key.entry(key).or_insert(client));
+        drop(known);
+        forgotten.iter().for_each(|client| client.close());
+        Ok(client)
+    }
+}
+
+impl Known {
+    /// Removes clients until there is room for another one, and returns them.
+    fn make_room(&mut self) -> Result<Vec<Arc<Client>>, Error> {
+        let is_full = self.by_key.len() >= MAX_CLIENTS;
+        if !is_full && self.swept.elapsed() < SWEEP_INTERVAL {
+            return Ok(Vec::new());
+        }
+        self.swept = Instant::now();
+        // One that is in use is held by others, too.
+        let is_idle = |client: &Arc<Client>| Arc::strong_count(client) == 1;
+        let overdue = |client: &mut Arc<Client>| {
+            is_idle(client) && client.last_used().elapsed() >= IDLE_TIMEOUT
+        };
+        let mut forgotten: Vec<_> =
+            self.by_key.extract_if(|_, client| overdue(client)).map(|(_, client)| client).collect();
+        if self.by_key.len() >= MAX_CLIENTS {
+            let idle = self.by_key.iter().filter(|(_, client)| is_idle(client));
+            let oldest = idle.min_by_key(|(_, client)| client.last_used());
+            let oldest = oldest.map(|(key, _)| key.clone()).ok_or_else(|| {
+                let what = format!("{MAX_CLIENTS} clients are in use already");
+                Error::new(Kind::TooLarge, what).hint("end sessions that are not needed")
+            })?;
+            forgotten.extend(self.by_key.remove(&oldest));
+        }
+        Ok(forgotten)
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Clients")
+    }
+}

@@ -1,0 +1,84 @@
+//! `Outbox`: events that wait until a stream of the client can carry them. Bounded; one thread writes at a time.
+
+use crate::sync::lock;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// Maximum number and total size of what waits. One event is always taken.
+const MAX_WAITING: usize = 1000;
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    bytes: usize,
+    is_writing: bool,
+}
+
+impl Outbox {
+    /// Adds events. False: there is no room.
+    pub(crate) fn push(&self, events: Vec<u8>) -> bool {
+        let mut state = lock(&self.0);
+        let bytes = state.bytes + events.len();
+        let is_full = state.waiting.len() == MAX_WAITING || bytes > MAX_WAITING_BYTES;
+        if is_full && !state.waiting.is_empty() {
+            return false;
+        }
+        state.bytes = bytes;
+        state.waiting.push_back(events);
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).waiting.is_empty()
+    }
+
+    /// Makes the caller the one that writes. False: another thread is.
+    pub(crate) fn begin_writing(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.0).is_writing, true)
+    }
+
+    pub(crate) fn end_writing(&self) {
+        lock(&self.0).is_writing = false;
+    }
+
+    /// The next events for the thread that writes. `None`: none wait, and it no longer writes.
+    pub(crate) fn next(&self) -> Option<Vec<u8>> {
+        let mut state = lock(&self.0);
+        let next = state.waiting.pop_front();
+        state.bytes -= next.as_ref().map_or(0, Vec::len);
+        state.is_writing = next.is_some();
+        next
+    }
+
+    /// Keeps events that no stream could carry. The thread no longer writes.
+    pub(crate) fn put_back(&self, events: Vec<u8>) {
+        let mut state = lock(&self.0);
+        state.bytes += events.len();
+        state.waiting.push_front(events);
+        state.is_writing = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_keep_their_order_and_are_bounded() {
+        let outbox = Outbox::default();
+        assert!(outbox.push(b"1".to_vec()) && outbox.push(b"2".to_vec()));
+        assert!(outbox.begin_writing() && !outbox.begin_writing(), "one thread writes");
+        let first = outbox.next().expect("it waits");
+        outbox.put_back(first);
+        assert!(outbox.begin_writing());
+        assert_eq!(outbox.next(), Some(b"1".to_vec()));
+        assert_eq!(outbox.next(), Some(b"2".to_vec()));
+        assert!(outbox.next().is_none() && outbox.begin_writing());
+        assert!(outbox.push(vec![0; MAX_WAITING_BYTES + 1]), "one is always taken");
+        assert!(!outbox.push(b"3".to_vec()));
+    }
+}

@@ -1,0 +1,84 @@
+//! `Slots`: how many requests are sent to the server at the same time (`--max-in-flight`).
+
+use crate::error::Error;
+use crate::sync::cancel::Cancel;
+use crate::sync::monitor::{Monitor, WaitError};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Slots {
+    max: usize,
+    taken: Arc<Monitor<usize>>,
+}
+
+/// A request's place, free on drop.
+#[derive(Debug)]
+pub(crate) struct Slot<'a> {
+    taken: &'a Arc<Monitor<usize>>,
+    is_held: bool,
+}
+
+impl Slots {
+    pub(crate) fn new(max: usize) -> Slots {
+        Slots { max, taken: Monitor::new(0) }
+    }
+
+    /// Takes a place as soon as there is one.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` at the deadline.
+    pub(crate) fn take(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Slot<'_>, Error> {
+        let find = |taken: &mut usize| (*taken < self.max).then(|| *taken += 1);
+        self.taken.wait(deadline, cancel, find).map_err(WaitError::into_error)?;
+        Ok(Slot { taken: &self.taken, is_held: true })
+    }
+
+    /// A place for a request that does not count, such as a subscription.
+    pub(crate) fn uncounted(&self) -> Slot<'_> {
+        Slot { taken: &self.taken, is_held: false }
+    }
+}
+
+impl Slot<'_> {
+    /// Whether the place is held: not while the request waits for the client. It never waits to have it again.
+    pub(crate) fn hold(&mut self, holds: bool) {
+        if std::mem::replace(&mut self.is_held, holds) != holds {
+            self.taken.update(|taken| if holds { *taken += 1 } else { *taken -= 1 });
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.hold(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_place_is_free_at_the_end_and_while_its_request_waits_for_the_client() {
+        let (slots, cancel) = (Slots::new(1), Cancel::default());
+        let soon = || Instant::now().checked_add(Duration::from_millis(5));
+        let mut first = slots.take(None, &cancel).expect("a place");
+        assert!(slots.take(soon(), &cancel).is_err());
+        first.hold(false);
+        let second = slots.take(None, &cancel).expect("a place");
+        first.hold(true);
+        drop(second);
+        assert!(slots.take(soon(), &cancel).is_err());
+        drop(first);
+        assert!(slots.take(soon(), &cancel).is_ok());
+        let mut subscription = slots.uncounted();
+        subscription.hold(false);
+        assert!(slots.take(soon(), &cancel).is_ok());
+    }
+}

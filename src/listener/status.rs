@@ -1,0 +1,57 @@
+//! The HTTP statuses of errors, whose bodies are the same as on stdio.
+
+use crate::error::{Error, Kind};
+
+/// The status of a failure. Clients take 401 as a request to sign in at the listener, which AWS does not mean.
+pub(crate) fn of_error(error: &Error) -> u16 {
+    match error.kind() {
+        Kind::InvalidResponse | Kind::HttpStatus(_) if error.lacks_session() => 404,
+        // A client cannot do anything about what AWS thinks of the credentials.
+        Kind::HttpStatus(401 | 403) => 502,
+        Kind::HttpStatus(status @ 400..=599) => status,
+        Kind::InvalidRequest => 400,
+        Kind::PolicyDenied => 403,
+        Kind::TooLarge | Kind::Cancelled => 503,
+        Kind::TimedOut => 504,
+        Kind::Internal => 500,
+        Kind::InvalidResponse
+        | Kind::Credentials
+        | Kind::NoCredentials
+        | Kind::HttpStatus(_)
+        | Kind::Unreachable
+        | Kind::Usage => 502,
+    }
+}
+
+/// The status of the server's own error response.
+pub(crate) fn of_server(status: u16) -> u16 {
+    if status == 401 { 502 } else { status }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_say_whose_failure_it_is() {
+        for (kind, status) in [
+            (Kind::InvalidRequest, 400),
+            (Kind::PolicyDenied, 403),
+            (Kind::HttpStatus(404), 404),
+            (Kind::HttpStatus(405), 405),
+            (Kind::HttpStatus(429), 429),
+            (Kind::HttpStatus(401), 502),
+            (Kind::HttpStatus(403), 502),
+            (Kind::HttpStatus(302), 502),
+            (Kind::Credentials, 502),
+            (Kind::Unreachable, 502),
+            (Kind::TimedOut, 504),
+            (Kind::TooLarge, 503),
+        ] {
+            assert_eq!(of_error(&Error::new(kind, "why")), status, "{kind:?}");
+        }
+        let lost = |kind| Error::new(kind, "the session has ended").for_lack_of_session();
+        assert_eq!(of_error(&lost(Kind::InvalidResponse)), 404);
+        assert_eq!(of_error(&lost(Kind::Unreachable)), 502);
+    }
+}
