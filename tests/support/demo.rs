@@ -83,11 +83,11 @@ fn session(client: &mut Client<'_>) -> Outcome<()> {
     let answer = client.read()?;
     expect(answer["result"]["protocolVersion"] == "2025-11-25", "the version is agreed", &answer)?;
 
-    client.step("It says that it is ready, which no one answers");
+    client.step("It says that it is ready, a notification without a response");
     client.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
     client.server_verified("notifications/initialized")?;
 
-    client.step("It asks which tools there are");
+    client.step("It lists the tools");
     client.write(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#)?;
     client.server_verified("tools/list")?;
     let answer = client.read()?;
@@ -124,7 +124,7 @@ fn progress(client: &mut Client<'_>) -> Outcome<()> {
 }
 
 fn question(client: &mut Client<'_>) -> Outcome<()> {
-    client.step("A tool asks the user something before it answers");
+    client.step("A tool asks the user a question before it returns");
     client.write(&call(5, r#""name":"ask","arguments":{}"#))?;
     client.server_verified("tools/call")?;
     let question = client.read()?;
@@ -134,7 +134,7 @@ fn question(client: &mut Client<'_>) -> Outcome<()> {
     client.server_verified("response")?;
     let answer = client.read()?;
     let right = answer["id"] == 5 && text(&answer).contains("Ada");
-    expect(right, "the tool had the user's answer", &answer)?;
+    expect(right, "the tool got the user's answer", &answer)?;
 
     client.step("The client closes stdin, and the proxy ends the session");
     client.close_stdin();
@@ -153,7 +153,7 @@ fn refused(client: &mut Client<'_>) -> Outcome<()> {
     }
     println!();
     let told = answer["id"] == 1 && !message.is_empty();
-    expect(told, "the client is answered with an error", &answer)?;
+    expect(told, "the client gets an error", &answer)?;
     expect(!answer.to_string().contains(WRONG_SECRET), "no secret is shown", &answer)?;
     let wrong = Verdict::HttpStatus("InvalidSignatureException");
     let refused = client.server.requests().iter().all(|request| request.verdict == wrong);

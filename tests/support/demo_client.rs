@@ -100,7 +100,7 @@ impl<'a> Client<'a> {
 
     pub fn read(&mut self) -> Outcome<Value> {
         let line = self.lines.recv_timeout(PATIENCE).map_err(|error| match error {
-            RecvTimeoutError::Timeout => "the proxy does not answer".to_owned(),
+            RecvTimeoutError::Timeout => "the proxy does not respond".to_owned(),
             RecvTimeoutError::Disconnected => "the proxy has closed its stdout".to_owned(),
         })?;
         let after = self.wrote.elapsed().as_millis();
@@ -153,7 +153,7 @@ impl<'a> Client<'a> {
         let what = match received.label().as_str() {
             "GET" => "is there a stream for the server's own messages? (here: no, 405)".to_owned(),
             "DELETE" => "the session is over".to_owned(),
-            "response" => "the answer to the server's question".to_owned(),
+            "response" => "the response to the server's request".to_owned(),
             method => method.to_owned(),
         };
         let Request { method, target, .. } = &received.request;
