@@ -1,4 +1,4 @@
-//! What the program does without flags, by the name of an AWS host. Requests come to a server that verifies signatures.
+//! Behaviour without flags for each kind of AWS host. The server verifies the signatures.
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, assert_error, call, text_of};

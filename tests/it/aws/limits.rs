@@ -1,4 +1,4 @@
-//! What errors say of the limits of a service, and the quotas that the program keeps to.
+//! Errors that name the limits of a service, and the quotas that the program respects.
 
 use crate::harness::messages::{assert_all_verified, assert_error, call, stream_reply, text_of};
 use crate::harness::program::{Launch, PATIENCE};
@@ -23,7 +23,7 @@ fn status(code: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     Reply::Status { code, headers, body: body.into() }
 }
 
-/// Asks a server of this name, which then answers a call so, and expects the words in the error.
+/// Expects these words in the error of a call to a server with this name and response.
 fn check(name: &str, reply: Reply, words: &[&str]) {
     let server = unverified();
     let mut program = Launch::under_name(&server, name).arg("--retries=0").start();
@@ -83,7 +83,7 @@ fn a_timeout_names_the_limit_to_raise() {
     check(WEB_FUNCTION, Reply::Raw(head.into()), &["HTTP 504 [request id r-7]", "timeoutSeconds"]);
 }
 
-/// A custom domain in front of a web function: its errors are recognised all the same.
+/// Errors of a web function are recognised through a custom domain, too.
 #[test]
 fn a_web_function_under_another_name_is_recognised() {
     let server = unverified();
@@ -195,7 +195,7 @@ fn calls_beyond_the_rate_of_the_aws_mcp_server_wait_for_their_turns() {
     assert!(took >= Duration::from_millis(1400), "{took:?}");
 }
 
-/// If the server asks for a longer wait than is made, the calls that follow do not wait for it.
+/// A wait that the server requests and that is too long does not delay the calls that follow.
 #[test]
 fn a_long_wait_is_an_error_and_holds_up_nothing() {
     let server = unverified();
@@ -223,7 +223,7 @@ fn a_server_without_delete_is_no_matter() {
     assert!(server.requests().iter().any(|request| request.label() == "DELETE"));
 }
 
-/// AgentCore says so of requests that it has not handed on; elsewhere it may be the tool's own response.
+/// From AgentCore this means that the request was not forwarded; elsewhere it may be the tool's own response.
 #[test]
 fn a_retryable_conflict_is_tried_again_at_agentcore() {
     let named = || Reply::aws_error(409, "RetryableConflictException", "being updated");

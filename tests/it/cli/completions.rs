@@ -1,4 +1,4 @@
-//! What the program prints for shells.
+//! Completion scripts for shells.
 
 use crate::harness::program::Launch;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ fn script(shell: &str) -> String {
     ended.lines.join("\n")
 }
 
-/// What bash offers behind these words.
+/// The completions that bash offers after these words.
 fn completed(words: &[&str]) -> Vec<String> {
     let script = script("bash");
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();

@@ -23,7 +23,7 @@ fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Options {
     }
 }
 
-/// What other proxies take, and whether it then means here what it means there.
+/// Arguments and variables of another proxy, and a check of their meaning here.
 type Case =
     (&'static [&'static str], &'static [(&'static str, &'static str)], fn(&Options) -> bool);
 
@@ -263,7 +263,7 @@ fn what_other_proxies_take_is_taken_and_means_the_same() {
     }
 }
 
-/// The page that tells of it names each of these.
+/// docs/migrating.md names each of these.
 #[test]
 fn the_page_names_every_flag_and_variable() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/migrating.md");
@@ -277,7 +277,7 @@ fn the_page_names_every_flag_and_variable() {
     }
 }
 
-/// What means nothing, and what was abbreviated, is said once, at info.
+/// Ignored and abbreviated flags are logged once, at info.
 #[test]
 fn what_is_not_taken_literally_is_told() {
     let ended = Launch::bare(&["--serv", "execute-api", "https://localhost:1/", "--reg=us-east-1"])
@@ -295,7 +295,7 @@ fn what_is_not_taken_literally_is_told() {
     }
 }
 
-/// A configuration of which only the command was changed says what else has to go.
+/// A configuration in which only the command was changed gets an error that names the left-over words.
 #[test]
 fn words_of_the_old_command_are_named() {
     for (arguments, named) in [

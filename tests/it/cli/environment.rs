@@ -1,4 +1,4 @@
-//! What the program is handed by whoever starts it: variables, the files they name, signals.
+//! The inherited environment: variables, the files they name, signals.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -64,7 +64,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
     assert_eq!(report.matches("AWS_ROLE_ARN is not UTF-8").count(), 2, "{report}");
     assert!(server.requests().is_empty());
 
-    // What decides nothing may be anything, unless a header needs it.
+    // Other variables may have any bytes, unless a header needs them.
     let ended = Launch::to(&server.url("/mcp")).env_os("LS_COLORS", not_utf_8()).run(PING);
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
     let team = Launch::to(&server.url("/mcp")).arg("--header=X-Team: ${TEAM}");
@@ -189,7 +189,7 @@ fn unreadable_profiles_are_not_replaced_by_another_identity() {
     make_pipe(&pipe);
     let pipe = pipe.to_str().unwrap();
     let file = ("AWS_SHARED_CREDENTIALS_FILE", pipe);
-    // The next source would answer, if it were asked.
+    // The next source would have credentials, if it were used.
     let keys = json!({
         "ask": "GET /keys",
         "times": "any",
@@ -281,7 +281,7 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
         "ERROR: configuration error: MCP_LOG_FILE {pipe}: not a regular file (name a regular file that can be written)\n"
     );
     assert_eq!(ended.log, expected);
-    // What is said there would stand among the messages.
+    // The log would appear among the messages.
     assert_eq!(launch(Path::new("/dev/stdout")).run(PING).code, Some(2));
     let ended = launch(Path::new("/dev/stderr")).run(PING);
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
@@ -290,7 +290,7 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
 }
 
-/// Linux tells what is ignored; elsewhere SIGHUP is taken for not ignored.
+/// Only Linux shows whether a signal is ignored; elsewhere SIGHUP counts as not ignored.
 #[cfg(target_os = "linux")]
 #[test]
 fn signals_stay_as_they_were_but_for_that_of_children() {

@@ -1,4 +1,4 @@
-//! The user's own headers: where they come from, and which of ours they replace.
+//! The user's own headers: their sources, and the default headers that they replace.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -54,7 +54,7 @@ fn accept_content_type_and_user_agent_of_the_user_replace_those_of_the_program()
     }
 }
 
-/// What the protocol then lacks is the user's choice.
+/// The user may omit what the protocol needs.
 #[test]
 fn an_accept_that_leaves_out_what_mcp_needs_is_sent_and_warned_of() {
     let server = Server::start(ServerOptions::default());

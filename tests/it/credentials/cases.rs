@@ -33,7 +33,7 @@ fn the_chain_finds_what_the_cases_say() {
     });
 }
 
-/// Whatever the outcome: with everything told that is ever told.
+/// For every outcome, with the log at debug.
 #[test]
 fn the_program_shows_no_secret_of_any_case() {
     let looked_for = AtomicUsize::new(0);
@@ -94,7 +94,7 @@ impl<'a> Case<'a> {
         case
     }
 
-    /// Writes what lies on the machine, and gives its environment.
+    /// Writes the files of the machine, and returns its environment.
     fn prepare(&self) -> Vec<(String, String)> {
         let Case { members: case, home, .. } = self;
         for (key, path) in [("config", ".aws/config"), ("credentials", ".aws/credentials")] {
@@ -159,7 +159,7 @@ impl<'a> Case<'a> {
         self.check_files_after();
     }
 
-    /// What the program tells with the credentials of this case; its target is never spoken to.
+    /// The output of the program with the credentials of this case; its target is never contacted.
     fn run_program(&self) -> String {
         let mut launch = Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com/mcp"])
             .arg("--log-level=debug")
@@ -185,7 +185,7 @@ impl<'a> Case<'a> {
         ended.log
     }
 
-    /// Every text of the case that stands where a secret stands.
+    /// Every text of the case in the position of a secret.
     fn secrets(&self) -> BTreeSet<String> {
         let mut secrets = BTreeSet::new();
         collect_secrets(self.members, false, &mut secrets);
@@ -201,7 +201,7 @@ impl<'a> Case<'a> {
                     .map(str::to_owned),
             );
         }
-        // Shorter ones are parts of ordinary words, and what a person is told to type is no secret.
+        // Shorter ones are parts of ordinary words, and commands for the user are not secrets.
         secrets.retain(|secret| secret.len() >= 4 && !secret.starts_with("aws "));
         secrets
     }
@@ -273,7 +273,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Puts in what only this run knows: `{url}`, `{home}`, `{sha1:TEXT}`, `{sha256:TEXT}`.
+    /// Fills in the values of this run: `{url}`, `{home}`, `{sha1:TEXT}`, `{sha256:TEXT}`.
     fn filled(&self, text: &str) -> String {
         let url = self.aws.as_ref().map_or("", |aws| &aws.url);
         let home = self.home.0.to_str().unwrap();

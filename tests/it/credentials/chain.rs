@@ -1,4 +1,4 @@
-//! What is found once: when files change, keys expire or are rejected, and many ask at a time.
+//! Cached credentials: changed files, expired and rejected keys, concurrent calls.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn a_changed_file_counts_from_the_next_request() {
     cache.get(NOW).unwrap();
     home.write_keys("AKIDLONGER");
     assert_eq!(parts(&cache.get(NOW).unwrap())[0], Some("AKIDLONGER"));
-    // The config file appears, and asks for something else.
+    // The config file appears, with a different setting.
     home.write(".aws/config", b"[default]\nregion = eu-west-1\n");
     let same = cache.get(NOW).unwrap();
     assert_eq!(parts(&same)[0], Some("AKIDLONGER"));
@@ -135,7 +135,7 @@ fn credentials_of_the_environment_end_when_they_expire() {
     assert!(error.message().contains("environment credentials expired at 2030-01-01T01:00:00Z"));
 }
 
-/// A home whose profile asks for a role, and an STS that gives it for an hour each time it is asked.
+/// A home whose profile assumes a role, and an STS that returns it for an hour each time.
 fn role_for_an_hour(name: &str, second_takes_ms: u64) -> (CredentialCache, Aws) {
     let home = Home::new(name);
     let config = "[default]\nrole_arn = r\nsource_profile = base\nregion = us-east-1\n";
@@ -171,7 +171,7 @@ fn newer_keys_are_fetched_while_the_old_ones_serve() {
     let (cache, aws) = role_for_an_hour("ahead", 300);
     cache.get(NOW).unwrap();
     let soon = NOW + Duration::from_secs(3600 - 120);
-    // Nobody waits, and one question is enough.
+    // No call waits, and one request is enough.
     let before = Instant::now();
     for _ in 0..100 {
         assert_eq!(parts(&cache.get(soon).unwrap())[0], Some("ASIAONE"));
@@ -245,11 +245,11 @@ proptest! {
         prop_assert_eq!(sections.profiles[&name].get("setting"), Some("1"));
     }
 
-    /// Whatever stands in a name or a value, rust-ini gives it back.
+    /// Names and values with any characters are read back by rust-ini.
     #[test]
     fn names_and_values_survive(name in r"[^\s\[\]]([^\r\n]{0,20}\S)?", value in r"\PC{0,40}") {
         let value = value.trim().replace([' ', '\t'], "_");
-        // Below an empty value, also one that is all comment, stand nested settings: another rule.
+        // An empty value, or one that is all comment, is followed by nested settings: another rule.
         prop_assume!(!value.is_empty() && !value.starts_with(['#', ';']));
         let name = name.replace('\t', " ");
         // There the header would end.
@@ -264,7 +264,7 @@ proptest! {
     }
 }
 
-/// A home folder of its own for each test, made anew.
+/// A new home folder for each test.
 pub(crate) struct Home(pub(crate) PathBuf);
 
 impl Home {
@@ -280,7 +280,7 @@ impl Home {
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Environment {
         let home = ("HOME", self.0.to_str().unwrap());
-        // Nobody outside this machine is asked.
+        // No request leaves this machine.
         let disabled = ("AWS_EC2_METADATA_DISABLED", "true");
         Environment::from_pairs([disabled, home].into_iter().chain(variables))
     }
@@ -289,7 +289,7 @@ impl Home {
         CredentialCache::new(self.environment([]), Settings::default(), NOW)
     }
 
-    /// In place, and always with the same time: files differ to the eye by their length alone.
+    /// Writes in place, always with the same modification time: files differ only in length.
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

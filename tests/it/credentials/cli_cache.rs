@@ -1,4 +1,4 @@
-//! Credentials in the AWS CLI's cache: when they are used, and what does not count.
+//! Credentials in the AWS CLI's cache: when they are used, and when they are ignored.
 
 use std::fs;
 use std::path::Path;

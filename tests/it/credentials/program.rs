@@ -1,5 +1,4 @@
-//! Credentials as the client of the real program meets them: how often AWS is asked, what an error says, what is
-//! left behind.
+//! Credentials in the real program: the number of requests to AWS, the texts of errors, and files and processes that remain.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +30,7 @@ fn assumed(wait_ms: u64, times: u64) -> Value {
     })
 }
 
-/// A server that knows the role's key, and a home whose profile `a` asks for the role.
+/// A server that accepts the role's key, and a home whose profile `a` assumes the role.
 fn server_of_the_role() -> Server {
     let key = Key::new(ROLE_KEY, "role-secret").with_token("role-token");
     Server::start(ServerOptions { keys: vec![key], ..ServerOptions::default() })
@@ -91,7 +90,7 @@ fn a_role_on_top_of_the_environment() {
     assert_eq!(aws.unexpected(), [""; 0]);
 }
 
-/// Told to whoever asks first, in two seconds, with the profile and the command that mends it.
+/// The first request gets the error within two seconds, with the profile and the command that fixes it.
 #[test]
 fn each_failure_has_its_words() {
     let expired = r#"{"accessToken":"x","expiresAt":"2020-01-01T00:00:00Z"}"#;
@@ -239,7 +238,7 @@ fn metadata_are_never_asked_through_a_proxy_and_services_are() {
     assert_eq!(aws.counts(), [1]);
 }
 
-/// What mends this one is the hint, for the client and for the doctor; the log says besides what mends most.
+/// Client and doctor get the specific fix as the hint; the log adds the general one.
 #[test]
 fn the_hint_is_of_the_mistake_that_was_made() {
     const ADVICE: &str = " (ensure AWS credentials are configured via environment variables, \
@@ -298,7 +297,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
         assert!(report.contains(&format!("fix: {hint}\n")), "{name}: {report}");
         assert!(!(ended.log + &report).contains("hush"), "{name}: {report}");
     }
-    // Without a region in the URL, the file that should tell one is told of.
+    // Without a region in the URL, the error names the file that should have it.
     home.write(".aws/config", "[default]\nhush");
     let ended = Launch::bare(&["https://mcp.example.com/", "--service-name=execute-api"])
         .env("HOME", home.0.to_str().unwrap())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What makes an error out of a text, by the names it has in the source.
+/// Functions that create errors, by their names in the source.
 const MAKERS: [&str; 11] = [
     "invalid(",
     "Error::new(",
@@ -19,7 +19,7 @@ const MAKERS: [&str; 11] = [
     "broken(",
 ];
 
-/// Where a text stands before it is made one.
+/// Variables that hold a text before it becomes an error.
 const NAMES: [&str; 4] = ["let message =", "let what =", "let why =", "let how ="];
 
 /// Reasons that are warnings in the log, or parts of a text that is listed.
@@ -49,7 +49,7 @@ fn the_table_lists_the_errors_of_the_source_and_no_others() {
     assert!(listed.len() > 100);
 }
 
-/// What is said to mend a refusal stands in the page, too.
+/// The hints of refusals are in the page.
 #[test]
 fn the_advice_on_refusals_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -102,7 +102,7 @@ fn sources(folder: &Path, root: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// The first literal behind each maker, and what the names hold.
+/// The first literal after each maker, and the texts of the variables.
 fn texts(source: &str) -> Vec<String> {
     let code: String = source
         .lines()
@@ -116,7 +116,7 @@ fn texts(source: &str) -> Vec<String> {
             if before.is_alphanumeric() || before == '_' || code[..at].ends_with("fn ") {
                 continue;
             }
-            // The kind stands before the text.
+            // The kind precedes the text.
             let arguments = if maker == "Error::new(" { 2 } else { 1 };
             texts.extend(literal(&code[at + maker.len() - 1..], Some(arguments)));
         }
@@ -133,7 +133,7 @@ fn texts(source: &str) -> Vec<String> {
     texts
 }
 
-/// The first string literal of `code`; of a call, only in so many of its arguments.
+/// The first string literal of `code`; of a call, only in the given number of arguments.
 fn literal(code: &str, arguments: Option<usize>) -> Option<String> {
     let (mut depth, mut commas) = (0, 0);
     for (at, c) in code.char_indices() {
@@ -159,7 +159,7 @@ fn literal(code: &str, arguments: Option<usize>) -> Option<String> {
     None
 }
 
-/// With `…` for what is filled in, as the table writes it.
+/// The literal with `…` for the variable parts, as in the table.
 fn template(literal: &str) -> String {
     let joined: Vec<&str> = literal.split("\\\n").collect();
     let joined: String = joined

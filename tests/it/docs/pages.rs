@@ -1,4 +1,4 @@
-//! The pages for users: what they show is read by the program's own parser, and what they link to is there.
+//! The pages for users: the program's own parser accepts their examples, and their links have targets.
 
 use serde_json::Value;
 use sigv4_proxy::cli::{self, Command, ProfileSettings};
@@ -77,7 +77,7 @@ fn every_client_configuration_starts_the_program() {
     assert!(count >= 5, "only {count} configurations were found");
 }
 
-/// `args = [..]`, `args=[..]`, `args: ['..']`: a list of texts is the same in all of these but for its quotes.
+/// `args = [..]`, `args=[..]`, `args: ['..']`: lists of texts that differ only in their quotes.
 #[test]
 fn configurations_in_other_languages_start_the_program() {
     for language in ["toml", "python", "ts"] {
@@ -98,7 +98,7 @@ fn configurations_in_other_languages_start_the_program() {
     }
 }
 
-/// What a bundle asks its user for is what the program is started with; the profile may stay empty.
+/// The program starts with the settings that a bundle asks its user for; the profile may stay empty.
 #[test]
 fn the_bundle_starts_the_program() {
     let path = root().join(".github/release/mcpb/manifest.json");
@@ -284,7 +284,7 @@ fn the_version_is_the_same_everywhere() {
     assert_eq!(read("docs/installing.md").matches(&pinned).count(), 2);
 }
 
-/// What a newcomer sees first: a configuration that works, on the first screen, and a page that is not too long.
+/// The first screen has a configuration that works, and the page is not too long.
 #[test]
 fn the_readme_is_short_and_begins_with_a_configuration() {
     let text = fs::read_to_string(root().join("README.md")).unwrap();

@@ -1,4 +1,4 @@
-//! docs/configuration.md says what the program does: its tables are generated or checked here.
+//! docs/configuration.md agrees with the program: its tables are generated or checked here.
 
 use crate::harness::program::Launch;
 use sigv4_proxy::aws::hostname;

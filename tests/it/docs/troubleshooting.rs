@@ -1,4 +1,4 @@
-//! The `ERROR:` lines of docs/troubleshooting.md, brought about: the program says them word for word.
+//! The `ERROR:` lines of docs/troubleshooting.md are what the program prints, word for word.
 
 use crate::credentials::chain::Home;
 use crate::harness::program::Launch;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 const PING: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
 
-/// Whether `line` is `text`, in which `…` stands for whatever is filled in.
+/// Whether `line` is `text`, in which `…` matches any text.
 fn is_line(line: &str, text: &str) -> bool {
     match text.split_once('…') {
         None => line == text,
@@ -20,7 +20,7 @@ fn is_line(line: &str, text: &str) -> bool {
     }
 }
 
-/// How a line is brought about: words it is known by, the launch, and what is other here than on the page.
+/// A launch that prints a line of the page: words that identify the line, and replacements for what differs here.
 struct Case {
     known_by: &'static str,
     launch: Launch,
@@ -85,7 +85,7 @@ fn the_lines_are_what_the_program_says() {
     let page = fs::read_to_string(page).unwrap();
     let lines: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     let lines: Vec<&str> = lines.into_iter().filter(|line| line.starts_with("ERROR: ")).collect();
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let cases = cases(silent.local_addr().unwrap().port());
     for line in &lines {

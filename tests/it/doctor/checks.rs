@@ -1,4 +1,4 @@
-//! `sigv4-proxy doctor`: what it finds and how it says to fix it.
+//! `sigv4-proxy doctor`: findings and fixes.
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, labels, not_found};
@@ -167,7 +167,7 @@ fn a_wrong_secret_is_distinguished_from_a_changed_request() {
     assert_check(&ended, "initialize", "fail", words);
     assert_check(&ended, "tools", "skip", &["initialize failed"]);
 
-    // What a gateway that rewrites the path brings about.
+    // The effect of a gateway that rewrites the path.
     let canonical = |path: &str| {
         format!(
             "no match\n\nThe Canonical String for this request should have been\n'POST\n{path}\n\nhost:x\n\nhost\nh'\n\n\
@@ -259,7 +259,7 @@ fn an_expired_token() {
 #[test]
 fn the_way_to_the_server() {
     let sts = sts();
-    // Nobody listens.
+    // Nothing listens.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
@@ -272,7 +272,7 @@ fn the_way_to_the_server() {
     for name in ["TLS", "clock", "initialize", "server", "tools", "latency"] {
         assert_check(&ended, name, "skip", &["the server is not reached"]);
     }
-    // There is no such host.
+    // The host does not exist.
     let ended = launch("https://mcp.invalid/", &sts).run("");
     let words = &["lookup mcp.invalid: no such host", "fix: check the URL, DNS"];
     assert_check(&ended, "DNS", "fail", words);
@@ -363,7 +363,7 @@ fn a_named_file_that_is_absent_is_reported_though_other_keys_are_found() {
 #[test]
 fn missing_settings_are_reported_and_the_other_checks_run() {
     let sts = sts();
-    // No URL, no service: the credentials are looked at all the same.
+    // Without URL and service the credentials are checked nevertheless.
     let ended = Launch::bare(&["doctor"])
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -381,7 +381,7 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
     assert_check(&ended, "DNS", "skip", &["the configuration is not complete"]);
     assert_check(&ended, "initialize", "skip", &["the configuration is not complete"]);
 
-    // No credentials: the way to the server is looked at all the same.
+    // Without credentials the connection to the server is checked nevertheless.
     let server = Server::start(ServerOptions::default());
     let home = Home::new("doctor-nothing");
     home.write(".aws/config", "[default]\noutput = json\n");
@@ -418,7 +418,7 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .env("AWS_REGION", "us-east-1")
         .run("");
     assert_check(&ended, "configuration", "warn", &["warning: the service name iam signs for IAM"]);
-    // STS out of reach is no reason to despair.
+    // An unreachable STS is only a warning.
     let ended =
         launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
@@ -470,7 +470,7 @@ fn servers_of_other_revisions() {
     assert_check(&ended, "tools", "pass", &["listed"]);
 }
 
-/// With `--lazy` the proxy answers `initialize` by itself; what is looked at is the server's answer.
+/// With `--lazy`, doctor checks the server's response to `initialize`, not the proxy's.
 #[test]
 fn a_refused_initialize_is_no_success_with_lazy_either() {
     let sts = sts();
@@ -481,7 +481,7 @@ fn a_refused_initialize_is_no_success_with_lazy_either() {
     for _ in 0..2 {
         server.reply_next("initialize", crate::harness::messages::json_reply(200, refusal));
     }
-    // A server that answers whatever it is asked.
+    // A server with the same response to every request.
     let empty = r#"{"jsonrpc":"2.0","id":"doctor-2","result":{}}"#;
     server.reply_next("server/discover", crate::harness::messages::json_reply(200, empty));
     let ended = lazy(&server);

@@ -1,4 +1,4 @@
-//! What the doctor says of sign-ins: until when they last, and what a call would do.
+//! The state of sign-ins in doctor's report: their expiry, and what a call would do.
 
 use crate::doctor::checks::assert_check;
 use crate::prompt::scene::{Scene, add};

@@ -1,4 +1,4 @@
-//! What tests write to the program, and how they look at what it writes.
+//! Messages to the program, and checks of its output.
 
 use crate::support::{Recorded, Reply, Verdict};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) fn json_reply(code: u16, body: &str) -> Reply {
     }
 }
 
-/// A request of MCP 2026-07-28: its version stands in the message.
+/// A request of MCP 2026-07-28, which names its version.
 pub(crate) fn modern(id: u32, method: &str, params: &str) -> String {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
@@ -56,7 +56,7 @@ pub(crate) fn labels(requests: &[Recorded]) -> Vec<String> {
     requests.iter().map(Recorded::label).filter(|label| label != "GET").collect()
 }
 
-/// How the system says that this file, which does not exist, cannot be read.
+/// The system's error for this file, which does not exist.
 pub(crate) fn not_found(path: &str) -> String {
     let error = std::fs::read(path).expect_err("it does not exist").to_string();
     error.split(" (os error").next().unwrap_or_default().to_owned()

@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// How the program is started. Its environment is empty but for what is given here.
+/// A start of the program. Its environment is empty except for the variables given here.
 pub(crate) struct Launch {
     arguments: Vec<String>,
     environment: Vec<(String, OsString)>,
@@ -43,7 +43,7 @@ impl Launch {
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    /// With these arguments and nothing else. There is no home folder and no metadata service.
+    /// A start with these arguments only, without home folder and metadata service.
     pub(crate) fn bare(arguments: &[&str]) -> Launch {
         Launch {
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
@@ -53,7 +53,7 @@ impl Launch {
         }
         .env("HOME", "/nonexistent")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        // Everything it could say is looked through for secrets; what a test sees is the rest.
+        // The whole log is searched for secrets; tests see it without the debug lines.
         .env("MCP_LOG_LEVEL", "debug")
     }
 
@@ -197,16 +197,16 @@ pub(crate) struct Program {
     /// Open, and full.
     _unread_stderr: Option<ChildStderr>,
     secrets: Vec<String>,
-    /// The test asked for them.
+    /// The test wants debug lines.
     shows_debug: bool,
 }
 
-/// What is left when it has ended.
+/// The outcome of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// `None` when a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote after the last line that was read.
+    /// The lines after the last one that was read.
     pub lines: Vec<String>,
     pub log: String,
     pub took: Duration,
@@ -222,7 +222,7 @@ impl Program {
     }
 
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) {
-        // A program that has ended already is seen by what it leaves behind.
+        // If the program has ended already, its outcome shows it.
         let _ = self.stdin.as_mut().expect("stdin is open").write_all(bytes);
     }
 
@@ -240,7 +240,7 @@ impl Program {
             .expect("a line on stdout")
     }
 
-    /// No line comes for so long.
+    /// Expects that no line arrives in this time.
     pub(crate) fn silent_for(&mut self, time: Duration) {
         match self.lines.as_ref().expect("stdout is open").recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -248,7 +248,7 @@ impl Program {
         }
     }
 
-    /// What `find` makes of the first line on stderr that it knows.
+    /// Waits for the first line on stderr for which `find` returns a value.
     pub(crate) fn logged<T>(&mut self, mut find: impl FnMut(&str) -> Option<T>) -> T {
         let lines = self.log_lines.as_ref().expect("stderr is read");
         loop {
@@ -265,7 +265,7 @@ impl Program {
         self.read()
     }
 
-    /// The handshake of a 2025-11-25 client, so that what follows is ordinary.
+    /// Performs the handshake of a 2025-11-25 client.
     pub(crate) fn shake_hands(&mut self) -> Value {
         let answer = self.ask(
             r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1"}}}"#,
@@ -318,7 +318,7 @@ impl Program {
 }
 
 impl Program {
-    /// What it said on stderr, in which no secret may stand.
+    /// The text on stderr. Fails if it contains a secret.
     fn checked_log(&mut self) -> String {
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
         assert_no_secret(&log, &self.secrets);
@@ -332,7 +332,7 @@ impl Program {
 
 /// In none of the forms in which a server could send it back.
 pub(crate) fn assert_no_secret(text: &str, secrets: &[String]) {
-    // Large answers are what the tools say.
+    // Large texts are results of tools.
     let is_short = text.len() < 256 * 1024 && text.contains(['\\', '%']);
     let decoded = if is_short { decoded(text) } else { String::new() };
     for secret in secrets {

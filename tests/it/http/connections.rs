@@ -1,4 +1,4 @@
-//! What goes over a connection besides proper answers, and what becomes of connections that nobody needs.
+//! Improper responses, and connections that are no longer needed.
 
 use crate::harness::messages::{assert_error, call, text_of};
 use crate::harness::program::{Launch, PATIENCE, SECRET};
@@ -18,7 +18,7 @@ fn large_call(mebibytes: usize) -> String {
     call("7", "add", &json!({"text": "z".repeat(mebibytes << 20)}))
 }
 
-/// Refuses what is announced as larger than a megabyte before it has read it, and then does what it is told.
+/// Refuses requests of more than a megabyte before it has read them, and then calls `then`.
 fn refusing_server(then: fn(TcpStream)) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -245,7 +245,7 @@ fn a_call_for_which_there_is_no_descriptor_says_so() {
     assert_eq!(text_of(&program.ask(&call("99", "add", &json!({"a": 1, "b": 1})))), "2");
 }
 
-/// A load balancer or a peer that vanishes is noticed although the stream is silent.
+/// A load balancer or peer that vanishes is noticed even while the stream is idle.
 #[cfg(target_os = "linux")]
 #[test]
 fn connections_have_tcp_keepalive() {
@@ -264,7 +264,7 @@ fn connections_have_tcp_keepalive() {
             .filter(|fields| fields[2] == remote && fields[3] == "01")
             .map(|fields| &fields[5][..2])
             .collect();
-        // 02 is the timer of keepalive; 01 stands while data waits to be acknowledged.
+        // 02 is the keepalive timer; 01 means that data waits to be acknowledged.
         if !timers.is_empty() && timers.iter().all(|timer| *timer == "02") {
             return;
         }

@@ -1,4 +1,4 @@
-//! Compressed responses: none is requested, and one that comes all the same is named.
+//! Compressed responses: none is requested, and the error for one names its coding.
 
 use crate::harness::messages::{assert_error, call};
 use crate::harness::program::Launch;
@@ -32,7 +32,7 @@ fn a_coding_that_was_not_requested_is_named_whatever_it_encodes() {
             assert_error(&answer, &json!(1), &[&format!("HTTP {code}")]);
         }
     }
-    // The status of a notification's response says everything, and so does an empty body.
+    // The body of a notification's response is ignored, and an empty body is not compressed.
     server.reply_next(
         "notifications/roots/list_changed",
         encoded(202, "gzip", "application/json", b""),

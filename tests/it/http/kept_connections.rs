@@ -22,7 +22,7 @@ enum Close {
     AtOnce,
     /// As soon as no request has come for this time.
     WhenIdle(Duration),
-    /// After this time, whatever has come meanwhile.
+    /// After this time.
     After(Duration),
 }
 
@@ -104,7 +104,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Value>> {
     Ok(None)
 }
 
-/// Makes so many calls, `WORKERS` at a time. Returns how many were lost.
+/// Makes `count` calls, `WORKERS` at a time. Returns the number of lost ones.
 fn lost_calls(program: &mut Program, count: usize) -> usize {
     let next = |program: &mut Program, id: usize| {
         program.write(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1})));
@@ -125,9 +125,9 @@ fn lost_calls(program: &mut Program, count: usize) -> usize {
     lost
 }
 
-/// A call is lost only if the server closes with the call in its system's hands, which cannot be told from a call that ran; calls
-/// on connections that the server is about to close are avoided as soon as one was seen to be closed. Of 10,000 calls none
-/// was lost; a busy machine may show one.
+/// A call is lost only if the server closes when its kernel has received the call, which cannot be distinguished from a call
+/// that ran. Once the server has closed a connection, others that it is about to close are avoided. Of 10,000 calls none
+/// was lost; on a busy machine one may be.
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "only Linux shows what a server has received")]
 fn connections_that_are_closed_after_ten_responses_cost_no_calls() {

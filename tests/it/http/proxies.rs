@@ -1,4 +1,4 @@
-//! Which proxy is used, which hosts bypass it, and what is said when it cannot be used.
+//! The choice of an HTTP proxy, hosts that bypass it, and errors when it cannot be used.
 
 use crate::harness::messages::assert_error;
 use crate::harness::program::Launch;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-/// A proxy that answers every CONNECT with this head. Returns its port and the number of requests.
+/// A proxy that responds to every CONNECT with this head. Returns its port and the number of requests.
 fn refusing_proxy(head: &'static str) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -71,7 +71,7 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    // Answers everything but what is asked for.
+    // Not a proxy: it refuses CONNECT.
     let plain = Server::start(ServerOptions::default());
     let refused = &[
         &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],

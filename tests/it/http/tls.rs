@@ -1,4 +1,4 @@
-//! Whom the program trusts over TLS, and what it says when it does not (F1 to F6).
+//! Certificate authorities that are trusted, and the errors for others.
 
 use crate::harness::messages::{assert_all_verified, assert_error, not_found};
 use crate::harness::program::{Launch, PATIENCE, Program};
@@ -90,7 +90,7 @@ fn what_is_no_tls_is_told() {
     assert_error(&program.ask(PING), &json!(1), &["TLS"]);
     assert_eq!(plain.requests().len(), 0);
 
-    // Accepts, and says nothing: the limit of connecting holds for the handshake.
+    // Accepts and sends nothing: the connect timeout covers the handshake.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/mcp", silent.local_addr().unwrap().port());
     let mut program = Launch::to(&url).arg("--connect-timeout=500ms").start();
@@ -157,7 +157,7 @@ fn no_redirect_is_followed() {
     assert_all_verified(&server.requests());
 }
 
-/// E7, a client that never reads stderr.
+/// A client that never reads stderr.
 #[test]
 fn a_full_stderr_stops_nothing() {
     let server = Server::start(ServerOptions::default());
@@ -177,7 +177,7 @@ fn a_full_stderr_stops_nothing() {
     assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
 }
 
-/// G7: no other process of the same user may read its memory, and it leaves no core dump.
+/// Other processes of the same user cannot read its memory, and it leaves no core dump.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_is_not_for_others() {
@@ -187,6 +187,6 @@ fn memory_is_not_for_others() {
     server.wait_for(PATIENCE, |requests| requests.len() == 1);
     let environ = format!("/proc/{}/environ", program.pid());
     let metadata = std::fs::metadata(&environ).unwrap();
-    // What is not dumpable belongs to root in /proc, whoever runs it.
+    // The /proc entries of a process that is not dumpable belong to root.
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
 }

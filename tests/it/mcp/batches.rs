@@ -127,7 +127,7 @@ fn one_request_of_a_batch_taken_back() {
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"1"}}"#,
     );
     assert_eq!(program.read_line(), late);
-    // The other was taken back: it has no answer, not even an error.
+    // The other request was cancelled: it has no response, not even an error.
     program.silent_for(Duration::from_millis(200));
     assert!(labels(&server.requests()).contains(&"notifications/cancelled".to_owned()));
 }

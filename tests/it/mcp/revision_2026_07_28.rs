@@ -78,7 +78,7 @@ fn marked_arguments_are_repeated_in_headers() {
             vec![]
         ]
     );
-    // They are signed, as everything of MCP is.
+    // They are signed, like all headers of MCP.
     assert!(requests[2].header("authorization").unwrap().contains("mcp-param-region"));
 }
 
@@ -108,14 +108,14 @@ fn tools_with_broken_marks_are_left_out_and_told() {
 #[test]
 fn missing_headers_are_learned_and_the_call_repeated_once() {
     let (server, mut program) = started();
-    // Nobody has listed the tools: the mark stands on the second page.
+    // The client has not listed the tools; the mark is on the second page.
     program.write(&modern(1, "tools/call", r#""name":"region","arguments":{"region":"eu"},"#));
     let answer = program.read();
     assert_eq!((text_of(&answer), &answer["id"]), ("eu", &json!(1)));
     let requests = server.requests();
     assert_eq!(labels(&requests), ["tools/call", "tools/list", "tools/list", "tools/call"]);
     assert_eq!(mirrored(&requests[3]), [param("region", "eu")]);
-    // Our own requests say who asks, under ids of their own.
+    // The proxy's own requests name the client, and have ids of their own.
     for own in [requests[1].json(), requests[2].json()] {
         assert!(own["id"].as_str().unwrap().starts_with("sigv4-proxy-"));
         let meta = &own["params"]["_meta"];
@@ -128,7 +128,7 @@ fn missing_headers_are_learned_and_the_call_repeated_once() {
     program.ask(&modern(2, "tools/call", r#""name":"region","arguments":{"region":"us"},"#));
     assert_eq!(server.requests().len(), 5);
 
-    // Another attempt would be no different: the server's error is the answer.
+    // Another attempt would be the same: the client gets the server's error.
     let mismatch =
         r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32020,"message":"header mismatch"}}"#;
     server.reply_next("tools/call", json_reply(400, mismatch));
@@ -153,7 +153,7 @@ fn a_cancelled_call_closes_its_connection_and_is_silent() {
     program.silent_for(Duration::from_millis(100));
     assert_eq!(server.requests().len(), 1, "nothing is forwarded");
 
-    // In one write with its request: never sent, or cut off; silent either way.
+    // In one write with its request: never sent, or cut off; nothing is written either way.
     let both = [
         modern(2, "tools/call", r#""name":"slow","arguments":{"ms":200},"#),
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#.into(),
@@ -162,13 +162,13 @@ fn a_cancelled_call_closes_its_connection_and_is_silent() {
     .join("\n");
     program.write_raw(both.as_bytes());
     program.silent_for(Duration::from_millis(400));
-    // "3" is another id than 3.
+    // "3" and 3 are different ids.
     program.write(&modern(3, "tools/call", r#""name":"slow","arguments":{"ms":200},"#));
     program.write(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"3"}}"#,
     );
     assert_eq!(text_of(&program.read()), "done");
-    // One that names nothing we know of has nobody to go to.
+    // A cancellation of an unknown request is not forwarded.
     assert!(!labels(&server.requests()).contains(&"notifications/cancelled".to_owned()));
 }
 
@@ -228,7 +228,7 @@ fn errors_of_the_protocol_pass_unchanged() {
 #[test]
 fn both_eras_in_one_process() {
     let (server, mut program) = started();
-    // A server of before: it knows no such method.
+    // A server of an earlier revision does not know the method.
     let answer = program.ask(&modern(1, "server/discover", ""));
     assert_eq!(answer["error"]["code"], -32601);
     program.shake_hands();
@@ -245,7 +245,7 @@ fn both_eras_in_one_process() {
     assert_eq!(version("tools/call"), Some("2025-11-25"));
     assert_eq!(version("ping"), Some("2026-07-28"));
 
-    // What answers the probe with HTML or a 4xx is no server of 2026-07-28, and must not look like one.
+    // A response of HTML or 4xx does not come from a server of 2026-07-28, and must not look like one.
     for reply in [
         Reply::Status { code: 404, headers: vec![], body: "<html>".into() },
         Reply::aws_error(

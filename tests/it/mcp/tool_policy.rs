@@ -1,4 +1,4 @@
-//! What the user restricts or adds: tools, metadata, the profile of a call, who signs, when the session begins.
+//! Restrictions and additions of the user: tools, metadata, profiles of calls, `--skip-auth`, `--lazy`.
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{
@@ -76,7 +76,7 @@ fn a_batch_cannot_get_around_it() {
 fn read_only_asks_the_server_what_a_tool_does() {
     let server = server();
     let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
-    // Nobody has listed the tools yet.
+    // The client has not listed the tools yet.
     assert_eq!(text_of(&program.ask(&call("1", "add", &json!({"a": 1, "b": 2})))), "3");
     let answer = program.ask(&call("2", "slow", &json!({})));
     assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
@@ -98,7 +98,7 @@ fn read_only_reads_every_page_and_both_eras() {
             &format!(r#"{{"jsonrpc":"2.0","id":"list","result":{{"tools":[{tools}]{more}}}}}"#),
         )
     };
-    // The pages that the client asks for are changed each for itself; the cursor stays.
+    // Each page that the client requests is changed separately; the cursor stays.
     let one = r#"{"name":"a","annotations":{"readOnlyHint":true},"inputSchema":{}}"#;
     let two = r#"{"name":"b","inputSchema":{}}"#;
     server.reply_next("tools/list", page(&format!("{two}, {one}"), r#","nextCursor":"p2""#));
@@ -109,7 +109,7 @@ fn read_only_reads_every_page_and_both_eras() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").start();
     let arguments = |tool: &str| format!(r#""name":"{tool}","arguments":{{"region":"r"}},"#);
-    // `region` stands on the second page of a server of 2026-07-28, and has no hint.
+    // `region` is on the second page of a server of 2026-07-28, and has no hint.
     let answer = program.ask(&modern(1, "tools/call", &arguments("region")));
     assert_error(&answer, &json!(1), &["region", "--read-only"]);
     let answer =
@@ -189,7 +189,7 @@ fn changed_tools_are_listed_again() {
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"add","inputSchema":{}}]}}"#;
     server.reply_next("tools/list", json_reply(200, harmful).clone());
     program.write(&call("2", "add", &json!({"a": 1, "b": 2})));
-    // The scripted answer has another id than our own question, so it is none; the next list says what is true.
+    // The scripted response has another id than the proxy's request and does not count; the next list does.
     let answer = program.read();
     assert_eq!(answer["id"], 2);
     assert!(count(&server, "tools/list") >= 2, "{:?}", labels(&server.requests()));
@@ -231,7 +231,7 @@ fn metadata_beside_what_the_client_says() {
     assert_eq!(text_of(&program.ask(line)), line);
 }
 
-/// Two accounts behind one server.
+/// Two accounts that share one server.
 struct Accounts {
     server: Server,
     home: Home,
@@ -365,7 +365,7 @@ fn the_profile_of_a_call_is_removed_where_the_tool_has_no_such_argument() {
     assert_eq!(arguments(&mut program, "1"), json!({"text": "x"}), "before any list");
     assert!(program.ask(LIST)["result"].is_object());
     assert_eq!(arguments(&mut program, "2"), json!({"text": "x"}));
-    // The server's own argument stays, also with a value that is no profile.
+    // The server's own argument stays, even with a value that is not a profile.
     let schema = json!({"type": "object", "properties": {"aws_profile": {"type": "string"}}});
     let tools = json!([{"name": "raw", "inputSchema": schema}, {"name": "aws___own", "inputSchema": schema}]);
     let list = json!({"jsonrpc": "2.0", "id": 3, "result": {"tools": tools}}).to_string();
@@ -403,7 +403,7 @@ fn a_server_of_any_profile_cancels_its_questions() {
     }
     // The handshake without a response is repeated.
     assert_eq!(text_of(&program.read()), "x");
-    // During a call, also in a batch; what the client does not know is not cancelled.
+    // During a call, also in a batch; a request unknown to the client is not cancelled.
     let batch = json!([cancellation(8), question(9)]);
     let result = json!({"jsonrpc": "2.0", "id": 2, "result": {"content": []}});
     let messages = [question(7), cancellation(7), question(8), batch, cancellation(77), result];
@@ -482,11 +482,11 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     let launch = Launch::to(&signed.url("/mcp")).arg("--skip-auth");
     begun(&launch);
     assert!(signed.requests().iter().all(|request| request.verdict == Verdict::Verified));
-    // Credentials that cannot be used are an error all the same.
+    // Credentials that cannot be used are still an error.
     let mut program = bare(&server.url("/mcp")).env("AWS_ACCESS_KEY_ID", KEY_ID).start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     assert_error(&answer, &json!(1), &["AWS_SECRET_ACCESS_KEY is not"]);
-    // And a server that wants a signature is told from one that forbids.
+    // A refusal of an unsigned request differs from one of a signed request.
     let mut program = bare(&signed.url("/mcp")).start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
     let told = ["[not signed]", "nothing is signed, since there are no AWS credentials"];

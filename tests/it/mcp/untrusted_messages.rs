@@ -1,4 +1,4 @@
-//! Messages made to slip past what the user restricts, and ids and sessions that peers spell in their own way.
+//! Messages made to bypass the user's restrictions, and unusual spellings of ids and sessions.
 
 use crate::harness::messages::{call, json_reply, labels, modern, stream_reply, text_of};
 use crate::harness::program::{Launch, PATIENCE, Program};
@@ -71,7 +71,7 @@ fn what_parsers_read_differently_is_refused_beside_a_filter() {
     assert_eq!(text_of(&program.ask(own)), own, "a tool's own arguments are its own");
     assert_eq!(bodies(&server, "add"), [""; 0]);
 
-    // Nobody asked for anything here: the message is not looked at.
+    // Without restrictions the message is not inspected.
     let mut program = begun(&server, &[]);
     let odd = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"raw","Name":"echo","arguments":{}}}"#;
     assert_eq!(text_of(&program.ask(odd)), odd);
@@ -80,7 +80,7 @@ fn what_parsers_read_differently_is_refused_beside_a_filter() {
 const ADD: &str = r#"{"name":"add","inputSchema":{},"annotations":{"readOnlyHint":true}}"#;
 const ADD_WRITES: &str = r#"{"name":"add","inputSchema":{}}"#;
 
-/// A page with these tools, whatever id it was asked for under.
+/// A page with these tools, for any request id.
 fn list(tools: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":"list","result":{{"tools":[{tools}]}}}}"#)
 }
@@ -113,7 +113,7 @@ fn what_is_known_of_tools_ends_with_the_session() {
     let mut program = begun(&server, &["--read-only"]);
     learn(&server, &mut program, &ADD.replace("add", "slow"));
     server.end_sessions();
-    // The call finds the session dead, and is judged by what the new one says before it is sent again.
+    // The call finds the session lost, and is checked against the new session's list before it is sent again.
     let answer = program.ask(&call("1", "slow", &json!({"ms": 0})));
     assert_eq!(answer["error"]["data"]["kind"], "denied", "{answer}");
     let label =

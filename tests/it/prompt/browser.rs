@@ -25,7 +25,7 @@ fn parameter(link: &str, name: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What the browser does with the link after the user has approved: it follows the redirect.
+/// Follows the redirect of the link, as the browser does after the user has approved.
 fn follow(link: &str) -> String {
     let uri = parameter(link, "redirect_uri");
     let (authority, path) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();

@@ -6,7 +6,7 @@ use crate::prompt::scene::{Scene, TAKES_URLS, add, assert_link, response, shake_
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Longer than an answer takes that no person gave.
+/// Longer than an automatic reply takes.
 const HUMAN: Duration = Duration::from_millis(1100);
 
 /// Reads the question to the user, which must be that of this number.
@@ -107,7 +107,7 @@ fn check_answer(name: &str, body: &str, after: Duration) {
     } else {
         assert_link(&error, "CODE-0001");
     }
-    // The same code, and no second question.
+    // The code is the same, without a second question.
     assert_link(&program.ask(&add(2)), "CODE-0001");
     assert_eq!(scene.center.count("/device_authorization"), 1, "{name}");
     scene.center.approve();
@@ -159,7 +159,7 @@ fn a_cancelled_call_ends_silently_and_the_sign_in_goes_on() {
         .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
     let withdrawn = notification(&mut program, "notifications/cancelled");
     assert_eq!(withdrawn["requestId"], "sigv4-proxy-sign-in-1");
-    // Another call asks again, with the same code.
+    // Another call asks the user again, with the same code.
     program.write(&add(2));
     let params = question(&mut program, 2);
     assert!(params["url"].as_str().unwrap().ends_with("CODE-0001"));
@@ -210,7 +210,7 @@ fn refusals_and_codes_that_expire_are_told() {
         let message = error["error"]["message"].as_str().unwrap();
         assert!(message.starts_with(words), "{message}");
         assert!(!scene.file("pending").exists(), "{name}");
-        // The next call begins another.
+        // The next call starts another sign-in.
         program.write(&add(2));
         let params = question(&mut program, 2);
         assert!(params["url"].as_str().unwrap().ends_with("CODE-0002"), "{params}");
@@ -260,7 +260,7 @@ fn ids_of_the_client_may_look_like_ours() {
             break;
         }
     }
-    // What is not ours passes.
+    // Other responses are forwarded.
     for id in [r#""sigv4-proxy-sign-in-2""#, "1"] {
         program.write(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
     }

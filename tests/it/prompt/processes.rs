@@ -147,7 +147,7 @@ fn a_process_that_waits_shows_the_link_that_counts() {
     let started = Instant::now();
     let mut id = 2;
     let code = |response: &Value| response["error"]["data"]["signIn"]["userCode"].clone();
-    // The holder begins another one, of which the other process learns.
+    // The holder starts another sign-in, and the other process shows it.
     while code(&holder.ask(&add(id))) != "CODE-0002" || code(&other.ask(&add(id))) != "CODE-0002" {
         assert!(started.elapsed() < Duration::from_secs(20), "the old link is still shown");
         std::thread::park_timeout(Duration::from_millis(100));

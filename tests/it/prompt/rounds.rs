@@ -138,7 +138,7 @@ fn states_of_another_process_go_on_and_broken_ones_are_refused() {
     let (program, first) = started(&scene);
     program.close();
     let mut program = scene.launch().start();
-    // The code lives on: the new process takes it over and asks with it.
+    // The code stays valid: the new process takes it over.
     let again = program.ask(&repeated(2, &first, "accept"));
     assert!(question(&again)["url"].as_str().unwrap().ends_with("CODE-0001"), "{again}");
     scene.center.approve();

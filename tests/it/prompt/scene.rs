@@ -90,7 +90,7 @@ impl Scene {
         program
     }
 
-    /// A file beside that of the token of `corp`.
+    /// A file next to the token of `corp`.
     pub(crate) fn file(&self, extension: &str) -> PathBuf {
         let name = format!("ee0bfd2552fbd840c02cc48b6e823320543c450f.{extension}");
         self.home.0.join(".aws/sso/cache").join(name)

@@ -1,4 +1,4 @@
-//! The start without a token: the client stays, and a tool stands in for the server's.
+//! The start without a token: the client keeps the server, and lists one tool, `aws_sign_in`.
 
 use crate::prompt::scene::{Scene, TAKES_URLS, add, assert_link, response, shake_hands, sum};
 use serde_json::{Value, json};

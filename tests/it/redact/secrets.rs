@@ -1,4 +1,4 @@
-//! What a server repeats of the secrets it was sent leaves in no form, by no way; what is no secret is told.
+//! Secrets that a server sends back never reach any output, in any encoding; everything else does.
 
 use crate::harness::messages::call;
 use crate::harness::program::{Launch, SECRET, assert_no_secret};
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const TOKEN: &str = "IQoJb3JpZ2luX2VjE/+the//session+token==";
 const HEADER: &str = "quiet/Value+0123456789";
 
-/// Also what the test server sends is JSON, so every form is one that stands in a JSON string.
+/// The test server sends JSON, so each form is valid in a JSON string.
 const ENCODINGS: [fn(&str) -> String; 8] = [
     str::to_owned,
     |text| text.replace('/', r"\/"),
@@ -44,7 +44,7 @@ fn launch(server: &Server) -> Launch {
         .arg("--header=X-Api-Key: ${TEAM_KEY}")
 }
 
-/// Answers to `tools/call` with the id 1 that hold this text in each place where one can stand.
+/// Responses to `tools/call` with the id 1 that contain this text in each possible position.
 fn answers(text: &str) -> Vec<Reply> {
     let error = format!(
         r#""error":{{"code":-32000,"message":"says {text} today","data":{{"{text}":["{text}"]}}}}"#

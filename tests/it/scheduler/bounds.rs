@@ -1,4 +1,4 @@
-//! What a server or a client can multiply stays a few: streams, requests of the server, what waits for a full stdout.
+//! Limits of what a server or a client can multiply: streams, requests of the server, lines for a full stdout.
 
 use crate::harness::messages::{assert_error, call, stream_reply, text_of};
 use crate::harness::program::{Launch, PATIENCE};

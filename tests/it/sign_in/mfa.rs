@@ -1,4 +1,4 @@
-//! MFA codes, which are asked for on the terminal.
+//! MFA codes, which are entered in the terminal.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -85,7 +85,7 @@ impl Terminal {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
-    /// The exit code and what was said on stderr.
+    /// The exit code and the text on stderr.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while let Ok(chunk) = self.screen.recv_timeout(PATIENCE) {
             self.shown.push_str(&String::from_utf8_lossy(&chunk));
@@ -169,7 +169,7 @@ fn several_roles_ask_one_after_the_other_and_the_source_comes_first() {
     let (code, text) = terminal.end();
     assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
     assert!(text.contains("role/Top (profile on-mfa)"), "{text}");
-    // Now only what has ended is asked for.
+    // Now only the expired entry needs a code.
     fs::remove_file(rig.home.0.join(FILE)).unwrap();
     let (code, text) = rig.run(&["login", "--if-needed", "--profile", "on-mfa"]);
     assert!(code == Some(0) && text.starts_with("profile \"on-mfa\" needs no sign-in: "), "{text}");

@@ -1,4 +1,4 @@
-//! `login` and `logout` as a user runs them: what they say, ask for and leave behind.
+//! `login` and `logout` as a user runs them: output, prompts, files.
 
 mod console;
 mod logout;
@@ -66,7 +66,7 @@ impl Rig {
         Running { child, stderr, text: String::new() }
     }
 
-    /// Runs a command to its end; its exit code and what it says.
+    /// Runs a command to its end. Returns its exit code and output.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         self.start(arguments).end()
     }
@@ -91,7 +91,7 @@ struct Running {
 }
 
 impl Running {
-    /// Reads up to and including the line that begins so, and returns it.
+    /// Reads up to and including the line that starts with `beginning`, and returns it.
     fn line(&mut self, beginning: &str) -> String {
         loop {
             let mut line = String::new();

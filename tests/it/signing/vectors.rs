@@ -28,7 +28,7 @@ fn check(file: &str) {
     }
 }
 
-/// What a failure calls the vector: its id and, for a decision, why it was taken.
+/// The name of a vector in failures: its id and, for a decision, its reason.
 fn name(vector: &Value) -> String {
     match vector["why"].as_str() {
         Some(why) => format!("{}: {why}", vector["id"]),
@@ -133,7 +133,7 @@ fn requests_on_which_signers_disagree_are_signed_as_decided() {
         if vector["expect_refused"] == true {
             assert!(vectors::sign(&vector).is_err(), "{id} (it was signed)");
         } else if let Some(owned) = vector["expect_like_without"].as_array() {
-            // Headers that signing sets itself: whatever the caller gives is as if it were not there.
+            // Headers that signing sets itself: the caller's values are ignored.
             let mut without = vector.clone();
             let headers = without["headers"].as_array_mut().expect("a list");
             headers.retain(|header| !owned.contains(&header[0]));
@@ -151,7 +151,7 @@ fn requests_on_which_signers_disagree_are_signed_as_decided() {
 
 #[test]
 fn the_cached_key_follows_secret_and_day() {
-    // One signer for two secrets and two days, each asked twice, must answer as four fresh signers do.
+    // One signer for two secrets and two days, each used twice, must sign like four new signers.
     let target = CanonicalTarget::new("h", "/", "", UriEncoding::for_service("execute-api"));
     let payload = Payload::of(b"", PayloadSigning::Hashed);
     let request = Request { method: "GET", target: &target, headers: &[], payload: &payload };

@@ -1,10 +1,10 @@
-//! What is compiled in: licences that this project's allows, no crate twice.
+//! Compiled dependencies: only licences compatible with this project's, no crate twice.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// `licenses.allow` of `.github/deny.toml`, with which `cargo deny` checks the same.
+/// `licenses.allow` of `.github/deny.toml`, which `cargo deny` checks, too.
 fn licences() -> Vec<&'static str> {
     let rules = include_str!("../../../.github/deny.toml");
     let (_, rest) = rules.split_once("[licenses]\nallow = [\n").expect("the list is there");
@@ -12,10 +12,10 @@ fn licences() -> Vec<&'static str> {
     list.lines().map(|line| line.split('"').nth(1).expect("one licence a line")).collect()
 }
 
-/// `ring` is behind with the first two, `win32job` with the others; it is for Windows alone.
+/// `ring` uses older versions of the first two, `win32job` (Windows only) of the others.
 const TWICE: [&str; 4] = ["getrandom", "windows-sys", "syn", "windows-link"];
 
-/// The crates of the program itself, without what only tests need, on every platform.
+/// The crates of the program itself, without dev-dependencies, on every platform.
 fn packages() -> Vec<Value> {
     #[expect(clippy::disallowed_methods, reason = "it asks for nothing on stdin")]
     let output = Command::new(env!("CARGO"))

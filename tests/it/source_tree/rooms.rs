@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// More rooms (files and folders directly in `src`, besides `main.rs`) cannot be kept in one's head.
+/// Maximum number of rooms (files and folders directly in `src`, except `main.rs`) that a reader can remember.
 const MAX_ROOMS: usize = 30;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Source files by their module path (`http::wire::tcp`), without tests and comments. A face stands under its room's name.
+/// Source files by their module path (`http::wire::tcp`), without tests and comments. A face has its room's name.
 struct Tree {
     texts: BTreeMap<String, String>,
     faces: BTreeSet<String>,
@@ -75,7 +75,7 @@ fn code(path: &Path) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// All paths behind `crate::`, those in braces one by one.
+/// All paths after `crate::`, those in braces one by one.
 fn paths(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for rest in text.split("crate::").chain(text.split("sigv4_proxy::")).skip(1) {
@@ -165,7 +165,7 @@ fn no_file_uses_itself_by_way_of_others() {
             (file, tree.uses(text).into_iter().filter(|used| used != file).collect())
         })
         .collect();
-    // Taking away, again and again, what uses nothing that is left takes everything away.
+    // Without circles, repeatedly removing files that use no remaining file removes all.
     while !left.is_empty() {
         let names: BTreeSet<&String> = left.keys().copied().collect();
         let before = left.len();

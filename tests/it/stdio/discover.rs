@@ -1,4 +1,4 @@
-//! Clients that begin with `server/discover`, and go on with `initialize` when they have waited long enough.
+//! Clients that start with `server/discover`, and continue with `initialize` after a while.
 
 use crate::harness::messages::{assert_error, json_reply, labels, modern};
 use crate::harness::program::{Launch, PATIENCE, Program};
@@ -53,7 +53,7 @@ fn nothing_is_written_for_a_discover_after_initialize() {
     // By then the responses of all have come.
     started[0].2.1.silent_for(PAUSE + Duration::from_millis(200));
     for (bridge, late, (server, program)) in started {
-        // No session is begun for it, either.
+        // No session is started for it, either.
         let labels = labels(&server.requests());
         assert!(!labels[2..].contains(&"initialize".to_owned()), "{bridge} {late:?} {labels:?}");
         let ended = program.close();
@@ -105,7 +105,7 @@ fn lazy_responds_to_discover_without_credentials_or_a_server() {
         assert_eq!(initialized["result"]["protocolVersion"], version);
     }
 
-    // A client that speaks no other revision.
+    // A client that speaks 2026-07-28 only.
     let mut program = Launch::bare(&arguments).arg("--bridge=always").start();
     let result = program.ask(&discover())["result"].take();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28"]));

@@ -1,4 +1,4 @@
-//! No wait outlives its waiter: a call is answered at its own limit, and the process ends in time, whatever hangs.
+//! A call gets a response at its own limit, and the process ends in time, even if something hangs.
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_error, call, text_of};
@@ -210,7 +210,7 @@ fn a_slow_handshake_of_one_profile_holds_up_no_other() {
         assert_eq!((text_of(&sum), sum["id"].to_string()), ("2", id.to_owned()));
     }
     assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
-    // They are answered at their limit, and the handshake goes on for the next.
+    // They get errors at their limit, and the handshake continues for the next.
     for _ in 0..2 {
         let error = program.read();
         let words = ["the session could not be initialized", "time limit"];
@@ -241,9 +241,9 @@ fn a_server_that_asks_before_its_session_is_begun_is_answered() {
     assert_eq!(count(&server, "initialize"), 2);
 }
 
-/// Nobody waits any more for what it asks in its handshake; the client is asked nevertheless.
+/// Requests of the server during the handshake reach the client even if no call waits any more.
 #[test]
-fn a_handshake_goes_on_without_the_call_that_needed_it() {
+fn a_handshake_continues_without_the_call_that_needed_it() {
     let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
     let launch = Launch::to(&server.url("/mcp")).arg("--no-sse").arg("--tool-timeout=300ms");
     let mut program = launch.start();

@@ -1,4 +1,4 @@
-//! What is written to stdout is one line for every reader of lines.
+//! Messages on stdout are single lines for every reader.
 
 use crate::harness::messages::{json_reply, stream_reply};
 use crate::harness::program::Launch;

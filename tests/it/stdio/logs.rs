@@ -1,4 +1,4 @@
-//! What stands on stderr and in log files.
+//! Log lines on stderr and in log files.
 
 use crate::harness::messages::call;
 use crate::harness::program::Launch;

@@ -1,4 +1,4 @@
-//! The main job through the real binary: signed, relayed, in order, exactly one answer, a clean end.
+//! Relaying through the real binary: signatures, order, exactly one response each, a clean end.
 
 use crate::harness::messages::{
     assert_all_verified, assert_error, call, json_reply, modern, stream_reply, text_of,
@@ -50,7 +50,7 @@ fn whole_session(algorithm: Algorithm, mode: Mode) {
         if algorithm == Algorithm::V4a { "AWS4-ECDSA-P256-SHA256 " } else { "AWS4-HMAC-SHA256 " };
     for request in &requests {
         assert!(request.header("authorization").unwrap().starts_with(starts));
-        // The id and the negotiated version are sent with everything but the request that asks for them.
+        // The id and the negotiated version are sent with every request except `initialize`.
         let is_first = request.label() == "initialize";
         assert_eq!(request.header("mcp-session-id").is_none(), is_first, "{}", request.label());
         let version = request.header("mcp-protocol-version");
@@ -154,7 +154,7 @@ fn a_server_request_is_answered_while_its_call_is_open() {
     program.shake_hands();
     let question = program.ask(&call("6", "ask", &json!({})));
     assert_eq!(question["method"], "elicitation/create");
-    // An id of the client's may be open at the same time under the same number.
+    // A request of the client may have the same id at the same time.
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"name": "Ada"}}});
     let result = program.ask(&answer.to_string());
     assert!(text_of(&result).contains("Ada") && result["id"] == 6, "{result}");
@@ -179,7 +179,7 @@ fn calls_run_side_by_side() {
     assert_all_verified(&server.requests());
 }
 
-/// A few start at once, and who comes next does not wait for them.
+/// A few calls start at once, and the next one does not wait for them.
 #[test]
 fn a_quick_call_is_not_held_up_by_slow_ones() {
     let server = server();
@@ -275,7 +275,7 @@ fn a_json_rpc_error_body_passes_under_the_id_of_the_request() {
     assert_eq!(program.read_line(), expected);
 }
 
-/// Whatever the server answers, the request gets one answer, and the next call works.
+/// Each request gets one response, whatever the server sends, and the next call works.
 #[test]
 fn garbage_from_the_server_costs_one_answer_each() {
     let server = server();
@@ -463,7 +463,7 @@ fn large_messages_in_both_directions() {
     let answer = program.ask(&call("1", "big", &json!({"bytes": size})));
     assert_eq!(text_of(&answer).len(), size);
     let text = "x".repeat(size);
-    // Whatever stands before and behind it is not sent, and not signed.
+    // Text before and after it is neither sent nor signed.
     for (id, before, behind) in [("2", "", ""), ("3", "", "\r"), ("4", "\u{feff}", "")] {
         let request = call(id, "echo", &json!({"text": text}));
         let answer = program.ask(&format!("{before}{request}{behind}"));
@@ -538,7 +538,7 @@ fn more_than_may_wait_is_refused_and_answered() {
         .arg("--max-message-bytes=1000")
         .start();
     program.write(&call("0", "slow", &json!({"ms": 300})));
-    // Two of these fill what may wait.
+    // Two of these fill the queue.
     for id in 1..=4 {
         program.write(&call(&id.to_string(), "echo", &json!({"text": "x".repeat(700)})));
     }
@@ -609,7 +609,7 @@ fn signals_end_it_in_order() {
     }
 }
 
-/// Nobody reads stdout, and more is written to it than its pipe holds.
+/// Stdout is not read, and more is written to it than its pipe holds.
 #[cfg(unix)]
 #[test]
 fn a_full_stdout_does_not_keep_it_alive() {
@@ -733,7 +733,7 @@ fn time_limits() {
     assert_error(&answer, &json!(2), &["time limit", "--tool-timeout"]);
     drop(program);
 
-    // Silence is another thing than the whole: a stream that goes on is not cut.
+    // `--read-timeout` is an idle timeout: a stream that continues is not cut.
     let server = server_with(Mode::Sse, false);
     let mut program = Launch::to(&server.url("/mcp")).arg("--read-timeout=250ms").start();
     program.write(&call("3", "count", &json!({"to": 5, "delay_ms": 120})));
@@ -860,7 +860,7 @@ fn requests_that_speak_for_themselves_have_headers_of_their_own_and_no_session()
     let server = server_with(Mode::Json, true);
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
-    // Two eras in one process: the session of the first leaves no trace on the second.
+    // Two eras in one process: the session of the first does not affect the second.
     for _ in 0..2 {
         server.reply_next("tools/call", json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
         program.write(&modern(1, "tools/call", r#""name":"größe","#));

@@ -609,7 +609,7 @@ fn no_access_is_no_reason_to_try_again() {
     }
 }
 
-/// A12: connections that the server closed while they were idle are not used.
+/// Connections that the server closed while they were idle are not used.
 #[test]
 fn idle_connections_that_were_closed_cost_nothing() {
     let (server, mut program) = started(&[]);

@@ -1,4 +1,4 @@
-//! The test server's verdicts: what AWS's signer signs passes, what was altered since does not.
+//! The test server accepts signatures of AWS's signer, and rejects altered requests.
 
 use std::time::{Duration, SystemTime};
 
@@ -77,7 +77,7 @@ fn each_fault_has_the_code_aws_gives_it() {
     assert_eq!(late, Err("InvalidSignatureException"));
 }
 
-/// The canonical forms are ours; AWS's signer must come to the same signature from them.
+/// AWS's signer must compute the same signature from this program's canonical forms.
 #[test]
 fn canonical_forms_are_those_of_aws() {
     let targets = [
