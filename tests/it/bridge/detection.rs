@@ -1,4 +1,4 @@
-//! What a server speaks is found out from what it refuses, and from nothing else.
+//! The revisions of a server are detected from its refusals only.
 
 use crate::bridge::downward::peer::{
     A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, call, cancel, complete, discovered,
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const NO_SESSION: &str = r#"{"code":-32000,"message":"Bad Request: No valid session ID provided"}"#;
 
-/// A server that gives `initialize` this answer and discovers itself.
+/// A server that responds to `initialize` with this refusal and supports `server/discover`.
 fn refusing(refusal: Answer) -> Peer {
     Peer::scripted(move |arrived| match &*arrived.label {
         "initialize" => refusal.clone(),
@@ -50,7 +50,7 @@ fn whatever_refuses_initialize_is_asked_for_the_other_era() {
         let get: &[&str] = if looks_for_streams { &["GET"] } else { &[] };
         let expected = [&["initialize"], get, &["server/discover"]].concat();
         assert_eq!(peer.labels(), expected, "{refusal:?}");
-        // A second one is answered from what is known.
+        // The response to a second one comes from the first detection.
         let answer = program.ask(&initialize("2026-07-28", "{}"));
         assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
         assert_eq!(peer.labels(), expected, "{refusal:?}");
@@ -200,7 +200,7 @@ fn a_lazy_client_is_told_once_the_server_turns_out_to_be_modern() {
     assert_eq!(told, expected);
     assert_eq!(program.read()["result"], json!({"tools": []}));
     assert_eq!(peer.labels(), ["initialize", "server/discover", "tools/list"]);
-    // It was told nothing of logging, which works all the same.
+    // Logging works although it was not declared.
     let answer = program.ask(&request("2", "logging/setLevel", r#"{"level":"info"}"#));
     assert_eq!(answer["result"], json!({}));
     assert_eq!(program.ask(&request("3", "ping", "{}"))["result"], json!({}));

@@ -1,4 +1,4 @@
-//! Bodies of successful responses are taken for what they are, whatever their `Content-Type` says.
+//! Bodies of successful responses are read by their content, not by their `Content-Type`.
 
 use crate::harness::messages::{assert_error, labels};
 use crate::harness::program::{Launch, PATIENCE};

@@ -41,7 +41,7 @@ fn a_whole_session() {
         .collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=20).collect::<Vec<_>>());
-    // What the server sends unasked comes on the same stream.
+    // Messages outside requests arrive on the same stream.
     server.push(r#"{"jsonrpc":"2.0","id":"s","method":"ping"}"#);
     assert_eq!(program.read()["method"], "ping");
     program.write(r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
@@ -105,7 +105,7 @@ fn the_first_refusal_is_told_when_there_is_no_such_stream() {
         let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
         assert_error(&answer, &json!(1), &["404", "no such thing"]);
     }
-    // A server that answers in JSON-RPC speaks the newer transport: it is not asked.
+    // A refusal in JSON-RPC comes from the newer transport: no stream is requested.
     let gets = server.requests().iter().filter(|r| r.label() == "GET").count();
     let body =
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported version"}}"#;
@@ -162,7 +162,7 @@ fn a_stream_that_ended_while_idle_is_opened_once_before_the_next_calls() {
     }
     let requests = server.requests();
     assert_eq!((count(&requests, "GET"), count(&requests, "tools/call")), (2, 6));
-    // Each session begins with a refused POST and one to the URL that its stream named.
+    // Each session starts with a refused POST and one to the URL that its stream named.
     assert_eq!(count(&requests, "initialize"), 4);
     assert_eq!(count(&requests, "notifications/initialized"), 2);
     assert_all_verified(&requests);
@@ -222,7 +222,7 @@ fn sessions_that_the_program_begins_itself_use_it_too() {
 fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
     let server = old_server();
     let mut program = started(&server);
-    // 202, and no answer ever.
+    // 202, and never a response.
     server.reply_next("tools/call", Reply::Status { code: 202, headers: vec![], body: vec![] });
     program.write(&call("1", "add", &json!({})));
     server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "tools/call"));

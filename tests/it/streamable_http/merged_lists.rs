@@ -141,7 +141,7 @@ fn an_error_of_a_page_is_the_response() {
     server.reply_next("tools/list", result(r#"{"prompts":[]}"#));
     let answer = program.ask(&list(3, "tools/list", ""));
     assert_error(&answer, &json!(3), &["page 2 of the list has no tools"]);
-    // The session goes on.
+    // The session continues.
     assert!(program.ask(&list(4, "tools/list", ""))["result"]["tools"].is_array());
 }
 
@@ -177,7 +177,7 @@ fn a_list_that_goes_round_in_circles_ends() {
     assert_eq!(ended.log.matches(warning).count(), 1, "{}", ended.log);
 }
 
-/// The client may go on where the bound was reached.
+/// The client may continue where the limit was reached.
 #[test]
 fn a_list_that_is_too_large_is_returned_in_part() {
     let server = server();

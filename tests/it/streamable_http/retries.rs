@@ -1,4 +1,4 @@
-//! What is tried again, through the real binary: as often as it helps, and never what may have run.
+//! Retries through the real binary: of everything that is safe, and never of a call that may have run.
 
 use crate::harness::messages::{
     assert_error, call, json_reply, labels, modern, stream_reply, text_of,
@@ -38,11 +38,11 @@ fn status(code: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     Reply::Status { code, headers, body: body.into() }
 }
 
-/// Whatever breaks after the server has read a call, it is not sent again.
+/// A call that the server has read is not sent again, for every kind of fault.
 #[test]
 fn a_call_that_may_have_run_is_never_sent_again() {
     let (server, mut program) = started(&["--read-timeout=400ms"]);
-    // Said, since whether a close is seen before the next call is a race, which this is not about.
+    // Announced: otherwise it would be a race whether the close is seen before the next call.
     let ok = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n";
     let events = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\n";
     let raw = |text: &str| Reply::Raw(text.as_bytes().to_vec());
@@ -121,7 +121,7 @@ fn a_tool_that_says_it_may_run_twice_is_called_again() {
         program.ask(LIST);
         assert_repeated(&mut program, is_repeated);
     }
-    // What was said ends when the server says that its tools have changed, and with the session.
+    // Hints are valid until the tools change or the session ends.
     server.reply_next("tools/list", list(r#"{"idempotentHint":true}"#));
     program.ask(LIST);
     let changed = r#"{"jsonrpc":"2.0","method":"notifications\/tools\/list_changed"}"#;
@@ -211,7 +211,7 @@ fn a_response_that_is_broken_off_or_empty_is_requested_again_where_that_does_no_
         server.reply_next("tools/list", fault);
         assert_error(&program.ask(LIST), &json!(1), &[]);
     }
-    // What is whole and no response stays that.
+    // A complete body that is not a response is not retried.
     let before = labels(&server.requests()).len();
     for wrong in [
         json_reply(200, r#"{"jsonrpc":"2.0","id":7,"result":{}}"#),
@@ -285,7 +285,7 @@ fn throttled_calls_wait_as_long_as_the_server_asks() {
         assert_eq!(text_of(&program.ask(&add(1))), "2");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     }
-    // An hour does not fit into the time of the request: the answer comes now. Nor does what is no time at all.
+    // An hour, or an invalid time, does not fit into the time limit: the error comes at once.
     for longer in ["3600", "61", "9223372036854775808", "99999999999999999999999999999"] {
         for header in ["Retry-After", "x-amz-retry-after"] {
             let wait =
@@ -329,7 +329,7 @@ fn a_runtime_that_is_starting_is_waited_for() {
     assert_eq!(calls(&server).len(), 3);
 }
 
-/// A server of AgentCore's: its own JSON-RPC errors and statuses say what did not run.
+/// An AgentCore server, whose JSON-RPC errors and statuses tell which calls did not run.
 fn agentcore() -> (Server, Program) {
     let service = "bedrock-agentcore";
     let server =
@@ -337,7 +337,7 @@ fn agentcore() -> (Server, Program) {
     started_at(server, &[&format!("--service-name={service}"), "--timeout=30s"])
 }
 
-/// What a call is answered with when it has certainly not run, and whether only AgentCore says it so.
+/// Responses to calls that certainly have not run, and whether only AgentCore uses them in this way.
 fn not_run() -> Vec<(Reply, bool)> {
     let json = |code, headers: &[(&str, &str)], body: &str| {
         let json = [("Content-Type", "application/json")];
@@ -428,10 +428,10 @@ fn words_about_throttling_or_keys_are_no_reason_to_send_a_call_again() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_told_soon() {
+fn a_server_that_is_gone_is_reported_soon() {
     let (server, mut program) = started(&[]);
     drop(server);
-    // Nothing was sent, so it is tried again; but nobody is kept waiting.
+    // Nothing was sent, so it is retried, but only for a short time.
     let begun = Instant::now();
     assert_error(&program.ask(&add(1)), &json!(1), &["connection refused"]);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -473,7 +473,7 @@ fn expired_credentials_are_looked_for_again() {
     let server = Server::start(ServerOptions::default());
     server.set_keys(vec![Key::new(KEY_ID, SECRET), Key::new(other, SECRET)]);
     let url = server.url("/mcp");
-    // A process hands out keys, so that no file of ours shows that they have changed.
+    // The keys come from a process, so that no file shows that they have changed.
     home.write("keys.sh", format!("#!/bin/sh\ncat {}/keys.json\n", home.0.display()));
     home.make_executable("keys.sh");
     let keys = |id: &str| {
@@ -511,7 +511,7 @@ fn expired_credentials_are_looked_for_again() {
     assert!(sent[1].header("authorization").unwrap().contains(KEY_ID));
     assert!(sent[2].header("authorization").unwrap().contains(other));
 
-    // The same keys again are no better: one error, and it names the mend.
+    // The same keys are not tried again: one error, which names the fix.
     server.reply_next("tools/call", Reply::aws_error(403, "ExpiredTokenException", "is expired"));
     assert_error(&program.ask(&add(3)), &json!(3), &["ExpiredTokenException"]);
     assert_eq!(calls(&server).len(), 4);
@@ -522,7 +522,7 @@ fn wants_service(name: &str) -> Reply {
     Reply::aws_error(403, "InvalidSignatureException", &text)
 }
 
-/// What the requests were signed for: `us-east-1/execute-api`.
+/// The scopes that the requests were signed for: `us-east-1/execute-api`.
 fn scopes(server: &Server) -> Vec<String> {
     let mut scopes: Vec<String> = server
         .requests()
@@ -621,7 +621,7 @@ fn idle_connections_that_were_closed_cost_nothing() {
     assert_eq!(calls(&server).len(), 30);
 }
 
-/// The same when the server hangs up so late that the next request is under way: only what can be sent again finds out.
+/// A server that closes connections while the next request is being sent is noticed by idempotent requests only.
 #[test]
 fn a_server_that_hangs_up_without_a_word_costs_no_call() {
     let (server, mut program) = started(&[]);

@@ -40,7 +40,7 @@ fn started() -> (Server, Program) {
     (server, program)
 }
 
-/// A response with these headers besides that of JSON.
+/// A JSON response with these additional headers.
 fn naming(code: u16, headers: &[(&str, &str)], body: &Value) -> Reply {
     let json = [("Content-Type", "application/json")];
     let headers = json.iter().chain(headers);
@@ -61,7 +61,7 @@ fn named(id: u32, session: &str) -> Reply {
     naming(200, &[("Mcp-Session-Id", session)], &result(id))
 }
 
-/// The same after a pause, during which there is no byte of it.
+/// A response that names a session and starts after a pause.
 fn named_late(id: u32, session: &str, pause: Duration) -> Reply {
     let (body, json) = (result(id).to_string(), "Content-Type: application/json");
     let length = body.len();
@@ -140,7 +140,7 @@ fn an_id_goes_back_by_the_header_it_came_with() {
         let sent = (last.header("mcp-session-id"), last.header(RUNTIME_HEADER));
         assert_eq!(sent, expected, "{headers:?}");
     }
-    // The same id in the other header is no other session.
+    // The same id in the other header is the same session.
     let (server, mut program) = started();
     server.reply_next("ping", named(1, "a"));
     server.reply_next("ping", naming(200, &[(RUNTIME_HEADER, "a")], &result(2)));
@@ -300,7 +300,7 @@ fn many_requests_that_find_their_session_gone_begin_one() {
 fn sessions_of_mcp_and_of_the_runtime_are_two() {
     let server = server(ServerOptions { sessions: true, ..ServerOptions::default() });
     let mut program = launch(&server, RUNTIME).arg("--no-sse").start();
-    // What a refused `initialize` names belongs to no session of MCP.
+    // The id in a refused `initialize` is not an MCP session.
     for status in [400, 200] {
         let refusal = error(1, -32022, "unsupported");
         let reply = naming(status, &[("Mcp-Session-Id", &format!("of-{status}"))], &refusal);

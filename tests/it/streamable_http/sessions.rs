@@ -13,7 +13,7 @@ fn with_sessions() -> (Server, Program) {
     let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();
-    // The handshake is over when something after it has been answered.
+    // The handshake is complete when a later request has its response.
     program.ask(r#"{"jsonrpc":"2.0","id":"over","method":"ping"}"#);
     (server, program)
 }
@@ -112,7 +112,7 @@ fn a_stream_goes_on_under_the_latest_session_id_and_may_name_another() {
     assert_eq!(session_of(server.requests().last().unwrap()), Some("s-3"));
 }
 
-/// A call that was sent under the old id may be answered after the new one is known.
+/// A call that was sent with the old id may get its response after the new one is known.
 #[test]
 fn the_old_session_id_does_not_come_back() {
     let server = Server::start(ServerOptions::default());
@@ -140,7 +140,7 @@ fn the_old_session_id_does_not_come_back() {
         program.ask(r#"{"jsonrpc":"2.0","id":"q","method":"ping"}"#);
         let requests = server.requests();
         assert_eq!(session_of(requests.last().unwrap()), Some("s-2"), "{code}");
-        // A session that goes on under another id was not lost.
+        // A session that continues with another id was not lost.
         assert_eq!(labels(&requests).iter().filter(|label| *label == "initialize").count(), 1);
         server.reply_next("ping", answered("r", &json!({}), "s-1"));
         program.ask(r#"{"jsonrpc":"2.0","id":"r","method":"ping"}"#);

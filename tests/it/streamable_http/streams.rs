@@ -294,8 +294,8 @@ fn initialize_is_never_cancelled() {
     assert_eq!(program.read_line(), result);
 }
 
-/// Cancellations that meet answers at every moment: one line or none for each call, and never one after the next
-/// call's answer.
+/// Cancellations at every moment around a response: one line or none for each call, and never one after the next
+/// call's response.
 fn races(mode: Mode) {
     let server = Server::start(ServerOptions { mode, ..ServerOptions::default() });
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
@@ -405,7 +405,7 @@ fn events_that_arrive_together_are_written_at_once_whatever_the_last_of_them_is(
     };
     let ask = "data: {\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"ping\"}\n\n";
     let result = "data: {\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[]}}\n\n";
-    // What follows the burst in the same segment: nothing that is relayed, half an event, a request.
+    // After the burst, in the same segment: a message that is not relayed, half an event, a request.
     for last in
         [": heartbeat\n\n", "event: ping\ndata: {}\n\n", "data: {}\n\n", "data: {\"json", ask]
     {

@@ -1,4 +1,4 @@
-//! Clocks that are off, here or there: what is learned of the difference, from whom, and what it changes.
+//! Wrong clocks, local or remote: detection of the difference, and its effects.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn rfc3339(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap()
 }
 
-/// What a service of AWS answers when its clock is at `there` and it blames ours, in each of its ways.
+/// The ways in which an AWS service, whose clock is at `there`, rejects the local clock.
 fn blames(there: OffsetDateTime) -> [Value; 4] {
     let date = http_date(there);
     let words = format!("Signature expired: x is now earlier than y ({} - 5 min.)", basic(there));
@@ -46,7 +46,7 @@ fn blames(there: OffsetDateTime) -> [Value; 4] {
     ]
 }
 
-/// An answer to what was asked: `ask` merged with `answer`.
+/// A request with its response: `ask` merged with `answer`.
 fn entry(ask: Value, answer: Value) -> Value {
     let (Value::Object(mut ask), Value::Object(answer)) = (ask, answer) else { panic!("objects") };
     ask.extend(answer);
@@ -196,7 +196,7 @@ fn other_answers_of_aws_teach_no_time() {
         assert_eq!(cache.time_of_aws(NOW), NOW);
         assert_eq!(cache.take_warnings(), [""; 0]);
     }
-    // A refusal that blames something else, and one that names an absurd time: each is asked once, and is the error.
+    // A refusal for another reason, and one with an absurd time: one request each, and the refusal is the error.
     let code =
         |code: &str| format!("<R><Error><Code>{code}</Code><Message>m</Message></Error></R>");
     for (refusal, date) in [
@@ -294,7 +294,7 @@ fn a_lie_about_the_time_lasts_until_the_next_refusal() {
             "one more, and it is right again"
         );
     }
-    // What no clock shows is not even tried.
+    // Impossible times are not tried.
     for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0000 00:00:00 GMT", "none"] {
         let before = server.requests().len();
         server.reply_next("tools/call", dated(403, date, "RequestExpired", "{}"));
@@ -338,7 +338,7 @@ fn times_at_the_end_of_the_calendar_are_far_away() {
         ("-9999-01-01T00:00:00Z", true),
         ("9223372036854775808", true),
     ] {
-        // What is no time at all is a warning.
+        // An invalid time is a warning.
         let mut program = Launch::to(&server.url("/mcp"))
             .env("AWS_CREDENTIAL_EXPIRATION", expires)
             .arg("--no-sse")

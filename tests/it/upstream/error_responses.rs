@@ -1,4 +1,4 @@
-//! The test server's answers, asked for by hand over its own connection.
+//! Responses of the test server, requested directly over a connection.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write as _};
@@ -148,7 +148,7 @@ impl Client {
         self.send(&request(body, headers))
     }
 
-    /// Gives the answer whole. It ends in a brace, in the last chunk, or has no body.
+    /// Returns the complete response. It ends in a brace, in the last chunk, or has no body.
     fn send(&mut self, request: &Request) -> String {
         self.write(request);
         let ends = ["}", "\r\n0\r\n\r\n", "content-length: 0\r\n\r\n"];

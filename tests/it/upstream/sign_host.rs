@@ -11,7 +11,7 @@ use serde_json::json;
 const API: &str = "abc.execute-api.eu-west-1.amazonaws.com";
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-/// With the example key, and nothing said of service and region.
+/// A launch with the example key, without service and region.
 fn launch(url: &str, flags: &[&str]) -> Launch {
     Launch::bare(&[flags, &[url]].concat())
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
@@ -89,7 +89,7 @@ fn the_other_host_counts_wherever_a_host_decides() {
     let ended = launch("https://localhost:1/mcp", &flags).run("");
     let warning = "WARN: the path of --sign-host is left out: the path of the URL is signed";
     assert!(ended.log.contains(warning), "{}", ended.log);
-    // The same host is nothing special.
+    // The URL's own host is allowed.
     let ended = launch(&format!("https://{API}/mcp"), &["--sign-host", API]).run("");
     assert!(ended.log.contains(&format!("relaying to https://{API}/mcp\n")), "{}", ended.log);
 }
@@ -105,7 +105,7 @@ fn over_tls(names: &[&str], host: &str) -> (TlsServer, Program) {
     (server, program)
 }
 
-/// Behind a tunnel or a CNAME is AWS's own certificate, in front of a gateway the gateway's.
+/// Through a tunnel or a CNAME the certificate is AWS's, at a gateway the gateway's.
 #[test]
 fn the_certificate_may_be_for_either_host_and_the_other_one_is_asked_for() {
     for certificate in [API, "*.execute-api.eu-west-1.amazonaws.com", "localhost"] {

@@ -9,27 +9,27 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What such a server says to `initialize`.
+/// The refusal of `initialize` by such a server.
 pub(crate) const UNSUPPORTED: &str = r#"{"code":-32022,"message":"Unsupported protocol version: 2025-11-25","data":{"supported":["2026-07-28"],"requested":"2025-11-25"}}"#;
 
-/// Everything that a client can be asked.
+/// All capabilities of a client.
 pub(crate) const ALL: &str =
     r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;
 
-/// What the peer does with a request.
+/// The peer's response to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// JSON of the result.
     Result(String),
-    /// The same, which begins a session.
+    /// JSON of the result, which starts a session.
     Session(String),
     /// HTTP status and JSON of the error.
     Error(u16, String),
-    /// HTTP status and body, which is no JSON-RPC.
+    /// HTTP status and a body that is not JSON-RPC.
     Status(u16, &'static str),
     /// An event stream of these messages, in which `ID` is the request's. It ends with them.
     Events(Vec<String>),
-    /// The same, and the stream stays open until `end_streams`.
+    /// An event stream of these messages that stays open until `end_streams`.
     Stream(Vec<String>),
     /// Closes the connection without a byte.
     Close,
@@ -104,8 +104,8 @@ impl Peer {
         Peer { address, shared }
     }
 
-    /// Refuses `initialize`, discovers itself with these capabilities, acknowledges every stream of notifications, and
-    /// leaves the rest to `handle`.
+    /// Refuses `initialize`, responds to `server/discover` with these capabilities, acknowledges every stream of notifications,
+    /// and passes the rest to `handle`.
     pub(crate) fn modern(
         capabilities: &str,
         handle: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
@@ -149,7 +149,7 @@ impl Peer {
         self.arrived().into_iter().map(|arrived| arrived.label).collect()
     }
 
-    /// Waits for so many requests of this label.
+    /// Waits for `count` requests with this label.
     pub(crate) fn wait_for(&self, label: &str, count: usize) -> Vec<Arrived> {
         let of_label = |state: &State| -> Vec<Arrived> {
             state.arrived.iter().filter(|arrived| arrived.label == label).cloned().collect()
@@ -158,7 +158,7 @@ impl Peer {
         state.unwrap_or_else(|| panic!("{count} of {label}, not {:?}", self.labels()))
     }
 
-    /// Waits until the client has closed so many streams.
+    /// Waits until the client has closed `count` streams.
     pub(crate) fn wait_for_closed(&self, count: usize) {
         assert!(self.wait(|state| state.closed >= count).is_some(), "no stream is closed");
     }

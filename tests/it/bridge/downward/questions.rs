@@ -6,7 +6,7 @@ use crate::harness::program::Program;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// A server whose calls ask this as long as no answers come, and then return them.
+/// A server whose calls ask questions until they get answers, and then return these.
 fn asking(required: impl Fn(&Arrived) -> String + Send + Sync + 'static) -> Peer {
     Peer::modern("{}", move |arrived| match arrived.params().get("inputResponses") {
         None => Answer::Result(required(arrived)),

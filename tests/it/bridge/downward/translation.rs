@@ -106,7 +106,7 @@ fn some_requests_need_no_server() {
         ("logging/setLevel", "{}", -32602),
         ("tasks/get", r#"{"taskId":"1"}"#, -32601),
         ("tasks/list", "{}", -32601),
-        // There are no streams, so there is nothing to subscribe to.
+        // Without streams there are no subscriptions.
         ("resources/subscribe", r#"{"uri":"a:b"}"#, -32601),
         ("resources/unsubscribe", r#"{"uri":"a:b"}"#, -32601),
     ] {

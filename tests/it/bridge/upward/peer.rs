@@ -1,5 +1,5 @@
-//! A server before 2026-07-28 in the hands of a test: it begins sessions and opens streams by itself, counts what arrives,
-//! and leaves every other request to the test.
+//! A scripted server of an earlier revision: it starts sessions and opens streams, records what arrives, and passes every
+//! other request to the test.
 
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::http::{Connection, Request, Response};
@@ -44,7 +44,7 @@ pub(crate) struct Arrived {
     pub(crate) request: Request,
 }
 
-/// A request that the test answers.
+/// A request for the test to respond to.
 pub(crate) struct Exchange {
     pub(crate) json: Value,
     connection: Connection,
@@ -74,7 +74,7 @@ impl Peer {
         arguments.iter().fold(launch, |launch, argument| launch.arg(argument)).start()
     }
 
-    /// The next request that the test answers.
+    /// The next request for the test to respond to.
     #[track_caller]
     pub(crate) fn next(&self) -> Exchange {
         self.exchanges.recv_timeout(PATIENCE).expect("a request")
@@ -96,7 +96,7 @@ impl Peer {
         self.exchanges.try_recv().is_err()
     }
 
-    /// What has arrived under this label, once it is as much.
+    /// Waits for `count` requests with this label, and returns them.
     pub(crate) fn wait_for(&self, label: &str, count: usize) -> Vec<Arrived> {
         let of_label = |state: &State| -> Vec<Arrived> {
             state.arrived.iter().filter(|arrived| arrived.label == label).cloned().collect()
@@ -134,7 +134,7 @@ impl Peer {
         self.shared.state.lock().unwrap().is_modern = true;
     }
 
-    /// Forgets the session. `refuses_more`: and begins none again.
+    /// Forgets the session. `refuses_more`: and refuses to start another.
     pub(crate) fn end_session(&self, refuses_more: bool) {
         let mut state = self.shared.state.lock().unwrap();
         "none".clone_into(&mut state.session);
@@ -276,7 +276,7 @@ pub(crate) fn call(id: &str) -> String {
     modern(id, "tools/call", r#""name":"t","#, "")
 }
 
-/// The same with the answers to what was asked.
+/// A repetition of a call with the answers to its questions.
 pub(crate) fn retry(id: &str, tool: &str, state: &Value, answers: &Value) -> String {
     let params = format!(r#""name":"{tool}","requestState":{state},"inputResponses":{answers},"#);
     modern(id, "tools/call", &params, "")

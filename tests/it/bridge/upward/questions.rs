@@ -1,4 +1,4 @@
-//! Questions of an older server: the call is parked, and its client repeats it with the answers.
+//! Questions of an older server: the call waits, and its client repeats it with the answers.
 
 use crate::bridge::upward::peer::{Peer, call, elicit, modern, retry};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn an_answer_reaches_the_call_that_asked_and_its_result_the_leg_that_brought_it(
         answer["result"]["inputRequests"],
         json!({"q1": {"method": "elicitation/create", "params": {"message": "name?", "requestedSchema": {"type": "object"}}}})
     );
-    // A round without the answer asks again, under another state.
+    // A repetition without the answer gets the question again, with another state.
     program.write(&retry("2", "t", state(&answer), &json!({})));
     let again = program.read();
     assert_eq!(again["result"]["inputRequests"], answer["result"]["inputRequests"]);
@@ -95,7 +95,7 @@ fn what_comes_while_a_call_is_parked_comes_with_its_next_leg() {
     asked.send(&progress(10, 1));
     asked.send(&progress(10, 2));
     asked.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 70}}));
-    // A ping is answered at once, and after everything before it was read.
+    // The response to a ping comes at once, after all earlier messages were read.
     asked.send(&json!({"jsonrpc": "2.0", "id": 72, "method": "ping"}));
     assert_eq!(peer.wait_for("response", 1)[0].json["id"], 72);
     let rest = format!(
@@ -188,7 +188,7 @@ fn a_url_that_the_user_must_open_is_asked_and_the_call_sent_again() {
         peer.wait_for("tools/call", 3).iter().map(|sent| sent.json["id"].clone()).collect();
     assert_ne!(ids[1], ids[2]);
     assert!(!peer.labels().contains(&"response".to_owned()));
-    // A client that cannot open it learns what it lacks.
+    // The error for a client that cannot open it names the missing capability.
     let line = call("3").replace(r#","url":{}"#, "");
     program.write(&line);
     peer.next().fail(&error);

@@ -1,4 +1,4 @@
-//! `subscriptions/listen` before a server that knows subscriptions to resources and one stream for all news.
+//! `subscriptions/listen` with a server that has resource subscriptions and one stream for all notifications.
 
 use crate::bridge::upward::peer::{Peer, modern};
 use crate::harness::program::Program;
@@ -31,7 +31,7 @@ fn list_changed(list: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")})
 }
 
-/// What a subscription was notified of: its id and what remains of the method.
+/// The next notification of a subscription: its id and the end of the method.
 fn notified(program: &mut Program) -> (Value, String) {
     let line = program.read();
     let id = line["params"]["_meta"][SUBSCRIPTION_ID].clone();
@@ -105,7 +105,7 @@ fn what_comes_on_the_stream_of_a_call_is_relayed_too() {
     assert_eq!(notified(&mut program), (json!(1), "tools/list_changed".into()));
     asked.result(&json!({}));
     assert_eq!(program.read()["id"], 2);
-    // At the end of input nothing is said of the subscription.
+    // At the end of input nothing is written for the subscription.
     assert!(program.close().lines.is_empty());
 }
 

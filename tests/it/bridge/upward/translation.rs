@@ -160,7 +160,7 @@ fn progress_and_logs_are_relayed_as_they_were_asked_for() {
     assert_eq!(program.read(), progress(2));
     peer.push(&message("critical"));
     assert_eq!(program.read(), message("critical"));
-    // Another call that wants more lowers the level; one that wants nothing leaves it.
+    // A call that requests more lowers the level; one without a level does not change it.
     program.write(&modern("2", "tools/list", "", r#""io.modelcontextprotocol/logLevel":"debug","#));
     let level = peer.next();
     assert_eq!(level.json["params"], json!({"level": "debug"}));
@@ -196,7 +196,7 @@ fn a_cancelled_call_is_cancelled_at_the_server_and_then_closed() {
     asked.send(&json!({"jsonrpc": "2.0", "method": "late"}));
     assert!(asked.closes_within(Duration::from_secs(5)));
     program.silent_for(Duration::from_millis(20));
-    // What the client cancels too late is not known to the server by that id.
+    // A request that is cancelled too late is unknown to the server by that id.
     program.write(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"c"}}"#,
     );
