@@ -97,8 +97,8 @@ fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
     let (named_by, path, why) = (&options.origins.log_file, path.display(), io_message(error));
     Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
         match error.kind() {
-            io::ErrorKind::NotFound => "name a file in a folder that exists",
-            _ => "name a regular file that can be written",
+            io::ErrorKind::NotFound => "use a file in an existing directory",
+            _ => "use a writable regular file",
         },
     )
 }
@@ -110,7 +110,7 @@ pub fn unknown_profiles(options: &Options, files: &ProfileFiles<'_>) -> Vec<Erro
     let unknown = names.map(|names| files.unknown(names));
     let problem = |unknown: Error| {
         let error = Error::new(Kind::Usage, unknown.message()).context("configuration error");
-        error.hint(unknown.hint_text().unwrap_or("omit it, or write it as in these files"))
+        error.hint(unknown.hint_text().unwrap_or("remove it, or spell it as in these files"))
     };
     unknown.into_iter().flatten().map(problem).collect()
 }
@@ -136,7 +136,7 @@ pub fn profile_settings(
 /// Reads the certificates that the options add.
 ///
 /// # Errors
-/// The file cannot be read or holds no certificate.
+/// The file cannot be read or contains no certificate.
 pub fn ca_bundle(options: &Options) -> Result<CaBundle, Error> {
     let Some((path, named_by)) = &options.ca_bundle else { return Ok(CaBundle::default()) };
     CaBundle::read(path, named_by).map_err(|error| error.context("configuration error"))

@@ -104,7 +104,7 @@ fn relay(
         log.info(note);
     }
     for name in &options.ignored {
-        log.info(format_args!("{name} means nothing here and is left out"));
+        log.info(format_args!("{name} has no equivalent here and is ignored"));
     }
     let ca_bundle = assembly::ca_bundle(options)?;
     let connections =

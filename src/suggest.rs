@@ -33,17 +33,17 @@ fn distance(from: &str, to: &str) -> usize {
 /// The flaw of a value that should have been expanded or unquoted before, phrased to follow the name of its setting.
 pub(crate) fn flaw(value: &str) -> Option<&'static str> {
     if is_placeholder(value) {
-        return Some("holds a placeholder such as ${…} that was not replaced with its value");
+        return Some("contains a placeholder such as ${…} that was not replaced");
     }
     (value.starts_with(QUOTES) && value.chars().count() > 1)
-        .then_some("begins with a quote, which is part of its value")
+        .then_some("begins with a quote, which becomes part of the value")
 }
 
 /// The flaw of a key id, a secret key or a token, in which there is no quote at any place.
 pub(crate) fn flaw_of_key(value: &str) -> Option<&'static str> {
     let holds_quote = || value.contains(QUOTES);
     flaw(value)
-        .or_else(|| holds_quote().then_some("holds a quote, which does not belong to its value"))
+        .or_else(|| holds_quote().then_some("contains a quote, which becomes part of the value"))
 }
 
 /// Quotes of shells, and those that editors and web pages make of them.

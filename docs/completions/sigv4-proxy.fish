@@ -1,9 +1,9 @@
 # fish completion of sigv4-proxy
 complete -c sigv4-proxy -f
-complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Find out what is wrong'
+complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Check everything and report'
 complete -c sigv4-proxy -n __fish_use_subcommand -a login -d 'Sign in: SSO, MFA, aws login'
 complete -c sigv4-proxy -n __fish_use_subcommand -a logout -d 'Sign out'
-complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a script for a shell'
+complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a completion script'
 complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a 'bash fish powershell zsh'
 complete -c sigv4-proxy -l target-url -x -d 'MCP endpoint'
 complete -c sigv4-proxy -l url -x -d 'MCP endpoint'

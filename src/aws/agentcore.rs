@@ -12,19 +12,19 @@ use crate::percent;
 pub(crate) fn url(arn: &str, qualifier: &str) -> Result<String, Error> {
     let refuse = |what: String| {
         Err(Error::new(Kind::Usage, what).hint(
-            "an ARN must be arn:<partition>:bedrock-agentcore:<region>:<account>:runtime/<name>, or \
-             gateway/<id>; for anything else give the URL",
+            "write arn:<partition>:bedrock-agentcore:<region>:<account>:runtime/<name>, or \
+             gateway/<id>; for any other target, use its URL",
         ))
     };
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, partition, service, region, account, resource] = fields[..] else {
-        return refuse("not a complete ARN".to_owned());
+        return refuse("incomplete ARN".to_owned());
     };
     let Some(Partition { suffix, .. }) = Partition::named(partition) else {
         return refuse(format!("unknown partition in the ARN: {partition}"));
     };
     if service != "bedrock-agentcore" {
-        return refuse(format!("an ARN of {service} has no MCP endpoint of its own"));
+        return refuse(format!("ARNs of {service} have no MCP endpoint"));
     }
     if !looks_like_region(region) {
         let refused = refuse(format!("invalid region in the ARN: {region}"));
@@ -34,7 +34,7 @@ pub(crate) fn url(arn: &str, qualifier: &str) -> Result<String, Error> {
         });
     }
     if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-        return refuse("the account in the ARN is not twelve digits".to_owned());
+        return refuse("invalid account in the ARN: must have 12 digits".to_owned());
     }
     let id_of = |kind: &str| {
         let id = resource.strip_prefix(kind)?.strip_prefix('/')?;
@@ -135,18 +135,18 @@ mod tests {
         };
         check(
             "arn:aws:lambda:us-east-1:123456789012:function:x",
-            "an ARN of lambda has no MCP endpoint",
+            "ARNs of lambda have no MCP endpoint",
         );
         check(
             "arn:aws:lambda:us-east-1:123456789012:function:x",
             ":bedrock-agentcore:<region>:<account>:runtime/<name>",
         );
-        check("arn:aws", "not a complete ARN");
+        check("arn:aws", "incomplete ARN");
         check("arn:aws-moon:bedrock-agentcore:us-east-1:123456789012:runtime/a", "aws-moon");
         check("arn:aws:bedrock-agentcore::123456789012:runtime/a", "invalid region");
         check("arn:aws:bedrock-agentcore:x.evil/:123456789012:runtime/a", "invalid region");
         check("arn:aws:bedrock-agentcore:us-east-1a:1:runtime/a", "did you mean us-east-1?");
-        check("arn:aws:bedrock-agentcore:us-east-1:12345:runtime/a", "twelve digits");
+        check("arn:aws:bedrock-agentcore:us-east-1:12345:runtime/a", "12 digits");
         check(
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:memory/a",
             "not the ARN of a runtime or a gateway: memory/a",

@@ -27,7 +27,7 @@ impl ErrorResponse<'_> {
         let lambda_error = self.lambda_error.and_then(type_name);
         let error_type = body.error_type.as_deref().or(lambda_error);
         if (300..400).contains(&status) {
-            let target = self.location.map_or_else(|| "an unnamed location".to_owned(), quoted);
+            let target = self.location.map_or_else(|| "an unspecified location".to_owned(), quoted);
             return Error::new(
                 Kind::HttpStatus(status),
                 format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),
@@ -60,11 +60,11 @@ impl ErrorResponse<'_> {
         }
         let hint = match comparison {
             Some(Comparison::Differ(_)) => Some(
-                "something on the way changes the request: a proxy, a gateway or the mapping of a custom domain"
+                "find what changes the request between here and AWS: a proxy, a gateway or the mapping of a custom domain"
                     .to_owned(),
             ),
             Some(Comparison::Same) => Some(
-                "AWS saw exactly what was signed, so the secret access key does not belong to this key id: configure both again"
+                "configure the access key ID and the secret access key again: AWS received exactly what was signed, so they do not belong together"
                     .to_owned(),
             ),
             None => hint(status, body, lambda_error, signed),

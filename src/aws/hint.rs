@@ -44,16 +44,16 @@ pub(crate) fn hint(
         return Some(hint);
     }
     let hint = match cause {
-        Cause::Clock { .. } => "the local clock is wrong: sync it with NTP",
+        Cause::Clock { .. } => "sync the local clock with NTP: it is wrong",
         Cause::ExpiredCredentials => {
-            "the session token has expired: renew it, e.g. with aws sso login or aws login"
+            "renew the session token, which has expired: run aws sso login or aws login"
         }
         Cause::UnknownCredentials => {
-            "AWS does not know this key: compare with aws sts get-caller-identity"
+            "check the access key with aws sts get-caller-identity: AWS does not recognize it"
         }
         Cause::WrongSignature => {
             return Some(format!(
-                "signed for service {service} in {region}: check the secret key, --service-name, --region, and that nothing between changes the request"
+                "signed for service {service} in {region}: check the secret key, --service-name, --region, and that nothing in between changes the request"
             ));
         }
         Cause::WrongService { expected } => {
@@ -64,19 +64,19 @@ pub(crate) fn hint(
                 "signed for region {region}; set --region to the region of the server"
             ));
         }
-        Cause::RetryableConflict => "the runtime is being changed: try again in a few seconds",
+        Cause::RetryableConflict => "the runtime is being updated: try again in a few seconds",
         Cause::RuntimeStarting => "the runtime is still starting: try again in a few seconds",
         _ if error_type == "MissingAuthenticationTokenException" => {
-            "the request was signed, so the path, stage or method of the URL is wrong"
+            "check the path and the stage in the URL: the request was signed"
         }
         _ if text.contains("authorization method mismatch") => {
-            "this server wants OAuth, not SigV4: connect to it without sigv4-proxy"
+            "connect to this server without sigv4-proxy: it requires OAuth, not SigV4"
         }
         _ if error_type.starts_with("AccessDenied")
             || text.contains("not authorized to perform") =>
         {
             return Some(format!(
-                "allow {} in the identity's policy and in the resource's; aws sts get-caller-identity shows the identity",
+                "allow {} in the identity policy and the resource policy; aws sts get-caller-identity shows the identity",
                 facts.action.unwrap_or("the action")
             ));
         }
@@ -90,9 +90,9 @@ pub(crate) fn hint(
                     "signed for service {service} in {region}; check {policy}, path, --service-name and --region"
                 ));
             }
-            402 => "an AWS quota is exhausted",
+            402 => "check the AWS quotas: one of them is exhausted",
             404 => "check the path of the URL, or the ARN and its qualifier",
-            405 | 406 => "is this the URL of an MCP endpoint?",
+            405 | 406 => "check that the URL is an MCP endpoint",
             413 => facts.too_large,
             424 => "the runtime failed: see its log in CloudWatch",
             429 => facts.throttled,

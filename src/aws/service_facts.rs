@@ -29,14 +29,14 @@ pub(crate) struct ServiceFacts {
     pub(crate) requests_per_second: Option<u32>,
 }
 
-const LATTICE_IDLE: &str = "VPC Lattice ends a request that is idle for 60 s by default: raise the idle timeout of the service, or let the tool report progress";
+const LATTICE_IDLE: &str = "VPC Lattice ends a request that is idle for 60 s by default: raise the idle timeout of the service, or make the tool report progress";
 
-const BALANCER_IDLE: &str = "the load balancer ends a request that is idle for 60 s by default: raise its idle timeout, or let the tool report progress";
+const BALANCER_IDLE: &str = "the load balancer ends a request that is idle for 60 s by default: raise its idle timeout, or make the tool report progress";
 
 /// What holds where nothing else is known.
 const OTHER: ServiceFacts = ServiceFacts {
     action: None,
-    timeout: "a gateway between here and the server waited too long: raise its time limit, or let the tool return sooner",
+    timeout: "a gateway in front of the server timed out: raise its timeout, or make the tool return sooner",
     cut: None,
     too_large: "the message is larger than the service accepts",
     throttled: "too many requests at once: try again later",
@@ -51,7 +51,7 @@ static UNKNOWN: ServiceFacts = OTHER;
 
 static WEB_FUNCTION: ServiceFacts = ServiceFacts {
     action: Some("lambda:InvokeWebFunctionEndpoint"),
-    timeout: "the request timeout of the Lambda web function passed: raise timeoutSeconds in a new revision (default 30, maximum 900)",
+    timeout: "the Lambda web function timed out: raise timeoutSeconds in a new revision (default 30, maximum 900)",
     cut: Some(
         "Lambda ends a web function's stream at timeoutSeconds of its revision (default 30, maximum 900): raise it in a new revision",
     ),
@@ -66,8 +66,8 @@ static FUNCTION_URL: ServiceFacts = ServiceFacts {
     cut: Some(
         "the response of a function URL ends with the function's timeout (maximum 900 s) and at 200 MB; only the invoke mode RESPONSE_STREAM streams",
     ),
-    too_large: "a function URL accepts messages of up to 6 MB",
-    failed: "the function failed or timed out: see its log in CloudWatch; with invoke mode BUFFERED a response has up to 6 MB, with RESPONSE_STREAM 200 MB",
+    too_large: "a function URL accepts messages up to 6 MB",
+    failed: "the function failed or timed out: see its log in CloudWatch; a response may have 6 MB in invoke mode BUFFERED, 200 MB in RESPONSE_STREAM",
     ..OTHER
 };
 
@@ -75,9 +75,9 @@ static API_GATEWAY: ServiceFacts = ServiceFacts {
     action: Some("execute-api:Invoke"),
     timeout: "API Gateway waits 29 s by default: raise the integration timeout of a regional or private REST API, or set its responseTransferMode to STREAM (up to 15 min)",
     cut: Some(
-        "API Gateway ends a response after 29 s by default, and a stream (responseTransferMode STREAM) after 15 min or a long silence",
+        "API Gateway ends a response after 29 s by default, and a stream (responseTransferMode STREAM) after 15 min or when it is idle for too long",
     ),
-    too_large: "API Gateway accepts messages of up to 10 MB",
+    too_large: "API Gateway accepts messages up to 10 MB",
     failed: "the integration of the API failed: see the log of the stage in CloudWatch",
     unavailable: "too many requests at once, or the integration of an HTTP API took more than 30 s, which cannot be raised",
     ..OTHER
@@ -85,11 +85,11 @@ static API_GATEWAY: ServiceFacts = ServiceFacts {
 
 static RUNTIME: ServiceFacts = ServiceFacts {
     action: Some("bedrock-agentcore:InvokeAgentRuntime"),
-    timeout: "AgentCore Runtime ends a request after 15 min: let the tool return sooner, and continue in the background",
+    timeout: "AgentCore Runtime ends a request after 15 min: make the tool return sooner, and continue in the background",
     cut: Some(
-        "AgentCore ended the request (after 15 min), or the runtime ended: see its log in CloudWatch, and its idle timeout and maximum lifetime",
+        "AgentCore ended the request (after 15 min), or the runtime stopped: see its log in CloudWatch, and its idle timeout and maximum lifetime",
     ),
-    too_large: "AgentCore Runtime accepts messages of up to 100 MB",
+    too_large: "AgentCore Runtime accepts messages up to 100 MB",
     failed: "the runtime failed: see its log in CloudWatch",
     throttled: "AgentCore limits the requests per second of a runtime: try again later, or raise the quota",
     ..OTHER
@@ -97,12 +97,12 @@ static RUNTIME: ServiceFacts = ServiceFacts {
 
 static GATEWAY: ServiceFacts = ServiceFacts {
     action: Some("bedrock-agentcore:InvokeGateway"),
-    timeout: "AgentCore Gateway or its target took too long: see the gateway's log and its quotas; let the tool return sooner",
+    timeout: "AgentCore Gateway or its target took too long: see the gateway's log and its quotas; make the tool return sooner",
     cut: Some("AgentCore Gateway ended the response: see its log, and that of its target"),
     failed: "the gateway or its target failed: see their logs in CloudWatch",
     throttled: "AgentCore limits the requests per second of a gateway: try again later, or raise the quota",
     without_streams: Some(
-        "the gateway answers without event streams: progress, elicitation and sampling need enableResponseStreaming in its protocolConfiguration",
+        "the gateway responds without event streams: progress, elicitation and sampling require enableResponseStreaming in its protocolConfiguration",
     ),
     ..OTHER
 };
@@ -117,13 +117,13 @@ static VPC_LATTICE: ServiceFacts = ServiceFacts {
 static LOAD_BALANCER: ServiceFacts = ServiceFacts {
     timeout: BALANCER_IDLE,
     cut: Some(BALANCER_IDLE),
-    unavailable: "the target group of the load balancer has no target that is registered and in use, or the target is overloaded",
+    unavailable: "check the target group of the load balancer: it has no registered target in use, or the target is overloaded",
     ..OTHER
 };
 
 static AWS_MCP: ServiceFacts = ServiceFacts {
     action: Some("aws-mcp:InvokeMcp and the actions of the tool"),
-    throttled: "AWS MCP Server accepts 3 requests per second and 27 connections from an account and region: try again later",
+    throttled: "AWS MCP Server accepts 3 requests per second and 27 connections per account and region: try again later",
     // Below the 27 connections, with room for other processes of the account.
     max_in_flight: Some(16),
     requests_per_second: Some(3),

@@ -91,7 +91,7 @@ fn part_of_canonical_request(at: usize, ours: &[&str]) -> String {
         1 => "path".to_owned(),
         2 => "query".to_owned(),
         at if at == last => "hash of the body".to_owned(),
-        at if at + 1 == last => "names of the signed headers".to_owned(),
+        at if at + 1 == last => "list of signed headers".to_owned(),
         at => {
             let name = ours.get(at).and_then(|line| line.split_once(':')).map_or("", |(n, _)| n);
             if name.is_empty() { "headers".to_owned() } else { format!("header {name}") }
@@ -103,7 +103,7 @@ fn differ(text: &str, at: usize, what: &str, ours: &[&str], theirs: &[&str]) -> 
     let (ours, theirs) = (shown(ours.get(at)), shown(theirs.get(at)));
     let line = at + 1;
     Comparison::Differ(format!(
-        "{text} differs in line {line}, the {what}: signed {ours}, AWS saw {theirs}"
+        "{text} differs in line {line}, the {what}: signed {ours}, AWS received {theirs}"
     ))
 }
 
@@ -145,17 +145,17 @@ mod tests {
     #[test]
     fn the_first_line_that_differs_is_named() {
         for (from, to, told) in [
-            ("POST", "GET", r#"line 1, the method: signed "POST", AWS saw "GET""#),
-            ("/prod", "/", r#"line 2, the path: signed "/prod/mcp", AWS saw "//mcp""#),
-            ("a=1", "", r#"line 3, the query: signed "a=1", AWS saw """#),
+            ("POST", "GET", r#"line 1, the method: signed "POST", AWS received "GET""#),
+            ("/prod", "/", r#"line 2, the path: signed "/prod/mcp", AWS received "//mcp""#),
+            ("a=1", "", r#"line 3, the query: signed "a=1", AWS received """#),
             (
                 "a.example",
                 "b",
-                r#"line 4, the header host: signed "host:a.example", AWS saw "host:b""#,
+                r#"line 4, the header host: signed "host:a.example", AWS received "host:b""#,
             ),
-            ("abc", "def", r#"line 8, the hash of the body: signed "abc", AWS saw "def""#),
-            ("\nhost;", "\n", "line 7, the names of the signed headers"),
-            ("\nabc", "", r#"signed "abc", AWS saw nothing"#),
+            ("abc", "def", r#"line 8, the hash of the body: signed "abc", AWS received "def""#),
+            ("\nhost;", "\n", "line 7, the list of signed headers"),
+            ("\nabc", "", r#"signed "abc", AWS received nothing"#),
         ] {
             let found = difference(&steps(OURS, ""), &steps(&OURS.replace(from, to), ""));
             assert!(found.contains(told), "{found}");

@@ -196,7 +196,7 @@ impl Bridge {
         }
         let Some(initialize) = self.downward.initialize() else { return false };
         if let Err(error) = route.exchanger.begin_session(&initialize, deadline, cancel) {
-            self.log.debug(format_args!("the server still speaks MCP {MODERN_VERSION}: {error}"));
+            self.log.debug(format_args!("the server still uses MCP {MODERN_VERSION}: {error}"));
             return false;
         }
         self.facts.update(|known| {
@@ -204,7 +204,7 @@ impl Bridge {
             (known.discovered, known.client_is_legacy) = (None, true);
         });
         self.downward.end();
-        self.log.info("the server has changed: it speaks the client's revision, and nothing is translated any more");
+        self.log.info("the server was replaced by one that supports the client's revision; messages are no longer translated");
         retell_lists(route.exchanger);
         true
     }
@@ -218,7 +218,7 @@ impl Bridge {
         self.facts.update(|known| (known.legacy, known.modern) = Default::default());
         self.upward.end(route, "the server has changed");
         route.exchanger.forget_session();
-        self.log.info("the server has changed: it speaks the client's revision, and nothing is translated any more");
+        self.log.info("the server was replaced by one that supports the client's revision; messages are no longer translated");
         true
     }
 
@@ -252,7 +252,7 @@ impl Bridge {
         }
         let own_id = message.ids().iter().find(|id| id.as_json().starts_with(OWN_IDS));
         if let Some(id) = own_id {
-            let why = "invalid request: ids that begin with sigv4-proxy- are those of sigv4-proxy";
+            let why = "invalid request: ids that begin with sigv4-proxy- are reserved";
             return Some(protocol_error(id.as_json(), INVALID_REQUEST, why));
         }
         if is_modern { None } else { self.downward.respond_at_once(message) }
@@ -312,7 +312,7 @@ impl Bridge {
             return route.exchanger.exchange(message, deadline, cancel, sink);
         }
         if asked == Asked::Initialize {
-            self.upward.end(route, "the client has begun a session of its own");
+            self.upward.end(route, "the client started a session of its own");
         }
         let learn = |verdict: &Verdict| self.learn(asked, verdict);
         let (watched, verdict) =
@@ -372,7 +372,7 @@ impl Bridge {
         }
         if asked == Asked::Discover && !self.settings.answers_discover {
             self.log.info(
-                "the server refused server/discover: a client that speaks only MCP 2026-07-28 and later needs --bridge always",
+                "the server refused server/discover: clients that support only MCP 2026-07-28 and later need --bridge always",
             );
             return Ok(false);
         }
@@ -390,7 +390,7 @@ impl Bridge {
     fn log_incompatible(&self, verdict: &Verdict) {
         if !verdict.versions.is_empty() {
             self.log.warn(format_args!(
-                "the server speaks {} alone; sigv4-proxy translates for {MODERN_VERSION} and the revisions before it",
+                "the server supports only {}; sigv4-proxy translates between {MODERN_VERSION} and earlier revisions",
                 verdict.versions.join(", ")
             ));
         }

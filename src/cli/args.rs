@@ -36,7 +36,7 @@ pub(crate) struct Flags {
     pub(crate) problems: Vec<Error>,
     /// Options that the problems are about, so that they are not reported missing as well.
     pub(crate) in_doubt: Vec<Key>,
-    /// An argument that is not understood may hold what is missing.
+    /// An argument that was not recognised may hold what is missing.
     pub(crate) may_hold_missing: bool,
 }
 
@@ -162,8 +162,8 @@ impl Reader {
             text => {
                 let mut text = text.trim();
                 if is_target && let Some((url, _)) = text.split_once(" -") {
-                    let fix = "write each as an argument of its own";
-                    self.flags.doubt([], usage_error("a URL and a flag are one argument", fix));
+                    let fix = "write each as a separate argument";
+                    self.flags.doubt([], usage_error("a URL and a flag are in one argument", fix));
                     self.flags.may_hold_missing = true;
                     text = url.trim_end();
                 }
@@ -199,7 +199,7 @@ impl Reader {
             return None;
         }
         if let Some(whole) = whole {
-            let note = format!("--{name} is taken for --{whole}");
+            let note = format!("--{name} is read as --{whole}");
             if !self.flags.abbreviated.contains(&note) {
                 self.flags.abbreviated.push(note);
             }
@@ -265,11 +265,11 @@ impl Reader {
             self.flags.may_hold_missing = true;
             return self.flags.doubt([], unknown_flag(name, flag_names::meant(name)));
         };
-        let what = format!("--{name} and what follows it are one argument");
+        let what = format!("--{name} and its value are in one argument");
         let fix = match row.takes {
-            Arity::Switch => "write each as an argument of its own".to_owned(),
+            Arity::Switch => "write each as a separate argument".to_owned(),
             Arity::Value(value) | Arity::Words(value) | Arity::OptionalWords(value) => {
-                format!("write two: \"--{name}\", \"{}\"", value.trim_matches('\''))
+                format!("write two arguments: \"--{name}\", \"{}\"", value.trim_matches('\''))
             }
         };
         self.flags.doubt([row.key], usage_error(&what, &fix));
@@ -299,8 +299,8 @@ impl Reader {
         take_target(&mut self.flags, self.targets);
         if self.word == Some(Word::Completions) && self.shell.is_none() {
             let problem = usage_error(
-                "completions are for bash, fish, powershell or zsh",
-                "name one of them",
+                "completions are available for bash, fish, powershell and zsh",
+                "use one of them",
             );
             self.flags.doubt([], problem);
         }
@@ -328,7 +328,7 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
                     .into()
             }
         };
-        flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN is given", &fix));
+        flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN", &fix));
     }
     let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
     let target = targets.into_iter().nth(like_one.unwrap_or(0));
@@ -569,8 +569,8 @@ mod tests {
             &["-max-mess", "1"],
             &["unknown flag --max-mess (did you mean --max-message-bytes?)"],
         );
-        let several = "--max is the beginning of more than one flag \
-                       (write one of --max-message-bytes, --max-in-flight)";
+        let several = "--max is ambiguous \
+                       (use one of --max-message-bytes, --max-in-flight)";
         check(&["--max", "1", "https://a"], &[several]);
         check(&["--max=1", "https://a"], &[several]);
         check(&["--frobnicate"], &["unknown flag --frobnicate (see --help)"]);
@@ -594,14 +594,11 @@ mod tests {
         check(&["--header", "Referer: https://b", "https://a"], &[]);
         check(&["--sign-host", "https://b", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
-        let quote = "more than one URL or ARN is given \
+        let quote = "more than one URL or ARN \
                      (quote values that contain spaces; the commands are doctor, login, logout and completions)";
         check(&["a", "hush", "b"], &[quote]);
         check(&["serve", "https://a"], &[quote]);
-        check(
-            &["docter", "https://a"],
-            &["more than one URL or ARN is given (did you mean doctor?)"],
-        );
+        check(&["docter", "https://a"], &["more than one URL or ARN (did you mean doctor?)"]);
     }
 
     #[test]
@@ -610,7 +607,7 @@ mod tests {
             let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
             let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
             let expected = format!(
-                "configuration error: the arguments begin another program (remove {named}: it is part of the old command)"
+                "configuration error: the arguments contain the command of another program (remove {named}: it belongs to the old command)"
             );
             assert_eq!(problems, [expected], "{line:?}");
             let target = flags.values.iter().find(|(key, _)| *key == Key::TargetUrl);
@@ -650,7 +647,7 @@ mod tests {
         };
         let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 3, "{problems:?}");
-        assert!(problems[2].contains("(remove mcp-remote@0.15.0: it is part"), "{problems:?}");
+        assert!(problems[2].contains("(remove mcp-remote@0.15.0: it belongs"), "{problems:?}");
         // Two dashes are not theirs.
         let Ok(Line::Proxy(flags)) = read_words(&["--p", "work", "https://a"]) else { panic!() };
         assert!(flags.problems.is_empty() && flags.values[0].0 == Key::Profile);
@@ -671,7 +668,7 @@ mod tests {
         };
         let two = |flag: &str, value: &str| {
             format!(
-                "{flag} and what follows it are one argument (write two: \"{flag}\", \"{value}\")"
+                "{flag} and its value are in one argument (write two arguments: \"{flag}\", \"{value}\")"
             )
         };
         let profile = two("--profile", "PROFILE");
@@ -680,10 +677,10 @@ mod tests {
         let header = two("--header", "NAME: VALUE");
         check(&["--header X: hush"], &header, &[(Key::Header, "X: hush")]);
         check(&["--header X=hush=1"], &header, &[(Key::Header, "X=hush=1")]);
-        let each = "write each as an argument of its own";
-        let switch = format!("--sse and what follows it are one argument ({each})");
+        let each = "write each as a separate argument";
+        let switch = format!("--sse and its value are in one argument ({each})");
         check(&["--sse --lazy"], &switch, &[(Key::Sse, "true")]);
-        let url = format!("a URL and a flag are one argument ({each})");
+        let url = format!("a URL and a flag are in one argument ({each})");
         check(&["https://a/b --profile work"], &url, &[(Key::TargetUrl, "https://a/b")]);
         check(&["--frob hush"], "unknown flag --frob (see --help)", &[]);
     }

@@ -164,7 +164,7 @@ mod tests {
         check("ftp://mcp.example.com --region us-east-1 --service s3", &[ftp]);
         check("ftp://mcp.example.com", &[ftp, region, service]);
         // Service and region may be part of a URL that cannot be read.
-        let host = "configuration error: target URL has a character in its host that host names cannot have";
+        let host = "configuration error: target URL has an invalid character in its host";
         check("https://a_[b].execute-api.us-east-1.amazonaws.com", &[host]);
         let word = "configuration error: target URL has no scheme \
                     (write https://…; the commands are doctor, login, logout, completions)";
@@ -172,7 +172,7 @@ mod tests {
         check(
             "https://localhost:1 --sign-host a_[b].example.com",
             &[
-                "configuration error: --sign-host: the host to sign for has a character in its host that host names cannot have",
+                "configuration error: --sign-host: the host to sign for has an invalid character in its host",
             ],
         );
 
@@ -199,7 +199,7 @@ mod tests {
             "--service-name: not a service name: S3 (did you mean s3?)",
             "--header has a header without a value \
              (write --header 'NAME: VALUE' or --header NAME=VALUE)",
-            "MCP_ENABLE_SSE: neither on nor off: maybe \
+            "MCP_ENABLE_SSE: not a boolean: maybe \
              (write true, yes, on, 1 or false, no, off, 0)",
             "--max-in-flight: not a number from 1 to 1024: 0 (256 is usual)",
             "--retries: not a number from 0 to 10: 11 (3 is usual)",
@@ -257,7 +257,7 @@ mod tests {
             ),
             (
                 "--external-id ab",
-                "--external-id goes only with --role-arn (add --role-arn, or set it in the profile)",
+                "--external-id requires --role-arn (add --role-arn, or set external_id in the profile)",
             ),
         ] {
             let line = format!("{API} {line}");
@@ -484,7 +484,7 @@ mod tests {
         };
         let read = parse(words, &Environment::default(), |_| Ok(settings));
         let Err(problems) = read else { panic!("{read:?}") };
-        let expected = "the profile's region begins with a quote, which is part of its value";
+        let expected = "the profile's region begins with a quote, which becomes part of the value";
         assert_eq!(problems[0].hint_text(), Some(expected), "{problems:?}");
     }
 
@@ -494,14 +494,14 @@ mod tests {
         let pairs = [("AWS_PROFILE", "'work'"), ("AWS_EXTERNAL_ID", "")];
         let options = options(&line, &pairs);
         let expected = [
-            "AWS_PROFILE begins with a quote, which is part of its value",
-            "--metadata holds a placeholder such as ${…} that was not replaced with its value",
+            "AWS_PROFILE begins with a quote, which becomes part of the value",
+            "--metadata contains a placeholder such as ${…} that was not replaced",
         ];
         assert_eq!(options.warnings, expected);
         for (line, named) in [
-            ("https://a.example --service s --region ${REGION}", "--region holds a placeholder"),
+            ("https://a.example --service s --region ${REGION}", "--region contains a placeholder"),
             ("https://a.example --service \"s\" --region r", "--service begins with a quote"),
-            ("https://${HOST}/mcp --service s --region r", "URL holds a placeholder"),
+            ("https://${HOST}/mcp --service s --region r", "URL contains a placeholder"),
         ] {
             let shown = problems(line, &[]).join("\n");
             assert!(shown.contains(named), "{shown}");
@@ -532,7 +532,7 @@ mod tests {
         let check = |line: &str, expected: &[&str]| {
             let words = line.split_whitespace().map(OsString::from);
             let unread = |_: Option<&str>| {
-                let what = "~/.aws/config: line 2: neither a setting nor a section";
+                let what = "~/.aws/config: line 2: neither a setting nor a section header";
                 Err(Error::new(Kind::Credentials, what).hint("fix line 2"))
             };
             let read = parse(words, &Environment::default(), unread);
@@ -543,8 +543,8 @@ mod tests {
         check(API, &[]);
         check("https://a.example --service s3 --region us-east-1", &[]);
         let required = "configuration error: region is required (set AWS_REGION or --region)";
-        let unread = "configuration error: the profile is not read: \
-                      ~/.aws/config: line 2: neither a setting nor a section (fix line 2)";
+        let unread = "configuration error: the profile cannot be read: \
+                      ~/.aws/config: line 2: neither a setting nor a section header (fix line 2)";
         check("https://a.example --service s3", &[required, unread]);
     }
 
@@ -589,7 +589,7 @@ mod tests {
         };
         assert_eq!(warnings(""), [""; 0]);
         assert_eq!(warnings("--profile b c"), [""; 0]);
-        let expected = "AWS_MCP_PROXY_PROFILES b c is used; --profile says c b";
+        let expected = "AWS_MCP_PROXY_PROFILES b c is used instead of --profile c b";
         assert_eq!(warnings("--profile c --profile b"), [expected]);
     }
 
@@ -600,11 +600,11 @@ mod tests {
             assert_eq!(options.service, expected, "{line}");
             assert!(options.warnings.concat().contains(note), "{:?}", options.warnings);
         };
-        let flag = "--service-name s1 is used; the URL names the service execute-api";
+        let flag = "--service-name s1 is used; the URL belongs to the service execute-api";
         check("--service-name s1", "s2", "s1", flag);
         check("", "s2", "s2", "AWS_SERVICE_NAME s2 is used");
         check("", "", "execute-api", "");
-        check("--service iam", "", "iam", "API Gateway's is execute-api");
+        check("--service iam", "", "iam", "use execute-api for API Gateway");
     }
 
     #[test]
@@ -621,7 +621,7 @@ mod tests {
     fn what_a_corrected_target_provides_is_not_reported_missing() {
         assert_eq!(problems("arn:aws:s3:::bucket", &[]).len(), 1);
         assert_eq!(problems("abc.execute-api.us-east-1.amazonaws.com/mcp", &[]).len(), 1);
-        let expected = "configuration error: --qualifier goes only with the ARN of a runtime \
+        let expected = "configuration error: --qualifier is only for the ARN of a runtime \
                         (omit it, or write ?qualifier=NAME into the URL)";
         assert_eq!(problems(&format!("{API} --qualifier beta"), &[]), [expected]);
     }
@@ -641,7 +641,7 @@ mod tests {
         check(&format!("{over_http} --allow-http --unsigned-payload"), true);
         let custom = "--region r --service s3 --unsigned-payload --allow-http";
         check(&format!("http://127.0.0.1:9 {custom}"), true);
-        let expected = "configuration error: --unsigned-payload needs https \
+        let expected = "configuration error: --unsigned-payload requires https \
                         (use an https URL, or omit it)";
         assert_eq!(problems(&format!("http://mcp.example.com {custom}"), &[]), [expected]);
     }

@@ -142,10 +142,10 @@ fn fish() -> String {
     let mut text = format!(
         "# fish completion of sigv4-proxy\n\
          complete -c sigv4-proxy -f\n\
-         complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Find out what is wrong'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a doctor -d 'Check everything and report'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a login -d 'Sign in: SSO, MFA, aws login'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a logout -d 'Sign out'\n\
-         complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a script for a shell'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a completion script'\n\
          complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a '{shells}'\n",
         shells = SHELLS.join(" ")
     );
@@ -240,9 +240,9 @@ pub(crate) fn man_page() -> String {
          .B sigv4-proxy completions\n\\fBbash\\fR|\\fBfish\\fR|\\fBpowershell\\fR|\\fBzsh\\fR\n\
          .SH DESCRIPTION\n\
          An MCP server on stdin and stdout: each message is signed with your AWS credentials and sent to a remote MCP\n\
-         server guarded by IAM; what comes back is written to stdout. MCP clients start it themselves.\n.PP\n\
+         server protected by IAM; its responses are written to stdout. MCP clients start it themselves.\n.PP\n\
          .B doctor\n\
-         checks configuration, credentials, network and server, and says for each what is wrong and how to fix it.\n\
+         checks configuration, credentials, network and server, and reports what is wrong and how to fix it.\n\
          It exits with 1 if a check fails.\n.PP\n\
          .B login\n\
          signs in for what the other flags configure: to IAM Identity Center, with an MFA code, or to the console.\n\

@@ -12,7 +12,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Duration>, Error> {
             .hint("write 30s, 1m30s, 500ms or plain seconds such as 180; 0 means no limit")
     };
     let too_long = || {
-        Error::new(Kind::Usage, format!("too long: {text}"))
+        Error::new(Kind::Usage, format!("duration too long: {text}"))
             .hint("the maximum is 2562047h (292 years); 0 means no limit")
     };
     if text.starts_with('-') {

@@ -84,8 +84,8 @@ pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
 
 pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {
     let candidates: Vec<String> = candidates.iter().map(|flag| format!("--{flag}")).collect();
-    let what = format!("--{name} is the beginning of more than one flag");
-    usage_error(&what, &format!("write one of {}", candidates.join(", ")))
+    let what = format!("--{name} is ambiguous");
+    usage_error(&what, &format!("use one of {}", candidates.join(", ")))
 }
 
 fn exact(name: &str) -> Option<Named> {

@@ -32,7 +32,7 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> HeaderOp
     let mut read =
         HeaderOptions { headers: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
     if let Some(Value { text, from }) = args.value(Key::Headers) {
-        let fix = "write NAME=VALUE,NAME=VALUE; a value with a comma needs --header";
+        let fix = "write NAME=VALUE,NAME=VALUE, or use --header for values with commas";
         for item in text.split(',').filter(|item| !item.trim().is_empty()) {
             read.take(Key::Headers, header(item, &from, fix, environment));
         }
@@ -70,7 +70,7 @@ impl HeaderOptions {
                 return self.take(Key::HeaderFile, Err(error));
             }
             Err(error) => {
-                let fix = "name a regular file that can be read, of 64 KiB at most";
+                let fix = "name a readable regular file, 64 KiB at most";
                 let error = refused(&format!("{named}: {}", io_message(&error)), fix);
                 return self.take(Key::HeaderFile, Err(error));
             }
@@ -101,10 +101,10 @@ fn doubt(header: &Header) -> Option<String> {
     match header.name.to_ascii_lowercase().as_str() {
         "accept" => {
             let left_out = OWN_ACCEPT.into_iter().find(|wanted| !accepts(wanted))?;
-            Some(format!("the header accept leaves out {left_out}: servers may refuse requests for that (HTTP 406)"))
+            Some(format!("the header accept lacks {left_out}: servers may refuse requests with HTTP 406"))
         }
         "content-type" if ranges().next() != Some("application/json") => Some(
-            "the header content-type is not application/json: servers may refuse requests for that (HTTP 415)".to_owned(),
+            "the header content-type is not application/json: servers may refuse requests with HTTP 415".to_owned(),
         ),
         _ => None,
     }
@@ -117,7 +117,7 @@ fn header(text: &str, from: &str, fix: &str, environment: &Environment) -> Resul
     };
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
     if !is_header_name(name) {
-        let what = format!("{from} has a header whose name is empty or has an invalid character");
+        let what = format!("{from} has a header with an empty or invalid name");
         return Err(refused(&what, fix));
     }
     if let Some(reason) = refusal(&name.to_ascii_lowercase()) {
@@ -146,19 +146,21 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
         let variable = after_brace.split_once('}').filter(|(variable, _)| is_variable(variable));
         let Some((variable, after)) = variable else {
             return Err(refused(
-                &format!("the value of the header {name} has a ${{ that does not begin a variable"),
+                &format!(
+                    "the value of the header {name} has a ${{ that is not the start of a variable"
+                ),
                 "write ${VARIABLE}, with letters, digits and _",
             ));
         };
         let Some(found) = environment.get(variable) else {
             return Err(refused(
-                &format!("the header {name} needs the variable {variable}, which is not set"),
+                &format!("the header {name} uses the variable {variable}, which is not set"),
                 &format!("set {variable} or remove the header"),
             ));
         };
         if !environment.is_readable(variable) {
             return Err(refused(
-                &format!("the header {name} needs the variable {variable}, which is not UTF-8"),
+                &format!("the header {name} uses the variable {variable}, which is not UTF-8"),
                 &format!("write {variable} in UTF-8 or remove the header"),
             ));
         }
@@ -264,7 +266,7 @@ mod tests {
             assert_eq!(problems, expected, "{singles:?} {list}");
         };
         let how = "(write --header 'NAME: VALUE' or --header NAME=VALUE)";
-        let letter = "has a header whose name is empty or has an invalid character";
+        let letter = "has a header with an empty or invalid name";
         check(&["hush"], "", &[&format!("--header has a header without a value {how}")]);
         check(&["hu sh: x"], "", &[&format!("--header {letter} {how}")]);
         check(&[": hush"], "", &[&format!("--header {letter} {how}")]);
@@ -273,7 +275,7 @@ mod tests {
             &[],
             "a=1,hush",
             &["MCP_HEADERS has a header without a value \
-             (write NAME=VALUE,NAME=VALUE; a value with a comma needs --header)"],
+             (write NAME=VALUE,NAME=VALUE, or use --header for values with commas)"],
         );
         let lines = "has a line break or another control character (write it on one line)";
         check(&["a: hush\nx"], "", &[&format!("the value of the header a {lines}")]);
@@ -283,21 +285,21 @@ mod tests {
             &["a: ${NONE}"],
             "",
             &[
-                "the header a needs the variable NONE, which is not set (set NONE or remove the header)",
+                "the header a uses the variable NONE, which is not set (set NONE or remove the header)",
             ],
         );
         check(
             &["a: ${BLANK}"],
             "",
             &[
-                "the header a needs the variable BLANK, which is not set (set BLANK or remove the header)",
+                "the header a uses the variable BLANK, which is not set (set BLANK or remove the header)",
             ],
         );
         for value in ["hush${", "${hush", "${}", "${hu-sh}", "${1}", "${${TOKEN}}"] {
             check(
                 &[&format!("a: {value}")],
                 "",
-                &["the value of the header a has a ${ that does not begin a variable \
+                &["the value of the header a has a ${ that is not the start of a variable \
                  (write ${VARIABLE}, with letters, digits and _)"],
             );
         }
@@ -357,7 +359,7 @@ mod tests {
             ("text/html", "application/json"),
         ] {
             let warning = warning("accept", value);
-            assert!(warning.contains(&format!("leaves out {left_out}")), "{value}: {warning}");
+            assert!(warning.contains(&format!("lacks {left_out}")), "{value}: {warning}");
         }
         assert_eq!(warning("Content-Type", "application/json; charset=utf-8"), "");
         assert!(warning("content-type", "text/plain").contains("is not application/json"));

@@ -132,8 +132,8 @@ impl Leftovers {
 
     /// The error about all of them. `None`: there are none, or none for certain.
     pub(crate) fn problem(&self) -> Option<Error> {
-        let fix = || format!("remove {}: it is part of the old command", self.words.join(" "));
-        let what = "the arguments begin another program";
+        let fix = || format!("remove {}: it belongs to the old command", self.words.join(" "));
+        let what = "the arguments contain the command of another program";
         self.is_certain.then(|| usage_error(what, &fix()))
     }
 
@@ -296,7 +296,7 @@ mod tests {
         assert!(leftovers.problem().is_none());
         assert_eq!(leftovers.take_words("uvx"), "");
         let problem = leftovers.problem().expect("a launcher is certain").to_string();
-        assert!(problem.contains("(remove -p uvx: it is part of the old command)"), "{problem}");
+        assert!(problem.contains("(remove -p uvx: it belongs to the old command)"), "{problem}");
         assert_eq!(leftovers.take_flag("--", "region"), None);
     }
 }

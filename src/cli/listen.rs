@@ -44,7 +44,7 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> ListenRe
         read.problems.push((Key::Listen, usage_error(&what, fix)));
     }
     if anyone && token == ListenToken::NotRequired {
-        let what = "--listen-anyone goes only with a bearer token";
+        let what = "--listen-anyone is only for a bearer token";
         read.problems.push((Key::ListenAnyone, usage_error(what, "omit --no-listen-token")));
     }
     if token == ListenToken::NotRequired {
@@ -76,7 +76,7 @@ impl ListenRead {
             Key::NoListenToken,
         ];
         for (key, from) in OTHERS.into_iter().filter_map(|key| Some((key, args.flag(key)?.from))) {
-            let error = usage_error(&format!("{from} goes only with --listen"), "omit it");
+            let error = usage_error(&format!("{from} is only for --listen"), "omit it");
             self.problems.push((key, error));
         }
     }

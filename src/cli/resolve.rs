@@ -42,7 +42,7 @@ pub(crate) struct Resolver<'a> {
     problems: Vec<(Key, Error)>,
     /// Options that already have a problem.
     in_doubt: Vec<Key>,
-    /// What is not understood, of the flags or of the target, may hold what is missing.
+    /// A flag or target that was not recognised may hold what is missing.
     may_hold_missing: bool,
     notes: Vec<String>,
     warnings: Vec<String>,
@@ -102,7 +102,7 @@ impl<'a> Resolver<'a> {
             if subcommand.is_none_or(|word| !words.contains(&word))
                 && let Some(Value { from, .. }) = self.args.flag(key)
             {
-                self.report(key, usage_error(&format!("{from} goes only with {which}"), "omit it"));
+                self.report(key, usage_error(&format!("{from} is only for {which}"), "omit it"));
             }
         }
     }
@@ -293,7 +293,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reports that a required option is missing, unless something that is not understood may hold it.
+    /// Reports that a required option is missing, unless an argument that was not recognised may hold it.
     fn report_missing(&mut self, key: Key, error: Error) {
         if !self.may_hold_missing {
             self.report(key, error);
@@ -302,7 +302,7 @@ impl<'a> Resolver<'a> {
 
     /// Reports why the region of the profile is not known.
     fn report_unread_profile(&mut self, error: &Error) {
-        let what = format!("the profile is not read: {}", error.message());
+        let what = format!("the profile cannot be read: {}", error.message());
         let hint = error.hint_text().unwrap_or("fix it, or set --region");
         let error = Error::new(Kind::Usage, what).context("configuration error").hint(hint);
         self.report_missing(Key::Region, error);
@@ -317,7 +317,7 @@ impl<'a> Resolver<'a> {
         };
         self.origins.endpoint = from;
         if qualifier.is_some() && !(target::is_arn(&text) && text.contains(":runtime/")) {
-            let what = "--qualifier goes only with the ARN of a runtime";
+            let what = "--qualifier is only for the ARN of a runtime";
             let fix = "omit it, or write ?qualifier=NAME into the URL";
             self.report(Key::Qualifier, usage_error(what, fix));
         }
@@ -344,14 +344,13 @@ impl<'a> Resolver<'a> {
             return endpoint;
         };
         if path.is_some_and(|path| path != endpoint.path()) {
-            let warning = "the path of --sign-host is left out: the path of the URL is signed";
+            let warning = "the path of --sign-host is ignored: the path of the URL is signed";
             self.warnings.push(warning.to_owned());
         }
         let signed = endpoint.clone().signed_for(host, port);
         // Otherwise the wrong one of two servers, and perhaps of two accounts, would be signed for.
         if signed != endpoint && target::serves_only_itself(endpoint.host()) {
-            let what =
-                "--sign-host names another host than the URL, which is an endpoint of AWS itself";
+            let what = "--sign-host differs from the host of the URL, which is an AWS endpoint";
             let fix = "write the host of the tunnel or the VPC endpoint into the URL, or omit --sign-host";
             self.report(Key::SignHost, usage_error(what, fix));
             return endpoint;
@@ -421,8 +420,10 @@ impl<'a> Resolver<'a> {
                         self.report(
                             Key::Metadata,
                             usage_error(
-                                &format!("--metadata {name} is {other} for some JSON parsers"),
-                                "write one of them, in one way",
+                                &format!(
+                                    "--metadata {name} is the same as {other} for some JSON parsers"
+                                ),
+                                "keep one of them, with one spelling",
                             ),
                         );
                     }
@@ -487,13 +488,15 @@ impl<'a> Resolver<'a> {
         };
         self.origins.service.clone_from(&from);
         if let Some(service) = of_url.filter(|service| *service != text) {
-            let warning =
-                format!("{from} {text} is used; {} names the service {service}", self.named_by);
+            let warning = format!(
+                "{from} {text} is used; {} belongs to the service {service}",
+                self.named_by
+            );
             self.warnings.push(warning);
         }
         if text == "iam" {
             self.warnings.push(
-                "the service name iam signs for IAM itself; API Gateway's is execute-api, a Lambda function's is lambda"
+                "the service name iam is for IAM itself; use execute-api for API Gateway, lambda for Lambda function URLs"
                     .to_owned(),
             );
         }
@@ -514,7 +517,7 @@ impl<'a> Resolver<'a> {
                 if of_host == Algorithm::V4a {
                     let from = &value.from;
                     self.warnings.push(format!(
-                        "{from} v4 is used; the URL is that of several regions, which accept SigV4a only: omit {from}"
+                        "{from} v4 is used; the URL belongs to several regions, which accept SigV4a only: omit {from}"
                     ));
                 }
                 Algorithm::V4
@@ -534,8 +537,8 @@ impl<'a> Resolver<'a> {
         let arn = self.parsed(Key::RoleArn, values::role_arn);
         let external_id = self.parsed(Key::ExternalId, values::external_id);
         if self.args.value(Key::RoleArn).is_none() && external_id.is_some() {
-            let what = "--external-id goes only with --role-arn";
-            let fix = "add --role-arn, or set it in the profile";
+            let what = "--external-id requires --role-arn";
+            let fix = "add --role-arn, or set external_id in the profile";
             self.report(Key::ExternalId, usage_error(what, fix));
         }
         Some(RoleToAssume { arn: arn?, external_id })
@@ -563,13 +566,13 @@ impl<'a> Resolver<'a> {
                 let fix = "use an https URL, or omit it";
                 self.report(
                     Key::UnsignedPayload,
-                    usage_error("--unsigned-payload needs https", fix),
+                    usage_error("--unsigned-payload requires https", fix),
                 );
                 false
             }
             Some(false) if is_never_signed => {
                 self.warnings.push(
-                    "--no-unsigned-payload is used; VPC Lattice refuses requests with a signed body"
+                    "--no-unsigned-payload is used; VPC Lattice rejects requests with a signed body"
                         .to_owned(),
                 );
                 false
@@ -591,7 +594,7 @@ impl<'a> Resolver<'a> {
         let of_variable = unique(&mut names.split_ascii_whitespace());
         if !of_flag.is_empty() && of_flag != of_variable {
             let warning = format!(
-                "{PROFILES} {} is used; --profile says {}",
+                "{PROFILES} {} is used instead of --profile {}",
                 of_variable.join(" "),
                 of_flag.join(" ")
             );

@@ -28,8 +28,8 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
         return Err(usage_error(what, "remove the part before the @"));
     }
     if !is_guarded(&endpoint) && !allow_http {
-        let what = "target URL must use https, since its host is not this machine";
-        return Err(usage_error(what, "use https, or allow http with --allow-http"));
+        let what = "target URL must use https unless its host is this machine";
+        return Err(usage_error(what, "use https, or add --allow-http"));
     }
     Ok(endpoint)
 }
@@ -199,7 +199,7 @@ mod tests {
         check("https://ann:hush@mcp.example.com", "user name or password");
         check("http://localhost@evil.example/", "user name or password");
         check("http://localhost:80@evil.example/", "user name or password");
-        check("arn:aws:lambda:us-east-1:123456789012:function:f", "an ARN of lambda");
+        check("arn:aws:lambda:us-east-1:123456789012:function:f", "ARNs of lambda");
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             "169.254.169.254",
         ] {
             let error = read(&format!("http://{host}/"), "", false).unwrap_err().to_string();
-            assert!(error.ends_with("(use https, or allow http with --allow-http)"), "{error}");
+            assert!(error.ends_with("(use https, or add --allow-http)"), "{error}");
             assert!(read(&format!("http://{host}/"), "", true).is_ok(), "{host}");
         }
         for host in ["127.1", "0177.0.0.1", "127.0.0.01", "2130706433", "0x7f.1", "%6cocalhost"] {

@@ -12,7 +12,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Error> {
         "1" | "on" | "true" | "yes" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
         _ => Err(invalid(
-            format!("neither on nor off: {text}"),
+            format!("not a boolean: {text}"),
             "write true, yes, on, 1 or false, no, off, 0",
         )),
     }
@@ -39,7 +39,7 @@ pub(crate) fn size(text: &str) -> Result<usize, Error> {
     // No buffer can be larger than `isize::MAX`.
     let most = isize::MAX.unsigned_abs();
     match number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(0) => Err(invalid(format!("nothing would fit: {text}"), fix)),
+        Some(0) => Err(invalid(format!("too small: {text}"), fix)),
         Some(bytes) if bytes <= most => Ok(bytes),
         _ => Err(invalid(format!("too large: {text}"), fix)),
     }
@@ -76,7 +76,7 @@ pub(crate) fn retries(text: &str) -> Result<u32, Error> {
 pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> {
     if algorithm == Algorithm::V4 {
         if text.contains([',', '*']) {
-            let fix = "name one region, or sign with --sig-version v4a";
+            let fix = "use one region, or sign with --sig-version v4a";
             return Err(invalid(format!("{text} is a region set"), fix));
         }
         return label(text.trim(), false).map(str::to_owned);
@@ -85,7 +85,7 @@ pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
     for item in &items {
         if item.is_empty() {
             let fix = "write us-east-1,eu-west-1 or * for all";
-            return Err(invalid("empty entry in the region set".to_owned(), fix));
+            return Err(invalid("empty entry in region set".to_owned(), fix));
         }
         label(item, true)?;
     }
@@ -238,7 +238,7 @@ mod tests {
             same(text, switch(text), &false);
         }
         for text in ["", "2", "y", "enabled"] {
-            refused(text, switch(text), "neither on nor off");
+            refused(text, switch(text), "not a boolean");
         }
     }
 
@@ -261,8 +261,8 @@ mod tests {
         for text in ["", "MiB", "-1", "+1", "1.5M", "1T", "1 2", "0x10", "64MiBs", "٣"] {
             refused(text, size(text), "not a size");
         }
-        refused("0", size("0"), "nothing would fit");
-        refused("0K", size("0K"), "nothing would fit");
+        refused("0", size("0"), "too small");
+        refused("0K", size("0K"), "too small");
         for text in ["9223372036854775808", "99999999999G", "99999999999999999999999"] {
             refused(text, size(text), "too large");
         }

@@ -81,10 +81,11 @@ impl ClientRequests {
         let id = {
             let mut state = lock(&self.shared.state);
             if state.is_closed {
-                return Err(Error::new(Kind::Cancelled, "the client has ended its input"));
+                return Err(Error::new(Kind::Cancelled, "the client closed stdin"));
             }
             if state.waiting.len() == MAX_WAITING {
-                let what = format!("{MAX_WAITING} requests already wait for the client's response");
+                let what =
+                    format!("{MAX_WAITING} requests already wait for responses from the client");
                 return Err(Error::new(Kind::TooLarge, what));
             }
             let count = state.sent.entry(purpose).or_default();

@@ -122,17 +122,17 @@ impl Conversation {
     pub(crate) fn admit(&self, profile: usize, request: ServerRequest, origin: Origin) -> Passage {
         let client_id = self.profiles.client_id(profile, &request.id);
         if client_id.as_ref().is_some_and(|id| self.client.has_sent(id)) {
-            self.log.debug("a request of the server with an id of this program is refused");
+            self.log.debug("refusing a request from the server whose id is reserved");
             return refusal_of(&request.id);
         }
         let mut requests = lock(&self.server_requests);
         if client_id.is_some_and(|id| requests.contains(&id)) {
-            self.log.debug("a request of the server that waits already is left out");
+            self.log.debug("ignoring a repeated request from the server");
             return Passage::LeftOut;
         }
         if !requests.has_room() {
             self.log.debug(format_args!(
-                "a request of the server is refused: {MAX_WAITING} wait already"
+                "refusing a request from the server: {MAX_WAITING} already wait"
             ));
             return refusal_of(&request.id);
         }

@@ -308,9 +308,9 @@ impl Shared {
 
     fn timed_out(&self) -> Error {
         let source = self.progress.source();
-        let what = format!("still waiting for {source} when the time limit of the request passed");
+        let what = format!("the request timed out while waiting for {source}");
         Error::new(Kind::TimedOut, what).hint(
-            "raise --timeout, or --tool-timeout for tools/call; time the source alone: aws sts get-caller-identity",
+            "raise --timeout, or --tool-timeout for tools/call; test the source alone with aws sts get-caller-identity",
         )
     }
 
@@ -363,7 +363,7 @@ impl Drop for LookUp {
             return;
         }
         let error = if thread::panicking() {
-            Error::new(Kind::Internal, "a bug in sigv4-proxy ended the search for credentials")
+            Error::new(Kind::Internal, "a bug in sigv4-proxy ended the credential lookup")
                 .hint("please report it")
         } else {
             out_of_threads()

@@ -152,7 +152,7 @@ impl CacheEntry {
             (Some(old), Err(error)) => {
                 let source = &old.source;
                 warnings.push(format!(
-                    "looking for credentials again failed, so the keys of {source} stay in use: {error}"
+                    "credentials could not be refreshed; those from {source} remain in use until they expire: {error}"
                 ));
                 let pause = (FIRST_PAUSE * 2_u32.pow(self.failures.min(2))).min(MAX_PAUSE);
                 self.refresh_at = old.expires.map(|_| expiry::after(now, pause));

@@ -193,9 +193,9 @@ impl Chain {
                 warnings.extend(self.ignored(&container::VARIABLES, "AWS_ACCESS_KEY_ID"));
                 return Ok(only(BaseProvider::Static(keys)));
             }
-            passed_over.push("environment: AWS_ACCESS_KEY_ID is not set".to_owned());
+            passed_over.push("environment variables: AWS_ACCESS_KEY_ID is not set".to_owned());
         } else {
-            passed_over.push("environment: not used with --profile".to_owned());
+            passed_over.push("environment variables: not used with --profile".to_owned());
         }
         // The file might configure credentials, and those of the next source are another identity's.
         if let Some(error) = unreadable.take() {
@@ -225,16 +225,17 @@ impl Chain {
             return Ok(plan);
         }
         let why = match (profile, self.environment.home()) {
-            (Some(_), _) => "holds no credentials",
+            (Some(_), _) => "has no credentials",
             (None, Some(_)) => "not there",
-            (None, None) => "not there, and the home folder is unknown",
+            (None, None) => "not found, and the home directory is unknown",
         };
         let why = [&[why.to_owned()], absent.as_slice()].concat().join(", ");
         passed_over.push(format!("profile {}: {why}", selection.name));
         if self.environment.first(&container::VARIABLES).is_some() {
             return Ok(only(BaseProvider::Container));
         }
-        let variables = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI";
+        let variables =
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and AWS_CONTAINER_CREDENTIALS_FULL_URI";
         passed_over.push(format!("container: {variables} are not set"));
         Ok(only(BaseProvider::Instance))
     }

@@ -81,7 +81,7 @@ impl Executor {
             return Ok((found, Some(&plan.roles[at])));
         }
         let BaseProvider::StaticWithMfa { keys, .. } = &plan.base else {
-            let what = format!("profile {profile:?} needs no MFA code any more");
+            let what = format!("profile {profile:?} no longer requires an MFA code");
             return Err(Error::new(Kind::Credentials, what));
         };
         Ok((keys.clone(), None))
@@ -115,12 +115,12 @@ impl Executor {
         };
         self.providers.network.redactor.add_key(&found.key);
         let path = path.ok_or_else(|| {
-            Error::new(Kind::Credentials, "~/.aws/cli/cache is not known: HOME is not set")
+            Error::new(Kind::Credentials, "~/.aws/cli/cache cannot be located: HOME is not set")
         })?;
         let shown = path.display().to_string();
         cli_cache::write(path, &found).map_err(|error| {
-            let what = format!("the credentials cannot be kept: {shown}: {}", io_message(&error));
-            Error::new(Kind::Credentials, what).hint("make the folder writable")
+            let what = format!("the credentials cannot be saved: {shown}: {}", io_message(&error));
+            Error::new(Kind::Credentials, what).hint("make the directory writable")
         })?;
         Ok(found)
     }
@@ -252,13 +252,13 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
 fn needs_code(role: &Role) -> Error {
     let profile = role.profile.clone().unwrap_or_default();
     let message = format!(
-        "profile {profile:?} needs an MFA code (mfa_serial); run \"sigv4-proxy login --profile {}\" in a terminal",
+        "profile {profile:?} requires an MFA code (mfa_serial); run \"sigv4-proxy login --profile {}\" in a terminal",
         shell_word(&profile)
     );
     let method = SignInMethod::Mfa {
         serial: role.mfa_serial.clone().unwrap_or_default(),
         role_arn: Some(role.arn.clone()),
     };
-    let problem = "needs an MFA code (mfa_serial)".to_owned();
+    let problem = "requires an MFA code (mfa_serial)".to_owned();
     Error::new(Kind::Credentials, message).sign_in(Some(SignIn { profile, problem, method }))
 }

@@ -11,7 +11,7 @@ pub(crate) fn check_setting(name: &str, value: &str) -> Result<(), Error> {
     if is_header_value(value) {
         return Ok(());
     }
-    let what = format!("{name} holds a character that cannot be sent");
+    let what = format!("{name} contains a character that cannot be sent");
     let error = Error::new(Kind::Credentials, what);
     Err(match flaw_of_key(value) {
         Some(flaw) => error.hint(format!("{name} {flaw}")),
@@ -40,7 +40,7 @@ mod tests {
     fn the_quotes_of_a_web_page_are_named() {
         assert!(check_setting("KEY", "\"AKIA\"").is_ok());
         let error = check_setting("KEY", "\u{201c}AKIA\u{201d}").unwrap_err().to_string();
-        let expected = "KEY holds a character that cannot be sent (KEY begins with a quote, which is part of its value)";
+        let expected = "KEY contains a character that cannot be sent (KEY begins with a quote, which becomes part of the value)";
         assert_eq!(error, expected);
         assert_eq!(check_setting("KEY", "a\tb").unwrap_err().hint_text(), None);
     }

@@ -145,7 +145,7 @@ impl Providers {
         match cache.session(id, serial, profile, &mut diagnostics.watch) {
             Cached::Valid(found) => return found,
             Cached::Expired(at) => diagnostics.warnings.push(format!(
-                "profile {profile:?}: its MFA session expired at {}, so its keys sign; run \"sigv4-proxy login --profile {}\"",
+                "profile {profile:?}: its MFA session expired at {}; signing with its long-term keys; run \"sigv4-proxy login --profile {}\"",
                 expiry::format(at),
                 shell_word(profile)
             )),

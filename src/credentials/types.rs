@@ -68,7 +68,7 @@ impl Credentials {
     /// A description without secrets: `key AKIA****MPLE from …, account …, until …`.
     pub fn summary(&self) -> String {
         if self.is_anonymous() {
-            return "none that can be used; requests are sent unsigned".to_owned();
+            return "no usable credentials; requests are sent unsigned".to_owned();
         }
         let expires = self.expires.and_then(|time| time.format(&Rfc3339).ok());
         let expires = expires.map(|time| format!(", until {time}")).unwrap_or_default();
@@ -107,12 +107,12 @@ mod tests {
         check(TEMPORARY, SECRET, Some("hush"), &[]);
         check("test", "test", None, &[]);
         check("test", "test", Some("hush"), &[]);
-        check("${KEY}", SECRET, None, &["AWS_ACCESS_KEY_ID holds a placeholder"]);
-        check(ID, "${SECRET:-wJalr}", None, &["AWS_SECRET_ACCESS_KEY holds a placeholder"]);
+        check("${KEY}", SECRET, None, &["AWS_ACCESS_KEY_ID contains a placeholder"]);
+        check(ID, "${SECRET:-wJalr}", None, &["AWS_SECRET_ACCESS_KEY contains a placeholder"]);
         check(ID, "'wJalr'", None, &["AWS_SECRET_ACCESS_KEY begins with a quote"]);
         check(TEMPORARY, SECRET, None, &["set AWS_SESSION_TOKEN"]);
         check(ID, SECRET, Some("hush"), &["unset AWS_SESSION_TOKEN"]);
-        check(TEMPORARY, SECRET, Some("$TOKEN"), &["AWS_SESSION_TOKEN holds a placeholder"]);
+        check(TEMPORARY, SECRET, Some("$TOKEN"), &["AWS_SESSION_TOKEN contains a placeholder"]);
         check(
             "\"ASIAIOSFODNN7EXAMPLE\"",
             SECRET,

@@ -22,8 +22,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-const NOT_CONFIGURED: &str = "the configuration is not complete";
-const NO_CREDENTIALS: &str = "there are no credentials";
+const NOT_CONFIGURED: &str = "the configuration is incomplete";
+const NO_CREDENTIALS: &str = "no credentials";
 
 /// The parts to check.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Doctor<'_> {
             let details = self.problems.iter().map(ToString::to_string).collect();
             let finding = Finding::new(Check::Configuration, Verdict::Fail, found)
                 .details(details)
-                .fix("see sigv4-proxy --help and docs/configuration.md");
+                .fix("see sigv4-proxy --help");
             let has_target = !origins.endpoint.is_empty();
             return if has_target {
                 finding
@@ -127,7 +127,7 @@ impl Doctor<'_> {
         }
         if !options.headers.is_empty() {
             let names: Vec<&str> = options.headers.iter().map(|h| h.name.as_str()).collect();
-            details.push(format!("headers of yours: {}", names.join(", ")));
+            details.push(format!("your headers: {}", names.join(", ")));
         }
         if let Some((path, named_by)) = &options.ca_bundle {
             details.push(format!("CA bundle: {} [{named_by}]", path.display()));
@@ -149,13 +149,13 @@ impl Doctor<'_> {
         let passed_over = self.credentials.passed_over();
         let before = |message: &str| -> Vec<String> {
             let new = passed_over.iter().filter(|why| !message.contains(why.as_str()));
-            new.map(|why| format!("before that, {why}")).collect()
+            new.map(|why| format!("also tried: {why}")).collect()
         };
         let warnings = self.credentials.warnings();
         // A look-up that goes on after the time limit holds what the sign-ins are read with.
         let now = Some(Instant::now());
         let again = self.credentials.get_until(clock::now(), now, &Cancel::default());
-        let goes_on = again.is_err_and(|error| error.kind() == Kind::TimedOut);
+        let goes_on = again.as_ref().is_err_and(|error| error.kind() == Kind::TimedOut);
         let sign_ins = if goes_on {
             Vec::new()
         } else {
@@ -174,9 +174,11 @@ impl Doctor<'_> {
             }
             Err(error) => {
                 let finding = Finding::of_error(Check::Credentials, Verdict::Fail, &error);
-                let finding = match error.needed_sign_in() {
-                    Some(sign_in) => finding.fix(format!("run {}", sign_in.command())),
-                    None => finding,
+                let of_chain = again.as_ref().err().and_then(Error::hint_text);
+                let finding = match (error.needed_sign_in(), of_chain) {
+                    (Some(sign_in), _) => finding.fix(format!("run {}", sign_in.command())),
+                    (None, Some(hint)) => finding.fix(hint),
+                    (None, None) => finding,
                 };
                 let details = before(error.message()).into_iter().chain(sign_ins).chain(warned);
                 let details = details.collect();
@@ -185,7 +187,7 @@ impl Doctor<'_> {
         }
     }
 
-    /// Why there are no credentials, although none are needed.
+    /// Why no credentials, although none are needed.
     fn unsigned(&self, credentials: &Credentials, deadline: Option<Instant>) -> Finding {
         let looked_up = self.credentials.get_until(clock::now(), deadline, &Cancel::default());
         let verdict = match &looked_up {
@@ -208,7 +210,7 @@ impl Doctor<'_> {
         let (results, result) = channel();
         let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
         thread::spawn(move || results.send(cache.caller_identity(&credentials, clock::now())));
-        let late = |_| Err(Error::new(Kind::TimedOut, "there is no answer within --timeout"));
+        let late = |_| Err(Error::new(Kind::TimedOut, "no response within --timeout"));
         let identity = match self.options.timeout {
             Some(limit) => result.recv_timeout(limit).unwrap_or_else(late),
             None => result.recv().unwrap_or_else(|_| late(RecvTimeoutError::Disconnected)),
@@ -223,9 +225,9 @@ impl Doctor<'_> {
                 Finding::of_error(Check::Identity, Verdict::Fail, &error.context("STS"))
             }
             Err(error) => {
-                let error = error.context("STS cannot be asked");
+                let error = error.context("STS is unreachable");
                 Finding::of_error(Check::Identity, Verdict::Warn, &error).fix(
-                    "none needed if STS is unreachable on purpose; AWS_ENDPOINT_URL_STS names another endpoint",
+                    "ignore this if STS is blocked on purpose; AWS_ENDPOINT_URL_STS selects another endpoint",
                 )
             }
         }

@@ -14,8 +14,8 @@ const CERTIFICATE_WARNING: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const NO_SUCH_PROXY: &str = "the proxy cannot be used";
 const NOT_FOUND: &str = "the host was not found";
-const NOT_REACHED: &str = "the server is not reached";
-const NOT_TRUSTED: &str = "there is no TLS connection";
+const NOT_REACHED: &str = "the server is unreachable";
+const NOT_TRUSTED: &str = "no TLS connection";
 
 /// Adds the findings to the report. Returns the reason to skip later checks, if there is no connection.
 ///
@@ -49,7 +49,7 @@ pub(crate) fn check(
     latency.lookup = Some(started.elapsed());
     let (host, _) = probe.next_hop();
     let shown: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
-    let found = format!("{host} is {}", shown.join(", "));
+    let found = format!("{host} → {}", shown.join(", "));
     report.add(Finding::new(Check::Dns, Verdict::Pass, found))?;
 
     let started = Instant::now();
@@ -77,10 +77,7 @@ pub(crate) fn check(
         }
         Ok(None) => {
             report.add(if is_https {
-                Finding::skipped(
-                    Check::Tls,
-                    "the proxy is reached in a way that is not looked into",
-                )
+                Finding::skipped(Check::Tls, "not checked through this kind of proxy")
             } else {
                 Finding::skipped(Check::Tls, "the URL is http")
             })?;
@@ -101,14 +98,14 @@ fn tls_finding(handshake: &Handshake) -> Finding {
     let trust = if *is_public {
         "trusted by Mozilla's roots"
     } else {
-        "a private authority, trusted by the system's or your own CA bundle"
+        "a private authority, trusted through the system or your CA bundle"
     };
     let details = vec![format!("issued by {}: {trust}", issuers.join(" ← "))];
     let ends_soon = expires.is_some_and(|time| time < clock::now() + CERTIFICATE_WARNING);
     if ends_soon {
         Finding::new(Check::Tls, Verdict::Warn, found)
             .details(details)
-            .fix("the certificate ends soon: have the server's renewed")
+            .fix("renew the server's certificate, which expires soon")
     } else {
         Finding::new(Check::Tls, Verdict::Pass, found).details(details)
     }

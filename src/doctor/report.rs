@@ -131,20 +131,22 @@ impl Check {
 
     fn why(self) -> &'static str {
         match self {
-            Check::Configuration => "what is signed for must be what the server expects",
+            Check::Configuration => {
+                "signatures are only valid for the service and region that the server expects"
+            }
             Check::Credentials => "every request is signed with them",
             Check::Identity => "policies allow or deny this identity",
-            Check::Proxy => "a proxy that is missing or in the way looks like a dead server",
-            Check::Dns | Check::Tcp => "nothing is sent until the server is reached",
-            Check::Tls => "nothing is sent to a server that cannot prove its name",
-            Check::Clock => "AWS refuses signatures that are more than 5 minutes off",
-            Check::Initialize => "it is the first message of every session",
+            Check::Proxy => "a wrong proxy setting makes the server unreachable",
+            Check::Dns | Check::Tcp => "requests cannot be sent without a connection",
+            Check::Tls => "requests are only sent to a server with a trusted certificate",
+            Check::Clock => "AWS rejects signatures that are more than 5 minutes off",
+            Check::Initialize => "every session starts with it",
             Check::Server => "features depend on the protocol revision",
-            Check::Tools => "they are what most clients come for",
-            Check::Latency => "clients give up on servers that are slow to begin",
-            Check::Token => "whoever has it can use your credentials",
+            Check::Tools => "most clients use nothing else",
+            Check::Latency => "clients give up on servers that start slowly",
+            Check::Token => "anyone who has it can use your credentials",
             Check::Listener => "clients connect there",
-            Check::Access => "whoever gets through uses your credentials",
+            Check::Access => "clients that get access use your credentials",
         }
     }
 }

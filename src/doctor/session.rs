@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
         let (initialize, server) = self.initialize(latency);
         report.add(match self.exchanger.client().clock_behind() {
             Some(behind) => clock_finding(behind),
-            None => Finding::skipped(Check::Clock, "the server does not tell its time"),
+            None => Finding::skipped(Check::Clock, "the server sends no Date header"),
         })?;
         report.add(initialize)?;
         let Some(server) = server else {
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         let first_error = match self.request(INITIALIZE, Effort::Once) {
             Ok(hello) => {
                 latency.initialize = Some(started.elapsed());
-                let found = format!("answered after {}", milliseconds(started.elapsed()));
+                let found = format!("responded in {}", milliseconds(started.elapsed()));
                 let finding = Finding::new(Check::Initialize, Verdict::Pass, found);
                 return (finding, Some(self.finish_initialize(hello)));
             }
@@ -108,13 +108,15 @@ impl<'a> Session<'a> {
         };
         if let Ok(hello) = self.request(INITIALIZE, Effort::LikeProxy) {
             let mut finding = Finding::of_error(Check::Initialize, Verdict::Warn, &first_error);
-            finding.details.push("the proxy found out by itself what to do about it".to_owned());
+            finding
+                .details
+                .push("sigv4-proxy corrects this automatically, but fix the cause".to_owned());
             return (finding, Some(self.finish_initialize(hello)));
         }
         if refuses(&first_error)
             && let Some(hello) = self.discover()
         {
-            let found = "no session is needed: the server answers server/discover (2026-07-28)";
+            let found = "no session needed: the server supports server/discover (2026-07-28)";
             let finding = Finding::new(Check::Initialize, Verdict::Pass, found);
             return (finding, Some(Server { hello, is_sessionless: true, is_modern: true }));
         }
@@ -147,7 +149,7 @@ impl<'a> Session<'a> {
 
     fn tools(&mut self, server: &Server, latency: &mut Latency) -> Finding {
         if server.hello["capabilities"]["tools"].is_null() {
-            return Finding::skipped(Check::Tools, "the server offers none");
+            return Finding::skipped(Check::Tools, "the server offers no tools");
         }
         let meta = if server.is_sessionless { META } else { r#""_meta":{}"# };
         let started = Instant::now();
@@ -212,7 +214,7 @@ impl<'a> Session<'a> {
                 let _ = results.send((Err(error), false));
             }
         });
-        let no_response = |_| (Err(Error::new(Kind::Internal, "there is no answer")), false);
+        let no_response = |_| (Err(Error::new(Kind::Internal, "no response")), false);
         let (result, is_stream) = result.recv().unwrap_or_else(no_response);
         self.has_streams |= is_stream;
         result
@@ -241,12 +243,8 @@ impl Server {
             .map(|members| members.keys().map(String::as_str).collect())
             .unwrap_or_default();
         if version.is_empty() {
-            return Finding::new(
-                Check::Server,
-                Verdict::Warn,
-                "its answer names no version of MCP",
-            )
-            .fix("is this the URL of an MCP endpoint?");
+            return Finding::new(Check::Server, Verdict::Warn, "the response has no MCP version")
+                .fix("check that the URL is an MCP endpoint");
         }
         let finding = Finding::new(Check::Server, Verdict::Pass, found);
         finding.details(vec![format!("offers: {}", offers.join(", ")), self.translation(bridge)])
@@ -256,13 +254,13 @@ impl Server {
     fn translation(&self, bridge: BridgeMode) -> String {
         let clients = match (self.is_sessionless, self.is_modern) {
             (false, true) => {
-                return "bridge: not needed, it speaks MCP 2026-07-28 and earlier revisions".into();
+                return "bridge: not needed, the server supports MCP 2026-07-28 and earlier revisions".into();
             }
             (true, _) => "clients of MCP before 2026-07-28",
             (false, false) => "clients of MCP 2026-07-28",
         };
         match bridge {
-            BridgeMode::Off => format!("bridge: off, so {clients} cannot use it"),
+            BridgeMode::Off => format!("bridge: off, so {clients} cannot use this server"),
             BridgeMode::Auto if !self.is_sessionless => {
                 format!("bridge: for {clients}; some need --bridge always")
             }
@@ -288,14 +286,14 @@ fn clock_finding(behind: i64) -> Finding {
         _ => Verdict::Fail,
     };
     let found = match seconds {
-        0..=1 => "this machine's and the server's agree".to_owned(),
-        _ => format!("this machine's is {seconds} s {side} the server's"),
+        0..=1 => "in sync with the server".to_owned(),
+        _ => format!("local clock is {seconds} s {side} the server's"),
     };
     let finding = Finding::new(Check::Clock, verdict, found);
     match verdict {
         Verdict::Pass => finding,
         _ => finding.fix(
-            "set it by NTP: timedatectl set-ntp true (Linux), sudo sntp -sS time.apple.com (macOS), w32tm /resync (Windows)",
+            "sync it with NTP: timedatectl set-ntp true (Linux), sudo sntp -sS time.apple.com (macOS), w32tm /resync (Windows)",
         ),
     }
 }
@@ -312,6 +310,6 @@ fn result_of(line: &[u8]) -> Result<Value, Error> {
         return Ok(response["result"].take());
     }
     let text = error["message"].as_str().unwrap_or_default();
-    let what = format!("the server answered with error {}: {text}", error["code"]);
+    let what = format!("the server returned error {}: {text}", error["code"]);
     Err(Error::new(Kind::InvalidResponse, what))
 }

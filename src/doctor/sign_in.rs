@@ -21,7 +21,7 @@ pub(crate) fn details(credentials: &CredentialCache, mode: LoginMode) -> Vec<Str
             Some(token) => {
                 let until = expiry::format(token.expires_at);
                 let renewed =
-                    if session.name.is_some() { ", renewed while the session lasts" } else { "" };
+                    if session.name.is_some() { ", refreshed while the session lasts" } else { "" };
                 format!("signed in to {name} until {until}{renewed}; after that, {what}")
             }
             None => format!("not signed in to {name}: {what}"),
@@ -33,7 +33,7 @@ pub(crate) fn details(credentials: &CredentialCache, mode: LoginMode) -> Vec<Str
 /// What a call does when this sign-in is needed.
 fn what_calls_do(method: &SignInMethod, mode: LoginMode) -> &'static str {
     match (method, mode) {
-        (SignInMethod::Mfa { .. }, _) => "an MFA code is asked for by sigv4-proxy login only",
+        (SignInMethod::Mfa { .. }, _) => "MFA codes are only requested by sigv4-proxy login",
         (_, LoginMode::Off) => "calls fail until you run sigv4-proxy login [--login off, or CI]",
         (SignInMethod::Login { .. }, LoginMode::Auto) => {
             "calls fail until you run sigv4-proxy login [--login auto]"

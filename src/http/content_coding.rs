@@ -29,7 +29,7 @@ impl UnrequestedCoding {
         let coding = quoted(&self.0);
         let what = format!("the response is encoded with {coding}, which was not requested");
         Error::new(Kind::InvalidResponse, what)
-            .hint("turn compression off on the server, or in the gateway in front of it")
+            .hint("disable compression on the server or the gateway in front of it")
     }
 }
 

@@ -9,20 +9,21 @@ use ureq::Timeout;
 pub(crate) fn exchange_error(error: &ureq::Error) -> Error {
     match error {
         ureq::Error::Timeout(Timeout::Global) => {
-            Error::new(Kind::TimedOut, "the time limit of the request passed")
+            Error::new(Kind::TimedOut, "the request timed out")
                 .hint("raise --timeout, or --tool-timeout for tools/call")
         }
         ureq::Error::Timeout(Timeout::PerRead) => {
-            Error::new(Kind::TimedOut, "the server was silent for too long")
+            Error::new(Kind::TimedOut, "the server sent nothing within the read timeout")
                 .hint("raise --read-timeout")
         }
-        ureq::Error::Timeout(Timeout::PerWrite) => {
-            Error::new(Kind::TimedOut, "the server did not accept the request in time")
-                .hint("raise --write-timeout")
-        }
+        ureq::Error::Timeout(Timeout::PerWrite) => Error::new(
+            Kind::TimedOut,
+            "the server did not accept the request within the write timeout",
+        )
+        .hint("raise --write-timeout"),
         ureq::Error::LargeResponseHeader(_, limit) => Error::new(
             Kind::InvalidResponse,
-            format!("the head of the server's response is larger than {limit} bytes"),
+            format!("the response headers are larger than {limit} bytes"),
         ),
         ureq::Error::Io(error) => io_error(error),
         ureq::Error::Protocol(error) => Error::new(
@@ -37,11 +38,11 @@ pub(crate) fn exchange_error(error: &ureq::Error) -> Error {
 pub(crate) fn io_error(error: &io::Error) -> Error {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            "the connection closed before the response was complete".to_owned()
+            "connection closed before the response was complete".to_owned()
         }
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        | io::ErrorKind::BrokenPipe => "connection reset".to_owned(),
         io::ErrorKind::InvalidData => format!("TLS: {error}"),
         _ => error.to_string(),
     };

@@ -308,7 +308,7 @@ impl<R: Read> EventStream<R> {
         if bytes <= self.max_bytes {
             return Ok(());
         }
-        let what = format!("an event of the server is larger than {} bytes", self.max_bytes);
+        let what = format!("an event from the server is larger than {} bytes", self.max_bytes);
         Err(Error::new(Kind::TooLarge, what).hint("raise --max-message-bytes"))
     }
 }

@@ -34,7 +34,7 @@ impl Peer {
                 );
                 let variable = self.route.variable();
                 Error::new(Kind::TimedOut, what)
-                    .hint(format!("check firewall and {variable}, or raise --connect-timeout"))
+                    .hint(format!("check the firewall and {variable}, or raise --connect-timeout"))
             }
             ureq::Error::ConnectionFailed => self.connect_error(None),
             ureq::Error::Other(error) => self.connection_error(&**error),
@@ -57,13 +57,13 @@ impl Peer {
             let what = "the server closed the connection before it received the request";
             return Error::new(Kind::Unreachable, what)
                 .context(format!("connection to {}", self.path()))
-                .hint("the server closes connections as soon as they are used: look at its log")
+                .hint("check the server's log: it closes connections as soon as they are used")
                 .unsent();
         }
         self.handshake_error(
             &self.path(),
             error,
-            "is this the port of an https server? also check HTTPS_PROXY",
+            "check that the port belongs to an https server, and check HTTPS_PROXY",
         )
     }
 
@@ -90,7 +90,7 @@ impl Peer {
 
     pub(crate) fn lookup_timeout(&self) -> Error {
         let what = format!("lookup {}: no response", self.next_hop());
-        Error::new(Kind::TimedOut, what).hint("check DNS and network")
+        Error::new(Kind::TimedOut, what).hint("check DNS and the network")
     }
 
     /// The error that connecting ended with; `None` where there was no address to try.
@@ -103,15 +103,15 @@ impl Peer {
         match why {
             Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.unreachable(
                 format!("connect to {hop}: connection refused"),
-                "is the server running and the port right?",
+                "check that the server is running and the port is right",
             ),
             Some(error) => self.unreachable(
                 format!("connect to {hop}: {}", io_message(error)),
-                "check network, firewall and HTTPS_PROXY",
+                "check the network, the firewall and HTTPS_PROXY",
             ),
             None => self.unreachable(
                 format!("connect to {hop}: none of its addresses can be reached"),
-                "check network, firewall and HTTPS_PROXY",
+                "check the network, the firewall and HTTPS_PROXY",
             ),
         }
     }
@@ -133,15 +133,16 @@ impl Peer {
         };
         let is_basic = |scheme: &String| scheme.eq_ignore_ascii_case("basic");
         let (why, hint) = if !schemes.is_empty() && !schemes.iter().any(is_basic) {
-            let why = format!("the proxy wants {}; only Basic is supported", schemes.join(" or "));
+            let why =
+                format!("the proxy requires {}; only Basic is supported", schemes.join(" or "));
             let hint = "use a proxy that accepts Basic, or a local one that signs in for you, such as px or cntlm";
             (why, hint.to_owned())
         } else if has_user {
-            let why = "the proxy refuses the user or password";
+            let why = "the proxy rejected the user or password";
             let hint = format!("check the user and password in {variable}, percent-encoded");
             (why.to_owned(), hint)
         } else {
-            let why = "the proxy wants a user and password";
+            let why = "the proxy requires a user and password";
             (why.to_owned(), format!("set {variable}=http://USER:PASSWORD@HOST:PORT"))
         };
         // Not unreachable: another attempt would be refused, too, and several may lock the user's account.
@@ -156,12 +157,12 @@ impl Peer {
         let hint = if text.contains("UnknownIssuer") {
             "if the network inspects TLS, add its CA certificate with --ca-bundle FILE"
         } else if text.contains("not valid for") {
-            "compare the host of the URL with the names in the certificate"
+            "compare the host in the URL with the names in the certificate"
         } else if text.contains("expired") || text.contains("not valid yet") {
-            "check the clock of this machine; if it is right, renew the server's certificate"
+            "check the local clock; if it is right, renew the server's certificate"
         } else if text.contains("CaUsedAsEndEntity") {
             // What `openssl req -x509` makes unless it is told otherwise.
-            "the server shows the certificate of an authority as its own: create one for it with basicConstraints=CA:FALSE"
+            "create a certificate with basicConstraints=CA:FALSE: the server presents that of a certificate authority"
         } else if is_certificate {
             "check the server's certificate"
         } else {

@@ -62,13 +62,13 @@ impl<'a> Probe<'a> {
         Ok(match &self.peer.route {
             Route::Direct => "none: requests go directly to the server".to_owned(),
             Route::Ignored(variable) => {
-                format!("none: {variable} is ignored, as in curl; set http_proxy")
+                format!("none: {variable} is ignored, as in curl; use http_proxy")
             }
             Route::Local => "none: the server is on this machine or link".to_owned(),
             Route::Bypassed(variable) => {
-                format!("none: {variable} names this host, so requests go directly to it")
+                format!("none: {variable} includes this host, so requests go directly to it")
             }
-            Route::Invalid(variable, _) => format!("{variable} names no usable proxy"),
+            Route::Invalid(variable, _) => format!("{variable} has no usable proxy"),
             Route::Through { proxy, variable } => {
                 let user = match (proxy.has_user(), proxy.has_password()) {
                     (false, _) => "",

@@ -50,7 +50,7 @@ impl<'a> Request<'a> {
             return Ok(bytes);
         }
         let kib = MAX_HEAD_BYTES / 1024;
-        Err(Error::new(Kind::TooLarge, format!("the head of the request is larger than {kib} KiB"))
+        Err(Error::new(Kind::TooLarge, format!("the request headers are larger than {kib} KiB"))
             .hint("shorten the URL or the values of --header")
             .unsent())
     }

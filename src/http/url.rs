@@ -98,7 +98,7 @@ impl Endpoint {
             && joined.port == self.port
             && !joined.user_info;
         let joined = Endpoint { signed: self.signed.clone(), ..joined };
-        if same { Ok(joined) } else { Err(wrong(format!("leads away from {origin}"))) }
+        if same { Ok(joined) } else { Err(wrong(format!("leads to another origin than {origin}"))) }
     }
 
     /// A placeholder for a URL that could not be read. Leads nowhere.
@@ -222,7 +222,7 @@ pub(crate) fn host_and_port(name: &str, authority: &str) -> Result<(String, Opti
         None if port.is_empty() => None,
         Some("") => None,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
-            Ok(0) | Err(_) => return Err(malformed("has an impossible port", name)),
+            Ok(0) | Err(_) => return Err(malformed("has an invalid port", name)),
             Ok(port) => Some(port),
         },
         _ => return Err(malformed("has a port that is not a number", name)),
@@ -253,7 +253,7 @@ fn wire_host(name: &str, typed: &str) -> Result<String, Error> {
     if host.bytes().all(legal) {
         Ok(host)
     } else {
-        Err(malformed("has a character in its host that host names cannot have", name))
+        Err(malformed("has an invalid character in its host", name))
     }
 }
 
@@ -314,7 +314,7 @@ fn wire_query(typed: &str) -> Result<String, Error> {
         if is_presigned(&name) {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(wrong(format!(
-                "is presigned: its query has {name} (give the plain URL; every request is signed when it is sent)"
+                "is presigned: its query has {name} (use the plain URL; every request is signed when it is sent)"
             )));
         }
         if !query.is_empty() {
@@ -417,11 +417,11 @@ mod tests {
             ("ftp://h/", "must use http or https scheme, got: ftp"),
             ("https:///x", "no host"),
             ("https://h:x/", "not a number"),
-            ("https://h:70000/", "impossible port"),
-            ("https://h:0/", "impossible port"),
+            ("https://h:70000/", "invalid port"),
+            ("https://h:0/", "invalid port"),
             ("https://[::1/", "closing bracket"),
             ("https://[h]/", "not an IPv6"),
-            ("https://a b/", "character in its host"),
+            ("https://a b/", "invalid character in its host"),
             ("http://127.1/", "looks like an IPv4"),
             ("http://0x7f.0.0.1.0x1/", "looks like an IPv4"),
             ("http://2130706433/", "looks like an IPv4"),

@@ -77,7 +77,7 @@ pub(crate) fn cancelled_line(id: &Id, error: &Error, redactor: &Redactor) -> Str
 /// The response to a line that is longer than allowed. `id` is the JSON of its id, if that was found.
 pub(crate) fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
     let why = format!(
-        "invalid request: the message is longer than {max_bytes} bytes (raise --max-message-bytes)"
+        "invalid request: the message is larger than {max_bytes} bytes (raise --max-message-bytes)"
     );
     let id = id.and_then(|json| Id::from_json(serde_json::from_str::<&RawValue>(json).ok()?.get()));
     protocol_error(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)

@@ -244,7 +244,7 @@ fn classify_batch(messages: &[&str]) -> Result<MessageKind, String> {
         match classify_one(message.as_bytes()) {
             Ok(MessageKind::Request { id, method, .. }) => {
                 if method == "initialize" {
-                    problem = Some("invalid request: initialize is never part of a batch");
+                    problem = Some("invalid request: initialize cannot be part of a batch");
                 }
                 ids.push(id);
             }
@@ -304,7 +304,7 @@ fn classify_one(line: &[u8]) -> Result<MessageKind, String> {
         (None, _, id) => Err(protocol_error(
             id.as_ref().map_or("null", Id::as_json),
             INVALID_REQUEST,
-            "invalid request: there is neither a method nor a result or error",
+            "invalid request: the message has no method, result or error",
         )),
     }
 }

@@ -56,7 +56,7 @@ impl ProfileArgument {
         let unreadable = |why: &str| {
             let what = format!("the profile of this call cannot be read: {why}");
             Error::new(Kind::InvalidRequest, what)
-                .hint(format!("write arguments.{NAME} once, as text"))
+                .hint(format!("write arguments.{NAME} once, as a string"))
         };
         let without = || {
             let rest = edit::without_members(arguments.get(), |name| name == NAME);
@@ -86,11 +86,11 @@ impl ProfileArgument {
         }
         let Some(chosen) = chosen else { return Ok(None) };
         let Ok(chosen) = serde_json::from_str::<String>(chosen.get()) else {
-            return Err(unreadable("it is not text"));
+            return Err(unreadable("it is not a string"));
         };
         if !self.profiles.contains(&chosen) {
-            let what = format!("no profile {chosen:?} for {NAME}");
-            let fix = format!("choose from: {}", self.profiles.join(", "));
+            let what = format!("unknown profile {chosen:?} in {NAME}");
+            let fix = format!("use one of: {}", self.profiles.join(", "));
             return Err(Error::new(Kind::PolicyDenied, what).hint(fix));
         }
         Ok(Some((chosen, without()?)))
@@ -114,7 +114,7 @@ impl ProfileArgument {
         let argument = json!({
             "type": "string",
             "enum": self.profiles,
-            "description": format!("The AWS profile to make this call with. Default: {}", self.profiles[0]),
+            "description": format!("AWS profile for this call. Default: {}", self.profiles[0]),
         })
         .to_string();
         let changed = if let Some(properties) = Object::parse(schema.get())?.get("properties") {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn tools_are_listed_with_it() {
         let tool = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"n":{"const":1.0}}}}"#;
-        let expected = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"aws_profile":{"description":"The AWS profile to make this call with. Default: a","enum":["a","b c"],"type":"string"},"n":{"const":1.0}}}}"#;
+        let expected = r#"{"name":"aws___x","inputSchema":{"type":"object","properties":{"aws_profile":{"description":"AWS profile for this call. Default: a","enum":["a","b c"],"type":"string"},"n":{"const":1.0}}}}"#;
         assert_eq!(argument().added_to(tool).as_deref(), Some(expected));
         let own = r#"{"inputSchema":{"properties":{"aws_profile":{}}}}"#;
         assert_eq!(argument().added_to(own), None);
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_choice_that_cannot_be_read_is_never_the_default() {
         let error = argument().chosen(&call(r#"{"aws_profile":"z"}"#), "aws___x").expect_err("z");
-        assert_eq!(error.hint_text(), Some("choose from: a, b c"));
+        assert_eq!(error.hint_text(), Some("use one of: a, b c"));
         for arguments in [
             r#"{"aws_profile":7}"#,
             r#"{"aws_profile":["a"]}"#,

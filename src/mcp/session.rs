@@ -83,11 +83,11 @@ pub(crate) fn check_session_id(id: &str) -> Result<Option<&str>, Error> {
     if id.len() > MAX_ID_BYTES {
         let length = id.len();
         return invalid(format!(
-            "the server's session id has {length} bytes; at most {MAX_ID_BYTES} are supported"
+            "the server's session id has {length} bytes; the maximum is {MAX_ID_BYTES}"
         ));
     }
     if !id.is_empty() && !is_visible(id) {
-        let what = "the server's session id has other characters than visible ASCII";
+        let what = "the server's session id has characters outside visible ASCII";
         return invalid(what.to_owned());
     }
     Ok(Some(id).filter(|id| !id.is_empty()))

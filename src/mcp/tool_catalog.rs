@@ -144,7 +144,7 @@ impl ToolCatalog {
             Err(why) if is_judged => {
                 // It is a new list all the same.
                 self.forget();
-                let what = format!("the server's list of tools cannot be judged: {why}");
+                let what = format!("the server's tool list cannot be filtered: {why}");
                 return Err(Error::new(Kind::InvalidResponse, what));
             }
             Err(_) => return Ok(Listing::default()),
@@ -163,7 +163,7 @@ impl ToolCatalog {
                 }
                 Err(why) => {
                     for name in names_of(raw.get()) {
-                        let why = format!("it can be read in more than one way: {why}");
+                        let why = format!("it is ambiguous: {why}");
                         listing.newly_removed.extend(knowledge.report(&name, &why));
                         knowledge.store(name, KnownTool::default(), is_current);
                     }

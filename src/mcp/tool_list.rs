@@ -52,7 +52,7 @@ impl<'a> Tool<'a> {
         let may_repeat =
             (has_hint("readOnlyHint") || has_hint("idempotentHint")) && is_unambiguous();
         Ok(Tool {
-            name: name.ok_or("its name is not text")?,
+            name: name.ok_or("its name is not a string")?,
             input_schema: members.get("inputSchema"),
             only_reads: has_hint("readOnlyHint"),
             may_repeat,

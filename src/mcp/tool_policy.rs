@@ -30,7 +30,7 @@ const OF_META: [&str; 3] = [
 ];
 
 /// The hint of errors about tools that may not be called.
-const BLOCKED: &str = "the configuration of this server blocks it";
+const BLOCKED: &str = "change the configuration to allow it, or use another tool";
 
 /// Restrictions and additions from the command line; none by default.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +115,7 @@ impl ToolPolicy {
             return Ok(None);
         }
         let what = "batches cannot be used with --read-only, --allow-tool, --deny-tool, --metadata or several profiles";
-        Err(Error::new(Kind::PolicyDenied, what).hint("send the requests one by one"))
+        Err(Error::new(Kind::PolicyDenied, what).hint("send the requests one at a time"))
     }
 
     fn judge_one(&self, text: &str) -> Result<Option<String>, Error> {
@@ -170,14 +170,14 @@ impl ToolPolicy {
     /// Whether a tool of this name may be called.
     fn check_name(&self, tool: &str) -> Result<(), Error> {
         let denied = |why: String| {
-            let what = format!("tool {tool:?} may not be called: {why}");
+            let what = format!("tool {tool:?} is blocked by {why} in this server's configuration");
             Err(Error::new(Kind::PolicyDenied, what).hint(BLOCKED))
         };
         if let Some(pattern) = self.denied.iter().find(|pattern| glob::matches(pattern, tool)) {
             return denied(format!("--deny-tool {pattern}"));
         }
         if !self.allowed.is_empty() && !self.allowed.iter().any(|p| glob::matches(p, tool)) {
-            return denied(format!("it is not among --allow-tool {}", self.allowed.join(" ")));
+            return denied(format!("--allow-tool {}", self.allowed.join(" ")));
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl ToolPolicy {
     pub(crate) fn check_hint(&self, tool: &str, only_reads: bool) -> Result<(), Error> {
         if self.read_only && !only_reads {
             let what = format!(
-                "tool {tool:?} may not be called: the server does not mark it as read-only, and --read-only is on"
+                "tool {tool:?} is blocked by --read-only in this server's configuration: the server does not mark it as read-only"
             );
             return Err(Error::new(Kind::PolicyDenied, what).hint(BLOCKED));
         }
@@ -213,14 +213,14 @@ impl ToolPolicy {
 /// An object that every parser reads alike.
 fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Object<'a>, Error> {
     unambiguous(text, expected).map_err(|why| {
-        Error::new(Kind::InvalidRequest, format!("{what} can be read in more than one way: {why}"))
-            .hint("write each member once, and its name in the usual letters")
+        Error::new(Kind::InvalidRequest, format!("{what} is ambiguous: {why}"))
+            .hint("write each member once, and spell its name as in the MCP specification")
     })
 }
 
 fn names_no_tool() -> Error {
-    let what = "a call whose params name no tool may not be made";
-    Error::new(Kind::InvalidRequest, what).hint("write the tool's name as text into params.name")
+    let what = "the call names no tool";
+    Error::new(Kind::InvalidRequest, what).hint("put the tool's name into params.name as a string")
 }
 
 /// Readings of a message by different parsers, shared with the fuzz target.

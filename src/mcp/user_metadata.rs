@@ -42,7 +42,7 @@ impl UserMetadata {
                 Kind::InvalidRequest,
                 "--metadata cannot be written into a request whose params or _meta is not an object",
             )
-            .hint("send params and _meta as JSON objects, or leave them out")
+            .hint("send params and _meta as JSON objects, or omit them")
         })
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn ask(
     use crate::process::has_terminal;
     use std::io::Write as _;
     if !has_terminal() {
-        return Err(io::Error::other("there is no terminal"));
+        return Err(io::Error::other("no terminal"));
     }
     let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
     let quiet = quiet::Quiet::new(&terminal)?;

@@ -54,7 +54,7 @@ impl SignInCall<'_> {
             Ok(Err(ending)) => return Ok(self.ended(ending)),
             Err(WaitError::Cancelled) => return Err(cancelled()),
             Err(WaitError::TimedOut) => {
-                let what = "still waiting for the sign-in service when the time limit of the request passed";
+                let what = "the request timed out while waiting for the sign-in service";
                 let error = Error::new(Kind::TimedOut, what);
                 return Ok(Outcome::Failed(error.hint(format!("run {}", self.command()))));
             }
@@ -136,7 +136,7 @@ impl SignInCall<'_> {
                 failed(what).hint("try again for a new code")
             }
             Ending::Lost => {
-                let what = "the sign-in was ended by another process";
+                let what = "the sign-in was cancelled by another process";
                 failed(what).hint("try again for a new code")
             }
             Ending::Denied => failed("access was denied in the browser"),

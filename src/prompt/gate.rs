@@ -181,7 +181,8 @@ impl SignInGate {
         });
         match result {
             Err(error) if error.needed_sign_in().is_some() => {
-                self.log.debug(format_args!("initialize is answered without the server: {error}"));
+                self.log
+                    .debug(format_args!("responding to initialize without the server: {error}"));
                 self.has_answered_initialize.store(true, Ordering::Relaxed);
                 exchange.exchanger.answer_initialize(message, &mut |relayed| {
                     if let Relayed::Line(line) = &relayed {
@@ -246,7 +247,9 @@ impl SignInGate {
             }
         })?;
         let result = match outcome {
-            Outcome::SignedIn => tool::result(message, "signed in; the tools are there now", false),
+            Outcome::SignedIn => {
+                tool::result(message, "signed in; the server's tools are available now", false)
+            }
             Outcome::Link { link, .. } => {
                 tool::result(message, &self.instruction(&link, need), false)
             }

@@ -19,7 +19,7 @@ impl Link {
     /// What a client shows with the link.
     pub(crate) fn message(&self, profile: &str) -> String {
         let code = self.user_code.as_ref().map(|code| {
-            format!(" The page must show the code {code}; if it shows another one, close it.")
+            format!(" The page must show the code {code}; close it if it shows a different one.")
         });
         format!("Sign in to AWS for profile {profile}.{}", code.unwrap_or_default())
     }

@@ -88,10 +88,10 @@ impl Worker {
         let SignIn { profile, problem, .. } = &self.flight.need;
         let (what, pause) = match error.kind() {
             _ if error_name(error) == "slow_down" => {
-                ("the sign-in service asks for fewer requests (wait a minute)", SLOW_DOWN_PAUSE)
+                ("the sign-in service limits requests (wait a minute)", SLOW_DOWN_PAUSE)
             }
             Kind::Credentials => ("the sign-in failed", FAILURE_PAUSE),
-            _ => ("the sign-in service cannot be reached", FAILURE_PAUSE),
+            _ => ("the sign-in service is unreachable", FAILURE_PAUSE),
         };
         let what = format!("profile {profile:?}: {problem}, and {what}: {}", error.message());
         let hint = format!("try again, or run {} in a terminal", self.flight.need.command());
@@ -101,7 +101,7 @@ impl Worker {
     fn sign_in(&self, session: &SsoSession) -> Result<Ending, Error> {
         let services = self.exchanger.client().credential_services(clock::now())?;
         let file = token_file(&services.environment, session).ok_or_else(|| {
-            Error::new(Kind::Credentials, "the folder of SSO tokens is not known: HOME is not set")
+            Error::new(Kind::Credentials, "the SSO token cache cannot be located: HOME is not set")
         })?;
         let distrusted = self.distrusts_token.then(|| Token::read(&services, session)).flatten();
         let sso = Sso { services, session, holder: Holder::of_token(&file), distrusted };
@@ -127,7 +127,8 @@ impl Worker {
                     if let Some(link) = &shown {
                         self.flight.show(link.clone());
                     } else if looking_since.elapsed() > LINK_TIMEOUT {
-                        let what = "another process signs in and has no link yet; try again";
+                        let what =
+                            "another process has started a sign-in and has no link yet; try again";
                         return Err(Error::new(Kind::Credentials, what));
                     }
                 }

@@ -229,7 +229,7 @@ impl<I: Send + 'static> Scheduler<I> {
                 Runnable::Notification(message) => (self.handle)(Task::Notify(message)),
             }));
             if ran.is_err() {
-                self.log.error("a bug in sigv4-proxy ended a message's way");
+                self.log.error("a bug in sigv4-proxy dropped a message");
             }
             let mut queue = self.end(&running);
             next = queue.start_next();
@@ -352,7 +352,7 @@ impl<I: Send + 'static> Scheduler<I> {
             Push::Waits => {}
             Push::Dropped => {
                 self.log.warn(format_args!(
-                    "too many messages wait for the server ({purpose:?}): one is left out"
+                    "too many messages wait for the server ({purpose:?}): dropping one"
                 ));
                 self.end_detached();
             }
@@ -363,7 +363,7 @@ impl<I: Send + 'static> Scheduler<I> {
         let mut next = Some(first);
         while let Some(work) = next {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                self.log.error("a bug in sigv4-proxy ended a message's way");
+                self.log.error("a bug in sigv4-proxy dropped a message");
             }
             self.end_detached();
             next = lock(&self.detached).next(purpose);
@@ -394,7 +394,7 @@ impl<I: Send + 'static> Scheduler<I> {
             while let Some(due) = scheduler.timer.next() {
                 let run = AssertUnwindSafe(|| scheduler.run_due(due, Instant::now()));
                 if catch_unwind(run).is_err() {
-                    scheduler.log.error("a bug in sigv4-proxy ended what was due");
+                    scheduler.log.error("a bug in sigv4-proxy ended a scheduled task");
                 }
             }
             None
@@ -432,7 +432,7 @@ impl<I: Send + 'static> Scheduler<I> {
         if overdue.is_empty() {
             return;
         }
-        let what = "the time limit of the request passed while it waited for those before it";
+        let what = "the request timed out while it was queued after others";
         let error = Error::new(Kind::TimedOut, what)
             .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
             .unsent();

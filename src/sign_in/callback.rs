@@ -47,7 +47,8 @@ impl CallbackListener {
             Ok(CallbackListener { listener, port })
         };
         bind().map_err(|error: io::Error| {
-            let what = format!("no port on 127.0.0.1 for the browser: {}", io_message(&error));
+            let what =
+                format!("cannot listen on 127.0.0.1 for the browser: {}", io_message(&error));
             Error::new(Kind::Credentials, what)
         })
     }
@@ -69,7 +70,7 @@ impl CallbackListener {
             }
             if Instant::now() >= deadline {
                 let minutes = TIMEOUT.as_secs() / 60;
-                let what = format!("the sign-in was not finished within {minutes} minutes");
+                let what = format!("the sign-in was not completed within {minutes} minutes");
                 let aws =
                     AwsError { error_type: Some("expired_token".to_owned()), request_id: None };
                 return Err(Error::new(Kind::Credentials, what).aws(aws));
@@ -110,15 +111,13 @@ fn serve(mut stream: TcpStream, state: &str, sender: &SyncSender<Outcome>) -> io
     };
     let is_first = |outcome: &Outcome| sender.try_send(outcome.clone()).is_ok();
     match outcome(&head, state).filter(is_first) {
-        Some(Ok(_)) => respond(
-            &mut stream,
-            "200 OK",
-            "sigv4-proxy has received the sign-in; you can close this page.",
-        ),
-        Some(Err(_)) => {
-            respond(&mut stream, "200 OK", "The sign-in failed; sigv4-proxy reports why.")
+        Some(Ok(_)) => {
+            respond(&mut stream, "200 OK", "You are signed in; you can close this page.")
         }
-        None => respond(&mut stream, "404 Not Found", "There is nothing here."),
+        Some(Err(_)) => {
+            respond(&mut stream, "200 OK", "The sign-in failed; see the output of sigv4-proxy.")
+        }
+        None => respond(&mut stream, "404 Not Found", "Not found."),
     }
 }
 
@@ -159,7 +158,7 @@ fn outcome(head: &str, state: &str) -> Option<Outcome> {
         }
         let description = parameter(query, "error_description").unwrap_or_default();
         let reason = quoted(&format!("{name} {description}"));
-        let what = format!("the browser brought an error: {reason}");
+        let what = format!("the sign-in page returned an error: {reason}");
         return Some(Err(Error::new(Kind::Credentials, what)));
     }
     let code = parameter(query, "code").filter(|code| !code.is_empty())?;
@@ -256,7 +255,7 @@ mod tests {
             ("error=access_denied", "access was denied in the browser"),
             (
                 "error=server_error&error_description=a%0Ab+c",
-                "the browser brought an error: server_error a b c",
+                "the sign-in page returned an error: server_error a b c",
             ),
         ] {
             let (port, _, wait) = waiting(Duration::from_secs(20));
@@ -266,7 +265,7 @@ mod tests {
         }
         let (_, _, wait) = waiting(Duration::from_millis(50));
         assert!(
-            wait.join().unwrap().unwrap_err().message().contains("not finished within 10 minutes")
+            wait.join().unwrap().unwrap_err().message().contains("not completed within 10 minutes")
         );
         let (_, cancel, wait) = waiting(Duration::from_secs(20));
         cancel.cancel();

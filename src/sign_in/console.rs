@@ -104,12 +104,12 @@ impl ConsoleSignIn {
         match (parameter(&query, "state"), code) {
             (Some(state), Some(code)) if state == self.pkce.state => Ok(Secret::new(code)),
             (Some(_), Some(_)) => {
-                let what = "that is the authorization code of another sign-in";
-                Err(Error::new(Kind::Credentials, what).hint("open the link that was shown last"))
+                let what = "the authorization code belongs to another sign-in";
+                Err(Error::new(Kind::Credentials, what).hint("use the link that was shown last"))
             }
             _ => {
-                let what = "that is not the authorization code";
-                Err(Error::new(Kind::Credentials, what).hint("copy the whole text of the page"))
+                let what = "not an authorization code";
+                Err(Error::new(Kind::Credentials, what).hint("copy the whole text from the page"))
             }
         }
     }
@@ -137,7 +137,7 @@ impl ConsoleSignIn {
             network.redactor.add(response.get(name).and_then(Value::as_str).unwrap_or_default());
         }
         let incomplete = |name: &str| {
-            let what = format!("no {name} in the response of the sign-in service");
+            let what = format!("the response of the sign-in service has no {name}");
             Error::new(Kind::Credentials, what)
         };
         let keys = response.get("accessToken").and_then(Value::as_object);
@@ -219,13 +219,14 @@ impl ConsoleSession {
     /// It cannot be written.
     pub(crate) fn save(self, services: &Services) -> Result<(), Error> {
         let path = token_file(&services.environment, &self.arn).ok_or_else(|| {
-            let what = "the folder of login sessions is not known: HOME is not set";
+            let what = "the login session cache cannot be located: HOME is not set";
             Error::new(Kind::Credentials, what)
         })?;
         let shown = path.display().to_string();
         CachedToken::new(path, self.members).create().map_err(|error| {
-            let what = format!("the login session cannot be kept: {shown}: {}", io_message(&error));
-            Error::new(Kind::Credentials, what).hint("make the folder writable")
+            let what =
+                format!("the login session cannot be saved: {shown}: {}", io_message(&error));
+            Error::new(Kind::Credentials, what).hint("make the directory writable")
         })
     }
 }

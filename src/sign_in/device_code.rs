@@ -113,7 +113,7 @@ impl DeviceSignIn {
         let body = with_client(&registration.client_id, secret, start_url);
         let response = oidc
             .post("/device_authorization", &body, &RetryPolicy::SERVICE, now)
-            .map_err(|error| error.context("beginning the sign-in"))?;
+            .map_err(|error| error.context("starting the sign-in"))?;
         let lifetime = response.get("expiresIn").and_then(expiry::lifetime);
         let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME).min(MAX_LIFETIME);
         let link = text(&response, "verificationUriComplete");
@@ -202,7 +202,7 @@ impl DeviceSignIn {
 }
 
 fn expired() -> Error {
-    let what = "the sign-in was not finished before its code expired";
+    let what = "the sign-in was not completed before its code expired";
     Error::new(Kind::Credentials, what).aws(named("expired_token"))
 }
 

@@ -32,14 +32,14 @@ const PORTALS: [&str; 12] = [
 pub(crate) fn check_link(link: &str, service: &Endpoint, region: &str) -> Result<(), Error> {
     let is_visible = link.bytes().all(|byte| byte.is_ascii_graphic());
     if link.len() > MAX_LINK_BYTES || !is_visible {
-        let what = "the sign-in service named an address that is too long or has other characters than ASCII";
+        let what = "the sign-in service returned a URL that is too long or not ASCII";
         return Err(Error::new(Kind::Credentials, what));
     }
     if is_trusted(link, service, region) {
         return Ok(());
     }
     let host = authority(link).map_or(link, |(_, authority)| authority);
-    let message = format!("the sign-in service named an address outside AWS: {}", quoted(host));
+    let message = format!("the sign-in service returned a URL outside AWS: {}", quoted(host));
     Err(Error::new(Kind::Credentials, message))
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn check_code(code: &str) -> Result<(), Error> {
         return Ok(());
     }
     let what =
-        "the sign-in service named a user code with other characters than letters, digits and -";
+        "the sign-in service returned a user code with characters other than letters, digits and -";
     Err(Error::new(Kind::Credentials, what))
 }
 
@@ -164,7 +164,7 @@ mod tests {
             ("ftp://example.awsapps.com/", "example.awsapps.com"),
             ("", ""),
         ] {
-            let expected = format!("the sign-in service named an address outside AWS: {host}");
+            let expected = format!("the sign-in service returned a URL outside AWS: {host}");
             assert_eq!(check(bad, OIDC, "eu-west-1"), Err(expected), "{bad}");
         }
         for unreadable in [

@@ -57,17 +57,16 @@ impl Login {
     /// Signs in for a profile.
     ///
     /// # Errors
-    /// The user cancelled, a service refuses or cannot be reached, or there are no credentials nevertheless.
+    /// The user cancelled, a service refuses or cannot be reached, or no credentials nevertheless.
     pub fn profile(&mut self, credentials: &CredentialCache) -> Result<(), Error> {
         let plan = credentials.sign_ins(clock::now())?;
         let profile = &plan.profile;
         match plan.source {
             Some(source) if plan.sign_ins.is_empty() && self.settings.is_remote => {
-                let what = format!(
-                    "profile {profile:?} uses {source}, so --remote would sign in for nothing"
-                );
+                let what =
+                    format!("profile {profile:?} uses {source}, which --remote cannot sign in to");
                 return Err(Error::new(Kind::Credentials, what)
-                    .hint("omit --remote, or name another profile"));
+                    .hint("omit --remote, or use another profile"));
             }
             Some(source) if plan.sign_ins.is_empty() => {
                 self.say(&format!("profile {profile:?} needs no sign-in ({source})"));
@@ -138,10 +137,8 @@ impl Login {
             until = earlier(until, self.perform(credentials, sign_in)?);
             last = Some(sign_in.clone());
         }
-        Err(Error::new(
-            Kind::Credentials,
-            "signing in again and again does not lead to credentials",
-        ))
+        let what = format!("no credentials after {MAX_SIGN_INS} sign-ins");
+        Err(Error::new(Kind::Credentials, what))
     }
 
     /// Performs a sign-in. Returns when what it gained ends.
@@ -207,8 +204,7 @@ impl Login {
             _ => error.context(whose),
         })?;
         if let Some(warning) = warning {
-            let what = format!("the sign-in is lost when this command ends: {warning}");
-            return Err(Error::new(Kind::Credentials, what).hint("make the folder writable"));
+            return Err(Error::new(Kind::Credentials, warning).hint("make the directory writable"));
         }
         self.done.insert(name.clone());
         Ok(until)
@@ -232,8 +228,11 @@ impl Login {
             &authorization.link,
             browser::is_here(&services.environment),
         );
-        self.say(&format!("and check that the page shows the code {}", authorization.user_code));
-        self.say(&format!("waiting; ends at {}; Ctrl-C stops", moment(authorization.expires_at)));
+        self.say(&format!("Check that the page shows the code {}", authorization.user_code));
+        self.say(&format!(
+            "Waiting until {}; press Ctrl-C to cancel",
+            moment(authorization.expires_at)
+        ));
         loop {
             if credentials.end().sleep(waiting.wait(clock::now())) {
                 return Err(cancelled());
@@ -275,11 +274,11 @@ impl Login {
         let whose = format!("profile {profile:?} (console)");
         self.show_link(&services, &whose, &waiting.link, !self.settings.is_remote);
         let code = if self.settings.is_remote {
-            let text = mfa::ask(credentials, "authorization code shown in the browser: ")?;
+            let text = mfa::ask(credentials, "Authorization code shown in the browser: ")?;
             waiting.code_of_page(text.expose())
         } else {
             if !browser::is_here(&services.environment) {
-                self.say("if the browser is on another machine, stop and use --remote");
+                self.say("If the browser is on another machine, press Ctrl-C and use --remote");
             }
             waiting.wait(self.deadline(), credentials.end())
         };
@@ -325,7 +324,7 @@ impl Login {
     /// The end of a sign-in by browser, which is printed.
     fn deadline(&self) -> Instant {
         let end = moment(expiry::after(clock::now(), callback::TIMEOUT));
-        self.say(&format!("waiting; ends at {end}; Ctrl-C stops"));
+        self.say(&format!("Waiting until {end}; press Ctrl-C to cancel"));
         Instant::now() + callback::TIMEOUT
     }
 

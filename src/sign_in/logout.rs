@@ -75,7 +75,7 @@ fn sso(services: &Services, session: &SsoSession, redactor: &Redactor) -> Result
         say(
             redactor,
             &format!(
-                "the portal did not end the session, so its token may stay valid until it expires: {text}"
+                "the portal did not end the session; its token may stay valid until it expires: {text}"
             ),
         );
     }
@@ -109,7 +109,7 @@ fn delete(path: &Path) -> Result<bool, Error> {
             Ok(false)
         }
         Err(error) => {
-            let what = format!("{} cannot be deleted: {}", path.display(), io_message(&error));
+            let what = format!("cannot delete {}: {}", path.display(), io_message(&error));
             Err(Error::new(Kind::Credentials, what).hint("delete it"))
         }
     }

@@ -36,8 +36,8 @@ pub(crate) fn sign_in(
             exchanged => return exchanged.map(|found| found.expires),
         }
     }
-    let what = format!("no MFA code for {serial} was accepted");
-    Err(Error::new(Kind::Credentials, what).hint("check the time of the device, and try again"))
+    let what = format!("MFA codes for {serial} were not accepted");
+    Err(Error::new(Kind::Credentials, what).hint("check the time on the device and try again"))
 }
 
 /// Asks for a text on the terminal, which is not shown.
@@ -48,7 +48,7 @@ pub(crate) fn ask(credentials: &CredentialCache, prompt: &str) -> Result<Secret,
     let end = credentials.end();
     let line = process::ask(prompt, || end.is_cancelled()).map_err(|error| {
         let what = prompt.trim_end_matches([' ', ':']);
-        Error::new(Kind::Credentials, format!("{what} cannot be asked for: {error}"))
+        Error::new(Kind::Credentials, format!("cannot ask for {what}: {error}"))
             .hint("run it in a terminal")
     })?;
     line.map(|line| Secret::new(line.as_str())).ok_or_else(cancelled)

@@ -102,7 +102,7 @@ pub(crate) fn is_of_client(error: &Error) -> bool {
 pub(crate) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Error> {
     let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     text.ok_or_else(|| {
-        Error::new(Kind::Credentials, format!("no {name} in the response of the sign-in service"))
+        Error::new(Kind::Credentials, format!("the response of the sign-in service has no {name}"))
     })
 }
 

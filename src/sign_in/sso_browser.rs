@@ -96,7 +96,7 @@ impl BrowserCode {
         let response = response.map_err(|error| {
             if is_of_client(&error) {
                 Registration::forget(&self.oidc, Flow::Browser);
-                return error.hint("try again, which registers with the service again");
+                return error.hint("try again with a new registration");
             }
             error
         })?;

@@ -52,7 +52,7 @@ pub(crate) fn save(
     now: OffsetDateTime,
 ) -> Result<SignedIn, Error> {
     let lifetime = response.get("expiresIn").and_then(expiry::lifetime).ok_or_else(|| {
-        Error::new(Kind::Credentials, "no expiresIn in the response of the sign-in service")
+        Error::new(Kind::Credentials, "the response of the sign-in service has no expiresIn")
     })?;
     let until = expiry::after(oidc.time_of_aws(now), lifetime);
     let mut members = Map::new();
@@ -68,12 +68,15 @@ pub(crate) fn save(
         set("refreshToken", token);
     }
     let path = token_file(&oidc.services.environment, &oidc.session).ok_or_else(|| {
-        Error::new(Kind::Credentials, "the folder of SSO tokens is not known: HOME is not set")
+        Error::new(Kind::Credentials, "the SSO token cache cannot be located: HOME is not set")
     })?;
     let shown = path.display().to_string();
     let written = CachedToken::new(path, members).create();
     let warning = written.err().map(|error| {
-        format!("other programs will not see this sign-in: {shown}: {}", io_message(&error))
+        format!(
+            "the sign-in cannot be saved, so other programs cannot use it: {shown}: {}",
+            io_message(&error)
+        )
     });
     Ok(SignedIn { until, warning })
 }

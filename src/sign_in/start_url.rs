@@ -31,7 +31,7 @@ pub(crate) fn portal(services: &Services, session: &SsoSession) -> Result<String
         .ok()
         .filter(|target| target.is_https() && is_portal(target.host()) && !target.had_user_info());
     let Some(target) = target else {
-        return fault(format!("leads outside AWS: {}", quoted(&location)));
+        return fault(format!("is outside AWS: {}", quoted(&location)));
     };
     match portal_region(target.host()) {
         Some(region) if region != session.region => fault(format!(

@@ -101,7 +101,7 @@ impl<'a> Call<'a> {
         }
         let error = match error.kind() {
             Kind::Cancelled => {
-                Error::new(Kind::Cancelled, "sigv4-proxy ended before the answer came")
+                Error::new(Kind::Cancelled, "sigv4-proxy exited before the response arrived")
             }
             _ => error,
         };

@@ -39,7 +39,7 @@ impl DeferredInitialize {
         let context = Arc::clone(context);
         let run = move || {
             if catch_unwind(AssertUnwindSafe(|| attempt(&context, &cancel))).is_err() {
-                context.log.error("a bug in sigv4-proxy ended the attempts to begin a session");
+                context.log.error("a bug in sigv4-proxy ended the attempts to start a session");
             }
             *lock(&over) = None;
         };

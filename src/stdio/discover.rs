@@ -22,7 +22,7 @@ impl Discovers {
         context.scheduler.run_at(Instant::now() + SLOW, move || {
             let is_open = call.upgrade().is_some_and(|call| !call.is_completed());
             if is_open && !is_slow_told.swap(true, Ordering::Relaxed) {
-                log.info("server/discover has had no response for 5 s; some clients wait for 10 s, and --lazy responds at once");
+                log.info("no response to server/discover for 5 s; some clients wait 10 s, and --lazy responds immediately");
             }
         });
     }

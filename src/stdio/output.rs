@@ -104,7 +104,7 @@ impl Output {
     pub(crate) fn queue(&self, line: String) {
         self.scheduler.begin_detached();
         if !self.writer.queue(one_line(line.into_bytes())) {
-            self.log.error_once("an error line is left out: the client does not read stdout");
+            self.log.error_once("dropping an error response: the client does not read stdout");
             self.scheduler.end_detached();
         }
     }

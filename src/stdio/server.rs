@@ -161,7 +161,7 @@ impl Server {
                 }
             }));
             if looked_up.is_err() {
-                context.log.error("a bug in sigv4-proxy ended the search for credentials");
+                context.log.error("a bug in sigv4-proxy ended the credential lookup");
             }
             context.scheduler.end_detached();
         };
@@ -179,7 +179,7 @@ impl Server {
     fn read(&self, input: ClientInput) {
         let read = catch_unwind(AssertUnwindSafe(|| self.read_lines(input)));
         let is_at_end = read.unwrap_or_else(|_| {
-            self.context.log.error("a bug in sigv4-proxy ended the reading of stdin");
+            self.context.log.error("a bug in sigv4-proxy stopped reading from stdin");
             true
         });
         if is_at_end {
@@ -201,7 +201,7 @@ impl Server {
                 }
                 Ok(Input::End) => return true,
                 Err(error) => {
-                    log.error(format_args!("stdin cannot be read: {error}"));
+                    log.error(format_args!("cannot read stdin: {error}"));
                     return true;
                 }
             };
@@ -373,7 +373,7 @@ impl Server {
         }
         // Calls in flight respond for themselves.
         if reason != ShutdownReason::OutputClosed {
-            let what = "sigv4-proxy ended before the request was sent";
+            let what = "sigv4-proxy exited before the request was sent";
             let error = Error::new(Kind::Cancelled, what);
             output.queue_errors(waiting.iter().flat_map(Message::ids), &error);
         }

@@ -99,13 +99,13 @@ fn ask(cache: &CredentialCache, credentials: &Credentials, log: &Log) -> Result<
         Ok(identity) => {
             let id = id_of_caller(&identity.arn);
             log.redactor().add(id.expose());
-            log.debug(format_args!("the runtime session is that of {}", identity.arn));
+            log.debug(format_args!("using the runtime session of {}", identity.arn));
             Ok(id)
         }
         Err(error) => {
             if error.kind() != Kind::Cancelled {
                 log.warn(format_args!(
-                    "--runtime-session identity: it is not known who the caller is, so the session is not shared: {error}"
+                    "--runtime-session identity: the caller is unknown, so the session is not shared: {error}"
                 ));
             }
             Err(Instant::now() + PAUSE)

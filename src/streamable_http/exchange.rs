@@ -170,7 +170,7 @@ impl Exchanger {
         sink: &mut Sink<'_>,
     ) -> bool {
         let server = &self.server;
-        server.log.debug("the server misses headers: its tools are listed again");
+        server.log.debug("the server reports missing headers: listing its tools again");
         let client = message.message.client_meta();
         let PreparedMessage { deadline, cancel, .. } = *message;
         if let Err(error) = list_tools(server, client.as_deref(), deadline, cancel, sink) {

@@ -53,7 +53,7 @@ pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>
             }
         };
         if !is_kept && backoff.fruitless() >= MAX_FRUITLESS {
-            server.log.debug("GET stream: given up, it brought nothing");
+            server.log.debug("GET stream: giving up, it delivered nothing");
             return;
         }
         if cancel.sleep(wait) {

@@ -78,7 +78,7 @@ fn read_stream(
             break;
         }
     }
-    server.log.debug("the event stream of the server ended");
+    server.log.debug("the server's event stream ended");
 }
 
 type OpenStream<'a> = (EventStream<Response<'a>>, RequestTarget);
@@ -112,9 +112,9 @@ fn open_stream<'a>(
             return Err(cancelled());
         }
         Err(error) if error.kind() == Kind::TimedOut => {
-            let what = "the server's event stream did not say in time where to send messages";
+            let what = "the server's event stream did not send its endpoint in time";
             return Err(Error::new(Kind::TimedOut, what).hint(
-                "is this the URL of an MCP endpoint? raise --timeout if the server is slow",
+                "check that the URL is an MCP endpoint raise --timeout if the server is slow",
             ));
         }
         _ => return Ok(None),
@@ -122,10 +122,10 @@ fn open_stream<'a>(
     let reference = String::from_utf8_lossy(&event.data);
     let endpoint = server.client.endpoint().join(&reference).map_err(|error| {
         let why = error.message();
-        let what = format!("the server's endpoint event is not followed: {why}");
+        let what = format!("the server's endpoint event is not accepted: {why}");
         Error::new(Kind::InvalidResponse, what)
     })?;
-    server.log.debug(format_args!("the server speaks HTTP+SSE (2024-11-05) at {endpoint}"));
+    server.log.debug(format_args!("the server uses HTTP+SSE (2024-11-05) at {endpoint}"));
     Ok(Some((events, server.client.target_at(&endpoint))))
 }
 

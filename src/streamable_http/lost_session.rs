@@ -173,7 +173,7 @@ const LOST_AFTER: [&str; 33] = [
     "timed out",
 ];
 
-/// Whether an error response to a request of a session says that the session is lost: 404 or 410, unless the error is
+/// Whether an error response to a request of a session says that the session has expired: 404 or 410, unless the error is
 /// "unknown method"; AWS's own code; or the words.
 pub(crate) fn says_session_is_lost(status: u16, code: Option<i64>, text: &str) -> bool {
     match (status, code) {

@@ -17,7 +17,7 @@ const MAX_PAGES: usize = 1000;
 /// After this time no further page is requested.
 const MERGING_TIME: Duration = Duration::from_secs(60);
 
-const TURN_OFF: &str = "ask the server's operator, or leave out --merge-lists";
+const TURN_OFF: &str = "report this to the server's operator, or omit --merge-lists";
 
 /// Relays the whole list that `request` begins, whose items are in this member of the result. Where a bound is reached, the
 /// list so far and the cursor with which the client may go on.
@@ -36,11 +36,11 @@ pub(crate) fn relay_whole_list(
             break Some("more are not merged");
         }
         if started.elapsed() >= MERGING_TIME {
-            break Some("it takes too long");
+            break Some("the time limit passed");
         }
         if !cursors.insert(cursor.clone()) {
             list.end();
-            break Some("the server names the same page twice");
+            break Some("the server returned the same page twice");
         }
         let response = match further_page(server, request, &cursor, sink)? {
             Ok(response) => response,

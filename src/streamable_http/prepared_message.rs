@@ -150,7 +150,7 @@ impl<'a> PreparedMessage<'a> {
         attempts.request_id = request_id.or(attempts.request_id.take());
     }
 
-    /// `tools/call 5: HTTP 200 after 12 ms, whole after 30 ms, 2 attempts, request id abc`.
+    /// `tools/call 5: HTTP 200 after 12 ms, complete after 30 ms, 2 attempts, request id abc`.
     pub(crate) fn summary(&self, took: Duration, error: Option<&Error>) -> String {
         let mut text = self.message.method().unwrap_or("response").to_owned();
         if matches!(self.message.kind(), MessageKind::Batch { .. }) {
@@ -166,7 +166,7 @@ impl<'a> PreparedMessage<'a> {
         } else {
             ": "
         };
-        let _ = write!(text, "{separator}whole after {} ms", took.as_millis());
+        let _ = write!(text, "{separator}complete after {} ms", took.as_millis());
         if attempts.count > 1 {
             let _ = write!(text, ", {} attempts", attempts.count);
         }

@@ -67,7 +67,7 @@ pub(crate) fn live_session(
             error.context("the session could not be initialized").for_lack_of_session()
         }
         _ => error
-            .context("the session has ended, and a new one could not be initialized")
+            .context("the session has expired, and a new one could not be initialized")
             .for_lack_of_session(),
     })
 }
@@ -121,21 +121,21 @@ fn handshake(server: &Arc<RemoteServer>) -> Result<bool, Error> {
         })
         .and_then(|message| message.with_id(&format!("sigv4-proxy-{}", random::uuid())))
         .ok_or_else(|| {
-            Error::new(Kind::InvalidResponse, "it was not initialized through this process")
+            Error::new(Kind::InvalidResponse, "it was not initialized by this process")
         })?;
     let deadline = Instant::now().checked_add(INITIALIZE_TIMEOUT);
     server.state.set_refusal(None);
     let session = send_initialize(server, &initialize, deadline)?;
     if !is_deferred && session.version() != old.version() {
         server.log.warn(format_args!(
-            "the new session speaks protocol {}, the old one spoke {}",
+            "the new session uses protocol version {}, the previous one used {}",
             session.version().unwrap_or("unknown"),
             old.version().unwrap_or("unknown")
         ));
     }
     let session = send_initialized(server, initialized.as_deref(), session, deadline)?;
     if !is_deferred {
-        server.log.debug("a new session is in use; what the old one held is gone");
+        server.log.debug("using a new session; the state of the previous one is lost");
     }
     Ok(server.state.replace_session(&old, session))
 }

@@ -355,7 +355,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     fn skip(&mut self, why: String) {
-        self.server.log.debug(format_args!("ignoring what is not a message: {why}"));
+        self.server.log.debug(format_args!("ignoring data that is not a message: {why}"));
         self.diagnosis.note_skipped(why);
     }
 
@@ -392,7 +392,9 @@ impl<'a, 'd> Relay<'a, 'd> {
         let response = text_of(response);
         let listing = self.server.state.tools.learn(&response, page)?;
         for (tool, reason) in &listing.newly_removed {
-            self.server.log.warn(format_args!("tool {tool:?} is left out of tools/list: {reason}"));
+            self.server
+                .log
+                .warn(format_args!("tool {tool:?} is omitted from tools/list: {reason}"));
         }
         Ok(listing.changed.unwrap_or(response).into_bytes())
     }

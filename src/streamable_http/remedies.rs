@@ -85,19 +85,20 @@ impl<'a> Recovery<'a> {
             }
             Next::NewCredentials => {
                 let Some(refused) = &failed.credentials else { return Ok(false) };
-                log.debug(format_args!("looking for other credentials: {}", failed.error));
+                log.debug(format_args!("reloading credentials: {}", failed.error));
                 client.replace_credentials(refused, message.deadline, message.cancel)
             }
             Next::NewRuntimeSession => {
-                log.debug(format_args!("the runtime session is gone: {}", failed.error));
+                log.debug(format_args!("the runtime session has expired: {}", failed.error));
                 server.affinity.forget(&failed.sent.runtime_ids);
                 Ok(true)
             }
             Next::SetClock(server_time) => {
                 let behind = client.set_clock(*server_time);
-                let (seconds, side) = (behind.abs(), if behind < 0 { "ahead" } else { "behind" });
+                let (seconds, side) =
+                    (behind.abs(), if behind < 0 { "ahead of" } else { "behind" });
                 log.warn(format_args!(
-                    "the clock of this machine is {seconds} s {side} of that of AWS; requests are signed with the time of AWS (set the clock by NTP)"
+                    "local clock is {seconds} s {side} AWS; signing with AWS time (sync the clock with NTP)"
                 ));
                 Ok(true)
             }
@@ -106,7 +107,7 @@ impl<'a> Recovery<'a> {
                 let is_corrected = client.scope().correct_service(service);
                 if is_corrected && service != signed {
                     log.warn(format_args!(
-                        "AWS wants requests signed for service {service}, not {signed}; set --service-name {service}"
+                        "AWS expects service {service}, not {signed}; signing for {service} from now on (set --service-name {service})"
                     ));
                 }
                 // Otherwise the error says what to set.
@@ -118,7 +119,7 @@ impl<'a> Recovery<'a> {
                 let region = &client.scope().current().region;
                 if region != signed {
                     log.warn(format_args!(
-                        "AWS does not take requests signed for region {signed}; the URL says {region}: set --region {region}"
+                        "AWS does not accept region {signed}; signing for {region}, the region of the URL, from now on (set --region {region})"
                     ));
                 }
                 Ok(is_corrected)

@@ -221,7 +221,7 @@ impl RemoteServer {
             }
         };
         let Some(id) = named else { return };
-        self.log.debug("the server continues the session under another id");
+        self.log.debug("the server changed the id of the session");
         self.state.set_session_id(session, id);
         Arc::make_mut(session).set_id(id);
     }

@@ -72,7 +72,7 @@ pub(crate) fn relay_body(
     let declared = Some(response.media_type()).filter(|declared| !declared.is_empty());
     let declared = declared.unwrap_or("no Content-Type");
     Err(missing_response(format_args!("HTTP {status} with {instead} ({declared})"))
-        .hint("is this the URL of an MCP endpoint?")
+        .hint("check that the URL is an MCP endpoint")
         .into())
 }
 
@@ -93,7 +93,7 @@ fn relay_json(
     }
     let is_cut_short = relay.is_cut_short();
     let ending = if is_cut_short { Ending::CutShort } else { Ending::Other };
-    let error = missing_response("a message that does not answer this request");
+    let error = missing_response("a message that is not the response to this request");
     relay.conclude(error).map_err(|error| Unanswered::new(error, ending))
 }
 
@@ -170,7 +170,7 @@ fn relay_events(
 }
 
 fn ended_early() -> Error {
-    missing_response("an event stream that ended too early")
+    missing_response("an event stream that ended before the response")
 }
 
 fn empty(status: u16) -> Box<Unanswered> {

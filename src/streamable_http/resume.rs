@@ -33,7 +33,7 @@ pub(crate) fn resume(
     while backoff.fruitless() < MAX_FRUITLESS {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left <= wait) {
-            let what = "the time limit of the request passed before its event stream was resumed";
+            let what = "the request timed out before its event stream was resumed";
             let error = Error::new(Kind::TimedOut, what);
             return Err(error.hint("raise --timeout, or --tool-timeout for tools/call").into());
         }
@@ -66,7 +66,7 @@ pub(crate) fn resume(
                 return Err(unanswered);
             }
             Err(NotOpened::Later { error, retry_after }) => {
-                server.log.debug(format_args!("the event stream is resumed later: {error}"));
+                server.log.debug(format_args!("resuming the event stream later: {error}"));
                 backoff.after_failure(retry_after)
             }
         };

@@ -98,13 +98,13 @@ fn session_for(
         return Ok(session);
     }
     let why = if session.has_ended() {
-        "the event stream of the session has ended"
+        "the session's event stream ended"
     } else if session.can_be_lost() && session.is_of_another(credentials.account.as_deref()) {
         "the AWS account has changed"
     } else {
         return Ok(session);
     };
-    server.log.debug(format_args!("a new session is initialized: {why}"));
+    server.log.debug(format_args!("starting a new session: {why}"));
     live_session(server, Some(&session), deadline, cancel)
 }
 
@@ -114,7 +114,7 @@ fn replace_session(
     message: &PreparedMessage<'_>,
     failed: &FailedAttempt,
 ) -> Result<bool, Error> {
-    server.log.debug(format_args!("the session is lost: {}", failed.error));
+    server.log.debug(format_args!("the session has expired: {}", failed.error));
     live_session(server, Some(&failed.sent.session), message.deadline, message.cancel)?;
     Ok(true)
 }

@@ -65,7 +65,7 @@ fn list_whether_it_only_reads(
     );
     only_reads.map_err(|error| match error.kind() {
         Kind::Cancelled => error,
-        _ => error.context("the tools cannot be listed, which --read-only needs"),
+        _ => error.context("the tools cannot be listed, which --read-only requires"),
     })
 }
 

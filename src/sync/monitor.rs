@@ -26,10 +26,8 @@ impl WaitError {
     pub(crate) fn into_error(self) -> Error {
         match self {
             WaitError::Cancelled => cancelled(),
-            WaitError::TimedOut => {
-                Error::new(Kind::TimedOut, "the time limit of the request passed")
-                    .hint("raise --timeout, or --tool-timeout for tools/call")
-            }
+            WaitError::TimedOut => Error::new(Kind::TimedOut, "the request timed out")
+                .hint("raise --timeout, or --tool-timeout for tools/call"),
         }
     }
 }

@@ -81,8 +81,7 @@ impl SingleFlight {
                     return Err(cancelled());
                 }
                 Err(WaitError::TimedOut) => {
-                    let what =
-                        "the server had not answered when the time limit of the request passed";
+                    let what = "the request timed out before the server responded";
                     return Err(Error::new(Kind::TimedOut, what)
                         .hint("raise --timeout, or --tool-timeout for tools/call"));
                 }

@@ -195,8 +195,9 @@ impl SignedClient {
             );
             let summary = summary.sign_in(error.needed_sign_in().cloned());
             match error.hint_text() {
-                Some(hint) => summary.hint(hint),
-                None => summary,
+                // Where nothing is configured, the advice says the same.
+                Some(hint) if error.kind() != Kind::NoCredentials => summary.hint(hint),
+                _ => summary,
             }
         })
     }
@@ -229,7 +230,7 @@ impl SignedClient {
                     .debug(format_args!("requests are sent unsigned: {}", error.message()));
             } else {
                 self.shared.log.warn(format_args!(
-                    "requests are sent unsigned, which this server accepts: AWS credentials cannot be used: {error}"
+                    "requests are sent unsigned, which this server accepts: AWS credentials are not usable: {error}"
                 ));
             }
         }
@@ -375,7 +376,7 @@ impl SignedClient {
         let error = match error_response.to_error(&signed) {
             error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
             error if credentials.is_anonymous() && is_denied => error.hint(
-                "nothing is signed, since there are no AWS credentials that can be used: run aws sso login, aws login or aws configure",
+                "run aws sso login, aws login or aws configure: there are no usable AWS credentials, so requests are sent unsigned",
             ),
             error => error,
         };
@@ -385,9 +386,10 @@ impl SignedClient {
             self.shared
                 .log
                 .debug(format_args!("canonical request, signed: {}", ours.canonical_request));
-            self.shared
-                .log
-                .debug(format_args!("canonical request, of AWS: {}", aws.canonical_request));
+            self.shared.log.debug(format_args!(
+                "canonical request, received by AWS: {}",
+                aws.canonical_request
+            ));
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport { cause, server_time: response.own_date(), body, error }

@@ -90,7 +90,7 @@ impl Call<'_> {
                 rounds += 1;
                 if rounds > MAX_ROUNDS {
                     let what =
-                        format!("the server asked {MAX_ROUNDS} times and has more questions");
+                        format!("the server requested input {MAX_ROUNDS} times and requests more");
                     return Err(Error::new(Kind::InvalidResponse, what));
                 }
                 sink(Relayed::AwaitsClient(true))?;
@@ -112,7 +112,7 @@ impl Call<'_> {
             let id = format!("sigv4-proxy-{}", random::uuid());
             next = next_leg(modern, &id, &responses, required.state.as_deref());
             if next.is_none() {
-                let what = "the request cannot be repeated with the client's answers";
+                let what = "the request cannot be repeated with the client's responses";
                 return Err(Error::new(Kind::InvalidResponse, what));
             }
         }
@@ -158,7 +158,9 @@ impl Call<'_> {
                 notification(line, progress).map_or(Ok(()), |line| sink(Relayed::Line(line)))
             }
             Relayed::Request(_) => {
-                self.losses.tell("a request of the server is left out: MCP 2026-07-28 has none");
+                self.losses.tell(
+                    "ignoring a request from the server: MCP 2026-07-28 has no server requests",
+                );
                 Ok(())
             }
             other => sink(other),
@@ -179,7 +181,7 @@ impl Call<'_> {
             return Err(cancelled());
         }
         if left.is_some_and(|left| left <= wait) {
-            let what = "the server had not finished when the time limit of the request passed";
+            let what = "the request timed out before the server finished it";
             return Err(Error::new(Kind::TimedOut, what)
                 .hint("raise --timeout, or --tool-timeout for tools/call"));
         }
@@ -229,13 +231,13 @@ fn progress_of(params: &str) -> Option<f64> {
 
 fn unknown_type(kind: &str) -> Error {
     let what =
-        format!("the server's result is of the type {kind:?}, which this client cannot read");
+        format!("the server's result has the type {kind:?}, which this client does not support");
     Error::new(Kind::InvalidResponse, what)
 }
 
 /// The response to a request whose question the client refused with this error.
 fn refused_line(id: &str, cause: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"the client refused the server's question","data":{{"source":"sigv4-proxy","kind":"refused","cause":{cause}}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"the client refused the server's request","data":{{"source":"sigv4-proxy","kind":"refused","cause":{cause}}}}}}}"#
     )
 }

@@ -93,7 +93,8 @@ impl Downward {
             initialize: initialize.body().into(),
         };
         if session.offers.logging {
-            self.losses.tell("the server logs nothing before the client sends logging/setLevel");
+            self.losses
+                .tell("the server sends no log messages until the client sends logging/setLevel");
         }
         self.listen.begin(exchanger, session.offers, &session.envelope.members());
         let requested = params_of(initialize)
@@ -123,7 +124,7 @@ impl Downward {
             "ping" => Some(empty_result(json)),
             "logging/setLevel" => Some(self.set_level(message, json)),
             _ if method.starts_with("tasks/") => {
-                Some(protocol_error(json, METHOD_NOT_FOUND, "the server has no tasks"))
+                Some(protocol_error(json, METHOD_NOT_FOUND, "the server does not support tasks"))
             }
             _ => None,
         }
@@ -160,7 +161,7 @@ impl Downward {
                 Ok(None)
             }
             MessageKind::Response => {
-                self.log.debug("a response of the client is left out: the server asked nothing");
+                self.log.debug("ignoring a response from the client: the server sent no request");
                 Ok(None)
             }
             MessageKind::Batch { .. } => {
@@ -185,7 +186,7 @@ impl Downward {
         Message::parse(self.session()?.initialize.to_vec()).ok()
     }
 
-    /// Ends the stream of notifications: the server speaks the legacy era.
+    /// Ends the notification stream: the server speaks the legacy era.
     pub(crate) fn end(&self) {
         *lock(&self.session) = None;
         self.listen.end();
@@ -234,7 +235,7 @@ impl Downward {
 
     fn set_level(&self, message: &Message, id: &str) -> String {
         let Some(session) = self.session().filter(|session| session.offers.logging) else {
-            return protocol_error(id, METHOD_NOT_FOUND, "the server has no logging");
+            return protocol_error(id, METHOD_NOT_FOUND, "the server does not support logging");
         };
         let params = params_of(message);
         let level = params.as_ref().and_then(|params| params.get("level")).map(RawValue::get);
@@ -242,7 +243,7 @@ impl Downward {
             serde_json::from_str::<String>(level).is_ok_and(|level| LEVELS.contains(&&*level))
         };
         let Some(level) = level.filter(is_level) else {
-            let why = format!("invalid params: the level must be one of {}", LEVELS.join(", "));
+            let why = format!("invalid params: level must be one of {}", LEVELS.join(", "));
             return protocol_error(id, INVALID_PARAMS, &why);
         };
         *lock(&session.log_level) = Some(level.into());
@@ -258,13 +259,13 @@ impl Downward {
     ) -> Result<(), Error> {
         let id = message.ids()[0].as_json();
         if !self.session().is_some_and(|session| session.offers.subscribe) {
-            let why = "the server has no subscriptions to resources";
+            let why = "the server does not support resource subscriptions";
             return respond(protocol_error(id, METHOD_NOT_FOUND, why), sink);
         }
         let uri: Option<String> = params_of(message)
             .and_then(|params| serde_json::from_str(params.get("uri")?.get()).ok());
         let Some(uri) = uri else {
-            let why = "invalid params: there is no uri";
+            let why = "invalid params: uri is missing";
             return respond(protocol_error(id, INVALID_PARAMS, why), sink);
         };
         if message.method() == Some("resources/unsubscribe") {
@@ -274,7 +275,7 @@ impl Downward {
         let response = if self.listen.subscribe(&uri, deadline, cancel)? {
             empty_result(id)
         } else {
-            let why = format!("the server does not acknowledge a subscription to {uri}");
+            let why = format!("the server did not acknowledge the subscription to {uri}");
             protocol_error(id, INVALID_PARAMS, &why)
         };
         respond(response, sink)

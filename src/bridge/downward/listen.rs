@@ -146,7 +146,7 @@ impl ListenStream {
                 return Ok(state.wanted);
             }
             if state.resources.len() == MAX_RESOURCES {
-                let what = format!("{MAX_RESOURCES} resources are subscribed to already");
+                let what = format!("{MAX_RESOURCES} resource subscriptions exist already");
                 return Err(Error::new(Kind::TooLarge, what).hint("unsubscribe from one"));
             }
             state.resources.push(uri.to_owned());
@@ -216,7 +216,7 @@ impl ListenStream {
         let stream = self.clone();
         let run = move || {
             if catch_unwind(AssertUnwindSafe(|| stream.run())).is_err() {
-                stream.log.error("a bug in sigv4-proxy ended the stream of notifications");
+                stream.log.error("a bug in sigv4-proxy ended the notification stream");
                 stream.state.update(|state| state.is_opening = false);
             }
         };
@@ -274,8 +274,7 @@ impl ListenStream {
                 fruitless += 1;
             }
             if fruitless == MAX_FRUITLESS {
-                self.log
-                    .info("the server ends every stream of notifications: none is opened again");
+                self.log.info("the server closes every notification stream: no further attempts");
                 self.state.update(|state| {
                     state.is_opening = false;
                     state.answered = state.wanted;
@@ -359,10 +358,10 @@ impl ListenStream {
                 Kind::HttpStatus(_) => held.end = End::Refused,
                 _ => held.end = End::Outage,
             }
-            self.log.debug(format_args!("stream of notifications: {error}"));
+            self.log.debug(format_args!("notification stream: {error}"));
         }
         if held.end == End::Refused {
-            self.log.info("the server refuses a stream of notifications: none is opened until the client subscribes to something else");
+            self.log.info("the server refuses notification streams: the next attempt is made when the client subscribes to something else");
         }
         held
     }

@@ -85,19 +85,19 @@ impl InputRequired {
         let entries: Vec<(&str, &RawValue)> =
             entries.as_ref().map_or_else(Vec::new, |entries| entries.members().collect());
         if entries.is_empty() && state.is_none() {
-            let what = "the server requires input and names neither a question nor a state";
+            let what = "the server requires input, but its result has neither inputRequests nor requestState";
             return Err(invalid(what.into()));
         }
         if entries.len() > MAX_QUESTIONS {
             let what = format!(
-                "the server has {} questions at once; at most {MAX_QUESTIONS} are supported",
+                "the server sent {} input requests at once; the maximum is {MAX_QUESTIONS}",
                 entries.len()
             );
             return Err(invalid(what));
         }
         let question = |(key, request): (&str, &RawValue)| {
             Question::read(key, request.get(), abilities)
-                .map_err(|why| invalid(format!("the server's question {key:?}: {why}")))
+                .map_err(|why| invalid(format!("input request {key:?} of the server: {why}")))
         };
         let questions = entries.into_iter().map(question).collect::<Result<Vec<_>, _>>()?;
         Ok(InputRequired { questions, state })
@@ -112,7 +112,7 @@ impl Question {
         let members = params.and_then(Object::parse);
         let has = |name| members.as_ref().is_some_and(|members| members.get(name).is_some());
         let undeclared =
-            |what| Err(format!("{method} needs {what}, which the client did not declare"));
+            |what| Err(format!("{method} requires {what}, which the client did not declare"));
         let method = match &*method {
             "roots/list" if !abilities.roots => return undeclared("roots"),
             "roots/list" => "roots/list",
@@ -127,7 +127,7 @@ impl Question {
             }
             "sampling/createMessage" => "sampling/createMessage",
             "elicitation/create" => "elicitation/create",
-            _ => return Err(format!("{method:?} is not a request that clients respond to")),
+            _ => return Err(format!("{method:?} is not a request for clients")),
         };
         let mut elicitation_id = None;
         let mut params = params.unwrap_or("{}").to_owned();
@@ -146,7 +146,7 @@ impl Question {
                     params = edits.finish();
                     elicitation_id = Some(id);
                 }
-                _ => return Err(format!("the mode {mode:?} is not known")),
+                _ => return Err(format!("unknown mode {mode:?}")),
             }
         }
         let key = Value::from(key).to_string();
@@ -270,12 +270,12 @@ fn collect(questions: &[Question], answers: &[Option<ClientResponse>]) -> Answer
 fn input_ended() -> Error {
     Error::new(
         Kind::Cancelled,
-        "the client ended its input before it answered the server's question",
+        "the client closed stdin before it responded to the server's request",
     )
 }
 
 fn not_answered() -> Error {
-    let what = "the client had not answered the server's question when the time limit of the request passed";
+    let what = "the request timed out before the client responded to the server's request";
     Error::new(Kind::TimedOut, what).hint("raise --timeout, or --tool-timeout for tools/call")
 }
 
@@ -342,17 +342,17 @@ mod tests {
         let form = r#""k":{"method":"elicitation/create","params":{"message":"m"}}"#;
         let url = r#""k":{"method":"elicitation/create","params":{"mode":"url"}}"#;
         for (requests, capabilities, problem) in [
-            (roots, "{}", "needs roots"),
+            (roots, "{}", "requires roots"),
             (roots, r#"{"roots":{}}"#, ""),
-            (sampling, "{}", "needs sampling,"),
+            (sampling, "{}", "requires sampling,"),
             (sampling, r#"{"sampling":{}}"#, ""),
-            (tools, r#"{"sampling":{}}"#, "needs sampling.tools"),
+            (tools, r#"{"sampling":{}}"#, "requires sampling.tools"),
             (tools, ALL, ""),
-            (form, "{}", "needs elicitation.form"),
+            (form, "{}", "requires elicitation.form"),
             (form, r#"{"elicitation":{}}"#, ""),
             (form, r#"{"elicitation":{"form":{}}}"#, ""),
-            (form, r#"{"elicitation":{"url":{}}}"#, "needs elicitation.form"),
-            (url, r#"{"elicitation":{}}"#, "needs elicitation.url"),
+            (form, r#"{"elicitation":{"url":{}}}"#, "requires elicitation.form"),
+            (url, r#"{"elicitation":{}}"#, "requires elicitation.url"),
             (url, r#"{"elicitation":{"url":{}}}"#, ""),
             (r#""k":{"method":"elicitation/create"}"#, ALL, "has no params"),
             (r#""k":{"method":"sampling/createMessage","params":null}"#, ALL, "has no params"),
@@ -366,7 +366,7 @@ mod tests {
                 Err(error) => {
                     let text = error.message();
                     assert!(!problem.is_empty() && text.contains(problem), "{requests}: {text}");
-                    assert!(text.starts_with("the server's question \"k\": "), "{text}");
+                    assert!(text.starts_with("input request \"k\" of the server: "), "{text}");
                 }
             }
         }
@@ -384,10 +384,10 @@ mod tests {
         };
         assert!(read(&many(MAX_QUESTIONS)).is_ok());
         for (result, problem) in [
-            ("{}", "neither a question nor a state"),
-            (r#"{"inputRequests":{}}"#, "neither a question nor a state"),
+            ("{}", "neither inputRequests nor requestState"),
+            (r#"{"inputRequests":{}}"#, "neither inputRequests nor requestState"),
             (r#"{"inputRequests":[]}"#, "not an object"),
-            (&many(MAX_QUESTIONS + 1), "33 questions"),
+            (&many(MAX_QUESTIONS + 1), "33 input requests"),
         ] {
             let error = read(result).expect_err("it cannot be asked");
             assert!(error.message().contains(problem), "{error}");

@@ -59,7 +59,7 @@ pub(crate) fn run(
             |calls: &mut Calls| calls.take_over(&state, request.method, target.as_deref(), leg);
         let Some(key) = session.calls.update(take_over) else {
             let id = request.id.as_json();
-            let error = protocol_error(id, INVALID_PARAMS, "the request state is not known");
+            let error = protocol_error(id, INVALID_PARAMS, "unknown request state");
             return respond(error, sink);
         };
         key
@@ -117,9 +117,9 @@ impl OpenLeg<'_> {
                     );
                 }
                 Step::Refuse => {
-                    let what = "too many calls wait for answers of the client";
+                    let what = "too many calls wait for responses from the client";
                     return Err(Error::new(Kind::TooLarge, what)
-                        .hint("answer the questions of calls before this one"));
+                        .hint("respond to the input requests of earlier calls first"));
                 }
                 Step::Finish(Outcome::Failed(error), _) => {
                     let is_modern = error.lacks_session()
@@ -156,7 +156,7 @@ impl OpenLeg<'_> {
         };
         awaited.translate(response, &session.server(), &mut |tool| {
             session.log_once(format!(
-                "tool {tool:?} is left out of tools/list: it can only be called as a task, which 2026-07-28 does not have"
+                "tool {tool:?} is omitted from tools/list: it can only be called as a task, which MCP 2026-07-28 does not have"
             ));
         })
     }

@@ -60,7 +60,7 @@ pub(crate) fn run(
     let (key, new) = session.subscriptions.update(|known| {
         let new = known.unknown(filter.uris());
         if known.uris().len() + new.len() > MAX_URIS {
-            let what = format!("{MAX_URIS} resources are subscribed to already");
+            let what = format!("{MAX_URIS} resource subscriptions exist already");
             return Err(Error::new(Kind::TooLarge, what).hint("cancel a subscription first"));
         }
         Ok((known.add(request.id, filter), new))
@@ -98,7 +98,7 @@ fn listen(
             if cancel.is_cancelled() {
                 return Err(error);
             }
-            session.log.debug(format_args!("a resource cannot be subscribed to: {error}"));
+            session.log.debug(format_args!("cannot subscribe to a resource: {error}"));
             session.subscriptions.update(|known| known.leave_out(key, uri));
         }
     }
@@ -126,7 +126,7 @@ pub(crate) fn subscribe_again(session: &Arc<LegacySession>) {
         let is_refused =
             |uri: &String| changing.send("resources/subscribe", uri, &session.closing).is_err();
         let refused: Vec<String> = uris.into_iter().filter(is_refused).collect();
-        let what = "the server has begun another session and refused the subscription in it";
+        let what = "the server started a new session and refused the subscription in it";
         let error = Error::new(Kind::InvalidResponse, what);
         session.subscriptions.update(|known| {
             known.notify_all();

@@ -85,7 +85,7 @@ impl Awaited<'_> {
                 Some(edit::replace(error, code, &INVALID_PARAMS.to_string()))
             }
             URL_ELICITATION_REQUIRED if self.may_be_asked && !self.declared.admits_urls() => {
-                let message = "the server wants the user to open a URL; the client must declare elicitation.url";
+                let message = "the server requests that the user open a URL; the client must declare elicitation.url";
                 let data = json!({"source": "sigv4-proxy", "requiredCapabilities": {"elicitation": {"url": {}}}});
                 Some(
                     json!({"code": MISSING_CAPABILITY, "message": message, "data": data})

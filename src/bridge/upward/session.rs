@@ -113,7 +113,8 @@ impl LegacySession {
             if begun_with.is_some_and(|begun_with| begun_with != request.capabilities())
                 && !self.has_other_capabilities.swap(true, Ordering::Relaxed)
             {
-                self.log.debug("a request declares other capabilities than the session began with");
+                self.log
+                    .debug("a request declares capabilities that differ from those of the session");
             }
             return Ok(());
         }
@@ -214,7 +215,7 @@ impl LegacySession {
         let Ok(Some(wanted)) = wanted else { return };
         let params = format!(r#"{{"level":"{}"}}"#, wanted.name());
         if let Err(error) = self.request("logging/setLevel", &params, deadline, cancel) {
-            self.log_once(format!("the server refused to set the level of its log: {error}"));
+            self.log_once(format!("the server refused to set its log level: {error}"));
         }
         self.level.update(|level| level.is_changing = false);
     }
@@ -285,7 +286,7 @@ impl LegacySession {
         };
         if placed == Placed::Unclaimed {
             let loss =
-                "log messages and progress of the server that belong to no request are left out";
+                "ignoring log messages and progress from the server that belong to no request";
             self.log_once(loss.to_owned());
         }
         None
@@ -372,7 +373,7 @@ impl LegacySession {
                 }
                 if !refusals.is_empty() {
                     let loss =
-                        "a question of the server is refused: no call of the client could carry it";
+                        "refusing a request from the server: no call of the client could carry it";
                     session.log_once(loss.to_owned());
                 }
                 for refusal in refusals {

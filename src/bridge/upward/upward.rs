@@ -80,7 +80,7 @@ impl Upward {
             let method = message.method().unwrap_or("response");
             if is_left_out(method) {
                 self.log.debug(format_args!(
-                    "{method} of the client means nothing to a server before 2026-07-28"
+                    "ignoring {method} from the client: it does not exist before MCP 2026-07-28"
                 ));
                 return Ok(None);
             }
@@ -117,7 +117,7 @@ impl Upward {
                 None
             }
             Relayed::NoSession => {
-                listen::end_all(&session, "the server refused another session");
+                listen::end_all(&session, "the server refused a new session");
                 None
             }
             relayed => session.take(None, relayed),

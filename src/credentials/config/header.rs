@@ -29,7 +29,7 @@ pub(crate) fn parse(
         Dialect::Config => closing_bracket(rest, true).or_else(|| closing_bracket(rest, false)),
         Dialect::Credentials => closing_bracket(rest, false),
     };
-    let inside = rest[..end.ok_or("a section header is not closed with ]")?].trim();
+    let inside = rest[..end.ok_or("a section header lacks its closing ]")?].trim();
     let (word, name) = inside.split_once(WHITESPACE).unwrap_or((inside, ""));
     let name = unquoted(name);
     Ok(match (dialect, word) {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn odd_headers_are_read_as_they_stand() {
-        let open = "a section header is not closed with ]";
+        let open = "a section header lacks its closing ]";
         for (line, config, credentials) in [
             ("[profile 'open]", "profile 'open", "misnamed 'open"),
             ("[profile \"x]", "profile \"x", "misnamed \"x"),

@@ -67,7 +67,7 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
     // All escapes were made by `escaped`; quotes have no meaning to AWS.
     let option = ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
     let file = Ini::load_from_str_opt(&normalized, option)
-        .map_err(|error| at_line(error.line, "not understood", "NAME = VALUE"))?;
+        .map_err(|error| at_line(error.line, "invalid", "NAME = VALUE"))?;
 
     let mut sections = Sections::default();
     let mut bare_default = None;
@@ -186,8 +186,8 @@ struct Above {
 /// Splits `name = value` or `name: value`. A comment begins after a space or tab, and not in quotes.
 fn setting(content: &str) -> Result<(String, &str), &'static str> {
     let uncommented = comment(content).map_or(content, |at| &content[..at]);
-    let at =
-        memchr2(b'=', b':', uncommented.as_bytes()).ok_or("neither a setting nor a section")?;
+    let at = memchr2(b'=', b':', uncommented.as_bytes())
+        .ok_or("neither a setting nor a section header")?;
     let (name, value) = (&uncommented[..at], &uncommented[at + 1..]);
     let name = name.trim().to_lowercase();
     if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
@@ -340,11 +340,11 @@ mod tests {
     fn errors_name_the_line_and_never_quote_it() {
         for (text, expected) in [
             ("\n# c\nhush = 1", "line 3: a setting before any section"),
-            ("[default]\r\n[hush", "line 2: a section header is not closed with ]"),
-            ("[default hush", "line 1: a section header is not closed with ]"),
-            ("[default]\nhush", "line 2: neither a setting nor a section"),
+            ("[default]\r\n[hush", "line 2: a section header lacks its closing ]"),
+            ("[default hush", "line 1: a section header lacks its closing ]"),
+            ("[default]\nhush", "line 2: neither a setting nor a section header"),
             ("[default]\na = 1\n b\n= hush", "line 4: a value without a name"),
-            ("[default]\ns3 =\n  hush", "line 3: neither a setting nor a section"),
+            ("[default]\ns3 =\n  hush", "line 3: neither a setting nor a section header"),
         ] {
             assert_eq!(read(text, Dialect::Config), expected, "{text:?}");
         }

@@ -45,7 +45,7 @@ impl Location {
     pub(crate) fn read(&self, diagnostics: &mut Diagnostics) -> Vec<u8> {
         let read = match &self.path {
             Some(path) => diagnostics.watch.read(path),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "the home folder is not known")),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the home directory is unknown")),
         };
         let error = match read {
             Ok(bytes) => return bytes,
@@ -54,11 +54,11 @@ impl Location {
         let named = self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
         let message = format!("{named}{}: {}", self.shown.display(), io_message(&error));
         if self.exists() {
-            let hint = "make it a file that can be read, or name another one";
+            let hint = "make it readable, or use another file";
             let error = Error::new(Kind::Credentials, message).hint(hint);
             diagnostics.unreadable.get_or_insert(error);
         } else if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
-            diagnostics.warnings.push(format!("{message}; it counts as empty"));
+            diagnostics.warnings.push(format!("{message}; treated as empty"));
             diagnostics.absent.push(message);
         }
         Vec::new()
@@ -110,7 +110,7 @@ mod tests {
         let error = std::fs::read("/nowhere/config").expect_err("there is none");
         let absent = format!("AWS_CONFIG_FILE: /nowhere/config: {}", io_message(&error));
         assert_eq!(diagnostics.absent, [absent.as_str()]);
-        assert_eq!(diagnostics.warnings, [format!("{absent}; it counts as empty")]);
+        assert_eq!(diagnostics.warnings, [format!("{absent}; treated as empty")]);
         assert!(diagnostics.unreadable.is_none());
     }
 }

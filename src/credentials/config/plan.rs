@@ -148,7 +148,7 @@ impl Plan {
                 }
                 _ => {
                     return Err(profile.fault(
-                        "role_arn needs exactly one of source_profile and credential_source",
+                        "role_arn requires exactly one of source_profile and credential_source",
                     ));
                 }
             }
@@ -193,7 +193,7 @@ fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
         for setting in ["source_profile", "credential_source"] {
             if profile.get(setting).is_some() {
                 warnings
-                    .push(format!("profile {name:?}: {setting} is ignored: there is no role_arn"));
+                    .push(format!("profile {name:?}: {setting} is ignored: role_arn is missing"));
             }
         }
     }
@@ -283,8 +283,7 @@ impl Role {
         let duration = profile.get("duration_seconds");
         let duration_seconds = duration.and_then(|text| text.parse().ok());
         if duration.is_some() && duration_seconds.is_none() {
-            warnings
-                .push(format!("profile {name:?}: duration_seconds is ignored: not a whole number"));
+            warnings.push(format!("profile {name:?}: duration_seconds is ignored: not an integer"));
         }
         let owned = |setting| profile.get(setting).map(str::to_owned);
         Role {
@@ -301,7 +300,8 @@ impl Role {
 impl Sso {
     fn of_profile(profile: &Profile<'_>) -> Result<Sso, Error> {
         let required = |setting: &str, companion: &str| {
-            let missing = || profile.fault(format_args!("{setting} is missing beside {companion}"));
+            let missing =
+                || profile.fault(format_args!("{setting} is missing, required by {companion}"));
             profile.get(setting).map(str::to_owned).ok_or_else(missing)
         };
         let account = required("sso_account_id", "sso_role_name")?;
@@ -486,11 +486,11 @@ mod tests {
             ),
             (
                 "[profile a]\nrole_arn=ra",
-                "profile \"a\": role_arn needs exactly one of source_profile and credential_source",
+                "profile \"a\": role_arn requires exactly one of source_profile and credential_source",
             ),
             (
                 "[profile a]\nrole_arn=ra\nsource_profile=b\ncredential_source=Environment",
-                "profile \"a\": role_arn needs exactly one of source_profile and credential_source",
+                "profile \"a\": role_arn requires exactly one of source_profile and credential_source",
             ),
             (
                 "[profile a]\nrole_arn=ra\ncredential_source=X",
@@ -554,12 +554,12 @@ mod tests {
             (
                 "sso_session=s\nsso_account_id=1",
                 SESSION,
-                "profile \"a\": sso_role_name is missing beside sso_account_id",
+                "profile \"a\": sso_role_name is missing, required by sso_account_id",
             ),
             (
                 "sso_role_name=R",
                 "",
-                "profile \"a\": sso_account_id is missing beside sso_role_name",
+                "profile \"a\": sso_account_id is missing, required by sso_role_name",
             ),
             (
                 "sso_session=s\nsso_account_id=1\nsso_role_name=R\nsso_region=y",
@@ -574,12 +574,12 @@ mod tests {
     #[test]
     fn half_a_pair_is_an_error_and_is_not_completed() {
         let both = "aws_access_key_id=A\naws_secret_access_key=S";
-        let no_secret = "profile \"default\": aws_secret_access_key is missing beside aws_access_key_id \
-             (set aws_secret_access_key beside it in credentials)";
+        let no_secret = "profile \"default\": aws_access_key_id is set but aws_secret_access_key is not \
+             (set aws_secret_access_key as well in credentials)";
         let no_id = |file| {
             format!(
-                "profile \"default\": aws_access_key_id is missing beside aws_secret_access_key \
-                 (set aws_access_key_id beside it in {file})"
+                "profile \"default\": aws_secret_access_key is set but aws_access_key_id is not \
+                 (set aws_access_key_id as well in {file})"
             )
         };
         assert_eq!(plan("", "aws_access_key_id=A"), no_secret);
@@ -597,10 +597,10 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "profile \"default\": role_session_name begins with a quote, which is part of its value",
-                "profile \"default\": region holds a placeholder such as ${…} that was not replaced with its value",
+                "profile \"default\": role_session_name begins with a quote, which becomes part of the value",
+                "profile \"default\": region contains a placeholder such as ${…} that was not replaced",
                 "profile \"default\": sso_region: us-east1 is not an AWS region; did you mean us-east-1?",
-                "profile \"default\": source_profile is ignored: there is no role_arn",
+                "profile \"default\": source_profile is ignored: role_arn is missing",
             ]
         );
     }

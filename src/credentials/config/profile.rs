@@ -136,7 +136,7 @@ impl Files {
         match nearest(name, self.names()) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None if advice.is_empty() => {
-                error.hint(format!("add it to {config}, or name another profile"))
+                error.hint(format!("add it to {config}, or use another profile"))
             }
             None => error,
         }
@@ -178,11 +178,11 @@ impl Files {
         const SHOWN: usize = 20;
         let names = self.names();
         match names.len() {
-            0 => "no profiles there".to_owned(),
+            0 => "no profiles".to_owned(),
             count if count > SHOWN => {
-                format!("profiles there: {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
+                format!("profiles: {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
             }
-            _ => format!("profiles there: {}", names.join(", ")),
+            _ => format!("profiles: {}", names.join(", ")),
         }
     }
 }
@@ -266,16 +266,16 @@ impl<'a> Profile<'a> {
             (Some(id), Some(secret)) => (id, secret),
             (Some(_), None) => {
                 return Err(self
-                    .fault("aws_secret_access_key is missing beside aws_access_key_id")
+                    .fault("aws_access_key_id is set but aws_secret_access_key is not")
                     .hint(format!(
-                        "set aws_secret_access_key beside it in {}",
+                        "set aws_secret_access_key as well in {}",
                         file.path.display()
                     )));
             }
             (None, Some(_)) => {
                 return Err(self
-                    .fault("aws_access_key_id is missing beside aws_secret_access_key")
-                    .hint(format!("set aws_access_key_id beside it in {}", file.path.display())));
+                    .fault("aws_secret_access_key is set but aws_access_key_id is not")
+                    .hint(format!("set aws_access_key_id as well in {}", file.path.display())));
             }
             (None, None) => return Ok(None),
         };
@@ -353,29 +353,26 @@ mod tests {
                 error.strip_prefix("profile \"x\" could not be found in config or credentials (");
             rest.unwrap_or(&error).to_owned()
         };
-        let add = "(add it to config, or name another profile)";
-        assert_eq!(missing("", ""), format!("no profiles there) {add}"));
+        let add = "(add it to config, or use another profile)";
+        assert_eq!(missing("", ""), format!("no profiles) {add}"));
         assert_eq!(
             missing("[profile b]\n[default]", "[a]\n[b]"),
-            format!("profiles there: a, b, default) {add}")
+            format!("profiles: a, b, default) {add}")
         );
         assert_eq!(
             missing("[Profile x]", ""),
-            "no profiles there); write [profile x] instead of [Profile x] in config"
+            "no profiles); write [profile x] instead of [Profile x] in config"
         );
-        assert_eq!(
-            missing("[x]", ""),
-            "no profiles there); write [profile x] instead of [x] in config"
-        );
+        assert_eq!(missing("[x]", ""), "no profiles); write [profile x] instead of [x] in config");
         let team = files("[my team]", "").profile(&named("my team")).unwrap_err().to_string();
         let quoted = shell_word("my team");
         let fix = format!("; write [profile {quoted}] instead of [my team] in config");
         assert!(team.contains(&fix), "{team}");
         assert_eq!(
             missing("", "[profile x]"),
-            "no profiles there); write [x] instead of [profile x] in credentials"
+            "no profiles); write [x] instead of [profile x] in credentials"
         );
-        assert_eq!(missing("[profile xy]", ""), "profiles there: xy) (did you mean xy?)");
+        assert_eq!(missing("[profile xy]", ""), "profiles: xy) (did you mean xy?)");
         let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
         let many = many.concat();
         assert!(missing("", &many).contains("p18, p19 and 5 more)"));

@@ -82,7 +82,7 @@ pub(crate) fn parse_metadata(
     let key = AccessKey::new(required("AccessKeyId")?, required("SecretAccessKey")?, token);
     let expires = match text("Expiration") {
         Some(time) => {
-            let not_a_time = || wrong("the Expiration in the response is not a time".to_owned());
+            let not_a_time = || wrong("invalid Expiration in the response".to_owned());
             Some(expiry::parse(time).ok_or_else(not_a_time)?)
         }
         None if token.is_some() => return Err(missing("Expiration")),
@@ -126,7 +126,7 @@ fn is_allowed_over_http(endpoint: &Endpoint) -> bool {
 fn check_token(variable: &str, token: &str) -> Result<(), Error> {
     let wrong = |what: String| Error::new(Kind::Credentials, what);
     if token.contains(['\r', '\n']) {
-        return Err(wrong(format!("{variable} holds a line break")));
+        return Err(wrong(format!("{variable} contains a line break")));
     }
     check_setting(variable, token)
 }

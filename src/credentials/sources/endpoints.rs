@@ -108,8 +108,9 @@ impl Endpoints {
         if endpoint.is_https() || endpoint.is_loopback() || self.allow_http {
             Ok(endpoint)
         } else {
-            let why = format!("{} would be asked for credentials over http", endpoint.authority());
-            Err(wrong(why).hint("use https, or --allow-http if the network between is trusted"))
+            let why =
+                format!("{} would receive credential requests over http", endpoint.authority());
+            Err(wrong(why).hint("use https, or --allow-http if the network in between is trusted"))
         }
     }
 
@@ -189,6 +190,6 @@ mod tests {
             "https://oidc-fips.us-east-1.amazonaws.com/x?y=z us-east-1"
         );
         let open = ("AWS_ENDPOINT_URL", "http://sts.example");
-        assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would be asked"));
+        assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would receive"));
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn credentials(
                 let message = format!(
                     "environment credentials expired at {text} (AWS_CREDENTIAL_EXPIRATION)"
                 );
-                let hint = "set new ones and start again: a process cannot renew its environment";
+                let hint =
+                    "set new ones and restart the client: a process cannot refresh its environment";
                 return Err(Error::new(Kind::Credentials, message).hint(hint));
             }
             Some(time) => expires = Some(time),

@@ -33,7 +33,7 @@ pub(crate) struct Imds {
     last: Option<Credentials>,
 }
 
-/// Why there are no credentials.
+/// Why no credentials.
 pub(crate) enum Failure {
     /// There is no instance or no role, or the service is switched off. For the last source, that means "nothing found".
     NotFound(String),
@@ -55,7 +55,7 @@ impl Service {
     ) -> Result<Service, Failure> {
         let is_off = |value: &str| value.eq_ignore_ascii_case("true");
         if environment.get("AWS_EC2_METADATA_DISABLED").is_some_and(is_off) {
-            return Err(Failure::NotFound("switched off by AWS_EC2_METADATA_DISABLED".to_owned()));
+            return Err(Failure::NotFound("disabled by AWS_EC2_METADATA_DISABLED".to_owned()));
         }
         let configured = |variable: &'static str, setting: &'static str| {
             let of_profile = || Some((setting, profile?.get(setting)?));
@@ -77,7 +77,7 @@ impl Service {
                 "http://[fd00:ec2::254]"
             }
             (None, Some((by, mode))) => {
-                let message = format!("{by}: {mode:?} is neither IPv4 nor IPv6");
+                let message = format!("{by}: {mode:?} must be IPv4 or IPv6");
                 return Err(Failure::Broken(Error::new(Kind::Credentials, message)));
             }
         };
@@ -120,7 +120,7 @@ impl Imds {
                     Failure::NotFound(why) => why,
                     Failure::Broken(error) => error.to_string(),
                 };
-                warnings.push(format!("{}: {why}; the last keys stay in use", last.source));
+                warnings.push(format!("{}: {why}; the previous keys stay in use", last.source));
                 last.clone()
             }
             (Err(failure), None) => return Err(failure),
@@ -238,14 +238,15 @@ impl Imds {
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_LIFETIME)];
         let call = Call { method: "PUT", endpoint: &endpoint, headers: &headers, body: b"" };
         let reply = network.send(&call, &service.policy).map_err(|error| {
-            let what = "no response to the token request (in a container raise the hop limit to 2)";
+            let what =
+                "no response to the token request (in a container, raise the hop limit to 2)";
             no_response(what, &error)
         })?;
         let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
         match reply.status {
             200 if is_token(&token) => {}
             403 => {
-                let why = "token refused (403): IMDS is switched off, or this is not EC2";
+                let why = "token refused (403): IMDS is disabled, or this is not EC2";
                 return Err(Failure::NotFound(why.to_owned()));
             }
             status @ (404 | 405) => {

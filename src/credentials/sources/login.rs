@@ -78,7 +78,9 @@ impl LoginProvider<'_> {
             Ok(renewed) => Ok(renewed),
             Err(Refusal::Permanent(error)) => Err(error),
             Err(Refusal::Temporary(why)) if expires > self.time_of_aws() => {
-                warnings.push(format!("login session not refreshed, though it ends soon: {why}"));
+                warnings.push(format!(
+                    "the login session expires soon and could not be refreshed: {why}"
+                ));
                 Ok(found)
             }
             Err(Refusal::Temporary(why)) => {
@@ -158,7 +160,7 @@ impl LoginProvider<'_> {
             cached.set("refreshToken", token);
         }
         if let Err(error) = cached.write(watch) {
-            warnings.push(format!("the refreshed login session cannot be kept: {error}"));
+            warnings.push(format!("the refreshed login session cannot be saved: {error}"));
         }
         Ok(())
     }

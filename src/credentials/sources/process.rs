@@ -27,9 +27,8 @@ pub(crate) fn credentials(
     terminal: Terminal,
     network: &Network,
 ) -> Result<Credentials, Error> {
-    let ended = command::run(command, terminal, TIMEOUT, &network.cancel).map_err(|error| {
-        Error::new(Kind::Credentials, format!("could not be started: sh: {error}"))
-    });
+    let ended = command::run(command, terminal, TIMEOUT, &network.cancel)
+        .map_err(|error| Error::new(Kind::Credentials, format!("cannot be started: sh: {error}")));
     let output = ended.and_then(|ended| output(ended, &network.redactor));
     output.and_then(|output| parse(&output, profile, &network.redactor)).map_err(|error| {
         let what = error.message();
@@ -56,7 +55,7 @@ fn output(ended: Ended, redactor: &Redactor) -> Result<Vec<u8>, Error> {
         End::Cancelled => Err(Error::new(Kind::Cancelled, "the process is ending")),
         End::TimedOut => Err(wrong(format!("timed out after {} s{stderr}", TIMEOUT.as_secs()))),
         End::Exited(status) if status.success() => stdout
-            .ok_or_else(|| wrong("ended, but a child process keeps its stdout open".to_owned())),
+            .ok_or_else(|| wrong("exited, but a child process keeps its stdout open".to_owned())),
         End::Exited(status) => Err(wrong(match status.code() {
             Some(code) => format!("exited with status {code}{stderr}"),
             None => format!("was ended by a signal{stderr}"),
@@ -98,7 +97,7 @@ fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credential
         Some(version) => {
             let version = quoted(&version.to_string());
             return Err(wrong(&format!(
-                "printed a wrong version: Version must be 1, got {version}"
+                "printed an unsupported Version: must be 1, got {version}"
             )));
         }
     }
@@ -109,7 +108,7 @@ fn parse(output: &[u8], profile: &str, redactor: &Redactor) -> Result<Credential
         Some(time) => Some(
             time.as_str()
                 .and_then(expiry::parse)
-                .ok_or_else(|| wrong("printed an Expiration that is not a time"))?,
+                .ok_or_else(|| wrong("printed an invalid Expiration"))?,
         ),
     };
     Ok(Credentials {
@@ -151,11 +150,11 @@ mod tests {
             ("hush", "did not print JSON"),
             ("[]", "did not print JSON"),
             ("{}", "printed no Version, which must be 1"),
-            (r#"{"Version":"1"}"#, "printed a wrong version: Version must be 1, got \"1\""),
+            (r#"{"Version":"1"}"#, "printed an unsupported Version: must be 1, got \"1\""),
             (r#"{"Version":1,"AccessKeyId":"A"}"#, "printed no SecretAccessKey"),
             (
                 r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"hush","Expiration":"soon"}"#,
-                "printed an Expiration that is not a time",
+                "printed an invalid Expiration",
             ),
         ] {
             assert_eq!(error(output), message);

@@ -104,7 +104,8 @@ impl SsoProvider<'_> {
                     let error = self.no_login(&format!("expired and not refreshable: {why}"));
                     return Err(if is_final { error } else { error.sign_in(None) });
                 }
-                warnings.push(format!("SSO token not refreshed, though it ends soon: {why}"));
+                warnings
+                    .push(format!("the SSO token expires soon and could not be refreshed: {why}"));
             }
         }
         match (cached.text("accessToken"), cached.time("expiresAt")) {
@@ -122,7 +123,7 @@ impl SsoProvider<'_> {
 
     fn cache_file(&self) -> Result<PathBuf, Error> {
         token_file(self.environment, &self.sso.session).ok_or_else(|| {
-            self.fault("the folder of SSO tokens is not known: HOME is not set".to_owned())
+            self.fault("the SSO token cache cannot be located: HOME is not set".to_owned())
         })
     }
 
@@ -163,7 +164,9 @@ impl SsoProvider<'_> {
         cached.set("startUrl", &self.sso.session.start_url);
         cached.set("region", &self.sso.session.region);
         if let Err(error) = cached.write(watch) {
-            warnings.push(format!("the refreshed SSO token cannot be kept for others: {error}"));
+            warnings.push(format!(
+                "the refreshed SSO token cannot be saved for other programs: {error}"
+            ));
         }
         Ok(())
     }
@@ -180,7 +183,7 @@ impl SsoProvider<'_> {
         cached: &CachedToken,
     ) -> Result<Result<serde_json::Map<String, Value>, RefreshFailure>, RefreshFailure> {
         let member = |name: &str| {
-            let missing = || RefreshFailure::last(format!("{name} is not in its file"));
+            let missing = || RefreshFailure::last(format!("its file has no {name}"));
             cached.text(name).ok_or_else(missing)
         };
         let registration_ends = cached.time("registrationExpiresAt");

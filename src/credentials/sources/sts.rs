@@ -169,7 +169,7 @@ impl Sts<'_> {
             }));
         }
         let wrong =
-            || Error::new(Kind::InvalidResponse, "STS answers without an Account and an Arn");
+            || Error::new(Kind::InvalidResponse, "the response of STS has no Account and Arn");
         let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
         let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
         let told = |name| text_of(document.root(), name);
@@ -249,19 +249,19 @@ fn form(fields: &[(&str, &str)]) -> String {
 /// The `Credentials` element of a response, wherever it is.
 fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
-    let text = str::from_utf8(xml).map_err(|_| wrong("answer is not UTF-8"))?;
+    let text = str::from_utf8(xml).map_err(|_| wrong("response is not UTF-8"))?;
     let document = roxmltree::Document::parse(text)
-        .map_err(|_| wrong("answer is not XML with Credentials"))?;
+        .map_err(|_| wrong("response is not XML with Credentials"))?;
     let found = element(document.root(), "Credentials")
-        .ok_or_else(|| wrong("answer has no Credentials"))?;
+        .ok_or_else(|| wrong("response has no Credentials"))?;
     let field = |name: &str| {
         text_of(found, name)
-            .ok_or_else(|| wrong(&format!("answer has no {name} in its Credentials")))
+            .ok_or_else(|| wrong(&format!("response has no {name} in its Credentials")))
     };
     let token = field("SessionToken")?;
     let key = AccessKey::new(&field("AccessKeyId")?, &field("SecretAccessKey")?, Some(&token));
     let expires = expiry::parse(&field("Expiration")?)
-        .ok_or_else(|| wrong("answer has an Expiration that is no time"))?;
+        .ok_or_else(|| wrong("response has an invalid Expiration"))?;
     let account = element(document.root(), "AssumedRoleUser")
         .and_then(|user| text_of(user, "Arn"))
         .and_then(|arn| arn.split(':').nth(4).map(str::to_owned))
@@ -318,9 +318,9 @@ mod tests {
     #[test]
     fn responses_without_credentials() {
         for (xml, message) in [
-            ("{}", "answer is not XML with Credentials"),
-            ("<a/>", "answer has no Credentials"),
-            ("<a><Credentials/></a>", "answer has no SessionToken in its Credentials"),
+            ("{}", "response is not XML with Credentials"),
+            ("<a/>", "response has no Credentials"),
+            ("<a><Credentials/></a>", "response has no SessionToken in its Credentials"),
         ] {
             assert_eq!(read(xml).unwrap_err().to_string(), message);
         }

@@ -47,7 +47,7 @@ impl ProxyServer {
             "https" => true,
             "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
                 let what = format!("{variable}: {} is not supported", scheme.to_ascii_lowercase());
-                let error = Error::new(Kind::Usage, what).hint("name an http:// proxy");
+                let error = Error::new(Kind::Usage, what).hint("use an http:// proxy");
                 return Err(InvalidProxy::Unsupported(error));
             }
             _ => return malformed(format!("{variable} has a scheme other than http and https")),

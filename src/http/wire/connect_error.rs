@@ -21,11 +21,11 @@ impl Exhausted {
         use rustix::io::Errno;
         let (what, fix) = match Errno::from_io_error(error)? {
             Errno::MFILE => (
-                "out of file descriptors: this process may open no more files and connections",
+                "out of file descriptors: this process has reached its limit",
                 "raise the limit (ulimit -n) or lower --max-in-flight",
             ),
             Errno::NFILE => (
-                "out of file descriptors: the whole system may open no more files and connections",
+                "out of file descriptors: the system has reached its limit",
                 "close other programs, or raise the system's limit",
             ),
             Errno::NOMEM | Errno::NOBUFS => ("out of memory for another connection", "free memory"),
@@ -34,7 +34,7 @@ impl Exhausted {
                 "close other connections, or lower --max-in-flight",
             ),
             Errno::AGAIN => (
-                "out of threads: this user or container may start no more",
+                "out of threads: this user or container has reached its limit",
                 "raise the limit (ulimit -u, the pids limit of the container) or lower --max-in-flight",
             ),
             _ => return None,

@@ -84,7 +84,7 @@ impl From<InterruptedWrite> for ureq::Error {
 
 impl fmt::Display for InterruptedWrite {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("something that is not HTTP arrived before the request was sent")
+        out.write_str("the server sent data that is not HTTP before the request")
     }
 }
 

@@ -21,13 +21,13 @@ impl CaBundle {
     pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
         let wrong = |why: String| {
             Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
-                .hint("name a readable PEM file")
+                .hint("use a readable PEM file")
         };
         let pem = file::read(path, MAX_BUNDLE_BYTES).map_err(|error| wrong(io_message(&error)))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
         if certificates.is_empty() {
-            return Err(wrong("holds no certificate".to_owned()));
+            return Err(wrong("contains no certificate".to_owned()));
         }
         Ok(CaBundle(certificates.into()))
     }

@@ -131,7 +131,7 @@ fn a_response_that_breaks_off_names_what_may_have_ended_it() {
         }
         server.reply_next("tools/call", stream_reply(event));
         assert_eq!(program.ask(&asked)["method"], "notifications/x");
-        assert_error(&program.read(), &json!(1), &["ended too early", words]);
+        assert_error(&program.read(), &json!(1), &["ended before the response", words]);
     }
     // Of other servers nothing is known.
     let server = unverified();

@@ -343,6 +343,6 @@ fn the_refusal_of_a_discover_is_the_clients_to_deal_with() {
         assert_eq!(answer["result"].is_object(), is_translated, "{mode}: {answer}");
         assert_eq!(answer["error"]["code"] == -32000, !is_translated, "{mode}: {answer}");
         let log = program.close().log;
-        assert_eq!(log.contains("needs --bridge always"), !is_translated, "{log}");
+        assert_eq!(log.contains("need --bridge always"), !is_translated, "{log}");
     }
 }

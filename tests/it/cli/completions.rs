@@ -60,5 +60,5 @@ fn every_shell_learns_every_flag() {
     }
     let ended = Launch::bare(&["completions", "tcsh"]).run("");
     assert_eq!(ended.code, Some(2));
-    assert!(ended.log.contains("bash, fish, powershell or zsh"), "{}", ended.log);
+    assert!(ended.log.contains("bash, fish, powershell and zsh"), "{}", ended.log);
 }

@@ -286,10 +286,10 @@ fn what_is_not_taken_literally_is_told() {
         .run("");
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     for line in [
-        "--retry-empty-response means nothing here and is left out",
-        "MCP_SIGN_TIMEOUT means nothing here and is left out",
-        "--serv is taken for --service",
-        "--reg is taken for --region",
+        "--retry-empty-response has no equivalent here and is ignored",
+        "MCP_SIGN_TIMEOUT has no equivalent here and is ignored",
+        "--serv is read as --service",
+        "--reg is read as --region",
     ] {
         assert_eq!(ended.log.matches(&format!("INFO: {line}")).count(), 1, "{}", ended.log);
     }
@@ -310,6 +310,6 @@ fn words_of_the_old_command_are_named() {
         assert_eq!((ended.code, ended.log.lines().count()), (Some(2), 1), "{}", ended.log);
         let hint = format!("(remove {named}");
         assert!(ended.log.contains(&hint), "{hint}: {}", ended.log);
-        assert!(ended.log.ends_with(": it is part of the old command)\n"), "{}", ended.log);
+        assert!(ended.log.ends_with(": it belongs to the old command)\n"), "{}", ended.log);
     }
 }

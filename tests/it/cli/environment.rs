@@ -70,7 +70,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
     let team = Launch::to(&server.url("/mcp")).arg("--header=X-Team: ${TEAM}");
     let ended = team.env_os("TEAM", not_utf_8()).run(PING);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.log.contains("needs the variable TEAM, which is not UTF-8"), "{}", ended.log);
+    assert!(ended.log.contains("uses the variable TEAM, which is not UTF-8"), "{}", ended.log);
 }
 
 /// Only where names of files may be so at all.
@@ -139,7 +139,7 @@ fn an_unknown_name_among_several_profiles_ends_the_start() {
         let ended = launch.run(PING);
         assert_eq!(ended.code, Some(2), "{}", ended.log);
         let expected = "ERROR: configuration error: profile \"tets\" could not be found in \
-                        ~/.aws/config or ~/.aws/credentials (profiles there: test, work) \
+                        ~/.aws/config or ~/.aws/credentials (profiles: test, work) \
                         (did you mean test?)\n";
         assert_eq!(ended.log, expected);
     }
@@ -278,7 +278,7 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
     assert_eq!(ended.code, Some(2));
     let pipe = pipe.display();
     let expected = format!(
-        "ERROR: configuration error: MCP_LOG_FILE {pipe}: not a regular file (name a regular file that can be written)\n"
+        "ERROR: configuration error: MCP_LOG_FILE {pipe}: not a regular file (use a writable regular file)\n"
     );
     assert_eq!(ended.log, expected);
     // The log would appear among the messages.

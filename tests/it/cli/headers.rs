@@ -62,7 +62,7 @@ fn an_accept_that_leaves_out_what_mcp_needs_is_sent_and_warned_of() {
     let ended = launch.run(PING);
     assert!(ended.lines[0].contains("Not Acceptable"), "what the server says: {:?}", ended.lines);
     assert_eq!(server.requests()[0].header("accept"), Some("application/json"));
-    let warning = "WARN: the header accept leaves out text/event-stream";
+    let warning = "WARN: the header accept lacks text/event-stream";
     assert_eq!(ended.log.matches(warning).count(), 1, "{}", ended.log);
 }
 
@@ -116,17 +116,15 @@ fn errors_in_a_file_of_headers_name_lines_and_no_values() {
     let how = "(write NAME: VALUE or NAME=VALUE)";
     let expected = [
         format!("{named}: line 3: the line has a header without a value {how}"),
-        format!(
-            "{named}: line 4: the line has a header whose name is empty or has an invalid character {how}"
-        ),
+        format!("{named}: line 4: the line has a header with an empty or invalid name {how}"),
         format!(
             "{named}: line 5: the header Host cannot be set: it belongs to HTTP (remove it from the line)"
         ),
         format!(
-            "{named}: line 6: the header X-B needs the variable NONE, which is not set (set NONE or remove the header)"
+            "{named}: line 6: the header X-B uses the variable NONE, which is not set (set NONE or remove the header)"
         ),
         format!(
-            "{named}: line 7: the value of the header X-C has a ${{ that does not begin a variable (write ${{VARIABLE}}, with letters, digits and _)"
+            "{named}: line 7: the value of the header X-C has a ${{ that is not the start of a variable (write ${{VARIABLE}}, with letters, digits and _)"
         ),
         format!(
             "{named}: line 8: the value of the header X-D has a line break or another control character (write it on one line)"
@@ -136,7 +134,7 @@ fn errors_in_a_file_of_headers_name_lines_and_no_values() {
     fs::write(&file, b"X-A: \xff").unwrap();
     check(file.to_str().unwrap(), &[format!("{named}: the file is not UTF-8 (write it in UTF-8)")]);
     fs::write(&file, vec![b'#'; 65 * 1024]).unwrap();
-    let readable = "(name a regular file that can be read, of 64 KiB at most)";
+    let readable = "(name a readable regular file, 64 KiB at most)";
     check(file.to_str().unwrap(), &[format!("{named}: larger than 65536 bytes {readable}")]);
     check(
         "/nonexistent",

@@ -77,7 +77,7 @@ fn a_file_half_written_keeps_the_old_keys() {
     let warnings = cache.take_warnings();
     let [warning] = &warnings[..] else { panic!("once: {warnings:?}") };
     assert!(warning.contains("~/.aws/credentials: line 1: "), "{warning}");
-    assert!(warning.contains("the keys of profile default (~/.aws/credentials) stay in use"));
+    assert!(warning.contains("those from profile default (~/.aws/credentials) remain in use"));
     assert!(!warning.contains("hush"));
 
     // Once they are refused, there is nothing to fall back on.

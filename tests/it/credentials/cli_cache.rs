@@ -138,7 +138,7 @@ fn a_role_with_a_code_uses_what_the_aws_cli_keeps_until_it_ends() {
             let last = NOW + Duration::from_secs(20 * 60 - 1);
             assert_eq!(id(&cache.get(last).unwrap()), "ASIACLI", "until the last second");
             let error = cache.get(NOW + Duration::from_secs(20 * 60)).unwrap_err();
-            assert!(error.message().contains("needs an MFA code"), "{error}");
+            assert!(error.message().contains("requires an MFA code"), "{error}");
             assert_eq!((cache.take_warnings(), rig.aws.unexpected()), (vec![], vec![]));
         }
     }
@@ -298,7 +298,7 @@ fn a_session_of_keys_signs_while_it_lasts_and_then_the_keys_do() {
     let after: OffsetDateTime = NOW + Duration::from_secs(20 * 60);
     assert_eq!(id(&cache.get(after).unwrap()), long_term);
     let warnings = cache.take_warnings();
-    let expected = "profile \"keys\": its MFA session expired at 2030-01-01T00:20:00Z, so its keys sign; \
+    let expected = "profile \"keys\": its MFA session expired at 2030-01-01T00:20:00Z; signing with its long-term keys; \
                     run \"sigv4-proxy login --profile keys\"";
     assert_eq!(warnings, [expected]);
     fs::remove_file(rig.home.0.join(path(KEYS))).unwrap();

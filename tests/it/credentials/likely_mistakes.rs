@@ -30,16 +30,16 @@ fn keys_that_aws_will_refuse_are_warned_of_and_explain_the_refusal() {
     let quoted_secret = format!("'{SECRET}'");
     let server = Server::start(ServerOptions::default());
     for (id, secret, token, expected) in [
-        ("${AWS_KEY}", SECRET, None, "AWS_ACCESS_KEY_ID holds a placeholder"),
-        ("{env:AWS_KEY}", SECRET, None, "AWS_ACCESS_KEY_ID holds a placeholder"),
-        (KEY_ID, "${env:SECRET_KEY}", None, "AWS_SECRET_ACCESS_KEY holds a placeholder"),
-        (KEY_ID, "%AWS_SECRET_ACCESS_KEY%", None, "AWS_SECRET_ACCESS_KEY holds a placeholder"),
+        ("${AWS_KEY}", SECRET, None, "AWS_ACCESS_KEY_ID contains a placeholder"),
+        ("{env:AWS_KEY}", SECRET, None, "AWS_ACCESS_KEY_ID contains a placeholder"),
+        (KEY_ID, "${env:SECRET_KEY}", None, "AWS_SECRET_ACCESS_KEY contains a placeholder"),
+        (KEY_ID, "%AWS_SECRET_ACCESS_KEY%", None, "AWS_SECRET_ACCESS_KEY contains a placeholder"),
         (&quoted, SECRET, None, "AWS_ACCESS_KEY_ID begins with a quote"),
         (KEY_ID, &quoted_secret, None, "AWS_SECRET_ACCESS_KEY begins with a quote"),
-        (&quoted[1..], SECRET, None, "AWS_ACCESS_KEY_ID holds a quote"),
+        (&quoted[1..], SECRET, None, "AWS_ACCESS_KEY_ID contains a quote"),
         (TEMPORARY_ID, SECRET, None, "set AWS_SESSION_TOKEN"),
         (KEY_ID, SECRET, Some("left-over"), "unset AWS_SESSION_TOKEN"),
-        (TEMPORARY_ID, SECRET, Some("${TOKEN:-}"), "AWS_SESSION_TOKEN holds a placeholder"),
+        (TEMPORARY_ID, SECRET, Some("${TOKEN:-}"), "AWS_SESSION_TOKEN contains a placeholder"),
     ] {
         let keys =
             launch(&server).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
@@ -87,7 +87,7 @@ fn the_keys_of_a_role_s_source_explain_why_the_role_is_refused() {
     let server = Server::start(ServerOptions::default());
     let ended =
         launch(&server).env_os("HOME", &home.0).env("AWS_ENDPOINT_URL_STS", &sts.url).run(PING);
-    let expected = "aws_access_key_id begins with a quote, which is part of its value";
+    let expected = "aws_access_key_id begins with a quote, which becomes part of the value";
     assert!(warnings(&ended).iter().any(|warning| warning.ends_with(expected)), "{}", ended.log);
     assert!(hint(&ended).ends_with(expected), "{:?}", ended.lines);
     assert!(server.requests().is_empty());
@@ -142,7 +142,7 @@ fn settings_of_profiles_and_files_that_variables_name_are_looked_at() {
         .run(PING);
     let expected = [
         "profile \"two\": region: eu-west1 is not an AWS region; did you mean eu-west-1?",
-        "AWS_WEB_IDENTITY_TOKEN_FILE holds a placeholder such as ${…} that was not replaced with its value",
+        "AWS_WEB_IDENTITY_TOKEN_FILE contains a placeholder such as ${…} that was not replaced",
     ];
     assert_eq!(warnings(&ended), expected);
 }

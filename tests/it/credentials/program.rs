@@ -110,12 +110,12 @@ fn each_failure_has_its_words() {
             &[("AWS_PROFILE", "p")],
             r#"profile "p": login session missing"#,
         ),
-        (no_files, &[], r#"(run "aws sso login", "aws login" or "aws configure""#),
+        (no_files, &[], "no AWS credentials found (environment variables: AWS_ACCESS_KEY_ID is not set; "),
         (no_files, &[("AWS_PROFILE", "p")], r#"profile "p" could not be found in ~/.aws/config"#),
         (
             &[(".aws/config", "[profile p]\nrole_arn = r\nsource_profile = p\nmfa_serial = m\naws_access_key_id = A\naws_secret_access_key = B\n")],
             &[("AWS_PROFILE", "p")],
-            r#"profile "p" needs an MFA code (mfa_serial); run "sigv4-proxy login --profile p" in a terminal"#,
+            r#"profile "p" requires an MFA code (mfa_serial); run "sigv4-proxy login --profile p" in a terminal"#,
         ),
         (
             &[(".aws/config", &failing)],
@@ -125,7 +125,7 @@ fn each_failure_has_its_words() {
         (
             no_files,
             &[("AWS_EC2_METADATA_DISABLED", "false")],
-            "IMDS: no response to the token request (in a container raise the hop limit to 2)",
+            "IMDS: no response to the token request (in a container, raise the hop limit to 2)",
         ),
     ]
     .into_iter()
@@ -255,7 +255,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
             "[default]\nhush",
             "",
             &[][..],
-            "line 2: neither a setting nor a section",
+            "line 2: neither a setting nor a section header",
             "fix line 2 of ~/.aws/config: NAME = VALUE",
         ),
         (
@@ -263,8 +263,8 @@ fn the_hint_is_of_the_mistake_that_was_made() {
             "",
             "[default]\naws_access_key_id = A",
             &[],
-            "aws_secret_access_key is missing",
-            "set aws_secret_access_key beside it in ~/.aws/credentials",
+            "aws_access_key_id is set but aws_secret_access_key is not",
+            "set aws_secret_access_key as well in ~/.aws/credentials",
         ),
         ("misspelt", process, "", &["--profile=wrok"], "could not be found", "did you mean work?"),
         (
@@ -306,7 +306,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
     assert_eq!(
         ended.log,
         "ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
-         ERROR: configuration error: the profile is not read: ~/.aws/config: line 2: neither a \
-         setting nor a section (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
+         ERROR: configuration error: the profile cannot be read: ~/.aws/config: line 2: neither a \
+         setting nor a section header (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
     );
 }

@@ -73,7 +73,7 @@ fn under_name(server: &Server, name: &str) -> Launch {
 #[test]
 fn a_gateway_that_does_not_stream_is_pointed_out() {
     const GATEWAY: &str = "gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp";
-    const NOTE: &str = "need enableResponseStreaming";
+    const NOTE: &str = "require enableResponseStreaming";
     for (name, service, mode, is_noted) in [
         (GATEWAY, "bedrock-agentcore", Mode::Json, true),
         (GATEWAY, "bedrock-agentcore", Mode::Sse, false),
@@ -132,8 +132,8 @@ fn all_is_well() {
         assert_check(&ended, "DNS", "pass", &["127.0.0.1"]);
         assert_check(&ended, "TCP", "pass", &["connected to 127.0.0.1:"]);
         assert_check(&ended, "TLS", "skip", &["http"]);
-        assert_check(&ended, "clock", "pass", &["agree"]);
-        assert_check(&ended, "initialize", "pass", &["answered after"]);
+        assert_check(&ended, "clock", "pass", &["in sync"]);
+        assert_check(&ended, "initialize", "pass", &["responded in"]);
         assert_check(&ended, "server", "pass", &["MCP 2025-11-25", "offers: ", "tools"]);
         assert_check(&ended, "tools", "pass", &["listed in"]);
         assert_check(
@@ -159,10 +159,15 @@ fn a_wrong_secret_is_distinguished_from_a_changed_request() {
         .env("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
         .run("");
     assert_eq!(ended.code, Some(1));
-    assert_check(&ended, "identity", "fail", &["InvalidClientTokenId", "fix: AWS does not know"]);
+    assert_check(
+        &ended,
+        "identity",
+        "fail",
+        &["InvalidClientTokenId", "fix: check the access key"],
+    );
     let words = &[
         "InvalidSignatureException",
-        "fix: AWS saw exactly what was signed, so the secret access key does not belong",
+        "fix: configure the access key ID and the secret access key again",
     ];
     assert_check(&ended, "initialize", "fail", words);
     assert_check(&ended, "tools", "skip", &["initialize failed"]);
@@ -178,8 +183,8 @@ fn a_wrong_secret_is_distinguished_from_a_changed_request() {
     server.script(vec![error.clone(), error]);
     let ended = launch(&server.url("/mcp"), &sts()).run("");
     let words = &[
-        "differs in line 2, the path: signed \"/mcp\", AWS saw \"/stage/mcp\"",
-        "fix: something on the way changes the request",
+        "differs in line 2, the path: signed \"/mcp\", AWS received \"/stage/mcp\"",
+        "fix: find what changes the request",
     ];
     assert_check(&ended, "initialize", "fail", words);
     assert!(ended.log.is_empty() || !ended.log.contains("ERROR"), "{}", ended.log);
@@ -223,7 +228,7 @@ fn a_wrong_region_names_the_flag() {
 fn a_clock_that_is_off() {
     for (minutes, verdict, words, code) in [
         (17, "fail", "1020 s behind", 1),
-        (-17, "fail", "1020 s ahead", 1),
+        (-17, "fail", "1020 s ahead of", 1),
         (2, "warn", "120 s behind", 0),
     ] {
         let clock_ahead = time::Duration::minutes(minutes);
@@ -235,7 +240,7 @@ fn a_clock_that_is_off() {
         // `Date` has whole seconds, and one may pass between two readings of the clock.
         let near = ["19 s", "20 s", "21 s"].map(|seconds| words.replace("20 s", seconds));
         assert!(near.iter().any(|words| shown.contains(words.as_str())), "{shown}");
-        assert!(shown.contains("fix: set it by NTP"), "{shown}");
+        assert!(shown.contains("fix: sync it with NTP"), "{shown}");
         assert_check(&ended, "tools", "pass", &[]);
     }
 }
@@ -252,7 +257,7 @@ fn an_expired_token() {
     server.script(vec![expired(), expired(), expired()]);
     let ended = launch(&server.url("/mcp"), &sts()).env("AWS_SESSION_TOKEN", token).run("");
     assert_eq!(ended.code, Some(1));
-    let words = &["ExpiredTokenException", "fix: the session token has expired", "aws sso login"];
+    let words = &["ExpiredTokenException", "fix: renew the session token", "aws sso login"];
     assert_check(&ended, "initialize", "fail", words);
 }
 
@@ -265,12 +270,14 @@ fn the_way_to_the_server() {
     drop(closed);
     let ended = launch(&format!("http://127.0.0.1:{port}/mcp"), &sts).run("");
     assert_eq!(ended.code, Some(1));
-    let words =
-        &[&format!("connect to 127.0.0.1:{port}: connection refused")[..], "fix: is the server"];
+    let words = &[
+        &format!("connect to 127.0.0.1:{port}: connection refused")[..],
+        "fix: check that the server is running",
+    ];
     assert_check(&ended, "TCP", "fail", words);
     assert!(!text(&ended).contains("os error"), "{}", text(&ended));
     for name in ["TLS", "clock", "initialize", "server", "tools", "latency"] {
-        assert_check(&ended, name, "skip", &["the server is not reached"]);
+        assert_check(&ended, name, "skip", &["the server is unreachable"]);
     }
     // The host does not exist.
     let ended = launch("https://mcp.invalid/", &sts).run("");
@@ -296,7 +303,7 @@ fn the_way_to_the_server() {
     assert_check(&ended, "DNS", "fail", words);
     let ended = through("socks5://127.0.0.1:9");
     assert_eq!(ended.code, Some(1));
-    let words = &["HTTPS_PROXY: socks5 is not supported", "fix: name an http:// proxy"];
+    let words = &["HTTPS_PROXY: socks5 is not supported", "fix: use an http:// proxy"];
     assert_check(&ended, "proxy", "fail", words);
     assert_check(&ended, "TCP", "skip", &["the proxy cannot be used"]);
 }
@@ -315,7 +322,7 @@ fn tls() {
         "--ca-bundle",
     ];
     assert_check(&ended, "TLS", "fail", words);
-    assert_check(&ended, "initialize", "skip", &["there is no TLS connection"]);
+    assert_check(&ended, "initialize", "skip", &["no TLS connection"]);
     assert_eq!(server.requests(), 0);
 
     let trusting =
@@ -325,14 +332,14 @@ fn tls() {
     let words = &["TLSv1_3", "certificate until ", "doctor CA", "a private authority"];
     assert_check(&ended, "TLS", "pass", words);
     assert_check(&ended, "server", "pass", &["over TLS 1, MCP 2025-11-25"]);
-    assert_check(&ended, "tools", "skip", &["the server offers none"]);
+    assert_check(&ended, "tools", "skip", &["the server offers no tools"]);
 
     let mut soon = localhost();
     let tomorrow = clock::now() + time::Duration::days(2);
     soon.not_after = rcgen::date_time_ymd(tomorrow.year(), tomorrow.month().into(), tomorrow.day());
     let ends_soon = TlsServer::start(&authority.sign(&soon));
     let ended = trusting(&ends_soon.url()).run("");
-    assert_check(&ended, "TLS", "warn", &["fix: the certificate ends soon"]);
+    assert_check(&ended, "TLS", "warn", &["fix: renew the server's certificate"]);
 
     // Through a proxy it is the proxy that is looked up and connected to.
     let (proxy, asked) = connect_proxy(server.port);
@@ -378,8 +385,8 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
     ];
     assert_check(&ended, "configuration", "fail", words);
     assert_check(&ended, "identity", "pass", &[IDENTITY]);
-    assert_check(&ended, "DNS", "skip", &["the configuration is not complete"]);
-    assert_check(&ended, "initialize", "skip", &["the configuration is not complete"]);
+    assert_check(&ended, "DNS", "skip", &["the configuration is incomplete"]);
+    assert_check(&ended, "initialize", "skip", &["the configuration is incomplete"]);
 
     // Without credentials the connection to the server is checked nevertheless.
     let server = Server::start(ServerOptions::default());
@@ -392,15 +399,15 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
     assert_eq!(ended.code, Some(1));
     let words = &[
         "no AWS credentials found",
-        "environment: AWS_ACCESS_KEY_ID is not set",
+        "environment variables: AWS_ACCESS_KEY_ID is not set",
         "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set",
-        "profile default: holds no credentials",
+        "profile default: has no credentials",
         "container: ",
         "fix: ",
     ];
     assert_check(&ended, "credentials", "fail", words);
     assert_check(&ended, "TCP", "pass", &[]);
-    assert_check(&ended, "initialize", "skip", &["there are no credentials"]);
+    assert_check(&ended, "initialize", "skip", &["no credentials"]);
     assert_eq!(server.requests().len(), 0);
 
     // A source that exists and does not respond: the sources tried before it are reported.
@@ -409,7 +416,8 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .arg("--profile=p")
         .env("HOME", home.0.to_str().unwrap())
         .run("");
-    let words = &["credential_process", "before that, environment: not used with --profile"];
+    let words =
+        &["credential_process", "also tried: environment variables: not used with --profile"];
     assert_check(&ended, "credentials", "fail", words);
 
     // A contradiction.
@@ -417,12 +425,12 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .arg("--service-name=iam")
         .env("AWS_REGION", "us-east-1")
         .run("");
-    assert_check(&ended, "configuration", "warn", &["warning: the service name iam signs for IAM"]);
+    assert_check(&ended, "configuration", "warn", &["warning: the service name iam is for IAM"]);
     // An unreachable STS is only a warning.
     let ended =
         launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
-    assert_check(&ended, "identity", "warn", &["STS cannot be asked"]);
+    assert_check(&ended, "identity", "warn", &["STS is unreachable"]);
 }
 
 #[test]
@@ -434,7 +442,7 @@ fn values_that_were_probably_not_meant_so_are_shown() {
         .run("");
     let region = "warning: AWS_REGION: us-east1 is not an AWS region; did you mean us-east-1?";
     assert_check(&ended, "configuration", "warn", &[region]);
-    let key = "AWS_ACCESS_KEY_ID holds a placeholder";
+    let key = "AWS_ACCESS_KEY_ID contains a placeholder";
     assert_check(&ended, "credentials", "warn", &["warning: environment: ", key]);
     assert_check(&ended, "initialize", "fail", &[&format!("fix: environment: {key}")]);
 }
@@ -520,5 +528,5 @@ fn as_json() {
     // Without the doctor it means nothing.
     let ended = Launch::to(&server.url("/mcp")).arg("--json").run("");
     assert_eq!(ended.code, Some(2));
-    assert!(ended.log.contains("--json goes only with doctor"), "{}", ended.log);
+    assert!(ended.log.contains("--json is only for doctor"), "{}", ended.log);
 }

@@ -17,7 +17,7 @@ fn the_doctor_says_what_a_sign_in_would_do_and_begins_none() {
             "the first call shows a link for this machine's browser",
         ),
         ("dev", &[("CI", "1")], "calls fail until you run sigv4-proxy login [--login off, or CI]"),
-        ("mfa", &[], "an MFA code is asked for by sigv4-proxy login only"),
+        ("mfa", &[], "MFA codes are only requested by sigv4-proxy login"),
     ] {
         let scene = Scene::new(&format!("doctor-{profile}-{}", variables.len()));
         let mut launch = scene.doctor(profile);
@@ -40,7 +40,7 @@ fn the_doctor_says_until_when_a_sign_in_lasts() {
     let ended = scene.doctor("dev").run("");
     let words = [
         "signed in to corp until 20",
-        "renewed while the session lasts; after that, the first call",
+        "refreshed while the session lasts; after that, the first call",
     ];
     assert_check(&ended, "credentials", "pass", &words);
 }

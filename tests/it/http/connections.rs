@@ -183,7 +183,7 @@ fn large_heads_go_out_and_too_large_ones_are_told() {
         launch = launch.arg("--header").arg(&format!("X-{number}: {}", "h".repeat(45_000)));
     }
     let answer = launch.start().ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
-    assert_error(&answer, &json!(1), &["the head of the request is larger than"]);
+    assert_error(&answer, &json!(1), &["the request headers are larger than"]);
     assert_eq!(server.requests().len(), requests.len());
 }
 

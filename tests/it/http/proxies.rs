@@ -157,22 +157,22 @@ fn a_proxy_that_wants_a_sign_in_says_which_and_is_not_asked_again() {
         (
             "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n",
             "ann:pw@",
-            "HTTP 407: the proxy wants Negotiate or NTLM; only Basic is supported",
+            "HTTP 407: the proxy requires Negotiate or NTLM; only Basic is supported",
         ),
         (
             "proxy-authenticate: Digest realm=\"x\", qop=\"auth\"\r\n",
             "",
-            "the proxy wants Digest; only Basic is supported",
+            "the proxy requires Digest; only Basic is supported",
         ),
         (
             "Proxy-Authenticate: Negotiate, Basic realm=\"x\"\r\n",
             "",
-            "the proxy wants a user and password (set https_proxy=",
+            "the proxy requires a user and password (set https_proxy=",
         ),
         (
             "Proxy-Authenticate: Basic\r\n",
             "ann:pw@",
-            "the proxy refuses the user or password (check the user and password in https_proxy",
+            "the proxy rejected the user or password (check the user and password in https_proxy",
         ),
     ] {
         let head = format!("HTTP/1.1 407 Who are you\r\n{challenge}Content-Length: 0\r\n\r\n");
@@ -198,7 +198,7 @@ fn the_services_of_aws_are_reached_through_the_proxy_though_the_server_is_not() 
         .ask(PING);
     let words = [
         "CONNECT sts.example",
-        "the proxy wants NTLM; only Basic is supported",
+        "the proxy requires NTLM; only Basic is supported",
         "(use a proxy that accepts Basic, or a local one that signs in for you",
     ];
     assert_error(&answer, &json!(1), &words);

@@ -61,13 +61,13 @@ fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
         ),
         (own, &["--ca-bundle"]),
         (authority.sign(&of_authority), &["CaUsedAsEndEntity", "basicConstraints=CA:FALSE"]),
-        (authority.sign(&expired), &["expired", "(check the clock of this machine"]),
-        (authority.sign(&early), &["not valid yet", "(check the clock of this machine"]),
+        (authority.sign(&expired), &["expired", "(check the local clock"]),
+        (authority.sign(&early), &["not valid yet", "(check the local clock"]),
         (
             authority.sign(&elsewhere),
             &[
                 "not valid for name",
-                "(compare the host of the URL with the names in the certificate)",
+                "(compare the host in the URL with the names in the certificate)",
             ],
         ),
     ] {
@@ -117,7 +117,7 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
     std::fs::write(&empty, "no certificate here\n").unwrap();
     for (path, words) in [
         ("/nonexistent/ca.pem", &not_found("/nonexistent/ca.pem")[..]),
-        (empty.to_str().unwrap(), "holds no certificate"),
+        (empty.to_str().unwrap(), "contains no certificate"),
     ] {
         for launch in [
             Launch::to("https://localhost:1/").arg("--ca-bundle").arg(path),

@@ -142,11 +142,11 @@ fn a_batch_with_a_call_has_the_time_limit_of_calls() {
     program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add"}}]"#);
     for _ in 0..2 {
         let answer = program.read();
-        assert_error(&answer, &answer["id"], &["time limit"]);
+        assert_error(&answer, &answer["id"], &["timed out"]);
     }
     // Without a call in it, its own limit is that of requests.
     server.reply_next("response", Reply::Late(Duration::from_millis(300)));
     program.write(r#"[{"jsonrpc":"2.0","id":3,"method":"ping"}]"#);
     let answer = program.read().to_string();
-    assert!(!answer.contains("time limit"), "{answer}");
+    assert!(!answer.contains("timed out"), "{answer}");
 }

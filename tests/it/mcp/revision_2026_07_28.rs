@@ -101,7 +101,7 @@ fn tools_with_broken_marks_are_left_out_and_told() {
     program.write(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert_eq!(program.read_line(), answer(bad));
     let ended = program.close();
-    let told = ended.log.lines().filter(|line| line.contains("\"bad\" is left out")).count();
+    let told = ended.log.lines().filter(|line| line.contains("\"bad\" is omitted")).count();
     assert_eq!(told, 1, "{}", ended.log);
 }
 
@@ -183,7 +183,7 @@ fn a_lost_stream_is_an_error_and_never_taken_up() {
     );
     program.write(&modern(1, "tools/call", r#""name":"add","#));
     assert_eq!(program.read()["method"], "notifications/x");
-    assert_error(&program.read(), &json!(1), &["ended too early"]);
+    assert_error(&program.read(), &json!(1), &["ended before the response"]);
     program.silent_for(Duration::from_millis(100));
     assert_eq!(labels(&server.requests()), ["tools/call"]);
     assert_eq!(server.requests().len(), 1, "no GET");

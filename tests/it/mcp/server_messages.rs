@@ -50,7 +50,7 @@ fn what_is_not_a_message_is_skipped_on_a_stream() {
         assert_error(
             &program.read(),
             &json!(1),
-            &["no response to this request", "ended too early"],
+            &["no response to this request", "ended before the response"],
         );
     }
 }
@@ -178,7 +178,7 @@ fn an_error_alone_in_its_response_belongs_to_the_request() {
     assert_eq!(program.read_line(), RESULT);
     server.reply_next("tools/call", stream_reply(&events(&[&error("0"), &error("2")])));
     program.write(CALL);
-    assert_error(&program.read(), &json!(1), &["ended too early"]);
+    assert_error(&program.read(), &json!(1), &["ended before the response"]);
     // The requests of a batch share it.
     server.reply_next("response", json_reply(200, &error("null")));
     program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call"},{"jsonrpc":"2.0","id":2,"method":"ping"}]"#);

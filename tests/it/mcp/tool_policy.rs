@@ -41,7 +41,7 @@ fn globs_hold_for_lists_and_calls_alike() {
     assert_eq!(names(&program.ask(LIST)), ["echo"]);
     let answer = program.ask(&call("1", "echo", &json!({"text": "x"})));
     assert_eq!(text_of(&answer), "x");
-    for (tool, words) in [("add", "--deny-tool ?dd"), ("slow", "not among --allow-tool e* add")] {
+    for (tool, words) in [("add", "--deny-tool ?dd"), ("slow", "blocked by --allow-tool e* add")] {
         let answer = program.ask(&call("2", tool, &json!({})));
         assert_error(&answer, &json!(2), &[tool, words]);
         assert_eq!(answer["error"]["data"]["kind"], "denied");
@@ -52,7 +52,7 @@ fn globs_hold_for_lists_and_calls_alike() {
     );
     assert_eq!(answer["error"]["code"], -32600, "{answer}");
     let words = answer["error"]["message"].as_str().unwrap();
-    assert!(words.contains("params can be read in more than one way"), "{words}");
+    assert!(words.contains("params is ambiguous"), "{words}");
     assert_eq!(count(&server, "tools/call"), 1, "denied calls never leave");
     let ended = program.close();
     assert!(!ended.log.contains("ERROR"), "{}", ended.log);
@@ -163,7 +163,7 @@ fn a_throttled_list_is_no_empty_list() {
     assert_error(
         &answer,
         &json!(1),
-        &["cannot be listed, which --read-only needs", "Rate exceeded"],
+        &["cannot be listed, which --read-only requires", "Rate exceeded"],
     );
     server.reply_next("tools/list", throttled());
     assert_error(&program.ask(LIST), &json!("list"), &["Rate exceeded"]);
@@ -304,7 +304,7 @@ fn a_call_chooses_its_profile() {
     assert_eq!(accounts.sent("notifications/initialized"), [('a', a.clone()), ('b', b.clone())]);
 
     let answer = program.ask(&raw("5", "c"));
-    assert_error(&answer, &json!(5), &["no profile \"c\"", "choose from: a, b"]);
+    assert_error(&answer, &json!(5), &["unknown profile \"c\"", "use one of: a, b"]);
     assert_eq!(accounts.sent("tools/call").len(), 4);
     let ended = program.close();
     assert_eq!(ended.code, Some(0));
@@ -489,7 +489,7 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     // A refusal of an unsigned request differs from one of a signed request.
     let mut program = bare(&signed.url("/mcp")).start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-    let told = ["[not signed]", "nothing is signed, since there are no AWS credentials"];
+    let told = ["[not signed]", "there are no usable AWS credentials"];
     assert_error(&answer, &json!(1), &told);
 }
 

@@ -82,8 +82,8 @@ fn the_service_is_not_asked_by_every_call_after_a_failure() {
     let slow = serde_json::json!({ "error": "slow_down" });
     let name = "/device_authorization";
     for (status, body, words) in [
-        (400, slow, "asks for fewer requests"),
-        (500, serde_json::json!({}), "the sign-in service cannot be reached"),
+        (400, slow, "limits requests"),
+        (500, serde_json::json!({}), "the sign-in service is unreachable"),
         (400, serde_json::json!({ "error": "invalid_request" }), "the sign-in failed"),
     ] {
         let scene = Scene::new(&format!("refused-{words}"));
@@ -114,7 +114,7 @@ fn a_link_elsewhere_is_not_shown() {
     let error = program.ask(&add(1));
     let message = error["error"]["message"].as_str().unwrap();
     assert!(
-        message.contains("named an address outside AWS: corp.awsapps.com.evil.example"),
+        message.contains("returned a URL outside AWS: corp.awsapps.com.evil.example"),
         "{message}"
     );
     assert!(!scene.file("pending").exists());

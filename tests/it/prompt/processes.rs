@@ -133,7 +133,7 @@ fn a_home_that_cannot_be_written_is_enough_for_one_process() {
     scene.center.approve();
     while program.read()["method"] != "notifications/elicitation/complete" {}
     assert_eq!(sum(&response(&mut program, 1)), "2");
-    assert!(program.close().log.contains("other programs will not see this sign-in"));
+    assert!(program.close().log.contains("so other programs cannot use it"));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_tool_signs_in_and_then_the_tools_appear() {
     program.write(&sign_in(2));
     program.silent_for(Duration::from_millis(300));
     scene.center.approve();
-    assert_eq!(sum(&response(&mut program, 2)), "signed in; the tools are there now");
+    assert_eq!(sum(&response(&mut program, 2)), "signed in; the server's tools are available now");
     let mut changed = Vec::new();
     while changed.len() < 3 {
         changed.push(program.read()["method"].as_str().unwrap().to_owned());
@@ -47,7 +47,7 @@ fn a_tool_signs_in_and_then_the_tools_appear() {
     assert_eq!(changed, lists);
     assert!(names(&program.ask(LIST)).contains(&"add"));
     program.write(&sign_in(3));
-    assert_eq!(sum(&response(&mut program, 3)), "signed in; the tools are there now");
+    assert_eq!(sum(&response(&mut program, 3)), "signed in; the server's tools are available now");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn the_tool_asks_in_the_client_where_that_opens_urls() {
     program.write(r#"{"jsonrpc":"2.0","id":"sigv4-proxy-sign-in-1","result":{"action":"accept"}}"#);
     scene.center.approve();
     assert_eq!(program.read()["method"], "notifications/elicitation/complete");
-    assert_eq!(sum(&response(&mut program, 1)), "signed in; the tools are there now");
+    assert_eq!(sum(&response(&mut program, 1)), "signed in; the server's tools are available now");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_tool_of_a_modern_client_repeats_the_call() {
         "tools/call",
         &format!(r#"{call}{answer}"requestState":{state},"#),
     ));
-    assert_eq!(sum(&done), "signed in; the tools are there now");
+    assert_eq!(sum(&done), "signed in; the server's tools are available now");
     assert_eq!(done["result"]["resultType"], "complete");
 }
 

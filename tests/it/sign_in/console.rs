@@ -62,7 +62,7 @@ fn sign_in(rig: &Rig, profile: &str, query: &str) -> (Option<i32>, String, Strin
     assert_eq!(parameter(&link, "scope"), "openid");
     assert_eq!(parameter(&link, "code_challenge").len(), 43);
     let callback = parameter(&link, "redirect_uri");
-    running.line("waiting; ends at ");
+    running.line("Waiting until ");
     let state = parameter(&link, "state");
     assert!(browse(&format!("{callback}?code=other&state=wrong")).starts_with("HTTP/1.1 404"));
     assert!(browse(&format!("{callback}?{query}&state={state}")).starts_with("HTTP/1.1 200"));
@@ -122,7 +122,7 @@ fn the_profile_decides_who_may_sign_in_and_the_config_file_is_never_written() {
     assert_eq!(std::fs::read_to_string(rig.home.0.join(".aws/config")).unwrap(), config());
 
     let (code, text) = rig.run(&["login", "--remote", "--profile", "process"]);
-    assert!(code == Some(1) && text.contains("uses credential_process, so --remote"), "{text}");
+    assert!(code == Some(1) && text.contains("uses credential_process, which --remote"), "{text}");
 }
 
 #[test]
@@ -140,11 +140,7 @@ fn errors_of_the_browser_and_of_the_service() {
             vec![token(403, &json!({ "error": "INSUFFICIENT_PERMISSIONS", "message": "x" }))],
             "missing permission for signin:CreateOAuth2Token",
         ),
-        (
-            "code=canary-authorization-code",
-            vec![token(200, &json!({}))],
-            "no accessToken in the response",
-        ),
+        ("code=canary-authorization-code", vec![token(200, &json!({}))], "has no accessToken"),
     ] {
         rig.aws.expect(entries);
         let (code, text, _) = sign_in(&rig, "console", query);
@@ -166,7 +162,7 @@ fn without_a_region_or_a_terminal() {
     let (code, text) = rig.run(&["login", "--remote"]);
     assert!(
         code == Some(1)
-            && text.contains("authorization code shown in the browser cannot be asked for: "),
+            && text.contains("cannot ask for Authorization code shown in the browser: "),
         "{text}"
     );
     assert!(
@@ -187,7 +183,7 @@ fn with_a_browser_on_another_machine() {
     use crate::sign_in::mfa::Terminal;
     let rig = Rig::new("console-remote", &config(), vec![granted(ARN)]);
     let mut terminal = Terminal::start(&rig, "login --remote --profile console");
-    terminal.wait_for("authorization code shown in the browser: ");
+    terminal.wait_for("Authorization code shown in the browser: ");
     let link = terminal.stderr().lines().nth(1).unwrap().to_owned();
     assert_eq!(parameter(&link, "client_id"), "arn:aws:signin:::devtools/cross-device");
     terminal.enter(&page(&link, "canary-authorization-code"));
@@ -199,11 +195,11 @@ fn with_a_browser_on_another_machine() {
     assert_eq!(rig.json(&file())["clientId"], "arn:aws:signin:::devtools/cross-device");
 
     for (text, expected) in [
-        ("nonsense", "that is not the authorization code"),
-        (&page("x?state=other", "c"), "that is the authorization code of another sign-in"),
+        ("nonsense", "not an authorization code"),
+        (&page("x?state=other", "c"), "the authorization code belongs to another sign-in"),
     ] {
         let mut terminal = Terminal::start(&rig, "login --remote --profile console");
-        terminal.wait_for("authorization code shown in the browser: ");
+        terminal.wait_for("Authorization code shown in the browser: ");
         terminal.enter(text);
         let (code, text) = terminal.end();
         assert!(code == Some(1) && text.contains(expected), "{text}");

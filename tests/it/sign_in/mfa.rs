@@ -200,7 +200,7 @@ fn a_code_that_is_refused_or_mistyped_is_asked_for_again() {
         terminal.enter("111111");
     }
     let (code, text) = terminal.end();
-    let expected = format!("ERROR: no MFA code for {SERIAL} was accepted");
+    let expected = format!("ERROR: MFA codes for {SERIAL} were not accepted");
     assert!(code == Some(1) && text.starts_with(&expected), "{text}");
     assert_eq!(rig.aws.counts(), [3]);
 }
@@ -236,7 +236,7 @@ fn without_a_terminal_or_another_permission() {
     let output = output.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains(&format!("MFA code for {SERIAL} cannot be asked for: ")), "{text}");
+    assert!(text.contains(&format!("cannot ask for MFA code for {SERIAL}: ")), "{text}");
     assert!(text.contains("run it in a terminal"), "{text}");
 
     let denied = json!({

@@ -122,8 +122,11 @@ fn by_device_code() {
         "{text}"
     );
     assert_eq!(lines[1], "https://example.awsapps.com/start/#/device?user_code=ABCD-EFGH");
-    assert_eq!(lines[2], "and check that the page shows the code ABCD-EFGH");
-    assert!(lines[3].starts_with("waiting; ends at ") && lines[3].ends_with(" UTC; Ctrl-C stops"));
+    assert_eq!(lines[2], "Check that the page shows the code ABCD-EFGH");
+    assert!(
+        lines[3].starts_with("Waiting until ")
+            && lines[3].ends_with(" UTC; press Ctrl-C to cancel")
+    );
     assert!(lines[4].starts_with("signed in until "), "{text}");
     let whose = " UTC: key ASIA****MPLE from SSO role Dev (profile dev), account 111122223333";
     assert!(lines[4].ends_with(whose) && lines.len() == 5, "{text}");
@@ -228,7 +231,7 @@ fn a_registration_that_the_service_has_forgotten_is_replaced_once() {
     let refusal = json!({ "ask": "POST /device_authorization", "status": 401, "answer": { "error": "invalid_client" } });
     let rig = Rig::new("forgotten-new", CONFIG, vec![register_corp(), refusal]);
     let (code, text) = rig.run(&["login", "--profile=dev"]);
-    assert!(code == Some(1) && text.contains("beginning the sign-in: "), "{text}");
+    assert!(code == Some(1) && text.contains("starting the sign-in: "), "{text}");
     assert_eq!(rig.aws.unexpected(), [""; 0]);
 }
 
@@ -250,7 +253,7 @@ fn how_a_sign_in_ends_without_a_token() {
         (
             "expired",
             vec![authorize(), refused("expired_token")],
-            "the sign-in was not finished before its code expired",
+            "the sign-in was not completed before its code expired",
         ),
         ("denied", vec![authorize(), refused("access_denied")], "access was denied in the browser"),
         (
@@ -261,17 +264,17 @@ fn how_a_sign_in_ends_without_a_token() {
         (
             "host",
             vec![link("https://evil.example/d", "A")],
-            "the sign-in service named an address outside AWS: evil.example",
+            "the sign-in service returned a URL outside AWS: evil.example",
         ),
         (
             "http",
             vec![link("http://example.awsapps.com/d", "A")],
-            "the sign-in service named an address outside AWS: example.awsapps.com",
+            "the sign-in service returned a URL outside AWS: example.awsapps.com",
         ),
         (
             "code",
             vec![link(good, "A\u{1b}[2J")],
-            "the sign-in service named a user code with other characters than letters, digits and -",
+            "the sign-in service returned a user code with characters other than letters, digits and -",
         ),
         (
             "long",
@@ -304,7 +307,7 @@ fn a_token_that_another_program_writes_meanwhile_ends_the_wait() {
         vec![register_corp(), authorize(), pending, role_credentials(200)],
     );
     let mut running = rig.start(&["login", "--profile", "dev"]);
-    running.line("waiting; ends at ");
+    running.line("Waiting until ");
     let token =
         json!({ "accessToken": "canary-access-token", "expiresAt": "2100-01-01T00:00:00Z" });
     rig.home.write(&token_path("corp"), token.to_string());
@@ -339,7 +342,7 @@ fn what_cannot_be_kept_is_an_error_that_says_so() {
     let (code, text) = rig.run(&["login", "--profile", "dev"]);
     assert_eq!((code, rig.aws.unexpected()), (Some(1), vec![]), "{text}");
     assert!(
-        text.contains("other programs will not see this sign-in: ")
+        text.contains("so other programs cannot use it: ")
             && ["Not a directory", "File already exists"].iter().any(|why| text.contains(why)),
         "{text}"
     );
@@ -376,15 +379,15 @@ fn an_organisation_s_own_address_leads_to_its_portal() {
         (
             "elsewhere",
             moved("https://evil.example/start"),
-            Err("leads outside AWS: https://evil.example/start"),
+            Err("is outside AWS: https://evil.example/start"),
         ),
         (
             "http",
             moved("http://d-1.awsapps.com/start"),
-            Err("leads outside AWS: http://d-1.awsapps.com/start"),
+            Err("is outside AWS: http://d-1.awsapps.com/start"),
         ),
-        ("user", moved("https://d-1.awsapps.com@evil.example/"), Err("leads outside AWS: ")),
-        ("relative", moved("/start/"), Err("leads outside AWS: /start/")),
+        ("user", moved("https://d-1.awsapps.com@evil.example/"), Err("is outside AWS: ")),
+        ("relative", moved("/start/"), Err("is outside AWS: /start/")),
         (
             "other-region",
             moved(&of_region("us-east-1")),
@@ -434,7 +437,7 @@ fn profiles_that_need_no_sign_in() {
     }
     let (code, text) = rig.run(&["login", "--profile", "work", "--remote"]);
     assert!(
-        code == Some(1) && text.contains("uses keys in ~/.aws/credentials, so --remote"),
+        code == Some(1) && text.contains("uses keys in ~/.aws/credentials, which --remote"),
         "{text}"
     );
     let (code, text) = rig.run(&["login", "--profile", "wrok"]);
@@ -454,10 +457,10 @@ fn the_command_line_of_the_proxy_signs_in_and_others_are_usage_errors() {
     assert_eq!((code, rig.aws.unexpected()), (Some(0), vec![]), "{text}");
     for (line, expected) in [
         (&["login", "--frob"][..], "unknown flag --frob"),
-        (&["login", "--json"], "--json goes only with doctor"),
-        (&["logout", "--remote"], "--remote goes only with login"),
-        (&["--if-needed", url], "--if-needed goes only with login"),
-        (&["--sso-session=x", url], "--sso-session goes only with login and logout"),
+        (&["login", "--json"], "--json is only for doctor"),
+        (&["logout", "--remote"], "--remote is only for login"),
+        (&["--if-needed", url], "--if-needed is only for login"),
+        (&["--sso-session=x", url], "--sso-session is only for login and logout"),
     ] {
         let (code, text) = rig.run(line);
 
@@ -472,7 +475,7 @@ fn ctrl_c_ends_it_at_once() {
     pending["times"] = json!("any");
     let rig = Rig::new("ctrl-c", CONFIG, vec![register_corp(), authorize(), pending]);
     let mut running = rig.start(&["login", "--profile", "dev"]);
-    running.line("waiting; ends at ");
+    running.line("Waiting until ");
     #[expect(clippy::disallowed_methods, reason = "kill(1) reads no stdin")]
     let mut kill = std::process::Command::new("kill");
     assert!(kill.args(["-INT", &running.child.id().to_string()]).status().unwrap().success());
@@ -518,7 +521,7 @@ fn by_browser() {
     let link = running.line("http://127.0.0.1");
     assert_eq!(parameter(&link, "scopes"), "sso:account:access");
     assert_eq!(parameter(&link, "code_challenge_method"), "S256");
-    running.line("waiting; ends at ");
+    running.line("Waiting until ");
     let (callback, state) = (parameter(&link, "redirect_uri"), parameter(&link, "state"));
     let query = format!("code=canary-authorization-code&state={state}");
     assert!(browse(&format!("{callback}?{query}")).starts_with("HTTP/1.1 200"));

@@ -152,5 +152,5 @@ fn the_log_says_once_what_helps_against_a_slow_discover() {
     }
     program.silent_for(Duration::from_millis(5300));
     let log = program.close().log;
-    assert_eq!(log.matches("--lazy responds at once").count(), 1, "{log}");
+    assert_eq!(log.matches("--lazy responds immediately").count(), 1, "{log}");
 }

@@ -46,7 +46,7 @@ fn a_call_at_its_limit_is_answered_and_the_search_for_credentials_goes_on() {
     program.write(PING);
     let error = program.ask(&call("1", "add", &json!({"a": 1, "b": 1})));
     assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
-    let words = ["AWS credentials from credential_process of profile \"default\"", "time limit"];
+    let words = ["AWS credentials from credential_process of profile \"default\"", "timed out"];
     assert_error(&error, &json!(1), &words);
     assert!(error["error"]["data"]["hint"].as_str().unwrap().contains("--tool-timeout"));
     let pong = program.read();
@@ -74,7 +74,7 @@ fn the_wait_for_its_turn_counts_for_a_request() {
         program.write(&call("2", "add", &json!({"a": 1, "b": 1})));
         for _ in 0..2 {
             let error = program.read();
-            assert_error(&error, &error["id"], &["time limit", "waited"]);
+            assert_error(&error, &error["id"], &["timed out", "queued"]);
             assert_eq!(error["error"]["data"]["kind"], "timed_out");
         }
         let took = started.elapsed();
@@ -102,7 +102,7 @@ fn a_source_that_is_silent_does_not_hold_a_call() {
     for (launch, source) in [(sts, "STS (role arn"), (metadata, "instance metadata (IMDS)")] {
         let mut program = launch.start();
         let started = Instant::now();
-        assert_error(&program.ask(PING), &json!("ping"), &[source, "time limit"]);
+        assert_error(&program.ask(PING), &json!("ping"), &[source, "timed out"]);
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }
@@ -114,8 +114,8 @@ fn the_doctor_waits_for_sts_until_its_limit() {
     let server = Server::start(ServerOptions::default());
     let role = "--role-arn=arn:aws:iam::123456789012:role/A";
     for (argument, words) in [
-        (role, "still waiting for AWS credentials from STS"),
-        ("--no-sse", "there is no answer within --timeout"),
+        (role, "timed out while waiting for AWS credentials from STS"),
+        ("--no-sse", "no response within --timeout"),
     ] {
         let launch = Launch::to(&server.url("/mcp")).arg("--timeout=300ms").arg(argument);
         let ended = launch.arg("doctor").env("AWS_ENDPOINT_URL_STS", &silent).run("");
@@ -213,7 +213,7 @@ fn a_slow_handshake_of_one_profile_holds_up_no_other() {
     // They get errors at their limit, and the handshake continues for the next.
     for _ in 0..2 {
         let error = program.read();
-        let words = ["the session could not be initialized", "time limit"];
+        let words = ["the session could not be initialized", "timed out"];
         assert_error(&error, &error["id"], &words);
     }
     assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
@@ -252,7 +252,7 @@ fn a_handshake_continues_without_the_call_that_needed_it() {
     server.end_sessions();
     server.reply_next("initialize", Reply::AskFirst(Duration::from_millis(600)));
     let add = |id: &str| call(id, "add", &json!({"a": 1, "b": 1}));
-    let words = ["the session has ended, and a new one could not be initialized", "time limit"];
+    let words = ["the session has expired, and a new one could not be initialized", "timed out"];
     assert_error(&program.ask(&add("1")), &json!(1), &words);
     let question = program.read();
     program.write(
@@ -274,7 +274,7 @@ fn the_list_of_tools_is_waited_for_until_the_limit_of_each_call() {
     program.shake_hands();
     server.reply_next("tools/list", Reply::Late(Duration::from_millis(800)));
     let add = |id: &str| call(id, "add", &json!({"a": 1, "b": 1}));
-    let words = ["the tools cannot be listed, which --read-only needs", "time limit"];
+    let words = ["the tools cannot be listed, which --read-only requires", "timed out"];
     assert_error(&program.ask(&add("1")), &json!(1), &words);
     assert_eq!(text_of(&program.ask(&add("2"))), "2");
     assert_eq!(count(&server, "tools/list"), 1);

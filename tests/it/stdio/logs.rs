@@ -50,7 +50,7 @@ fn one_line_a_request_at_debug() {
         lines[0].to_owned()
     };
     let call = line("DEBUG: tools/call 7: HTTP 200 after ");
-    assert!(call.contains(" ms, whole after ") && call.contains(", 2 attempts, "), "{call}");
+    assert!(call.contains(" ms, complete after ") && call.contains(", 2 attempts, "), "{call}");
     assert!(call.contains(", request id 00000000-0000-4000-8000-"), "{call}");
     let ping = line("DEBUG: ping \"p\": HTTP 403 after ");
     assert!(ping.ends_with(", refused") && !ping.contains("attempts"), "{ping}");

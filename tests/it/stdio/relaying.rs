@@ -298,12 +298,12 @@ fn garbage_from_the_server_costs_one_answer_each() {
         (json(""), "empty body"),
         (json("{"), "not JSON"),
         (json("[1]"), "not JSON-RPC"),
-        (json(r#"{"jsonrpc":"2.0","id":7777,"result":{}}"#), "does not answer this request"),
-        (json(r#"{"jsonrpc":"2.0","id":"2","result":{}}"#), "does not answer this request"),
+        (json(r#"{"jsonrpc":"2.0","id":7777,"result":{}}"#), "is not the response to this request"),
+        (json(r#"{"jsonrpc":"2.0","id":"2","result":{}}"#), "is not the response to this request"),
         (json("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"), "not JSON"),
         (json(r#"{"jsonrpc":"2.0","id":1}"#), "no method, result or error"),
-        (events(""), "ended too early"),
-        (events("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"), "ended too early"),
+        (events(""), "ended before the response"),
+        (events("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"), "ended before the response"),
         (events("data: {oops\n\n"), "not JSON"),
         (Reply::Status { code: 202, headers: vec![], body: vec![] }, "202"),
         (Reply::Status { code: 500, headers: vec![], body: "it broke".into() }, "it broke"),
@@ -547,7 +547,7 @@ fn more_than_may_wait_is_refused_and_answered() {
         answers.iter().partition(|a| a["error"].is_object());
     assert_eq!((refused.len(), answered.len()), (2, 3), "{refused:?}");
     for answer in refused {
-        assert_error(answer, &answer["id"], &["waiting already", "--max-in-flight"]);
+        assert_error(answer, &answer["id"], &["already queued", "--max-in-flight"]);
     }
 }
 
@@ -562,7 +562,7 @@ fn end_of_input_does_not_wait_for_ever() {
     assert_eq!(ended.code, Some(0));
     assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
     let answer: Value = serde_json::from_str(&ended.lines[0]).unwrap();
-    assert_error(&answer, &json!(1), &["ended before the answer came"]);
+    assert_error(&answer, &json!(1), &["exited before the response arrived"]);
 }
 
 #[test]
@@ -724,13 +724,13 @@ fn time_limits() {
     server.reply_next("ping", Reply::Hang);
     let started = Instant::now();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
-    assert_error(&answer, &json!(1), &["time limit", "--timeout"]);
+    assert_error(&answer, &json!(1), &["timed out", "--timeout"]);
     assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
     drop(program);
 
     let mut program = Launch::to(&server.url("/mcp")).arg("--tool-timeout").arg("0.2").start();
     let answer = program.ask(&call("2", "slow", &json!({"ms": 5000})));
-    assert_error(&answer, &json!(2), &["time limit", "--tool-timeout"]);
+    assert_error(&answer, &json!(2), &["timed out", "--tool-timeout"]);
     drop(program);
 
     // `--read-timeout` is an idle timeout: a stream that continues is not cut.
@@ -742,7 +742,7 @@ fn time_limits() {
     }
     assert_eq!(program.read()["id"], 3);
     let answer = program.ask(&call("4", "slow", &json!({"ms": 5000})));
-    assert_error(&answer, &json!(4), &["silent", "--read-timeout"]);
+    assert_error(&answer, &json!(4), &["sent nothing", "--read-timeout"]);
 }
 
 #[test]

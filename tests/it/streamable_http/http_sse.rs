@@ -78,7 +78,7 @@ fn an_endpoint_of_another_origin_is_not_followed() {
         );
         let mut program = Launch::to(&server.url("/sse")).start();
         let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-        assert_error(&answer, &json!(1), &["endpoint event is not followed"]);
+        assert_error(&answer, &json!(1), &["endpoint event is not accepted"]);
     }
     assert_eq!(other.requests().len(), 0);
 }

@@ -173,7 +173,7 @@ fn a_list_that_goes_round_in_circles_ends() {
     let merged = program.ask(&list(1, "tools/list", ""));
     assert_eq!(merged["result"], json!({"tools": [1, 2, 3]}));
     let ended = program.close();
-    let warning = "WARN: tools/list ends after 3 pages: the server names the same page twice";
+    let warning = "WARN: tools/list ends after 3 pages: the server returned the same page twice";
     assert_eq!(ended.log.matches(warning).count(), 1, "{}", ended.log);
 }
 

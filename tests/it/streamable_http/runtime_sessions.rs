@@ -465,5 +465,5 @@ fn processes_of_one_caller_share_the_session_of_their_identity() {
     program.ask(&ping(2));
     assert_eq!(sessions(&server.requests()), [None, Some("named")]);
     let log = program.close().log;
-    assert_eq!(log.matches("it is not known who the caller is").count(), 1, "{log}");
+    assert_eq!(log.matches("the caller is unknown").count(), 1, "{log}");
 }

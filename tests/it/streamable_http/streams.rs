@@ -261,7 +261,7 @@ fn a_stream_that_cannot_be_resumed_now_is_resumed_later() {
         server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\n\n"));
         server.reply_next("GET", refusal);
         let answer = program.ask(&call("1", "add", &json!({})));
-        assert_error(&answer, &json!(1), &["ended too early"]);
+        assert_error(&answer, &json!(1), &["ended before the response"]);
     }
 }
 
@@ -271,7 +271,7 @@ fn a_wait_that_is_longer_than_the_time_left_is_not_begun() {
     server.reply_next("tools/call", stream_reply("id: 0\nretry: 5000\n\n"));
     let begun = Instant::now();
     let answer = program.ask(&call("1", "add", &json!({})));
-    assert_error(&answer, &json!(1), &["time limit", "resumed"]);
+    assert_error(&answer, &json!(1), &["timed out", "resumed"]);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
@@ -387,7 +387,7 @@ fn a_stream_that_ends_without_the_answer_is_one_error() {
     program.shake_hands();
     server.reply_next("tools/call", stream_reply(": nothing\n\n"));
     let answer = program.ask(&call("1", "add", &json!({})));
-    assert_error(&answer, &json!(1), &["ended too early"]);
+    assert_error(&answer, &json!(1), &["ended before the response"]);
     assert_eq!(labels(&server.requests()).iter().filter(|l| *l == "tools/call").count(), 1);
 }
 

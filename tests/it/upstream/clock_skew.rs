@@ -284,7 +284,7 @@ fn a_lie_about_the_time_lasts_until_the_next_refusal() {
         let before = server.requests().len();
         server.reply_next("tools/call", dated(403, &date, "RequestTimeTooSkewed", "{}"));
         // Once for a call: the second attempt bears the wrong time, and its refusal ends the call.
-        assert_error(&program.ask(&echo()), &json!(1), &["sync it with NTP"]);
+        assert_error(&program.ask(&echo()), &json!(1), &["with NTP"]);
         assert_eq!(server.requests().len(), before + 2);
         assert_eq!(text_of(&program.ask(&echo())), "hi");
         assert_eq!(text_of(&program.ask(&echo())), "hi");
@@ -298,7 +298,7 @@ fn a_lie_about_the_time_lasts_until_the_next_refusal() {
     for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0000 00:00:00 GMT", "none"] {
         let before = server.requests().len();
         server.reply_next("tools/call", dated(403, date, "RequestExpired", "{}"));
-        assert_error(&program.ask(&echo()), &json!(1), &["sync it with NTP"]);
+        assert_error(&program.ask(&echo()), &json!(1), &["with NTP"]);
         assert_eq!(server.requests().len(), before + 1);
         assert_eq!(text_of(&program.ask(&echo())), "hi");
     }

@@ -81,13 +81,13 @@ fn the_other_host_counts_wherever_a_host_decides() {
     let ended = launch("https://localhost:1/", &flags).run("");
     for warning in [
         "--region us-east-1 is used; --sign-host names eu-west-1",
-        "--service lambda is used; --sign-host names the service execute-api",
+        "--service lambda is used; --sign-host belongs to the service execute-api",
     ] {
         assert!(ended.log.contains(&format!("WARN: {warning}\n")), "{}", ended.log);
     }
     let flags = ["--signing-endpoint", "https://abc.execute-api.eu-west-1.amazonaws.com/v1/mcp"];
     let ended = launch("https://localhost:1/mcp", &flags).run("");
-    let warning = "WARN: the path of --sign-host is left out: the path of the URL is signed";
+    let warning = "WARN: the path of --sign-host is ignored: the path of the URL is signed";
     assert!(ended.log.contains(warning), "{}", ended.log);
     // The URL's own host is allowed.
     let ended = launch(&format!("https://{API}/mcp"), &["--sign-host", API]).run("");
@@ -124,19 +124,19 @@ fn a_host_of_aws_leads_to_no_other_and_http_stays_on_this_machine() {
         (
             "https://xyz.execute-api.eu-west-1.amazonaws.com/mcp",
             &["--sign-host", API][..],
-            "--sign-host names another host than the URL, which is an endpoint of AWS itself",
+            "--sign-host differs from the host of the URL, which is an AWS endpoint",
         ),
         (
             "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a",
             &["--sign-host", API],
-            "--sign-host names another host than the URL",
+            "--sign-host differs from the host of the URL",
         ),
         ("http://mcp.example.com/mcp", &["--sign-host", API], "target URL must use https"),
         ("http://mcp.example.com/mcp", &["--sign-host", "localhost"], "target URL must use https"),
         (
             "https://localhost/",
             &["--sign-host", "a b"],
-            "--sign-host: the host to sign for has a character",
+            "--sign-host: the host to sign for has an invalid character",
         ),
         ("https://localhost/", &["--sign-host", "https://ann:hush@a/"], "a user name or password"),
     ] {

@@ -109,7 +109,7 @@ fn a_client_is_asked_nothing_that_it_did_not_declare() {
         let peer = asking(move |_| required(&text));
         let mut program = peer.client(capabilities, &[]);
         let answer = program.ask(&call("1", "t"));
-        assert_error(&answer, &json!(1), &["the server's question", words]);
+        assert_error(&answer, &json!(1), &["input request", words]);
     }
 }
 
@@ -118,8 +118,8 @@ fn too_many_questions_or_none_are_an_error() {
     let many: Vec<String> =
         (0..33).map(|n| format!(r#""{n}":{{"method":"roots/list"}}"#)).collect();
     for (result, words) in [
-        (required(&many.join(",")), "33 questions"),
-        (r#"{"resultType":"input_required"}"#.to_owned(), "neither a question nor a state"),
+        (required(&many.join(",")), "33 input requests"),
+        (r#"{"resultType":"input_required"}"#.to_owned(), "neither inputRequests nor requestState"),
     ] {
         let peer = Peer::modern("{}", move |_| Answer::Result(result.clone()));
         let mut program = peer.client(ALL, &[]);
@@ -136,7 +136,7 @@ fn a_server_asks_ten_times_at_most() {
         let asked = program.read();
         respond(&mut program, &asked, r#"{"roots":[]}"#);
     }
-    assert_error(&program.read(), &json!(1), &["asked 10 times"]);
+    assert_error(&program.read(), &json!(1), &["requested input 10 times"]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn the_limit_of_a_call_covers_its_questions() {
     let withdrawn = lines.iter().find(|line| line["method"].is_string()).unwrap();
     assert_eq!(withdrawn["params"]["requestId"], asked["id"]);
     let answer = lines.iter().find(|line| line["id"] == 1).unwrap();
-    assert_error(answer, &json!(1), &["the client had not answered"]);
+    assert_error(answer, &json!(1), &["before the client responded"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_state_serves_one_call_and_once() {
     let before = peer.labels().len();
     let unknown = |answer: &Value| {
         assert_eq!(answer["error"]["code"], -32602, "{answer}");
-        assert_eq!(answer["error"]["message"], "the request state is not known");
+        assert_eq!(answer["error"]["message"], "unknown request state");
     };
     unknown(&program.ask(&retry("2", "u", state, &answers)));
     unknown(&program.ask(&retry("3", "t", &json!("guess"), &answers)));
