@@ -23,7 +23,7 @@ use support::{HttpClient, Server, ServerOptions, Verdict};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"check","version":"1"}}}"#;
 
-/// For `FROM scratch` and one-line installs. The goal is 3.5 MB: docs/benchmarks.md says what is known about the rest.
+/// For `FROM scratch` and one-line installs. The goal is 3.5 MB: docs/benchmarks.md explains the rest.
 const MOST_BYTES: usize = 4_200_000;
 
 const KEYS: [(&str, &str); 2] = [
@@ -57,7 +57,7 @@ impl Root {
     /// Runs the binary in there as user 1000, without any variable but these.
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
         let mut child = self.start(arguments, environment);
-        // One that ends without reading it is seen by what it says.
+        // If it ends without reading stdin, its output shows why.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     }
@@ -91,7 +91,7 @@ impl Root {
         fs::set_permissions(path, PermissionsExt::from_mode(0o444)).unwrap();
     }
 
-    /// `initialize` to this server, and what the client reads.
+    /// Sends `initialize` to this server, and returns the response.
     fn ask(&self, url: &str, more: &[&str]) -> Value {
         let mut arguments =
             vec![url, "--region=us-east-1", "--service-name=execute-api", "--retries=0"];
@@ -147,7 +147,7 @@ fn main() {
 
     let authority = Authority::new("check", &std::env::temp_dir());
     let tls = TlsServer::start(&authority.sign(&localhost()));
-    // There is no /etc/hosts, so the name is the certificate's and the address is given by a proxy that connects there.
+    // Without /etc/hosts, a proxy maps the certificate's name to the address.
     let (proxy, _) = connect_proxy(tls.port);
     let answer = through(&root, proxy, &[]);
     let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
@@ -158,7 +158,7 @@ fn main() {
     assert_eq!(answer["result"]["serverInfo"]["name"], "over TLS", "{answer}");
     told("TLS with --ca-bundle: a whole request");
 
-    // Without that file musl asks this machine for names, which in a container answers nobody.
+    // Without that file musl queries this machine, where no resolver listens in a container.
     let patience = ["--connect-timeout=2s", "--drain-timeout=30s"];
     let answer = root.ask("https://no-such-host.invalid/mcp", &patience);
     let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
@@ -227,7 +227,7 @@ fn through(root: &Root, proxy: u16, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// What the program header `PT_INTERP` of a 64-bit little-endian ELF file names.
+/// The interpreter in the program header `PT_INTERP` of a 64-bit little-endian ELF file.
 fn interpreter(elf: &[u8]) -> Option<String> {
     assert_eq!(elf[..6], [0x7f, b'E', b'L', b'F', 2, 1], "a 64-bit little-endian ELF file");
     let number = |at, bytes| number(elf, at, bytes);

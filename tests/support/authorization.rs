@@ -28,7 +28,7 @@ pub struct Authorization<'a> {
     /// All of `Credential` that follows the key id.
     pub scope: &'a str,
     pub scope_date: &'a str,
-    /// None in `SigV4a`: `x-amz-region-set` says it.
+    /// `None` in `SigV4a`, which sends `x-amz-region-set` instead.
     pub region: Option<&'a str>,
     pub service: &'a str,
     pub signed: Vec<String>,

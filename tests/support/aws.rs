@@ -1,5 +1,4 @@
-//! A stand-in for the services that hand out credentials: it answers by a list of expectations, and remembers
-//! what it was asked.
+//! A fake of AWS's credential services: it responds according to a list of expectations, and records the requests.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,7 @@ use super::authorization::Algorithm;
 use super::http::{Connection, Request, Response};
 use super::verify::{Expected, Key, verify};
 
-/// What is expected and how it is answered. The members are those of `test-vectors/README.md`.
+/// An expected request with its response. `test-vectors/README.md` lists the members.
 type Entry = Value;
 
 /// Serves until the test's process ends.
@@ -28,16 +27,16 @@ pub struct Aws {
 
 struct State {
     entries: Vec<(Entry, u64)>,
-    /// What matched nothing, and why.
+    /// Requests that matched no entry, with reasons.
     unexpected: Vec<String>,
     session_names: Vec<String>,
-    /// The JSON bodies of requests that an entry answered, with the request lines.
+    /// The JSON bodies of requests that matched, with the request lines.
     bodies: Vec<(String, Value)>,
     now: OffsetDateTime,
 }
 
 impl Aws {
-    /// The entry that matches first, and may still be used, answers.
+    /// The first entry that matches and may still be used provides the response.
     pub fn start(entries: Vec<Entry>, now: OffsetDateTime) -> Aws {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -60,7 +59,7 @@ impl Aws {
         aws
     }
 
-    /// Replaces what is expected from now on.
+    /// Replaces the expectations.
     pub fn expect(&self, entries: Vec<Entry>) {
         self.state().entries = entries.into_iter().map(|entry| (entry, 0)).collect();
     }
@@ -85,12 +84,12 @@ impl Aws {
         bodies.map(|(_, body)| body.clone()).collect()
     }
 
-    /// How often each entry answered.
+    /// The number of responses from each entry.
     pub fn counts(&self) -> Vec<u64> {
         self.state().entries.iter().map(|(_, count)| *count).collect()
     }
 
-    /// The entries that had to be asked for and were not.
+    /// The expected requests that did not come.
     pub fn left(&self) -> Vec<String> {
         let state = self.state();
         let left = state

@@ -1,6 +1,6 @@
 //! The canonical request and the string to sign, written from AWS's page "Create a signed AWS API request".
 //!
-//! Independent of the crate and of AWS's signer, which keeps these texts to itself; the tests hold it against that signer.
+//! Independent of the crate and of AWS's signer, which does not expose these texts; the tests compare it with that signer.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Every service but S3: dot segments and double slashes go, then what was received encoded is encoded once more.
+/// For all services except S3: removes dot segments and double slashes, and encodes the received path once more.
 fn canonical_path(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -45,7 +45,7 @@ fn canonical_path(path: &str) -> String {
     format!("/{}{slash}", segments.join("/"))
 }
 
-/// Sorted by the encoded text; `+` stands for itself.
+/// Sorted by the encoded text; `+` is a plus.
 fn canonical_query(query: &str) -> String {
     let mut pairs: Vec<(String, String)> = query
         .split('&')

@@ -1,5 +1,5 @@
-//! `credentials-probe PROFILE REGION`: prints what the credential chain of this process's environment finds,
-//! secrets included, as one line of JSON. An empty argument is one not given. For checking the chain from outside.
+//! `credentials-probe PROFILE REGION`: prints the credentials that the chain finds in this process's environment,
+//! secrets included, as one line of JSON. An empty argument counts as not given. For checking the chain from outside.
 
 use serde_json::{Value, json};
 use sigv4_proxy::clock;

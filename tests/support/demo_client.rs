@@ -1,4 +1,4 @@
-//! The MCP client of the demo: launches the real program, holds both its ends, and tells what passes.
+//! The MCP client of the demo: launches the real program, and shows what passes on both sides of it.
 
 #![allow(unreachable_pub, reason = "a module of a program")]
 
@@ -108,7 +108,7 @@ impl<'a> Client<'a> {
         serde_json::from_str(&line).map_err(|_| format!("the proxy wrote what is not JSON: {line}"))
     }
 
-    /// Waits for the next request of that label, and demands that all up to it were signed rightly.
+    /// Waits for the next request with this label. Fails if it, or one before it, had a wrong signature.
     pub fn server_verified(&mut self, label: &str) -> Outcome<()> {
         match self.server_received(label)?.iter().find(|r| r.verdict != Verdict::Verified) {
             Some(wrong) => {
@@ -174,7 +174,7 @@ impl<'a> Client<'a> {
         self.stdin = None;
     }
 
-    /// The proxy must end by itself once its stdin has ended, with nothing more to say.
+    /// Closes stdin. Fails if the proxy does not exit, or prints anything more.
     pub fn leave(&mut self) -> Outcome<()> {
         self.close_stdin();
         match self.lines.recv_timeout(PATIENCE) {

@@ -1,7 +1,7 @@
-//! A door before a server that knows nothing of AWS: only what is signed rightly comes through.
+//! A gate in front of a server without signature checks: it forwards only correctly signed requests.
 //!
-//! `gate URL` prints its own URL and passes requests on to URL's host until its stdin ends. Keys, service and region
-//! are those of the test server. What is refused is told on stderr.
+//! `gate URL` prints its own URL and forwards requests to URL's host until its stdin ends. Keys, service and region
+//! are those of the test server. Refusals are logged on stderr.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program is what it prints")]
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             });
         }
     });
-    // Whoever started this holds its stdin.
+    // The parent holds its stdin.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
     ExitCode::SUCCESS
 }
@@ -54,7 +54,7 @@ fn split(rest: &str) -> (String, String) {
     (authority.to_owned(), format!("/{path}"))
 }
 
-/// One request a connection, so that the end of the answer is the end of the stream.
+/// One request per connection, so that the end of the response is the end of the stream.
 fn serve(
     mut client: TcpStream,
     authority: &str,
@@ -83,14 +83,14 @@ fn serve(
         let _ = pass_back(BufReader::new(from_server), &to_client);
         let _ = to_client.shutdown(Shutdown::Both);
     });
-    // A client that leaves takes its request with it.
+    // The request ends when its client disconnects.
     let _ = client.read(&mut [0; 1]);
     let _ = server.shutdown(Shutdown::Both);
     let _ = back.join();
     Ok(())
 }
 
-/// As it comes, but that the head says that the connection ends.
+/// Forwards the response unchanged, except that its head closes the connection.
 fn pass_back(mut from_server: impl BufRead, mut to_client: &TcpStream) -> io::Result<()> {
     let mut head = String::new();
     while from_server.read_line(&mut head)? > 2 {

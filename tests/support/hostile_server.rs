@@ -1,5 +1,5 @@
-//! A server that multiplies what it can, for `make soak`. What it does is the name of the tool that is called. It verifies no
-//! signature.
+//! A server that multiplies messages and streams, for `make soak`. The name of the called tool selects what it does. It does
+//! not verify signatures.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

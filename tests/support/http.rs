@@ -1,6 +1,6 @@
-//! Just enough HTTP/1.1 (RFC 9112) for a test server: requests as they were received, answers whole or streamed.
+//! Enough HTTP/1.1 (RFC 9112) for a test server: requests as they were received, responses complete or streamed.
 //!
-//! Knows nothing of signatures or MCP. Headers keep their order, their case and their repetitions.
+//! Independent of signatures and MCP. Headers keep their order, case and repetitions.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -34,7 +34,7 @@ impl Request {
     }
 }
 
-/// An answer that is sent whole.
+/// A response that is sent at once.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
@@ -59,10 +59,10 @@ impl Response {
     }
 }
 
-/// One client's connection: read a request, answer it, again.
+/// The connection of one client: reads requests and sends responses in turn.
 pub struct Connection {
     reader: BufReader<TcpStream>,
-    /// Sent with the next answer's head, whoever makes it.
+    /// Sent with the head of the next response.
     pub common_headers: Vec<(String, String)>,
 }
 
@@ -102,7 +102,7 @@ impl Connection {
         self.send(&bytes)
     }
 
-    /// Begins an event stream, each event of which is a chunk of its own.
+    /// Starts an event stream, with a chunk for each event.
     pub fn begin_events(&mut self, headers: &[(String, String)]) -> io::Result<()> {
         let mut head = self.head(200, headers);
         head.push_str("content-type: text/event-stream\r\ncache-control: no-cache\r\n");
@@ -128,7 +128,7 @@ impl Connection {
         self.reader.get_mut().write_all(bytes)
     }
 
-    /// Waits, and fails at once when the client leaves or the server stops.
+    /// Waits. Fails at once when the client disconnects or the server stops.
     pub fn pause(&mut self, time: Duration) -> io::Result<()> {
         let end = Instant::now() + time;
         loop {
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Says no more; returns when the client leaves or the server stops.
+    /// Sends nothing more; returns when the client disconnects or the server stops.
     pub fn hang(&mut self) {
         let _ = io::copy(&mut self.reader, &mut io::sink());
     }
@@ -229,7 +229,7 @@ fn bad(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
 
-/// Unix says the one, Windows the other.
+/// Unix reports the first, Windows the second.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! A stand-in for IAM Identity Center: its OIDC service and its portal, with a user who approves when the test says so.
+//! A fake of IAM Identity Center: OIDC service and portal, with a user who approves when the test wants it.
 
 use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};
@@ -22,7 +22,7 @@ pub const SESSION_TOKEN: &str = "canary-session-token";
 pub const SECRETS: [&str; 5] =
     [CLIENT_SECRET, DEVICE_CODE, ACCESS_TOKEN, REFRESH_TOKEN, SESSION_TOKEN];
 
-/// The key id of the keys that the portal gives out; the secret is that of AWS's example.
+/// The key id that the portal returns; the secret is that of AWS's example.
 pub const KEY_ID: &str = "ASIAIOSFODNN7EXAMPLE";
 
 /// Serves until the test's process ends.
@@ -36,9 +36,9 @@ struct State {
     requests: Vec<(String, Value)>,
     /// Whether the user has approved the last code.
     is_approved: bool,
-    /// Answers to polls before the usual one.
+    /// Responses to polls before the usual one.
     polls: VecDeque<(u16, Value)>,
-    /// Answers to other requests before the usual one, by path.
+    /// Responses to other requests before the usual one, by path.
     refusals: VecDeque<(String, u16, Value)>,
     codes: u32,
     tokens: u32,
@@ -91,12 +91,12 @@ impl IdentityCenter {
         self.state().tokens += 1;
     }
 
-    /// The next poll is answered so.
+    /// Sets the response to the next poll.
     pub fn next_poll(&self, status: u16, body: Value) {
         self.state().polls.push_back((status, body));
     }
 
-    /// The next request of this path is answered so.
+    /// Sets the response to the next request of this path.
     pub fn refuse_next(&self, path: &str, status: u16, body: Value) {
         self.state().refusals.push_back((path.to_owned(), status, body));
     }
@@ -106,7 +106,7 @@ impl IdentityCenter {
         self.state().expires_in = seconds;
     }
 
-    /// Every answer takes so long.
+    /// Delays every response.
     pub fn set_delay(&self, delay: Duration) {
         self.state().delay = delay;
     }

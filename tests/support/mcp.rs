@@ -1,6 +1,6 @@
-//! The MCP server's side of Streamable HTTP, 2025-03-26 to 2025-11-25: sessions, versions, the two forms of an answer.
+//! The server side of Streamable HTTP, 2025-03-26 to 2025-11-25: sessions, versions, the two forms of a response.
 //!
-//! Strict where the specification is, so that a client that forgets a header is found out.
+//! As strict as the specification, so that a missing header is an error.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +17,7 @@ use super::http::{Connection, Request, Response};
 use super::tools;
 
 const VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
-/// How often a silent stream looks whether its client is still there.
+/// Interval at which an idle stream checks whether its client is connected.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// How a result is sent that does not need a stream.
@@ -42,7 +42,7 @@ struct State {
     sessions: HashMap<String, String>,
     /// The version negotiated last, for a server without sessions.
     version: Option<String>,
-    /// Who waits for the client's answer to the server's request of that id.
+    /// Receivers of the client's responses, by the ids of the server's requests.
     waiting: HashMap<String, Sender<String>>,
     streams: Vec<Sender<String>>,
     /// Pushed while no stream was open.
@@ -82,7 +82,7 @@ impl Mcp {
             "POST" => self.post(request, connection),
             "GET" if self.get_stream => self.stream(request, connection),
             "DELETE" => connection.respond(&self.end_session(request)),
-            // As AgentCore says it, with its broken id and result.
+            // AgentCore's error, with its invalid id and result.
             _ => connection.respond(
                 &Response::json(
                     405,
@@ -110,7 +110,7 @@ impl Mcp {
         self.state().sessions.clear();
     }
 
-    /// Wakes whoever waits for the client.
+    /// Wakes all threads that wait for the client.
     pub fn stop(&self) {
         let mut state = self.state();
         state.waiting.clear();
@@ -136,7 +136,7 @@ impl Mcp {
         self.send_message(connection, &error_message(id.get(), code, text), &[])
     }
 
-    /// A request of the server's own, and where the client's answer will arrive.
+    /// Creates a request of the server, and the receiver of the client's response.
     pub fn ask(&self, method: &str, params: &Value) -> (String, Receiver<String>) {
         let (sender, receiver) = mpsc::channel();
         let mut state = self.state();
@@ -202,7 +202,7 @@ impl Mcp {
         self.send_message(connection, &result, &headers)
     }
 
-    /// Answers `initialize` after a pause, and before that asks the client for its roots.
+    /// Requests the client's roots, and responds to `initialize` after a pause.
     pub fn initialize_after_asking(
         &self,
         pause: Duration,
@@ -339,7 +339,7 @@ pub fn result_message(id: &RawValue, result: &Value) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
-/// What is absent or not the wanted JSON reads as null.
+/// Absent and invalid JSON is read as null.
 pub fn parsed(raw: Option<&RawValue>) -> Value {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }

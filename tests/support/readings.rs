@@ -1,4 +1,4 @@
-//! What servers would run of a message: JSON as parsers read it that differ in members of one name.
+//! The calls that servers would run of a message, with JSON parsers that treat repeated names differently.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -11,7 +11,7 @@ pub(crate) enum Parser {
     LastCountsAndCaseDoesNot,
 }
 
-/// A JSON text as it stands, its members in their order.
+/// A JSON text with all members in their order.
 #[derive(Debug)]
 pub(crate) enum Json {
     Object(Vec<(String, Json)>),
@@ -42,7 +42,7 @@ impl Json {
         .map(|(_, value)| value)
     }
 
-    /// The tools that a server with this parser would run; `None` stands for a call without a name.
+    /// The tools that a server with this parser would run; `None` is a call without a name.
     pub(crate) fn run(&self, parser: Parser) -> Vec<Option<&str>> {
         fn text(json: Option<&Json>) -> Option<&str> {
             match json {

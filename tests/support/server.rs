@@ -1,4 +1,4 @@
-//! The server: listens on loopback, verifies and records every request, and answers as MCP or as a test has scripted.
+//! The server: listens on loopback, verifies and records every request, and responds as an MCP server or as scripted.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -23,19 +23,19 @@ pub struct ServerOptions {
     pub region: String,
     pub algorithms: Vec<Algorithm>,
     pub keys: Vec<Key>,
-    /// Off: every request is served, whatever its signature.
+    /// False: every request is served, regardless of its signature.
     pub verify: bool,
     /// The server's clock minus the true one.
     pub clock_ahead: time::Duration,
     pub mode: Mode,
     /// `initialize` gives an `Mcp-Session-Id`, and every later request must carry it.
     pub sessions: bool,
-    /// A GET opens a stream for [`Server::push`]; otherwise it is answered 405.
+    /// A GET opens a stream for [`Server::push`]; otherwise it gets 405.
     pub get_stream: bool,
 }
 
 impl Default for ServerOptions {
-    /// AWS's documented example key; plain JSON answers, no sessions, no GET stream.
+    /// AWS's documented example key, JSON responses, no sessions, no GET stream.
     fn default() -> ServerOptions {
         ServerOptions {
             service: "execute-api".to_owned(),
@@ -54,7 +54,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// A request as it was received, and what was thought of its signature.
+/// A request as it was received, and the verdict on its signature.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     pub request: Request,
@@ -82,27 +82,27 @@ impl Recorded {
         serde_json::from_slice(&self.request.body).unwrap_or_default()
     }
 
-    /// The JSON-RPC method; `response` for a client's answer; for anything but a POST the HTTP method.
+    /// The JSON-RPC method; `response` for a client's response; for other requests than POST the HTTP method.
     pub fn label(&self) -> String {
         label(&self.request)
     }
 }
 
-/// What is sent instead of the proper answer, to a request whose signature is right.
+/// A scripted response to a request with a correct signature.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// The proper answer, to reach a later request of a script.
+    /// The normal response, to reach a later request of a script.
     Proper,
     /// These bytes, status line and all; then the connection is closed.
     Raw(Vec<u8>),
-    /// The same in pieces, with a pause before each.
+    /// Raw bytes in pieces, with a pause before each.
     RawPieces(Vec<(Duration, Vec<u8>)>),
     Status {
         code: u16,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// An answer in which `SIGNATURE` is that of the request, and `REQUEST_ID` its JSON-RPC id.
+    /// A response in which `SIGNATURE` is replaced by that of the request, and `REQUEST_ID` by its JSON-RPC id.
     Echo(Response),
     /// An event stream of these bytes, in which `REQUEST_ID` is the request's id, that stays open.
     OpenStream(String),
@@ -111,9 +111,9 @@ pub enum Reply {
     /// Closes the connection without a byte.
     Close,
     Redirect(String),
-    /// The proper answer, so much later.
+    /// The normal response after this delay.
     Late(Duration),
-    /// To `initialize`: so much later a request of the server's own, and once that is answered the proper answer.
+    /// To `initialize`: after this delay a request of the server, and after its response the normal response.
     AskFirst(Duration),
 }
 
@@ -204,7 +204,7 @@ impl Server {
         *lock(&self.shared.keys) = keys;
     }
 
-    /// The replies to the next requests with a right signature, one each, whatever they are.
+    /// Sets the responses to the next correctly signed requests of any kind, one each.
     pub fn script(&self, replies: Vec<Reply>) {
         lock(&self.shared.script).next.extend(replies);
     }
@@ -214,7 +214,7 @@ impl Server {
         lock(&self.shared.script).by_label.entry(label.to_owned()).or_default().push_back(reply);
     }
 
-    /// From now on every answer is the proper one.
+    /// Clears the script.
     pub fn forget_script(&self) {
         *lock(&self.shared.script) = Script::default();
     }
@@ -270,7 +270,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             if let Ok(mut connection) = Connection::new(stream) {
-                // An error says that the client has left: it is not the server's to report.
+                // An error means that the client has disconnected, which the server does not report.
                 let _ = shared.serve(number, &mut connection);
                 connection.close();
             }

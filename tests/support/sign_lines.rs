@@ -1,8 +1,7 @@
-//! Signs vectors from stdin, one JSON object a line, and answers one JSON object a line: any vectors can be
-//! judged with it. The members are listed in `vectors.rs`.
+//! Signs vectors from stdin, one JSON object per line, and prints one JSON object per line. `vectors.rs` lists the members.
 //!
 //!     cargo run --example sign-lines < test-vectors/signing/v4.jsonl
-#![allow(clippy::print_stdout, reason = "its answers are what it is for")]
+#![allow(clippy::print_stdout, reason = "its results go to stdout")]
 
 mod vectors;
 

@@ -1,9 +1,9 @@
-//! `make soak`: the real program against a server that breaks in every way it can, at random, with a seed.
+//! `make soak`: the real program against a server with random faults, from a seed.
 //!
-//! `soak PROGRAM COUNT SEED` sends COUNT requests, up to 64 at a time. What must hold: one answer for each, none that nobody
-//! asked for, each answer that of its own request, the process alive and healthy at the end. What it used is reported.
-//! Then the same against a server that multiplies what it can: half as many streams that stay open, half as many pings, and a
-//! twentieth as many idle connections, all of which it closes at once.
+//! `soak PROGRAM COUNT SEED` sends COUNT requests, up to 64 at a time. Each must get exactly one response, its own, and the
+//! process must be alive and healthy at the end; its use of resources is reported.
+//! A second part runs against a server that multiplies what it can: half as many streams that stay open, half as many pings,
+//! and a twentieth as many idle connections, all of which it closes at once.
 
 #![allow(clippy::print_stdout, reason = "the report is what it prints")]
 
@@ -26,7 +26,7 @@ const MOST_IN_FLIGHT: usize = 64;
 /// Longer than any limit of the program as it is started here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Numbers that are the same for the same seed (`SplitMix64`).
+/// Pseudo-random numbers from a seed (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {
@@ -39,7 +39,7 @@ impl Dice {
     }
 }
 
-/// What is played instead of the proper answer, and how it is called in the report.
+/// A fault instead of the normal response, and its name in the report.
 fn fault(dice: &mut Dice) -> (&'static str, Reply) {
     let raw = |text: &str| Reply::Raw(text.as_bytes().to_vec());
     let status = |code, headers: &[(&str, &str)], body: &str| Reply::Status {
@@ -224,7 +224,7 @@ fn soak(program: &str, count: u64, seed: u64) -> Result<(), String> {
     let mut dice = Dice(seed);
     let mut proxy = Proxy::start(program, &server.url("/mcp"), &[]);
     proxy.shake_hands()?;
-    // What a healthy load of the same width uses is what growth is measured against.
+    // Growth is measured against a healthy load with as many calls in flight.
     healthy(&mut proxy, 2000, "warm")?;
     let before = proxy.usage();
     let begun = Instant::now();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A certificate authority of ours.
+/// A private certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: PathBuf,
@@ -50,7 +50,7 @@ pub fn localhost() -> CertificateParams {
 /// Longer requests are refused before they are read.
 const LARGEST: usize = 8 << 20;
 
-/// Answers `initialize` and pings over TLS; counts what reaches it once the handshake is over.
+/// Responds to `initialize` and pings over TLS; counts the requests after the handshake.
 pub struct TlsServer {
     pub port: u16,
     requests: Arc<AtomicUsize>,
@@ -79,7 +79,7 @@ impl TlsServer {
                 let (config, counted) = (Arc::clone(&config), Arc::clone(&counted));
                 let named = Arc::clone(&named);
                 std::thread::spawn(move || {
-                    // What is sent before it hangs up must have left.
+                    // Data sent before the close must not be delayed.
                     stream.set_nodelay(true).unwrap();
                     let connection = ServerConnection::new(config).unwrap();
                     let _ = serve(StreamOwned::new(connection, stream), &counted, &named);
@@ -159,7 +159,7 @@ fn serve(
     }
 }
 
-/// A proxy that connects everything to one port of this machine, and keeps what it was asked.
+/// A proxy that connects everything to one port of this machine, and records the requests.
 pub fn connect_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();

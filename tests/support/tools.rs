@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::http::{Connection, Request};
 use super::mcp::{Mcp, Message, parsed, refusal, result_message};
 
-/// How long `ask` waits for the client's answer.
+/// Time that `ask` waits for the client's response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn list() -> Value {

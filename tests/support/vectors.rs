@@ -1,6 +1,6 @@
-//! A signing vector: one JSON object a line, in, and what the signer makes of it, out.
+//! Signing vectors: one JSON object per line, and the signer's results.
 //!
-//! Members: `method`, `url` (or `host` and `target`, taken as they stand), `headers` [[name, value]…], `body` or
+//! Members: `method`, `url` (or `host` and `target`, used unchanged), `headers` [[name, value]…], `body` or
 //! `body_b64`, `access_key`, `secret_key`, `session_token`, `region` or `regions`, `service`, `time`
 //! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector wants other rules than the service's. A decision also has `why`:
 //! what implementations disagree about, and the reason for what is done here.
@@ -15,7 +15,7 @@ use sigv4_proxy::signing::{
 use time::PrimitiveDateTime;
 use time::macros::format_description;
 
-/// Signs a vector through the entry points the proxy uses. The error says why it is refused.
+/// Signs a vector through the entry points that the proxy uses. The error is the reason of a refusal.
 pub(crate) fn sign(vector: &Value) -> Result<Signed, String> {
     let method = text(vector, "method")?;
     if !method.bytes().all(|b| b.is_ascii_uppercase()) {
@@ -38,7 +38,7 @@ pub(crate) fn sign(vector: &Value) -> Result<Signed, String> {
     Ok(signer.sign(&request, &key, at(vector)?))
 }
 
-/// The answer of the line protocol.
+/// The result line of a vector.
 pub(crate) fn answer(vector: &Value) -> Value {
     let id = &vector["id"];
     let signed = match sign(vector) {

@@ -1,7 +1,7 @@
-//! Verifies a request the way AWS's front doors do: from the bytes that arrived, refusing in their words.
+//! Verifies a request like AWS: from the bytes that arrived, with AWS's error texts.
 //!
-//! A `SigV4` signature is compared with the one AWS's signer for Rust makes of the same request. A `SigV4a` one has a
-//! nonce of the client's choice in it, so it is checked against the public key that belongs to the secret.
+//! A `SigV4` signature is compared with that of AWS's Rust signer for the same request. A `SigV4a` signature contains a
+//! nonce of the client, so it is verified with the public key that belongs to the secret.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -26,7 +26,7 @@ const VPC_LATTICE: &str = "vpc-lattice-svcs";
 /// How far the clocks may be apart.
 const WINDOW: Duration = Duration::minutes(5);
 
-/// An access key the server knows.
+/// An access key that the server accepts.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub id: String,
@@ -45,7 +45,7 @@ impl Key {
     }
 }
 
-/// What a request has to be signed for.
+/// The scope that a request must be signed for.
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub service: String,
@@ -53,7 +53,7 @@ pub struct Expected {
     pub algorithms: Vec<Algorithm>,
 }
 
-/// Why a request is refused, as AWS names and says it.
+/// A refusal, with AWS's error type and text.
 #[derive(Clone, Debug)]
 pub struct ErrorResponse {
     pub code: &'static str,
@@ -203,7 +203,7 @@ fn check_signature(
     Err(invalid(message))
 }
 
-/// What AWS's signer makes of the request as it was received; `None` if it refuses to sign such a request.
+/// The signature of AWS's signer for the request as it was received; `None` if it refuses such a request.
 fn v4_signature(request: &Request, authorization: &Authorization<'_>, key: &Key) -> Option<String> {
     let mut settings = SigningSettings::default();
     settings.excluded_headers = None; // the client decides what is signed
@@ -229,7 +229,7 @@ fn v4_signature(request: &Request, authorization: &Authorization<'_>, key: &Key)
         VPC_LATTICE => SignableBody::UnsignedPayload,
         _ => SignableBody::Bytes(&request.body),
     };
-    // Their reading of `+` is a form's, a blank; in a URL it is a plus.
+    // The signer reads `+` as a space, as in forms; in a URL it is a plus.
     let target = match request.target.split_once('?') {
         Some((path, query)) => format!("{path}?{}", query.replace('+', "%2B")),
         None => request.target.clone(),

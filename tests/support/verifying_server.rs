@@ -1,5 +1,5 @@
-//! The verifying server alone, for clients that are no Rust: prints its URL, serves until stdin ends, and fails if a
-//! request came whose signature was wrong, or none at all.
+//! The verifying server as a program, for clients in other languages: prints its URL, serves until stdin ends, and fails if
+//! a request had a wrong signature, or none came.
 
 #![allow(clippy::print_stdout, reason = "the URL is what it is asked for")]
 

@@ -1,4 +1,4 @@
-//! What the bridge makes of a client's line and a server's message is JSON. The input: both, a line break between them.
+//! The bridge translates a client's line and a server's message to JSON. The input: both, with a line break between them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

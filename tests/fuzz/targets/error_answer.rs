@@ -1,4 +1,4 @@
-//! An error answer of any server becomes one line without control characters, of bounded length.
+//! Any error response becomes one line without control characters, of bounded length.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

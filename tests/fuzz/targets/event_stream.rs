@@ -1,4 +1,4 @@
-//! The events of a stream are the same however it is cut, and never larger than allowed.
+//! The events of a stream do not depend on how it is cut, and are never larger than allowed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

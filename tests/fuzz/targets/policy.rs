@@ -19,7 +19,7 @@ fuzz_target!(|line: &[u8]| {
     if filter.judge(&message).is_err() {
         return;
     }
-    // What is too deep for this reading holds its calls before that depth, or is no call.
+    // If a message is too deep for this parser, its calls are before that depth.
     let Ok(read) = serde_json::from_slice::<Json>(line) else { return };
     for parser in Parser::ALL {
         for tool in read.run(parser) {

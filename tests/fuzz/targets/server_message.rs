@@ -1,4 +1,4 @@
-//! What a server says stays JSON: corrected errors, shortened lists of tools.
+//! Corrected errors and shortened lists of tools are JSON.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

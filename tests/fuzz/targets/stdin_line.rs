@@ -1,4 +1,4 @@
-//! A line of the client is a message that is sent as it stands, or is answered with one line of JSON.
+//! A line of the client is a message that is sent unchanged, or gets one line of JSON as its response.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! An answer of STS holds credentials or does not.
+//! A response of STS has credentials or not.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
