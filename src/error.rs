@@ -58,7 +58,11 @@ impl Kind {
 /// A failure. Its message is one lower-case line without a full stop, the outermost context first. Quoted text may hold
 /// secrets, so errors leave the process through `redact` only.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+/// What an error holds, apart: errors are rare, and results that hold them are returned everywhere.
+#[derive(Clone, Debug)]
+struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
@@ -117,8 +121,9 @@ pub struct AwsError {
 }
 
 impl Error {
+    #[cold]
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error {
+        Error(Box::new(Failure {
             kind,
             message: message.into(),
             hint: None,
@@ -127,97 +132,98 @@ impl Error {
             sign_in: None,
             is_unsent: false,
             lacks_session: false,
-        }
+        }))
     }
 
     /// Sets how to fix this failure, as an imperative.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Sets general advice for failures of this kind, shown after the hint.
     #[must_use]
     pub fn advice(mut self, advice: &'static str) -> Error {
-        self.advice = Some(advice);
+        self.0.advice = Some(advice);
         self
     }
 
     /// Prefixes what was being done: `context("reading x")` makes `reading x: …`.
     #[must_use]
+    #[cold]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {
-        self.message = format!("{doing}: {}", self.message);
+        self.0.message = format!("{doing}: {}", self.0.message);
         self
     }
 
     /// Sets AWS's name for the failure and its request id.
     #[must_use]
     pub fn aws(mut self, aws: AwsError) -> Error {
-        self.aws = Some(Box::new(aws));
+        self.0.aws = Some(Box::new(aws));
         self
     }
 
     /// Sets the sign-in that would fix this failure.
     #[must_use]
     pub fn sign_in(mut self, sign_in: Option<SignIn>) -> Error {
-        self.sign_in = sign_in.map(Box::new);
+        self.0.sign_in = sign_in.map(Box::new);
         self
     }
 
     /// Marks a request that cannot have reached the server.
     #[must_use]
     pub fn unsent(mut self) -> Error {
-        self.is_unsent = true;
+        self.0.is_unsent = true;
         self
     }
 
     /// Marks a message for which no session could be begun, so that the server did not run it.
     #[must_use]
     pub(crate) fn for_lack_of_session(mut self) -> Error {
-        self.lacks_session = true;
+        self.0.lacks_session = true;
         self
     }
 
     /// Whether no session could be begun for the message.
     pub(crate) fn lacks_session(&self) -> bool {
-        self.lacks_session
+        self.0.lacks_session
     }
 
     /// Whether the request cannot have reached the server.
     pub fn is_unsent(&self) -> bool {
-        self.is_unsent
+        self.0.is_unsent
     }
 
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The message, without hint and advice.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The hint, or else the advice.
     pub fn hint_text(&self) -> Option<&str> {
-        self.hint.as_deref().or(self.advice)
+        self.0.hint.as_deref().or(self.0.advice)
     }
 
     /// The sign-in that would fix this failure, if one would.
     pub fn needed_sign_in(&self) -> Option<&SignIn> {
-        self.sign_in.as_deref()
+        self.0.sign_in.as_deref()
     }
 
     pub fn aws_error(&self) -> Option<&AwsError> {
-        self.aws.as_deref()
+        self.0.aws.as_deref()
     }
 }
 
 /// The message, then the hint and the advice in brackets.
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)?;
-        let fixes = [self.hint.as_deref(), self.advice];
+        out.write_str(&self.0.message)?;
+        let fixes = [self.0.hint.as_deref(), self.0.advice];
         fixes.into_iter().flatten().try_for_each(|fix| write!(out, " ({fix})"))
     }
 }

@@ -106,15 +106,14 @@ impl HttpClient {
         }
         let head_bytes = request.head_bytes()?;
         let kept = self.pool.acquire(request.is_idempotent);
-        let kept = kept.filter(|(connection, _)| connection.has_room_for(head_bytes));
         let (kept, idle_since) = kept.unzip();
         let connection = kept.unwrap_or_else(|| {
             let Peer { tls, route, .. } = &self.peer;
-            Connection::new(&self.config, tls, &self.resolver, route.proxy(), head_bytes)
+            Connection::new(&self.config, tls, &self.resolver, route.proxy())
         });
         let agent = Arc::clone(connection.agent());
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
-        let response = connection.send(request);
+        let response = connection.send(request, head_bytes);
         let address = connection.call_limits().address();
         if let (Some(requests), Some(since)) = (connection.call_limits().closed_after(), idle_since)
         {

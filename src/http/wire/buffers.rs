@@ -3,6 +3,8 @@
 //! ureq's own have one size: with hundreds of connections that costs much memory, or many system calls for large responses.
 //! Measured with ureq's: 38 MB with 256 calls in flight in place of 26 (goal: 28).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use ureq::unversioned::transport::Buffers;
 
 /// Enough for the head of a response and a small body.
@@ -14,6 +16,25 @@ const MAX_READ_BYTES: usize = 128 * 1024;
 /// Maximum size of what ureq must see as a whole, such as the head of a response.
 const MAX_INPUT_BYTES: usize = 256 * 1024;
 
+/// Size of the output buffer for a small request: the head and the body go in one packet.
+const MIN_OUTPUT_BYTES: usize = 8 * 1024;
+
+/// Maximum size of one write, unless the head of a request is larger.
+const MAX_WRITE_BYTES: usize = 32 * 1024;
+
+/// Size of the output buffer that the current request needs. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OutputSize(Arc<AtomicUsize>);
+
+impl OutputSize {
+    /// Begins a request. Its head must fit in; the beginning of its body goes with it.
+    pub(crate) fn set(&self, head_bytes: usize, body_bytes: usize) {
+        let all = head_bytes.saturating_add(body_bytes);
+        let most = MAX_WRITE_BYTES.max(head_bytes);
+        self.0.store(all.min(most), Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct GrowingBuffers {
     input: Vec<u8>,
@@ -21,21 +42,19 @@ pub(crate) struct GrowingBuffers {
     start: usize,
     end: usize,
     output: Vec<u8>,
-    output_bytes: usize,
+    output_size: OutputSize,
     /// The last look at the input consumed some of it.
     is_useful: bool,
 }
 
 impl GrowingBuffers {
-    /// `output_bytes` is the maximum size of one write. The head of a request must fit in; the beginning of its body goes with
-    /// it.
-    pub(crate) fn new(output_bytes: usize) -> GrowingBuffers {
+    pub(crate) fn new(output_size: OutputSize) -> GrowingBuffers {
         GrowingBuffers {
             input: Vec::new(),
             start: 0,
             end: 0,
             output: Vec::new(),
-            output_bytes,
+            output_size,
             is_useful: false,
         }
     }
@@ -50,8 +69,9 @@ impl GrowingBuffers {
 
 impl Buffers for GrowingBuffers {
     fn output(&mut self) -> &mut [u8] {
-        if self.output.is_empty() {
-            self.output = vec![0; self.output_bytes];
+        let needed = self.output_size.0.load(Ordering::Relaxed).max(MIN_OUTPUT_BYTES);
+        if self.output.len() < needed {
+            self.output.resize(needed, 0);
         }
         &mut self.output
     }
@@ -106,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_read_comes_out_in_order() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
-        let mut buffers = GrowingBuffers::new(1024);
+        let mut buffers = GrowingBuffers::new(OutputSize::default());
         let (mut read_so_far, mut out) = (0, Vec::new());
         for step in (1..).map(|n| n * 7919 % 60_000) {
             if out.len() == bytes.len() {
@@ -124,9 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_request_gets_room_for_its_head_and_the_beginning_of_its_body() {
+        let size = OutputSize::default();
+        let mut buffers = GrowingBuffers::new(size.clone());
+        for (head, body, room) in [
+            (1000, 500, MIN_OUTPUT_BYTES),
+            (1000, 20_000, 21_000),
+            (1000, 5, 21_000),
+            (1000, 1_000_000, MAX_WRITE_BYTES),
+            (100_000, usize::MAX, 100_000),
+        ] {
+            size.set(head, body);
+            assert_eq!(buffers.output().len(), room, "{head} {body}");
+        }
+    }
+
+    #[test]
     fn they_grow_with_what_fills_them_and_shrink_for_the_next_request() {
         let plenty = vec![0; 1_000_000];
-        let mut buffers = GrowingBuffers::new(1024);
+        let mut buffers = GrowingBuffers::new(OutputSize::default());
         let mut sizes = Vec::new();
         for _ in 0..7 {
             let count = read(&mut buffers, &plenty);

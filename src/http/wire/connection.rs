@@ -2,6 +2,7 @@
 
 use crate::http::proxy::ProxyServer;
 use crate::http::request::Request;
+use crate::http::wire::buffers::OutputSize;
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::coalesce::CoalescingConnector;
 use crate::http::wire::resolver::CachingResolver;
@@ -17,31 +18,28 @@ use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::Connector as _;
 use ureq::{Agent, AsSendBody, Body};
 
-/// Size of the output buffer, in bytes, unless the head of a request is larger.
-const OUTPUT_BYTES: usize = 32 * 1024;
-
 /// One connection and its ureq agent.
 pub(crate) struct Connection {
     /// Not shared: shutting it down interrupts the call on this connection only.
     agent: Arc<Agent>,
     call_limits: CallLimits,
-    output_bytes: usize,
+    output_size: OutputSize,
 }
 
 impl Connection {
-    /// Creates a connection for requests whose heads have up to `head_bytes` bytes.
     pub(crate) fn new(
         config: &Config,
         tls: &TlsConnector,
         resolver: &CachingResolver,
         proxy: Option<&Arc<ProxyServer>>,
-        head_bytes: usize,
     ) -> Connection {
         let call_limits = CallLimits::default();
-        let output_bytes = OUTPUT_BYTES.max(head_bytes);
-        let tls = tls.for_connection(&call_limits, output_bytes);
+        let output_size = OutputSize::default();
+        let tls = tls.for_connection(&call_limits, &output_size);
+        let tcp =
+            TcpConnector { call_limits: call_limits.clone(), output_size: output_size.clone() };
         let connector =
-            ().chain(TcpConnector { call_limits: call_limits.clone(), output_bytes })
+            ().chain(tcp)
                 .chain(TunnelConnector { proxy: proxy.cloned(), tls: tls.clone() })
                 .chain(tls)
                 .chain(CoalescingConnector { call_limits: call_limits.clone() });
@@ -49,13 +47,8 @@ impl Connection {
         Connection {
             agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
             call_limits,
-            output_bytes,
+            output_size,
         }
-    }
-
-    /// Whether a head of this size fits.
-    pub(crate) fn has_room_for(&self, head_bytes: usize) -> bool {
-        head_bytes <= self.output_bytes
     }
 
     /// The socket, while the connection can serve another request.
@@ -71,8 +64,13 @@ impl Connection {
         &self.call_limits
     }
 
-    /// Sends the request and reads the head of the response.
-    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
+    /// Sends the request, whose head has up to `head_bytes` bytes, and reads the head of the response.
+    pub(crate) fn send(
+        &self,
+        request: &Request<'_>,
+        head_bytes: usize,
+    ) -> Result<Response<Body>, ureq::Error> {
+        self.output_size.set(head_bytes, request.body.len());
         self.call_limits.set(request.deadline, request.is_stream);
         if request.method == "POST" {
             self.send_body(request, request.body)

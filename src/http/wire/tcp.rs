@@ -4,7 +4,7 @@
 //! three system calls instead of one to see whether a pooled connection is open; and it does not read while it sends, so it
 //! misses the response of a server that refuses a large request early.
 
-use crate::http::wire::buffers::GrowingBuffers;
+use crate::http::wire::buffers::{GrowingBuffers, OutputSize};
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::ConnectError;
 use crate::http::wire::dial::dial;
@@ -39,8 +39,7 @@ pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
 #[derive(Debug)]
 pub(crate) struct TcpConnector {
     pub(crate) call_limits: CallLimits,
-    /// Size of the output buffer, in bytes.
-    pub(crate) output_bytes: usize,
+    pub(crate) output_size: OutputSize,
 }
 
 impl TcpConnector {
@@ -88,7 +87,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         self.call_limits.connected(&socket, address);
         Ok(Some(TcpTransport {
             socket,
-            buffers: GrowingBuffers::new(self.output_bytes),
+            buffers: GrowingBuffers::new(self.output_size.clone()),
             call_limits: self.call_limits.clone(),
             read_timeout: None,
             is_refused: false,

@@ -5,7 +5,7 @@
 
 use crate::http::certificate::Certificate;
 use crate::http::url::{Endpoint, without_brackets};
-use crate::http::wire::buffers::GrowingBuffers;
+use crate::http::wire::buffers::{GrowingBuffers, OutputSize};
 use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite};
 use crate::http::wire::tcp::time_left;
@@ -32,7 +32,7 @@ use ureq::unversioned::transport::{
 pub(crate) struct TlsConnector {
     shared: Arc<Shared>,
     call_limits: CallLimits,
-    output_bytes: usize,
+    output_size: OutputSize,
 }
 
 #[derive(Debug)]
@@ -62,19 +62,19 @@ impl TlsConnector {
             last_refused: Arc::default(),
         };
         let call_limits = CallLimits::default();
-        TlsConnector { shared: Arc::new(shared), call_limits, output_bytes: 0 }
+        TlsConnector { shared: Arc::new(shared), call_limits, output_size: OutputSize::default() }
     }
 
-    /// A connector with the same configuration, for a connection with these limits and this size of output buffer.
+    /// A connector with the same configuration, for a connection with these limits and this size of its output buffer.
     pub(crate) fn for_connection(
         &self,
         call_limits: &CallLimits,
-        output_bytes: usize,
+        output_size: &OutputSize,
     ) -> TlsConnector {
         TlsConnector {
             shared: Arc::clone(&self.shared),
             call_limits: call_limits.clone(),
-            output_bytes,
+            output_size: output_size.clone(),
         }
     }
 
@@ -133,7 +133,7 @@ impl TlsConnector {
             error => error,
         })?;
         Ok(TlsTransport {
-            buffers: GrowingBuffers::new(self.output_bytes),
+            buffers: GrowingBuffers::new(self.output_size.clone()),
             stream: StreamOwned { conn: connection, sock: socket },
             call_limits: self.call_limits.clone(),
             has_input: true,
