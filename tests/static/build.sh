@@ -27,4 +27,4 @@ tools=$(tests/static/tools.sh)
 PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 \
     RUSTFLAGS="-C target-feature=+crt-static -C link-self-contained=no --remap-path-prefix=$here=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$(rustc --print sysroot)=rust" \
     cargo-zigbuild zigbuild --profile static --locked --bin sigv4-proxy --target "$target" \
-    -Z build-std=std,panic_unwind -Z build-std-features= >&2
+    -Z build-std=std,panic_unwind -Z build-std-features=optimize_for_size >&2
