@@ -22,7 +22,7 @@ use std::time::Duration;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
