@@ -26,6 +26,7 @@ use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
 use crate::upstream::{self, ServiceCorrection, SignedClient, Unsigned};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -334,7 +335,10 @@ pub fn stdio_settings(options: &Options) -> stdio::Settings {
 }
 
 /// Settings of the HTTP side; none if clients come in by stdio.
-pub fn listener_settings(options: &Options) -> Option<listener::Settings> {
+pub fn listener_settings(
+    options: &Options,
+    environment: &Environment,
+) -> Option<listener::Settings> {
     let listen = options.listen.clone()?;
     Some(listener::Settings {
         address: match listen.address {
@@ -346,7 +350,9 @@ pub fn listener_settings(options: &Options) -> Option<listener::Settings> {
         origins: listen.origins,
         hosts: listen.hosts,
         token: match listen.token {
-            ListenToken::Made => listener::TokenSource::Made,
+            ListenToken::Made => {
+                listener::TokenSource::Made { folder: private_folder(environment) }
+            }
             ListenToken::File(path) => listener::TokenSource::File(path),
             ListenToken::NotRequired => listener::TokenSource::NotRequired,
         },
@@ -354,6 +360,13 @@ pub fn listener_settings(options: &Options) -> Option<listener::Settings> {
         max_in_flight: options.max_in_flight,
         drain_timeout: options.drain_timeout,
     })
+}
+
+/// The user's own folder for the time of a login, or else the one for temporary files.
+fn private_folder(environment: &Environment) -> PathBuf {
+    let of_login = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let of_login = of_login.filter(|folder| folder.is_absolute() && folder.is_dir());
+    of_login.unwrap_or_else(std::env::temp_dir)
 }
 
 fn credential_settings(

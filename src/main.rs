@@ -120,7 +120,7 @@ fn relay(
         options.endpoint,
         options.endpoint.signed_authority().map(|host| format!(" as {host}")).unwrap_or_default()
     ));
-    let ended = match assembly::listener_settings(options) {
+    let ended = match assembly::listener_settings(options, environment) {
         Some(settings) => serve_http(settings, options, &connections, &log),
         None => serve_stdio(options, &connections, &log),
     };

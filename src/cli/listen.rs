@@ -7,7 +7,8 @@ use crate::cli::table::Key;
 use crate::cli::values;
 use crate::environment::Environment;
 use crate::error::Error;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::http::authority::host_and_port;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// What a listener answers besides the MCP endpoint.
 const HEALTH_PATH: &str = "/healthz";
@@ -188,27 +189,6 @@ fn host(text: &str) -> Result<String, Error> {
         let fix = "write a name or an address, such as proxy.example.com or proxy:8080";
         values::invalid(format!("not a host name: {text}"), fix)
     })
-}
-
-fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let end = if authority.starts_with('[') { authority.find(']')? + 1 } else { 0 };
-    let at = authority[end..].find(':').map_or(authority.len(), |at| end + at);
-    let (host, port) = authority.split_at(at);
-    let port = match port.strip_prefix(':') {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().ok()?)
-        }
-        Some(_) => return None,
-        None => None,
-    };
-    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            !host.is_empty() && host.bytes().all(fits)
-        }
-    };
-    is_host.then_some((host, port))
 }
 
 #[cfg(test)]

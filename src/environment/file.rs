@@ -24,14 +24,38 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Whether other users of the machine can read the file. Only Unix's permissions are known.
 pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    has_permission(path, 0o044)
+}
+
+/// Whether every user of the machine can write the file. Only Unix's permissions are known.
+pub(crate) fn is_writable_by_everyone(path: &Path) -> bool {
+    has_permission(path, 0o002)
+}
+
+/// Whether the file belongs to a user other than this process's and root. Only Unix's owners are known.
+pub(crate) fn belongs_to_another(path: &Path) -> bool {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+        use std::os::unix::fs::MetadataExt as _;
+        let own = rustix::process::geteuid().as_raw();
+        fs::metadata(path).is_ok_and(|metadata| metadata.uid() != 0 && metadata.uid() != own)
     }
     #[cfg(not(unix))]
     {
         let _ = path;
+        false
+    }
+}
+
+fn has_permission(path: &Path, bits: u32) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & bits != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, bits);
         false
     }
 }
@@ -49,7 +73,7 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
 /// owner only.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = path.with_file_name(format!(".sigv4-proxy-{:016x}", random::number()));
-    let replaced = write_draft(&draft, content).and_then(|()| rename(&draft, path));
+    let replaced = create_private(&draft, content).and_then(|()| rename(&draft, path));
     if replaced.is_err() {
         let _ = fs::remove_file(&draft);
     }
@@ -65,12 +89,13 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
+/// Creates a file that does not exist, readable by its owner only. No link is followed.
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(draft)?;
+    let mut file = options.open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

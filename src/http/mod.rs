@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of MCP or of signatures: it sends exactly the headers and bytes that it is given.
 
+pub(crate) mod authority;
 mod body;
 mod certificate;
 mod client;

@@ -1,58 +1,286 @@
 //! One connection: requests in, one after the other, responses out.
 
-use crate::listener::handler::Handler;
-use crate::listener::request::{Headers, Method, Request};
-use crate::listener::response::{ResponseForm, ResponseWriter};
-use crate::listener::settings::Settings;
-use crate::listener::stream::Stream;
+use crate::error::{Error, Kind};
+use crate::listener::access::{Access, preflight};
+use crate::listener::connections::OpenConnection;
+use crate::listener::input::{Input, Lack};
+use crate::listener::refusal::{Refusal, refused};
+use crate::listener::request::{Method, Request};
+use crate::listener::request_body::{self, BodyError, BodyLimits};
+use crate::listener::request_head::{self, BodyLength, RequestHead, Verb};
+use crate::listener::response::{ResponseForm, ResponseWriter, too_many_streams};
+use crate::log::Log;
+use crate::mcp::error_response::error_text;
 use crate::sync::cancel::Cancel;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Serves requests until the client closes the connection.
-pub(crate) fn serve(stream: &Arc<Stream>, settings: &Settings, handler: &Handler) -> Option<()> {
-    let mut buffer = Vec::new();
+/// Answered without a token, for those who watch whether the process runs.
+const HEALTH_PATH: &str = "/healthz";
+
+/// What holds for every connection.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) access: Access,
+    /// Path of the MCP endpoint.
+    pub(crate) path: String,
+    pub(crate) body: BodyLimits,
+    /// Time for a head to arrive.
+    pub(crate) head_time: Duration,
+    /// Time without a request after which a connection is closed.
+    pub(crate) idle_time: Duration,
+    pub(crate) log: Log,
+}
+
+/// Answers a request of the MCP endpoint. An error: the response was not begun, or is not complete.
+pub(crate) type Handle<'a> = dyn Fn(Request, &mut ResponseWriter) -> Result<(), Error> + Sync + 'a;
+
+/// Serves requests until the connection ends.
+pub(crate) fn serve(open: &Arc<OpenConnection>, rules: &Rules, handle: &Handle<'_>) {
+    let stream = open.stream();
+    let local = stream.local_address();
+    let input = Input::new(Arc::clone(stream));
+    let mut connection = Connection { open, rules, handle, local, input, is_first: true };
     loop {
-        let (method, headers, head_bytes, path) = loop {
-            let mut fields = [httparse::EMPTY_HEADER; 128];
-            let mut parser = httparse::Request::new(&mut fields);
-            if let httparse::Status::Complete(bytes) = parser.parse(&buffer).ok()? {
-                let mut headers = Headers::default();
-                for field in &*parser.headers {
-                    headers.add(field.name, std::str::from_utf8(field.value).ok()?);
-                }
-                let method = match parser.method? {
-                    "POST" => Method::Post,
-                    "DELETE" => Method::Delete,
-                    _ => Method::Get,
-                };
-                break (method, headers, bytes, parser.path?.to_owned());
+        match connection.serve_request() {
+            Next::Request => connection.is_first = false,
+            Next::Close => break,
+            Next::Linger => {
+                connection.input.linger();
+                break;
             }
-            fill(stream, &mut buffer)?;
+        }
+    }
+    open.close();
+}
+
+struct Connection<'a> {
+    open: &'a Arc<OpenConnection>,
+    rules: &'a Rules,
+    handle: &'a Handle<'a>,
+    /// The address that the client reached.
+    local: Option<SocketAddr>,
+    input: Input,
+    is_first: bool,
+}
+
+/// What follows a response.
+enum Next {
+    Request,
+    Close,
+    /// The client may still be sending what is not wanted.
+    Linger,
+}
+
+/// What an allowed request asks for.
+enum Wish {
+    Exchange(Method),
+    Health,
+    Preflight,
+}
+
+impl Connection<'_> {
+    fn serve_request(&mut self) -> Next {
+        let head = match self.read_head() {
+            Ok(Some(head)) => head,
+            Ok(None) => return Next::Close,
+            Err(refusal) => return self.refuse(&refusal, &ResponseForm::last()),
         };
-        let length = headers.get("content-length").map_or(Some(0), |text| text.parse().ok())?;
-        while buffer.len() < head_bytes + length {
-            fill(stream, &mut buffer)?;
+        let has_body = head.body != BodyLength::Bytes(0);
+        let mut form = ResponseForm {
+            is_http_1_0: head.is_http_1_0,
+            is_head: head.verb == Verb::Head,
+            keeps_alive: head.keeps_alive && !self.open.is_closing(),
+            origin: None,
+        };
+        let checked = self.check_origin(&head).and_then(|origin| {
+            form.origin = origin;
+            self.judge(&head)
+        });
+        let wish = match checked {
+            Ok(wish) => wish,
+            Err(refusal) => return self.refuse(&refusal, &form),
+        };
+        let mut response = ResponseWriter::new(self.open, form);
+        let sent = match wish {
+            Wish::Exchange(method) => return self.exchange(method, head),
+            Wish::Health => response.send(200, &[("Content-Type", "text/plain")], b"ok\n"),
+            Wish::Preflight => {
+                let headers = preflight(&head.headers);
+                let headers: Vec<_> =
+                    headers.iter().map(|(name, value)| (*name, &**value)).collect();
+                response.send(204, &headers, b"")
+            }
+        };
+        match sent {
+            Ok(()) if has_body => Next::Linger,
+            Ok(()) if response.finish() => Next::Request,
+            Ok(()) | Err(_) => Next::Close,
         }
-        let body = buffer[head_bytes..head_bytes + length].to_vec();
-        buffer.drain(..head_bytes + length);
-        let form =
-            ResponseForm { is_http_1_0: false, is_head: false, keeps_alive: true, origin: None };
-        let mut response = ResponseWriter::new(stream, form);
-        if path == settings.path {
-            let request = Request { method, headers, body, cancel: Cancel::new() };
-            handler.handle(request, &mut response).ok()?;
+    }
+
+    /// Reads a head. `None`: the client has closed the connection, or has let it rest for too long.
+    fn read_head(&mut self) -> Result<Option<RequestHead>, Refusal> {
+        let Rules { head_time, idle_time, .. } = *self.rules;
+        if self.input.unread().is_empty() {
+            self.input.release();
+            // Whoever connects has something to say.
+            let patience = if self.is_first { head_time } else { idle_time };
+            if self.input.fill(patience).is_err() {
+                return Ok(None);
+            }
+        }
+        let (deadline, mut scanned) = (Instant::now() + head_time, 0);
+        loop {
+            if let Some((head, length)) = request_head::read(self.input.unread(), &mut scanned)? {
+                self.input.consume(length);
+                return Ok(Some(head));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match if left.is_zero() { Err(Lack::TimedOut) } else { self.input.fill(left) } {
+                Ok(()) => {}
+                Err(Lack::Closed) => return Ok(None),
+                Err(Lack::TimedOut) => {
+                    let fix = "send it faster";
+                    let what = "the head of the request did not arrive in time";
+                    return Err(refused(what, 408, Kind::TimedOut, fix));
+                }
+            }
+        }
+    }
+
+    fn check_origin<'h>(&self, head: &'h RequestHead) -> Result<Option<&'h str>, Refusal> {
+        self.rules.access.check_host(head.authority.as_deref(), self.local)?;
+        self.rules.access.check_origin(&head.headers)
+    }
+
+    /// What the request asks for, if its client may.
+    fn judge(&self, head: &RequestHead) -> Result<Wish, Refusal> {
+        let method = match (head.verb, head.path == self.rules.path) {
+            (Verb::Get | Verb::Head, false) if head.path == HEALTH_PATH => return Ok(Wish::Health),
+            (_, false) if head.path == HEALTH_PATH => return Err(other_method("GET, HEAD")),
+            (_, false) => {
+                let fix = format!("the path of this listener is {}", self.rules.path);
+                let what = "nothing is served under this path";
+                return Err(refused(what, 404, Kind::InvalidRequest, &fix));
+            }
+            (Verb::Post, true) => Method::Post,
+            (Verb::Get, true) => Method::Get,
+            (Verb::Delete, true) => Method::Delete,
+            (Verb::Options, true) if is_preflight(head) => return Ok(Wish::Preflight),
+            (Verb::Head | Verb::Options | Verb::Other, true) => {
+                return Err(other_method("GET, POST, DELETE"));
+            }
+        };
+        self.rules.access.check_token(&head.headers)?;
+        check_media(head)?;
+        request_body::check_length(head.body, self.rules.body.max_bytes)?;
+        Ok(Wish::Exchange(method))
+    }
+
+    /// Reads the body and has the request answered.
+    fn exchange(&mut self, method: Method, head: RequestHead) -> Next {
+        let RequestHead { headers, .. } = head;
+        let origin = headers.get("origin").map(str::to_owned);
+        let form = ResponseForm {
+            is_http_1_0: head.is_http_1_0,
+            is_head: false,
+            keeps_alive: head.keeps_alive && !self.open.is_closing(),
+            origin: origin.as_deref(),
+        };
+        if head.expects_continue && self.input.unread().is_empty() {
+            // A client that is gone is noticed by the read that follows.
+            let _ = self.open.stream().write(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let body = match request_body::read(&mut self.input, head.body, self.rules.body) {
+            Ok(body) => body,
+            Err(BodyError::Closed) => return Next::Close,
+            Err(BodyError::Refused(refusal)) => return self.refuse(&refusal, &form),
+        };
+        self.input.release();
+        let cancel = Cancel::new();
+        if !self.open.begin(&cancel) {
+            return Next::Close;
+        }
+        let mut response = ResponseWriter::new(self.open, form);
+        let is_kept = method != Method::Get || response.set_standing();
+        let answered = if is_kept {
+            let request = Request { method, headers, body, cancel };
+            catch_unwind(AssertUnwindSafe(|| (self.handle)(request, &mut response)))
         } else {
-            response.send(404, &[], b"").ok()?;
+            Ok(Err(too_many_streams()))
+        };
+        self.open.end();
+        let answered = answered.unwrap_or_else(|_| Err(bug()));
+        let answered =
+            answered.and_then(|()| if response.is_started() { Ok(()) } else { Err(bug()) });
+        match answered {
+            Ok(()) => {
+                if response.finish() {
+                    Next::Request
+                } else {
+                    Next::Close
+                }
+            }
+            // A stream that breaks off shows the client that messages are missing.
+            Err(_) if response.is_started() => Next::Close,
+            Err(error) => {
+                let status = if error.kind() == Kind::Internal { 500 } else { 503 };
+                self.refuse(&Refusal { status, error, header: None }, &form)
+            }
         }
-        if !response.is_started() || !response.finish() {
-            return None;
+    }
+
+    /// Sends an error. Nothing that the client sends afterwards is looked at.
+    fn refuse(&self, refusal: &Refusal, form: &ResponseForm<'_>) -> Next {
+        let Rules { log, .. } = self.rules;
+        log.debug(format_args!(
+            "refused with HTTP {}: {}",
+            refusal.status,
+            refusal.error.message()
+        ));
+        let body = error_text("null", &refusal.error, log.redactor());
+        let headers = [("Content-Type", "application/json")];
+        let headers: Vec<_> = headers.into_iter().chain(refusal.header).collect();
+        let form = ResponseForm { keeps_alive: false, ..*form };
+        match ResponseWriter::new(self.open, form).send(refusal.status, &headers, body.as_bytes()) {
+            Ok(()) => Next::Linger,
+            Err(_) => Next::Close,
         }
     }
 }
 
-fn fill(stream: &Stream, buffer: &mut Vec<u8>) -> Option<()> {
-    let mut chunk = [0; 8192];
-    let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
-    buffer.extend_from_slice(&chunk[..read]);
-    Some(())
+/// A page asks whether it may send a request (CORS).
+fn is_preflight(head: &RequestHead) -> bool {
+    let headers = &head.headers;
+    headers.get("origin").and(headers.get("access-control-request-method")).is_some()
+}
+
+/// A body has to be JSON as it is. Pages can send other types without asking first.
+fn check_media(head: &RequestHead) -> Result<(), Refusal> {
+    let media_type = head.headers.get("content-type").unwrap_or("application/json");
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if head.verb == Verb::Post && !essence.eq_ignore_ascii_case("application/json") {
+        let fix = "send the header Content-Type: application/json";
+        let what = "the body is not declared as JSON";
+        return Err(refused(what, 415, Kind::InvalidRequest, fix));
+    }
+    let coding = head.headers.get("content-encoding").unwrap_or("identity");
+    if !coding.eq_ignore_ascii_case("identity") {
+        let fix = "send the body as it is";
+        return Err(refused("the body is compressed", 415, Kind::InvalidRequest, fix));
+    }
+    Ok(())
+}
+
+fn other_method(allowed: &'static str) -> Refusal {
+    let what = "this method is not available here";
+    let fix = format!("use one of {allowed}");
+    refused(what, 405, Kind::InvalidRequest, &fix).with_header("Allow", allowed)
+}
+
+fn bug() -> Error {
+    Error::new(Kind::Internal, "a bug in sigv4-proxy ended the request").hint("please report it")
 }

@@ -8,7 +8,7 @@ use crate::listener::clients::Clients;
 use crate::listener::event::event_without_message;
 use crate::listener::reply::Reply;
 use crate::listener::request::{Headers, Method, Request};
-use crate::listener::response::ResponseWriter;
+use crate::listener::response::{ResponseWriter, too_many_streams};
 use crate::listener::slots::Slots;
 use crate::listener::status::{of_error, of_server};
 use crate::log::Log;
@@ -146,10 +146,12 @@ impl Handler {
         response: &mut ResponseWriter,
     ) -> Result<(), Error> {
         let deadline = client.conversation.profiles.first().deadline(message);
-        let slot = if message.is_subscription() {
+        let slot = if !message.is_subscription() {
+            self.slots.take(deadline, cancel)
+        } else if response.set_standing() {
             Ok(self.slots.uncounted())
         } else {
-            self.slots.take(deadline, cancel)
+            Err(too_many_streams())
         };
         let slot = match slot {
             Ok(slot) => slot,

@@ -1,14 +1,14 @@
 //! `ResponseWriter`: the response to one request, whole or as a stream of events.
 
 use crate::error::{Error, Kind};
-use crate::listener::stream::Stream;
+use crate::listener::connections::OpenConnection;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
 /// The response to one request. Each write waits for the client for a limited time.
 #[derive(Debug)]
 pub(crate) struct ResponseWriter {
-    stream: Arc<Stream>,
+    connection: Arc<OpenConnection>,
     /// HTTP/1.1, in which a body of unknown length is sent in chunks.
     has_chunks: bool,
     /// HEAD: the body is left out.
@@ -36,10 +36,17 @@ pub(crate) struct ResponseForm<'a> {
     pub(crate) origin: Option<&'a str>,
 }
 
+impl ResponseForm<'_> {
+    /// Of a request that could not be read.
+    pub(crate) fn last() -> ResponseForm<'static> {
+        ResponseForm { is_http_1_0: false, is_head: false, keeps_alive: false, origin: None }
+    }
+}
+
 impl ResponseWriter {
-    pub(crate) fn new(stream: &Arc<Stream>, form: ResponseForm<'_>) -> ResponseWriter {
+    pub(crate) fn new(connection: &Arc<OpenConnection>, form: ResponseForm<'_>) -> ResponseWriter {
         ResponseWriter {
-            stream: Arc::clone(stream),
+            connection: Arc::clone(connection),
             has_chunks: !form.is_http_1_0,
             omits_body: form.is_head,
             keeps_alive: form.keeps_alive,
@@ -52,7 +59,7 @@ impl ResponseWriter {
     /// connection is not used again.
     pub(crate) fn take(&mut self) -> ResponseWriter {
         let left = ResponseWriter {
-            stream: Arc::clone(&self.stream),
+            connection: Arc::clone(&self.connection),
             keeps_alive: false,
             origin: None,
             state: State::Done,
@@ -71,7 +78,9 @@ impl ResponseWriter {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<(), Error> {
-        debug_assert_eq!(self.state, State::Nothing, "there is one response");
+        if self.state != State::Nothing {
+            return Err(self.broken());
+        }
         self.state = State::Done;
         let mut head = self.head(status, headers);
         // 204 and 304 have no body, and so no length (RFC 9110 §8.6).
@@ -95,12 +104,20 @@ impl ResponseWriter {
         self.write(body)
     }
 
+    /// The events to come are a stream that stays open: a GET stream or a subscription. It does not count as a connection, and is
+    /// the first to end with the process. False: there are too many.
+    pub(crate) fn set_standing(&mut self) -> bool {
+        self.connection.set_standing()
+    }
+
     /// Begins a stream of events, with status 200.
     ///
     /// # Errors
     /// `Cancelled`: the client is gone, or does not read.
     pub(crate) fn start_events(&mut self, headers: &[(&str, &str)]) -> Result<(), Error> {
-        debug_assert_eq!(self.state, State::Nothing, "there is one response");
+        if self.state != State::Nothing {
+            return Err(self.broken());
+        }
         self.state = State::Events;
         self.keeps_alive &= self.has_chunks;
         let mut head = self.head(200, headers);
@@ -120,7 +137,9 @@ impl ResponseWriter {
     /// # Errors
     /// `Cancelled`: the client is gone, or does not read.
     pub(crate) fn write_event(&mut self, event: &[u8]) -> Result<(), Error> {
-        debug_assert_eq!(self.state, State::Events, "the stream is open");
+        if self.state != State::Events {
+            return Err(self.broken());
+        }
         // An empty chunk would end the stream.
         if event.is_empty() || !self.has_chunks {
             return self.write(event);
@@ -148,7 +167,8 @@ impl ResponseWriter {
     fn head(&self, status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);
         let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason(status));
-        for (name, value) in headers {
+        // A line break in a value would end its header.
+        for (name, value) in headers.iter().filter(|(_, value)| !value.contains(is_control)) {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         if let Some(origin) = &self.origin {
@@ -164,7 +184,7 @@ impl ResponseWriter {
     /// Writes everything, or ends the connection's use.
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
-            match self.stream.write(bytes) {
+            match self.connection.stream().write(bytes) {
                 Ok(0) => return Err(self.broken()),
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -176,12 +196,22 @@ impl ResponseWriter {
 
     fn broken(&mut self) -> Error {
         self.keeps_alive = false;
+        self.state = State::Done;
         Error::new(Kind::Cancelled, "the client closed the connection")
     }
 }
 
+/// The error of a stream that may not stay open.
+pub(crate) fn too_many_streams() -> Error {
+    Error::new(Kind::TooLarge, "too many event streams are open").hint("close some of them")
+}
+
 /// Bodies up to this size, in bytes, are sent together with the head.
 const JOINED_BYTES: usize = 16 * 1024;
+
+fn is_control(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
 
 /// The reason phrase of a status; clients do not look at it (RFC 9112 §4).
 fn reason(status: u16) -> &'static str {

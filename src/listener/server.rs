@@ -1,41 +1,141 @@
-//! Accepts connections until the process ends: `run`.
+//! Accepts connections, each served by a thread of its own, until the process ends: `run`.
 
-use crate::error::{Error, Kind, io_message};
-use crate::listener::connection::serve;
+use crate::error::{Error, out_of_threads};
+use crate::listener::access::Access;
+use crate::listener::connection::{Rules, serve};
+use crate::listener::connections::Connections;
+#[cfg(unix)]
+use crate::listener::disconnect_watch::DisconnectWatch;
 use crate::listener::handler::Handler;
-use crate::listener::settings::{Address, Settings};
+use crate::listener::request_body::BodyLimits;
+use crate::listener::settings::Settings;
+use crate::listener::socket::Socket;
 use crate::listener::stream::Stream;
+use crate::listener::token::Token;
 use crate::log::Log;
-use std::net::TcpListener;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread;
+use std::time::{Duration, Instant};
 
-/// Serves clients until a signal arrives through `signals`.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const IDLE_TIME: Duration = Duration::from_secs(75);
+const BODY_PAUSE: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(300);
+
+/// Stack size of a connection's thread; a TLS handshake with the server needs the most.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Pause after a connection that the system could not open, usually for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time that requests have to end after they were cancelled.
+const END_TIMEOUT: Duration = Duration::from_millis(600);
+
+/// Serves clients until a signal arrives through `signals`. Requests that are then being answered have `drain_timeout`, or until
+/// another signal.
 ///
 /// # Errors
-/// `Usage`: the address cannot be listened on.
+/// `Usage`: the address or the token cannot be used. `Unreachable`: the system has no threads left.
 pub fn run(
     settings: Settings,
     handler: Handler,
     log: &Log,
     signals: &Receiver<()>,
 ) -> Result<(), Error> {
-    let Address::Tcp(address) = settings.address else { todo!("sockets in files") };
-    let listener = TcpListener::bind(address).map_err(|error| {
-        let what = format!("cannot listen on {address}: {}", io_message(&error));
-        Error::new(Kind::Usage, what).context("configuration error")
-    })?;
-    let local = listener.local_addr().unwrap_or(address);
-    log.info(format_args!("listening on http://{local}{}", settings.path));
-    let (settings, handler) = (Arc::new(settings), Arc::new(handler));
-    thread::spawn(move || {
-        while let Ok((stream, _)) = listener.accept() {
-            let (settings, handler) = (Arc::clone(&settings), Arc::clone(&handler));
-            let _ = stream.set_nodelay(true);
-            thread::spawn(move || serve(&Arc::new(Stream::Tcp(stream)), &settings, &handler));
-        }
-    });
+    let socket = Arc::new(Socket::bind(&settings.address, settings.anyone)?);
+    let (token, token_file) = Token::from_source(&settings.token, log)?;
+    let url = socket.url(&settings.path);
+    let rules = Rules {
+        access: Access::new(&settings.hosts, settings.origins, token),
+        path: settings.path,
+        body: BodyLimits {
+            max_bytes: settings.max_message_bytes,
+            pause: BODY_PAUSE,
+            time: BODY_TIME,
+        },
+        head_time: HEAD_TIME,
+        idle_time: IDLE_TIME,
+        log: log.clone(),
+    };
+    let (connections, handler) = (connections()?, Arc::new(handler));
+    let accepting = {
+        let (socket, connections) = (Arc::clone(&socket), Arc::clone(&connections));
+        let (rules, handler) = (Arc::new(rules), Arc::clone(&handler));
+        move || accept(&socket, &connections, &rules, &handler)
+    };
+    let thread = thread::Builder::new().name("accept".to_owned());
+    thread.spawn(accepting).map_err(|_| out_of_threads())?;
+    log.info(format_args!("listening on {url}"));
+    if let Some(file) = &token_file {
+        let path = file.path().display();
+        log.info(format_args!("clients send Authorization: Bearer with the token in {path}"));
+    }
+
     let _ = signals.recv();
+    log.debug("ending: Signal");
+    connections.begin_closing();
+    socket.wake();
+    let deadline = Instant::now() + settings.drain_timeout;
+    while !connections.wait_until_answered(deadline.min(Instant::now() + SIGNAL_PAUSE)) {
+        if Instant::now() >= deadline || signals.try_recv().is_ok() {
+            break;
+        }
+    }
+    handler.close();
+    connections.cancel_all();
+    connections.wait_until_closed(Instant::now() + END_TIMEOUT);
+    socket.remove();
     Ok(())
+}
+
+/// Time between looks for another signal.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// No connections yet.
+fn connections() -> Result<Arc<Connections>, Error> {
+    #[cfg(unix)]
+    return DisconnectWatch::start().map_err(|_| out_of_threads());
+    // Without `poll`, clients that leave are noticed by the next write.
+    #[cfg(not(unix))]
+    Ok(Connections::new(|| ()))
+}
+
+/// Accepts connections until the process ends.
+fn accept(
+    socket: &Socket,
+    connections: &Arc<Connections>,
+    rules: &Arc<Rules>,
+    handler: &Arc<Handler>,
+) {
+    while !connections.is_closing() {
+        let Ok(stream) = socket.accept() else {
+            thread::park_timeout(ACCEPT_PAUSE);
+            continue;
+        };
+        let stream = Arc::new(stream);
+        let Some(connection) = connections.admit(&stream) else {
+            turn_away(&stream);
+            continue;
+        };
+        let (rules, handler) = (Arc::clone(rules), Arc::clone(handler));
+        let run = move || {
+            serve(&connection, &rules, &|request, response| handler.handle(request, response));
+        };
+        let thread = thread::Builder::new().name("client".to_owned()).stack_size(STACK_BYTES);
+        if thread.spawn(run).is_err() {
+            turn_away(&stream);
+        }
+    }
+}
+
+/// Refuses a connection. What the client has sent is read if it is there, so that it sees the response.
+fn turn_away(stream: &Stream) {
+    let response = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+    let _ = stream.write(response);
+    stream.shutdown(Shutdown::Write);
+    if stream.set_read_timeout(Duration::from_millis(1)).is_ok() {
+        let _ = stream.read(&mut [0; 4096]);
+    }
 }

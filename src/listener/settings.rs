@@ -34,8 +34,10 @@ pub enum Address {
 /// The bearer token that clients have to send.
 #[derive(Clone, Debug)]
 pub enum TokenSource {
-    /// A new one, in a private file.
-    Made,
+    /// A new one, in a private file in this folder.
+    Made {
+        folder: PathBuf,
+    },
     /// The content of this file.
     File(PathBuf),
     NotRequired,

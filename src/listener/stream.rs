@@ -6,6 +6,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+/// Time after which a client that reads nothing is given up.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
@@ -56,12 +59,22 @@ impl Stream {
         };
     }
 
-    /// The address that the client connected to; none for a socket in a file.
+    /// The address that the client reached; none for a socket in a file.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.local_addr().ok(),
             #[cfg(unix)]
             Stream::Unix(_) => None,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Stream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
         }
     }
 }

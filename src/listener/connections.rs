@@ -1,0 +1,254 @@
+//! `Connections`: all open connections, and what each is doing. Bounds their number, notices clients that leave during a request,
+//! and ends everything with the process.
+
+use crate::listener::stream::Stream;
+use crate::sync::cancel::Cancel;
+use crate::sync::{lock, wait_timeout_while};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::Shutdown;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+/// Maximum number of connections that are no standing streams, and of those that are.
+pub(crate) const MAX_CONNECTIONS: usize = 256;
+pub(crate) const MAX_STANDING_STREAMS: usize = 4096;
+
+pub(crate) struct Connections {
+    state: Mutex<State>,
+    /// A request or a connection has ended.
+    ended: Condvar,
+    wake_watch: Box<dyn Fn() + Send + Sync>,
+}
+
+/// A request that a watch looks after.
+pub(crate) struct Watched {
+    number: u64,
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) cancel: Arc<Cancel>,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<u64, Connection>,
+    next_number: u64,
+    is_closing: bool,
+    /// The number of changes to running requests.
+    changes: u64,
+    /// The watch waits until it is woken.
+    watch_sleeps: bool,
+}
+
+struct Connection {
+    stream: Arc<Stream>,
+    request: Option<Running>,
+}
+
+/// A request that is being answered.
+struct Running {
+    cancel: Arc<Cancel>,
+    /// A stream of events that stays open, in principle forever.
+    is_standing: bool,
+    /// There is no more to see: the client is gone, or has sent more, before which its end cannot be seen.
+    is_unwatched: bool,
+}
+
+/// One open connection. Dropping it closes it.
+pub(crate) struct OpenConnection {
+    connections: Arc<Connections>,
+    number: u64,
+    stream: Arc<Stream>,
+}
+
+impl Connections {
+    /// `wake_watch` is called when a request begins while the watch sleeps.
+    pub(crate) fn new(wake_watch: impl Fn() + Send + Sync + 'static) -> Arc<Connections> {
+        Arc::new(Connections {
+            state: Mutex::default(),
+            ended: Condvar::new(),
+            wake_watch: Box::new(wake_watch),
+        })
+    }
+
+    /// Takes a connection in. `None`: there are too many, or the process is ending.
+    pub(crate) fn admit(
+        self: &Arc<Connections>,
+        stream: &Arc<Stream>,
+    ) -> Option<Arc<OpenConnection>> {
+        let mut state = lock(&self.state);
+        let others = state.open.values().filter(|connection| !connection.is_standing()).count();
+        if state.is_closing || others >= MAX_CONNECTIONS {
+            return None;
+        }
+        let number = state.next_number;
+        state.next_number += 1;
+        state.open.insert(number, Connection { stream: Arc::clone(stream), request: None });
+        drop(state);
+        Some(Arc::new(OpenConnection {
+            connections: Arc::clone(self),
+            number,
+            stream: Arc::clone(stream),
+        }))
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.state).is_closing
+    }
+
+    /// Ends what waits for a request or stands open. Requests that are being answered go on.
+    pub(crate) fn begin_closing(&self) {
+        let mut state = lock(&self.state);
+        state.is_closing = true;
+        let mut standing = Vec::new();
+        for connection in state.open.values() {
+            match &connection.request {
+                None => connection.stream.shutdown(Shutdown::Read),
+                Some(running) if running.is_standing => standing.push(Arc::clone(&running.cancel)),
+                Some(_) => {}
+            }
+        }
+        drop(state);
+        standing.iter().for_each(|cancel| cancel.cancel());
+    }
+
+    /// Waits until no request is being answered. False: some still are at the deadline.
+    pub(crate) fn wait_until_answered(&self, deadline: Instant) -> bool {
+        self.wait(deadline, |state| state.open.values().all(|open| open.request.is_none()))
+    }
+
+    /// Waits until all connections are closed.
+    pub(crate) fn wait_until_closed(&self, deadline: Instant) {
+        self.wait(deadline, |state| state.open.is_empty());
+    }
+
+    fn wait(&self, deadline: Instant, is_over: fn(&State) -> bool) -> bool {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let state = lock(&self.state);
+        is_over(&wait_timeout_while(&self.ended, state, limit, |state| !is_over(state)))
+    }
+
+    /// Cancels all requests.
+    pub(crate) fn cancel_all(&self) {
+        let state = lock(&self.state);
+        let running = state.open.values().filter_map(|open| open.request.as_ref());
+        let cancels: Vec<Arc<Cancel>> =
+            running.map(|running| Arc::clone(&running.cancel)).collect();
+        drop(state);
+        cancels.iter().for_each(|cancel| cancel.cancel());
+    }
+
+    /// The requests to look after, and the number of changes so far. `sleeps`: the watch now waits until it is woken.
+    pub(crate) fn watched(&self, sleeps: bool) -> (Vec<Watched>, u64) {
+        let mut state = lock(&self.state);
+        state.watch_sleeps = sleeps;
+        let watched = state.open.iter().filter_map(|(number, open)| {
+            let running = open.request.as_ref().filter(|running| !running.is_unwatched)?;
+            let (stream, cancel) = (Arc::clone(&open.stream), Arc::clone(&running.cancel));
+            Some(Watched { number: *number, stream, cancel })
+        });
+        (watched.collect(), state.changes)
+    }
+
+    /// Looks no longer after a request.
+    pub(crate) fn unwatch(&self, watched: &Watched) {
+        let mut state = lock(&self.state);
+        let open = state.open.get_mut(&watched.number);
+        let running = open.and_then(|open| open.request.as_mut());
+        if let Some(running) =
+            running.filter(|running| Arc::ptr_eq(&running.cancel, &watched.cancel))
+        {
+            running.is_unwatched = true;
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Connections")
+    }
+}
+
+impl Connection {
+    fn is_standing(&self) -> bool {
+        self.request.as_ref().is_some_and(|running| running.is_standing)
+    }
+}
+
+impl OpenConnection {
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.connections.is_closing()
+    }
+
+    /// A request is being answered. `cancel` fires when the client leaves, or the process ends. False: the process is ending.
+    pub(crate) fn begin(&self, cancel: &Arc<Cancel>) -> bool {
+        let mut state = lock(&self.connections.state);
+        if state.is_closing {
+            return false;
+        }
+        let running =
+            Running { cancel: Arc::clone(cancel), is_standing: false, is_unwatched: false };
+        if let Some(connection) = state.open.get_mut(&self.number) {
+            connection.request = Some(running);
+        }
+        state.changes += 1;
+        let wakes = std::mem::take(&mut state.watch_sleeps);
+        drop(state);
+        if wakes {
+            (self.connections.wake_watch)();
+        }
+        true
+    }
+
+    /// The response is a stream that stays open. It does not count as a connection, and is the first to end with the process.
+    /// False: there are too many.
+    pub(crate) fn set_standing(&self) -> bool {
+        let mut state = lock(&self.connections.state);
+        let standing = state.open.values().filter(|open| open.is_standing()).count();
+        let is_closing = state.is_closing;
+        let connection = state.open.get_mut(&self.number);
+        let Some(running) = connection.and_then(|connection| connection.request.as_mut()) else {
+            return false;
+        };
+        running.is_standing |= standing < MAX_STANDING_STREAMS && !is_closing;
+        running.is_standing
+    }
+
+    /// The request is answered.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.connections.state);
+        if let Some(connection) = state.open.get_mut(&self.number) {
+            connection.request = None;
+        }
+        state.changes += 1;
+        if state.is_closing {
+            self.connections.ended.notify_all();
+        }
+    }
+
+    /// Closes the connection in both directions.
+    pub(crate) fn close(&self) {
+        self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.close();
+        let mut state = lock(&self.connections.state);
+        state.open.remove(&self.number);
+        state.changes += 1;
+        if state.is_closing {
+            self.connections.ended.notify_all();
+        }
+    }
+}
+
+impl fmt::Debug for OpenConnection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "OpenConnection({})", self.number)
+    }
+}

@@ -1,0 +1,132 @@
+//! `Token`: the bearer token that clients have to send (RFC 6750).
+
+use crate::environment::file;
+use crate::error::{Error, Kind, io_message};
+use crate::listener::settings::TokenSource;
+use crate::log::Log;
+use crate::random;
+use crate::signing::Secret;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// A shorter one can be guessed.
+const MIN_SAFE_BYTES: usize = 16;
+
+/// A token by its hash: nothing that is compared tells anything of it.
+pub(crate) struct Token([u8; 32]);
+
+/// The file of a token that was made, which is removed on drop.
+#[derive(Debug)]
+pub(crate) struct TokenFile(PathBuf);
+
+impl Token {
+    /// Reads or makes the token, and registers it with the redactor. Without one, every client may call.
+    ///
+    /// # Errors
+    /// `Usage`: the file cannot be read, or not be written.
+    pub(crate) fn from_source(
+        source: &TokenSource,
+        log: &Log,
+    ) -> Result<(Option<Token>, Option<TokenFile>), Error> {
+        match source {
+            TokenSource::NotRequired => Ok((None, None)),
+            TokenSource::File(path) => {
+                let token = read(path, log).map_err(|error| {
+                    error
+                        .context(format_args!("--listen-token-file {}", path.display()))
+                        .context("configuration error")
+                })?;
+                Ok((Some(Token::new(&token, log)), None))
+            }
+            TokenSource::Made { folder } => {
+                let secret =
+                    Secret::new(format!("{}{}", random::unguessable(), random::unguessable()));
+                let token = Token::new(&secret, log);
+                let path = folder.join(format!("sigv4-proxy-{:016x}.token", random::number()));
+                file::create_private(&path, secret.expose().as_bytes()).map_err(|error| {
+                    let why = io_message(&error);
+                    let what = format!("the file {} for the bearer token: {why}", path.display());
+                    let fix = "name a token of your own with --listen-token-file";
+                    Error::new(Kind::Usage, what).context("configuration error").hint(fix)
+                })?;
+                Ok((Some(token), Some(TokenFile(path))))
+            }
+        }
+    }
+
+    fn new(secret: &Secret, log: &Log) -> Token {
+        log.redactor().add(secret.expose());
+        Token(Sha256::digest(secret.expose()).into())
+    }
+
+    /// Whether a client sent this token. Takes the same time wherever they differ.
+    pub(crate) fn is(&self, sent: &str) -> bool {
+        let sent: [u8; 32] = Sha256::digest(sent).into();
+        let difference = self.0.iter().zip(&sent).fold(0, |all, (one, other)| all | (one ^ other));
+        black_box(difference) == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Token")
+    }
+}
+
+impl TokenFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The token in a file: one line of visible ASCII.
+fn read(path: &Path, log: &Log) -> Result<Secret, Error> {
+    let refused = |what: String, fix: &str| Error::new(Kind::Usage, what).hint(fix);
+    let content = file::read(path, MAX_FILE_BYTES).map_err(|error| {
+        refused(io_message(&error), "name a regular file that can be read, of 4 KiB at most")
+    })?;
+    let secret = String::from_utf8(content).map(Secret::new);
+    let secret = secret.ok().and_then(|content| {
+        let line = content.expose().strip_suffix('\n').unwrap_or(content.expose());
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let is_token = !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic());
+        is_token.then(|| Secret::new(line))
+    });
+    let secret = secret.ok_or_else(|| {
+        let what = "the file does not hold a token".to_owned();
+        refused(what, "write one line of letters, digits and -._~+/ into it")
+    })?;
+    if file::is_writable_by_everyone(path) {
+        let what = "every user of this machine can write the file".to_owned();
+        return Err(refused(what, "chmod 600 prevents that"));
+    }
+    if file::is_open_to_others(path) {
+        let path = path.display();
+        log.warn(format_args!(
+            "--listen-token-file {path}: other users can read it; chmod 600 prevents that"
+        ));
+    }
+    if file::belongs_to_another(path) {
+        let path = path.display();
+        log.warn(format_args!(
+            "--listen-token-file {path}: another user owns it and can change it"
+        ));
+    }
+    if secret.expose().len() < MIN_SAFE_BYTES {
+        log.warn(
+            "the bearer token is short enough to be guessed: use 32 random characters or more",
+        );
+    }
+    Ok(secret)
+}
