@@ -45,7 +45,7 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> ListenRe
         read.problems.push((Key::Listen, usage_error(&what, fix)));
     }
     if anyone && token == ListenToken::NotRequired {
-        let what = "--listen-anyone is only for a bearer token";
+        let what = "--listen-anyone requires a bearer token";
         read.problems.push((Key::ListenAnyone, usage_error(what, "omit --no-listen-token")));
     }
     if token == ListenToken::NotRequired {

@@ -15,13 +15,12 @@ pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
         Some(_) => return None,
         None => None,
     };
-    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            !host.is_empty() && host.bytes().all(fits)
-        }
-    };
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_host = in_brackets.map_or_else(
+        || !host.is_empty() && host.bytes().all(fits),
+        |address| address.parse::<Ipv6Addr>().is_ok(),
+    );
     is_host.then_some((host, port))
 }
 

@@ -228,7 +228,7 @@ impl Connection<'_> {
             Err(_) if response.is_started() => Next::Close,
             Err(error) => {
                 let status = if error.kind() == Kind::Internal { 500 } else { 503 };
-                self.refuse(&Refusal { status, error, header: None }, &form)
+                self.refuse(&Refusal { status, error: error.into(), header: None }, &form)
             }
         }
     }

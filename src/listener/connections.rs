@@ -108,7 +108,9 @@ impl Connections {
             }
         }
         drop(state);
-        standing.iter().for_each(|cancel| cancel.cancel());
+        for cancel in standing {
+            cancel.cancel();
+        }
     }
 
     /// Waits until no request is being answered. False: some still are at the deadline.
@@ -134,7 +136,9 @@ impl Connections {
         let cancels: Vec<Arc<Cancel>> =
             running.map(|running| Arc::clone(&running.cancel)).collect();
         drop(state);
-        cancels.iter().for_each(|cancel| cancel.cancel());
+        for cancel in cancels {
+            cancel.cancel();
+        }
     }
 
     /// The requests to look after, and the number of changes so far. `sleeps`: the watch now waits until it is woken.

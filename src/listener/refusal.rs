@@ -6,7 +6,7 @@ use crate::error::{Error, Kind};
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    pub(crate) error: Error,
+    pub(crate) error: Box<Error>,
     pub(crate) header: Option<(&'static str, &'static str)>,
 }
 
@@ -19,10 +19,10 @@ impl Refusal {
 
 /// A request that breaks the rules of HTTP, or that two programs could read differently.
 pub(crate) fn malformed(what: &str) -> Refusal {
-    Refusal { status: 400, error: Error::new(Kind::InvalidRequest, what), header: None }
+    Refusal { status: 400, error: Error::new(Kind::InvalidRequest, what).into(), header: None }
 }
 
 /// A request that is read, and may not be sent here.
 pub(crate) fn refused(what: &str, status: u16, kind: Kind, fix: &str) -> Refusal {
-    Refusal { status, error: Error::new(kind, what).hint(fix), header: None }
+    Refusal { status, error: Error::new(kind, what).hint(fix).into(), header: None }
 }

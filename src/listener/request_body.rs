@@ -129,7 +129,8 @@ fn read_line(
             return Err(malformed("a line between chunks is too long").into());
         }
         if let Some(end) = end {
-            let line = line.strip_suffix(b"\r").filter(|line| !line.iter().any(is_control));
+            let line =
+                line.strip_suffix(b"\r").filter(|line| !line.iter().copied().any(is_control));
             let line = line.ok_or_else(|| malformed("a line between chunks is broken"))?.to_vec();
             input.consume(end + 1);
             return Ok(line);
@@ -141,8 +142,8 @@ fn read_line(
     }
 }
 
-fn is_control(byte: &u8) -> bool {
-    byte.is_ascii_control() && *byte != b'\t'
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
 }
 
 /// The size at the beginning of a line; what an extension says after it means nothing here.
