@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_stays_is_what_it_was(
+        fn unchanged_parts_stay_unchanged(
             members in prop::collection::vec(("[a-e]", 0..9_u8, "[ \t]{0,2}"), 0..8),
             removed in prop::collection::vec("[a-e]", 0..4),
             added: bool,

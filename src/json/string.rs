@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_block_is_not_taken_for_its_own() {
+    fn bytes_after_a_block_are_not_counted_in_it() {
         for (first, tail) in ["€", "ä", "𝄞", "x"].iter().flat_map(|first| {
             [
                 &b"\\\"\x80"[..],

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_not_added() {
+    fn other_responses_are_not_added() {
         for response in [
             r#"{"result":{"tools":[]}}"#,
             r#"{"result":{"tools":[],"nextCursor":""}}"#,

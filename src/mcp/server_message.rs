@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_message_is_recognised() {
+    fn non_messages_are_recognised() {
         for text in [
             "",
             "{",

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_not_touched() {
+    fn remaining_tools_are_not_changed() {
         let bad = r#"{"name":"bad","inputSchema":{"x-mcp-header":"A"}}"#;
         let good = "{ \"name\" : \"g\\u006fod\", \"n\":12345678901234567890.10 }";
         let tools = ToolCatalog::default();
@@ -412,7 +412,7 @@ mod tests {
     const OTHER: &str = r#"{"name":"b","annot\u0061tions":{"re\u0061dOnlyHint":true}}"#;
 
     #[test]
-    fn what_is_known_is_what_the_last_list_said() {
+    fn hints_are_those_of_the_last_list() {
         let tools = read_only();
         let page = |is_first: bool| tools.request_page((!is_first).then(|| "7".to_owned()), false);
         let learn = |tool: &[&str], page: Page| tools.learn(&list(tool), &page).expect("a list");
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_judged_is_left_out() {
+    fn ambiguous_tools_are_removed() {
         for tool in [
             r#"["a",{},[true]]"#,
             r#"{"name":["a"],"annotations":{"readOnlyHint":true}}"#,

@@ -24,7 +24,7 @@ fn refusing(refusal: Answer) -> Peer {
 }
 
 #[test]
-fn whatever_refuses_initialize_is_asked_for_the_other_era() {
+fn every_refusal_of_initialize_leads_to_discover() {
     let error = |text: &str| Answer::Error(400, text.to_owned());
     for (refusal, looks_for_streams) in [
         (error(UNSUPPORTED), false),
@@ -158,7 +158,7 @@ fn clients_and_servers_that_understand_each_other_are_left_alone() {
 }
 
 #[test]
-fn a_client_that_discovers_and_initializes_all_the_same_is_translated_for() {
+fn a_client_that_initializes_after_a_discover_is_translated_for() {
     let peer = Peer::modern("{}", |_| complete());
     let mut program = peer.launch(&[]);
     assert!(program.ask(&modern(1, "server/discover", ""))["result"].is_object());
@@ -183,7 +183,7 @@ fn an_initialize_of_the_new_era_is_no_handshake() {
 }
 
 #[test]
-fn a_lazy_client_is_told_once_the_server_turns_out_to_be_modern() {
+fn a_lazy_client_is_notified_once_the_server_turns_out_to_be_modern() {
     let peer = Peer::modern(r#"{"tools":{},"logging":{}}"#, |_| {
         Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
     });

@@ -254,7 +254,7 @@ const PEERS: [(&str, &[Case]); 7] = [
 ];
 
 #[test]
-fn what_other_proxies_take_is_taken_and_means_the_same() {
+fn flags_of_other_proxies_are_accepted_with_the_same_meaning() {
     for (peer, cases) in PEERS.into_iter().chain([("abbreviated", ABBREVIATIONS)]) {
         for (arguments, environment, means_the_same) in cases {
             let options = read(arguments, environment);
@@ -279,7 +279,7 @@ fn the_page_names_every_flag_and_variable() {
 
 /// Ignored and abbreviated flags are logged once, at info.
 #[test]
-fn what_is_not_taken_literally_is_told() {
+fn ignored_and_abbreviated_flags_are_logged() {
     let ended = Launch::bare(&["--serv", "execute-api", "https://localhost:1/", "--reg=us-east-1"])
         .arg("--retry-empty-response")
         .env("MCP_SIGN_TIMEOUT", "10")

@@ -89,7 +89,7 @@ fn a_file_half_written_keeps_the_old_keys() {
 }
 
 #[test]
-fn what_was_missing_is_found_when_it_appears() {
+fn missing_files_are_found_when_they_appear() {
     let home = Home::new("appears");
     let cache = home.cache();
     assert!(cache.get(NOW).unwrap_err().to_string().starts_with("no AWS credentials found"));

@@ -168,7 +168,7 @@ fn each_failure_has_its_words() {
 }
 
 #[test]
-fn a_login_mends_a_running_process() {
+fn a_login_takes_effect_in_a_running_process() {
     let server = server_of_the_role();
     let home = Home::new("program-mended");
     let aws = Aws::start(vec![assumed(0, 1)], clock::now());

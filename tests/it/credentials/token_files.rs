@@ -86,7 +86,7 @@ fn a_web_identity_token_that_is_half_written_is_read_again() {
 }
 
 #[test]
-fn a_token_that_is_refused_and_replaced_meanwhile_is_sent_anew() {
+fn a_token_that_was_replaced_after_a_refusal_is_sent() {
     let home = Home::new("web-token-refused");
     home.write("token", "eyJh.eyJp.cut");
     let path = home.0.join("token");

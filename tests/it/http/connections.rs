@@ -48,7 +48,7 @@ fn refusing_server(then: fn(TcpStream)) -> (String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_refusal_that_comes_while_the_request_is_sent_is_told() {
+fn a_refusal_that_comes_while_the_request_is_sent_is_reported() {
     let reads_nothing_more = |stream: TcpStream| {
         std::thread::park_timeout(PATIENCE);
         drop(stream);
@@ -84,7 +84,7 @@ fn the_same_over_tls() {
 }
 
 #[test]
-fn what_has_no_answer_is_not_waited_for() {
+fn messages_without_a_response_do_not_wait_for_one() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     let pieces = |head: String, piece: &str, count: usize| {
         let first = (Duration::ZERO, head.into_bytes());
@@ -122,7 +122,7 @@ fn what_has_no_answer_is_not_waited_for() {
 }
 
 #[test]
-fn a_connection_whose_answer_nobody_reads_serves_again_if_it_is_whole_soon() {
+fn a_connection_with_an_unread_response_is_reused_if_it_is_complete_soon() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();
@@ -165,7 +165,7 @@ fn several_profiles_share_the_connections() {
 
 #[test]
 #[cfg_attr(windows, ignore = "command lines are shorter there")]
-fn large_heads_go_out_and_too_large_ones_are_told() {
+fn large_heads_are_sent_and_too_large_ones_are_reported() {
     let server = Server::start(ServerOptions::default());
     let header = format!("X-Large: {}", "h".repeat(45_000));
     let mut program = Launch::to(&server.url("/mcp"))

@@ -12,7 +12,7 @@ fn encoded(code: u16, coding: &str, media_type: &str, body: &[u8]) -> Reply {
 }
 
 #[test]
-fn a_coding_that_was_not_requested_is_named_whatever_it_encodes() {
+fn a_coding_that_was_not_requested_is_named_for_any_body() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();

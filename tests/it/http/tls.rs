@@ -41,7 +41,7 @@ fn an_authority_of_the_users_is_trusted_however_it_is_named() {
 }
 
 #[test]
-fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
+fn untrusted_servers_get_no_byte_and_the_error_says_why() {
     let (authority, other) = (self::authority("f4 CA"), self::authority("Corporate Inspection CA"));
     let day = |day| rcgen::date_time_ymd(day, 1, 1);
     let mut expired = localhost();
@@ -83,7 +83,7 @@ fn who_is_not_trusted_gets_no_byte_and_the_client_learns_why() {
 }
 
 #[test]
-fn what_is_no_tls_is_told() {
+fn a_server_without_tls_is_reported() {
     let plain = Server::start(ServerOptions::default());
     let url = plain.url("/mcp").replace("http://127.0.0.1", "https://localhost");
     let mut program = Launch::to(&url).arg("--retries=0").start();

@@ -21,7 +21,7 @@ fn batch_of(requests: &[Recorded]) -> Option<&Recorded> {
 }
 
 #[test]
-fn a_batch_is_one_post_and_its_answer_one_line() {
+fn a_batch_is_one_post_and_its_response_one_line() {
     let (server, mut program) = started();
     let answer =
         r#"[{"jsonrpc":"2.0","id":"1","result":{"n":1.00}}, {"jsonrpc":"2.0","id":1,"result":{}}]"#;
@@ -34,7 +34,7 @@ fn a_batch_is_one_post_and_its_answer_one_line() {
 }
 
 #[test]
-fn what_the_server_leaves_out_is_answered_and_nothing_twice() {
+fn missing_responses_become_errors_and_none_comes_twice() {
     let (server, mut program) = started();
     let stray = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
     let one = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
@@ -46,7 +46,7 @@ fn what_the_server_leaves_out_is_answered_and_nothing_twice() {
 }
 
 #[test]
-fn a_batch_may_be_answered_on_an_event_stream_message_by_message() {
+fn the_response_to_a_batch_may_be_an_event_stream() {
     let (server, mut program) = started();
     server.reply_next(
         "response",
@@ -96,7 +96,7 @@ fn initialize_in_a_batch_is_refused_here() {
 }
 
 #[test]
-fn a_batch_of_answers_waits_for_nothing_and_has_no_answer() {
+fn a_batch_of_responses_does_not_wait_and_gets_no_response() {
     let (server, mut program) = started();
     server.reply_next("notifications/slow", Reply::Hang);
     program.write(r#"{"jsonrpc":"2.0","method":"notifications/slow"}"#);
@@ -110,7 +110,7 @@ fn a_batch_of_answers_waits_for_nothing_and_has_no_answer() {
 }
 
 #[test]
-fn one_request_of_a_batch_taken_back() {
+fn one_request_of_a_batch_is_cancelled() {
     let (server, mut program) = started();
     let late = r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#;
     let body = format!(

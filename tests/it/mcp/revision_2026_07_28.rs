@@ -83,7 +83,7 @@ fn marked_arguments_are_repeated_in_headers() {
 }
 
 #[test]
-fn tools_with_broken_marks_are_left_out_and_told() {
+fn tools_with_broken_marks_are_removed_and_reported() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).start();
     let good = r#"{"name":"good", "n":12345678901234567890.10,"inputSchema":{"x":"\u00e9"}}"#;
@@ -139,7 +139,7 @@ fn missing_headers_are_learned_and_the_call_repeated_once() {
 }
 
 #[test]
-fn a_cancelled_call_closes_its_connection_and_is_silent() {
+fn a_cancelled_call_closes_its_connection_and_gets_no_response() {
     let (server, mut program) = started();
     program.write(&modern(1, "tools/call", r#""name":"slow","arguments":{"ms":8000},"#));
     server.wait_for(PATIENCE, |requests| requests.len() == 1);
@@ -271,7 +271,7 @@ fn subscribed(pieces: Vec<(Duration, Vec<u8>)>) -> (Server, Program) {
 }
 
 #[test]
-fn the_abrupt_end_of_a_subscription_is_told() {
+fn the_abrupt_end_of_a_subscription_is_reported() {
     let event = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n".to_vec();
     let (_server, mut program) = subscribed(vec![(Duration::from_millis(100), event)]);
     assert_eq!(program.read()["method"], "notifications/x");
@@ -295,7 +295,7 @@ fn a_subscription_ends_in_order_with_its_result() {
 }
 
 #[test]
-fn a_subscription_stays_open_beside_other_work_and_keeps_nobody_waiting_at_the_end() {
+fn a_subscription_stays_open_during_other_work_and_does_not_delay_the_end() {
     let silence = vec![(Duration::from_secs(30), Vec::new())];
     let (server, mut program) = subscribed(silence);
     for id in 2..100 {

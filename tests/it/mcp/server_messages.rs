@@ -20,7 +20,7 @@ fn events(data: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_not_a_message_is_skipped_on_a_stream() {
+fn non_messages_are_skipped_on_a_stream() {
     let (server, mut program) = start();
     let junk = [
         "ping",

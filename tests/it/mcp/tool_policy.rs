@@ -196,7 +196,7 @@ fn changed_tools_are_listed_again() {
 }
 
 #[test]
-fn metadata_beside_what_the_client_says() {
+fn metadata_is_added_to_that_of_the_client() {
     let server = server();
     let launch = Launch::to(&server.url("/mcp"))
         .arg("--metadata")
@@ -417,7 +417,7 @@ fn a_server_of_any_profile_cancels_its_questions() {
 }
 
 #[test]
-fn a_question_that_comes_again_is_asked_once_whatever_the_profile() {
+fn a_repeated_question_is_asked_once_for_all_profiles() {
     let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-repeated-questions", options);
     let mut program = begun(&accounts.launch());

@@ -36,7 +36,7 @@ fn code(answer: &Value) -> i64 {
 }
 
 #[test]
-fn a_filter_judges_calls_that_ask_for_no_answer() {
+fn a_filter_applies_to_calls_without_an_id() {
     for flag in ["--deny-tool=add", "--allow-tool=echo"] {
         let server = server();
         let mut program = begun(&server, &[flag]);
@@ -52,7 +52,7 @@ fn a_filter_judges_calls_that_ask_for_no_answer() {
 }
 
 #[test]
-fn what_parsers_read_differently_is_refused_beside_a_filter() {
+fn ambiguous_messages_are_refused_with_a_filter() {
     let lines = [
         r#"{"id":1,"method":"tools/call","params":{"name":"echo","Name":"add"}}"#,
         r#"{"id":1,"method":"tools/call","params":{"name":"echo","n\u0061me":"add"}}"#,
@@ -108,7 +108,7 @@ fn the_stricter_word_on_a_tool_counts_and_an_unclear_one_is_none() {
 }
 
 #[test]
-fn what_is_known_of_tools_ends_with_the_session() {
+fn hints_of_tools_end_with_the_session() {
     let server = server();
     let mut program = begun(&server, &["--read-only"]);
     learn(&server, &mut program, &ADD.replace("add", "slow"));
@@ -164,7 +164,7 @@ fn metadata_is_sent_or_the_request_is_refused() {
 }
 
 #[test]
-fn ids_are_compared_by_value_and_answered_as_they_were_written() {
+fn ids_are_compared_by_value_and_returned_as_they_were_written() {
     let server = server();
     let mut program = begun(&server, &[]);
     for (asked, answered) in [("1.0", "1"), ("10", "1e1"), ("7", "\"7\""), ("-0", "0")] {
@@ -219,7 +219,7 @@ fn a_refused_initialize_leaves_the_session_as_it_was() {
 }
 
 #[test]
-fn a_request_taken_back_leaves_the_batch_that_waits() {
+fn a_cancelled_request_is_removed_from_a_waiting_batch() {
     let server = server();
     let mut program = begun(&server, &["--max-in-flight=1"]);
     server.reply_next("ping", Reply::Late(Duration::from_millis(300)));

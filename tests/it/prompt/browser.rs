@@ -93,7 +93,7 @@ fn a_sign_in_elsewhere_closes_the_port() {
 }
 
 #[test]
-fn a_console_session_is_begun_too_and_must_be_that_of_the_profile() {
+fn a_console_session_is_started_too_and_must_be_that_of_the_profile() {
     for (sub, words) in [
         ("arn:aws:iam::111122223333:user/ann", None),
         (

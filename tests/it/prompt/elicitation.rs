@@ -73,7 +73,7 @@ fn a_sign_in_elsewhere_ends_the_wait() {
 }
 
 #[test]
-fn other_answers_end_the_wait_and_the_user_is_left_alone() {
+fn other_answers_end_the_wait_and_the_user_is_not_asked_again() {
     const DECLINE: &str = r#""result":{"action":"decline"}"#;
     const CANCEL: &str = r#""result":{"action":"cancel"}"#;
     const AT_ONCE: Duration = Duration::ZERO;
@@ -186,7 +186,7 @@ fn the_end_of_stdin_ends_the_wait() {
 }
 
 #[test]
-fn refusals_and_codes_that_expire_are_told() {
+fn refusals_and_expired_codes_are_reported() {
     let denied = json!({ "error": "access_denied" });
     for (name, lifetime, poll, words) in [
         ("denied", 600, Some(denied), "profile \"dev\": access was denied in the browser"),

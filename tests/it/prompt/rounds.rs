@@ -89,7 +89,7 @@ fn a_call_waits_in_rounds_and_six_times_at_most() {
 }
 
 #[test]
-fn a_code_that_has_expired_is_told() {
+fn an_expired_code_is_reported() {
     let scene = Scene::new("round-expired");
     scene.center.set_lifetime(1);
     let (mut program, first) = started(&scene);

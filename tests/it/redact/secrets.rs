@@ -80,7 +80,7 @@ fn answers(text: &str) -> Vec<Reply> {
 }
 
 #[test]
-fn no_answer_gets_a_secret_told() {
+fn no_response_makes_a_secret_public() {
     for level in ["debug", "error"] {
         let server = server(Mode::Json);
         let mut program = launch(&server).arg(&format!("--log-level={level}")).start();
@@ -108,7 +108,7 @@ fn no_answer_gets_a_secret_told() {
 }
 
 #[test]
-fn the_doctor_tells_none_either() {
+fn doctor_prints_no_secret_either() {
     let sts = crate::doctor::checks::sts();
     for (text, style) in
         [(ENCODINGS[1](TOKEN), "--json"), (ENCODINGS[4](HEADER), "--log-level=debug")]

@@ -45,7 +45,7 @@ fn of_streams_that_stay_open_after_the_response_the_newest_are_read_on() {
 }
 
 #[test]
-fn what_comes_after_the_response_reaches_the_client() {
+fn messages_after_the_response_reach_the_client() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     let late =

@@ -42,7 +42,7 @@ fn all(rig: &Rig) -> Vec<String> {
 }
 
 #[test]
-fn what_a_profile_uses_is_deleted_and_nothing_else() {
+fn files_of_a_profile_are_deleted_and_no_others() {
     let logout = json!({
         "ask": "POST /logout", "headers": { "x-amz-sso_bearer_token": "canary-access-token" },
         "headers_without": ["authorization"],

@@ -332,7 +332,7 @@ fn signed_in_as_someone_without_the_role() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_an_error_that_says_so() {
+fn a_token_that_cannot_be_kept_is_an_error() {
     let rig = Rig::new(
         "unwritable",
         CONFIG,

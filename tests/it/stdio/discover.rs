@@ -73,7 +73,7 @@ fn a_discover_that_was_given_up_keeps_the_end_waiting_for_nothing() {
 }
 
 #[test]
-fn a_discover_that_was_answered_is_not_given_up() {
+fn a_discover_with_a_response_is_not_abandoned() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.write(&discover());

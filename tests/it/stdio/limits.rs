@@ -38,7 +38,7 @@ fn wait_for_runs(home: &Home, count: usize) {
 
 #[test]
 #[cfg_attr(windows, ignore = "the command is a script for sh")]
-fn a_call_at_its_limit_is_answered_and_the_search_for_credentials_goes_on() {
+fn a_call_ends_at_its_limit_and_the_search_for_credentials_continues() {
     let (server, home) = (Server::start(ServerOptions::default()), Home::new("waits-process"));
     let launch = with_process(&home, &server.url("/mcp"), "sleep 1");
     let mut program = launch.arg("--tool-timeout=200ms").start();
@@ -84,7 +84,7 @@ fn the_wait_for_its_turn_counts_for_a_request() {
 }
 
 #[test]
-fn a_source_that_is_silent_does_not_hold_a_call() {
+fn a_source_that_does_not_respond_does_not_hold_a_call() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     let role = "--role-arn=arn:aws:iam::123456789012:role/A";
@@ -127,7 +127,7 @@ fn the_doctor_waits_for_sts_until_its_limit() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_the_process_within_a_second_whatever_hangs() {
+fn a_signal_ends_the_process_within_a_second_even_if_something_hangs() {
     let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
     let home = Home::new("waits-signal");
     // The second time, after AWS has refused the keys, with a child that ignores signals.
@@ -223,7 +223,7 @@ fn a_slow_handshake_of_one_profile_holds_up_no_other() {
 }
 
 #[test]
-fn a_server_that_asks_before_its_session_is_begun_is_answered() {
+fn a_server_gets_responses_before_its_session_has_started() {
     let (server, mut program) = with_profiles("waits-questions", &["a", "b"]);
     server.reply_next("initialize", Reply::AskFirst(Duration::from_millis(100)));
     for id in ["1", "2", "3"] {

@@ -148,7 +148,7 @@ fn progress_arrives_as_it_happens_and_before_the_result() {
 }
 
 #[test]
-fn a_server_request_is_answered_while_its_call_is_open() {
+fn a_server_request_gets_its_response_while_its_call_is_open() {
     let server = server_with(Mode::Sse, true);
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
@@ -195,7 +195,7 @@ fn a_quick_call_is_not_held_up_by_slow_ones() {
 }
 
 #[test]
-fn more_calls_than_allowed_wait_in_order_and_all_are_answered() {
+fn more_calls_than_allowed_wait_in_order_and_all_get_responses() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--max-in-flight=2").start();
     program.shake_hands();
@@ -277,7 +277,7 @@ fn a_json_rpc_error_body_passes_under_the_id_of_the_request() {
 
 /// Each request gets one response, whatever the server sends, and the next call works.
 #[test]
-fn garbage_from_the_server_costs_one_answer_each() {
+fn garbage_from_the_server_costs_one_error_each() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--retries=0").start();
     program.shake_hands();
@@ -324,7 +324,7 @@ fn garbage_from_the_server_costs_one_answer_each() {
 }
 
 #[test]
-fn broken_errors_of_aws_are_mended() {
+fn broken_errors_of_aws_are_corrected() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     for (body, code) in [
@@ -361,7 +361,7 @@ fn event_streams_in_every_dialect_and_byte_by_byte() {
 }
 
 #[test]
-fn messages_after_the_answer_are_relayed_and_a_second_answer_is_not() {
+fn messages_after_the_response_are_relayed_and_a_second_response_is_not() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     let event = |data: &str| format!("data: {data}\n\n");
@@ -381,7 +381,7 @@ fn messages_after_the_answer_are_relayed_and_a_second_answer_is_not() {
 }
 
 #[test]
-fn garbage_on_stdin_is_answered_and_survived() {
+fn garbage_on_stdin_gets_errors_and_is_survived() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.write_raw(b"hello\n\xff\xfe\n[]\n7\n\n  \r\n{\"id\":{},\"method\":\"x\"}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n");
@@ -392,7 +392,7 @@ fn garbage_on_stdin_is_answered_and_survived() {
 }
 
 #[test]
-fn a_refused_notification_stays_silent() {
+fn a_refused_notification_gets_no_response() {
     let server = server();
     server.reply_next("notifications/x", Reply::aws_error(403, "AccessDeniedException", "no"));
     let mut program = Launch::to(&server.url("/mcp")).start();
@@ -401,7 +401,7 @@ fn a_refused_notification_stays_silent() {
 }
 
 #[test]
-fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
+fn a_cancellation_reaches_the_server_and_the_call_gets_no_response() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
@@ -439,7 +439,7 @@ fn a_call_cancelled_while_it_waits_is_never_sent() {
 }
 
 #[test]
-fn what_waits_behind_a_cancelled_call_goes_on() {
+fn messages_after_a_cancelled_call_are_sent() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--max-in-flight=1").start();
     program.write(&call("1", "slow", &json!({"ms": 3000})));
@@ -474,7 +474,7 @@ fn large_messages_in_both_directions() {
 
 /// One after another on a connection that is kept: its buffers, and the memory of the last message, serve the next.
 #[test]
-fn answers_of_all_sizes_follow_each_other_unharmed() {
+fn responses_of_all_sizes_arrive_unchanged() {
     for mode in [Mode::Json, Mode::Sse] {
         let server = server_with(mode, true);
         let mut program = Launch::to(&server.url("/mcp")).start();
@@ -491,7 +491,7 @@ fn answers_of_all_sizes_follow_each_other_unharmed() {
 }
 
 #[test]
-fn what_is_larger_than_allowed_costs_one_clear_answer() {
+fn messages_that_are_too_large_get_one_clear_error() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--max-message-bytes=10000").start();
     let answer = program.ask(&call("1", "big", &json!({"bytes": 20_000})));
@@ -502,7 +502,7 @@ fn what_is_larger_than_allowed_costs_one_clear_answer() {
 }
 
 #[test]
-fn end_of_input_lets_calls_answer() {
+fn end_of_input_lets_calls_finish() {
     let server = server_with(Mode::Json, true);
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
@@ -518,7 +518,7 @@ fn end_of_input_lets_calls_answer() {
 }
 
 #[test]
-fn what_the_client_said_last_is_still_sent() {
+fn the_last_messages_of_the_client_are_still_sent() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
@@ -531,7 +531,7 @@ fn what_the_client_said_last_is_still_sent() {
 }
 
 #[test]
-fn more_than_may_wait_is_refused_and_answered() {
+fn more_messages_than_may_wait_get_errors() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp"))
         .arg("--max-in-flight=1")
@@ -685,7 +685,7 @@ fn missing_credentials_and_a_missing_server_do_not_end_it() {
 }
 
 #[test]
-fn missing_credentials_are_told_also_without_input() {
+fn missing_credentials_are_reported_even_without_input() {
     let ended = Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com/mcp"]).run("");
     assert_eq!(ended.code, Some(0));
     assert!(ended.log.contains("ERROR: failed to load AWS credentials: "), "{}", ended.log);
@@ -881,7 +881,7 @@ fn requests_that_speak_for_themselves_have_headers_of_their_own_and_no_session()
 }
 
 #[test]
-fn a_request_that_speaks_for_itself_is_taken_back_by_closing_its_connection() {
+fn a_stateless_request_is_cancelled_by_closing_its_connection() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.write(&modern(1, "tools/call", r#""name":"slow","arguments":{"ms":5000},"#));

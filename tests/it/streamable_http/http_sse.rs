@@ -84,7 +84,7 @@ fn an_endpoint_of_another_origin_is_not_followed() {
 }
 
 #[test]
-fn the_first_refusal_is_told_when_there_is_no_such_stream() {
+fn the_first_refusal_is_reported_when_there_is_no_such_stream() {
     let server = Server::start(ServerOptions::default());
     let refusal = Reply::Status { code: 404, headers: vec![], body: "no such thing".into() };
     let stream = |body: &str| {
@@ -219,7 +219,7 @@ fn sessions_that_the_program_begins_itself_use_it_too() {
 }
 
 #[test]
-fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
+fn a_cancellation_reaches_the_server_and_the_call_gets_no_response() {
     let server = old_server();
     let mut program = started(&server);
     // 202, and never a response.
@@ -237,7 +237,7 @@ fn a_cancelled_call_is_told_to_the_server_and_not_answered() {
 }
 
 #[test]
-fn initialize_is_answered_in_time_wherever_the_server_stops() {
+fn initialize_ends_in_time_wherever_the_server_stops() {
     let stream = |more: &str, beats: usize| {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
         let beat = (Duration::from_millis(50), b": beat\n\n".to_vec());
@@ -314,7 +314,7 @@ fn a_failed_initialize_leaves_the_session_as_it_was_and_a_new_one_ends_it() {
 }
 
 #[test]
-fn what_is_not_a_message_is_skipped_and_an_error_without_an_id_is_for_the_only_request() {
+fn non_messages_are_skipped_and_an_error_without_an_id_is_for_the_only_request() {
     let server = old_server();
     let mut program = started(&server);
     server.reply_next("tools/call", Reply::Status { code: 202, headers: vec![], body: vec![] });

@@ -139,7 +139,7 @@ fn a_tool_that_says_it_may_run_twice_is_called_again() {
 }
 
 #[test]
-fn what_does_no_harm_twice_is_sent_again() {
+fn idempotent_requests_are_sent_again() {
     for fault in [
         Reply::Close,
         Reply::Raw(b"HTTP/1.1 200 OK\r\nConten".to_vec()),
@@ -561,7 +561,7 @@ fn a_service_read_off_the_host_is_corrected_once() {
 }
 
 #[test]
-fn what_the_user_signs_for_is_not_changed_by_the_server() {
+fn the_users_scope_is_not_changed_by_the_server() {
     let (server, mut program) = started(&[]);
     for (code, text) in [
         (403, "Credential should be scoped to correct service: 'sts'."),

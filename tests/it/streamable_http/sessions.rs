@@ -356,7 +356,7 @@ fn the_get_stream_is_that_of_the_new_session() {
 }
 
 #[test]
-fn a_ping_inside_the_stream_of_initialize_is_answered_before_it_ends() {
+fn a_ping_in_the_stream_of_initialize_gets_its_response_before_the_end() {
     let server = Server::start(ServerOptions::default());
     let result = json!({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}});
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nMcp-Session-Id: s-1\r\nConnection: close\r\n\r\n";

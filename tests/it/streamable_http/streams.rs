@@ -137,7 +137,7 @@ fn a_get_stream_that_ends_at_once_is_not_opened_again_at_once() {
 }
 
 #[test]
-fn a_get_stream_is_read_whatever_the_success_status() {
+fn a_get_stream_is_read_with_any_success_status() {
     let stream = format!(
         "HTTP/1.1 202 Accepted\r\nContent-Type: text/event-stream\r\n\r\ndata: {CHANGED}\n\n"
     );
@@ -266,7 +266,7 @@ fn a_stream_that_cannot_be_resumed_now_is_resumed_later() {
 }
 
 #[test]
-fn a_wait_that_is_longer_than_the_time_left_is_not_begun() {
+fn a_wait_that_is_longer_than_the_time_left_is_not_started() {
     let (server, mut program) = started_for_polling(&["--timeout=2s"]);
     server.reply_next("tools/call", stream_reply("id: 0\nretry: 5000\n\n"));
     let begun = Instant::now();
@@ -381,7 +381,7 @@ fn the_servers_id_may_be_one_of_the_clients() {
 }
 
 #[test]
-fn a_stream_that_ends_without_the_answer_is_one_error() {
+fn a_stream_that_ends_without_the_response_is_one_error() {
     let server = Server::start(ServerOptions::default());
     let mut program: Program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();
@@ -392,7 +392,7 @@ fn a_stream_that_ends_without_the_answer_is_one_error() {
 }
 
 #[test]
-fn events_that_arrive_together_are_written_at_once_whatever_the_last_of_them_is() {
+fn events_that_arrive_together_are_written_at_once() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();

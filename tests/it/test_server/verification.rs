@@ -21,14 +21,14 @@ const NOW: OffsetDateTime = datetime!(2026-07-01 12:00:00 UTC);
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 #[test]
-fn what_aws_signs_passes() {
+fn signatures_of_aws_pass() {
     for algorithm in [Algorithm::V4, Algorithm::V4a] {
         assert_eq!(check(&signed(algorithm), NOW), Ok(()));
     }
 }
 
 #[test]
-fn what_was_altered_is_refused() {
+fn altered_requests_are_refused() {
     let body = |request: &mut Request| request.body[2] ^= 1;
     let path = |request: &mut Request| request.target.replace_range(1..2, "n");
     let query = |request: &mut Request| request.target.push('1');

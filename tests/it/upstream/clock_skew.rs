@@ -183,7 +183,7 @@ fn a_console_session_is_refreshed_on_a_machine_whose_clock_is_off() {
 }
 
 #[test]
-fn other_answers_of_aws_teach_no_time() {
+fn other_responses_of_aws_do_not_change_the_time() {
     let home = Home::new("clock-honest");
     let absurd = ["Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0000 00:00:00 GMT"];
     let ahead = http_date(NOW + time::Duration::days(2));
@@ -245,7 +245,7 @@ fn assert_signed_on_time(server: &Server) {
 }
 
 #[test]
-fn the_date_of_an_answer_that_blames_no_clock_changes_nothing() {
+fn the_date_of_other_refusals_changes_nothing() {
     let server = Server::start(ServerOptions::default());
     let mut program = started(&server);
     let ahead = http_date(clock::now() + time::Duration::days(2));
@@ -307,7 +307,7 @@ fn a_lie_about_the_time_lasts_until_the_next_refusal() {
 /// A server may have us sign for any time, but not think that keys have expired.
 #[test]
 #[cfg_attr(windows, ignore = "the command is a script for sh")]
-fn what_the_server_says_of_the_time_ends_no_keys() {
+fn the_servers_time_does_not_expire_keys() {
     let clock_ahead = time::Duration::days(2);
     let server = Server::start(ServerOptions { clock_ahead, ..ServerOptions::default() });
     let home = Home::new("clock-server");

@@ -12,7 +12,7 @@ use crate::support::{Algorithm, Mode, Reply, Server, ServerOptions, Verdict};
 use crate::test_server::verification::Signing;
 
 #[test]
-fn what_is_signed_is_served_and_the_rest_is_told_why_not() {
+fn signed_requests_are_served_and_others_refused_with_a_reason() {
     let server = Server::start(ServerOptions { mode: Mode::Sse, ..ServerOptions::default() });
     server.reply_next("ping", Reply::aws_error(429, "ThrottlingException", "Rate exceeded"));
     let mut client = Client::of(&server);
@@ -55,7 +55,7 @@ fn a_session_is_asked_for_and_can_die() {
 }
 
 #[test]
-fn each_tool_and_each_mistake_has_its_answer() {
+fn each_tool_and_each_mistake_has_its_response() {
     let (_server, mut client) = unverified(ServerOptions::default());
     let mut call = |params: &str| {
         let head = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"#;
@@ -78,7 +78,7 @@ fn each_tool_and_each_mistake_has_its_answer() {
 }
 
 #[test]
-fn what_is_pushed_reaches_the_open_stream() {
+fn pushed_messages_reach_the_open_stream() {
     let (server, mut client) = unverified(ServerOptions { get_stream: true, ..Default::default() });
     server.push(r#"{"pushed":1}"#);
     client.write(&Request { method: "GET".into(), ..request("", &[]) });

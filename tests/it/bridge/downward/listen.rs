@@ -46,7 +46,7 @@ fn one_stream_brings_what_the_server_offers_and_the_client_asked_for() {
 }
 
 #[test]
-fn what_the_server_does_not_acknowledge_is_refused() {
+fn unacknowledged_subscriptions_are_refused() {
     let peer = Peer::scripted(|arrived| match &*arrived.label {
         "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
         "server/discover" => Answer::Result(discovered(r#"{"resources":{"subscribe":true}}"#)),
@@ -67,7 +67,7 @@ fn what_the_server_does_not_acknowledge_is_refused() {
 }
 
 #[test]
-fn a_stream_that_ended_is_opened_again_and_the_client_told_to_look() {
+fn an_ended_stream_is_reopened_and_the_client_notified() {
     let peer = Peer::modern(CAPABILITIES, |_| complete());
     let mut program = peer.client("{}", &[]);
     peer.wait_for("subscriptions/listen", 1);

@@ -9,7 +9,7 @@ use std::time::Duration;
 const CAPABILITIES: &str = r#"{"logging":{},"tools":{"listChanged":true},"prompts":{},"resources":{"subscribe":true},"completions":{},"tasks":{},"x":{}}"#;
 
 #[test]
-fn initialize_is_answered_from_what_the_server_discovers() {
+fn the_response_to_initialize_comes_from_discover() {
     let peer = Peer::modern(CAPABILITIES, |_| complete());
     for (requested, version) in
         [("2024-11-05", "2024-11-05"), ("2025-03-26", "2025-03-26"), ("2026-07-28", "2025-11-25")]
@@ -156,7 +156,7 @@ fn without_logging_there_is_no_level() {
 }
 
 #[test]
-fn errors_pass_whatever_their_status() {
+fn errors_pass_with_any_status() {
     for (status, error) in [
         (200, r#"{"code":-32602,"message":"a\u0020b","data":{"uri":1.0}}"#),
         (400, r#"{"code":-32602,"message":"Resource not found"}"#),
@@ -236,7 +236,7 @@ fn tools_are_readable_and_return_what_they_promise() {
 }
 
 #[test]
-fn a_batch_is_sent_request_by_request_and_answered_whole() {
+fn a_batch_is_sent_request_by_request_and_gets_one_response() {
     let peer = Peer::modern("{}", |arrived| match arrived.params()["name"].as_str() {
         Some("wrong") => Answer::Error(200, r#"{"code":-5,"message":"no"}"#.to_owned()),
         _ => complete(),

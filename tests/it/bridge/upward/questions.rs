@@ -19,7 +19,7 @@ fn roots(id: u32) -> Value {
 }
 
 #[test]
-fn an_answer_reaches_the_call_that_asked_and_its_result_the_leg_that_brought_it() {
+fn an_answer_reaches_its_call_and_the_result_the_repetition() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&call("1"));
@@ -79,7 +79,7 @@ fn a_state_serves_one_call_and_once() {
 }
 
 #[test]
-fn what_comes_while_a_call_is_parked_comes_with_its_next_leg() {
+fn messages_during_the_wait_come_with_the_next_repetition() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     let leg = |id: &str, token: u32, rest: &str| {
@@ -150,7 +150,7 @@ fn a_question_outside_the_call_is_put_by_the_call_that_can_carry_it() {
 }
 
 #[test]
-fn what_the_client_cannot_be_asked_is_refused_and_the_call_goes_on() {
+fn undeclared_questions_are_refused_and_the_call_continues() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&call("1"));

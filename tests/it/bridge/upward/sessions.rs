@@ -26,7 +26,7 @@ fn requests_that_are_refused_at_once_begin_one_session() {
 }
 
 #[test]
-fn a_lost_session_is_begun_again_and_what_was_parked_in_it_is_gone() {
+fn a_lost_session_is_initialized_again_without_its_waiting_calls() {
     let peer = Peer::start(json!({"tools": {}}));
     let mut program = peer.launch(&[]);
     program.write(&call("1"));
@@ -93,7 +93,7 @@ fn a_server_that_becomes_modern_is_no_longer_translated_for() {
 }
 
 #[test]
-fn a_call_that_has_begun_is_not_sent_again_to_a_server_that_became_modern() {
+fn a_call_that_has_started_is_not_sent_again_to_a_server_that_became_modern() {
     let peer = Peer::start(json!({"tools": {}}));
     let mut program = peer.launch(&[]);
     program.write(&call("1"));

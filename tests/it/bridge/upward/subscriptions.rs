@@ -94,7 +94,7 @@ fn each_subscription_receives_what_it_asked_for_until_it_is_cancelled() {
 }
 
 #[test]
-fn what_comes_on_the_stream_of_a_call_is_relayed_too() {
+fn notifications_on_the_stream_of_a_call_are_relayed_too() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&listen("1", &json!({"toolsListChanged": true})));

@@ -61,7 +61,7 @@ fn the_first_request_begins_a_session_and_goes_once_in_the_older_form() {
 }
 
 #[test]
-fn discover_is_answered_if_the_client_has_no_other_way() {
+fn discover_is_translated_if_the_client_has_no_other_way() {
     for (arguments, is_answered) in [(&[][..], false), (&["--bridge", "always"][..], true)] {
         let peer = peer();
         let mut program = peer.launch(arguments);
@@ -87,7 +87,7 @@ fn discover_is_answered_if_the_client_has_no_other_way() {
 }
 
 #[test]
-fn what_2026_07_28_does_not_have_is_answered_here() {
+fn methods_that_2026_07_28_does_not_have_are_refused() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     program.write(&modern("1", "x/y", "", ""));
