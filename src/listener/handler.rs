@@ -231,19 +231,14 @@ impl Handler {
         } else {
             self.relay_stream(&client, request, &reply)
         };
-        let is_unsent = reply.is_unsent();
-        reply.end(response);
-        match result {
-            Err(error) if is_unsent => {
-                self.forget_lost(&request.headers, &error);
-                self.send_error(&error, response)
-            }
-            Err(error) => {
-                self.log.debug(format_args!("GET stream: {error}"));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+        if let Err(error) = &result {
+            self.log.debug(format_args!("GET stream: {error}"));
+            self.forget_lost(&request.headers, error);
+            // After the beginning of the stream, its end says that it broke.
+            let _ = reply.send(of_error(error), self.error_text(error).as_bytes());
         }
+        reply.end(response);
+        Ok(())
     }
 
     /// Relays the server's stream.

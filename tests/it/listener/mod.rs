@@ -1,4 +1,5 @@
 mod crowds;
+mod exchange;
 mod isolation;
 mod restarts;
 mod tagged_server;

@@ -1,0 +1,352 @@
+//! What passes between a client and the server, and how it looks to either.
+
+use crate::harness::listening::Listening;
+use crate::harness::messages::{
+    assert_all_verified, call, json_reply, labels, modern, stream_reply,
+};
+use crate::harness::program::{Launch, PATIENCE};
+use crate::support::{HttpClient, Mode, Recorded, Reply, Server, ServerOptions};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SESSION: &str = "Mcp-Session-Id";
+
+fn with_sessions() -> Server {
+    Server::start(ServerOptions { sessions: true, get_stream: true, ..ServerOptions::default() })
+}
+
+/// A client without a session, before a server that has none.
+fn begun(server: &Server) -> (Listening, HttpClient) {
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let client = listening.client();
+    (listening, client)
+}
+
+fn last(server: &Server) -> Recorded {
+    server.requests().pop().expect("a request has arrived")
+}
+
+#[test]
+fn json_stays_json_and_events_stay_events_byte_for_byte() {
+    let server = Server::start(ServerOptions::default());
+    let (_listening, mut client) = begun(&server);
+    let request = r#"{ "id":1, "jsonrpc":"2.0",  "method":"tools/call","params":{"name":"x","big":12345678901234567890.0} }"#;
+    let body = "{ \"jsonrpc\":\"2.0\",\"id\":1,\n \"result\":{\"x\":1.0} }";
+    server.reply_next("tools/call", json_reply(200, body));
+    let answer = client.post(request);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    assert_eq!(String::from_utf8_lossy(&answer.body), body);
+    assert_eq!(last(&server).request.body, request.as_bytes());
+    let events = "id: 1\ndata: \n\n\
+                  event: message\nid: 2\nretry: 1500\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n\
+                  :\n\n\
+                  data: {\"jsonrpc\":\"2.0\",\"id\":1,\ndata:  \"result\":{}}\n\n";
+    server.reply_next("tools/call", stream_reply(events));
+    let answer = client.post(request);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+    assert_eq!(String::from_utf8_lossy(&answer.body), events);
+}
+
+#[test]
+fn a_stream_is_open_as_soon_as_the_server_has_opened_it() {
+    let server = Server::start(ServerOptions::default());
+    let (_listening, mut client) = begun(&server);
+    server.reply_next("tools/call", Reply::OpenStream(String::new()));
+    let head = client.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+}
+
+#[test]
+fn headers_of_mcp_pass_in_both_directions_and_others_do_not() {
+    let server = Server::start(ServerOptions::default());
+    let (_listening, mut client) = begun(&server);
+    let headers = [
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", "=?base64?eA==?="),
+        ("Mcp-Param-Place", "Wien"),
+        ("Accept", "application/json,text/event-stream;q=0.5"),
+        ("Cookie", "theirs=1"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Amz-Date", "20000101T000000Z"),
+    ];
+    let reply = Reply::Status {
+        code: 200,
+        headers: [
+            ("content-type", "application/json"),
+            ("mcp-extra", "of the server"),
+            ("x-secret", "of the server"),
+            ("set-cookie", "own=1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        body: br#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_vec(),
+    };
+    server.reply_next("tools/call", reply);
+    let message = modern(1, "tools/call", r#""name":"x","#);
+    let answer = client.ask("POST", &headers, message.as_bytes()).unwrap();
+    assert_eq!(answer.header("mcp-extra"), Some("of the server"));
+    assert_eq!((answer.header("x-secret"), answer.header("set-cookie")), (None, None));
+    let sent = last(&server);
+    for (name, value) in &headers[..5] {
+        assert_eq!(sent.request.all(name).collect::<Vec<_>>(), [*value], "{name}");
+    }
+    assert_eq!((sent.header("x-forwarded-for"), sent.header("cookie")), (None, None));
+    assert_all_verified(&server.requests());
+    // What the client leaves out stays out.
+    server.reply_next("tools/call", json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+    let answer = client.ask("POST", &[("Accept", "*/*")], message.as_bytes()).unwrap();
+    assert_eq!(answer.status, 200);
+    let sent = last(&server);
+    assert_eq!(sent.header("accept"), Some("application/json, text/event-stream"));
+    assert_eq!((sent.header("mcp-method"), sent.header("mcp-protocol-version")), (None, None));
+}
+
+#[test]
+fn a_session_is_replaced_without_the_client_noticing() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    let hello = client.initialize();
+    let session = hello.header(SESSION).expect("a session").to_owned();
+    assert_eq!(last(&server).header(SESSION), Some(&*session));
+    server.end_sessions();
+    assert_eq!(client.call(1, "add", &json!({"a": 1, "b": 2})), "3");
+    let sent = last(&server);
+    assert_ne!(sent.header(SESSION), Some(&*session), "another session");
+    assert_eq!(client.call(2, "add", &json!({"a": 1, "b": 2})), "3");
+    let ended = client.ask("DELETE", &[], b"").unwrap();
+    assert_eq!(ended.status, 200);
+    assert_eq!(last(&server).header(SESSION), sent.header(SESSION));
+    assert_eq!(client.post(&call("3", "add", &json!({}))).status, 404, "it is forgotten");
+}
+
+#[test]
+fn a_session_from_before_this_process_goes_on_and_an_unknown_one_is_the_servers_404() {
+    let server = with_sessions();
+    let first = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = first.client();
+    client.initialize();
+    drop(first);
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut again = listening.client();
+    again.headers.extend(client.headers.clone());
+    assert_eq!(again.call(1, "add", &json!({"a": 1, "b": 2})), "3");
+    for id in ["unknown", "sigv4-proxy-00000000000000000000000000000000"] {
+        let headers = [(SESSION, id)];
+        let answer = again.ask("POST", &headers, call("7", "add", &json!({})).as_bytes()).unwrap();
+        assert_eq!(answer.status, 404, "{answer:?}");
+        assert_eq!(answer.json()["id"], 7);
+    }
+}
+
+#[test]
+fn every_client_has_a_session_of_its_own() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let (mut one, mut other) = (listening.client(), listening.client());
+    let sessions = [&mut one, &mut other].map(|client| {
+        let hello = client.initialize();
+        hello.header(SESSION).expect("a session").to_owned()
+    });
+    assert_ne!(sessions[0], sessions[1]);
+    for (client, session) in [(&mut one, &sessions[0]), (&mut other, &sessions[1])] {
+        client.call(1, "add", &json!({"a": 1, "b": 2}));
+        assert_eq!(last(&server).header(SESSION), Some(&**session));
+    }
+    assert_eq!(one.ask("DELETE", &[], b"").unwrap().status, 200);
+    assert_eq!(other.call(2, "add", &json!({"a": 1, "b": 2})), "3");
+}
+
+#[test]
+fn the_standing_stream_is_the_servers_with_its_ids_its_end_and_its_refusal() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    client.initialize();
+    let mut stream = client.twin();
+    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    let event = stream.event().unwrap().expect("an event");
+    assert_eq!(event, r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    let text = "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n";
+    server.reply_next("GET", stream_reply(text));
+    let answer = client.ask("GET", &[("Last-Event-ID", "7")], b"").unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer.body), text);
+    assert_eq!(last(&server).header("last-event-id"), Some("7"));
+    let refusal = Reply::Status {
+        code: 405,
+        headers: vec![("allow".into(), "POST".into())],
+        body: b"no".to_vec(),
+    };
+    server.reply_next("GET", refusal);
+    let answer = client.ask("GET", &[], b"").unwrap();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    assert_eq!(answer.json()["error"]["data"]["source"], "sigv4-proxy");
+}
+
+#[test]
+fn the_standing_stream_goes_on_in_another_session() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    client.initialize();
+    let mut stream = client.twin();
+    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    server.end_sessions();
+    client.call(1, "add", &json!({"a": 1, "b": 2}));
+    let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();
+    assert_eq!(gets(&server.wait_for(PATIENCE, |requests| gets(requests) == 2)), 2);
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
+}
+
+#[test]
+fn failures_are_statuses_with_the_error_that_stdio_has() {
+    let server = Server::start(ServerOptions::default());
+    let launch = Launch::to(&server.url("/mcp")).arg("--retries=0").arg("--deny-tool=denied");
+    let listening = Listening::open(launch);
+    let mut client = listening.client();
+    let error = |body: &str| json_reply(400, body);
+    let own = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#;
+    let null = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no"}}"#;
+    for (reply, status, kind) in [
+        (error(own), 400, None),
+        (error(null), 400, None),
+        (json_reply(200, own), 200, None),
+        (json_reply(401, own), 502, None),
+        (json_reply(403, own), 403, None),
+        (json_reply(404, "nothing"), 404, Some("refused")),
+        (json_reply(500, "nothing"), 500, Some("refused")),
+        (Reply::aws_error(403, "AccessDeniedException", "no"), 502, Some("refused")),
+        (Reply::Close, 502, Some("unreachable")),
+        (json_reply(200, "{}"), 502, Some("bad_answer")),
+    ] {
+        let shown = format!("{reply:?}");
+        server.reply_next("tools/call", reply);
+        let answer = client.post(&call("1", "x", &json!({})));
+        assert_eq!(answer.status, status, "{shown}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let body = answer.json();
+        assert_eq!(
+            (&body["id"], &body["error"]["data"]["kind"]),
+            (&json!(1), &json!(kind)),
+            "{body}"
+        );
+    }
+    let busy = Reply::Status {
+        code: 429,
+        headers: vec![("retry-after".into(), "100".into())],
+        body: b"busy".to_vec(),
+    };
+    server.reply_next("tools/call", busy);
+    let answer = client.post(&call("1", "x", &json!({})));
+    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("100")));
+    for (body, status, code) in [
+        ("{oops", 400, -32700),
+        (r#"{"jsonrpc":"2.0","id":1}"#, 400, -32600),
+        ("[]", 400, -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"denied"}}"#,
+            403,
+            -32603,
+        ),
+    ] {
+        let before = server.requests().len();
+        let answer = client.post(body);
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["code"]),
+            (status, &json!(code)),
+            "{body}"
+        );
+        assert_eq!(server.requests().len(), before, "nothing is sent");
+    }
+}
+
+#[test]
+fn notifications_and_responses_are_accepted_and_refused_as_the_server_does() {
+    let server = Server::start(ServerOptions { mode: Mode::Sse, ..ServerOptions::default() });
+    let (_listening, mut client) = begun(&server);
+    let notification = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    let answer = client.post(notification);
+    assert_eq!((answer.status, &*answer.body), (202, &b""[..]));
+    server.reply_next("notifications/roots/list_changed", json_reply(400, "no"));
+    let answer = client.post(notification);
+    assert_eq!((answer.status, &answer.json()["id"]), (400, &Value::Null));
+    // A question of the server in the middle of a call.
+    let mut asking = client.twin();
+    asking.begin("POST", &[], call("1", "ask", &json!({})).as_bytes()).unwrap();
+    let question: Value = loop {
+        let event = asking.event().unwrap().expect("a question");
+        let event: Value = serde_json::from_str(&event).unwrap();
+        if event["id"] != Value::Null {
+            break event;
+        }
+    };
+    let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {}}});
+    assert_eq!(client.post(&response.to_string()).status, 202);
+    let result = asking.event().unwrap().expect("the result");
+    assert_eq!(serde_json::from_str::<Value>(&result).unwrap()["id"], 1, "{result}");
+}
+
+#[test]
+fn a_cancelled_call_is_not_answered_and_the_server_is_told() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    client.initialize();
+    server.reply_next(
+        "tools/call",
+        Reply::OpenStream("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n".into()),
+    );
+    let mut calling = client.twin();
+    calling.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+    assert!(calling.event().unwrap().is_some());
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(client.post(cancel).status, 202);
+    assert_eq!(labels(&server.requests()).last().unwrap(), "notifications/cancelled");
+    assert_eq!(calling.event().unwrap(), None, "the stream ends");
+}
+
+#[test]
+fn calls_beyond_the_limit_wait() {
+    let server = Server::start(ServerOptions { mode: Mode::Sse, ..ServerOptions::default() });
+    let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--max-in-flight=1"));
+    let (mut slow, mut other) = (listening.client(), listening.client());
+    let pause = Duration::from_millis(200);
+    server.reply_next("tools/call", Reply::Late(pause));
+    slow.send("POST", &[], call("1", "add", &json!({"a": 1, "b": 2})).as_bytes()).unwrap();
+    server.wait_for(PATIENCE, |requests| requests.len() == 1);
+    assert_eq!(other.call(2, "add", &json!({"a": 1, "b": 2})), "3");
+    let requests = server.requests();
+    assert!(requests[1].at.duration_since(requests[0].at) >= pause, "one after the other");
+}
+
+#[test]
+fn batches_are_one_request_and_one_response() {
+    let server = Server::start(ServerOptions::default());
+    let (_listening, mut client) = begun(&server);
+    let batch =
+        r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":"b","method":"b"}]"#;
+    let body = r#"[{"jsonrpc":"2.0","id":"b","result":{}},{"jsonrpc":"2.0","id":1,"result":{}}]"#;
+    server.script(vec![json_reply(200, body), json_reply(500, "no")]);
+    assert_eq!(String::from_utf8_lossy(&client.post(batch).body), body);
+    let answer = client.post(batch);
+    assert_eq!(answer.status, 500);
+    let errors = answer.json();
+    assert_eq!((&errors[0]["id"], &errors[1]["id"]), (&json!(1), &json!("b")), "{errors}");
+}
+
+#[test]
+fn one_process_has_one_pool_for_all_clients() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    for _ in 0..4 {
+        let mut client = listening.client();
+        client.initialize();
+        client.call(1, "add", &json!({"a": 1, "b": 2}));
+    }
+    let mut connections: Vec<u64> = server.requests().iter().map(|r| r.connection).collect();
+    connections.dedup();
+    assert_eq!(connections.len(), 1, "connections are kept and shared");
+}
