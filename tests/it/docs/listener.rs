@@ -1,15 +1,16 @@
 //! docs/listener.md: its commands, sent as curl would send them, get the responses that the page speaks of.
 
-use crate::docs::pages::words;
+use crate::docs::pages::{assert_accepted, words};
 use crate::harness::listening::Listening;
 use crate::harness::program::Launch;
 use crate::support::http_client::Answer;
 use crate::support::{HttpClient, Mode, Server, ServerOptions, Verdict};
 
+const PAGE: &str = include_str!("../../../docs/listener.md");
+
 /// The commands of the page, in their order.
 fn commands() -> Vec<String> {
-    let page = include_str!("../../../docs/listener.md");
-    let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let blocks = PAGE.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     blocks
         .filter(|block| block.starts_with("curl "))
         .map(|block| block.replace("\\\n", ""))
@@ -79,4 +80,22 @@ fn the_commands_of_the_page() {
     assert_eq!(run(delete, &session).status, 200);
     assert_eq!(run(list, &session).status, 404);
     assert!(server.requests().iter().all(|request| request.verdict == Verdict::Verified));
+}
+
+/// Containers and probes: lists of arguments, perhaps with the program's name before them.
+#[test]
+fn sidecars_start_the_program() {
+    let mut count = 0;
+    for block in PAGE.split("```yaml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let lists = block.split('[').skip(1).map(|rest| rest.split(']').next().unwrap());
+        for list in lists.filter(|list| list.contains("--listen")) {
+            let words: Vec<String> = serde_json::from_str(&format!("[{list}]")).unwrap();
+            let is_name = |word: &&String| ["CMD", "/sigv4-proxy"].contains(&word.as_str());
+            let words: Vec<String> = words.iter().skip_while(is_name).cloned().collect();
+            assert_accepted(&words, "docs/listener.md".as_ref());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 5, "two sidecars and three probes");
 }

@@ -28,7 +28,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// Whether the program would start with these words.
-fn assert_accepted(words: &[String], page: &Path) {
+pub(crate) fn assert_accepted(words: &[String], page: &Path) {
     let environment = Environment::from_pairs([("ORDERS_KEY", "k"), ("SEARCH_KEY", "k")]);
     let arguments = words.iter().map(OsString::from);
     let read = cli::parse(arguments, &environment, |_| Ok(ProfileSettings::default()));
