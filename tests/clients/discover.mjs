@@ -1,7 +1,8 @@
-// The official TypeScript client, which begins with `server/discover`, before a cold server. Arguments: the proxy, the server's URL.
+// The official TypeScript client, which begins with `server/discover`. On stdio it stands before a cold server.
+// Arguments: the proxy, the server's URL.
 import { Client } from '@modelcontextprotocol/client';
 import assert from 'node:assert/strict';
-import { transport } from './connect.mjs';
+import { transport, way } from './connect.mjs';
 
 const versionNegotiation = { mode: 'auto' };
 const client = new Client({ name: 'typescript-sdk', version: '2' }, { capabilities: {}, versionNegotiation });
@@ -15,4 +16,4 @@ assert.ok(tools.some(({ name }) => name === 'add'));
 const { content } = await client.callTool({ name: 'add', arguments: { a: 2, b: 3 } });
 assert.equal(content[0].text, '5');
 await client.close();
-console.log(`TypeScript SDK 2: discover and initialize in ${took} ms before a cold server, list, call`);
+console.log(`TypeScript SDK 2 ${way}: discover and initialize in ${took} ms, list, call`);

@@ -1,9 +1,10 @@
-"""The official Python client, which begins with `server/discover`, before a cold server. Arguments: the proxy, the server's URL."""
+"""The official Python client, which begins with `server/discover`. On stdio it stands before a cold server. Arguments: the
+proxy, the server's URL."""
 
 import asyncio
 import time
 
-from connect import transport
+from connect import transport, way
 from mcp.client.client import Client
 
 
@@ -16,7 +17,7 @@ async def main():
         assert any(tool.name == "add" for tool in listed.tools), listed
         result = await client.call_tool("add", {"a": 2, "b": 3})
         assert result.content[0].text == "5", result
-    print(f"Python SDK: discover and initialize in {took} ms before a cold server, list, call")
+    print(f"Python SDK {way}: discover and initialize in {took} ms, list, call")
 
 
 asyncio.run(main())

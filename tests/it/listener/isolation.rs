@@ -101,10 +101,8 @@ fn clients_that_are_translated_for_share_nothing() {
                 },
             });
             let answer = client.post(&message(id, &params)).json();
-            assert_eq!(
-                (&answer["id"], &answer["result"]["resultType"]),
-                (&json!(id), &json!("input_required"))
-            );
+            assert_eq!(answer["id"], id, "{answer}");
+            assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
             let requests = answer["result"]["inputRequests"].as_object().unwrap();
             let (key, question) = requests.iter().next().unwrap();
             assert_eq!(question["params"]["message"], *name, "{answer}");
