@@ -42,6 +42,10 @@ struct State {
 struct Connection {
     stream: Arc<Stream>,
     request: Option<Running>,
+    /// The start of the wait for a request.
+    idle_since: Instant,
+    /// Closed to make room for another one.
+    is_given_up: bool,
 }
 
 /// A request that is being answered.
@@ -70,19 +74,33 @@ impl Connections {
         })
     }
 
-    /// Takes a connection in. `None`: there are too many, or the process is ending.
+    /// Takes a connection in. If there are too many, the one that has waited longest for a request makes room. `None`: none
+    /// waits for one, or the process is ending.
     pub(crate) fn admit(
         self: &Arc<Connections>,
         stream: &Arc<Stream>,
     ) -> Option<Arc<OpenConnection>> {
         let mut state = lock(&self.state);
-        let others = state.open.values().filter(|connection| !connection.is_standing()).count();
-        if state.is_closing || others >= MAX_CONNECTIONS {
+        if state.is_closing {
             return None;
+        }
+        let others = state.open.values().filter(|open| !open.is_standing() && !open.is_given_up);
+        if others.count() >= MAX_CONNECTIONS {
+            let waiting =
+                state.open.values_mut().filter(|open| open.request.is_none() && !open.is_given_up);
+            let longest = waiting.min_by_key(|open| open.idle_since)?;
+            longest.is_given_up = true;
+            longest.stream.shutdown(Shutdown::Both);
         }
         let number = state.next_number;
         state.next_number += 1;
-        state.open.insert(number, Connection { stream: Arc::clone(stream), request: None });
+        let connection = Connection {
+            stream: Arc::clone(stream),
+            request: None,
+            idle_since: Instant::now(),
+            is_given_up: false,
+        };
+        state.open.insert(number, connection);
         drop(state);
         Some(Arc::new(OpenConnection {
             connections: Arc::clone(self),
@@ -226,6 +244,7 @@ impl OpenConnection {
         let mut state = lock(&self.connections.state);
         if let Some(connection) = state.open.get_mut(&self.number) {
             connection.request = None;
+            connection.idle_since = Instant::now();
         }
         state.changes += 1;
         if state.is_closing {

@@ -80,7 +80,8 @@ impl Shared {
                     .respond(&Response::json(200, body.to_string()).with("mcp-session-id", session))
             }
             Some(_) if session.is_empty() => {
-                let error = json!({"code": -32000, "message": "Bad Request: Mcp-Session-Id is required"});
+                let error =
+                    json!({"code": -32000, "message": "Bad Request: Mcp-Session-Id is required"});
                 let body = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
                 connection.respond(&Response::json(400, body.to_string()))
             }
