@@ -1,5 +1,4 @@
-//! `AwsErrorBody`: what an error response says of itself. The one reading of it, for MCP servers and for the services that
-//! provide credentials.
+//! `AwsErrorBody`: the only parser of error responses, for MCP servers and for the services that provide credentials.
 //!
 //! AWS's services name the type of an error in the header `x-amzn-errortype`, in JSON (`__type`, `code`) or in XML (`Code`);
 //! the first of these counts. The type decides whether a request is sent again, so nothing else is taken for one. A body that
@@ -9,7 +8,7 @@ use crate::aws::error_cause::{Cause, classify};
 use crate::aws::xml::text_of;
 use serde_json::{Map, Value};
 
-/// The members that say something to people, of the errors of AWS, JSON-RPC, OAuth, RFC 9457 and common frameworks.
+/// Members with text for people, in errors of AWS, JSON-RPC, OAuth, RFC 9457 and common frameworks.
 const WORDS: [&str; 11] = [
     "message",
     "Message",
@@ -24,7 +23,7 @@ const WORDS: [&str; 11] = [
     "title",
 ];
 
-/// What an error response says, as far as it says it.
+/// The parsed contents of an error response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AwsErrorBody {
     /// AWS's name for the error, without its namespace.
@@ -33,7 +32,7 @@ pub struct AwsErrorBody {
     pub(crate) oauth_error: Option<String>,
     /// Its message; the whole body if that is plain text.
     pub(crate) message: Option<String>,
-    /// Words of servers that are not AWS's, if there is no message. They are shown, and nothing is decided from them.
+    /// Text of other servers than AWS's, if there is no message. It is only shown.
     pub(crate) detail: Option<String>,
     /// The request id in an XML body.
     pub(crate) request_id: Option<String>,
@@ -86,7 +85,7 @@ impl AwsErrorBody {
         }
     }
 
-    /// What AWS blames.
+    /// The cause of the error.
     pub(crate) fn cause(&self, status: u16) -> Cause {
         self.cause_by(self.error_type.as_deref(), status)
     }
@@ -105,7 +104,7 @@ impl AwsErrorBody {
     }
 }
 
-/// What an error says in JSON: the first text under one of the `WORDS`, at any depth of these.
+/// The text of a JSON error: the first text under one of the `WORDS`, at any depth of these.
 pub(crate) fn words_in<'a>(members: &'a Map<String, Value>) -> Option<&'a str> {
     let text_of = |value: &'a Value| match value {
         Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),

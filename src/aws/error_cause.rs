@@ -1,9 +1,8 @@
-//! `Cause`: what AWS blames for an error response. It decides both whether a request is sent again and the hint for the
-//! user.
+//! `Cause`: the cause of an error response of AWS. It decides whether a request is sent again, and the hint for the user.
 //!
 //! AWS's error type decides. The message decides only where AWS has one type for several causes (a signature refused for
 //! its time, its scope or its key), and where a front end sends AWS's own sentence without a type. A word in the message of
-//! another type, or of a tool, decides nothing.
+//! another type, or of a tool, has no effect.
 
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};

@@ -12,7 +12,7 @@ pub struct ErrorResponse<'a> {
     pub status: u16,
     /// `x-amzn-RequestId`, or another header of that purpose.
     pub request_id: Option<&'a str>,
-    /// `lambda-web-error-type`, by which Lambda tells its own errors from those of a web function.
+    /// `lambda-web-error-type`, which distinguishes Lambda's own errors from those of a web function.
     pub lambda_error: Option<&'a str>,
     /// `Location`.
     pub location: Option<&'a str>,
@@ -20,7 +20,7 @@ pub struct ErrorResponse<'a> {
 }
 
 impl ErrorResponse<'_> {
-    /// The error: whose words they are, what they say, and how to fix it where that is known.
+    /// The error: its author, its text, and how to fix it where that is known.
     pub fn to_error(&self, signed: &SignedWith<'_>) -> Error {
         let ErrorResponse { status, body, .. } = *self;
         // It is shown and decides nothing: the function itself may send any.

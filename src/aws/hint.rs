@@ -1,4 +1,4 @@
-//! Hints: how to fix what an error response of the server or of AWS blames.
+//! Hints: how to fix the causes of error responses.
 
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
@@ -6,7 +6,7 @@ use crate::aws::region::region_hint;
 use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
 
-/// What the refused request was signed with.
+/// The signature's inputs of the refused request.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedWith<'a> {
     pub service: &'a str,
@@ -16,7 +16,7 @@ pub struct SignedWith<'a> {
     pub path: &'a str,
     /// `key AKIA****MPLE from profile dev`, or `not signed`.
     pub identity: &'a str,
-    /// What was signed, if that is still known.
+    /// The signing steps, if they are still known.
     pub steps: Option<&'a SigningSteps>,
 }
 
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// By service: what is said of 403 with and without a type, 413, 429, 502, 503 and 504.
+    /// By service: hints for 403 with and without a type, 413, 429, 502, 503 and 504.
     #[test]
     fn limits_and_actions_are_those_of_the_service() {
         const AGENTCORE: &str = "bedrock-agentcore.us-east-1.amazonaws.com";

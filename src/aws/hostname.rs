@@ -1,12 +1,12 @@
-//! What an AWS host name says: the service's signing name and the region. Pure.
+//! AWS host names: the service's signing name and the region. Pure.
 //!
-//! Nothing is guessed. A host that is not AWS's own (a custom domain, loopback) says nothing, and a label counts as a region
+//! Nothing is guessed. A host that is not AWS's own (a custom domain, loopback) has neither, and a label counts as a region
 //! only if it is written like one.
 
 use crate::aws::partition::{PARTITIONS, Partition};
 use crate::aws::region::{self, looks_like_region};
 
-/// What a host name says.
+/// The contents of a host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inferred {
     /// The signing name, which often differs from the first label: `bedrock-runtime` signs as `bedrock`.
@@ -18,7 +18,7 @@ pub struct Inferred {
 /// Which regions a host serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// One, or its name does not say which.
+    /// One, which the name may omit.
     #[default]
     OneRegion,
     /// All of them: `knowledge-mcp.global.api.aws`. A request may be signed for any region, or not at all.
@@ -28,7 +28,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// A region of the host's partition, for what needs one although the host names none.
+    /// A region of the host's partition, where one is needed although the host names none.
     pub(crate) fn default_region(self) -> Option<&'static str> {
         match self {
             Reach::OneRegion => None,
@@ -76,7 +76,7 @@ pub(crate) fn is_dual_stack(host: &str) -> bool {
     AwsName::of_host(&host).is_some_and(|name| name.suffix == Suffix::DualStack)
 }
 
-/// A hint for an AWS host in which a zone or a misspelt region stands in the place of the region.
+/// A hint for an AWS host that has a zone or a misspelt region in place of the region.
 pub(crate) fn region_hint(host: &str) -> Option<String> {
     let host = normal_form(host);
     let AwsName { labels, .. } = AwsName::of_host(&host)?;
@@ -103,11 +103,11 @@ fn normal_form(host: &str) -> String {
 struct AwsName<'a> {
     partition: &'static Partition,
     suffix: Suffix,
-    /// The labels before the suffix, without those that only say how the host is reached.
+    /// The labels before the suffix, without those for the kind of endpoint.
     labels: Vec<&'a str>,
 }
 
-/// What kind of hosts has a suffix.
+/// The kind of hosts with a suffix.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Suffix {
     Classic,

@@ -1,6 +1,7 @@
-//! What AWS says and how its names are built: host names, ARNs, regions and partitions, error responses and their causes,
-//! the limits of its services.
-//! Pure: text in, meaning out. Anyone can stand behind a URL, so everything is taken as foreign text: bounded when it is
+//! Formats and facts of AWS: host names, ARNs, regions and partitions, error responses and their causes, the limits of its
+//! services.
+//!
+//! Pure: text in, meaning out. Any server may be at a URL, so all text is untrusted: bounded when it is
 //! shown, and without effect unless it has AWS's own form.
 
 pub(crate) mod agentcore;

@@ -18,8 +18,8 @@ pub(crate) fn looks_like_region(label: &str) -> bool {
         && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a text can stand in a host name as a region must, however AWS or another service writes its regions: a label of
-/// letters, digits and `-` that is not a number.
+/// Whether a text can be the region in a host name of AWS or another service: a label of letters, digits and `-` that is not
+/// a number.
 pub(crate) fn is_host_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

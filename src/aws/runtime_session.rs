@@ -22,7 +22,7 @@ pub enum RuntimeSession {
     Auto,
     /// None: each request may start a micro-VM.
     Off,
-    /// The caller's own: the same for every process that signs as this caller.
+    /// The caller's own, shared by all processes that sign as this caller.
     Identity,
     /// The one with this id.
     Fixed(Secret),
@@ -34,8 +34,8 @@ pub(crate) fn is_routed(host: &str, path: &str, is_agentcore: bool) -> bool {
     is_agentcore && !is_gateway && path.starts_with("/runtimes/")
 }
 
-/// The id of the caller's own session. A session name that ends in a time, as SDKs make them up, says nothing of the
-/// caller and is left out of it.
+/// The id of the caller's own session. A role session name that ends in a time, as SDKs generate them, does not identify the
+/// caller and is omitted.
 pub(crate) fn id_of_caller(arn: &str) -> Secret {
     let is_made_up = |name: &str| {
         let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();

@@ -1,7 +1,7 @@
-//! `ServiceFacts`: what users of an AWS service that serves MCP have to know: the IAM action of a call, the limits that end
-//! one and how to raise them, and the quotas that this program keeps to by itself. One row for each service. Pure.
+//! `ServiceFacts`: facts about AWS services that can serve MCP: the IAM action of a call, the limits that end
+//! one and how to raise them, and the quotas that this program respects. One row for each service. Pure.
 //!
-//! The rows only choose words and defaults. A fact that AWS has changed costs a hint that is out of date, never a request.
+//! The rows only choose texts and defaults. If AWS changes a fact, a hint is out of date, but no request fails.
 
 use crate::aws::hostname;
 
@@ -11,7 +11,7 @@ pub(crate) struct ServiceFacts {
     pub(crate) action: Option<&'static str>,
     /// How to fix a response that took too long (504).
     pub(crate) timeout: &'static str,
-    /// What may have ended a response that is not complete.
+    /// The limit that may have ended an incomplete response.
     pub(crate) cut: Option<&'static str>,
     /// How to fix a refusal for the size of the message (413).
     pub(crate) too_large: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct ServiceFacts {
     pub(crate) failed: &'static str,
     /// How to fix a 503 that is not throttling.
     pub(crate) unavailable: &'static str,
-    /// What it means if the server answers without event streams.
+    /// The reason if the server responds without event streams.
     pub(crate) without_streams: Option<&'static str>,
     /// Default of `--max-in-flight`, if AWS allows fewer connections than the general default.
     pub(crate) max_in_flight: Option<usize>,
@@ -33,7 +33,7 @@ const LATTICE_IDLE: &str = "VPC Lattice ends a request that is idle for 60 s by 
 
 const BALANCER_IDLE: &str = "the load balancer ends a request that is idle for 60 s by default: raise its idle timeout, or make the tool report progress";
 
-/// What holds where nothing else is known.
+/// The facts of unknown services.
 const OTHER: ServiceFacts = ServiceFacts {
     action: None,
     timeout: "a gateway in front of the server timed out: raise its timeout, or make the tool return sooner",

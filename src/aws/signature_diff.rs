@@ -1,14 +1,14 @@
-//! The first line in which AWS's canonical request differs from ours. Pure.
+//! The first line in which AWS's canonical request differs from the one that was signed. Pure.
 //!
-//! When a signature does not match, API Gateway and some other services return what they would have signed. If that differs
-//! from what was signed, something on the way changed the request; if not, the secret key is wrong.
+//! When a signature does not match, API Gateway and some other services return what they would have signed. If that differs,
+//! something on the way changed the request; if not, the secret key is wrong.
 
 use zeroize::Zeroize as _;
 
 /// The longest part of a line that is shown.
 const MAX_SHOWN_CHARS: usize = 120;
 
-/// What one side signed: the canonical request and the string to sign.
+/// The signing steps of one side: the canonical request and the string to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningSteps {
     pub canonical_request: String,
@@ -32,7 +32,7 @@ pub(crate) enum Comparison {
 }
 
 impl SigningSteps {
-    /// What AWS would have signed, if its message says so.
+    /// AWS's signing steps, if its message has them.
     ///
     /// ```
     /// use sigv4_proxy::aws::signature_diff::SigningSteps;

@@ -7,7 +7,7 @@ pub(crate) fn element<'a, 'x>(within: Node<'a, 'x>, name: &str) -> Option<Node<'
     within.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
 }
 
-/// All text in the first element of this name, unless it is blank. Comments and CDATA do not interrupt it.
+/// All text in the first element of this name, unless it is only whitespace. Comments and CDATA do not interrupt it.
 pub(crate) fn text_of(within: Node<'_, '_>, name: &str) -> Option<String> {
     let texts = element(within, name)?.descendants().filter(Node::is_text);
     let text = texts.filter_map(|node| node.text()).collect::<String>();

@@ -61,7 +61,7 @@ pub(crate) struct SentRequest {
 }
 
 impl ClientRequests {
-    /// Sets, once, what queues lines for the client. It must not wait.
+    /// Sets, once, the function that queues lines for the client. It must not block.
     pub(crate) fn set_output(&self, output: impl Fn(String) + Send + Sync + 'static) {
         let _ = self.shared.output.set(Box::new(output));
     }
@@ -108,7 +108,7 @@ impl ClientRequests {
         self.queue(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#));
     }
 
-    /// Takes the responses to requests of this program out of a message of the client. Returns what is left for the server.
+    /// Takes the responses to requests of this program out of a message of the client. Returns the rest, for the server.
     pub(crate) fn take_responses(&self, message: Message) -> Option<Message> {
         if !self.shared.any_sent.load(Ordering::SeqCst) {
             return Some(message);
@@ -217,7 +217,7 @@ mod tests {
         (requests, lines)
     }
 
-    /// What is left of a line of the client.
+    /// The rest of a line of the client.
     fn left(requests: &ClientRequests, line: &str) -> Option<String> {
         let message = Message::parse(line.as_bytes().to_vec()).expect("a message");
         let left = requests.take_responses(message)?;

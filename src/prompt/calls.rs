@@ -1,4 +1,4 @@
-//! `SignInCall`: what one call does while the user signs in.
+//! `SignInCall`: one call while the user signs in.
 
 use crate::error::{Error, Kind, SignIn};
 use crate::log::Log;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Maximum time that a call waits for the user; clients give up calls that say nothing for longer.
+/// Maximum time that a call waits for the user; many clients abort calls without progress after a longer time.
 pub(crate) const CALL_WAIT: Duration = Duration::from_secs(300);
 
 /// Maximum time of one round of 2026-07-28, and of a call of the tool: the official SDKs give up after 60 s.
@@ -21,7 +21,7 @@ pub(crate) const ROUND_WAIT: Duration = Duration::from_secs(50);
 
 pub(crate) struct SignInCall<'a> {
     pub(crate) flight: &'a Arc<Flight>,
-    /// What this call needs; the sign-in may have been begun by another profile with the same session.
+    /// The sign-in that this call needs; another profile with the same session may have started it.
     pub(crate) need: &'a SignIn,
     pub(crate) message: &'a Message,
     pub(crate) deadline: Option<Instant>,
@@ -30,7 +30,7 @@ pub(crate) struct SignInCall<'a> {
     pub(crate) log: &'a Log,
 }
 
-/// What the call gets.
+/// The outcome for the call.
 pub(crate) enum Outcome {
     SignedIn,
     /// The user has to sign in first. `is_required`: reported as the error that requires a URL elicitation.
@@ -96,7 +96,7 @@ impl SignInCall<'_> {
         })
     }
 
-    /// Continues where a repeated request of 2026-07-28 stands.
+    /// Continues from the state of a repeated request of 2026-07-28.
     ///
     /// # Errors
     /// The call was cancelled.

@@ -1,4 +1,4 @@
-//! `ClientView`: what the client declared of itself, as far as it decides how to show a link.
+//! `ClientView`: the client's declarations that decide how to show a link.
 
 use crate::json::object::Object;
 use crate::mcp::message::Message;

@@ -1,4 +1,4 @@
-//! `Flight`: one sign-in under way, shared by all calls that need the same token.
+//! `Flight`: a sign-in in progress, shared by all calls that need the same token.
 
 use crate::client::{ClientRequests, ClientResponse, SentRequest};
 use crate::error::{Error, SignIn};
@@ -18,11 +18,11 @@ const FIRST_HUMAN_RESPONSE: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_CANCEL: Duration = Duration::from_secs(60);
 const PAUSE_AFTER_DECLINE: Duration = Duration::from_secs(5 * 60);
 
-/// What the flights of a process share.
+/// State that all flights of a process share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Audience {
     client: ClientRequests,
-    /// The client answers elicitations that no person has seen, so none are sent any more.
+    /// The client responds to elicitations without showing them, so no more are sent.
     is_blind: Arc<AtomicBool>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Audience {
 pub(crate) struct Flight {
     /// Names it to the client: `elicitationId` and, since 2026-07-28, part of `requestState`.
     pub(crate) id: String,
-    /// What the call that began it needs.
+    /// The sign-in that the call which started it needs.
     pub(crate) need: SignIn,
     audience: Audience,
     /// Ends this process's part in it.
@@ -48,7 +48,7 @@ struct State {
     answer: Option<Answer>,
     /// No elicitation is sent before this time.
     quiet_until: Option<Instant>,
-    /// The client knows it by its id, and is notified when it has succeeded.
+    /// The client has its id, and is notified when it has succeeded.
     is_announced: bool,
     is_logged: bool,
     is_shown_by_tool: bool,
@@ -85,7 +85,7 @@ enum Answer {
     Accepted,
     Declined,
     Cancelled,
-    /// The client responded by itself, or has ended its input.
+    /// The client responded without the user, or has ended its input.
     Unseen,
 }
 
@@ -123,7 +123,7 @@ impl Flight {
         });
     }
 
-    /// Ends it, once. The client is notified before any call goes on.
+    /// Ends it, once. The client is notified before any call continues.
     pub(crate) fn end(&self, ending: Ending) {
         self.state.update(|state| {
             if matches!(state.stage, Stage::Ended(_)) {
@@ -139,7 +139,7 @@ impl Flight {
         self.cancel.cancel();
     }
 
-    /// Ends it with an error that is also that of calls within `pause`, so that the service is not asked by each.
+    /// Ends it with an error that calls within `pause` get as well, without further requests to the service.
     pub(crate) fn fail(&self, error: Error, pause: Duration) {
         self.state.lock().fails_until = Instant::now().checked_add(pause);
         self.end(Ending::Failed(error));
@@ -176,7 +176,7 @@ impl Flight {
         std::mem::replace(&mut self.state.lock().is_shown_by_tool, true)
     }
 
-    /// Notes that the client knows the sign-in by its id.
+    /// Records that the client has the id of the sign-in.
     pub(crate) fn note_announced(&self) {
         self.state.lock().is_announced = true;
     }
@@ -268,7 +268,7 @@ impl Flight {
         })
     }
 
-    /// Draws the consequences of the user's answer.
+    /// Applies the user's answer.
     fn take_answer(&self, answer: Answer) -> bool {
         let now = Instant::now();
         self.state.update(|state| {

@@ -27,8 +27,8 @@ impl Flights {
         Flights { mode, audience, log, last, on_signed_in }
     }
 
-    /// The sign-in under way for the token that is needed; begins one if there is none. `None`: no call may begin one of
-    /// this kind. `distrusts_token`: the token that is there was refused, although it looks valid.
+    /// The sign-in in progress for the token; starts one if there is none. `None`: calls may not start one of
+    /// this kind. `distrusts_token`: the existing token was refused, although it looks valid.
     pub(crate) fn begin(
         &self,
         need: &SignIn,
@@ -73,8 +73,8 @@ impl Flights {
         lock(&self.last).values().find(|flight| flight.id == id).cloned()
     }
 
-    /// What tokens are named by. Profiles with the same session share one. A code of an MFA device is never asked for, and
-    /// `aws login` needs a browser on this machine.
+    /// The name of the token. Profiles with the same session share one. `None` for MFA devices, whose codes are never
+    /// requested, and for `aws login` without a browser on this machine.
     fn key<'a>(&self, need: &'a SignIn) -> Option<&'a str> {
         match &need.method {
             SignInMethod::Sso(sso) => Some(sso.name.as_ref().unwrap_or(&sso.start_url)),

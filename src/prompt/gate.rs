@@ -1,4 +1,4 @@
-//! `SignInGate`: stands around every exchange. A failure that a sign-in would fix becomes one.
+//! `SignInGate`: wraps every exchange, and starts a sign-in after a failure that a sign-in would fix.
 
 use crate::client::ClientRequests;
 use crate::error::{Error, SignIn};
@@ -29,7 +29,7 @@ const URL_ELICITATION_REQUIRED: i32 = -32042;
 /// Maximum number of sign-ins for one call: a role may need those of two sessions.
 const MAX_SIGN_INS: usize = 4;
 
-/// The sign-ins of this process, and what they need to know of its client.
+/// The sign-ins of this process, and the state of its client that they need.
 pub struct SignInGate {
     mode: Mode,
     view: ClientView,
@@ -48,7 +48,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) cancel: &'a Cancel,
     /// Set while the call waits and nothing of it has reached the server.
     pub(crate) is_held: &'a AtomicBool,
-    /// Sends a message and relays what comes back.
+    /// Sends a message and relays its responses.
     pub(crate) send: &'a dyn Fn(&Message, &mut Sink<'_>) -> Result<(), Error>,
 }
 
@@ -66,7 +66,7 @@ impl SignInGate {
         }
     }
 
-    /// Sets, once, what begins the session that is owed after a sign-in. It returns whether there was one.
+    /// Sets, once, the function that starts a deferred session after a sign-in. It returns whether there was one.
     pub(crate) fn on_signed_in(self: &Arc<Self>, begin: impl Fn() -> bool + Send + Sync + 'static) {
         let gate = Arc::downgrade(self);
         let _ = self.flights.on_signed_in.set(Box::new(move || {
@@ -82,7 +82,7 @@ impl SignInGate {
         self.view.initialized();
     }
 
-    /// Whether `initialize` was answered here, so that a session is owed.
+    /// Whether this program responded to `initialize` itself, so that the session is deferred.
     pub(crate) fn has_answered_initialize(&self) -> bool {
         self.has_answered_initialize.load(Ordering::Relaxed)
     }
@@ -166,7 +166,7 @@ impl SignInGate {
         }
     }
 
-    /// Sends `initialize`, and answers it here if the server cannot be reached for want of a sign-in: the client stays, and
+    /// Sends `initialize`, or responds to it here if that needs a sign-in: the client keeps the server, and
     /// the user is asked once a call needs it.
     fn initialize(&self, exchange: &Exchange<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let message = exchange.message;
@@ -195,7 +195,7 @@ impl SignInGate {
         }
     }
 
-    /// Sends `tools/list`. Until the client has had the server's list, a tool that signs in stands in for it.
+    /// Sends `tools/list`. Until the client has had the server's list, it may get a single tool that signs in.
     fn list_tools(&self, exchange: &Exchange<'_>, sink: &mut Sink<'_>) -> Result<(), Error> {
         let message = exchange.message;
         if !self.tool.may_stand_in() {
@@ -269,7 +269,7 @@ impl SignInGate {
         SignInCall { flight, need, message, deadline, cancel, view: &self.view, log: &self.log }
     }
 
-    /// Responds to a call that cannot go on.
+    /// Responds to a call that cannot continue.
     fn respond(
         &self,
         message: &Message,
@@ -333,7 +333,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether a person waits for what this message is for.
+/// Whether this message may start a sign-in, because a person probably waits for it.
 fn begins_sign_in(message: &Message) -> bool {
     message.any_method(|method| matches!(method, "tools/call" | "prompts/get" | "resources/read"))
 }

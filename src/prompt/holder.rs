@@ -1,5 +1,5 @@
-//! `Holder`: which process of this machine asks the service whether the user has finished, and the file from which the others
-//! know the link. If the holder's client is closed, another process continues with the same link.
+//! `Holder`: elects the process of this machine that polls the service, and shares the link with the others in a file. If the
+//! holder's client is closed, another process continues with the same link.
 
 use crate::credentials::expiry;
 use crate::environment::file;
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// Maximum size of the file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Two files beside that of the token.
+/// Two files next to the token.
 pub(crate) struct Holder {
     /// Empty, and never deleted: its lock is what counts.
     lock: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Holder {
     pending: PathBuf,
 }
 
-/// Who holds the lock.
+/// Holder of the lock.
 pub(crate) enum Hold {
     /// This process, while the value lives; without a file where files cannot be locked.
     Ours(Option<File>),

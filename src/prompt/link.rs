@@ -1,4 +1,4 @@
-//! `Link`: where the user signs in, and the texts and JSON that say so.
+//! `Link`: the address where the user signs in, with its texts and JSON.
 
 use crate::credentials::expiry;
 use crate::error::SignIn;
@@ -16,7 +16,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// What a client shows with the link.
+    /// The text that a client shows with the link.
     pub(crate) fn message(&self, profile: &str) -> String {
         let code = self.user_code.as_ref().map(|code| {
             format!(" The page must show the code {code}; close it if it shows a different one.")

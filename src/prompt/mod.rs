@@ -1,6 +1,6 @@
-//! Calls that need a sign-in: one sign-in for all calls and all processes, and how the user is told in the client.
+//! Calls that need a sign-in: one sign-in for all calls and processes, shown to the user in the client.
 //!
-//! [`SignInGate`] stands around every exchange. After a failure that a sign-in would fix, `flight` begins or joins one, which
+//! [`SignInGate`] wraps every exchange. After a failure that a sign-in would fix, `flight` starts or joins one, which
 //! `worker` carries out with the processes of this machine; `calls` decides what the call does meanwhile: wait for the response
 //! to a URL elicitation (to 2025-11-25), respond with `input_required` (2026-07-28, `round`), or fail with the link.
 

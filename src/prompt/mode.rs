@@ -1,6 +1,6 @@
-//! `Mode`: what the user decides about sign-ins that calls begin.
+//! `Mode`: the user's setting for sign-ins that calls start.
 
-/// What a call does when a sign-in is needed.
+/// Behaviour of a call that needs a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Shows a link and a code, which work from any device.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// Begins every `requestState` of ours.
+/// Prefix of every `requestState` of this program.
 const PREFIX: &str = "sigv4-proxy.1.";
 
 /// Names our request among those of the server.
@@ -23,7 +23,7 @@ const REQUEST_NAME: &str = "sigv4-proxy/sign-in";
 /// Maximum number of rounds without a question: the official clients give up after ten rounds.
 const MAX_WAITS: u32 = 6;
 
-/// Where a repeated request stands.
+/// State of a repeated request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Round {
     /// The sign-in, by its id.
@@ -55,7 +55,7 @@ impl Round {
     /// The round that a request repeats, and the request as it was before. `None`: it is not a repeated one.
     ///
     /// # Errors
-    /// Its state begins as ours and cannot be decoded.
+    /// Its state has the prefix and cannot be decoded.
     pub(crate) fn of(request: &Message) -> Option<Result<(Round, Message), ()>> {
         let text = str::from_utf8(request.body()).ok()?;
         let params = Object::parse(text)?.get("params")?.get();

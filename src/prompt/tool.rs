@@ -1,4 +1,4 @@
-//! `SignInTool`: the one tool that stands in for the server's list while the list needs a sign-in.
+//! `SignInTool`: the only tool in the list while the server's list needs a sign-in.
 
 use crate::error::Error;
 use crate::json::object::Object;
@@ -13,7 +13,7 @@ const NAME: &str = "aws_sign_in";
 
 #[derive(Default)]
 pub(crate) struct SignInTool {
-    /// Whether it was ever in a list.
+    /// It was in a list.
     is_offered: AtomicBool,
     /// Whether the client has had the server's list.
     is_list_known: AtomicBool,
@@ -24,7 +24,7 @@ pub(crate) struct SignInTool {
 }
 
 impl SignInTool {
-    /// Whether it is to stand in for the server's list.
+    /// Whether it may replace the server's list.
     pub(crate) fn may_stand_in(&self) -> bool {
         !self.is_list_known.load(Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl SignInTool {
         lock(&self.why).clone().filter(|_| name == NAME)
     }
 
-    /// Whether the client has a list in which it stands in.
+    /// Whether the client has a list with this tool.
     pub(crate) fn is_offered(&self) -> bool {
         self.is_offered.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `Worker`: the thread that carries a sign-in out, as the holder among the processes of this machine or beside it.
+//! `Worker`: the thread that runs a sign-in, as the holder among the processes of this machine or waiting for it.
 
 use crate::clock;
 use crate::credentials::Services;
@@ -31,7 +31,7 @@ const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 const LINK_TIMEOUT: Duration = Duration::from_secs(4);
 const LINK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a failure is that of later calls, too; longer if the service asks for fewer requests.
+/// Time in which later calls get the same failure; longer if the service asks for fewer requests.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 const SLOW_DOWN_PAUSE: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,7 @@ impl Worker {
         let ended = catch_unwind(AssertUnwindSafe(|| match &self.flight.need.method {
             SignInMethod::Sso(session) => self.sign_in(session),
             SignInMethod::Login { session } => self.sign_in_to_console(session),
-            // A code of an MFA device is never asked for.
+            // The code of an MFA device is never requested.
             SignInMethod::Mfa { .. } => Ok(Ending::Lost),
         }));
         match ended {
@@ -147,7 +147,7 @@ impl Worker {
             let is_another =
                 |shown: &Link| pending.as_ref().is_some_and(|now| now.url() != shown.url);
             if shown.take_if(|shown| is_another(shown)).is_some() {
-                // The sign-in has ended, and another process has begun the next.
+                // The sign-in has ended, and another process has started the next.
                 looking_since = Instant::now();
             }
         }
@@ -188,7 +188,7 @@ impl Worker {
         }
     }
 
-    /// Asks the service until the user has finished.
+    /// Polls the service until the user has finished.
     fn poll(&self, mut sign_in: DeviceSignIn) -> Result<Ending, Error> {
         self.flight.show(link_of(&sign_in));
         loop {
@@ -277,7 +277,7 @@ impl Sso<'_> {
         })
     }
 
-    /// The link of a sign-in that another process has begun, and the sign-in, if this process can continue it.
+    /// The link of another process's sign-in, and the sign-in itself, if this process can continue it.
     fn pending(&self) -> Option<(Link, Option<Box<DeviceSignIn>>)> {
         let now = clock::now();
         match self.holder.pending(self.session, now)? {

@@ -28,11 +28,11 @@ pub(crate) struct UnsignedRequest<'a> {
     pub(crate) target: &'a RequestTarget,
     pub(crate) headers: &'a [Header<'a>],
     pub(crate) body: &'a [u8],
-    /// What the signature covers of the body; `None` where there is no body.
+    /// The body as it enters the signature; `None` without a body.
     pub(crate) payload: Option<&'a Payload>,
     /// When the response must have been read.
     pub(crate) deadline: Option<Instant>,
-    /// The response is a standing stream: it may be silent without a limit.
+    /// The response is a standing stream, without an idle timeout.
     pub(crate) is_stream: bool,
     /// Sending it twice does no harm.
     pub(crate) is_idempotent: bool,

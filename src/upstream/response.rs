@@ -1,4 +1,4 @@
-//! `SignedResponse` and `ErrorReport`: a response to a signed request, and what an error response says.
+//! `SignedResponse` and `ErrorReport`: a response to a signed request, and the contents of an error response.
 
 use crate::aws::error_body::words_in;
 use crate::aws::error_cause::Cause;
@@ -21,11 +21,11 @@ pub(crate) struct SignedResponse<'a> {
     pub(crate) response: Response<'a>,
     /// The time that the request was signed for.
     pub(crate) signed_at: OffsetDateTime,
-    /// What was signed, if the status is 4xx.
+    /// The signing steps, if the status is 4xx.
     pub(crate) steps: Option<SigningSteps>,
 }
 
-/// What an error response says.
+/// The contents of an error response.
 #[derive(Debug)]
 pub(crate) struct ErrorReport {
     /// The beginning of the body.
@@ -93,7 +93,7 @@ pub(crate) fn request_id<'a>(response: &'a Response<'_>) -> Option<&'a str> {
     NAMES.iter().find_map(|name| response.header(name))
 }
 
-/// How long the server asks to wait.
+/// The wait that the server requests.
 pub(crate) fn retry_after(response: &Response<'_>) -> Option<Duration> {
     let date = response.header("date").and_then(parse_date).unwrap_or_else(clock::now);
     response

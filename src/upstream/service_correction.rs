@@ -1,4 +1,4 @@
-//! `ServiceCorrection`: the service that a host says requests must be signed for.
+//! `ServiceCorrection`: the service that a server names when it refuses another.
 
 use std::sync::{Arc, OnceLock};
 

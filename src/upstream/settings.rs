@@ -1,4 +1,4 @@
-//! `Settings`: what the user decides about signing and sending.
+//! `Settings`: the user's settings for signing and sending.
 
 use crate::http::url::Endpoint;
 use crate::signing::{Algorithm, Secret};
@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     pub service: String,
     /// The service was inferred from the host name: the server may correct it.
     pub service_is_inferred: bool,
-    /// The same for all profiles.
+    /// Shared by all profiles.
     pub service_correction: ServiceCorrection,
     /// With SigV4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,

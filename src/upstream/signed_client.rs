@@ -1,4 +1,4 @@
-//! `SignedClient`: signs requests, sends them, and reads what an error response says.
+//! `SignedClient`: signs requests, sends them, and reads error responses.
 
 use crate::aws::clock_skew::ClockSkew;
 use crate::aws::error_body::AwsErrorBody;
@@ -36,8 +36,8 @@ const CHANGED_IN_TRANSIT: [&str; 8] =
 /// Headers of requests that the user's own replace.
 const REPLACEABLE: [&str; 2] = ["accept", "content-type"];
 
-/// The way to the server: target, scope, credentials and HTTP client of every request, and what the server knows the client
-/// by.
+/// The way to the server: target, scope, credentials and HTTP client of every request, and the headers that identify the
+/// client to the server.
 #[derive(Debug)]
 pub struct SignedClient {
     shared: Arc<Shared>,
@@ -47,13 +47,13 @@ pub struct SignedClient {
     user_agent: RwLock<Option<Arc<str>>>,
 }
 
-/// What all clients of this program have in common.
+/// State that all clients of this program share.
 #[derive(Debug)]
 struct Shared {
     http: Arc<HttpClient>,
     credentials: CredentialCache,
     unsigned: Unsigned,
-    /// The log says that requests are sent unsigned.
+    /// The log has the line that requests are sent unsigned.
     has_reported_unsigned: AtomicBool,
     scope: SigningScope,
     /// The URL that the user gave.
@@ -119,7 +119,7 @@ impl SignedClient {
         SignedClient { shared: Arc::new(shared), cookies, user_agent: RwLock::default() }
     }
 
-    /// The same way for another client, of which the server knows nothing yet.
+    /// A copy for another client, without the state that the server gave to this one.
     pub(crate) fn for_another_client(&self) -> SignedClient {
         SignedClient {
             shared: Arc::clone(&self.shared),
@@ -215,7 +215,7 @@ impl SignedClient {
         self.shared.credentials.forget_failure();
     }
 
-    /// Whether requests may be sent unsigned after this failure to get credentials. The log says so the first time.
+    /// Whether requests may be sent unsigned after this failure to get credentials. Logs that the first time.
     fn may_send_unsigned(&self, error: &Error) -> bool {
         let is_absent = error.kind() == Kind::NoCredentials;
         let is_allowed = match error.kind() {
@@ -333,7 +333,7 @@ impl SignedClient {
         }
     }
 
-    /// Reads the body of an error response, and what it means.
+    /// Reads and interprets the body of an error response.
     pub(crate) fn read_error(
         &self,
         response: &mut SignedResponse<'_>,
@@ -395,7 +395,7 @@ impl SignedClient {
         ErrorReport { cause, server_time: response.own_date(), body, error }
     }
 
-    /// What has to be known of the service that is signed for.
+    /// The facts about the service that is signed for.
     pub(crate) fn facts(&self) -> &'static ServiceFacts {
         ServiceFacts::of(
             &self.shared.scope.current().service,
@@ -404,7 +404,7 @@ impl SignedClient {
         )
     }
 
-    /// The error of a response that broke off, with what ends responses at the service.
+    /// The error of a response that broke off, with the limits of the service as a hint.
     pub(crate) fn explain_cut(&self, error: Error) -> Error {
         match (self.facts().cut, error.hint_text()) {
             (Some(cut), Some(hint)) => {

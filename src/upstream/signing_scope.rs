@@ -1,7 +1,7 @@
 //! `SigningScope`: the service and region to sign for, and the corrections that a server may make.
 //!
-//! A server corrects each once at most: to what its host name says, or, if the service was inferred, to any service. So it
-//! cannot choose what requests are signed for.
+//! A server corrects each at most once: to the values of its host name, or, if the service was inferred, to any service. So it
+//! cannot choose the scope freely.
 
 use crate::aws::hostname::{self, Inferred};
 use crate::signing::{Algorithm, Signer};
