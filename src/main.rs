@@ -42,7 +42,6 @@ fn main() -> ExitCode {
     let profile = |name: Option<&str>| assembly::profile_settings(&files, name);
     match cli::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
-        Ok(Command::Version) => print(concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor { options, problems, as_json }) => {
             doctor(&options, problems, as_json, &environment, &files, &redactor)
         }
@@ -64,6 +63,7 @@ fn main() -> ExitCode {
             })
         }
         Ok(Command::Run(options)) => run(&options, &environment, files, &redactor),
+        Ok(Command::Usage(error)) => usage(&error, &redactor),
         Err(errors) => fail(&errors, &redactor),
     }
 }
@@ -137,6 +137,9 @@ fn serve_stdio(options: &Options, connections: &[Connection], log: &Log) -> Resu
         let _ = on_signal.send(ShutdownReason::Signal);
     });
     log.info("Proxy is ready to accept MCP protocol messages");
+    if io::stdin().is_terminal() {
+        log.info(cli::IN_TERMINAL);
+    }
     let (stdin, stdout) = (process::stdin(), process::stdout());
     let settings = assembly::stdio_settings(options);
     let exchangers = connections.iter().map(|connection| Arc::clone(&connection.exchanger));
@@ -242,6 +245,16 @@ fn doctor(
     assembly::end_look_ups(&connections);
     log.flush(SESSION_FLUSH_TIMEOUT);
     if passed.is_ok_and(|passed| passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints how to use the program, and why it does not run.
+fn usage(error: &Error, redactor: &Redactor) -> ExitCode {
+    let mut text = cli::USAGE.to_owned();
+    if io::stdin().is_terminal() {
+        text += "With a URL it waits for an MCP client on stdin until Ctrl-C; doctor checks the setup.\n";
+    }
+    let _ = process::stderr().write_all(text.as_bytes());
+    fail(std::slice::from_ref(error), redactor)
 }
 
 fn print(text: &str) -> ExitCode {

@@ -21,6 +21,9 @@ pub(crate) enum Line {
     /// `logout`, with the flags of the proxy.
     Logout(Flags),
     Completions(Shell),
+    /// `-h`.
+    BriefHelp,
+    /// `--help`, or `help`.
     Help,
     Version,
 }
@@ -58,6 +61,8 @@ enum Word {
     Login,
     Logout,
     Completions,
+    Help,
+    Version,
 }
 
 /// A value and its origin, for messages: `--region`, `AWS_REGION`.
@@ -159,6 +164,8 @@ impl Reader {
             "login" if is_first => self.word = Some(Word::Login),
             "logout" if is_first => self.word = Some(Word::Logout),
             "completions" if is_first => self.word = Some(Word::Completions),
+            "help" if is_first => self.word = Some(Word::Help),
+            "version" if is_first => self.word = Some(Word::Version),
             text => {
                 let mut text = text.trim();
                 if is_target && let Some((url, _)) = text.split_once(" -") {
@@ -224,11 +231,10 @@ impl Reader {
                 // The flag that was probably meant takes its value, so that the rest is read as intended.
                 let Some(row) = meant else {
                     self.next = after;
-                    match inline.as_deref().map(OsStr::to_string_lossy) {
-                        Some(url) if is_target(OsStr::new(&*url)) => {
-                            self.targets.push((self.flags.values.len(), url.into_owned()));
-                        }
-                        inline => self.flags.may_hold_missing |= inline.is_some(),
+                    self.flags.may_hold_missing = true;
+                    let inline = inline.as_deref().map(OsStr::to_string_lossy);
+                    if let Some(url) = inline.filter(|inline| is_target(OsStr::new(&**inline))) {
+                        self.targets.push((self.flags.values.len(), url.into_owned()));
                     }
                     return None;
                 };
@@ -236,6 +242,7 @@ impl Reader {
             }
         };
         match row.key {
+            Key::Help if is_known && name == "h" => return Some(Line::BriefHelp),
             Key::Help if is_known => return Some(Line::Help),
             Key::Version if is_known => return Some(Line::Version),
             Key::Help | Key::Version => return None,
@@ -278,6 +285,11 @@ impl Reader {
     }
 
     fn line(mut self) -> Result<Line, Vec<Error>> {
+        match self.word {
+            Some(Word::Help) => return Ok(Line::Help),
+            Some(Word::Version) => return Ok(Line::Version),
+            _ => {}
+        }
         match self.leftovers.problem() {
             Some(problem) => {
                 self.flags.doubt([], problem);
@@ -288,8 +300,9 @@ impl Reader {
             }
             None => {
                 for flag in self.leftovers.unproved() {
-                    if let (Named::Ignored { .. }, _) = flag_names::look_up(&flag, false) {
-                        self.flags.ignored.push(format!("-{flag}"));
+                    if flag == "v" {
+                        let value = Value { text: "true".to_owned(), from: "-v".to_owned() };
+                        self.flags.values.push((Key::Verbose, value));
                     } else {
                         self.flags.doubt([], unknown_flag(&flag, flag_names::meant(&flag)));
                     }
@@ -312,7 +325,7 @@ impl Reader {
             (None, None) => Line::Proxy(self.flags),
             (Some(Word::Login), None) => Line::Login(self.flags),
             (Some(Word::Logout), None) => Line::Logout(self.flags),
-            (Some(Word::Doctor | Word::Completions), None) => Line::Doctor(self.flags),
+            (Some(_), None) => Line::Doctor(self.flags),
         })
     }
 }
@@ -323,10 +336,10 @@ fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
         // The words are not shown: they may be the rest of an unquoted header.
         let fix = match nearest(&targets[0].1, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
-            None => {
-                "quote values that contain spaces; the commands are doctor, login, logout and completions"
-                    .into()
-            }
+            None => format!(
+                "quote values that contain spaces; the commands are {}",
+                COMMANDS.join(", ")
+            ),
         };
         flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN", &fix));
     }
@@ -536,16 +549,22 @@ mod tests {
     #[test]
     fn asking_for_help_wins_over_every_mistake() {
         for line in [
-            &["-h"][..],
-            &["--help"],
+            &["--help"][..],
             &["-help"],
             &["--nonsense", "--help"],
-            &["--region", "-h"],
-            &["a", "b", "-h"],
+            &["--region", "--help"],
+            &["a", "b", "--help"],
+            &["help"],
+            &["help", "doctor"],
         ] {
             assert!(matches!(read_words(line), Ok(Line::Help)), "{line:?}");
         }
-        for line in [&["-V"][..], &["--version"], &["-version"], &["--region", "--version"]] {
+        for line in [&["-h"][..], &["--nonsense", "-h"], &["--region", "-h"], &["doctor", "-h"]] {
+            assert!(matches!(read_words(line), Ok(Line::BriefHelp)), "{line:?}");
+        }
+        for line in
+            [&["-V"][..], &["--version"], &["-version"], &["--region", "--version"], &["version"]]
+        {
             assert!(matches!(read_words(line), Ok(Line::Version)), "{line:?}");
         }
     }

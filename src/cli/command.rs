@@ -4,7 +4,7 @@ use crate::cli::args::{Line, ParsedArgs};
 use crate::cli::options::{Options, ProfileSettings, SignInOptions};
 use crate::cli::resolve::Resolver;
 use crate::cli::table::{Key, Row, TABLE};
-use crate::cli::{args, completions, help};
+use crate::cli::{args, completions, help, target, version};
 use crate::environment::Environment;
 use crate::error::Error;
 use std::ffi::OsString;
@@ -26,7 +26,8 @@ pub enum Command {
     /// Print this text.
     Print(String),
     Run(Box<Options>),
-    Version,
+    /// Print how to use the program, and this error.
+    Usage(Error),
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -38,10 +39,13 @@ pub fn parse(
     environment: &Environment,
     profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
+    let mut args = args.into_iter().peekable();
+    let has_arguments = args.peek().is_some();
     let (flags, subcommand) = match args::read(args)? {
+        Line::BriefHelp => return Ok(Command::Print(help::brief())),
         Line::Help => return Ok(Command::Print(help::help())),
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
-        Line::Version => return Ok(Command::Version),
+        Line::Version => return Ok(Command::Print(version::text())),
         Line::Doctor(flags) => (flags, Some("doctor")),
         Line::Login(flags) => (flags, Some("login")),
         Line::Logout(flags) => (flags, Some("logout")),
@@ -60,6 +64,9 @@ pub fn parse(
             .map(|name| (*name).to_owned()),
     );
     let args = ParsedArgs::new(values, environment);
+    if !has_arguments && args.value(Key::TargetUrl).is_none() {
+        return Ok(Command::Usage(target::missing()));
+    }
     // `doctor --listen` without a server checks the listener alone.
     let is_of_listener = subcommand == Some("doctor")
         && args.value(Key::Listen).is_some()
@@ -152,8 +159,7 @@ mod tests {
         let region = "configuration error: region is required (set AWS_REGION or --region)";
         let service = "configuration error: service name is required \
                        (set AWS_SERVICE_NAME or --service-name)";
-        check("", &[url, region, service]);
-        check("--region us-east-1", &[url, service]);
+        check("--region us-east-1", &[url]);
         check("--region us-east-1 --service-name s3", &[url]);
         check("https://mcp.example.com", &[region, service]);
         check("https://mcp.example.com --service s3", &[region]);
@@ -179,7 +185,7 @@ mod tests {
         let version = "unsupported signature version: v5 (must be 'v4' or 'v4a')";
         check(&format!("{API} --sig-version v5"), &[version]);
         check(&format!("{API} --sig-version v5 --region a,b"), &[version]);
-        check("--sig-version v5 --service-name s3", &[url, region, version]);
+        check("--sig-version v5 --service-name s3", &[url, version]);
     }
 
     #[test]
@@ -294,7 +300,11 @@ mod tests {
         let ask = |flag: &str| parse([OsString::from(flag)], &environment, unread);
         let help = ask("--help");
         assert!(matches!(help, Ok(Command::Print(text)) if text.starts_with("Usage: sigv4-proxy")));
-        assert!(matches!(ask("-V"), Ok(Command::Version)));
+        let brief = ask("-h");
+        assert!(
+            matches!(brief, Ok(Command::Print(text)) if text.starts_with("Usage: sigv4-proxy"))
+        );
+        assert!(matches!(ask("-V"), Ok(Command::Print(text)) if text.starts_with("sigv4-proxy ")));
     }
 
     #[test]

@@ -102,14 +102,15 @@ fn bash() -> String {
          {cases}\
          \x20   esac\n\
          \x20   if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W 'doctor login logout completions' -- \"$word\"))\n\
+         \x20       COMPREPLY=($(compgen -W '{commands}' -- \"$word\"))\n\
          \x20   else\n\
          \x20       COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n\
          \x20   fi\n\
          }}\n\
          complete -F _sigv4_proxy sigv4-proxy\n",
         all.join(" "),
-        shells = SHELLS.join(" ")
+        shells = SHELLS.join(" "),
+        commands = COMMANDS.join(" ")
     )
 }
 
@@ -133,8 +134,9 @@ fn zsh() -> String {
     format!(
         "#compdef sigv4-proxy\n\
          _sigv4_proxy_profiles() {{\n    compadd -- ${{(f)\"$({PROFILES})\"}}\n}}\n\
-         _arguments \\\n{lines}    '1:URL or ARN:(doctor login logout completions)' \\\n    '2:URL or ARN:({})'\n",
-        SHELLS.join(" ")
+         _arguments \\\n{lines}    '1:URL or ARN:({commands})' \\\n    '2:URL or ARN:({shells})'\n",
+        shells = SHELLS.join(" "),
+        commands = COMMANDS.join(" ")
     )
 }
 
@@ -146,6 +148,8 @@ fn fish() -> String {
          complete -c sigv4-proxy -n __fish_use_subcommand -a login -d 'Sign in: SSO, MFA, aws login'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a logout -d 'Sign out'\n\
          complete -c sigv4-proxy -n __fish_use_subcommand -a completions -d 'Print a completion script'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a help -d 'List all options'\n\
+         complete -c sigv4-proxy -n __fish_use_subcommand -a version -d 'Print the version'\n\
          complete -c sigv4-proxy -n '__fish_seen_subcommand_from completions' -a '{shells}'\n",
         shells = SHELLS.join(" ")
     );
@@ -222,8 +226,8 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {{
 
 /// The first sentence of an option's help.
 fn brief(row: &Row) -> &'static str {
-    let end = row.help.find(['.', ';']).unwrap_or(row.help.len());
-    &row.help[..end]
+    let first = row.help.split("; ").next().and_then(|text| text.split(". ").next());
+    first.unwrap_or_default().trim_end_matches('.')
 }
 
 /// The manual page in roff.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind};
 use std::time::Duration;
 
-/// Parses a duration; zero, which means "no limit", is `None`.
+/// Parses a duration; `None`: no limit, which is written as zero or `none`.
 ///
 /// Fractions of a nanosecond are rounded up, so that a tiny duration does not become "no limit".
 pub(crate) fn parse(text: &str) -> Result<Option<Duration>, Error> {
@@ -15,6 +15,9 @@ pub(crate) fn parse(text: &str) -> Result<Option<Duration>, Error> {
         Error::new(Kind::Usage, format!("duration too long: {text}"))
             .hint("the maximum is 2562047h (292 years); 0 means no limit")
     };
+    if text == "none" {
+        return Ok(None);
+    }
     if text.starts_with('-') {
         return Err(Error::new(Kind::Usage, format!("a duration cannot be negative: {text}"))
             .hint("0 means no limit"));

@@ -7,12 +7,21 @@ use crate::suggest::nearest;
 
 /// Flags of other proxies that have no equivalent, and whether a value follows. They are accepted so that users can switch by
 /// changing only the command.
-const OF_OTHERS: [(&str, bool); 5] = [
-    ("allow-empty-tools", false),
-    ("protocol-version", true),
-    ("retry-empty-response", false),
-    ("v", false),
-    ("verbose", false),
+const OF_OTHERS: [(&str, bool); 3] =
+    [("allow-empty-tools", false), ("protocol-version", true), ("retry-empty-response", false)];
+
+const NO_OAUTH: &str = "omit it: requests are signed with AWS credentials instead of OAuth tokens";
+
+/// Flags of mcp-remote that have no equivalent, and what to do instead.
+const OF_MCP_REMOTE: [(&str, &str); 8] = [
+    ("auth-timeout", NO_OAUTH),
+    ("enable-proxy", "omit it: HTTPS_PROXY and NO_PROXY are always used"),
+    ("host", NO_OAUTH),
+    ("resource", NO_OAUTH),
+    ("silent", "write --log-level silent"),
+    ("static-oauth-client-info", NO_OAUTH),
+    ("static-oauth-client-metadata", NO_OAUTH),
+    ("transport", "omit it: the transport is detected"),
 ];
 
 /// The flags of mcp-proxy-for-aws, which takes every unambiguous beginning of their names. They keep their abbreviations,
@@ -75,9 +84,10 @@ pub(crate) fn find(name: &str) -> Option<(&'static Row, bool)> {
 pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
     let dashes = if name.chars().count() == 1 { "-" } else { "--" };
     let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
-    let hint = match nearest(name, flags) {
-        Some(flag) => format!("did you mean --{flag}?"),
-        None => "see --help".to_owned(),
+    let hint = match (of_mcp_remote(name), nearest(name, flags)) {
+        (Some(hint), _) => hint.to_owned(),
+        (None, Some(flag)) => format!("did you mean --{flag}?"),
+        (None, None) => "see --help".to_owned(),
     };
     usage_error(&format!("unknown flag {dashes}{name}"), &hint)
 }
@@ -86,6 +96,10 @@ pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {
     let candidates: Vec<String> = candidates.iter().map(|flag| format!("--{flag}")).collect();
     let what = format!("--{name} is ambiguous");
     usage_error(&what, &format!("use one of {}", candidates.join(", ")))
+}
+
+fn of_mcp_remote(name: &str) -> Option<&'static str> {
+    OF_MCP_REMOTE.iter().find(|(flag, _)| *flag == name).map(|(_, hint)| *hint)
 }
 
 fn exact(name: &str) -> Option<Named> {
@@ -115,6 +129,9 @@ fn beginning_with(name: &str) -> Vec<&'static str> {
 
 /// The row of the flag with the most similar name.
 pub(crate) fn meant(name: &str) -> Option<&'static Row> {
+    if of_mcp_remote(name).is_some() {
+        return None;
+    }
     // Only a switch has an opposite.
     let (name, is_opposite) = name.strip_prefix("no-").map_or((name, false), |name| (name, true));
     let rows = TABLE.iter().filter(|row| !is_opposite || row.takes == Arity::Switch);
@@ -166,7 +183,9 @@ mod tests {
     /// Otherwise one would hide the other.
     #[test]
     fn ignored_flags_are_no_options() {
-        assert!(OF_OTHERS.iter().all(|(flag, _)| find(flag).is_none()));
+        let of_others = OF_OTHERS.map(|(flag, _)| flag);
+        let of_mcp_remote = OF_MCP_REMOTE.map(|(flag, _)| flag);
+        assert!(of_others.iter().chain(&of_mcp_remote).all(|flag| find(flag).is_none()));
         assert!(OF_ARGPARSE.iter().all(|flag| find(flag).is_some()));
     }
 }

@@ -1,11 +1,55 @@
-//! `--help` and the table of docs/configuration.md, written from the table of options.
+//! `-h`, `--help`, the usage shown without arguments, and the tables of docs/configuration.md, written from the table of options.
 
 use crate::cli::table::{Arity, Group, Key, Row, TABLE};
 use std::fmt::Write as _;
 
+/// The options that most users need, with a text that fits one line.
+const COMMON: [(Key, &str); 11] = [
+    (Key::Profile, "AWS profile; more than one can be given"),
+    (Key::Region, "signing region, if not in the URL"),
+    (Key::ServiceName, "signing name, if not in the URL"),
+    (Key::RoleArn, "role to assume"),
+    (Key::Header, "header to send and sign"),
+    (Key::ReadOnly, "only tools that change nothing"),
+    (Key::Timeout, "time limit for one request"),
+    (Key::CaBundle, "CA certificates of your network"),
+    (Key::Listen, "serve HTTP clients instead of stdin"),
+    (Key::Verbose, "log every request"),
+    (Key::Version, "version, commit, target and libc"),
+];
+
+/// The usage shown when there are no arguments.
+pub const USAGE: &str = "\
+sigv4-proxy connects an MCP client to MCP servers protected by AWS IAM.
+  sigv4-proxy URL          sign and relay; your MCP client starts it this way
+  sigv4-proxy doctor URL   check credentials, network and server
+  sigv4-proxy --help       list all options
+";
+
+/// What a user in a terminal needs to know.
+pub const IN_TERMINAL: &str = "waiting for an MCP client on stdin; press Ctrl-C to stop; \
+     to check the setup, run sigv4-proxy doctor URL";
+
+/// The text of `-h`: one screen.
+pub(crate) fn brief() -> String {
+    let mut text = format!("{SYNOPSIS}\nCommon flags:\n");
+    for (key, what) in COMMON {
+        let row = key.row();
+        let flag = match row.takes {
+            Arity::Switch => format!("--{}", row.flags[0]),
+            Arity::Value(name) | Arity::Words(name) | Arity::OptionalWords(name) => {
+                format!("--{} {name}", row.flags[0])
+            }
+        };
+        let _ = writeln!(text, "  {flag:<25}{what}");
+    }
+    text + "  --help                   all flags and their environment variables\n\nExample:\n  \
+            sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp\n"
+}
+
 /// The text of `--help`, at most 80 columns wide.
 pub(crate) fn help() -> String {
-    let mut text = String::from(INTRODUCTION);
+    let mut text = format!("{SYNOPSIS}{INTRODUCTION}");
     for group in Group::ALL {
         let _ = write!(text, "\n{}:\n", group.title());
         for row in TABLE.iter().filter(|row| row.group == group) {
@@ -113,23 +157,25 @@ fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
     names.join(", ")
 }
 
-const INTRODUCTION: &str = "\
+const SYNOPSIS: &str = "\
 Usage: sigv4-proxy [FLAGS] URL|ARN
        sigv4-proxy doctor [FLAGS] URL|ARN   check everything and report
        sigv4-proxy login [FLAGS]            sign in: SSO, MFA, aws login
        sigv4-proxy logout [FLAGS]           sign out
        sigv4-proxy completions SHELL        for bash, fish, powershell, zsh
+";
 
+const INTRODUCTION: &str = "
 An MCP server on stdin and stdout that signs each message with your AWS
 credentials and relays it to a remote MCP server protected by IAM.
 ";
 
 pub(crate) const CLOSING: &str = "
-Flags take precedence over environment variables; a blank value counts as unset.
-Write --flag VALUE or --flag=VALUE, with one dash or two; after two dashes, the
-beginning of a name will do where it is clear. A switch has an opposite,
---no-FLAG. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means no limit. A
-size is plain bytes, 64K, 64MiB or 64MB.
+Flags take precedence over environment variables; an empty value counts as
+unset. Write --flag VALUE or --flag=VALUE, with one dash or two; after two
+dashes, an unambiguous beginning of the name is enough. --no-FLAG switches a
+switch off. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means no limit.
+A size is plain bytes, 64K, 64MiB or 64MB.
 
 Examples:
   sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp
@@ -155,5 +201,15 @@ mod tests {
             }
         }
         assert_eq!(help.matches("\n  sigv4-proxy ").count(), 3);
+    }
+
+    #[test]
+    fn the_brief_help_fits_one_screen() {
+        let brief = brief();
+        assert!(brief.lines().count() <= 24, "{brief}");
+        for line in brief.lines().chain(USAGE.lines()) {
+            assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
+        }
+        assert_eq!(USAGE.lines().count(), 4);
     }
 }

@@ -20,9 +20,11 @@ mod resolve;
 mod table;
 mod target;
 mod values;
+mod version;
 
 pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
+pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;
 pub use options::{
     BridgeMode, GetStream, ListenAddress, ListenOptions, ListenToken, LoginMode, Options, Origins,

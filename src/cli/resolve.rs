@@ -18,6 +18,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
 use crate::json::member_names::is_variant_of;
+use crate::log::Level;
 use crate::signing::{Algorithm, PayloadSigning};
 use crate::suggest::flaw;
 use std::path::PathBuf;
@@ -180,7 +181,7 @@ impl<'a> Resolver<'a> {
             retries: self.or_default(Key::Retries, values::retries),
             ca_bundle,
             allow_http,
-            log_level: self.or_default(Key::LogLevel, values::log_level),
+            log_level: self.log_level(),
             log_file: self.log_file(),
             log_format: self.or_default(Key::LogFormat, values::log_format),
             notes: std::mem::take(&mut self.notes),
@@ -277,6 +278,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    fn log_level(&mut self) -> Level {
+        let is_verbose = self.switch(Key::Verbose) == Some(true);
+        let level = self.or_default(Key::LogLevel, values::log_level);
+        if is_verbose && self.args.flag(Key::LogLevel).is_none() { Level::Debug } else { level }
+    }
+
     fn log_file(&mut self) -> Option<PathBuf> {
         let Value { text, from } = self.args.value(Key::LogFile)?;
         self.origins.log_file = from;
@@ -311,8 +318,9 @@ impl<'a> Resolver<'a> {
     fn endpoint(&mut self, allow_http: bool) -> Endpoint {
         let qualifier = self.args.value(Key::Qualifier);
         let Some(Value { text, from }) = self.args.value(Key::TargetUrl) else {
-            let fix = "set MCP_TARGET_URL or --target-url";
-            self.report(Key::TargetUrl, usage_error("target URL is required", fix));
+            self.report_missing(Key::TargetUrl, target::missing());
+            // It may provide the region and the service.
+            self.may_hold_missing = true;
             return Endpoint::unknown();
         };
         self.origins.endpoint = from;

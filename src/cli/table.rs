@@ -1,7 +1,8 @@
 //! The table of all options. It drives parsing, `--help` and docs/configuration.md; nothing else lists them.
 
 /// Subcommands: words that may come first.
-pub(crate) const COMMANDS: [&str; 4] = ["doctor", "login", "logout", "completions"];
+pub(crate) const COMMANDS: [&str; 6] =
+    ["doctor", "login", "logout", "completions", "help", "version"];
 
 /// One option.
 #[derive(Debug)]
@@ -79,6 +80,7 @@ pub(crate) enum Key {
     WriteTimeout,
     DrainTimeout,
     LogLevel,
+    Verbose,
     LogFile,
     LogFormat,
     SsoSession,
@@ -152,7 +154,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME"),
         default: "DEFAULT",
         group: Group::Server,
-        help: "Endpoint name of an AgentCore runtime, when the target is its ARN.",
+        help: "Endpoint of the AgentCore runtime, if the target is an ARN.",
     },
     Row {
         key: Key::AllowHttp,
@@ -161,14 +163,14 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Server,
-        help: "Allow http:// to hosts other than this one. Messages and session tokens can then be read on the network.",
+        help: "Allow http:// to hosts other than this machine. Messages and session tokens are then sent unencrypted.",
     },
     Row {
         key: Key::CaBundle,
         flags: &["ca-bundle"],
         environment: &["AWS_CA_BUNDLE", "SSL_CERT_FILE"],
         takes: Arity::Value("FILE"),
-        default: "the profile's ca_bundle",
+        default: "ca_bundle of the profile",
         group: Group::Server,
         help: "PEM file of certificate authorities to trust in addition to Mozilla's and the system's.",
     },
@@ -177,9 +179,9 @@ pub(crate) const TABLE: &[Row] = &[
         flags: &["region", "aws-region"],
         environment: &["AWS_REGION", "AWS_DEFAULT_REGION"],
         takes: Arity::Value("REGION"),
-        default: "the profile's",
+        default: "from the profile",
         group: Group::Signing,
-        help: "Signing region; the URL's region ranks between flag and environment. With v4a a region set: us-east-1,eu-west-1 or * for all; there AWS_SIGV4A_SIGNING_REGION_SET ranks right after the flag.",
+        help: "Signing region. The flag takes precedence over the URL, the URL over the environment, the environment over the profile. With v4a, a region set: us-east-1,eu-west-1, or * for all regions; AWS_SIGV4A_SIGNING_REGION_SET then comes right after the flag.",
     },
     Row {
         key: Key::ServiceName,
@@ -195,9 +197,9 @@ pub(crate) const TABLE: &[Row] = &[
         flags: &["sign-host", "signing-endpoint"],
         environment: &[],
         takes: Arity::Value("HOST"),
-        default: "the URL's",
+        default: "the host of the URL",
         group: Group::Signing,
-        help: "Host to sign for and to name in requests, if the URL is only the way to it: a tunnel, a VPC endpoint, a CNAME. Service and region follow from it. A URL is taken for its host.",
+        help: "Host to sign for and to send in the Host header, if the URL only leads to it, through a tunnel, a VPC endpoint or a CNAME. Service and region follow from it. If this is a URL, its host is used.",
     },
     Row {
         key: Key::SigVersion,
@@ -206,7 +208,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("v4|v4a"),
         default: "v4",
         group: Group::Signing,
-        help: "Signature version; v4a is valid in several regions.",
+        help: "Signature version; v4a signatures are valid in several regions.",
     },
     Row {
         key: Key::UnsignedPayload,
@@ -215,7 +217,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off; on for VPC Lattice",
         group: Group::Signing,
-        help: "Omit the body from the signature. Only TLS protects it then, so https is required, except for VPC Lattice with --allow-http.",
+        help: "Omit the body from the signature. Requires https, which then alone protects the body, except for VPC Lattice with --allow-http.",
     },
     Row {
         key: Key::SkipAuth,
@@ -233,7 +235,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("PROFILE"),
         default: "default",
         group: Group::Signing,
-        help: "Profiles in ~/.aws/config and ~/.aws/credentials; the first one signs, a call may choose another by its argument aws_profile. AWS_MCP_PROXY_PROFILES has names separated by spaces and takes precedence over the flag. The other two variables rank below keys in the environment.",
+        help: "Profiles in ~/.aws/config and ~/.aws/credentials. The first one signs; a call can select another with its aws_profile argument. AWS_MCP_PROXY_PROFILES has names separated by spaces and takes precedence over the flag. Keys in the environment take precedence over AWS_PROFILE and AWS_DEFAULT_PROFILE.",
     },
     Row {
         key: Key::ProfileTools,
@@ -242,7 +244,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "aws___call_aws aws___run_script aws___get_presigned_url aws___get_tasks aws___suggest_aws_commands",
         group: Group::Signing,
-        help: "Tools that get the argument aws_profile if there are several profiles; '*' for all.",
+        help: "Tools that get the aws_profile argument if there are several profiles; '*' for all.",
     },
     Row {
         key: Key::RoleArn,
@@ -251,7 +253,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("ARN"),
         default: "",
         group: Group::Signing,
-        help: "Role to assume with the credentials that were found, and to sign as.",
+        help: "Role to assume with the credentials found; requests are signed as this role.",
     },
     Row {
         key: Key::ExternalId,
@@ -260,7 +262,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("ID"),
         default: "",
         group: Group::Signing,
-        help: "External ID that the trust policy of --role-arn requires.",
+        help: "External ID required by the trust policy of --role-arn.",
     },
     Row {
         key: Key::RoleSessionName,
@@ -269,7 +271,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME"),
         default: "sigv4-proxy-TIME",
         group: Group::Signing,
-        help: "Session name of roles that are assumed, as CloudTrail shows it; by default constant for the life of the process.",
+        help: "Role session name shown in CloudTrail; constant for the life of the process.",
     },
     Row {
         key: Key::Login,
@@ -278,7 +280,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("auto|browser|off"),
         default: "auto",
         group: Group::Signing,
-        help: "What a call does when IAM Identity Center (SSO) wants a new sign-in: auto shows a link and a code in the client, browser a link that works on this machine only, off fails. With CI set, auto means off.",
+        help: "What a call does when IAM Identity Center (SSO) requires a new sign-in: auto shows a link and a code in the client, browser shows a link that works on this machine only, off fails. With CI set, auto means off.",
     },
     Row {
         key: Key::Header,
@@ -287,7 +289,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("'NAME: VALUE'"),
         default: "",
         group: Group::Messages,
-        help: "Header to send and sign with every request; also NAME=VALUE. ${VARIABLE} in the value is replaced from the environment.",
+        help: "Header to send and sign with every request; NAME=VALUE works too. ${VARIABLE} in the value is replaced from the environment.",
     },
     Row {
         key: Key::Headers,
@@ -296,7 +298,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NAME=VALUE,..."),
         default: "",
         group: Group::Messages,
-        help: "Several headers at once, values without commas. A --header of the same name takes precedence.",
+        help: "Several headers at once; values cannot contain commas. A --header of the same name takes precedence.",
     },
     Row {
         key: Key::HeaderFile,
@@ -305,7 +307,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("FILE"),
         default: "",
         group: Group::Messages,
-        help: "File of headers, a NAME: VALUE on each line, written as for --header; lines that begin with # are comments. It should be readable by its owner only, and is read once.",
+        help: "File with one NAME: VALUE per line, as for --header; lines that begin with # are comments. Read once, at start. It should be readable by its owner only.",
     },
     Row {
         key: Key::Metadata,
@@ -314,7 +316,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::OptionalWords("NAME=VALUE"),
         default: "",
         group: Group::Messages,
-        help: "Added to params._meta of every request, unless the client sets that name itself. AWS_REGION, the region to work in, is added as well, and always for hosts under api.aws; AWS_REGION= omits it.",
+        help: "Added to params._meta of every request unless the client sets the same name. AWS_REGION, the region to work in, is added too, for hosts under api.aws even without this flag; AWS_REGION= omits it.",
     },
     Row {
         key: Key::ReadOnly,
@@ -332,7 +334,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "",
         group: Group::Messages,
-        help: "Offer and call only tools whose names match one of these; * is any text, ? any character.",
+        help: "Offer and call only tools that match one of these patterns; * matches any text, ? any character.",
     },
     Row {
         key: Key::DenyTool,
@@ -341,7 +343,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "",
         group: Group::Messages,
-        help: "Neither offer nor call tools whose names match one of these.",
+        help: "Do not offer or call tools that match one of these patterns.",
     },
     Row {
         key: Key::MergeLists,
@@ -350,7 +352,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Fetch lists of tools, prompts and resources whole and return them as one page, for clients that read the first page only.",
+        help: "Fetch all pages of lists of tools, prompts and resources and return them as one page, for clients that read only the first.",
     },
     Row {
         key: Key::Lazy,
@@ -359,16 +361,16 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Answer initialize and server/discover immediately, without the server, and start the session with the first request that needs it; the client is then notified that the lists have changed.",
+        help: "Respond to initialize and server/discover immediately, without the server. The session starts with the first request that needs it; the client is then notified that the lists have changed.",
     },
     Row {
         key: Key::Bridge,
         flags: &["bridge"],
         environment: &["MCP_BRIDGE"],
-        takes: Arity::Value("WHEN"),
+        takes: Arity::Value("auto|always|off"),
         default: "auto",
         group: Group::Messages,
-        help: "Translate between MCP 2026-07-28 and the revisions before it when client and server have none in common: auto, always or off. With always, server/discover is translated as well, for clients that know 2026-07-28 alone.",
+        help: "Translate between MCP 2026-07-28 and earlier revisions if client and server have none in common. always also translates server/discover, for clients that support only 2026-07-28.",
     },
     Row {
         key: Key::Sse,
@@ -377,7 +379,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "try once",
         group: Group::Messages,
-        help: "Whether to keep a GET stream open for messages that the server sends on its own.",
+        help: "Keep a GET stream open for messages that the server sends on its own.",
     },
     Row {
         key: Key::RuntimeSession,
@@ -386,7 +388,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("auto|off|identity|ID"),
         default: "auto",
         group: Group::Messages,
-        help: "Runtime session of Bedrock AgentCore for requests of MCP 2026-07-28: the one that its responses name, none, one of the caller's own that restarts and other processes share, or the one with this ID of 33 to 256 letters, digits, - and _.",
+        help: "Bedrock AgentCore runtime session for requests of MCP 2026-07-28: auto uses the one that responses name, off none, identity one that all processes of the caller share across restarts. An ID has 33 to 256 letters, digits, - and _.",
     },
     Row {
         key: Key::MaxMessageBytes,
@@ -395,7 +397,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("SIZE"),
         default: "128MiB",
         group: Group::Messages,
-        help: "Maximum size of a message, in either direction.",
+        help: "Maximum size of a message in either direction.",
     },
     Row {
         key: Key::MaxInFlight,
@@ -404,7 +406,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("NUMBER"),
         default: "256",
         group: Group::Messages,
-        help: "Maximum number of requests in flight, 1 to 1024; more wait in order. The default is 16 for aws-mcp.REGION.api.aws, where AWS allows an account 27 connections.",
+        help: "Maximum number of requests in flight, 1 to 1024; others are queued. The default is 16 for aws-mcp.REGION.api.aws, where AWS allows 27 connections per account.",
     },
     Row {
         key: Key::Retries,
@@ -431,7 +433,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("ADDRESS"),
         default: "off",
         group: Group::Listener,
-        help: "Serve clients over HTTP instead of stdin and stdout: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH. Port 0 takes a free one; the log names the URL.",
+        help: "Serve clients over HTTP instead of stdin and stdout: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH. Port 0 selects a free port; the log shows the URL.",
     },
     Row {
         key: Key::ListenPath,
@@ -449,7 +451,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Listener,
-        help: "Allow --listen on an address that other machines reach, or a socket for all users. The bearer token is then required; it crosses the network unencrypted.",
+        help: "Allow --listen on an address that other machines can reach, or on a socket for all users. The bearer token is then required; it is sent unencrypted.",
     },
     Row {
         key: Key::AllowOrigin,
@@ -467,16 +469,16 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("NAME"),
         default: "",
         group: Group::Listener,
-        help: "Host names, besides localhost and the address itself, by which clients may reach --listen; with or without a port.",
+        help: "Additional host names by which clients may reach --listen, with or without a port; localhost and the address itself are always allowed.",
     },
     Row {
         key: Key::ListenTokenFile,
         flags: &["listen-token-file"],
         environment: &["MCP_LISTEN_TOKEN_FILE"],
         takes: Arity::Value("FILE"),
-        default: "a new token in a private file that the log names",
+        default: "a new token, in a private file shown in the log",
         group: Group::Listener,
-        help: "File with the bearer token that clients of --listen send. It should be readable by its owner only, and is read once.",
+        help: "File with the bearer token that clients of --listen send. Read once, at start. It should be readable by its owner only.",
     },
     Row {
         key: Key::NoListenToken,
@@ -485,7 +487,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Listener,
-        help: "Require no bearer token. Every program that reaches the address can then use your credentials through it. Not with --listen-anyone.",
+        help: "Do not require a bearer token. Every program that can reach the address can then use your credentials. Not with --listen-anyone.",
     },
     Row {
         key: Key::Timeout,
@@ -501,7 +503,7 @@ pub(crate) const TABLE: &[Row] = &[
         flags: &["tool-timeout"],
         environment: &[],
         takes: Arity::Value("TIME"),
-        default: "0",
+        default: "none",
         group: Group::Limits,
         help: "Time limit for one tools/call.",
     },
@@ -539,7 +541,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("TIME"),
         default: "5s",
         group: Group::Limits,
-        help: "How long requests in flight may still be answered after the end of stdin; here 0 means not at all.",
+        help: "How long requests in flight may still complete after the end of stdin; here 0 means not at all.",
     },
     Row {
         key: Key::LogLevel,
@@ -548,7 +550,16 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("debug|info|warn|error|silent"),
         default: "info",
         group: Group::Log,
-        help: "Level of the log; DEBUG, INFO, WARNING, ERROR and CRITICAL are accepted too.",
+        help: "Minimum level of log lines; DEBUG, INFO, WARNING, ERROR and CRITICAL are accepted too.",
+    },
+    Row {
+        key: Key::Verbose,
+        flags: &["verbose", "debug"],
+        environment: &[],
+        takes: Arity::Switch,
+        default: "off",
+        group: Group::Log,
+        help: "Same as --log-level debug.",
     },
     Row {
         key: Key::LogFile,
@@ -557,7 +568,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("FILE"),
         default: "stderr",
         group: Group::Log,
-        help: "Log file: a regular file, created for its owner only if it does not exist.",
+        help: "Log file; created with access for its owner only.",
     },
     Row {
         key: Key::LogFormat,
@@ -575,7 +586,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("SESSION"),
         default: "",
         group: Group::SignIn,
-        help: "Sign in to this [sso-session] of ~/.aws/config, in place of a profile's.",
+        help: "Sign in to this [sso-session] in ~/.aws/config instead of a profile's.",
     },
     Row {
         key: Key::UseDeviceCode,
@@ -584,7 +595,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "on without a browser",
         group: Group::SignIn,
-        help: "Sign in by a link that works on any device and a code to compare.",
+        help: "Sign in with a link that works on any device and a code to compare.",
     },
     Row {
         key: Key::Remote,
@@ -593,7 +604,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::SignIn,
-        help: "For profiles with login_session: the browser is on another machine; enter the text that it shows.",
+        help: "For profiles with login_session: the browser is on another machine; paste the text that it shows.",
     },
     Row {
         key: Key::NoBrowser,
@@ -611,7 +622,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::SignIn,
-        help: "Sign in only if the credentials cannot be had without it.",
+        help: "Sign in only if there are no valid credentials.",
     },
     Row {
         key: Key::Json,
@@ -629,7 +640,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "",
         group: Group::Other,
-        help: "Print this and exit.",
+        help: "Print the most common options (-h) or all of them (--help) and exit.",
     },
     Row {
         key: Key::Version,
@@ -638,7 +649,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "",
         group: Group::Other,
-        help: "Print the version and exit.",
+        help: "Print version, commit, target and libc, and exit.",
     },
 ];
 

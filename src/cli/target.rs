@@ -7,6 +7,11 @@ use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, host_and_port};
 use crate::suggest::nearest;
 
+/// The error of a command line without a target.
+pub(crate) fn missing() -> Error {
+    usage_error("target URL is required", "set MCP_TARGET_URL or --target-url")
+}
+
 /// The endpoint of a URL or an ARN.
 pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
     let in_context = |error: Error| error.context("configuration error");

@@ -128,7 +128,7 @@ const MCP_PROXY_SIGV4: &[Case] = &[
         },
     ),
     (&["--endpoint", URL, "--timeout", "30.0"], &[], |o| seconds(o.timeout) == 30),
-    (&["--endpoint", URL, "--verbose"], &[], |o| o.ignored == ["--verbose"]),
+    (&["--endpoint", URL, "--verbose"], &[], |o| o.log_level == Level::Debug),
 ];
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/A";

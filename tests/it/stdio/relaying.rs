@@ -829,10 +829,19 @@ fn usage_errors_are_listed_together_and_nothing_starts() {
     let ended = Launch::bare(&[]).run("");
     assert_eq!(
         ended.log,
-        "ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n\
-         ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
-         ERROR: configuration error: service name is required (set AWS_SERVICE_NAME or --service-name)\n"
+        "sigv4-proxy connects an MCP client to MCP servers protected by AWS IAM.\n  \
+         sigv4-proxy URL          sign and relay; your MCP client starts it this way\n  \
+         sigv4-proxy doctor URL   check credentials, network and server\n  \
+         sigv4-proxy --help       list all options\n\
+         ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n"
     );
+    let ended = Launch::bare(&["--region=us-east-1"]).run("");
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n"
+    );
+    let ended = Launch::bare(&["--frobnicate"]).run("");
+    assert_eq!(ended.log, "ERROR: configuration error: unknown flag --frobnicate (see --help)\n");
     let ended = Launch::bare(&[
         "--target-url",
         "ftp://abc.execute-api.us-east-1.amazonaws.com",
@@ -848,11 +857,24 @@ fn usage_errors_are_listed_together_and_nothing_starts() {
         Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com", "--sig-version", "v5"])
             .run("");
     assert_eq!(ended.log, "ERROR: unsupported signature version: v5 (must be 'v4' or 'v4a')\n");
+}
+
+#[test]
+fn the_version_names_commit_target_and_libc() {
     let ended = Launch::bare(&["--version"]).run("");
-    assert_eq!(
-        (ended.code, &ended.lines[..]),
-        (Some(0), &[format!("sigv4-proxy {}", env!("CARGO_PKG_VERSION"))][..])
-    );
+    assert_eq!((ended.code, ended.lines.len()), (Some(0), 1));
+    let start = format!("sigv4-proxy {} (", env!("CARGO_PKG_VERSION"));
+    let facts = ended.lines[0].strip_prefix(&start).and_then(|rest| rest.strip_suffix(')'));
+    let facts: Vec<&str> = facts.unwrap_or_default().split(", ").collect();
+    // Without git and outside an archive made by it there is no commit.
+    let [commit @ .., target, libc] = &facts[..] else { panic!("{:?}", ended.lines) };
+    let is_commit = |text: &&str| {
+        let digits = text.strip_prefix("commit ").unwrap_or_default();
+        digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    assert!(commit.len() <= 1 && commit.iter().all(is_commit), "{facts:?}");
+    assert!(target.starts_with(std::env::consts::ARCH) && !libc.is_empty(), "{facts:?}");
+    assert_eq!(Launch::bare(&["version"]).run("").lines, ended.lines);
 }
 
 #[test]
