@@ -263,6 +263,11 @@ impl Bridge {
         self.facts.may_translate() && self.facts.known().needs_translation(Era::Legacy)
     }
 
+    /// Whether a standing stream of an older server is read for a client that has no such streams.
+    pub(crate) fn reads_standing_stream(&self) -> bool {
+        self.settings.opens_get_stream && self.upward.is_in_use()
+    }
+
     /// Ends what belongs to no call, before the process ends.
     pub(crate) fn close(&self) {
         self.detection.close();

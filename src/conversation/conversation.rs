@@ -14,6 +14,7 @@ use crate::streamable_http::ProfileRouter;
 use crate::streamable_http::relayed::{Line, Relayed, ServerRequest, Sink};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -116,6 +117,19 @@ impl Conversation {
             }
             is_owed
         });
+    }
+
+    /// Looks up credentials, so that the first request finds them, and missing ones are reported at once.
+    pub(crate) fn look_up_credentials(&self) {
+        let look_up = || match self.profiles.first().client().credentials(None, &Cancel::default())
+        {
+            Ok(found) => self.log.info(format_args!("credentials: {}", found.summary())),
+            Err(error) if error.kind() == Kind::Cancelled => {}
+            Err(error) => self.log.error_once(error),
+        };
+        if catch_unwind(AssertUnwindSafe(look_up)).is_err() {
+            self.log.error("a bug in sigv4-proxy ended the search for credentials");
+        }
     }
 
     /// What becomes of a request of this profile's server. One that passes waits for the client's response from now on.

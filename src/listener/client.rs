@@ -2,6 +2,7 @@
 //! streams can carry it.
 
 use crate::conversation::{Conversation, Origin, Passage};
+use crate::error::out_of_threads;
 use crate::listener::event::event;
 use crate::listener::outbox::Outbox;
 use crate::listener::reply::Reply;
@@ -32,6 +33,8 @@ struct State {
     calls: Vec<(Arc<InFlight>, Arc<Reply>)>,
     /// GET streams, the latest last, and what ends their part at the server.
     streams: Vec<(Arc<Cancel>, Arc<Reply>)>,
+    /// Ends the reading of an older server's standing stream.
+    standing: Option<Arc<Cancel>>,
     last_used: Instant,
     is_closed: bool,
 }
@@ -41,6 +44,7 @@ impl Client {
         let state = State {
             calls: Vec::new(),
             streams: Vec::new(),
+            standing: None,
             last_used: Instant::now(),
             is_closed: false,
         };
@@ -69,15 +73,43 @@ impl Client {
             let client = Arc::downgrade(self);
             exchanger.set_session_sink(move |relayed| {
                 let Some(client) = client.upgrade() else { return Ok(()) };
-                if matches!(relayed, Relayed::NewSession) {
+                let is_new_session = matches!(relayed, Relayed::NewSession);
+                client.deliver(profile, relayed);
+                if is_new_session {
+                    // Requests and streams of the old session have lost their server.
                     client.conversation.end_requests(Origin::Session { profile });
                     if profile == 0 {
                         client.end_streams_at_server();
+                        client.read_standing_stream();
                     }
                 }
-                client.deliver(profile, relayed);
                 Ok(())
             });
+        }
+    }
+
+    /// Reads the standing stream of an older server for a client of 2026-07-28, on a thread of its own.
+    fn read_standing_stream(self: &Arc<Self>) {
+        if !self.conversation.bridge.reads_standing_stream() {
+            return;
+        }
+        let cancel = Cancel::new();
+        if let Some(old) = lock(&self.state).standing.replace(Arc::clone(&cancel)) {
+            old.cancel();
+        }
+        // The client may be forgotten meanwhile.
+        let (exchanger, client) =
+            (Arc::clone(self.conversation.profiles.first()), Arc::downgrade(self));
+        let listen = move || {
+            exchanger.listen(&cancel, &mut |relayed| {
+                if let Some(client) = client.upgrade() {
+                    client.deliver(0, relayed);
+                }
+                Ok(())
+            });
+        };
+        if thread::Builder::new().name("standing".to_owned()).spawn(listen).is_err() {
+            self.conversation.report(&out_of_threads());
         }
     }
 
@@ -264,12 +296,16 @@ impl Client {
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
+        let standing = state.standing.take();
         let calls: Vec<_> = state.calls.iter().map(|(call, _)| Arc::clone(call)).collect();
         drop(state);
         self.conversation.client.close();
         self.conversation.close();
         self.end_streams_at_server();
         calls.iter().for_each(|call| call.cancel.cancel());
+        if let Some(standing) = standing {
+            standing.cancel();
+        }
     }
 }
 

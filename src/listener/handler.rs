@@ -52,6 +52,10 @@ impl Handler {
         opens_get_stream: bool,
         log: Log,
     ) -> Handler {
+        let first = make();
+        // Without a thread the first request looks them up.
+        let thread = thread::Builder::new().name("credentials".to_owned());
+        let _ = thread.spawn(move || first.look_up_credentials());
         let (clients, slots) = (Clients::new(make, log.clone()), Slots::new(max_in_flight));
         Handler { clients, slots, opens_get_stream, log }
     }
@@ -259,7 +263,14 @@ impl Handler {
             let ended = Arc::clone(&at_server);
             let _ends = request.cancel.on_cancel(move || ended.cancel());
             let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
-                self.take_from_stream(client, relayed, &at_server, reply)
+                if matches!(&relayed, Relayed::Head(head) if head.is_event_stream) {
+                    client.begin_stream(&at_server, reply);
+                    // A session that has ended meanwhile has not ended this.
+                    if exchanger.session_number() != session {
+                        at_server.cancel();
+                    }
+                }
+                take_from_stream(client, relayed, reply)
             });
             client.end_stream(&at_server);
             let is_over = request.cancel.is_cancelled() || client.is_closed();
@@ -268,40 +279,6 @@ impl Handler {
             }
             // The events of another session have other ids.
             headers.retain(|(name, _)| name != "last-event-id");
-        }
-    }
-
-    fn take_from_stream(
-        &self,
-        client: &Arc<Client>,
-        relayed: Relayed,
-        at_server: &Arc<Cancel>,
-        reply: &Arc<Reply>,
-    ) -> Result<(), Error> {
-        match relayed {
-            Relayed::Head(head) => {
-                for (name, value) in &head.headers {
-                    reply.add_header(name, value);
-                }
-                if head.is_event_stream {
-                    reply.start_events()?;
-                    client.begin_stream(at_server, reply);
-                }
-                Ok(())
-            }
-            // The server's own error.
-            Relayed::Line(line) if line.http_error.is_some() => {
-                reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
-            }
-            Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
-            relayed => {
-                let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
-                    return Ok(());
-                };
-                let origin = Origin::Session { profile: 0 };
-                let event = client.event_of(0, relayed, origin);
-                event.map_or(Ok(()), |event| reply.write_events(&event))
-            }
         }
     }
 
@@ -404,6 +381,35 @@ impl Handler {
 
     fn error_text(&self, error: &Error) -> String {
         error_response::error_text("null", error, self.log.redactor())
+    }
+}
+
+/// Takes what comes on the server's stream.
+fn take_from_stream(
+    client: &Arc<Client>,
+    relayed: Relayed,
+    reply: &Arc<Reply>,
+) -> Result<(), Error> {
+    match relayed {
+        Relayed::Head(head) => {
+            for (name, value) in &head.headers {
+                reply.add_header(name, value);
+            }
+            if head.is_event_stream { reply.start_events() } else { Ok(()) }
+        }
+        // The server's own error.
+        Relayed::Line(line) if line.http_error.is_some() => {
+            reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
+        }
+        Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
+        relayed => {
+            let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
+                return Ok(());
+            };
+            let origin = Origin::Session { profile: 0 };
+            let event = client.event_of(0, relayed, origin);
+            event.map_or(Ok(()), |event| reply.write_events(&event))
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 /// Maximum number and total size of what waits. One event is always taken.
-const MAX_WAITING: usize = 1000;
-const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+const MAX_WAITING: usize = 100;
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<State>);

@@ -18,7 +18,6 @@ use crate::stdio::output::Output;
 use crate::stdio::shutdown::{SHUTDOWN_FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ShutdownReason};
 use crate::stdio::standing_stream::StandingStream;
 use crate::streamable_http::relayed::Relayed;
-use crate::sync::cancel::Cancel;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -144,25 +143,12 @@ impl Server {
         }
     }
 
-    /// Looks up credentials, so that the first request finds them, and missing ones are reported at once, also if stdin is
-    /// empty: the end of stdin waits for this as for a call.
+    /// Looks up credentials, also if stdin is empty: the end of stdin waits for this as for a call.
     fn look_up_credentials(&self) {
         self.context.scheduler.begin_detached();
         let (context, refused) = (Arc::clone(&self.context), Arc::clone(&self.context));
         let look_up = move || {
-            let looked_up = catch_unwind(AssertUnwindSafe(|| {
-                let client = context.conversation.profiles.first().client();
-                match client.credentials(None, &Cancel::default()) {
-                    Ok(found) => {
-                        context.log.info(format_args!("credentials: {}", found.summary()));
-                    }
-                    Err(error) if error.kind() == Kind::Cancelled => {}
-                    Err(error) => context.log.error_once(error),
-                }
-            }));
-            if looked_up.is_err() {
-                context.log.error("a bug in sigv4-proxy ended the credential lookup");
-            }
+            context.conversation.look_up_credentials();
             context.scheduler.end_detached();
         };
         self.context.scheduler.spawn(look_up, move || refused.scheduler.end_detached());

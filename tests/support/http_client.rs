@@ -134,7 +134,22 @@ impl HttpClient {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Answer> {
-        let mut answer = self.begin(method, headers, body)?;
+        let answer = self.begin(method, headers, body)?;
+        self.with_body(answer)
+    }
+
+    /// The head of the response to a request that was sent.
+    pub fn head(&mut self) -> io::Result<Answer> {
+        self.read_head()
+    }
+
+    /// The whole response to a request that was sent.
+    pub fn answer(&mut self) -> io::Result<Answer> {
+        let answer = self.read_head()?;
+        self.with_body(answer)
+    }
+
+    fn with_body(&mut self, mut answer: Answer) -> io::Result<Answer> {
         while let Some(mut piece) = self.piece()? {
             answer.body.append(&mut piece);
         }

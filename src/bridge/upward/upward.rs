@@ -51,8 +51,12 @@ impl Upward {
 
     /// Whether a session was begun for the client.
     pub(crate) fn has_session(&self) -> bool {
+        self.is_in_use() && lock(&self.sessions).values().any(|session| session.is_begun())
+    }
+
+    /// Whether any session is begun for the client, or is about to be.
+    pub(crate) fn is_in_use(&self) -> bool {
         self.has_sessions.load(Ordering::Acquire)
-            && lock(&self.sessions).values().any(|session| session.is_begun())
     }
 
     /// Begins the session with the identity and the capabilities of this modern request, unless there is one already.
@@ -105,7 +109,7 @@ impl Upward {
 
     /// Takes what this profile's server sends outside calls. Returns what is for the client as it is.
     pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
-        if !self.has_sessions.load(Ordering::Acquire) {
+        if !self.is_in_use() {
             return Some(relayed);
         }
         let session = lock(&self.sessions).get(&profile).map(Arc::clone);

@@ -54,6 +54,15 @@ fn a_stream_is_open_as_soon_as_the_server_has_opened_it() {
     server.reply_next("tools/call", Reply::OpenStream(String::new()));
     let head = client.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
     assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    // A client that leaves takes the request with it.
+    let connection = last(&server).connection;
+    assert!(server.is_open(connection));
+    client.vanish();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while server.is_open(connection) {
+        assert!(std::time::Instant::now() < deadline, "the request at the server goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

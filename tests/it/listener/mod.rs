@@ -3,3 +3,4 @@ mod exchange;
 mod isolation;
 mod restarts;
 mod tagged_server;
+mod translated;

@@ -232,13 +232,13 @@ fn metadata_is_added_to_that_of_the_client() {
 }
 
 /// Two accounts that share one server.
-struct Accounts {
+pub(crate) struct Accounts {
     server: Server,
     home: Home,
 }
 
 impl Accounts {
-    fn new(name: &str, options: ServerOptions) -> Accounts {
+    pub(crate) fn new(name: &str, options: ServerOptions) -> Accounts {
         let keys = vec![
             Key::new("AKIAAAAAAAAAAAAAAAAA", "secret-of-a"),
             Key::new("AKIABBBBBBBBBBBBBBBB", "secret-of-b"),
@@ -252,7 +252,7 @@ impl Accounts {
         Accounts { server: Server::start(ServerOptions { keys, ..options }), home }
     }
 
-    fn launch(&self) -> Launch {
+    pub(crate) fn launch(&self) -> Launch {
         self.launch_with("*")
     }
 
@@ -264,7 +264,7 @@ impl Accounts {
     }
 
     /// The key and the session that each request of this label was sent with.
-    fn sent(&self, label: &str) -> Vec<(char, String)> {
+    pub(crate) fn sent(&self, label: &str) -> Vec<(char, String)> {
         let requests = self.server.requests();
         assert_all_verified(&requests);
         let of = |request: &Recorded| {

@@ -68,9 +68,13 @@ impl Peer {
         Peer { address, shared, exchanges }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
     /// The program before it, with these further arguments.
     pub(crate) fn launch(&self, arguments: &[&str]) -> Program {
-        let launch = Launch::to(&format!("http://{}/mcp", self.address));
+        let launch = Launch::to(&self.url());
         arguments.iter().fold(launch, |launch, argument| launch.arg(argument)).start()
     }
 

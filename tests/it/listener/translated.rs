@@ -1,0 +1,161 @@
+//! What this program does for a client besides passing messages on: translation, sign-ins, profiles, policies.
+
+use crate::bridge::downward;
+use crate::bridge::upward;
+use crate::harness::listening::Listening;
+use crate::harness::messages::call;
+use crate::harness::program::Launch;
+use crate::mcp::tool_policy::Accounts;
+use crate::prompt::scene::{Scene, TAKES_URLS, add, sum};
+use crate::support::{HttpClient, Server, ServerOptions};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longer than an automatic reply takes.
+const HUMAN: Duration = Duration::from_millis(1100);
+
+fn event(stream: &mut HttpClient) -> Value {
+    let event = stream.event().unwrap().expect("an event");
+    serde_json::from_str(&event).unwrap_or_else(|error| panic!("{error}: {event}"))
+}
+
+/// A server of 2026-07-28 whose every call has a question.
+fn asking_server() -> downward::peer::Peer {
+    downward::peer::Peer::modern(r#"{"tools":{}}"#, |arrived| {
+        downward::peer::Answer::Result(match arrived.params().get("inputResponses") {
+            None => json!({"resultType": "input_required", "inputRequests": {"q": {"method": "roots/list"}}}).to_string(),
+            Some(_) => json!({"resultType": "complete", "content": []}).to_string(),
+        })
+    })
+}
+
+/// An older client with these capabilities, that has begun.
+fn older_client(listening: &Listening, capabilities: &str) -> (HttpClient, String) {
+    let mut client = listening.client();
+    let answer = client.post(&format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"clientInfo":{{"name":"test","version":"1"}}}}}}"#
+    ));
+    assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25", "{answer:?}");
+    let session = answer.header("mcp-session-id").expect("a session").to_owned();
+    let mut client = client.with("Mcp-Session-Id", &session);
+    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    assert_eq!(client.post(initialized).status, 202);
+    (client, session)
+}
+
+#[test]
+fn questions_of_a_newer_server_come_on_the_clients_stream_or_that_of_the_call() {
+    let server = asking_server();
+    let listening = Listening::open(Launch::to(&server.url()));
+    let (client, session) = older_client(&listening, r#"{"roots":{}}"#);
+    assert!(session.starts_with("sigv4-proxy-") && session.len() > 40, "{session}");
+    let ask = |calling: &mut HttpClient, stream: Option<&mut HttpClient>, id: &str| {
+        calling.send("POST", &[], call(id, "x", &json!({})).as_bytes()).unwrap();
+        let question = match stream {
+            Some(stream) => event(stream),
+            None => {
+                assert_eq!(calling.head().unwrap().status, 200);
+                event(calling)
+            }
+        };
+        assert_eq!(question["method"], "roots/list", "{question}");
+        let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}});
+        assert_eq!(client.twin().post(&response.to_string()).status, 202);
+    };
+    let mut calling = client.twin();
+    ask(&mut calling, None, "1");
+    assert_eq!(event(&mut calling)["result"]["content"], json!([]));
+    let mut stream = client.twin();
+    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut calling = client.twin();
+    ask(&mut calling, Some(&mut stream), "2");
+    let answer = calling.answer().unwrap();
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json()["id"], 2);
+    assert_eq!(client.twin().ask("DELETE", &[], b"").unwrap().status, 204);
+    assert_eq!(stream.event().unwrap(), None, "the stream ends with the session");
+    assert_eq!(client.twin().post(&call("3", "x", &json!({}))).status, 404);
+}
+
+#[test]
+fn a_newer_client_hears_what_an_older_server_says_between_calls() {
+    let server = upward::peer::Peer::start(json!({"tools": {"listChanged": true}}));
+    let listening = Listening::open(Launch::to(&server.url()));
+    let mut client = listening.client();
+    let listen = upward::peer::modern(
+        "1",
+        "subscriptions/listen",
+        r#""notifications":{"toolsListChanged":true},"#,
+        "",
+    );
+    assert_eq!(client.begin("POST", &[], listen.as_bytes()).unwrap().status, 200);
+    assert_eq!(event(&mut client)["method"], "notifications/subscriptions/acknowledged");
+    server.push(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    assert_eq!(event(&mut client)["method"], "notifications/tools/list_changed");
+}
+
+#[test]
+fn a_call_that_needs_a_sign_in_shows_the_link_on_its_stream() {
+    let scene = Scene::new("listener");
+    let listening = Listening::open(scene.launch());
+    let (mut client, _) = older_client(&listening, TAKES_URLS);
+    let mut calling = client.twin();
+    assert_eq!(calling.begin("POST", &[], add(1).as_bytes()).unwrap().status, 200);
+    let question = event(&mut calling);
+    assert_eq!(
+        question["params"]["url"],
+        "https://corp.awsapps.com/start/#/device?user_code=CODE-0001"
+    );
+    std::thread::sleep(HUMAN);
+    let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}});
+    assert_eq!(client.post(&response.to_string()).status, 202);
+    scene.center.approve();
+    let mut result = event(&mut calling);
+    while result["method"] != Value::Null {
+        result = event(&mut calling);
+    }
+    assert_eq!(sum(&result), "2");
+    assert_eq!(scene.responses(), 0, "the response is not for the server");
+    let other = listening.client().post(&add(2)).json();
+    assert_eq!(sum(&other), "3", "the credentials are those of all clients");
+}
+
+#[test]
+fn a_call_without_credentials_is_an_error_that_says_how_to_sign_in() {
+    let scene = Scene::new("listener-link");
+    let listening = Listening::open(scene.launch().arg("--login=off"));
+    let answer = listening.client().post(&add(1));
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert_eq!(answer.json()["error"]["data"]["kind"], "credentials");
+}
+
+#[test]
+fn a_call_chooses_its_profile_in_each_clients_session() {
+    let accounts = Accounts::new(
+        "listener-profiles",
+        ServerOptions { sessions: true, ..ServerOptions::default() },
+    );
+    let listening = Listening::open(accounts.launch());
+    for _ in 0..2 {
+        let (mut client, _) = older_client(&listening, "{}");
+        for (id, profile) in [(1, "a"), (2, "b")] {
+            let arguments = json!({"a": id, "b": 1, "aws_profile": profile});
+            client.call(id, "add", &arguments);
+        }
+    }
+    let sent = accounts.sent("tools/call");
+    assert_eq!(sent.iter().map(|(key, _)| *key).collect::<String>(), "abab");
+    let sessions: std::collections::BTreeSet<_> = sent.iter().map(|(_, session)| session).collect();
+    assert_eq!(sessions.len(), 4, "one for each client and profile");
+}
+
+#[test]
+fn a_tool_that_changes_something_is_refused_under_read_only() {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let (mut client, _) = older_client(&listening, "{}");
+    let answer = client.post(&call("1", "nothing", &json!({})));
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(answer.json()["error"]["data"]["kind"], "denied");
+    assert!(server.requests().iter().all(|request| request.label() != "tools/call"));
+}
