@@ -1,6 +1,11 @@
+mod access;
+mod connections;
 mod crowds;
 mod exchange;
 mod isolation;
+mod raw;
+mod requests;
 mod restarts;
+mod start;
 mod tagged_server;
 mod translated;
