@@ -190,6 +190,7 @@ impl Connection<'_> {
             keeps_alive: head.keeps_alive && !self.open.is_closing(),
             origin: origin.as_deref(),
         };
+        self.open.receive();
         if head.expects_continue && self.input.unread().is_empty() {
             // A client that is gone is noticed by the read that follows.
             let _ = self.open.stream().write(b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -42,8 +42,8 @@ struct State {
 struct Connection {
     stream: Arc<Stream>,
     request: Option<Running>,
-    /// The start of the wait for a request.
-    idle_since: Instant,
+    /// The start of the wait for a request; `None` from its head to the end of its response.
+    idle_since: Option<Instant>,
     /// Closed to make room for another one.
     is_given_up: bool,
 }
@@ -86,8 +86,8 @@ impl Connections {
         }
         let others = state.open.values().filter(|open| !open.is_standing() && !open.is_given_up);
         if others.count() >= MAX_CONNECTIONS {
-            let waiting =
-                state.open.values_mut().filter(|open| open.request.is_none() && !open.is_given_up);
+            let waiting = state.open.values_mut();
+            let waiting = waiting.filter(|open| open.idle_since.is_some() && !open.is_given_up);
             let longest = waiting.min_by_key(|open| open.idle_since)?;
             longest.is_given_up = true;
             longest.stream.shutdown(Shutdown::Both);
@@ -97,7 +97,7 @@ impl Connections {
         let connection = Connection {
             stream: Arc::clone(stream),
             request: None,
-            idle_since: Instant::now(),
+            idle_since: Some(Instant::now()),
             is_given_up: false,
         };
         state.open.insert(number, connection);
@@ -205,6 +205,13 @@ impl OpenConnection {
         self.connections.is_closing()
     }
 
+    /// A request that may be sent here is being received.
+    pub(crate) fn receive(&self) {
+        if let Some(connection) = lock(&self.connections.state).open.get_mut(&self.number) {
+            connection.idle_since = None;
+        }
+    }
+
     /// A request is being answered. `cancel` fires when the client leaves, or the process ends. False: the process is ending.
     pub(crate) fn begin(&self, cancel: &Arc<Cancel>) -> bool {
         let mut state = lock(&self.connections.state);
@@ -244,7 +251,7 @@ impl OpenConnection {
         let mut state = lock(&self.connections.state);
         if let Some(connection) = state.open.get_mut(&self.number) {
             connection.request = None;
-            connection.idle_since = Instant::now();
+            connection.idle_since = Some(Instant::now());
         }
         state.changes += 1;
         if state.is_closing {

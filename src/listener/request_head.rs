@@ -73,7 +73,7 @@ pub(crate) fn read(
     match parser.parse(&bytes[start..end]) {
         Ok(httparse::Status::Complete(length)) if length == end - start => {}
         Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
-        Err(httparse::Error::Version) => {
+        Err(httparse::Error::Version) if names_version(&bytes[start..end]) => {
             let fix = "send HTTP/1.1";
             return Err(refused("not HTTP/1.1", 505, Kind::InvalidRequest, fix));
         }
@@ -107,6 +107,13 @@ pub(crate) fn read(
         headers,
     };
     Ok(Some((head, end)))
+}
+
+/// Whether the first line is one of HTTP, if not of a version that is known.
+fn names_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    words.next().is_some_and(|word| word.starts_with(b"HTTP/")) && words.next().is_none()
 }
 
 /// Where the head ends. All its lines must end in a carriage return and a line feed.

@@ -18,10 +18,10 @@ fn kept(request: &str) -> String {
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
-fn more_than_256_connections_are_turned_away_until_one_ends() {
+fn the_connection_that_has_waited_longest_makes_room() {
     let server = server();
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
-    let mut open: Vec<Raw> = (0..256)
+    let mut waiting: Vec<Raw> = (0..256)
         .map(|_| {
             let mut raw = Raw::connect(listening.address());
             raw.write(HEALTH);
@@ -29,14 +29,33 @@ fn more_than_256_connections_are_turned_away_until_one_ends() {
             raw
         })
         .collect();
-    let mut refused = Raw::connect(listening.address());
-    let response = refused.read_to_end();
+    assert_eq!(statuses(&exchange(listening.address(), ping(""))), [200]);
+    assert_eq!(waiting[0].read_to_end(), "");
+    for raw in &mut waiting[1..] {
+        raw.write(HEALTH);
+        raw.read_until("ok\n");
+    }
+}
+
+#[test]
+fn more_than_256_requests_are_turned_away_until_one_ends() {
+    let server = server();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let request = ping("Expect: 100-continue\r\n");
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut busy: Vec<Raw> = (0..256)
+        .map(|_| {
+            let mut raw = Raw::connect(listening.address());
+            raw.write(format!("{head}\r\n\r\n"));
+            raw.read_until("HTTP/1.1 100 Continue\r\n\r\n");
+            raw
+        })
+        .collect();
+    let response = Raw::connect(listening.address()).read_to_end();
     assert_eq!(statuses(&response), [503], "{response}");
     assert!(response.contains("Retry-After: 1\r\n"), "{response}");
-    // Those that are open go on.
-    open[200].write(HEALTH);
-    open[200].read_until("ok\n");
-    open.truncate(200);
+    busy[0].write(body);
+    assert_eq!(statuses(&busy[0].read_to_end()), [200]);
     let begun = Instant::now();
     while statuses(&exchange(listening.address(), ping(""))) != [200] {
         assert!(begun.elapsed() < PATIENCE);
