@@ -160,7 +160,7 @@ pub fn connections(
     };
     let http =
         HttpClient::new(&options.endpoint, limits, ca_bundle, &ProxySettings::new(environment));
-    let http = Arc::new(http);
+    let http = Arc::new(http.keeping_connections(log.clone()));
     let service_correction = ServiceCorrection::default();
     let connect = |options: &Options| {
         let settings = credential_settings(options, ca_bundle, terminal, log.redactor());

@@ -119,10 +119,11 @@ impl Conversation {
         });
     }
 
-    /// Looks up credentials, so that the first request finds them, and missing ones are reported at once.
+    /// Looks up credentials and opens a connection, so that the first request finds both, and missing credentials are
+    /// reported at once.
     pub(crate) fn look_up_credentials(&self) {
-        let look_up = || match self.profiles.first().client().credentials(None, &Cancel::default())
-        {
+        let client = self.profiles.first().client();
+        let look_up = || match client.credentials_for_request(None, &Cancel::default()) {
             Ok(found) => self.log.info(format_args!("credentials: {}", found.summary())),
             Err(error) if error.kind() == Kind::Cancelled => {}
             Err(error) => self.log.error_once(error),

@@ -119,6 +119,17 @@ impl CredentialCache {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
+        self.get_or_wait(now, deadline, cancel, || ())
+    }
+
+    /// Like [`get_until`](CredentialCache::get_until). Calls `on_wait` before it waits.
+    pub(crate) fn get_or_wait(
+        &self,
+        now: OffsetDateTime,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        on_wait: impl FnOnce(),
+    ) -> Result<Arc<Credentials>, Error> {
         let mut state = self.shared.state.lock();
         match state.entry.next(now, self.time_of_aws(now)) {
             Next::Use(current) => Ok(current),
@@ -134,6 +145,7 @@ impl CredentialCache {
             Next::LookUp { force } => {
                 let generation = state.entry.generation();
                 drop(state);
+                on_wait();
                 self.shared.wait(generation, force, now, deadline, cancel)
             }
             Next::Fail(error) => Err(error),

@@ -3,16 +3,17 @@
 use crate::error::Error;
 use crate::http::lease::Lease;
 use crate::http::peer::Peer;
-use crate::http::pool::{MAX_IDLE_AGE, Pool};
+use crate::http::pool::{Acquired, Pool};
 use crate::http::proxy::ProxySettings;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::url::Endpoint;
-use crate::http::wire::connection::Connection;
+use crate::http::wire::connection::Destination;
 use crate::http::wire::dial;
 use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::trusted_roots::CaBundle;
+use crate::log::Log;
 use crate::sync::cancel::{Cancel, cancelled};
 use std::fmt;
 use std::sync::Arc;
@@ -34,16 +35,17 @@ pub(crate) struct Limits {
     pub(crate) write: Option<Duration>,
 }
 
-/// Sends requests to one server, each on a connection of its own that is then kept for the next.
+/// Time for which ureq keeps a connection: longer than the pool, which decides.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Sends requests to one server, each on a connection of its own.
 pub(crate) struct HttpClient {
-    config: Config,
     pub(crate) peer: Peer,
-    resolver: CachingResolver,
     pool: Pool,
 }
 
 impl HttpClient {
-    /// Trusts the certificates of `ca_bundle` in addition to Mozilla's.
+    /// A client that keeps no connection after its response. Trusts the certificates of `ca_bundle` in addition to Mozilla's.
     pub(crate) fn new(
         endpoint: &Endpoint,
         limits: Limits,
@@ -66,7 +68,6 @@ impl HttpClient {
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .max_idle_age(MAX_IDLE_AGE)
-            .timeout_resolve(limits.connect)
             .timeout_connect(limits.connect)
             .timeout_per_read(limits.read)
             .timeout_per_write(limits.write)
@@ -79,19 +80,29 @@ impl HttpClient {
             connect_timeout: limits.connect,
             tls: TlsConnector::new(endpoint, ca_bundle),
         };
-        HttpClient {
+        let scheme = if endpoint.is_https() { "https" } else { "http" };
+        let destination = Destination {
+            url: format!("{scheme}://{}/", endpoint.authority()).parse().unwrap_or_default(),
             config,
-            peer,
             resolver: CachingResolver::new(proxy_url),
-            pool: Pool::new(true),
-        }
+            proxy: peer.route.proxy().cloned(),
+            tls: peer.tls.clone(),
+        };
+        HttpClient { peer, pool: Pool::for_single_requests(destination) }
     }
 
-    /// Keeps no connection after its response.
+    /// Keeps connections for later requests. `log` receives why one could not be opened early.
     #[must_use]
-    pub(crate) fn for_one_request(mut self) -> HttpClient {
-        self.pool = Pool::new(false);
+    pub(crate) fn keeping_connections(mut self, log: Log) -> HttpClient {
+        self.pool.keep(log);
         self
+    }
+
+    /// Opens a connection for a request that is expected soon. Does not wait; the request reports what fails.
+    pub(crate) fn open_connection(&self) {
+        if self.peer.route.check().is_ok() {
+            self.pool.open();
+        }
     }
 
     /// Sends the request and reads the head of the response. `cancel` interrupts this and the reading of the body.
@@ -105,12 +116,12 @@ impl HttpClient {
             return Err(cancelled());
         }
         let head_bytes = request.head_bytes()?;
-        let kept = self.pool.acquire(request.is_idempotent);
-        let (kept, idle_since) = kept.unzip();
-        let connection = kept.unwrap_or_else(|| {
-            let Peer { tls, route, .. } = &self.peer;
-            Connection::new(&self.config, tls, &self.resolver, route.proxy())
-        });
+        let acquired = match self.pool.acquire(request, cancel) {
+            Ok(acquired) => acquired,
+            Err(_) if cancel.is_cancelled() => return Err(cancelled()),
+            Err(error) => return Err(self.peer.request_error(&error)),
+        };
+        let Acquired { connection, idle_since } = acquired;
         let agent = Arc::clone(connection.agent());
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let response = connection.send(request, head_bytes);
@@ -125,7 +136,7 @@ impl HttpClient {
             Err(_) if cancel.is_cancelled() => Err(cancelled()),
             Err(error) => {
                 // Whatever failed: the next attempt may find the host at another address.
-                self.resolver.forget();
+                self.pool.forget_addresses();
                 match (idle_since, address) {
                     (None, Some(address)) => dial::forget(&address),
                     (Some(_), _) if matches!(error, ureq::Error::Io(_)) => {

@@ -1,6 +1,7 @@
 //! `Lease`: a connection on loan to one call.
 
-use crate::http::pool::{Pool, UnreadBody};
+use crate::http::idle::UnreadBody;
+use crate::http::pool::Pool;
 use crate::http::wire::connection::Connection;
 use crate::sync::cancel::{Cancel, OnCancel};
 use std::fmt;

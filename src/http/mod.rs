@@ -12,6 +12,8 @@ mod cookies;
 mod date;
 mod errors;
 pub mod event_stream;
+mod idle;
+mod idle_set;
 mod lease;
 mod peer;
 mod pool;

@@ -1,88 +1,78 @@
-//! `Pool`: connections that are kept for the next request: which of them may be used, and for how long they are kept.
+//! `Pool`: the connections to one server that are kept for later requests, and one that is opened before a request needs it.
+//!
+//! On a long link a new connection costs two round trips, and the first request a third. So one is opened while credentials are
+//! looked up, and for some minutes after a request one is open: when it is closed or has grown old, another replaces it.
 
 use crate::http::connection_watch::{ConnectionWatch, Waker};
-use crate::http::wire::connection::Connection;
+use crate::http::idle::{Idle, UnreadBody};
+use crate::http::idle_set::{End, IdleSet};
+use crate::http::proxy::tunnel::TunnelError;
+use crate::http::request::Request;
+use crate::http::wire::connection::{Connection, Destination};
+use crate::log::Log;
 use crate::sync::cancel::Cancel;
-use crate::sync::lock;
-use std::io::{self, Read as _};
-use std::sync::{Arc, Mutex, Weak};
-use std::thread;
+use crate::sync::monitor::{Monitor, WaitError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use ureq::BodyReader;
+use std::{mem, thread};
+use ureq::Timeout;
 
-/// After a kept connection turned out to be closed, others are not trusted for this time.
-const DISTRUST_PERIOD: Duration = Duration::from_secs(60);
+/// Time after a request in which a connection is kept open for the next.
+const READY_PERIOD: Duration = Duration::from_secs(5 * 60);
 
-/// A server that closes a connection this soon after a response does so for the number of requests, not for its idle time.
-const PROMPT_CLOSE: Duration = Duration::from_secs(1);
+/// Time after which a connection is replaced that has grown old. The server sees one at a time.
+const RENEW_DELAY: Duration = Duration::from_secs(1);
 
-/// Maximum number of idle connections that are kept.
-const MAX_IDLE: usize = 16;
+/// Time after which a connection is replaced that the server closed, by the number of earlier ones in a row that were closed soon although no
+/// request was sent on them. A server that closes more of them does not want them.
+const REOPEN_DELAYS: [Duration; 3] =
+    [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(30)];
 
-/// Maximum time for which a connection is kept; AWS load balancers close theirs after 60 s.
-pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
+/// Time for which a refusal of the proxy is the error of the next request.
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Minimum time between two sweeps. A busy connection is used again within it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Maximum number of connections that wait for the end of a response that is not needed.
-const MAX_UNFINISHED: usize = 4;
-
-/// Maximum time that each waits for it.
-const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Maximum size of it.
-const MAX_UNREAD_BYTES: usize = 4096;
 
 /// Stack of the sweeper, which only sleeps and closes connections.
 const STACK_BYTES: usize = 128 * 1024;
 
 pub(crate) struct Pool {
-    state: Arc<Mutex<State>>,
-    /// False if every connection is for one request.
-    keeps: bool,
+    destination: Arc<Destination>,
+    /// `None` if every connection is for one request.
+    shared: Option<Arc<Shared>>,
+}
+
+struct Shared {
+    destination: Arc<Destination>,
+    state: Arc<Monitor<State>>,
+    log: Log,
 }
 
 #[derive(Default)]
 struct State {
-    /// Connections that are not in use, the most recently used last.
-    idle: Vec<Idle>,
-    /// Number of them with an unread body.
-    unfinished: usize,
-    /// When a kept connection last turned out to be dead after a request was sent on it.
-    dead_since: Option<Instant>,
-    request_limit: Option<RequestLimit>,
+    idle: IdleSet,
+    opening: Opening,
     sweeper: Sweeper,
+    /// When a connection was last needed, or expected to be needed.
+    needed_at: Option<Instant>,
+    /// Number of connections in a row that were closed soon although no request was sent on them.
+    short_lived: usize,
 }
 
-/// The number of requests after which the server closes a connection, without announcing it.
-struct RequestLimit {
-    requests: u32,
-    /// When it last did.
-    seen: Instant,
-}
-
-struct Idle {
-    since: Instant,
-    /// Number of requests that were sent on the connection.
-    requests: u32,
-    connection: Connection,
-    /// Of the last response. In a box, since there is rarely one.
-    unread: Option<Box<UnreadBody>>,
-}
-
-/// The body of a response whose status said everything.
-pub(crate) struct UnreadBody {
-    body: BodyReader<'static>,
-    left: usize,
-}
-
-/// Whether an unread body has ended.
-enum Finished {
-    Yes,
-    NotYet,
-    /// It broke off or is too large.
-    Never,
+/// The connection that is opened before a request needs it.
+#[derive(Default)]
+enum Opening {
+    #[default]
+    None,
+    InProgress,
+    /// A request waits for it.
+    Awaited,
+    /// For the request that waits.
+    Done(Result<Connection, ureq::Error>),
+    /// The proxy wants other credentials. Asking it again may lock the user's account.
+    Refused(ureq::Error, Instant),
 }
 
 /// The thread that closes what is kept for too long. There is one while connections are idle.
@@ -96,227 +86,303 @@ enum Sweeper {
     Watching(#[expect(dead_code, reason = "dropping it wakes the thread")] Waker),
 }
 
+/// A connection for a request.
+pub(crate) struct Acquired {
+    pub(crate) connection: Connection,
+    /// Since when it was idle; `None` if it is new.
+    pub(crate) idle_since: Option<Instant>,
+}
+
 impl Pool {
-    pub(crate) fn new(keeps: bool) -> Pool {
-        Pool { state: Arc::default(), keeps }
+    /// A pool that keeps nothing: each connection is for one request.
+    pub(crate) fn for_single_requests(destination: Destination) -> Pool {
+        Pool { destination: Arc::new(destination), shared: None }
     }
 
-    /// A kept connection, and since when it was idle. For a request that must not be lost: none while kept connections are not
-    /// trusted, and none that the server is likely to close.
-    pub(crate) fn acquire(&self, is_idempotent: bool) -> Option<(Connection, Instant)> {
-        if !self.keeps {
-            return None;
+    /// Keeps connections from now on. `log` receives why one could not be opened early.
+    pub(crate) fn keep(&mut self, log: Log) {
+        let (destination, state) = (Arc::clone(&self.destination), Monitor::new(State::default()));
+        self.shared = Some(Arc::new(Shared { destination, state, log }));
+    }
+
+    /// A kept connection, the one that is being opened, or a new one for the request to open.
+    ///
+    /// # Errors
+    /// The connection that was being opened cannot be opened, or the request cannot wait for it any longer.
+    pub(crate) fn acquire(
+        &self,
+        request: &Request<'_>,
+        cancel: &Cancel,
+    ) -> Result<Acquired, ureq::Error> {
+        if let Some(shared) = &self.shared {
+            let mut state = shared.state.lock();
+            if !request.is_stream {
+                (state.needed_at, state.short_lived) = (Some(Instant::now()), 0);
+            }
+            if let Some(idle) = state.idle.take(request) {
+                let Idle { connection, since, .. } = idle;
+                return Ok(Acquired { connection, idle_since: Some(since) });
+            }
+            match mem::take(&mut state.opening) {
+                // A stream would keep it from the calls.
+                Opening::InProgress if !request.is_stream => {
+                    state.opening = Opening::Awaited;
+                    drop(state);
+                    let connection = shared.opened(request.deadline, cancel)?;
+                    return Ok(Acquired { connection, idle_since: None });
+                }
+                Opening::Refused(error, at) if at.elapsed() < REFUSAL_LIFETIME => {
+                    return Err(error);
+                }
+                Opening::Refused(..) => {}
+                other => state.opening = other,
+            }
         }
-        let mut state = lock(&self.state);
-        let state = &mut *state;
-        if state.unfinished > 0 {
-            state.idle.retain_mut(|idle| !matches!(idle.finish(), Finished::Never));
-            state.count_unfinished();
-        }
-        if !is_idempotent && state.dead_since.is_some_and(|at| at.elapsed() < DISTRUST_PERIOD) {
-            // Each request drops one, so that all are replaced.
-            state.idle.pop();
-            state.count_unfinished();
-            return None;
-        }
-        let limit = if is_idempotent { u32::MAX } else { state.request_limit() };
-        let is_usable = |idle: &Idle| idle.unread.is_none() && idle.requests < limit;
-        let at = state.idle.iter().rposition(is_usable)?;
-        let Idle { connection, since, .. } = state.idle.remove(at);
-        Some((connection, since))
+        let connection = Connection::new(&self.destination);
+        Ok(Acquired { connection, idle_since: None })
+    }
+
+    /// Opens a connection for a request that is expected soon, unless there is one.
+    pub(crate) fn open(&self) {
+        let Some(shared) = &self.shared else { return };
+        let mut state = shared.state.lock();
+        (state.needed_at, state.short_lived) = (Some(Instant::now()), 0);
+        drop(state);
+        shared.open(Duration::ZERO);
     }
 
     /// Keeps a connection. Its unread body is read as it arrives, if it arrives soon.
     pub(crate) fn release(&self, connection: Connection, unread: Option<UnreadBody>) {
-        let Some(socket) = connection.socket().filter(|_| self.keeps) else { return };
-        let (requests, unread) = (socket.requests(), unread.map(Box::new));
-        drop(socket);
-        let mut idle = Idle { since: Instant::now(), requests, connection, unread };
-        if matches!(idle.finish(), Finished::Never) || idle.connection.socket().is_none() {
-            return;
-        }
-        let mut state = lock(&self.state);
-        let limit = state.request_limit();
-        if idle.requests >= limit && state.idle.iter().any(|other| other.requests >= limit) {
-            // One that the server is likely to close is enough to see whether it does.
-            drop(state);
-            return;
-        }
-        let mut given_up = None;
-        if idle.unread.is_some() {
-            given_up = state.oldest_unfinished();
-            state.unfinished += 1;
-        }
-        state.idle.push(idle);
-        // Replacing `Watching` wakes the sweeper, which does not watch this connection yet.
-        let sweeper = std::mem::replace(&mut state.sweeper, Sweeper::Resting);
-        drop(state);
-        drop(given_up);
-        if matches!(sweeper, Sweeper::Absent) && self.start_sweeper().is_err() {
-            // Without a sweeper no connection would ever be closed.
-            drop(lock(&self.state).end_sweeping());
-        }
+        let Some(shared) = &self.shared else { return };
+        shared.keep(connection, unread);
     }
 
     /// A kept connection was dead, which was noticed only after a request was sent on it.
     pub(crate) fn record_dead_connection(&self) {
-        lock(&self.state).dead_since = Some(Instant::now());
+        let Some(shared) = &self.shared else { return };
+        shared.state.lock().idle.record_dead();
     }
 
     /// The server had closed a kept connection after these requests, which was noticed before another was sent.
     pub(crate) fn record_closed_connection(&self, requests: u32, idle_since: Instant) {
-        if idle_since.elapsed() < PROMPT_CLOSE {
-            let mut state = lock(&self.state);
-            let requests = requests.min(state.request_limit());
-            state.request_limit = Some(RequestLimit { requests, seen: Instant::now() });
+        let Some(shared) = &self.shared else { return };
+        shared.state.lock().idle.record_closed(requests, idle_since);
+    }
+
+    /// Drops all cached addresses.
+    pub(crate) fn forget_addresses(&self) {
+        self.destination.resolver.forget();
+    }
+}
+
+impl Shared {
+    fn keep(self: &Arc<Self>, connection: Connection, unread: Option<UnreadBody>) {
+        let is_stream = connection.call_limits().is_stream();
+        let Some(idle) = Idle::new(connection, unread) else { return };
+        let mut state = self.state.lock();
+        if idle.requests > 0 && !is_stream {
+            state.needed_at = Some(idle.since);
         }
-    }
-
-    fn start_sweeper(&self) -> io::Result<()> {
-        let state = Arc::downgrade(&self.state);
-        let sweeper = thread::Builder::new().name("idle".to_owned()).stack_size(STACK_BYTES);
-        sweeper.spawn(move || sweep(&state)).map(drop)
-    }
-}
-
-impl UnreadBody {
-    pub(crate) fn new(body: BodyReader<'static>) -> UnreadBody {
-        UnreadBody { body, left: MAX_UNREAD_BYTES }
-    }
-}
-
-impl Idle {
-    /// Reads what has arrived of the unread body.
-    fn finish(&mut self) -> Finished {
-        let Some(unread) = &mut self.unread else { return Finished::Yes };
-        self.connection.call_limits().set_nonblocking();
-        let mut bytes = [0; 512];
-        loop {
-            match unread.body.read(&mut bytes) {
-                Ok(0) => {
-                    self.unread = None;
-                    return Finished::Yes;
-                }
-                Ok(count) if count <= unread.left => unread.left -= count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Finished::NotYet;
-                }
-                Ok(_) | Err(_) => return Finished::Never,
+        let not_kept = state.idle.add(idle);
+        // Replacing `Watching` wakes the sweeper, which does not watch this connection yet.
+        let sweeper = mem::replace(&mut state.sweeper, Sweeper::Resting);
+        drop(state);
+        drop(not_kept);
+        if matches!(sweeper, Sweeper::Absent) {
+            let pool = Arc::downgrade(self);
+            let thread = thread::Builder::new().name("idle".to_owned()).stack_size(STACK_BYTES);
+            if thread.spawn(move || sweep(&pool)).is_err() {
+                // Without a sweeper no connection would ever be closed.
+                drop(self.state.lock().end_sweeping());
             }
         }
     }
 
-    /// Whether it can be used, or may become usable.
-    fn is_good(&mut self) -> bool {
-        let age = self.since.elapsed();
-        match self.finish() {
-            Finished::Yes => {
-                age < MAX_IDLE_AGE
-                    && self.connection.socket().is_some_and(|socket| socket.is_silent())
+    /// Opens a connection on a thread of its own after this time, if there is none then.
+    fn open(self: &Arc<Self>, delay: Duration) {
+        if !delay.is_zero() || self.begin_opening() {
+            let pool = Arc::clone(self);
+            let thread = thread::Builder::new().name("connect".to_owned());
+            let open = move || {
+                if delay.is_zero() || (!Cancel::default().sleep(delay) && pool.begin_opening()) {
+                    pool.finish_opening();
+                }
+            };
+            if thread.spawn(open).is_err() && delay.is_zero() {
+                self.end_opening(Err(ureq::Error::ConnectionFailed));
             }
-            Finished::NotYet => age < UNFINISHED_TIMEOUT,
-            Finished::Never => false,
         }
+    }
+
+    /// Whether a connection is to be opened now; the caller does.
+    fn begin_opening(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_needed =
+            state.idle.is_empty() && matches!(state.opening, Opening::None | Opening::Refused(..));
+        if is_needed {
+            state.opening = Opening::InProgress;
+        }
+        is_needed
+    }
+
+    fn finish_opening(self: &Arc<Self>) {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let connection = Connection::new(&self.destination);
+            connection.open().map(|()| connection)
+        }));
+        let opened = opened.unwrap_or(Err(ureq::Error::ConnectionFailed));
+        if let Err(error) = &opened {
+            self.destination.resolver.forget();
+            self.log.debug(format_args!("no connection could be opened early: {error}"));
+        }
+        self.end_opening(opened);
+    }
+
+    /// Hands the connection, or why there is none, to the request that waits for it. Without one, the connection is kept.
+    fn end_opening(self: &Arc<Self>, opened: Result<Connection, ureq::Error>) {
+        let unclaimed = self.state.update(|state| {
+            if matches!(state.opening, Opening::Awaited) {
+                state.opening = Opening::Done(opened);
+                return None;
+            }
+            match opened {
+                Err(error) if is_wrong_password(&error) => {
+                    state.opening = Opening::Refused(error, Instant::now());
+                    None
+                }
+                opened => {
+                    state.opening = Opening::None;
+                    opened.ok()
+                }
+            }
+        });
+        if let Some(connection) = unclaimed {
+            self.keep(connection, None);
+        }
+    }
+
+    /// Waits for the connection that is being opened for the calling request.
+    fn opened(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Connection, ureq::Error> {
+        let opened =
+            self.state.wait(deadline, cancel, |state| match mem::take(&mut state.opening) {
+                Opening::Done(opened) => Some(opened),
+                not_done => {
+                    state.opening = not_done;
+                    None
+                }
+            });
+        opened.unwrap_or_else(|ended: WaitError| {
+            let mut state = self.state.lock();
+            match mem::take(&mut state.opening) {
+                Opening::Done(opened) => {
+                    drop(state);
+                    self.end_opening(opened);
+                }
+                _ => state.opening = Opening::InProgress,
+            }
+            Err(match ended {
+                WaitError::TimedOut => ureq::Error::Timeout(Timeout::Global),
+                // The caller knows.
+                WaitError::Cancelled => ureq::Error::ConnectionFailed,
+            })
+        })
     }
 }
 
 impl State {
-    /// The number of requests on a connection from which on the server is likely to close it.
-    fn request_limit(&mut self) -> u32 {
-        let Some(RequestLimit { requests, seen }) = self.request_limit else { return u32::MAX };
-        // It closed connections for another reason, such as a restart, if one with as many requests stays open.
-        let is_refuted = self.idle.iter_mut().any(|idle| {
-            idle.requests >= requests && idle.since.elapsed() >= PROMPT_CLOSE && idle.is_good()
-        });
-        if is_refuted || seen.elapsed() >= DISTRUST_PERIOD {
-            self.request_limit = None;
-            return u32::MAX;
-        }
-        requests
+    /// When the last connection is closed, too.
+    fn ready_until(&self) -> Instant {
+        self.needed_at.unwrap_or_else(Instant::now) + READY_PERIOD
     }
 
-    /// Removes the oldest with an unread body if there are too many.
-    fn oldest_unfinished(&mut self) -> Option<Idle> {
-        if self.unfinished < MAX_UNFINISHED {
-            return None;
+    /// Time after which another connection replaces the last one, which has ended; `None` if none does.
+    fn replacement_delay(&self, end: Option<End>) -> Option<Duration> {
+        match end {
+            _ if Instant::now() >= self.ready_until() => None,
+            Some(End::Closed) => REOPEN_DELAYS.get(self.short_lived).copied(),
+            Some(End::Old) => Some(RENEW_DELAY),
+            None => None,
         }
-        let oldest = self.idle.iter().position(|idle| idle.unread.is_some())?;
-        self.unfinished -= 1;
-        Some(self.idle.remove(oldest))
-    }
-
-    fn count_unfinished(&mut self) {
-        self.unfinished = self.idle.iter().filter(|idle| idle.unread.is_some()).count();
     }
 
     /// Removes all connections, to be closed, and the sweeper.
     fn end_sweeping(&mut self) -> Vec<Idle> {
         self.sweeper = Sweeper::Absent;
-        self.unfinished = 0;
-        std::mem::take(&mut self.idle)
-    }
-
-    /// Removes the connections that are not kept any longer.
-    fn take_old(&mut self) -> Vec<Idle> {
-        let mut surplus = self.idle.len().saturating_sub(MAX_IDLE);
-        let mut old = Vec::new();
-        for mut idle in std::mem::take(&mut self.idle) {
-            let is_surplus = surplus > 0 && idle.since.elapsed() >= SWEEP_INTERVAL;
-            surplus = surplus.saturating_sub(1);
-            if !is_surplus && idle.is_good() {
-                self.idle.push(idle);
-            } else {
-                if let Some(limit) = &mut self.request_limit
-                    && idle.requests >= limit.requests
-                    && idle.since.elapsed() < MAX_IDLE_AGE
-                    && !is_surplus
-                {
-                    limit.seen = Instant::now();
-                }
-                old.push(idle);
-            }
-        }
-        self.count_unfinished();
-        old
-    }
-
-    /// Whether nothing is to be done until a connection closes or grows old.
-    fn is_settled(&self) -> bool {
-        self.idle.len() <= MAX_IDLE && self.unfinished == 0
+        self.idle.clear()
     }
 }
 
+/// Whether the proxy refuses the user or the password, or wants some.
+fn is_wrong_password(error: &ureq::Error) -> bool {
+    let ureq::Error::Other(error) = error else { return false };
+    matches!(error.downcast_ref(), Some(TunnelError::Refused { status: 407, .. }))
+}
+
 /// Closes old connections until none is idle or the pool is gone.
-fn sweep(pool: &Weak<Mutex<State>>) {
+fn sweep(pool: &Weak<Shared>) {
+    let mut was_woken = false;
     loop {
-        Cancel::default().sleep(SWEEP_INTERVAL);
+        if !was_woken {
+            Cancel::default().sleep(SWEEP_INTERVAL);
+        }
         let Some(pool) = pool.upgrade() else { return };
-        let mut state = lock(&pool);
-        let old = state.take_old();
-        let watch = match state.idle.first() {
-            None => {
+        let mut state = pool.state.lock();
+        let ready_until = state.ready_until();
+        let removed = state.idle.take_old(ready_until);
+        state.short_lived += usize::from(removed.any_short_lived);
+        if state.idle.is_empty() {
+            state.end_sweeping();
+            let delay = state.replacement_delay(removed.end);
+            drop((state, removed));
+            if let Some(delay) = delay {
+                pool.open(delay);
+            }
+            return;
+        }
+        let rest = state.idle.rest(ready_until);
+        // What arrived was not the end of a connection: a server that sends more of it is not followed at its speed.
+        let is_hasty = mem::take(&mut was_woken) && removed.idle.is_empty();
+        let mut watch = None;
+        if let Some((limit, sockets)) = rest.filter(|_| !is_hasty) {
+            let Ok((watching, waker)) = ConnectionWatch::new(sockets, limit) else {
+                // There are no descriptors for it: the kept connections are closed, so that others get theirs.
                 state.end_sweeping();
                 return;
-            }
-            Some(_) if !state.is_settled() => None,
-            Some(oldest) => {
-                let left = MAX_IDLE_AGE.saturating_sub(oldest.since.elapsed());
-                let sockets = state.idle.iter().filter_map(|idle| idle.connection.socket());
-                let Ok((watch, waker)) = ConnectionWatch::new(sockets.collect(), left) else {
-                    // There are no descriptors for it: the kept connections are closed, so that others get theirs.
-                    state.end_sweeping();
-                    return;
-                };
-                state.sweeper = Sweeper::Watching(waker);
-                Some(watch)
-            }
-        };
-        drop(state);
+            };
+            state.sweeper = Sweeper::Watching(waker);
+            watch = Some(watching);
+        }
+        let shared = Arc::downgrade(&pool);
+        drop((state, removed));
         drop(pool);
-        drop(old);
         if let Some(watch) = watch {
             watch.wait();
+            let Some(pool) = shared.upgrade() else { return };
+            was_woken = matches!(pool.state.lock().sweeper, Sweeper::Watching(_));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_replaced_for_some_minutes_and_not_against_the_servers_will() {
+        let delay = |minutes: u64, short_lived, end| {
+            let needed_at = Instant::now().checked_sub(Duration::from_secs(60 * minutes));
+            State { needed_at, short_lived, ..State::default() }.replacement_delay(end)
+        };
+        assert_eq!(delay(1, 0, Some(End::Closed)), Some(Duration::ZERO));
+        assert_eq!(delay(4, 0, Some(End::Closed)), Some(Duration::ZERO));
+        assert_eq!(delay(4, 0, Some(End::Old)), Some(RENEW_DELAY));
+        assert_eq!(delay(1, 0, None), None, "a request has taken it");
+        assert_eq!((delay(5, 0, Some(End::Closed)), delay(5, 0, Some(End::Old))), (None, None));
+        assert!(delay(1, 2, Some(End::Closed)) > delay(1, 1, Some(End::Closed)));
+        assert_eq!(delay(1, REOPEN_DELAYS.len(), Some(End::Closed)), None);
     }
 }

@@ -204,7 +204,8 @@ fn send(
 ) -> Result<(), Error> {
     let mut recovery = Recovery::new(server, message);
     loop {
-        let credentials = server.client.credentials(message.deadline, message.cancel)?;
+        let credentials =
+            server.client.credentials_for_request(message.deadline, message.cancel)?;
         let context = AttemptContext { credentials, session: Arc::clone(session), page: None };
         let Err(failed) = attempt(server, message, context, on_initialized, sink) else {
             recovery.succeeded();

@@ -169,7 +169,7 @@ impl RemoteServer {
         headers.extend(last_id.map(|id| ("last-event-id", id)));
         let request = UnsignedRequest::new("GET", self.client.target(), &headers, deadline);
         let request = UnsignedRequest { is_stream: is_standing, ..request };
-        let credentials = self.client.credentials(deadline, cancel)?;
+        let credentials = self.client.credentials_for_request(deadline, cancel)?;
         Ok(self.client.send(&request, &credentials, cancel)?.response)
     }
 

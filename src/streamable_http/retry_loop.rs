@@ -61,7 +61,7 @@ fn context_for(
     message: &PreparedMessage<'_>,
     check: impl Fn() -> Result<(), Error>,
 ) -> Result<AttemptContext, Error> {
-    let credentials = server.client.credentials(message.deadline, message.cancel)?;
+    let credentials = server.client.credentials_for_request(message.deadline, message.cancel)?;
     let needs_session = message.needs_session();
     loop {
         let session = if needs_session {

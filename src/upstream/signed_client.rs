@@ -176,7 +176,26 @@ impl SignedClient {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.shared.credentials.get_until(clock::now(), deadline, cancel);
+        self.credentials_or_wait(deadline, cancel, || ())
+    }
+
+    /// The credentials to sign a request with that is sent next. While they are looked up, a connection for it is opened.
+    pub(crate) fn credentials_for_request(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Arc<Credentials>, Error> {
+        self.credentials_or_wait(deadline, cancel, || self.shared.http.open_connection())
+    }
+
+    fn credentials_or_wait(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        on_wait: impl FnOnce(),
+    ) -> Result<Arc<Credentials>, Error> {
+        let credentials =
+            self.shared.credentials.get_or_wait(clock::now(), deadline, cancel, on_wait);
         for warning in self.shared.credentials.take_warnings() {
             self.shared.log.warn(warning);
         }
@@ -245,7 +264,7 @@ impl SignedClient {
         cancel: &Cancel,
     ) -> Result<bool, Error> {
         self.shared.credentials.invalidate(refused, clock::now());
-        Ok(self.credentials(deadline, cancel)?.key != refused.key)
+        Ok(self.credentials_for_request(deadline, cancel)?.key != refused.key)
     }
 
     /// Cancels the credential look-up and the processes it started; no look-up starts from now on. Does not wait.

@@ -43,6 +43,19 @@ pub struct Identity {
     pub key: Vec<u8>,
 }
 
+impl Identity {
+    pub fn server_config(&self) -> ServerConfig {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap()
+    }
+}
+
 pub fn localhost() -> CertificateParams {
     CertificateParams::new(vec!["localhost".to_owned(), "mcp.example".to_owned()]).unwrap()
 }
@@ -59,15 +72,7 @@ pub struct TlsServer {
 
 impl TlsServer {
     pub fn start(identity: &Identity) -> TlsServer {
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.certificate.clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = Arc::new(identity.server_config());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(AtomicUsize::new(0));

@@ -165,8 +165,7 @@ impl Network {
         };
         let direct = ProxySettings::default();
         let proxies = if policy.uses_proxy { &self.proxies } else { &direct };
-        let http =
-            HttpClient::new(call.endpoint, limits, &self.ca_bundle, proxies).for_one_request();
+        let http = HttpClient::new(call.endpoint, limits, &self.ca_bundle, proxies);
         let url = call.endpoint.to_string();
         let request = Request {
             body: call.body,

@@ -13,8 +13,21 @@ use ureq::unversioned::transport::time::Duration as Limit;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallLimits(Arc<Mutex<State>>);
 
+/// What a call on a connection is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Sending a request.
+    #[default]
+    Request,
+    /// Opening the connection for a later request.
+    Open,
+    /// Seeing whether the connection is still open.
+    Check,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    purpose: Purpose,
     deadline: Option<Instant>,
     is_stream: bool,
     is_nonblocking: bool,
@@ -25,11 +38,29 @@ struct State {
 }
 
 impl CallLimits {
-    /// Begins a call. On a stream silence is normal, so there is no time limit for reading.
+    /// Begins a request. On a stream silence is normal, so there is no time limit for reading.
     pub(crate) fn set(&self, deadline: Option<Instant>, is_stream: bool) {
+        self.begin(Purpose::Request, deadline, is_stream);
+    }
+
+    /// Begins a call that sends nothing.
+    pub(crate) fn set_purpose(&self, purpose: Purpose) {
+        self.begin(purpose, None, false);
+    }
+
+    fn begin(&self, purpose: Purpose, deadline: Option<Instant>, is_stream: bool) {
         let mut state = lock(&self.0);
-        (state.deadline, state.is_stream, state.is_nonblocking) = (deadline, is_stream, false);
-        state.closed_after = None;
+        (state.purpose, state.deadline, state.is_stream) = (purpose, deadline, is_stream);
+        (state.is_nonblocking, state.closed_after) = (false, None);
+    }
+
+    pub(crate) fn purpose(&self) -> Purpose {
+        lock(&self.0).purpose
+    }
+
+    /// Whether the call reads a standing stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        lock(&self.0).is_stream
     }
 
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
@@ -46,6 +77,14 @@ impl CallLimits {
     pub(crate) fn set_nonblocking(&self) {
         self.set(None, false);
         lock(&self.0).is_nonblocking = true;
+    }
+
+    /// Reads in `read` take what has arrived, and fail with `WouldBlock` if nothing has.
+    pub(crate) fn without_waiting<R>(&self, read: impl FnOnce() -> R) -> R {
+        let before = std::mem::replace(&mut lock(&self.0).is_nonblocking, true);
+        let result = read();
+        lock(&self.0).is_nonblocking = before;
+        result
     }
 
     pub(crate) fn is_nonblocking(&self) -> bool {
@@ -78,16 +117,20 @@ impl CallLimits {
             (Arc::downgrade(socket), Some(address), false);
     }
 
-    /// Records that a request begins on the connection.
+    /// Records that a request begins on the connection, if that is what the call is for.
     pub(crate) fn begin_request(&self) {
-        if let Some(socket) = lock(&self.0).socket.upgrade() {
+        let state = lock(&self.0);
+        if state.purpose == Purpose::Request
+            && let Some(socket) = state.socket.upgrade()
+        {
             socket.begin_request();
         }
     }
 
     /// The kept connection was found closed before anything of this call was sent on it. The call gets a new one.
-    pub(crate) fn record_closed(&self, requests: u32) {
-        lock(&self.0).closed_after = Some(requests);
+    pub(crate) fn record_closed(&self) {
+        let mut state = lock(&self.0);
+        state.closed_after = state.socket.upgrade().map(|socket| socket.requests());
     }
 
     /// The number of requests on the kept connection that was found closed at the beginning of this call.

@@ -3,10 +3,16 @@
 //! ureq transmits the head before the body. Without Nagle's algorithm that would be two packets and two TLS records, and the
 //! server would wake up twice. It also checks whether a connection is open only when a request takes it from the pool, not
 //! when it is put back. Both a new connection and one from the pool begin a request here.
+//!
+//! ureq opens or checks a connection only to send a request on it. A request that is for nothing else ends here: it is not
+//! sent, and gets its response from here.
 
-use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::call_limits::{CallLimits, Purpose};
 use std::fmt;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// The response to a request that is not sent.
+const OWN_RESPONSE: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
 /// The last connector of the chain.
 #[derive(Debug)]
@@ -58,6 +64,9 @@ impl<In: Transport> Transport for Coalescing<In> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.call_limits.purpose() != Purpose::Request {
+            return Ok(());
+        }
         let output = self.inner.buffers().output();
         if self.head.is_empty() {
             if is_head_of_post(&output[..amount]) {
@@ -80,8 +89,14 @@ impl<In: Transport> Transport for Coalescing<In> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.send_head(timeout)?;
         self.has_just_read = true;
+        if self.call_limits.purpose() != Purpose::Request {
+            let buffers = self.inner.buffers();
+            buffers.input_append_buf()[..OWN_RESPONSE.len()].copy_from_slice(OWN_RESPONSE);
+            buffers.input_appended(OWN_RESPONSE.len());
+            return Ok(true);
+        }
+        self.send_head(timeout)?;
         self.inner.await_input(timeout)
     }
 
@@ -92,6 +107,8 @@ impl<In: Transport> Transport for Coalescing<In> {
         let is_open = self.inner.is_open();
         if is_open {
             self.call_limits.begin_request();
+        } else {
+            self.call_limits.record_closed();
         }
         is_open
     }

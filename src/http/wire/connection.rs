@@ -1,11 +1,11 @@
-//! `Connection`: a connection to the server, opened by its first request.
+//! `Connection`: a connection to the server, opened by its first request or before it.
 
 use crate::http::proxy::ProxyServer;
 use crate::http::request::Request;
 use crate::http::wire::buffers::OutputSize;
-use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::call_limits::{CallLimits, Purpose};
 use crate::http::wire::coalesce::CoalescingConnector;
-use crate::http::wire::resolver::CachingResolver;
+use crate::http::wire::resolver::{CachingResolver, NoLookup};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
@@ -13,10 +13,20 @@ use crate::http::wire::tunnel::TunnelConnector;
 use std::fmt;
 use std::sync::Arc;
 use ureq::config::Config;
-use ureq::http::Response;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::Connector as _;
 use ureq::{Agent, AsSendBody, Body};
+
+/// Where connections lead, and what all of them have in common.
+pub(crate) struct Destination {
+    /// A URL of the server.
+    pub(crate) url: Uri,
+    pub(crate) config: Config,
+    pub(crate) resolver: CachingResolver,
+    pub(crate) proxy: Option<Arc<ProxyServer>>,
+    pub(crate) tls: TlsConnector,
+}
 
 /// One connection and its ureq agent.
 pub(crate) struct Connection {
@@ -24,30 +34,31 @@ pub(crate) struct Connection {
     agent: Arc<Agent>,
     call_limits: CallLimits,
     output_size: OutputSize,
+    destination: Arc<Destination>,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        config: &Config,
-        tls: &TlsConnector,
-        resolver: &CachingResolver,
-        proxy: Option<&Arc<ProxyServer>>,
-    ) -> Connection {
+    /// Creates a connection. Its first call opens it.
+    pub(crate) fn new(destination: &Arc<Destination>) -> Connection {
+        let Destination { config, resolver, proxy, tls, .. } = &**destination;
         let call_limits = CallLimits::default();
         let output_size = OutputSize::default();
         let tls = tls.for_connection(&call_limits, &output_size);
-        let tcp =
-            TcpConnector { call_limits: call_limits.clone(), output_size: output_size.clone() };
+        let tcp = TcpConnector {
+            resolver: resolver.clone(),
+            call_limits: call_limits.clone(),
+            output_size: output_size.clone(),
+        };
         let connector =
             ().chain(tcp)
-                .chain(TunnelConnector { proxy: proxy.cloned(), tls: tls.clone() })
+                .chain(TunnelConnector { proxy: proxy.clone(), tls: tls.clone() })
                 .chain(tls)
                 .chain(CoalescingConnector { call_limits: call_limits.clone() });
-        let resolver = resolver.for_connection(&call_limits);
         Connection {
-            agent: Arc::new(Agent::with_parts(config.clone(), connector, resolver)),
+            agent: Arc::new(Agent::with_parts(config.clone(), connector, NoLookup)),
             call_limits,
             output_size,
+            destination: Arc::clone(destination),
         }
     }
 
@@ -62,6 +73,25 @@ impl Connection {
 
     pub(crate) fn call_limits(&self) -> &CallLimits {
         &self.call_limits
+    }
+
+    /// Opens the connection for a later request; nothing is sent.
+    pub(crate) fn open(&self) -> Result<(), ureq::Error> {
+        self.call(Purpose::Open)
+    }
+
+    /// Whether the connection is open and nothing of a response has arrived. Does not wait.
+    pub(crate) fn is_open(&self) -> bool {
+        // Nothing to read is the rule. What there is, TLS may have to read.
+        self.socket().is_some_and(|socket| socket.is_silent() || self.call(Purpose::Check).is_ok())
+    }
+
+    /// A call that sends nothing.
+    fn call(&self, purpose: Purpose) -> Result<(), ureq::Error> {
+        self.call_limits.set_purpose(purpose);
+        let mut message = ureq::http::Request::new(());
+        message.uri_mut().clone_from(&self.destination.url);
+        self.agent.run(message).map(drop)
     }
 
     /// Sends the request, whose head has up to `head_bytes` bytes, and reads the head of the response.

@@ -1,10 +1,9 @@
-//! `CachingResolver`: name resolution, not repeated for every request.
+//! `CachingResolver`: name resolution, not repeated for every connection.
 //!
-//! ureq resolves the host before it looks for a pooled connection, on a new thread if there is a time limit, and panics if
-//! there are no threads. This resolver caches addresses for a short time and drops them when a request fails.
+//! ureq resolves the host before it looks for a pooled connection, which needs no address, on a new thread if there is a time
+//! limit, and panics if there are no threads. So ureq gets `NoLookup`, and `TcpConnector` resolves the host when it connects.
 
 use crate::http::url::{port, without_brackets};
-use crate::http::wire::call_limits::CallLimits;
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::lock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
@@ -20,14 +19,27 @@ use ureq::unversioned::transport::NextTimeout;
 /// Time that addresses are cached.
 const CACHE_TTL: Duration = Duration::from_secs(30);
 
-/// Maximum number of addresses of a host; ureq has no room for more.
+/// Maximum number of addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-#[derive(Debug, Default)]
-pub(crate) struct CachingResolver {
-    shared: Arc<Shared>,
-    call_limits: CallLimits,
+/// Gives ureq no addresses: `TcpConnector` resolves the host itself.
+#[derive(Debug)]
+pub(crate) struct NoLookup;
+
+impl Resolver for NoLookup {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
 }
+
+/// Addresses of the server, or of the proxy that is connected to instead. Clones share the cache.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CachingResolver(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -39,94 +51,64 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Cached {
     uri_authority: String,
-    addresses: ResolvedSocketAddrs,
+    addresses: Arc<[SocketAddr]>,
     at: Instant,
 }
 
 impl CachingResolver {
     /// A resolver for the server, or for this proxy in its place.
     pub(crate) fn new(proxy: Option<Uri>) -> CachingResolver {
-        let shared = Arc::new(Shared { proxy, ..Shared::default() });
-        CachingResolver { shared, ..CachingResolver::default() }
-    }
-
-    /// A resolver with the same shared cache, for a connection with these limits.
-    pub(crate) fn for_connection(&self, call_limits: &CallLimits) -> CachingResolver {
-        let shared = Arc::clone(&self.shared);
-        CachingResolver { shared, call_limits: call_limits.clone() }
+        CachingResolver(Arc::new(Shared { proxy, last: Mutex::default() }))
     }
 
     /// Drops all cached addresses.
     pub(crate) fn forget(&self) {
-        *lock(&self.shared.last) = None;
+        *lock(&self.0.last) = None;
     }
 
-    fn cached(&self, authority: &str) -> Option<ResolvedSocketAddrs> {
-        let is_good =
-            |cached: &Cached| cached.uri_authority == authority && cached.at.elapsed() < CACHE_TTL;
-        let last = lock(&self.shared.last);
-        last.as_ref().filter(|cached| is_good(cached)).map(|cached| cached.addresses.clone())
-    }
-
-    fn look_up(
+    /// The addresses to connect to for this URL: at least one.
+    pub(crate) fn resolve(
         &self,
         uri: &Uri,
-        config: &Config,
         timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let timeout = self.call_limits.limit(timeout)?;
-        let host = uri.host().unwrap_or_default().to_owned();
-        let found = look_up(host, port(uri), timeout.not_zero().as_deref());
-        let found = found.map_err(|error| match error {
-            LookupError::TimedOut => ureq::Error::Timeout(timeout.reason),
-            LookupError::NoSuchHost => ureq::Error::HostNotFound,
-            LookupError::Failed(error) => error.into(),
-        })?;
-        let mut resolved = self.empty();
-        for address in config.ip_family().keep_wanted(found.into_iter()).take(MAX_ADDRESSES) {
-            resolved.push(address);
-        }
-        // `localhost` is exempt from the https rule, so it must resolve to a loopback address.
-        if uri.host() == Some("localhost") {
-            let local: Vec<SocketAddr> =
-                resolved.iter().copied().filter(|address| address.ip().is_loopback()).collect();
-            resolved = self.empty();
-            for address in local {
-                resolved.push(address);
-            }
-            if resolved.is_empty() {
-                return Err(ureq::Error::HostNotFound);
-            }
-        }
-        Ok(resolved)
-    }
-}
-
-impl Resolver for CachingResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let uri = self.shared.proxy.as_ref().unwrap_or(uri);
+    ) -> Result<Arc<[SocketAddr]>, ureq::Error> {
+        let uri = self.0.proxy.as_ref().unwrap_or(uri);
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if let Some(addresses) = self.cached(authority) {
             return Ok(addresses);
         }
         let addresses = match literal(uri) {
-            Some(address) => {
-                let mut addresses = self.empty();
-                addresses.push(address);
-                addresses
-            }
-            None => self.look_up(uri, config, timeout)?,
+            Some(address) => [address].into(),
+            None => addresses_of(uri, timeout)?,
         };
         let (uri_authority, at) = (authority.to_owned(), Instant::now());
-        let cached = Cached { uri_authority, addresses: addresses.clone(), at };
-        *lock(&self.shared.last) = Some(cached);
+        let cached = Cached { uri_authority, addresses: Arc::clone(&addresses), at };
+        *lock(&self.0.last) = Some(cached);
         Ok(addresses)
     }
+
+    fn cached(&self, authority: &str) -> Option<Arc<[SocketAddr]>> {
+        let is_good =
+            |cached: &Cached| cached.uri_authority == authority && cached.at.elapsed() < CACHE_TTL;
+        let last = lock(&self.0.last);
+        last.as_ref().filter(|cached| is_good(cached)).map(|cached| Arc::clone(&cached.addresses))
+    }
+}
+
+fn addresses_of(uri: &Uri, timeout: NextTimeout) -> Result<Arc<[SocketAddr]>, ureq::Error> {
+    let host = uri.host().unwrap_or_default().to_owned();
+    let found = look_up(host, port(uri), timeout.not_zero().as_deref());
+    let found = found.map_err(|error| match error {
+        LookupError::TimedOut => ureq::Error::Timeout(timeout.reason),
+        LookupError::NoSuchHost => ureq::Error::HostNotFound,
+        LookupError::Failed(error) => error.into(),
+    })?;
+    // `localhost` is exempt from the https rule, so it must resolve to a loopback address.
+    let is_localhost = uri.host() == Some("localhost");
+    let may_be = |address: &SocketAddr| !is_localhost || address.ip().is_loopback();
+    let addresses: Arc<[SocketAddr]> =
+        found.into_iter().take(MAX_ADDRESSES).filter(may_be).collect();
+    if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
 }
 
 /// Why a lookup returned no addresses.
@@ -185,20 +167,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_share_cached_addresses_until_they_are_forgotten() {
-        let all = CachingResolver::default();
-        let [one, other] = [(); 2].map(|()| all.for_connection(&CallLimits::default()));
+    fn clones_share_cached_addresses_until_they_are_forgotten() {
+        let one = CachingResolver::default();
+        let other = one.clone();
         let uri: Uri = "http://127.0.0.1:9/".parse().expect("a URL");
-        let resolve = |resolver: &CachingResolver| {
-            resolver.resolve(&uri, &Config::default(), NextTimeout::default()).expect("an address")
-        };
         let knows = |resolver: &CachingResolver| resolver.cached("127.0.0.1:9").is_some();
-        resolve(&one);
+        one.resolve(&uri, NextTimeout::default()).expect("an address");
         assert!(knows(&one) && knows(&other) && other.cached("127.0.0.1:8").is_none());
-        all.forget();
+        one.forget();
         assert!(!knows(&one) && !knows(&other));
-        resolve(&other);
-        assert!(knows(&one) && knows(&other));
     }
 
     #[test]

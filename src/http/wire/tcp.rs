@@ -5,10 +5,11 @@
 //! misses the response of a server that refuses a large request early.
 
 use crate::http::wire::buffers::{GrowingBuffers, OutputSize};
-use crate::http::wire::call_limits::CallLimits;
+use crate::http::wire::call_limits::{CallLimits, Purpose};
 use crate::http::wire::connect_error::ConnectError;
 use crate::http::wire::dial::dial;
 use crate::http::wire::early_response::{EarlyResponse, InterruptedWrite, MAX_PEEK_BYTES};
+use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::socket::{Socket, is_timeout};
 use crate::http::wire::unreceived::Unreceived;
 use std::io::{self, Read as _};
@@ -35,9 +36,10 @@ pub(crate) fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
     timeout
 }
 
-/// Opens TCP connections.
+/// Resolves the host and opens a TCP connection.
 #[derive(Debug)]
 pub(crate) struct TcpConnector {
+    pub(crate) resolver: CachingResolver,
     pub(crate) call_limits: CallLimits,
     pub(crate) output_size: OutputSize,
 }
@@ -48,12 +50,14 @@ impl TcpConnector {
         details: &ConnectionDetails<'_>,
     ) -> Result<(TcpStream, SocketAddr), ureq::Error> {
         let timeout = self.call_limits.limit(time_left(details))?;
+        let addresses = self.resolver.resolve(details.uri, timeout)?;
+        let timeout = self.call_limits.limit(time_left(details))?;
         let limit = timeout.not_zero().map(|limit| *limit);
         let dialing = Arc::new(Dialing::default());
         let weak: Weak<Dialing> = Arc::downgrade(&dialing);
         (details.register_shutdown)(weak)?;
         let is_cancelled = || dialing.0.load(Ordering::Relaxed);
-        dial(&details.addrs, limit, is_cancelled).map_err(|error| match error.kind() {
+        dial(&addresses, limit, is_cancelled).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
             _ => ConnectError(error).into(),
         })
@@ -78,6 +82,9 @@ impl<In: Transport> Connector<In> for TcpConnector {
         details: &ConnectionDetails<'_>,
         _: Option<In>,
     ) -> Result<Option<TcpTransport>, ureq::Error> {
+        if self.call_limits.purpose() == Purpose::Check {
+            return Err(ConnectError(io::ErrorKind::NotConnected.into()).into());
+        }
         let (stream, address) = self.dial(details)?;
         stream.set_nodelay(details.config.no_delay()).map_err(ConnectError)?;
         let socket = Arc::new(Socket::new(stream));
@@ -262,14 +269,7 @@ impl Transport for TcpTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        if self.is_refused {
-            return false;
-        }
-        let is_silent = self.socket.is_silent();
-        if !is_silent {
-            self.call_limits.record_closed(self.socket.requests());
-        }
-        is_silent
+        !self.is_refused && self.socket.is_silent()
     }
 }
 

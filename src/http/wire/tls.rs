@@ -235,6 +235,22 @@ impl TlsTransport {
         decrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
+    /// Whether all that has arrived on the idle connection are messages of TLS itself, such as session tickets.
+    fn has_only_tls_messages(&mut self) -> bool {
+        loop {
+            match self.stream.conn.read_tls(&mut self.stream.sock) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return false,
+            }
+            match self.stream.conn.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    }
+
     /// Reads without sending.
     fn read_only(&mut self) -> io::Result<usize> {
         loop {
@@ -311,7 +327,12 @@ impl Transport for TlsTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        !self.is_refused && self.stream.get_mut().get_mut().is_open()
+        if self.is_refused {
+            return false;
+        }
+        let is_silent = self.stream.get_mut().get_mut().is_open();
+        let limits = self.call_limits.clone();
+        is_silent || limits.without_waiting(|| self.has_only_tls_messages())
     }
 
     fn is_tls(&self) -> bool {

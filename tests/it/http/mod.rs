@@ -3,4 +3,5 @@ mod content_coding;
 mod cookies;
 pub(crate) mod kept_connections;
 mod proxies;
+mod ready_connection;
 pub(crate) mod tls;
