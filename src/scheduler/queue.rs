@@ -24,7 +24,7 @@ const MAX_WAITING_MESSAGES_WORTH: usize = 2;
 const MAX_SUBSCRIPTIONS: usize = 64;
 
 /// Maximum interval between two checks of the deadlines of waiting requests.
-const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -582,7 +582,7 @@ mod tests {
     fn a_request_whose_deadline_passes_in_the_queue_is_removed() {
         let mut queue = queue(1, &[&ping(1), INITIALIZED]);
         let now = Instant::now();
-        let (soon, far_off) = (now + Duration::from_secs(1), now + Duration::from_secs(60));
+        let (soon, far_off) = (now + Duration::from_millis(500), now + Duration::from_secs(60));
         let one = start_call(&mut queue);
         assert_eq!(queue.plan_check(now), None, "a notification has no deadline");
         queue.push(message(&ping(2)), Some(far_off));

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Time after which an idle thread ends.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stack size of a thread. Jobs do not recurse deeply; a TLS handshake needs the most.
 const STACK_BYTES: usize = 512 * 1024;
