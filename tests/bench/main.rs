@@ -1,7 +1,7 @@
 //! `make bench`: what signing costs, and what the whole program costs beside no proxy and beside the least a proxy can
 //! be, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
 //!
-//! Arguments: `--rounds N`, `--only signing|program|listener`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
+//! Arguments: `--rounds N`, `--only signing|program|listener|link`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
 
 #![allow(
     clippy::print_stdout,
@@ -15,11 +15,15 @@
 )]
 
 mod listener;
+mod long_link;
 mod peer;
 mod plot;
 mod relay;
 mod server;
 mod signing;
+#[path = "../support/tls.rs"]
+#[expect(dead_code, reason = "the certificates are enough here")]
+mod tls;
 
 use peer::Peer;
 use serde_json::{Value, json};
@@ -74,6 +78,12 @@ fn main() {
         print_table("Through a listener (goal: 60 µs more; 100 MB)", &rows, "listener", "direct");
         report["listener"] = as_json(&rows);
     }
+    if is_wanted("link") {
+        let peers = peers(&arguments.peers);
+        let (title, rows) = long_link::measure(&peers, arguments.rounds, &folder);
+        print_table(&title, &rows, "sigv4-proxy", long_link::FLOOR);
+        report["link"] = as_json(&rows);
+    }
     fs::write(folder.join("results.json"), format!("{report:#}\n")).unwrap();
     println!("\nwritten: target/bench/results.json, target/bench/scale.svg");
 }
@@ -93,7 +103,7 @@ fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
                 }
             }
             other => panic!(
-                "{other}: write --rounds N, --only signing|program|listener or --peer 'NAME=COMMAND {{url}}'"
+                "{other}: write --rounds N, --only signing|program|listener|link or --peer 'NAME=COMMAND {{url}}'"
             ),
         }
     }

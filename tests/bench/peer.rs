@@ -25,6 +25,11 @@ pub struct Running {
 }
 
 impl Peer {
+    /// Whether it takes part over TLS: neither the direct way nor the bare relay does.
+    pub fn speaks_tls(&self) -> bool {
+        !self.words.is_empty() && self.words.get(1).is_none_or(|word| word != "relay")
+    }
+
     /// Starts it and waits for the answer to `initialize`; gives the milliseconds that took.
     pub fn start(&self, port: u16, query: &str) -> (Running, f64) {
         let started = Instant::now();
