@@ -248,11 +248,11 @@ fn a_request_waits_for_the_connection_that_is_being_opened() {
 fn a_request_that_waits_for_a_connection_keeps_to_its_own_limit() {
     let (server, pem) = Server::start(Kind::HeldHttps);
     let mut program =
-        launch(&server, &pem).arg("--timeout").arg("0.5").arg("--retries").arg("0").start();
+        launch(&server, &pem).arg("--timeout").arg("2").arg("--retries").arg("0").start();
     assert_eq!(server.next(), Event::Accepted(0));
     let begun = Instant::now();
-    assert_error(&program.ask(INITIALIZE), &json!(1), &["the time limit of the request passed"]);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_error(&program.ask(INITIALIZE), &json!(1), &["the request timed out"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // The connection comes late, and serves the next.
     server.handshakes.as_ref().unwrap().send(()).unwrap();
     assert_eq!(server.opened(), 0);
