@@ -48,8 +48,8 @@ impl Bridge {
         }
     }
 
-    /// Sends the message, translated if the server does not speak its era, and relays what comes back, translated as well.
-    /// Otherwise as `Exchanger::exchange`.
+    /// Sends the message, translated if the server does not speak its era, and relays the responses, translated as well.
+    /// Otherwise like `Exchanger::exchange`.
     pub(crate) fn exchange(
         &self,
         outgoing: Outgoing<'_>,
@@ -59,7 +59,7 @@ impl Bridge {
         if self.settings.is_lazy && message.is_discover() && self.responds_early() {
             return early_discover::respond(message, self.settings.answers_discover, sink);
         }
-        // The early response to `initialize` says nothing of the server.
+        // The early response to `initialize` does not come from the server.
         let is_early = self.settings.is_lazy && message.is_initialize() && !self.is_downward();
         if is_early || self.facts.pass(message) {
             let is_legacy = self.settings.is_on && message.request_meta().is_none();
@@ -90,7 +90,7 @@ impl Bridge {
         self.exchange_carefully(outgoing, sink, true)
     }
 
-    /// Begins the session of a client that `--lazy` has kept waiting. Before a modern server none is needed.
+    /// Starts the session that `--lazy` has deferred. A modern server needs none.
     pub(crate) fn initialize_now(
         &self,
         exchanger: &Arc<Exchanger>,
@@ -105,7 +105,7 @@ impl Bridge {
         }
     }
 
-    /// After a server that had a session refused the era of a request: asks it for another session. True: it is modern by
+    /// Starts another session after a server that had one refused the era of a request. True: the server is modern by
     /// now, as in `replace_session`.
     fn leave_session(
         &self,
@@ -128,8 +128,8 @@ impl Bridge {
         }
     }
 
-    /// After no session could be begun with what a legacy client sent once: if the server is modern, the client's messages
-    /// are translated from now on, and it is told that everything may have changed. False: they are not.
+    /// If no session could be started with the parameters of a legacy client, and the server is modern, the client's messages
+    /// are translated from now on, and it is notified that everything may have changed. False: they are not.
     fn replace_session(
         &self,
         exchanger: &Arc<Exchanger>,
@@ -151,7 +151,7 @@ impl Bridge {
         }
         let mut is_doubted = true;
         self.facts.update(|known| {
-            // It spoke that era when the session was begun; the server may have been replaced since.
+            // It spoke that era when the session was started; the server may have been replaced since.
             if known.legacy == Speaks::Yes {
                 is_doubted = self.detection.may_ask_again();
                 if is_doubted {
@@ -182,8 +182,8 @@ impl Bridge {
         Ok(true)
     }
 
-    /// After a modern server refused a translated request as a legacy one does: begins a session with what the client once
-    /// sent, and tells it that everything may have changed. False: there is none.
+    /// After a modern server refused a translated request as a legacy one does: starts a session with the client's
+    /// parameters, and notifies it that everything may have changed. False: there is none.
     fn begin_session_again(
         &self,
         route: &Route<'_>,
@@ -222,20 +222,20 @@ impl Bridge {
         true
     }
 
-    /// Whether `server/discover` has its response before the server is asked. One that is known to be modern responds itself.
+    /// Whether `server/discover` gets a response from this program. A server that is known to be modern responds itself.
     fn responds_early(&self) -> bool {
         let is_modern = || self.facts.known().modern == Speaks::Yes;
         self.settings.is_on && !is_modern() && !self.upward.has_session()
     }
 
-    /// Notes that the client speaks the legacy era, whatever becomes of its `initialize`.
+    /// Records that the client speaks the legacy era, regardless of the result of its `initialize`.
     pub(crate) fn note_legacy_client(&self) {
         if self.settings.is_on {
             self.facts.update(|known| known.client_is_legacy = true);
         }
     }
 
-    /// Takes what this profile's server sends while no call waits for it. Returns what is for the client as it is.
+    /// Handles messages of this profile's server outside calls. Returns those that are for the client unchanged.
     pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
         self.upward.take(profile, relayed)
     }
@@ -258,7 +258,7 @@ impl Bridge {
         if is_modern { None } else { self.downward.respond_at_once(message) }
     }
 
-    /// Whether a legacy client is before a modern server, so that there are no sessions.
+    /// Whether a legacy client uses a modern server, so that there are no sessions.
     pub(crate) fn is_downward(&self) -> bool {
         self.facts.may_translate() && self.facts.known().needs_translation(Era::Legacy)
     }
@@ -268,14 +268,14 @@ impl Bridge {
         self.settings.opens_get_stream && self.upward.is_in_use()
     }
 
-    /// Ends what belongs to no call, before the process ends.
+    /// Ends everything outside calls, before the process ends.
     pub(crate) fn close(&self) {
         self.detection.close();
         self.downward.close();
         self.upward.close();
     }
 
-    /// `may_detect`: a refusal is a reason to find out what the server speaks, and to try once more.
+    /// `may_detect`: after a refusal the server's eras are detected, and the message is sent once more.
     fn exchange_carefully(
         &self,
         outgoing: Outgoing<'_>,
@@ -336,7 +336,7 @@ impl Bridge {
         let can_be = match asked {
             Asked::Initialize => false,
             Asked::Discover => self.settings.answers_discover || self.upward.has_session(),
-            // A request that does not say its era is legacy.
+            // A request that does not name its version is legacy.
             Asked::Modern => message.request_meta().is_some() || message.ids().is_empty(),
         };
         can_be && self.facts.known().needs_translation(Era::Modern)
@@ -402,11 +402,11 @@ impl Bridge {
     }
 }
 
-/// Tells the client that every list may have changed.
+/// Notifies the client that every list may have changed.
 fn retell_lists(exchanger: &Exchanger) {
     for list in ["tools", "prompts", "resources"] {
         let line = format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
-        // An error says that the client is gone.
+        // An error means that the client has exited.
         let _ = exchanger.relay_for_session(Relayed::Line(Line::notification(line.into_bytes())));
     }
 }

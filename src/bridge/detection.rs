@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 /// Time limit of `server/discover`.
 const DISCOVER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Minimum time between two doubts about what is known. Anyone on the way to the server can forge a refusal.
+/// Minimum time between two repetitions of the detection. Any hop on the way to the server can forge a refusal.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Detection {
     facts: Arc<Facts>,
     discovering: SingleFlight,
-    /// When a server was last asked again that was known already.
+    /// Time of the last repeated detection.
     asked_again: Mutex<Option<Instant>>,
     /// Ends the requests of its own.
     closing: Arc<Cancel>,
@@ -38,11 +38,11 @@ impl Detection {
         Detection { facts, discovering, asked_again: Mutex::default(), closing: Cancel::new(), log }
     }
 
-    /// Asks the server for its `DiscoverResult` unless what it says is known already. Returns what is known then: if the server
-    /// could not be asked, no more than before.
+    /// Requests the server's `DiscoverResult` unless it is known already. Returns all that is known then: if the request failed,
+    /// no more than before.
     ///
     /// # Errors
-    /// `Cancelled`, or `TimedOut` at the deadline; the question goes on for others that wait for it.
+    /// `Cancelled`, or `TimedOut` at the deadline; the request continues for others that wait for it.
     pub(crate) fn discover(
         &self,
         exchanger: &Arc<Exchanger>,
@@ -69,7 +69,7 @@ impl Detection {
         self.discovering.get(deadline, cancel, find, work)
     }
 
-    /// Whether a server may be asked again what it speaks, although that was known. True at most once in `AGAIN_AFTER`.
+    /// Whether the detection may be repeated. True at most once in `AGAIN_AFTER`.
     pub(crate) fn may_ask_again(&self) -> bool {
         let mut asked = lock(&self.asked_again);
         let may = asked.is_none_or(|asked| asked.elapsed() >= AGAIN_AFTER);
@@ -84,7 +84,7 @@ impl Detection {
     }
 }
 
-/// Sends `server/discover` and learns from what comes back. `members`: those of `_meta`.
+/// Sends `server/discover` and records its result. `members`: those of `_meta`.
 fn ask(exchanger: &Exchanger, facts: &Facts, members: &str, cancel: &Cancel, log: &Log) {
     let id = random::uuid();
     let request = format!(

@@ -10,7 +10,7 @@ use serde_json::json;
 const METHOD_NOT_FOUND: i32 = -32601;
 
 /// Responds that the server is modern, if messages are translated for one that is not; otherwise that it has no such method,
-/// after which every client that also speaks the legacy era goes on with `initialize`.
+/// after which every client that also speaks the legacy era continues with `initialize`.
 pub(crate) fn respond(
     discover: &Message,
     is_translated: bool,

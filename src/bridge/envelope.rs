@@ -1,4 +1,4 @@
-//! `Envelope`: what a modern request says of its client in `params._meta`.
+//! `Envelope`: the data about the client in `params._meta` of a modern request.
 
 use crate::bridge::facts::MODERN_VERSION;
 use crate::json::edit::without_members;
@@ -15,7 +15,7 @@ pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId
 pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
-/// A client and what it can do. All values are JSON.
+/// A client and its capabilities. All values are JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) client_info: String,
@@ -70,7 +70,7 @@ pub(crate) fn without_member(object: &str, name: &str) -> String {
     without_members(object, |known| known == name).unwrap_or_else(|| object.to_owned())
 }
 
-/// For a client that does not say who it is.
+/// The info for a client that does not name itself.
 fn own_info() -> String {
     concat!(r#"{"name":"sigv4-proxy","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).to_owned()
 }

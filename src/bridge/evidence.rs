@@ -1,6 +1,6 @@
-//! `Verdict`: what a response says about the eras that a server speaks. Pure.
+//! `Verdict`: evidence in a response about the eras that a server speaks. Pure.
 //!
-//! Only what is said here is evidence. Names and versions of software are none, nor are failures of authorization, of the
+//! Nothing else is evidence: neither names and versions of software nor failures of authorization, of the
 //! network and of the server itself.
 
 use crate::bridge::facts::{Known, MODERN_VERSION, Speaks, is_modern};
@@ -13,10 +13,10 @@ const HEADER_MISMATCH: i64 = -32020;
 const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// Codes of errors which say that the request was not run.
+/// Codes of errors for requests that were not run.
 const NOT_RUN: [i64; 5] = [-32600, -32601, -32602, -32000, UNSUPPORTED_VERSION];
 
-/// What a request asked.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Initialize,
@@ -26,7 +26,7 @@ pub(crate) enum Asked {
     Modern,
 }
 
-/// What came back first.
+/// The first response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply<'a> {
     /// JSON of the result.
@@ -37,10 +37,10 @@ pub(crate) enum Reply<'a> {
     Refused { status: u16 },
 }
 
-/// What a response says.
+/// The evidence of a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// `Unknown` is no news.
+    /// `Unknown` adds nothing.
     pub(crate) legacy: Speaks,
     pub(crate) modern: Speaks,
     /// The server is to be asked for the other era.
@@ -54,7 +54,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Adds what it says to what is known.
+    /// Adds the evidence to what is known.
     pub(crate) fn apply(&self, known: &mut Known) {
         let news = |old: &mut Speaks, new| {
             if new != Speaks::Unknown {
@@ -71,7 +71,7 @@ impl Verdict {
     }
 }
 
-/// Reads what came back for a request.
+/// Evaluates the response to a request.
 pub(crate) fn verdict(asked: Asked, reply: Reply<'_>) -> Verdict {
     match reply {
         Reply::Result(result) => of_result(asked, result),
@@ -101,7 +101,7 @@ pub(crate) fn is_of_legacy_server(reply: Reply<'_>) -> bool {
     }
 }
 
-/// Whether a server refuses with this HTTP status what it does not know, without having run it.
+/// Whether servers refuse unknown requests with this HTTP status, without having run them.
 fn is_refusal(status: u16) -> bool {
     matches!(status, 400 | 404 | 405 | 406 | 410 | 415 | 422 | 426 | 501)
 }
@@ -182,7 +182,7 @@ fn of_versions(asked: Asked, versions: Vec<String>) -> Verdict {
     }
 }
 
-/// A refusal that does not say what the server speaks.
+/// A refusal without evidence of the other era.
 fn unexplained(asked: Asked) -> Verdict {
     match asked {
         Asked::Initialize | Asked::Modern => Verdict { asks: true, ..Verdict::default() },
@@ -210,7 +210,7 @@ mod tests {
     const NONE: (Speaks, Speaks, bool) = (Unknown, Unknown, false);
     const ASKS: (Speaks, Speaks, bool) = (Unknown, Unknown, true);
 
-    /// What a response to each of the three requests says of legacy and modern, and whether it asks.
+    /// The evidence of a response to each of the three requests about legacy and modern, and whether the server is asked.
     #[track_caller]
     fn check(reply: Reply<'_>, expected: [(Speaks, Speaks, bool); 3]) {
         let all = [Asked::Initialize, Asked::Discover, Asked::Modern].map(|asked| {

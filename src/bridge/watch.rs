@@ -1,4 +1,4 @@
-//! `Watch`: an exchange whose first message is evidence of what the server speaks.
+//! `Watch`: an exchange whose first message is evidence of the server's eras.
 
 use crate::aws::error_cause::{Cause, classify};
 use crate::bridge::evidence::{self, Asked, Reply, Verdict, verdict};
@@ -19,7 +19,7 @@ const UNSUPPORTED_VERSION: &str = "-32022";
 pub(crate) enum Watched {
     /// Everything was relayed, or the error is to be returned.
     Over(Result<(), Error>),
-    /// The first thing that came is a refusal after which the server is asked for the other era. Nothing was relayed.
+    /// The first response is a refusal after which the server is asked for the other era. Nothing was relayed.
     Refused(Refusal),
 }
 

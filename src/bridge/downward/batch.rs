@@ -43,8 +43,8 @@ impl Drop for Listed<'_> {
     }
 }
 
-/// Has each message of the batch sent by `send`, requests at the same time, and relays their responses as one array after
-/// the last has come. Everything else is relayed at once.
+/// Sends each message of the batch by `send`, requests concurrently, and relays their responses as one array after
+/// the last has arrived. Everything else is relayed at once.
 pub(crate) fn exchange_batch(
     batch: &Message,
     log: &Log,
@@ -78,7 +78,7 @@ pub(crate) fn exchange_batch(
                     responses[index] = Some(line.bytes);
                     Ok(())
                 }
-                // A batch keeps its place: its other requests go on.
+                // A batch keeps its place: its other requests continue.
                 Relayed::AwaitsClient(_) => Ok(()),
                 other => sink(other),
             })
@@ -110,7 +110,7 @@ fn send_one(
         relay(relayed);
         Ok(())
     });
-    // What the client cancelled has no response.
+    // A cancelled request has no response.
     if let Err(error) = result
         && error.kind() != Kind::Cancelled
     {

@@ -1,4 +1,4 @@
-//! One request of the client before a modern server: sent as often as the server has questions, answered once.
+//! One request of the client to a modern server: sent as often as the server has questions, with one response.
 
 use crate::bridge::downward::questions::{Abilities, InputRequired, NoAnswers, ask};
 use crate::bridge::downward::request::next_leg;
@@ -27,14 +27,14 @@ const MAX_ROUNDS: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// A call and what it needs.
+/// A call with its environment.
 pub(crate) struct Call<'a> {
     pub(crate) exchanger: &'a Exchanger,
     pub(crate) client: &'a ClientRequests,
     pub(crate) abilities: Abilities,
     pub(crate) tools: &'a WrappedTools,
     pub(crate) losses: &'a Losses,
-    /// What it was for the client.
+    /// The client's request.
     pub(crate) request: Request<'a>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: &'a Cancel,
@@ -50,7 +50,7 @@ enum Leg {
     Refused(Refusal),
 }
 
-/// What the legs of a call have in common.
+/// State that the legs of a call share.
 #[derive(Default)]
 struct Progress {
     /// The last value of `notifications/progress`, which only grows.
@@ -60,11 +60,11 @@ struct Progress {
 }
 
 impl Call<'_> {
-    /// Sends the modern request and relays what comes back as the client reads it. Returns a refusal that shows the server to
-    /// speak the legacy era, if that is the first thing that comes.
+    /// Sends the modern request and relays the messages in the client's form. Returns a refusal that shows the server to
+    /// speak the legacy era, if that is the first response.
     ///
     /// # Errors
-    /// As `Exchanger::exchange`, and what cannot be asked, or was not answered.
+    /// Those of `Exchanger::exchange`; a question that the client does not support, or without an answer.
     pub(crate) fn run(
         &self,
         modern: &Message,
@@ -118,7 +118,7 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request once, and relays what comes back unless the client has to be asked, or the server.
+    /// Sends the request once, and relays the messages unless the client or the server has to be asked.
     fn leg(
         &self,
         message: &Message,
@@ -189,7 +189,7 @@ impl Call<'_> {
     }
 }
 
-/// Tells the client that what it opened URLs for is complete.
+/// Notifies the client that the elicitations by URL are complete.
 fn complete_urls(progress: &mut Progress, sink: &mut Sink<'_>) -> Result<(), Error> {
     std::mem::take(&mut progress.accepted_urls).into_iter().try_for_each(|id| {
         let line = format!(

@@ -51,7 +51,7 @@ pub(crate) struct Downward {
     log: Log,
 }
 
-/// What the client said when it began, and since then.
+/// The client's declarations, from `initialize` on.
 #[derive(Debug)]
 struct Session {
     envelope: Envelope,
@@ -76,8 +76,7 @@ impl Downward {
         }
     }
 
-    /// Begins with what the client sends to initialize a session. `discovered`: the server's `DiscoverResult`. Returns the
-    /// response.
+    /// Handles the client's `initialize`. `discovered`: the server's `DiscoverResult`. Returns the response.
     pub(crate) fn begin(
         &self,
         exchanger: &Arc<Exchanger>,
@@ -130,7 +129,7 @@ impl Downward {
         }
     }
 
-    /// Sends what the message means to a modern server, and relays what comes back as a legacy client reads it. Returns a
+    /// Sends the message in the form of a modern server, and relays the responses in the form of a legacy client. Returns a
     /// refusal that shows the server to speak the legacy era; nothing was relayed then.
     pub(crate) fn exchange(
         &self,

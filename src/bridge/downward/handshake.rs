@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 const CAPABILITIES: [&str; 7] =
     ["tools", "prompts", "resources", "completions", "logging", "experimental", "extensions"];
 
-/// What a server offers, as far as it matters here.
+/// The capabilities of a server that matter here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(crate) struct Offers {

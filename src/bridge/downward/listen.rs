@@ -2,7 +2,7 @@
 //! `resources/subscribe`. At most one is in use.
 //!
 //! A changed filter opens the new stream first, and closes the old one when the new one is acknowledged, so that no event
-//! falls between the two. A stream that ended is opened again; the client is then told to look at everything again.
+//! falls between the two. A stream that ended is opened again; the client is then notified that everything may have changed.
 
 use crate::bridge::downward::handshake::Offers;
 use crate::bridge::downward::response::notification_to_legacy;
@@ -47,7 +47,7 @@ struct State {
     source: Option<Source>,
     /// The resources that the client subscribed to.
     resources: Vec<String>,
-    /// The number of the filter that is wanted, and of the last one that the server answered, with the resources in it.
+    /// The number of the wanted filter, and of the last one with a response of the server, with the resources in it.
     wanted: u64,
     answered: u64,
     honored: Vec<String>,
@@ -64,7 +64,7 @@ struct State {
     is_closed: bool,
 }
 
-/// Where the stream comes from, and what it may hold.
+/// The source of the stream, and the notifications in it.
 #[derive(Clone)]
 struct Source {
     exchanger: Arc<Exchanger>,
@@ -157,7 +157,7 @@ impl ListenStream {
             state.honored.iter().any(|known| known == uri)
         });
         if !matches!(is_honored, Ok(true)) {
-            // The stream may stay as it is: it does not hold the resource, or its events are no harm.
+            // The stream may stay: it does not have the resource, or its events do no harm.
             self.state.update(|state| state.resources.retain(|known| known != uri));
         }
         is_honored
@@ -181,7 +181,7 @@ impl ListenStream {
         self.wait_for(number, deadline, cancel, |_| true).map(|_| ())
     }
 
-    /// Waits for the server's answer to the filter of this number, and reads it. False: there is none in time.
+    /// Waits for the server's response to the filter of this number, and reads it. False: it did not come in time.
     fn wait_for(
         &self,
         number: u64,
@@ -226,7 +226,7 @@ impl ListenStream {
         }
     }
 
-    /// Holds one stream after another open, until it is superseded, refused or given up.
+    /// Keeps one stream after another open, until it is superseded, refused or abandoned.
     fn run(&self) {
         let mut backoff = FIRST_BACKOFF;
         let mut fruitless = 0;
@@ -246,7 +246,7 @@ impl ListenStream {
                     state.opening = None;
                 }
                 if cancel.is_cancelled() {
-                    // Superseded, or closed. What was opening then goes on elsewhere.
+                    // Superseded, or closed. The opening continues elsewhere.
                     return true;
                 }
                 if held.end == End::Refused {
@@ -402,7 +402,7 @@ enum End {
     Ended,
     /// The server does not want it.
     Refused,
-    /// The server could not be asked.
+    /// The server could not be reached.
     Outage,
 }
 
@@ -450,7 +450,7 @@ fn acknowledged(message: &[u8]) -> Option<Vec<String>> {
     Some(resources().unwrap_or_default())
 }
 
-/// Tells the client that everything in the filter may have changed.
+/// Notifies the client that everything in the filter may have changed.
 fn retell(exchanger: &Exchanger, filter: &Filter) -> Result<(), Error> {
     let lists = filter
         .lists

@@ -1,8 +1,8 @@
-//! Downward: a legacy client before a modern server.
+//! Downward: a legacy client with a modern server.
 //!
-//! `downward` takes the client's messages. `handshake` answers `initialize` from what the server said of itself, `request`
+//! `downward` takes the client's messages. `handshake` responds to `initialize` from the `DiscoverResult`, `request`
 //! and `response` translate one message, `tools` and `output_schema` make tools readable to legacy clients, `call` sends a
-//! request as often as the server has `questions` to the client, `listen` holds the stream of the server's own
+//! request as often as the server has `questions` to the client, `listen` keeps the stream of the server's own
 //! notifications.
 
 mod batch;

@@ -18,7 +18,7 @@ const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
 const MAPS: [&str; 6] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
 
-/// Whether a schema is that of objects alone, as it says at its root.
+/// Whether a schema allows only objects, according to its root.
 pub(crate) fn is_of_objects(schema: &str) -> bool {
     let root = Object::parse(schema).and_then(|root| root.get("type"));
     root.is_some_and(|of| serde_json::from_str::<String>(of.get()).is_ok_and(|of| of == "object"))
@@ -71,7 +71,7 @@ fn moved(reference: &str) -> Option<String> {
     is_pointer.then(|| Value::from(format!("#/properties/result{rest}")).to_string())
 }
 
-/// Replaces properties that are `true` or `false` with the schemas that mean the same. Clients take objects alone.
+/// Replaces properties that are `true` or `false` with equivalent objects, which all clients accept.
 pub(crate) fn spell_out_properties<'a>(edits: &mut Edits<'a>, schema: &'a str) {
     let properties = Object::parse(schema).and_then(|root| root.get("properties"));
     let Some(properties) = properties.and_then(|all| Object::parse(all.get())) else { return };
@@ -82,7 +82,7 @@ pub(crate) fn spell_out_properties<'a>(edits: &mut Edits<'a>, schema: &'a str) {
     }
 }
 
-/// The object that means the same as a schema that is `true` or `false`.
+/// The object that is equivalent to a schema of `true` or `false`.
 pub(crate) fn spelled_out(schema: &str) -> Option<&'static str> {
     match schema {
         "true" => Some("{}"),

@@ -1,4 +1,4 @@
-//! What a modern server asks in the result of a request, put to a legacy client as requests.
+//! Questions in the result of a modern server, sent to a legacy client as requests.
 
 use crate::client::{ClientRequests, ClientResponse, SentRequest};
 use crate::error::{Error, Kind};
@@ -18,7 +18,7 @@ const MAX_QUESTIONS: usize = 32;
 /// Makes the ids of requests to the client: `sigv4-proxy-q-1`.
 const PURPOSE: &str = "q";
 
-/// What a client can be asked.
+/// The kinds of questions that a client supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(crate) struct Abilities {
@@ -69,7 +69,7 @@ impl InputRequired {
     /// Reads the result and checks all of its questions.
     ///
     /// # Errors
-    /// `InvalidResponse`: it names a question that cannot be put to this client, or asks for nothing.
+    /// `InvalidResponse`: it has a question that this client does not support, or none.
     pub(crate) fn read(result: &str, abilities: Abilities) -> Result<InputRequired, Error> {
         let invalid = |what: String| Error::new(Kind::InvalidResponse, what);
         let members = Object::parse(result);
@@ -171,7 +171,7 @@ pub(crate) struct Answers {
     pub(crate) accepted_urls: Vec<String>,
 }
 
-/// Why there are no answers.
+/// Reason for missing answers.
 #[derive(Debug)]
 pub(crate) enum NoAnswers {
     /// The client responded with this JSON-RPC error.
@@ -179,17 +179,17 @@ pub(crate) enum NoAnswers {
     Failed(Error),
 }
 
-/// What waiting for the client ended with.
+/// Result of waiting for the client.
 enum Step {
     AllAnswered,
-    /// The open elicitation is answered, and another waits.
+    /// The open elicitation has its answer, and another waits.
     NextElicitation,
     Refused(String),
     InputEnded,
 }
 
-/// Puts the questions to the client and waits for all answers. Elicitations are put one after another, everything else at
-/// once. Questions that are still open when this ends are withdrawn.
+/// Sends the questions to the client and waits for all answers. Elicitations are sent one after another, all others at
+/// once. Questions that are still open when this ends are cancelled.
 pub(crate) fn ask(
     client: &ClientRequests,
     questions: &[Question],

@@ -8,7 +8,7 @@ use crate::json::edits::Edits;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 
-/// What the bridge writes into `_meta`, or takes out of it.
+/// Members of `_meta` that the bridge adds or removes.
 const RESERVED: [&str; 5] =
     [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, RELATED_TASK];
 
@@ -61,7 +61,8 @@ fn no_object() -> Error {
     Error::new(Kind::InvalidRequest, "the params of the request, or their _meta, are not an object")
 }
 
-/// A modern request again, under another id and with what the server asked for. `responses`: members of `inputResponses`.
+/// A repetition of a modern request, with another id and the answers to the server's questions. `responses`: members of
+/// `inputResponses`.
 pub(crate) fn next_leg(
     request: &Message,
     id: &str,

@@ -6,7 +6,7 @@ use crate::json::edits::Edits;
 use crate::json::object::Object;
 use serde_json::value::RawValue;
 
-/// What a response to a modern request is.
+/// The kind of a response to a modern request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Complete,
@@ -26,7 +26,7 @@ pub(crate) fn answer(response: &str) -> Answer {
     };
     let kind = Object::parse(result.get()).and_then(|result| result.get("resultType"));
     match kind.map(|kind| serde_json::from_str::<String>(kind.get())) {
-        // A careless server leaves it out.
+        // Some servers omit it.
         None => Answer::Complete,
         Some(Ok(kind)) if kind == "complete" => Answer::Complete,
         Some(Ok(kind)) if kind == "input_required" => {
@@ -37,7 +37,7 @@ pub(crate) fn answer(response: &str) -> Answer {
     }
 }
 
-/// What is known of the request that a response is for.
+/// The request that a response belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     /// The client's id, as it spells it.

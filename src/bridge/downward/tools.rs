@@ -1,4 +1,4 @@
-//! Tools and what they return, for legacy clients. Pure but for the names that are remembered.
+//! Tools and their results, for legacy clients. Pure except for the remembered names.
 
 use crate::bridge::downward::output_schema::{
     is_of_objects, spell_out_properties, spelled_out, wrap,
@@ -14,12 +14,12 @@ use std::sync::Mutex;
 /// Maximum number of tools whose wrapped schemas are remembered.
 const MAX_WRAPPED: usize = 10_000;
 
-/// The tools of one server whose output schemas were wrapped in the list: what they return is wrapped, too.
+/// The tools of one server whose output schemas were wrapped in the list: their results are wrapped, too.
 #[derive(Debug, Default)]
 pub(crate) struct WrappedTools(Mutex<HashSet<String>>);
 
 impl WrappedTools {
-    /// Makes the tools in the result of `tools/list` readable. `is_first_page`: what older lists said is forgotten.
+    /// Makes the tools in the result of `tools/list` readable. `is_first_page`: older lists are forgotten.
     pub(crate) fn edit_list<'a>(
         &self,
         edits: &mut Edits<'a>,

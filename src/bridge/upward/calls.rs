@@ -1,10 +1,10 @@
-//! `Calls`: the requests that are under way at an older server, and who waits for them.
+//! `Calls`: the requests in progress at an older server, and the client's requests that wait for them.
 //!
-//! A client of 2026-07-28 is not asked anything in the middle of a call: it gets the questions as the result, and repeats the
-//! call with the answers. Each repetition is a *leg*; the one call at the server goes on from leg to leg. Between two of them
-//! it is *parked*, under a state that only the client knows.
+//! A client of 2026-07-28 does not get questions during a call: it gets them as the result, and repeats the
+//! call with the answers. Each repetition is a *leg*; the one call at the server continues from leg to leg. Between two of them
+//! it is *parked*, under a state that only the client has.
 //!
-//! No I/O and no clock: the caller sends what is returned.
+//! No I/O and no clock: the caller sends the returned messages.
 
 use crate::bridge::upward::level::Level;
 use crate::bridge::upward::notification::with_progress_token;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Maximum number of calls that are parked.
 const MAX_PARKED: usize = 64;
 
-/// A parked call that no leg takes over by then is given up.
+/// Time after which a parked call without a new leg is abandoned.
 const PARKED_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Maximum number of questions that wait for a call to carry them, and how long they wait.
@@ -52,7 +52,7 @@ pub(crate) struct Calls {
     max_bytes: usize,
 }
 
-/// What a leg says of the client that waits for it.
+/// The client's data in a leg.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leg {
     pub(crate) declared: Declared,
@@ -107,7 +107,7 @@ pub(crate) enum Outcome {
     Failed(Error),
 }
 
-/// What a leg does next.
+/// The next step of a leg.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Relays a notification.
@@ -133,7 +133,7 @@ pub(crate) struct Abandoned {
     pub(crate) cancel: Arc<Cancel>,
 }
 
-/// What became of a notification.
+/// Result of placing a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
     /// A leg relays it, now or later, or it is no longer wanted.
@@ -156,7 +156,7 @@ impl Calls {
         self.last_id
     }
 
-    /// Begins a call with its first leg. Questions that wait for one that can carry them are put first. Returns its key.
+    /// Starts a call with its first leg, and with waiting questions that it can carry. Returns its key.
     pub(crate) fn begin(
         &mut self,
         method: &str,
@@ -234,7 +234,7 @@ impl Calls {
         responses
     }
 
-    /// What the leg of this call does next. `None`: it waits.
+    /// The next step of this call's leg. `None`: it waits.
     pub(crate) fn step(&mut self, key: u64, now: Instant) -> Option<Step> {
         let is_full = self.all.iter().filter(|call| call.parked.is_some()).count() >= MAX_PARKED;
         let at = self.all.iter().position(|call| call.key == key)?;
@@ -244,7 +244,7 @@ impl Calls {
             return Some(Step::Relay(line));
         }
         if let Some(outcome) = call.outcome.take() {
-            // Whatever the server still asked, it does not wait for.
+            // The server does not wait for answers to its remaining questions.
             call.questions.clear();
             call.sent_as = None;
             call.is_finished = true;
@@ -342,7 +342,7 @@ impl Calls {
             call.server_token.as_deref() == Some(token) && call.sent_as.is_some()
         };
         let mut calls = self.all.iter_mut().filter(is_its).collect::<Vec<_>>();
-        // Its own stream says which of two calls with one token is meant; otherwise it is the newest.
+        // Of two calls with one token, the one with this stream is meant; otherwise the newest.
         calls.sort_by_key(|call| (Some(call.key) == own, call.key));
         let Some(call) = calls.pop() else { return Placed::Unclaimed };
         if !call.is_open {
@@ -360,7 +360,7 @@ impl Calls {
     pub(crate) fn log(&mut self, own: Option<u64>, level: Level, line: &str) -> Placed {
         let wants = |call: &Call| call.leg.level.is_some_and(|from| from <= level);
         if !self.all.iter().any(wants) {
-            // A client that asks for none misses none.
+            // No call requested any.
             return if self.all.is_empty() { Placed::Unclaimed } else { Placed::Taken };
         }
         let own = self.all.iter().rposition(|call| Some(call.key) == own);
@@ -375,7 +375,7 @@ impl Calls {
         self.call(own).map_or(Placed::Unclaimed, |call| call.place(line))
     }
 
-    /// The lowest level that any call asks for.
+    /// The lowest level that any call requests.
     pub(crate) fn lowest_level(&self) -> Option<Level> {
         self.all.iter().filter_map(|call| call.leg.level).min()
     }
@@ -431,7 +431,7 @@ impl Call {
             && open.sum::<usize>() + question.entry().len() <= max_bytes
     }
 
-    /// The result that asks everything that is open.
+    /// The result with all open questions.
     fn input_required(&self, state: &str) -> String {
         let entries: Vec<String> = self
             .questions
@@ -445,13 +445,13 @@ impl Call {
         )
     }
 
-    /// Keeps progress for the leg, if it asked for progress.
+    /// Keeps progress for the leg, if it requested progress.
     fn relay_progress(&mut self, line: &str) {
         let token = self.leg.progress_token.as_deref();
         self.lines.extend(token.and_then(|token| with_progress_token(line, token)));
     }
 
-    /// Keeps a line for the leg. Between two legs what exceeds the bounds is left out.
+    /// Keeps a line for the leg. Between two legs, lines beyond the limits are dropped.
     fn place(&mut self, line: &str) -> Placed {
         match (self.is_full(line), self.is_open) {
             (true, true) => return Placed::Full,
@@ -505,7 +505,7 @@ mod tests {
         key
     }
 
-    /// The state under which the call is parked, and what its client is asked.
+    /// The state under which the call is parked, and the questions to its client.
     fn parked(calls: &mut Calls, key: u64, now: Instant) -> (String, Value) {
         let Some(Step::Ask(result)) = calls.step(key, now) else { panic!("nothing is asked") };
         let result: Value = serde_json::from_str(&result).expect("JSON");
@@ -538,7 +538,7 @@ mod tests {
         let again = calls.take_over(&state, "tools/call", Some("t"), leg(ALL, Some("2")));
         assert_eq!(again, Some(key));
         assert_eq!(calls.take_over(&state, "tools/call", Some("t"), Leg::default()), None);
-        // What has no answer is asked again, under its key; what came meanwhile comes next.
+        // Unanswered questions are asked again, under their keys; newer ones follow.
         calls.ask(Some(key), question(9, "roots/list"), now).expect("room");
         let responses = answer(&mut calls, key, r#"{"q1":{"action": "accept"},"q2":null,"q7":{}}"#);
         assert_eq!(responses, [r#"{"jsonrpc":"2.0","id":7,"result":{"action": "accept"}}"#]);

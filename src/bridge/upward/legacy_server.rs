@@ -1,4 +1,4 @@
-//! `LegacyServer`: what an older server said of itself when its session began, and how a client of 2026-07-28 discovers that.
+//! `LegacyServer`: an older server's data from `initialize`, as a `DiscoverResult` for clients of 2026-07-28.
 
 use crate::bridge::envelope::{SERVER_INFO, TASKS, without_member};
 use crate::bridge::facts::MODERN_VERSION;

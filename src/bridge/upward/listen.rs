@@ -1,4 +1,4 @@
-//! `subscriptions/listen` before an older server: subscriptions of its one session, and who of the client wants their news.
+//! `subscriptions/listen` with an older server: subscriptions of its one session, and the client's subscriptions to them.
 
 use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::session::LegacySession;
@@ -67,7 +67,7 @@ pub(crate) fn run(
     })?;
     let result = listen(session, key, (changing, &new), request, cancel, sink);
     let unknown = session.subscriptions.update(|known| known.remove(key));
-    // The end of the session ends its subscriptions. At the end of the process nothing is said of that.
+    // The end of the session ends its subscriptions, silently at the end of the process.
     if session.closing.is_cancelled() {
         return result.or_else(|error| match error.kind() {
             Kind::Cancelled => Ok(()),

@@ -1,7 +1,7 @@
-//! Upward: a modern client before a legacy server.
+//! Upward: a modern client with a legacy server.
 //!
-//! `upward` decides what a message of the client is; `call` and `listen` are the two ways of a request, in the one `session`
-//! with the server. What they know is in `calls` and `subscriptions`, without I/O. `request`, `response`, `notification`,
+//! `upward` classifies the client's messages; `call` and `listen` are the two ways of a request, in the one `session`
+//! with the server. Their state is in `calls` and `subscriptions`, without I/O. `request`, `response`, `notification`,
 //! `question` and `legacy_server` read and change messages.
 
 mod call;

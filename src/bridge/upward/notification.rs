@@ -1,4 +1,4 @@
-//! `Notification`: what a notification of an older server is to the bridge, and the changes in one.
+//! `Notification`: a notification of an older server, classified, and its changes.
 
 use crate::bridge::envelope::SUBSCRIPTION_ID;
 use crate::bridge::upward::legacy_server::LISTS;

@@ -16,7 +16,7 @@ pub(crate) struct Question {
     need: Need,
 }
 
-/// What a client must have declared to be asked a question.
+/// The capability that a question needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     Form,
@@ -26,7 +26,7 @@ enum Need {
     Roots,
 }
 
-/// What a client has declared that it can be asked: a bit for each need.
+/// The declared capabilities of a client for questions: a bit for each need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Declared(u8);
 
@@ -78,7 +78,7 @@ impl Need {
 }
 
 impl Question {
-    /// Reads a request of the server. Returns `None` if no client can be asked it.
+    /// Reads a request of the server. Returns `None` if no client supports it.
     pub(crate) fn read(request: &str) -> Option<Question> {
         let members = Object::parse(request)?;
         let method: String = serde_json::from_str(members.get("method")?.get()).ok()?;
@@ -132,7 +132,7 @@ impl Question {
         self.id.as_ref().map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
     }
 
-    /// The response if the client cannot be asked it.
+    /// The response if the client does not support it.
     pub(crate) fn refusal(&self) -> Option<String> {
         self.id.as_ref().map(|id| not_supported(id))
     }

@@ -1,4 +1,4 @@
-//! `ModernRequest`: a request of a client of 2026-07-28 as the bridge reads it, and what an older server is sent in its place.
+//! `ModernRequest`: a request of a client of 2026-07-28, and its translation for an older server.
 
 use crate::bridge::envelope::{
     CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, TASKS, without_member,
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 /// The version that an older server is offered.
 const OFFERED_VERSION: &str = "2025-11-25";
 
-/// What a request of 2026-07-28 says of its client in `_meta`.
+/// Members of `_meta` with the data of the client in a request of 2026-07-28.
 const RESERVED: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
 
 /// The members of a retry that only the bridge reads.
@@ -53,18 +53,18 @@ impl<'a> ModernRequest<'a> {
         self.members.as_ref()?.get_non_null(name)
     }
 
-    /// What the request is about: the name of a tool or prompt, the URI of a resource.
+    /// The target of the request: the name of a tool or prompt, the URI of a resource.
     pub(crate) fn target(&self) -> Option<String> {
         let name = if self.method == "resources/read" { "uri" } else { "name" };
         serde_json::from_str(self.param(name)?.get()).ok()
     }
 
-    /// What it says of its client under this name.
+    /// The client's data under this name.
     fn reserved(&self, name: &str) -> Option<&'a RawValue> {
         self.meta.as_ref()?.get_non_null(name)
     }
 
-    /// What it declares, as JSON.
+    /// The client's capabilities, as JSON.
     pub(crate) fn capabilities(&self) -> &'a str {
         self.reserved(CLIENT_CAPABILITIES).map_or("{}", RawValue::get)
     }
@@ -83,7 +83,7 @@ impl<'a> ModernRequest<'a> {
         self.meta.as_ref()?.get_non_null("progressToken").map(RawValue::get)
     }
 
-    /// The `initialize` with which a client that says this of itself would begin a session.
+    /// The `initialize` with which this client would start a session.
     pub(crate) fn initialize(&self) -> Option<Message> {
         let own = json!({"name": "sigv4-proxy", "version": env!("CARGO_PKG_VERSION")}).to_string();
         let client_info = self.reserved(CLIENT_INFO).map_or(&*own, RawValue::get);
@@ -94,7 +94,7 @@ impl<'a> ModernRequest<'a> {
         Message::parse(line.into_bytes()).ok()
     }
 
-    /// The request as an older server knows it, under an id of the bridge. What is not named here keeps its bytes.
+    /// The request in the form of an older server, with an id of the bridge. Everything else keeps its bytes.
     pub(crate) fn translated(&self, id: i64) -> Option<Message> {
         let mut text = self.text.to_owned();
         if let Some(params) = self.params {
@@ -111,7 +111,7 @@ impl<'a> ModernRequest<'a> {
     }
 }
 
-/// Params without what is reserved in their `_meta`, and without that if nothing else is in it. `None`: nothing changes.
+/// Params without the reserved members of `_meta`, and without `_meta` if nothing else is in it. `None`: nothing changes.
 fn without_meta(params: &str) -> Option<String> {
     let meta = Object::parse(params)?.get("_meta")?.get();
     let rest = edit::without_members(meta, |name| RESERVED.contains(&name));

@@ -1,4 +1,4 @@
-//! Responses of an older server as a client of 2026-07-28 reads them. What is not named here keeps its bytes.
+//! Responses of an older server in the form of 2026-07-28. Everything else keeps its bytes.
 
 use crate::bridge::envelope::SERVER_INFO;
 use crate::bridge::upward::legacy_server::LegacyServer;
@@ -22,7 +22,7 @@ const URL_ELICITATION_REQUIRED: i64 = -32042;
 /// The code of 2026-07-28 for a capability that the client should have declared.
 const MISSING_CAPABILITY: i32 = -32021;
 
-/// What the client gets for a response.
+/// The result of a response for the client.
 #[derive(Debug)]
 pub(crate) enum Translated {
     Response(String),

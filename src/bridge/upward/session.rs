@@ -1,5 +1,5 @@
-//! `LegacySession`: the one session with an older server in which all requests of a client of 2026-07-28 run, and what the
-//! server sends in it.
+//! `LegacySession`: the one session with an older server in which all requests of a client of 2026-07-28 run, and the
+//! server's messages in it.
 
 use crate::bridge::upward::calls::{Abandoned, Calls, Placed};
 use crate::bridge::upward::legacy_server::LegacyServer;
@@ -30,16 +30,16 @@ const CANCEL_DELAY: Duration = Duration::from_millis(100);
 /// Time that a cancelled call gets to end in order.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
-/// Time for the calls that are given up when the process ends.
+/// Time to cancel waiting calls when the process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Maximum number of calls that are given up at once; further ones are only closed.
+/// Maximum number of calls that are cancelled at once; further ones are only closed.
 const MAX_GIVEN_UP: usize = 64;
 
 /// Maximum number of calls whose stream is still read after the response.
 const MAX_LINGERING: usize = 16;
 
-/// How long the first call of a session waits for the standing stream: what the server asks before it is open may be lost.
+/// Time that the first call of a session waits for the standing stream: earlier questions of the server may be lost.
 const STREAM_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -56,13 +56,13 @@ pub(crate) struct LegacySession {
     /// The capabilities of the client that it began with, as JSON.
     capabilities: OnceLock<String>,
     has_other_capabilities: AtomicBool,
-    /// How many calls are being given up.
+    /// Number of calls that are being cancelled.
     given_up: Arc<Monitor<usize>>,
-    /// A thread watches for what is overdue.
+    /// A thread watches for overdue calls.
     is_watched: AtomicBool,
     /// Ends the exchanges of calls that have their response, the oldest first.
     lingering: Mutex<VecDeque<Weak<Cancel>>>,
-    /// What was logged once.
+    /// Texts that were logged once.
     logged: Mutex<HashSet<String>>,
     pub(crate) closing: Arc<Cancel>,
     pub(crate) log: Log,
@@ -101,7 +101,7 @@ impl LegacySession {
         self.is_begun.load(Ordering::Acquire)
     }
 
-    /// Begins the session with what the request says of its client, unless there is one.
+    /// Starts the session with the client's data of the request, unless there is one.
     pub(crate) fn begin(
         &self,
         request: &ModernRequest<'_>,
@@ -133,7 +133,7 @@ impl LegacySession {
         Ok(())
     }
 
-    /// What the server said of itself.
+    /// The server's data.
     pub(crate) fn server(&self) -> LegacyServer {
         let response = self.exchanger.initialize_response();
         response.map_or_else(LegacyServer::default, |response| LegacyServer::read(&response))
@@ -197,7 +197,7 @@ impl LegacySession {
         }
     }
 
-    /// Has the server send log messages from the lowest level on that any call asks for.
+    /// Sets the server's log level to the lowest that any call requests.
     pub(crate) fn set_level(self: &Arc<Self>, deadline: Option<Instant>, cancel: &Cancel) {
         if !self.server().takes_level() {
             return;
@@ -222,7 +222,7 @@ impl LegacySession {
 
     // ---- From the server
 
-    /// Takes what the server sends: on the stream of this call, or outside calls. Returns what is for the client as it is.
+    /// Handles messages of the server, on the stream of this call or outside calls. Returns those for the client unchanged.
     pub(crate) fn take(self: &Arc<Self>, own: Option<u64>, relayed: Relayed) -> Option<Relayed> {
         match relayed {
             Relayed::Request(request) => self.take_request(own, &request),
@@ -346,7 +346,7 @@ impl LegacySession {
         }
     }
 
-    /// The exchange of a call that has its response goes on for a while; the oldest of too many are ended.
+    /// Lets the exchange of a call that has its response continue for a while; the oldest of too many are ended.
     pub(crate) fn linger(&self, cancel: &Arc<Cancel>) {
         let oldest = {
             let mut lingering = lock(&self.lingering);
@@ -358,7 +358,7 @@ impl LegacySession {
         }
     }
 
-    /// Has a thread end what is overdue, as long as something can be.
+    /// Starts a thread that ends overdue calls, as long as there can be any.
     pub(crate) fn watch_overdue(self: &Arc<Self>) {
         if self.is_watched.swap(true, Ordering::AcqRel) {
             return;
@@ -396,7 +396,7 @@ impl LegacySession {
         }
     }
 
-    /// Gives up the parked calls, for a moment at most.
+    /// Cancels the parked calls, within `CLOSE_TIMEOUT`.
     pub(crate) fn close(self: &Arc<Self>) {
         self.closing.cancel();
         for call in self.calls.update(Calls::end_session) {
@@ -407,7 +407,7 @@ impl LegacySession {
         let _ = self.given_up.wait(limit, &Cancel::default(), is_done);
     }
 
-    /// Logs what is left out, each once.
+    /// Logs a loss of the translation, each once.
     pub(crate) fn log_once(&self, what: String) {
         if !lock(&self.logged).contains(&what) {
             self.log.info(&what);

@@ -1,7 +1,7 @@
-//! `Subscriptions`: who wants to know what has changed at an older server. It notifies its one session; each subscription of
-//! the client (`subscriptions/listen`) gets a copy of what it asked for.
+//! `Subscriptions`: the client's subscriptions to changes at an older server. The server notifies its one session; each
+//! subscription (`subscriptions/listen`) gets a copy of the notifications that it requested.
 //!
-//! No I/O: the caller sends what is returned.
+//! No I/O: the caller sends the returned messages.
 
 use crate::bridge::upward::legacy_server::{LISTS, LegacyServer};
 use crate::bridge::upward::notification::of_subscription;
@@ -25,12 +25,12 @@ pub(crate) struct Subscriptions {
     pub(crate) is_changing: bool,
 }
 
-/// What a client wants to be notified of.
+/// The notifications that a client wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     /// As `LISTS`.
     pub(crate) lists: [bool; LISTS.len()],
-    /// Resources; `None` if none were asked for.
+    /// Resources; `None` if none were requested.
     pub(crate) uris: Option<Vec<String>>,
 }
 
@@ -104,7 +104,7 @@ impl Subscriptions {
         self.all.is_empty()
     }
 
-    /// What a subscription is notified of.
+    /// The acknowledgement of a subscription.
     pub(crate) fn acknowledgement(&self, key: u64, id: &Id) -> String {
         let known = self.all.iter().find(|known| known.key == key);
         known.map_or_else(String::new, |known| known.filter.acknowledgement(id))
@@ -118,7 +118,7 @@ impl Subscriptions {
         }
     }
 
-    /// Removes a subscription. Returns the resources that no other one wants to know of.
+    /// Removes a subscription. Returns the resources that no other one includes.
     pub(crate) fn remove(&mut self, key: u64) -> Vec<String> {
         let Some(at) = self.all.iter().position(|known| known.key == key) else {
             return Vec::new();
@@ -194,7 +194,7 @@ impl Subscriptions {
         }
     }
 
-    /// A copy for each subscription that wants it. One that waits already says the same.
+    /// Adds a copy for each subscription that wants it, unless an equal one is waiting.
     fn copy(&mut self, line: &str, wants: impl Fn(&Filter) -> bool) {
         for known in self.all.iter_mut().filter(|known| wants(&known.filter)) {
             let Some(copy) = of_subscription(line, &known.id) else { continue };

@@ -3,9 +3,9 @@
 //! `bridge` calls it as follows, from any number of threads at once:
 //! * `begin` when a modern request was refused and the server does not speak that era: the handshake, once for all callers.
 //! * `exchange` for every modern request and every notification and response of the client from then on. It may come without
-//!   `begin`, when the server itself named its revisions, so it begins a session that is missing. It hands lines to `sink` as
+//!   `begin`, when the server itself named its revisions, so it starts a missing session. It passes lines to `sink` as
 //!   `Exchanger::exchange` does, in the client's form: one response to each request under the request's own id.
-//! * `take` for what the server sends outside calls.
+//! * `take` for messages of the server outside calls.
 //! * `end` when the client sends its own `initialize`, whose session replaces this one, and when the server has changed.
 
 use crate::bridge::outgoing::Outgoing;
@@ -49,7 +49,7 @@ impl Upward {
         }
     }
 
-    /// Whether a session was begun for the client.
+    /// Whether a session was started for the client.
     pub(crate) fn has_session(&self) -> bool {
         self.is_in_use() && lock(&self.sessions).values().any(|session| session.is_begun())
     }
@@ -59,10 +59,10 @@ impl Upward {
         self.has_sessions.load(Ordering::Acquire)
     }
 
-    /// Begins the session with the identity and the capabilities of this modern request, unless there is one already.
+    /// Starts the session with the identity and the capabilities of this modern request, unless there is one already.
     ///
     /// # Errors
-    /// The server does not speak the legacy era, or could not be asked, or the call ended before.
+    /// The server does not speak the legacy era or could not be reached, or the call ended before.
     pub(crate) fn begin(&self, outgoing: Outgoing<'_>) -> Result<(), Error> {
         let Outgoing { route, message, deadline, cancel } = outgoing;
         match ModernRequest::read(message) {
@@ -71,8 +71,8 @@ impl Upward {
         }
     }
 
-    /// Sends what the message means to a legacy server, and relays what comes back as a modern client reads it. Returns the
-    /// refusal, if the server speaks the modern era alone by now.
+    /// Sends the message in the form of a legacy server, and relays the responses in the form of a modern client. Returns the
+    /// refusal, if the server speaks only the modern era by now.
     pub(crate) fn exchange(
         &self,
         outgoing: Outgoing<'_>,
@@ -107,7 +107,7 @@ impl Upward {
         }
     }
 
-    /// Takes what this profile's server sends outside calls. Returns what is for the client as it is.
+    /// Handles messages of this profile's server outside calls. Returns those for the client unchanged.
     pub(crate) fn take(&self, profile: usize, relayed: Relayed) -> Option<Relayed> {
         if !self.is_in_use() {
             return Some(relayed);
@@ -138,7 +138,7 @@ impl Upward {
         }
     }
 
-    /// Ends what belongs to no call, before the process ends.
+    /// Ends everything outside calls, before the process ends.
     pub(crate) fn close(&self) {
         let sessions: Vec<_> = lock(&self.sessions).values().map(Arc::clone).collect();
         sessions.iter().for_each(LegacySession::close);
@@ -156,8 +156,8 @@ impl Upward {
     }
 }
 
-/// Whether a notification or response of the client has no meaning for a legacy server: it knows the requests under other
-/// ids, and was never asked anything by this client.
+/// Whether a notification or response of the client has no meaning for a legacy server, which has other ids for the
+/// requests, and never sent one to this client.
 fn is_left_out(method: &str) -> bool {
     matches!(
         method,
