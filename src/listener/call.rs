@@ -6,7 +6,7 @@ use crate::listener::client::Client;
 use crate::listener::clients::Clients;
 use crate::listener::event::{event, event_without_message};
 use crate::listener::reply::Reply;
-use crate::listener::slots::Slot;
+use crate::listener::slots::{Slot, Slots};
 use crate::listener::status::{of_error, of_server};
 use crate::log::Log;
 use crate::mcp::error_response;
@@ -16,6 +16,7 @@ use crate::scheduler::{CallKind, InFlight};
 use crate::streamable_http::relayed::{Head, Line, Relayed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Maximum size of events that are written together.
 const MAX_HELD_BYTES: usize = 64 * 1024;
@@ -25,6 +26,7 @@ pub(crate) struct Call<'a> {
     pub(crate) clients: &'a Clients,
     pub(crate) in_flight: &'a Arc<InFlight>,
     pub(crate) reply: &'a Arc<Reply>,
+    pub(crate) slots: &'a Slots,
     pub(crate) slot: Slot<'a>,
     pub(crate) log: &'a Log,
     pub(crate) progress: Progress,
@@ -77,6 +79,11 @@ impl Call<'_> {
     fn exchange(&mut self, message: &Message) -> Result<(), Error> {
         let in_flight = self.in_flight;
         let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
+        if in_flight.kind != CallKind::Subscription {
+            is_held.store(true, Ordering::SeqCst);
+            self.slot = self.slots.take(*deadline, cancel)?;
+            is_held.store(false, Ordering::SeqCst);
+        }
         let limits = Limits { deadline: *deadline, cancel, is_held };
         let conversation = Arc::clone(&self.client.conversation);
         conversation.exchange(message, limits, &mut |profile, relayed| match relayed {
@@ -127,7 +134,9 @@ impl Call<'_> {
             false => self.in_flight.is_wanted(),
         };
         if !is_wanted {
-            return Ok(());
+            // Other requests of the batch may have their responses.
+            let is_over = is_answered && !self.progress.parts.is_empty();
+            return if is_over { self.send_parts(None) } else { Ok(()) };
         }
         let is_alone = line.event.is_none() && !self.progress.has_events;
         if is_response && is_alone && self.reply.is_unsent() {

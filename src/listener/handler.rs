@@ -116,10 +116,7 @@ impl Handler {
         }
         match self.notify(&client, &message) {
             Ok(()) => response.send(202, &[], b""),
-            Err(error) => {
-                self.forget_lost(&headers, &error);
-                self.refuse(&message, &error, response)
-            }
+            Err(error) => self.refuse(&message, &error, response),
         }
     }
 
@@ -150,17 +147,9 @@ impl Handler {
         response: &mut ResponseWriter,
     ) -> Result<(), Error> {
         let deadline = client.conversation.profiles.first().deadline(message);
-        let slot = if !message.is_subscription() {
-            self.slots.take(deadline, cancel)
-        } else if response.set_standing() {
-            Ok(self.slots.uncounted())
-        } else {
-            Err(too_many_streams())
-        };
-        let slot = match slot {
-            Ok(slot) => slot,
-            Err(error) => return self.refuse(message, &error, response),
-        };
+        if message.is_subscription() && !response.set_standing() {
+            return self.refuse(message, &too_many_streams(), response);
+        }
         let in_flight = Arc::new(InFlight::new(client.next_serial(), message, deadline));
         let ended = Arc::clone(&in_flight);
         let _ends = cancel.on_cancel(move || ended.cancel.cancel());
@@ -170,7 +159,8 @@ impl Handler {
             clients: &self.clients,
             in_flight: &in_flight,
             reply: &reply,
-            slot,
+            slots: &self.slots,
+            slot: self.slots.uncounted(),
             log: &self.log,
             progress: Progress::default(),
         };
@@ -237,7 +227,6 @@ impl Handler {
         };
         if let Err(error) = &result {
             self.log.debug(format_args!("GET stream: {error}"));
-            self.forget_lost(&request.headers, error);
             // After the beginning of the stream, its end says that it broke.
             let _ = reply.send(of_error(error), self.error_text(error).as_bytes());
         }
@@ -348,13 +337,6 @@ impl Handler {
     }
 
     // ---- Refusals
-
-    /// Forgets the client of a session that the server does not know.
-    fn forget_lost(&self, headers: &Headers, error: &Error) {
-        if let (404, Some(id)) = (of_error(error), headers.get(SESSION_ID)) {
-            self.clients.forget(id);
-        }
-    }
 
     /// Responds to a message that was not sent, or that has no response of the server.
     fn refuse(

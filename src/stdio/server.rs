@@ -352,6 +352,9 @@ impl Server {
         scheduler.begin_detached();
         let (waiting, calls) = scheduler.close();
         conversation.close();
+        for exchanger in conversation.profiles.exchangers() {
+            exchanger.client().cancel_credentials();
+        }
         self.standing_stream.close();
         self.deferred_initialize.stop();
         for call in calls {

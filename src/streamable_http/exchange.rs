@@ -296,7 +296,7 @@ impl Exchanger {
         self.server.max_message_bytes
     }
 
-    /// Cancels what belongs to no call, before the process ends.
+    /// Cancels what belongs to no call. Credentials, which other clients need, are still looked up.
     pub fn close(&self) {
         self.server.close();
     }

@@ -244,11 +244,10 @@ impl RemoteServer {
         }
     }
 
-    /// Cancels what belongs to no call: an `initialize` of our own, the stream of HTTP+SSE, the credential look-up.
+    /// Cancels what belongs to no call: an `initialize` of our own, the stream of HTTP+SSE.
     pub(crate) fn close(&self) {
         self.closing.cancel();
         self.state.session().close();
-        self.client.cancel_credentials();
     }
 }
 

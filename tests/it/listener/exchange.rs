@@ -1,11 +1,12 @@
 //! What passes between a client and the server, and how it looks to either.
 
+use crate::credentials::chain::Home;
 use crate::harness::listening::Listening;
 use crate::harness::messages::{
     assert_all_verified, call, json_reply, labels, modern, stream_reply,
 };
-use crate::harness::program::{Launch, PATIENCE};
-use crate::support::{HttpClient, Mode, Recorded, Reply, Server, ServerOptions};
+use crate::harness::program::{KEY_ID, Launch, PATIENCE, SECRET};
+use crate::support::{HttpClient, Key, Mode, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -358,4 +359,67 @@ fn one_process_has_one_pool_for_all_clients() {
     let mut connections: Vec<u64> = server.requests().iter().map(|r| r.connection).collect();
     connections.dedup();
     assert_eq!(connections.len(), 1, "connections are kept and shared");
+}
+
+#[test]
+fn a_client_that_leaves_takes_nothing_from_others() {
+    let home = Home::new("listener-keys");
+    let keys = |id: &str| {
+        let text =
+            format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET}\n");
+        home.write(".aws/credentials", &text);
+    };
+    keys(KEY_ID);
+    let server = with_sessions();
+    let launch = Launch::to(&server.url("/mcp"))
+        .without_env("AWS_ACCESS_KEY_ID")
+        .without_env("AWS_SECRET_ACCESS_KEY")
+        .env("HOME", home.0.to_str().unwrap());
+    let listening = Listening::open(launch);
+    let (mut one, mut other) = (listening.client(), listening.client());
+    one.initialize();
+    other.initialize();
+    assert_eq!(one.ask("DELETE", &[], b"").unwrap().status, 200);
+    keys("AKIAI44QH8DHBEXAMPLE");
+    server.set_keys(vec![Key::new("AKIAI44QH8DHBEXAMPLE", SECRET)]);
+    assert_eq!(other.call(1, "add", &json!({"a": 1, "b": 2})), "3", "keys are still looked up");
+}
+
+#[test]
+fn a_call_that_waits_for_its_turn_can_be_cancelled() {
+    let server = with_sessions();
+    let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--max-in-flight=1"));
+    let mut client = listening.client();
+    client.initialize();
+    let count = server.requests().len();
+    server.reply_next("tools/call", Reply::Hang);
+    let (mut slow, mut waiting) = (client.twin(), client.twin());
+    slow.send("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+    server.wait_for(PATIENCE, |requests| requests.len() == count + 1);
+    waiting.send("POST", &[], call("2", "x", &json!({})).as_bytes()).unwrap();
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
+    // It may not have come yet.
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(client.post(cancel).status, 202);
+    assert_eq!(waiting.answer().unwrap().body, b"");
+    assert_eq!(server.requests().len(), count + 1, "neither is sent");
+}
+
+#[test]
+fn before_a_server_of_2024_11_05_a_client_has_a_session_and_a_stream_of_this_program() {
+    let server = Server::start(ServerOptions {
+        mode: Mode::HttpSse,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let listening = Listening::open(Launch::to(&server.url("/sse")));
+    let mut client = listening.client();
+    let hello = client.initialize();
+    assert!(hello.header(SESSION).is_some_and(|id| id.starts_with("sigv4-proxy-")), "{hello:?}");
+    assert_eq!(client.call(1, "add", &json!({"a": 1, "b": 2})), "3");
+    let mut stream = client.twin();
+    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
+    assert_eq!(client.ask("DELETE", &[], b"").unwrap().status, 204);
 }
