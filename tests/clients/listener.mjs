@@ -24,10 +24,11 @@ const listening = spawn(
 const ended = once(listening, 'exit');
 let LISTENER, file;
 for await (const line of createInterface(listening.stderr)) {
-  LISTENER ??= / (http:\/\/127\.0\.0\.1:\d+\/mcp)/.exec(line)?.[1];
+  LISTENER ??= /listening on (\S+)/.exec(line)?.[1];
   file ??= /token.* (\/\S+)/.exec(line)?.[1];
   if (LISTENER && file) break;
 }
+listening.stderr.resume();
 assert.ok(LISTENER && file, 'the proxy does not say where it listens');
 assert.equal(statSync(file).mode & 0o777, 0o600);
 const TOKEN = readFileSync(file, 'utf8').trim();

@@ -40,8 +40,8 @@ export async function startListener(url) {
   const child = spawn(PROXY, [...target(url), ...listen], { env: environment, stdio: ['ignore', 'inherit', 'pipe'] });
   const ended = new Promise((exit) => child.once('exit', exit));
   const found = new Promise((found) => createInterface(child.stderr).on('line', (line) => {
-    const own = /^INFO: .* (http:\/\/127\.0\.0\.1:\d+\/mcp)/.exec(line)?.[1];
-    if (own && own !== url) found(own);
+    const own = /^INFO: listening on (\S+)/.exec(line)?.[1];
+    if (own) found(own);
     if (!/^(INFO|WARN): /.test(line)) console.error(line);
   }));
   const failed = ended.then((code) => {
