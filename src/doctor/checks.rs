@@ -52,7 +52,7 @@ impl Doctor<'_> {
             self.check_server(&mut report)?;
         }
         if let Some(listen) = listen {
-            listener::check(listen, &mut report)?;
+            listener::check(listen, self.redactor, &mut report)?;
         }
         report.end()
     }

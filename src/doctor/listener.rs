@@ -2,9 +2,11 @@
 
 use crate::cli::{ListenAddress, ListenOptions, ListenToken};
 use crate::doctor::report::{Check, Finding, Report, Verdict};
-use crate::environment::file;
 use crate::error::io_message;
 use crate::listener::stream::Stream;
+use crate::listener::token;
+use crate::redact::Redactor;
+use crate::signing::Secret;
 use serde_json::Value;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,14 +16,18 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
-const MAX_TOKEN_BYTES: u64 = 4096;
 
 /// A host, and part of an origin, that no listener allows (RFC 2606).
 const STRANGER: &str = "stranger.invalid";
 
 /// Adds the findings to the report.
-pub(crate) fn check(listen: &ListenOptions, report: &mut Report<'_>) -> io::Result<()> {
-    let (finding, token) = token(&listen.token);
+pub(crate) fn check(
+    listen: &ListenOptions,
+    redactor: &Redactor,
+    report: &mut Report<'_>,
+) -> io::Result<()> {
+    let (finding, token) = check_token(&listen.token);
+    token.iter().for_each(|token| redactor.add(token.expose()));
     report.add(finding)?;
     let listener = Listener { listen, token };
     let (finding, is_running) = listener.address();
@@ -34,7 +40,7 @@ pub(crate) fn check(listen: &ListenOptions, report: &mut Report<'_>) -> io::Resu
 }
 
 /// What is found of the token, and the token if it is known.
-fn token(source: &ListenToken) -> (Finding, Option<String>) {
+fn check_token(source: &ListenToken) -> (Finding, Option<Secret>) {
     let path = match source {
         ListenToken::Made => {
             let found = "made at each start; the log names its file";
@@ -46,26 +52,27 @@ fn token(source: &ListenToken) -> (Finding, Option<String>) {
         ListenToken::File(path) => path,
     };
     let shown = path.display();
-    let read = file::read(path, MAX_TOKEN_BYTES)
-        .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    let finding = |verdict, found| Finding::new(Check::Token, verdict, found);
-    match read {
+    match token::read(path) {
         Err(error) => {
-            let found = format!("{shown}: {}", io_message(&error));
-            (finding(Verdict::Fail, found).fix("write a token there: openssl rand -hex 32"), None)
+            let error = error.context(shown);
+            (Finding::of_error(Check::Token, Verdict::Fail, &error), None)
         }
-        Ok(token) if file::is_open_to_others(path) => {
-            let found = format!("other users can read {shown}");
-            (finding(Verdict::Warn, found).fix(format!("chmod 600 {shown}")), Some(token))
+        Ok((token, doubts)) if doubts.is_empty() => {
+            let found = format!("read from {shown}");
+            (Finding::new(Check::Token, Verdict::Pass, found), Some(token))
         }
-        Ok(token) => (finding(Verdict::Pass, format!("read from {shown}")), Some(token)),
+        Ok((token, doubts)) => {
+            let found = format!("{shown}: {}", doubts.join("; "));
+            let finding = Finding::new(Check::Token, Verdict::Warn, found);
+            (finding.fix(format!("(umask 077; openssl rand -hex 32 > {shown})")), Some(token))
+        }
     }
 }
 
 /// A listener that runs, or will run.
 struct Listener<'a> {
     listen: &'a ListenOptions,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// What matters of a response.
@@ -133,7 +140,8 @@ impl Listener<'_> {
     fn access(&self) -> Finding {
         let origin = format!("Origin: https://{STRANGER}");
         let host = format!("Host: {STRANGER}");
-        let bearer = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}"));
+        let bearer =
+            self.token.as_ref().map(|token| format!("Authorization: Bearer {}", token.expose()));
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         let mut expect =
             |what: &str, headers: &[&str], is_right: fn(u16) -> bool| match self.post(headers) {

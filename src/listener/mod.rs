@@ -30,7 +30,7 @@ mod socket;
 mod socket_file;
 pub(crate) mod status;
 pub(crate) mod stream;
-mod token;
+pub(crate) mod token;
 
 pub use handler::Handler;
 pub use server::run;

@@ -36,12 +36,13 @@ impl Token {
         match source {
             TokenSource::NotRequired => Ok((None, None)),
             TokenSource::File(path) => {
-                let token = read(path, log).map_err(|error| {
-                    error
-                        .context(format_args!("--listen-token-file {}", path.display()))
-                        .context("configuration error")
-                })?;
-                Ok((Some(Token::new(&token, log)), None))
+                let named = format!("--listen-token-file {}", path.display());
+                let (secret, doubts) = read(path)
+                    .map_err(|error| error.context(&named).context("configuration error"))?;
+                for doubt in doubts {
+                    log.warn(format_args!("{named}: {doubt}"));
+                }
+                Ok((Some(Token::new(&secret, log)), None))
             }
             TokenSource::Made { folder } => {
                 let secret =
@@ -90,8 +91,11 @@ impl Drop for TokenFile {
     }
 }
 
-/// The token in a file: one line of visible ASCII.
-fn read(path: &Path, log: &Log) -> Result<Secret, Error> {
+/// The token in a file, which is one line of visible ASCII, and what is doubtful about it.
+///
+/// # Errors
+/// `Usage`: it cannot be read, is not a token, or every user can change it.
+pub(crate) fn read(path: &Path) -> Result<(Secret, Vec<&'static str>), Error> {
     let refused = |what: String, fix: &str| Error::new(Kind::Usage, what).hint(fix);
     let content = file::read(path, MAX_FILE_BYTES).map_err(|error| {
         refused(io_message(&error), "name a regular file that can be read, of 4 KiB at most")
@@ -111,22 +115,14 @@ fn read(path: &Path, log: &Log) -> Result<Secret, Error> {
         let what = "every user of this machine can write the file".to_owned();
         return Err(refused(what, "chmod 600 prevents that"));
     }
-    if file::is_open_to_others(path) {
-        let path = path.display();
-        log.warn(format_args!(
-            "--listen-token-file {path}: other users can read it; chmod 600 prevents that"
-        ));
-    }
-    if file::belongs_to_another(path) {
-        let path = path.display();
-        log.warn(format_args!(
-            "--listen-token-file {path}: another user owns it and can change it"
-        ));
-    }
-    if secret.expose().len() < MIN_SAFE_BYTES {
-        log.warn(
-            "the bearer token is short enough to be guessed: use 32 random characters or more",
-        );
-    }
-    Ok(secret)
+    let doubts = [
+        (file::is_open_to_others(path), "other users can read it; chmod 600 prevents that"),
+        (file::belongs_to_another(path), "another user owns it and can change it"),
+        (
+            secret.expose().len() < MIN_SAFE_BYTES,
+            "it is short enough to be guessed; use 32 random characters or more",
+        ),
+    ];
+    let doubts = doubts.into_iter().filter_map(|(is_so, doubt)| is_so.then_some(doubt));
+    Ok((secret, doubts.collect()))
 }

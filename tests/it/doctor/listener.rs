@@ -145,7 +145,8 @@ fn a_token_that_others_can_read_or_that_is_missing() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let ended = doctor(&["--listen=127.0.0.1:0", "--listen-token-file", &path]);
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
-    let words = &[&format!("other users can read {path}")[..], &format!("fix: chmod 600 {path}")];
+    let found = format!("{path}: other users can read it; chmod 600 prevents that");
+    let words = &[&found[..], "why: ", "fix: (umask 077; openssl rand -hex 32 > "];
     assert_check(&ended, "token", "warn", words);
     let ended = doctor(&["--listen=127.0.0.1:0", "--listen-token-file=/nowhere/token"]);
     assert_eq!(ended.code, Some(1), "{}", text(&ended));

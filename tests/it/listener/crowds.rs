@@ -117,15 +117,15 @@ fn clients_that_do_not_read_delay_no_other() {
     eventually("their responses are kept", || resident(&mut listening) < 150);
 }
 
-/// Their state is bounded, and one that was forgotten is still served: the id is the server's.
+/// More than are remembered, which is a few thousand, take a minute; so the state of each is what is looked at.
 #[test]
-fn thousands_of_sessions_that_nobody_ends() {
+fn a_thousand_sessions_that_their_clients_leave_behind() {
     let server = server(Mode::Json);
     let mut listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut first = listening.client();
     first.initialize();
     let mut client = listening.client();
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let headers = client.headers.clone();
         client.initialize();
         client.headers = headers;
@@ -138,7 +138,7 @@ fn thousands_of_sessions_that_nobody_ends() {
         .collect();
     assert_eq!(sessions.last().unwrap(), &sessions[0], "it is the session of the first client");
     #[cfg(target_os = "linux")]
-    assert!(resident(&mut listening) < 120, "{} MB", resident(&mut listening));
+    assert!(resident(&mut listening) < 60, "{} MB", resident(&mut listening));
 }
 
 /// A session that the server does not know is the server's to refuse, and so is a request without one.
