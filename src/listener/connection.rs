@@ -285,3 +285,159 @@ fn other_method(allowed: &'static str) -> Refusal {
 fn bug() -> Error {
     Error::new(Kind::Internal, "a bug in sigv4-proxy ended the request").hint("please report it")
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::listener::connections::Connections;
+    use crate::listener::stream::Stream;
+    use crate::log::{Format, Level};
+    use crate::redact::Redactor;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    const SHORT: Duration = Duration::from_millis(60);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn rules() -> Rules {
+        Rules {
+            access: Access::new(&[], Vec::new(), None),
+            path: "/mcp".to_owned(),
+            body: BodyLimits { max_bytes: 1 << 20, pause: LONG, time: LONG },
+            head_time: LONG,
+            idle_time: LONG,
+            log: Log::new(Level::Silent, Format::Text, None, Redactor::default()).unwrap(),
+        }
+    }
+
+    /// Serves one client, which returns what it received.
+    fn serve_one(
+        rules: &Rules,
+        handle: &Handle<'_>,
+        client: impl FnOnce(&mut UnixStream) -> String + Send,
+    ) -> String {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_write_timeout(Some(SHORT)).unwrap();
+        let stream = Arc::new(Stream::Unix(ours));
+        let open = Connections::new(|| ()).admit(&stream).unwrap();
+        drop(stream);
+        thread::scope(|scope| {
+            let client = scope.spawn(move || client(&mut theirs));
+            serve(&open, rules, handle);
+            drop(open);
+            client.join().unwrap()
+        })
+    }
+
+    fn read(stream: &mut UnixStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn ok(_: Request, response: &mut ResponseWriter) -> Result<(), Error> {
+        response.send(200, &[], b"")
+    }
+
+    /// Writes the parts, with a pause after each that is longer than `SHORT`, until the connection is closed.
+    fn slowly(parts: &'static [&'static str]) -> impl FnOnce(&mut UnixStream) -> String {
+        move |stream| {
+            for part in parts {
+                let _ = stream.write_all(part.as_bytes());
+                thread::park_timeout(2 * SHORT);
+            }
+            read(stream)
+        }
+    }
+
+    #[test]
+    fn clients_that_take_too_long() {
+        let half = &["POST /mcp HTTP/1.1\r\n", "Host: localhost\r\n", "\r\n"];
+        let rest = &["GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", ""];
+        let body =
+            &["POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1234", "56789"];
+        let chunk = &[
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n1",
+            "2",
+            "3",
+        ];
+        let short_body = |pause, time| BodyLimits { max_bytes: 1 << 20, pause, time };
+        for (rules, parts, expected) in [
+            (Rules { head_time: SHORT, ..rules() }, &half[..], "HTTP/1.1 408 "),
+            // Nothing at all.
+            (Rules { head_time: SHORT, ..rules() }, &["", ""], ""),
+            (Rules { idle_time: SHORT, ..rules() }, rest, "HTTP/1.1 200 "),
+            (Rules { body: short_body(SHORT, LONG), ..rules() }, body, "HTTP/1.1 408 "),
+            (Rules { body: short_body(LONG, SHORT), ..rules() }, chunk, "HTTP/1.1 408 "),
+        ] {
+            let response = serve_one(&rules, &ok, slowly(parts));
+            assert!(response.starts_with(expected), "{parts:?}: {response}");
+            assert_eq!(response.matches("HTTP/1.1 ").count(), usize::from(!expected.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_given_up() {
+        let flood = |_: Request, response: &mut ResponseWriter| {
+            response.start_events(&[])?;
+            loop {
+                response.write_event(&[b'a'; 64 * 1024])?;
+            }
+        };
+        serve_one(&rules(), &flood, |stream| {
+            stream.write_all(b"GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            thread::park_timeout(3 * SHORT);
+            String::new()
+        });
+    }
+
+    #[test]
+    fn a_panic_costs_one_request() {
+        let request = "GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let twice = |stream: &mut UnixStream| {
+            stream.write_all(request.repeat(2).as_bytes()).unwrap();
+            read(stream)
+        };
+        let panics = |_: Request, _: &mut ResponseWriter| panic!("on purpose");
+        let response = serve_one(&rules(), &panics, twice);
+        assert!(response.starts_with("HTTP/1.1 500 "), "{response}");
+        assert!(response.contains(r#""id":null,"error":{"code":-32603"#), "{response}");
+        // Half a stream is not a whole one.
+        let breaks_off = |_: Request, response: &mut ResponseWriter| {
+            response.start_events(&[])?;
+            response.write_event(b"data: {}\n\n")?;
+            panic!("on purpose")
+        };
+        let response = serve_one(&rules(), &breaks_off, twice);
+        assert!(response.ends_with("a\r\ndata: {}\n\n\r\n"), "{response}");
+        let response = serve_one(&rules(), &|_, _| Ok(()), twice);
+        assert!(response.starts_with("HTTP/1.1 500 "), "{response}");
+    }
+
+    #[test]
+    fn events_are_chunks_and_in_http_1_0_they_end_with_the_connection() {
+        let events = |_: Request, response: &mut ResponseWriter| {
+            response.start_events(&[("Mcp-Session-Id", "a"), ("X-Bad", "a\r\nX-Worse: b")])?;
+            response.write_event(b"data: 1\n\n")?;
+            response.write_event(b"")?;
+            response.write_event(b"data: 2\n\ndata: 3\n\n")
+        };
+        let request = |version: &str| {
+            let request =
+                format!("GET /mcp {version}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            serve_one(&rules(), &events, |stream| {
+                stream.write_all(request.as_bytes()).unwrap();
+                read(stream)
+            })
+        };
+        let (new, old) = (request("HTTP/1.1"), request("HTTP/1.0"));
+        let (head, body) = new.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("\r\nTransfer-Encoding: chunked\r\n"), "{head}");
+        assert!(head.contains("\r\nMcp-Session-Id: a\r\n") && !head.contains("X-Worse"), "{head}");
+        assert_eq!(body, "9\r\ndata: 1\n\n\r\n12\r\ndata: 2\n\ndata: 3\n\n\r\n0\r\n\r\n");
+        let (head, body) = old.split_once("\r\n\r\n").unwrap();
+        assert!(!head.contains("chunked") && head.contains("\r\nConnection: close"), "{head}");
+        assert_eq!(body, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+    }
+}
