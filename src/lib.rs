@@ -46,6 +46,8 @@ pub mod redact;
 pub mod sign_in;
 #[doc(hidden)]
 pub mod stdio;
+#[doc(hidden)]
+pub mod sync;
 
 #[doc(hidden)]
 pub mod prompt;
@@ -61,7 +63,6 @@ mod random;
 mod scheduler;
 mod streamable_http;
 mod suggest;
-mod sync;
 mod upstream;
 
 /// Runs the examples of the page as tests.

@@ -5,12 +5,12 @@ use crate::environment::file;
 use crate::process;
 use crate::redact::Redactor;
 use crate::sync::lock;
+use crate::sync::{Sender, bounded_channel, channel};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -63,14 +63,14 @@ struct Shared {
 enum Sink {
     File(Mutex<File>),
     /// Written by a separate thread: a client may leave stderr unread, and a write would block forever.
-    Stderr(OnceLock<SyncSender<Order>>),
+    Stderr(OnceLock<Sender<Order>>),
 }
 
 #[derive(Debug)]
 enum Order {
     Write(String),
     /// Confirms that everything before it is written.
-    Flush(SyncSender<()>),
+    Flush(Sender<()>),
 }
 
 impl Log {
@@ -99,8 +99,8 @@ impl Log {
     pub fn flush(&self, timeout: Duration) {
         let Sink::Stderr(writer) = &self.shared.sink else { return };
         let Some(writer) = writer.get() else { return };
-        let (flushed, is_flushed) = sync_channel(1);
-        if writer.try_send(Order::Flush(flushed)).is_ok() {
+        let (flushed, is_flushed) = channel();
+        if writer.send(Order::Flush(flushed)).is_ok() {
             let _ = is_flushed.recv_timeout(timeout);
         }
     }
@@ -165,14 +165,14 @@ impl Log {
                 let _ = lock(file).write_all(line.as_bytes());
             }
             Sink::Stderr(writer) => {
-                let _ = writer.get_or_init(start_writer).try_send(Order::Write(line));
+                let _ = writer.get_or_init(start_writer).send(Order::Write(line));
             }
         }
     }
 }
 
-fn start_writer() -> SyncSender<Order> {
-    let (writer, orders) = sync_channel(MAX_WAITING);
+fn start_writer() -> Sender<Order> {
+    let (writer, orders) = bounded_channel(MAX_WAITING);
     // Without a thread the lines are lost.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
         let mut stderr = process::stderr();
@@ -182,7 +182,7 @@ fn start_writer() -> SyncSender<Order> {
                     let _ = stderr.write_all(line.as_bytes());
                 }
                 Order::Flush(flushed) => {
-                    let _ = flushed.try_send(());
+                    let _ = flushed.send(());
                 }
             }
         }

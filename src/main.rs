@@ -14,10 +14,10 @@ use sigv4_proxy::redact::Redactor;
 use sigv4_proxy::sign_in::login::Login;
 use sigv4_proxy::sign_in::logout;
 use sigv4_proxy::stdio::{self, ShutdownReason};
+use sigv4_proxy::sync::channel;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 #[cfg(target_env = "musl")]

@@ -16,9 +16,10 @@ use crate::error::{Error, Kind};
 use crate::redact::Redactor;
 use crate::streamable_http::exchange::Exchanger;
 use crate::sync::cancel::Cancel;
+use crate::sync::channel;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Instant;
 
@@ -209,7 +210,9 @@ impl Doctor<'_> {
         }
         let (results, result) = channel();
         let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
-        thread::spawn(move || results.send(cache.caller_identity(&credentials, clock::now())));
+        thread::spawn(move || {
+            drop(results.send(cache.caller_identity(&credentials, clock::now())))
+        });
         let late = |_| Err(Error::new(Kind::TimedOut, "no response within --timeout"));
         let identity = match self.options.timeout {
             Some(limit) => result.recv_timeout(limit).unwrap_or_else(late),

@@ -9,10 +9,10 @@ use crate::mcp::message::Message;
 use crate::streamable_http::exchange::Exchanger;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
+use crate::sync::channel;
 use serde_json::Value;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -13,9 +13,9 @@ use crate::listener::socket::Socket;
 use crate::listener::stream::Stream;
 use crate::listener::token::Token;
 use crate::log::Log;
+use crate::sync::Receiver;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,11 @@
 //! `CallbackListener`: the address on this machine that a browser is redirected to after a sign-in (RFC 8252 §7.3). It is open
 //! only while one waits, and only on 127.0.0.1.
 
+use crate::sync::{Sender, bounded_channel};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ impl CallbackListener {
     /// # Errors
     /// The browser brought an error, `deadline` passed, or the wait was cancelled.
     pub(crate) fn wait(self, state: &str, deadline: Instant, cancel: &Cancel) -> Outcome {
-        let (sender, outcomes) = sync_channel(1);
+        let (sender, outcomes) = bounded_channel(1);
         let (state, connections) = (Arc::<str>::from(state), Arc::<AtomicUsize>::default());
         loop {
             if let Ok(outcome) = outcomes.try_recv() {
@@ -99,7 +99,7 @@ impl CallbackListener {
 }
 
 /// Reads one request and responds. The first that belongs to `state` is passed on.
-fn serve(mut stream: TcpStream, state: &str, sender: &SyncSender<Outcome>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, state: &str, sender: &Sender<Outcome>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(HEAD_TIMEOUT))?;
     let Some(head) = read_head(&mut stream)? else {
@@ -109,7 +109,7 @@ fn serve(mut stream: TcpStream, state: &str, sender: &SyncSender<Outcome>) -> io
             "The request is too large.",
         );
     };
-    let is_first = |outcome: &Outcome| sender.try_send(outcome.clone()).is_ok();
+    let is_first = |outcome: &Outcome| sender.send(outcome.clone()).is_ok();
     match outcome(&head, state).filter(is_first) {
         Some(Ok(_)) => {
             respond(&mut stream, "200 OK", "You are signed in; you can close this page.")

@@ -10,9 +10,9 @@ use crate::stdio::input::ClientInput;
 use crate::stdio::line_writer::LineWriter;
 use crate::stdio::shutdown::ShutdownReason;
 use crate::streamable_http::relayed::Line;
+use crate::sync::Sender;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 /// Maximum size of lines that are written together.
 const MAX_HELD_BYTES: usize = 64 * 1024;

@@ -11,9 +11,9 @@ use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::sync::cancel::{Cancel, cancelled};
+use crate::sync::{Sender, channel};
 use crate::upstream::request::RequestTarget;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 

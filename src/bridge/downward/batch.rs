@@ -8,7 +8,7 @@ use crate::mcp::message::{Message, split_batch};
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::lock;
-use std::sync::mpsc::{Sender, channel};
+use crate::sync::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 

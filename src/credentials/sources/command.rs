@@ -1,9 +1,9 @@
 //! Runs the command of a `credential_process`: with or without a terminal, for a limited time, with bounded output.
 
+use crate::sync::{Receiver, channel};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 

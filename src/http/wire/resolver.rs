@@ -5,9 +5,9 @@
 
 use crate::http::url::{port, without_brackets};
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
+use crate::sync::channel;
 use crate::sync::lock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -130,10 +130,10 @@ pub(crate) fn look_up(
         None => look_up(),
         // The system's resolver has no time limit.
         Some(limit) => {
-            let (sender, receiver) = sync_channel(1);
+            let (sender, receiver) = channel();
             let thread = thread::Builder::new().name("lookup".to_owned());
             thread
-                .spawn(move || sender.send(look_up()))
+                .spawn(move || drop(sender.send(look_up())))
                 .map_err(|e| LookupError::Failed(ConnectError(e)))?;
             receiver.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?
         }
