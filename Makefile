@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs pictures test-packer test-packages bench conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs pictures test-packer test-packages bench figures conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -19,7 +19,10 @@ help:
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
-	@echo "make bench   signing, the whole program against no proxy and a bare relay, and a listener; PEERS='NAME=COMMAND {url}; …' for others"
+	@echo "make bench   signing, the whole program against no proxy and a bare relay, a listener, and a long link; PEERS='COMMAND {url}; …'"
+	@echo "             for other programs, BUILDS='release static' for the static binary, too (needs what make static needs)"
+	@echo 'make figures  renew the figures of the README and of docs/benchmarks.md, measured against mcp-proxy-for-aws, which it installs'
+	@echo '             from PyPI: on a quiet machine, for half an hour'
 	@echo 'make pictures  draw the pictures of doctor from two runs, that of speed from README.md (needs python3, openssl, user namespaces)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
 	@echo 'make fmt     format the sources'
@@ -85,8 +88,24 @@ test-packages: $(if $(BINARIES),,target/binaries)
 cross:
 	tests/cross/run.sh
 
+STATIC_TARGET = $(shell uname -m)-unknown-linux-musl
+
+bench: BUILDS = release
 bench:
-	cargo bench --locked --bench bench -- $(if $(PEERS),--peer '$(PEERS)') $(ARGS)
+	$(if $(filter static,$(BUILDS)),tests/static/build.sh $(STATIC_TARGET) target/static)
+	cargo bench --locked --bench bench -- $(if $(filter static,$(BUILDS)),--static target/static/$(STATIC_TARGET)/static/sigv4-proxy) \
+		$(if $(PEERS),--peer '$(PEERS)') $(ARGS)
+
+# What the README and docs/benchmarks.md say, measured: on a machine that does nothing else, with five rounds.
+figures: target/peers/bin/mcp-proxy-for-aws
+	$(MAKE) bench BUILDS='release static' ARGS='--rounds 5 $(ARGS)' \
+		PEERS='$< {url} --service execute-api --region us-east-1 --metadata AWS_REGION='
+	python3 -B tests/bench/page.py
+	$(MAKE) pictures
+
+target/peers/bin/mcp-proxy-for-aws:
+	python3 -m venv target/peers
+	target/peers/bin/pip install --quiet 'mcp-proxy-for-aws==1.7.0'
 
 conformance: tests/conformance/node_modules
 	cargo build --quiet --locked --release

@@ -1,7 +1,8 @@
-//! `make bench`: what signing costs, and what the whole program costs beside no proxy and beside the least a proxy can
-//! be, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
+//! `make bench`: what signing costs, and what the whole program costs compared with no proxy, with the least a proxy can
+//! be and with other programs, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
 //!
-//! Arguments: `--rounds N`, `--only signing|program|listener|link`, and `--peer 'NAME=COMMAND {url}; …'` for other proxies on stdio.
+//! Arguments: `--rounds N`; `--only signing|program|listener|link`, and `--rows TEXT` for the rows whose names contain it;
+//! `--static PATH` for the static binary; `--peer '[NAME=]COMMAND [{url}]; …'` for other programs on stdio.
 
 #![allow(
     clippy::print_stdout,
@@ -38,9 +39,14 @@ pub struct Row {
     pub figures: Vec<(String, f64)>,
 }
 
+/// What is compared with something else: the release build, the static one, the signer, the listener.
+const OURS: [&str; 4] = ["sigv4-proxy", "static", "ours", "listener"];
+
 struct Arguments {
     rounds: usize,
     only: Option<String>,
+    rows: String,
+    static_binary: Option<String>,
     peers: Vec<Peer>,
 }
 
@@ -54,84 +60,76 @@ fn main() {
     let arguments = read_arguments(words);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&folder).unwrap();
-    let mut report = json!({ "machine": machine() });
+    let mut tables = Vec::new();
     println!("{}", machine());
     let is_wanted = |what: &str| arguments.only.as_deref().is_none_or(|only| only == what);
     if is_wanted("signing") {
         let rows = signing::measure(arguments.rounds);
-        print_table("Signing, µs a request (less is better)", &rows, "ours", "aws-sigv4");
-        report["signing"] = as_json(&rows);
+        tables.push(table("Signing, µs a request (less is better)", &rows, "aws-sigv4"));
     }
     if is_wanted("program") {
         let rows = program(&arguments);
-        for (title, rows) in &rows {
-            print_table(title, rows, "sigv4-proxy", "relay-floor");
+        tables.extend(rows.iter().map(|(title, rows)| table(title, rows, "relay-floor")));
+        if arguments.rows.is_empty() {
+            fs::write(folder.join("scale.svg"), plot::scale(&rows)).unwrap();
         }
-        report["program"] = rows
-            .iter()
-            .map(|(title, rows)| json!({ "title": title, "rows": as_json(rows) }))
-            .collect();
-        fs::write(folder.join("scale.svg"), plot::scale(&rows)).unwrap();
     }
     if is_wanted("listener") {
         let rows = listener::measure(server::start(), &built("sigv4-proxy"), arguments.rounds);
-        print_table("Through a listener (goal: 60 µs more; 100 MB)", &rows, "listener", "direct");
-        report["listener"] = as_json(&rows);
+        tables.push(table("Through a listener (goal: 60 µs more; 100 MB)", &rows, "direct"));
     }
     if is_wanted("link") {
-        let peers = peers(&arguments.peers);
+        let peers = peers(&arguments);
         let (title, rows) = long_link::measure(&peers, arguments.rounds, &folder);
-        print_table(&title, &rows, "sigv4-proxy", long_link::FLOOR);
-        report["link"] = as_json(&rows);
+        tables.push(table(&title, &rows, long_link::FLOOR));
     }
+    let report = json!({ "machine": machine(), "tables": tables });
     fs::write(folder.join("results.json"), format!("{report:#}\n")).unwrap();
-    println!("\nwritten: target/bench/results.json, target/bench/scale.svg");
+    println!("\nwritten: target/bench/results.json and scale.svg");
 }
 
 fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
-    let mut arguments = Arguments { rounds: 3, only: None, peers: Vec::new() };
+    let mut arguments = Arguments {
+        rounds: 3,
+        only: None,
+        rows: String::new(),
+        static_binary: None,
+        peers: Vec::new(),
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
         match word.as_str() {
             "--rounds" => arguments.rounds = value().parse().expect("a number"),
             "--only" => arguments.only = Some(value()),
+            "--rows" => arguments.rows = value(),
+            "--static" => arguments.static_binary = Some(value()),
             "--peer" => {
                 for peer in value().split(';').map(str::trim).filter(|peer| !peer.is_empty()) {
-                    let (name, command) = peer.split_once('=').expect("NAME=COMMAND {url}");
-                    let words = command.split_whitespace().map(str::to_owned).collect();
-                    arguments.peers.push(Peer { name: name.to_owned(), words });
+                    arguments.peers.push(Peer::named(peer));
                 }
             }
             other => panic!(
-                "{other}: write --rounds N, --only signing|program|listener|link or --peer 'NAME=COMMAND {{url}}'"
+                "{other}: write --rounds N, --only signing|program|listener|link, --rows TEXT, --static PATH or --peer '[NAME=]COMMAND [{{url}}]'"
             ),
         }
     }
     arguments
 }
 
-/// The contenders: no proxy, the floor, ours, whoever else was named.
-fn peers(more: &[Peer]) -> Vec<Peer> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+/// The contenders: no proxy, the floor, this program in the builds that users get, and the other programs that were named.
+fn peers(arguments: &Arguments) -> Vec<Peer> {
     let own = std::env::current_exe().unwrap();
     let ours = built("sigv4-proxy");
+    let build = |name: &str, path: &str| {
+        Peer::new(name, &[path, "{url}", "--region=us-east-1", "--service-name=execute-api"])
+    };
     let mut peers = vec![
-        Peer { name: "direct".into(), words: Vec::new() },
-        Peer {
-            name: "relay-floor".into(),
-            words: words(&[own.to_str().unwrap(), "relay", "{url}"]),
-        },
-        Peer {
-            name: "sigv4-proxy".into(),
-            words: words(&[
-                ours.to_str().unwrap(),
-                "{url}",
-                "--region=us-east-1",
-                "--service-name=execute-api",
-            ]),
-        },
+        Peer::new("direct", &[]),
+        Peer::new("relay-floor", &[own.to_str().unwrap(), "relay", "{url}"]),
+        build(OURS[0], ours.to_str().unwrap()),
     ];
-    peers.extend_from_slice(more);
+    peers.extend(arguments.static_binary.as_deref().map(|path| build(OURS[1], path)));
+    peers.extend_from_slice(&arguments.peers);
     peers
 }
 
@@ -144,11 +142,12 @@ type Measure = (&'static str, String, Box<dyn Fn(&Peer) -> f64>);
 
 fn program(arguments: &Arguments) -> Vec<(String, Vec<Row>)> {
     let port = server::start();
-    let peers = peers(&arguments.peers);
+    let peers = peers(arguments);
     let mut measures = latency(port);
     measures.extend(throughput(port));
     measures.extend(large_messages(port));
     measures.extend(cost(port));
+    measures.retain(|(_, name, _)| name.contains(&arguments.rows));
     run(&peers, &measures, arguments.rounds)
 }
 
@@ -363,13 +362,16 @@ pub fn median(figures: &mut [f64]) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// With the ratio of `ours` to `base` behind it.
-fn print_table(title: &str, rows: &[Row], ours: &str, base: &str) {
-    let names: Vec<&str> = rows[0].figures.iter().map(|(name, _)| name.as_str()).collect();
+/// Prints a table, with the ratio of each of ours to `base` in the last columns, and returns it as JSON.
+fn table(title: &str, rows: &[Row], base: &str) -> Value {
+    let Some(first) = rows.first() else { return Value::Null };
+    let names: Vec<&str> = first.figures.iter().map(|(name, _)| name.as_str()).collect();
+    let ours: Vec<&str> = names.iter().copied().filter(|name| OURS.contains(name)).collect();
+    let ratios: String = ours.iter().map(|ours| format!(" {ours} / {base} |")).collect();
     println!(
-        "\n### {title}\n\n| | {} | {ours} / {base} |\n|---|{}---:|",
+        "\n### {title}\n\n| | {} |{ratios}\n|---|{}",
         names.join(" | "),
-        "---:|".repeat(names.len())
+        "---:|".repeat(names.len() + ours.len())
     );
     for Row { name, figures } in rows {
         let mut line = format!("| {name} |");
@@ -379,11 +381,16 @@ fn print_table(title: &str, rows: &[Row], ours: &str, base: &str) {
         let of = |wanted: &str| {
             figures.iter().find(|(name, _)| name == wanted).map(|(_, figure)| *figure)
         };
-        match (of(ours), of(base)) {
-            (Some(ours), Some(base)) if base > 0.0 => println!("{line} {:.2} × |", ours / base),
-            _ => println!("{line} |"),
+        for ours in &ours {
+            let _ = match (of(ours), of(base)) {
+                (Some(ours), Some(base)) if base > 0.0 => write!(line, " {:.2} × |", ours / base),
+                _ => write!(line, " |"),
+            };
         }
+        println!("{line}");
     }
+    let as_json = |row: &Row| json!({ "name": row.name, "figures": row.figures });
+    json!({ "title": title, "base": base, "rows": rows.iter().map(as_json).collect::<Value>() })
 }
 
 fn shown(figure: f64) -> String {
@@ -393,11 +400,6 @@ fn shown(figure: f64) -> String {
         figure if figure < 1000.0 => format!("{figure:.1}"),
         figure => format!("{figure:.0}"),
     }
-}
-
-fn as_json(rows: &[Row]) -> Value {
-    let row = |row: &Row| json!({ "name": row.name, "figures": row.figures.iter().cloned().collect::<std::collections::BTreeMap<String, f64>>() });
-    rows.iter().map(row).collect()
 }
 
 fn machine() -> String {

@@ -30,6 +30,23 @@ impl Peer {
         !self.words.is_empty() && self.words.get(1).is_none_or(|word| word != "relay")
     }
 
+    pub fn new(name: &str, words: &[&str]) -> Peer {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Peer { name: name.to_owned(), words }
+    }
+
+    /// `[NAME=]COMMAND`: without a name the command's is shown, and without `{url}` the server's URL is its last argument.
+    pub fn named(text: &str) -> Peer {
+        let is_name = |name: &str| !name.contains([' ', '/', '{']);
+        let (name, command) = text.split_once('=').filter(|(name, _)| is_name(name)).unzip();
+        let mut words: Vec<&str> = command.unwrap_or(text).split_whitespace().collect();
+        if !words.iter().any(|word| word.contains("{url}")) {
+            words.push("{url}");
+        }
+        let program = words[0].rsplit('/').next().unwrap();
+        Peer::new(name.unwrap_or(program), &words)
+    }
+
     /// Starts it and waits for the answer to `initialize`; gives the milliseconds that took.
     pub fn start(&self, port: u16, query: &str) -> (Running, f64) {
         let started = Instant::now();

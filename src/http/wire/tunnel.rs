@@ -59,12 +59,14 @@ fn open(
     details: &ConnectionDetails<'_>,
 ) -> Result<(), ureq::Error> {
     let request = connect_request(proxy, &authority(details.uri));
-    let request = request.expose().as_bytes();
-    let Some(output) = to_proxy.buffers().output().get_mut(..request.len()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
-    };
-    output.copy_from_slice(request);
-    to_proxy.transmit_output(request.len(), time_left(details))?;
+    let mut rest = request.expose().as_bytes();
+    while !rest.is_empty() {
+        let output = to_proxy.buffers().output();
+        let count = rest.len().min(output.len());
+        output[..count].copy_from_slice(&rest[..count]);
+        to_proxy.transmit_output(count, time_left(details))?;
+        rest = &rest[count..];
+    }
     loop {
         if !to_proxy.await_input(time_left(details))? {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
