@@ -99,7 +99,7 @@ bench:
 # What the README and docs/benchmarks.md say, measured: on a machine that does nothing else, with five rounds.
 figures: target/peers/bin/mcp-proxy-for-aws
 	$(MAKE) bench BUILDS='release static' ARGS='--rounds 5 $(ARGS)' \
-		PEERS='$< {url} --service execute-api --region us-east-1 --metadata AWS_REGION='
+		PEERS='$< {url} --service execute-api --region us-east-1'
 	python3 -B tests/bench/page.py
 	$(MAKE) pictures
 

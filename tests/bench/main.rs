@@ -1,5 +1,5 @@
 //! `make bench`: what signing costs, and what the whole program costs compared with no proxy, with the least a proxy can
-//! be and with other programs, in one run, interleaved. Prints tables, and writes them with a plot into target/bench.
+//! be and with other programs, in one run, interleaved. Prints tables, and writes their figures to target/bench/results.json.
 //!
 //! Arguments: `--rounds N`; `--only signing|program|listener|link`, and `--rows TEXT` for the rows whose names contain it;
 //! `--static PATH` for the static binary; `--peer '[NAME=]COMMAND [{url}]; …'` for other programs on stdio.
@@ -18,7 +18,6 @@
 mod listener;
 mod long_link;
 mod peer;
-mod plot;
 mod relay;
 mod server;
 mod signing;
@@ -70,9 +69,6 @@ fn main() {
     if is_wanted("program") {
         let rows = program(&arguments);
         tables.extend(rows.iter().map(|(title, rows)| table(title, rows, "relay-floor")));
-        if arguments.rows.is_empty() {
-            fs::write(folder.join("scale.svg"), plot::scale(&rows)).unwrap();
-        }
     }
     if is_wanted("listener") {
         let rows = listener::measure(server::start(), &built("sigv4-proxy"), arguments.rounds);
@@ -85,7 +81,7 @@ fn main() {
     }
     let report = json!({ "machine": machine(), "tables": tables });
     fs::write(folder.join("results.json"), format!("{report:#}\n")).unwrap();
-    println!("\nwritten: target/bench/results.json and scale.svg");
+    println!("\nwritten: target/bench/results.json");
 }
 
 fn read_arguments(mut words: impl Iterator<Item = String>) -> Arguments {
@@ -213,7 +209,8 @@ fn throughput(port: u16) -> Vec<Measure> {
                 Box::new(move |peer| {
                     let (mut running, _) = peer.start(port, &format!("delay={delay}"));
                     running.load(in_flight, count / 10);
-                    running.load(in_flight, count)
+                    let load = running.load(in_flight, count);
+                    load.calls / load.seconds
                 }),
             ));
         }
@@ -232,9 +229,8 @@ fn large_messages(port: u16) -> Vec<Measure> {
             Box::new(move |peer| {
                 let (mut running, _) = peer.start(port, &format!("bytes={bytes}"));
                 running.sequential(2);
-                let started = std::time::Instant::now();
-                running.sequential(count);
-                (bytes * count) as f64 / 1e6 / started.elapsed().as_secs_f64()
+                let times = running.sequential(count);
+                (bytes * times.len()) as f64 / times.iter().sum::<f64>()
             }),
         ));
     }
@@ -282,8 +278,8 @@ fn cost(port: u16) -> Vec<Measure> {
                 let (mut running, _) = peer.start(port, "");
                 running.load(in_flight, 2000);
                 let before = running.cpu();
-                running.load(in_flight, 20_000);
-                (running.cpu() - before) / 20.0
+                let load = running.load(in_flight, 20_000);
+                (running.cpu() - before) / load.calls * 1000.0
             }),
         ));
     }

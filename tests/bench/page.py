@@ -22,6 +22,8 @@ COMPARED = [
     ("calls per second, 256 in flight", DELAYED, "256 in flight", ""),
 ]
 
+IN_SHORT = ("| from start", "| the same over", "| memory when idle")
+
 # What is to be reached by every build: where it is measured, and at most (or at least) how much, of what.
 GOALS = [
     ("Latency", "start to the answer of initialize", "≤", 2, RELAY),
@@ -52,16 +54,22 @@ GOALS = [
 def main() -> None:
     results = json.loads((ROOT / "target/bench/results.json").read_text(encoding="utf-8"))
     tables = results["tables"]
+    readme = ROOT / "README.md"
+    lines = [compared(line, tables) for line in readme.read_text(encoding="utf-8").splitlines()]
+    rows = {line.split(" | ")[0]: line for line in lines if line.startswith("| ")}
+    lines = [alternative(rows) if line.startswith("![sigv4-proxy starts in") else line for line in lines]
+    readme.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     page = ROOT / "docs/benchmarks.md"
     text = page.read_text(encoding="utf-8")
     today = f"{date.today():%B %Y}"
     text = region(text, "machine", f"Measured in {today}: {results['machine']}.")
+    names = next(line for line in lines if line.startswith("| | sigv4-proxy "))
+    shown_rows = [line for row, line in rows.items() if row.startswith(IN_SHORT)]
+    text = region(text, "compared", "\n".join([names, "|---" * names.count(" | ") + "|", *shown_rows]))
     text = region(text, "goals", goals(tables))
     text = region(text, "tables", "\n\n".join(map(shown_table, tables)))
     page.write_text(text, encoding="utf-8")
-    readme = ROOT / "README.md"
-    lines = readme.read_text(encoding="utf-8").splitlines(keepends=True)
-    readme.write_text("".join(compared(line, tables) for line in lines), encoding="utf-8")
 
 
 def region(text: str, name: str, content: str) -> str:
@@ -84,13 +92,21 @@ def compared(line: str, tables: list[dict]) -> str:
     """The line of the README, with the figures of this run if it is a row of the comparison."""
     for label, title, name, unit in COMPARED:
         if line.startswith(f"| {label}"):
-            cells = line.rstrip("\n").strip("|").split("|")
+            cells = line.strip("|").split("|")
             measured = figures(tables, title, name)
             for column, contender in [(1, STATIC), (2, PYTHON)]:
                 if contender in measured:
                     cells[column] = f" {rounded(measured[contender], unit)} "
-            return f"|{'|'.join(cells)}|\n"
+            return f"|{'|'.join(cells)}|"
     return line
+
+
+def alternative(rows: dict[str, str]) -> str:
+    """The picture in words."""
+    start, _, memory = (next(line for row, line in rows.items() if row.startswith(label)).split(" | ") for label in IN_SHORT)
+    return (
+        f"![sigv4-proxy starts in {start[1]} and uses {memory[1]}; mcp-proxy-for-aws takes {start[2]} and {memory[2]}](docs/speed.svg)"
+    )
 
 
 def rounded(figure: float, unit: str) -> str:

@@ -57,8 +57,10 @@ fn serve(stream: &TcpStream) -> Option<()> {
         thread::sleep(wanted.delay);
         let result = if contains(&body, b"\"initialize\"") {
             r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"bench","version":"1"}}"#.to_owned()
+        } else if contains(&body, b"\"tools/list\"") && wanted.bytes == 0 {
+            r#"{"tools":[{"name":"x","inputSchema":{"type":"object"}}]}"#.to_owned()
         } else {
-            format!(r#"{{"text":"{}"}}"#, "x".repeat(wanted.bytes))
+            format!(r#"{{"content":[{{"type":"text","text":"{}"}}]}}"#, "x".repeat(wanted.bytes))
         };
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
         if wanted.events == 0 || !contains(&body, b"\"tools/call\"") {
