@@ -66,7 +66,7 @@ def main() -> None:
     text = region(text, "machine", f"Measured in {today}: {results['machine']}.")
     names = next(line for line in lines if line.startswith("| | sigv4-proxy "))
     shown_rows = [line for row, line in rows.items() if row.startswith(IN_SHORT)]
-    text = region(text, "compared", "\n".join([names, "|---" * names.count(" | ") + "|", *shown_rows]))
+    text = region(text, "compared", "\n".join([names, "|---" * (names.count("|") - 1) + "|", *shown_rows]))
     text = region(text, "goals", goals(tables))
     text = region(text, "tables", "\n\n".join(map(shown_table, tables)))
     page.write_text(text, encoding="utf-8")
