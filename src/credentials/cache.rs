@@ -28,7 +28,7 @@ use crate::http::ProxySettings;
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 
-/// The current credentials. The sources are asked on a separate thread, by one look-up at a time for all callers; each
+/// The current credentials. One look-up at a time, on a separate thread, uses the sources for all callers; each
 /// caller waits for it until its own limit. Clones share everything.
 #[derive(Clone)]
 pub struct CredentialCache {
@@ -48,7 +48,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Taken by a thread that asks the sources, so that no lock is held meanwhile.
+    /// Taken by the thread of a look-up, so that no lock is held meanwhile.
     chain: Option<Box<Chain>>,
     entry: CacheEntry,
 }
@@ -164,7 +164,7 @@ impl CredentialCache {
 
     /// Problems that the user should know of although credentials were found, each once; for the log.
     pub fn take_warnings(&self) -> Vec<String> {
-        // Every call asks, and nearly always there are none.
+        // Every call checks, and nearly always there are none.
         if !self.shared.any_warnings.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -178,7 +178,7 @@ impl CredentialCache {
         self.shared.state.lock().entry.reported().to_vec()
     }
 
-    /// The sources before the one that was asked last, and why each was skipped.
+    /// The sources before the one that was used last, with the reasons why they were skipped.
     pub fn passed_over(&self) -> Vec<String> {
         self.shared.state.lock().entry.passed_over().to_vec()
     }
@@ -217,7 +217,7 @@ impl CredentialCache {
         self.shared.lease()?.chain().sso_session(name)
     }
 
-    /// What a user can do so that there are credentials.
+    /// The sign-ins that lead to credentials.
     ///
     /// # Errors
     /// The configuration is not usable.
@@ -310,7 +310,7 @@ impl Shared {
         }
     }
 
-    /// Asks the sources on a separate thread.
+    /// Starts a look-up on a separate thread.
     fn look_up(self: &Arc<Self>, chain: Box<Chain>, force: bool, now: OffsetDateTime) {
         let lease = Lease { shared: Arc::clone(self), chain: Some(chain) };
         let look_up = LookUp { lease, force, now, is_stored: false };

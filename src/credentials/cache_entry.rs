@@ -1,5 +1,5 @@
-//! `CacheEntry`: what is known of the current credentials, and whether to use or refresh them. Pure, except that the files
-//! they depend on are looked at.
+//! `CacheEntry`: the state of the current credentials, and whether to use or refresh them. Pure, except that it checks the
+//! files they depend on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const REQUIRED_VALIDITY: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const MAX_PAUSE: Duration = Duration::from_secs(120);
 
-/// How long the error of a look-up is returned without asking again, if there are no valid credentials.
+/// Time in which the error of a look-up is returned without another one, if there are no valid credentials.
 const ERROR_LIFETIME: Duration = Duration::from_secs(5);
 
 /// The shortest time between two invalidations, so that a server that keeps refusing does not cause more requests to the
@@ -49,7 +49,7 @@ pub(crate) struct CacheEntry {
     passed_over: Vec<String>,
 }
 
-/// What a caller is to do.
+/// The next step of a caller.
 pub(crate) enum Next {
     Use(Arc<Credentials>),
     /// Use these, and refresh them in the background.

@@ -46,7 +46,7 @@ impl Chain {
         Chain { environment, settings, executor }
     }
 
-    /// Reads the files, chooses the source and asks it. With `force`, nothing that is remembered is used.
+    /// Reads the files, chooses the source and gets its credentials. With `force`, nothing remembered is used.
     ///
     /// # Errors
     /// The configuration is not usable, or the source fails.
@@ -64,7 +64,7 @@ impl Chain {
         })
     }
 
-    /// What a user can do so that this chain has credentials.
+    /// The sign-ins that lead to credentials of this chain.
     ///
     /// # Errors
     /// The configuration is not usable.
@@ -243,7 +243,7 @@ impl Chain {
     /// A warning if one of `variables` is set, whose source the `winner` outranks.
     fn ignored(&self, variables: &[&str], winner: &str) -> Option<String> {
         let (variable, value) = self.environment.first(variables)?;
-        // The path tells which program has set it. An URI may hold a secret.
+        // The path shows which program has set it. A URI may contain a secret.
         let path = if variables == WEB_IDENTITY { format!(" ({value})") } else { String::new() };
         Some(format!("{variable}{path} is ignored: {winner} takes precedence"))
     }

@@ -1,4 +1,4 @@
-//! `Diagnostics`: what a look-up reports in addition to its result.
+//! `Diagnostics`: reports of a look-up in addition to its result.
 
 use crate::credentials::watch::Watch;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! `Executor`: carries a plan out, step by step, and remembers what makes asking again cheaper.
+//! `Executor`: executes a plan step by step, and remembers results that make the next look-up cheaper.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -27,7 +27,7 @@ impl Executor {
         Executor { providers, steps: Vec::new() }
     }
 
-    /// Forgets the credentials of earlier steps, so that all sources of a plan are asked again.
+    /// Forgets the credentials of earlier steps, so that all sources of a plan are used again.
     pub(crate) fn forget(&mut self) {
         self.steps.clear();
         self.providers.forget_failure();
@@ -133,7 +133,7 @@ impl Executor {
         diagnostics: &mut Diagnostics,
     ) -> Result<(usize, Credentials), Error> {
         let roles = &plan.roles;
-        // A code cannot be asked for here. Nothing before the last role that requires one is needed.
+        // A code cannot be entered here. Nothing before the last role that requires one is needed.
         if let Some(at) = roles.iter().rposition(|role| role.mfa_serial.is_some()) {
             let found = self.providers.cli_cache(lookup).role(&roles[at], &mut diagnostics.watch);
             let found = found.ok_or_else(|| needs_code(&roles[at]))?;
@@ -161,7 +161,7 @@ impl Executor {
         Ok((steps, self.accept(steps, found, lookup.now)?))
     }
 
-    /// The credentials that a plan begins with. If roles follow, they are remembered until it is time to refresh them.
+    /// The credentials of the first provider. If roles follow, they are remembered until it is time to refresh them.
     fn base(
         &mut self,
         base: &BaseProvider,
@@ -248,7 +248,7 @@ fn check(credentials: &Credentials, now: OffsetDateTime) -> Result<(), Error> {
         .map_err(|error| error.context(source))
 }
 
-/// The error for a role that requires an MFA code: it cannot be asked for here, because stdin belongs to the client.
+/// The error for a role that requires an MFA code: it cannot be entered here, because stdin belongs to the client.
 fn needs_code(role: &Role) -> Error {
     let profile = role.profile.clone().unwrap_or_default();
     let message = format!(

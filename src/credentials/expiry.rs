@@ -43,7 +43,7 @@ const UTC_OFFSET: &[BorrowedFormatItem<'_>] = format_description!(
     "[offset_hour sign:mandatory][optional [[optional [:]][offset_minute]]]"
 );
 
-/// Parses ISO 8601 or RFC 1123, as freely as botocore, since every program that hands out credentials writes its own form.
+/// Parses ISO 8601 or RFC 1123, as liberally as botocore, since programs that provide credentials write different forms.
 /// The offset from UTC is required: a local time could be that of another machine.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();

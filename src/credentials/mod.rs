@@ -1,11 +1,11 @@
-//! AWS credentials: every source that the AWS SDKs know, in their order, and [`CredentialCache`], which keeps them fresh.
+//! AWS credentials: all sources of the AWS SDKs, in their order, and [`CredentialCache`], which refreshes them.
 //!
-//! `chain` decides which source is configured and makes a plan (`config` does so for profiles); `executor` carries the
-//! plan out, for which `providers` asks the sources, each in a file of `sources`; `cache` decides when to do so again.
+//! `chain` decides which source is configured and makes a plan (`config` does so for profiles); `executor` executes the
+//! plan, for which `providers` calls the sources, each in a file of `sources`; `cache` decides when to do so again.
 //!
 //! * A source that is configured and fails is an error. The next one would sign as another identity.
 //! * Every secret is registered with the redactor before it is sent or can be printed.
-//! * Expiration is judged by AWS's time, which the services' responses reveal; pauses are measured by the local clock.
+//! * Expiration is compared with AWS's time, which comes from the services' responses; pauses use the local clock.
 
 mod cache;
 mod cache_entry;

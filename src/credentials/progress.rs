@@ -1,4 +1,4 @@
-//! `Progress`: the source that is being asked, for the errors of callers whose time limit ends first.
+//! `Progress`: the source that is in use, for the errors of callers whose time limit ends first.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! `Providers`: asks the source that a plan begins with, and knows what a request to it needs.
+//! `Providers`: gets credentials from the first source of a plan, and has everything that this needs.
 
 use time::OffsetDateTime;
 
@@ -73,7 +73,7 @@ impl Providers {
         }
     }
 
-    /// Forgets the last failure, so that the source is asked again at once.
+    /// Forgets the last failure, so that the source is used again at once.
     pub(crate) fn forget_failure(&mut self) {
         self.sso_failure = None;
     }

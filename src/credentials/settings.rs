@@ -1,4 +1,4 @@
-//! `Settings`: what the user decides about credentials in addition to the environment and the files.
+//! `Settings`: the user's settings for credentials in addition to the environment and the files.
 
 use crate::credentials::config::plan::Role;
 use crate::http::CaBundle;
@@ -24,7 +24,7 @@ pub struct Settings {
     pub redactor: Redactor,
     /// Whether endpoints on other machines may be reached over http.
     pub allow_http: bool,
-    /// What commands of `credential_process` get of the terminal.
+    /// Access of `credential_process` commands to the terminal.
     pub terminal: Terminal,
 }
 

@@ -1,4 +1,4 @@
-//! `SignInPlan`: what a user can do so that a plan leads to credentials. Pure.
+//! `SignInPlan`: the sign-ins that lead to the credentials of a plan. Pure.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub(crate) struct SignInPlan {
     pub(crate) source: Option<String>,
     /// `sso_session` of the profile, which may be there without an account and a role.
     pub(crate) sso_session: Option<String>,
-    /// What the AWS CLI's cache may hold for this plan.
+    /// The entry of the AWS CLI's cache that this plan may use.
     sso: Option<Sso>,
     roles: Vec<Role>,
     session: Option<(String, String)>,

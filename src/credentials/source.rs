@@ -31,7 +31,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What key id, secret and session token are named there.
+    /// The names of key id, secret and session token there.
     pub(crate) fn setting_names(&self) -> [&'static str; 3] {
         match self {
             Source::Environment => {

@@ -11,7 +11,7 @@ use crate::suggest::{QUOTES, flaw_of_key};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     pub key: AccessKey,
-    /// When the key expires; `None` if the source does not say.
+    /// Expiry of the key; `None` if the source does not name it.
     pub expires: Option<OffsetDateTime>,
     /// The account's twelve digits, if the source names them.
     pub account: Option<String>,

@@ -52,7 +52,7 @@ impl Watch {
         let _ = self.read_up_to(known.map_or(MAX_FILE_BYTES, |seen| seen.limit), path);
     }
 
-    /// Whether all files have the same content as before. The content is read only if metadata leave a doubt.
+    /// Whether all files have the same content as before. The content is read only if the metadata are inconclusive.
     pub(crate) fn is_unchanged(&mut self, now: OffsetDateTime) -> bool {
         self.seen.iter_mut().all(|seen| {
             let stamp = Stamp::of(&seen.path);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::environment::Environment;
 
-/// Variables that say that this is not the machine at which the user sits.
+/// Variables that are set where the browser is on another machine.
 const ELSEWHERE: [&str; 6] = [
     "SSH_CONNECTION",
     "SSH_TTY",

@@ -33,7 +33,7 @@ pub(crate) struct CallbackListener {
     port: u16,
 }
 
-/// What the browser brought.
+/// The result in the browser's request.
 type Outcome = Result<Secret, Error>;
 
 impl CallbackListener {
@@ -142,7 +142,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&head).into_owned()))
 }
 
-/// What a request brings; `None` if it does not belong to `state`.
+/// The result in a request; `None` if it does not belong to `state`.
 fn outcome(head: &str, state: &str) -> Option<Outcome> {
     let mut words = head.lines().next()?.split(' ');
     let (method, target) = (words.next()?, words.next()?);

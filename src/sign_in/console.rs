@@ -43,7 +43,7 @@ pub(crate) struct ConsoleSignIn {
     listener: Option<CallbackListener>,
 }
 
-/// What a sign-in gained. It implements no `Debug`, because its values are secrets.
+/// The result of a sign-in. It does not implement `Debug`, because its values are secrets.
 pub(crate) struct ConsoleSession {
     /// The ARN of the identity that signed in.
     pub(crate) arn: String,

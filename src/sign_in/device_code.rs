@@ -1,5 +1,5 @@
 //! `DeviceSignIn`: signing in to IAM Identity Center by device code (RFC 8628): the user opens a link anywhere and compares a
-//! code, and this program asks meanwhile whether that is done.
+//! code, while this program polls the service.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A code that waits for the user: what the service returned for it, checked.
+/// A code that waits for the user: the checked response of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceAuthorization {
     pub(crate) client_id: String,
     pub(crate) device_code: Secret,
-    /// What the page shows.
+    /// The code that the page shows.
     pub(crate) user_code: String,
     /// The address to open.
     pub(crate) link: String,
@@ -54,7 +54,7 @@ pub(crate) enum Poll {
     Done(SignedIn),
 }
 
-/// A sign-in that has begun.
+/// A sign-in that has started.
 #[derive(Debug)]
 pub(crate) enum Begun {
     Waiting(Box<DeviceSignIn>),
@@ -63,7 +63,7 @@ pub(crate) enum Begun {
 }
 
 impl DeviceSignIn {
-    /// Gets a code, and asks once whether it has been granted already, so that the user is not asked for nothing.
+    /// Gets a code, and polls once whether it has been granted already, so that the user is not asked in vain.
     ///
     /// # Errors
     /// The service refuses, cannot be reached, or names a link that does not lead to AWS.
@@ -152,7 +152,7 @@ impl DeviceSignIn {
         self.polling.wait(now)
     }
 
-    /// Asks whether the user has finished, unless a new token is in the file. A token that is granted is written there.
+    /// Polls whether the user has finished, unless a new token is in the file. A token that is granted is written there.
     ///
     /// # Errors
     /// This is the end of the sign-in: its code has expired (`expired_token` in `aws_error`), the user has refused

@@ -1,5 +1,5 @@
-//! Links that users are asked to open, and codes that they are asked to compare: only AWS's own, and nothing that a terminal
-//! or a model would obey. Pure.
+//! Links that users open, and codes that they compare: only AWS's own, and nothing that a terminal or a model could
+//! interpret. Pure.
 
 use crate::aws::partition::Partition;
 use crate::error::{Error, Kind, quoted};
@@ -68,7 +68,7 @@ fn is_trusted(link: &str, service: &Endpoint, region: &str) -> bool {
     if target.had_user_info() {
         return false;
     }
-    // The user moved the service to this machine, and what it names may be here as well.
+    // The user configured the service on this machine, and its links may lead here as well.
     if service.is_loopback() && target.is_loopback() {
         return true;
     }

@@ -1,4 +1,4 @@
-//! `sigv4-proxy login`: signs in for what the options configure, and says on stderr what the user has to do.
+//! `sigv4-proxy login`: signs in for the configured profiles, with instructions for the user on stderr.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ const MAX_SIGN_INS: usize = 16;
 /// How long `aws login` keeps a session.
 const CONSOLE_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What the user decides about signing in.
+/// The user's settings for signing in.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Settings {
@@ -141,7 +141,7 @@ impl Login {
         Err(Error::new(Kind::Credentials, what))
     }
 
-    /// Performs a sign-in. Returns when what it gained ends.
+    /// Performs a sign-in. Returns the expiry of its result.
     fn perform(
         &mut self,
         credentials: &CredentialCache,
@@ -328,14 +328,14 @@ impl Login {
         Instant::now() + callback::TIMEOUT
     }
 
-    /// Looks for the credentials and says whose they are.
+    /// Gets the credentials and reports their identity.
     fn report(
         &self,
         credentials: &CredentialCache,
         until: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
         let found = credentials.get(clock::now()).map_err(|error| {
-            // The user is signed in, but not as someone who may have this role.
+            // The user is signed in, but as an identity without this role.
             let Some(hint) = error.hint_text().filter(|hint| hint.contains("sigv4-proxy logout"))
             else {
                 return error;

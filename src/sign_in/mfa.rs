@@ -1,4 +1,4 @@
-//! Codes of MFA devices, asked for on the terminal.
+//! Codes of MFA devices, entered in the terminal.
 
 use time::OffsetDateTime;
 

@@ -1,7 +1,6 @@
-//! Signing in: what a user does in a browser or at a prompt so that there are credentials.
+//! Signing in: by a browser or a prompt, to get credentials.
 //!
-//! The requests and files are those of the AWS CLI and the SDKs, so that a sign-in here counts there and the other way
-//! round. Every link is checked before it is shown, and time is an argument.
+//! The requests and files are those of the AWS CLI and the SDKs, so that sign-ins are shared in both directions. Every link is checked before it is shown, and time is an argument.
 
 pub(crate) mod browser;
 pub(crate) mod callback;

@@ -1,4 +1,4 @@
-//! `Pkce`: what ties an authorization code to this process (RFC 7636): a verifier that only this process knows, its
+//! `Pkce`: ties an authorization code to this process (RFC 7636), by a verifier that only this process has, its
 //! challenge in the link, and the state that the browser returns.
 
 use base64::Engine as _;

@@ -32,7 +32,7 @@ pub(crate) struct Polling {
     /// The time before the next request, from `since` on.
     wait: Duration,
     since: OffsetDateTime,
-    /// The first request goes out at once, to find what has been granted already; the interval follows.
+    /// The first request is sent at once, since the code may have been granted already; the interval follows.
     is_first: bool,
     /// Requests in a row without a usable response.
     failures: u32,
@@ -71,7 +71,7 @@ impl Polling {
         self.pending(now);
     }
 
-    /// No response, or one that says nothing about the authorization.
+    /// Handles no response, or one without a state of the authorization.
     pub(crate) fn no_response(&mut self, now: OffsetDateTime) {
         self.failures = self.failures.saturating_add(1);
         self.schedule(now);
@@ -93,7 +93,7 @@ impl Polling {
     }
 }
 
-/// The interval that the service asks for.
+/// The interval that the service requests.
 pub(crate) fn interval(value: Option<&Value>) -> Duration {
     let named = value.and_then(expiry::lifetime);
     named.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL)

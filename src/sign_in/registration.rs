@@ -1,4 +1,4 @@
-//! `Registration`: this program as a client of the OIDC service, kept in a file for as long as the service knows it.
+//! `Registration`: this program as a client of the OIDC service, kept in a file while it is valid.
 
 use std::fs;
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use crate::sign_in::oidc::{Oidc, text};
 use crate::sign_in::registration::Registration;
 use crate::signing::Secret;
 
-/// What a sign-in has left.
+/// The result of an earlier sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedIn {
     /// When the token expires. In the session form it is refreshed before.

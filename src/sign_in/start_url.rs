@@ -1,4 +1,4 @@
-//! The start URL of an organisation: which of AWS's portals it leads to.
+//! The start URL of an organisation, and the AWS portal that it leads to.
 
 use crate::credentials::Services;
 use crate::credentials::sources::request::{Call, Reply, RetryPolicy};
@@ -20,7 +20,7 @@ pub(crate) fn portal(services: &Services, session: &SsoSession) -> Result<String
         Some(reply) if matches!(reply.status, 405 | 501) => ask(services, "GET", &url),
         head => head,
     };
-    // Without a redirect, the sign-in service decides whether it knows the URL.
+    // Without a redirect, the sign-in service decides about the URL.
     let Some(location) = reply.and_then(|reply| reply.location) else {
         return Ok(session.start_url.clone());
     };

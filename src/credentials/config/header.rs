@@ -1,4 +1,4 @@
-//! The header of a section: `[profile NAME]` → what it opens. Names are quoted as in a shell, since `aws configure`
+//! The header of a section: `[profile NAME]` → its kind and name. Names are quoted as in a shell, since `aws configure`
 //! writes them so: `[profile 'my team']`.
 
 use std::borrow::Cow;

@@ -165,7 +165,7 @@ fn normalized(text: &str, dialect: Dialect) -> Result<String, Error> {
     Ok(lines.join("\n"))
 }
 
-/// What a line belongs to.
+/// The context of a line.
 enum Position {
     BeforeSections,
     /// A section that is left out. Its lines are not checked.

@@ -1,7 +1,7 @@
 //! The files `~/.aws/config` and `~/.aws/credentials`: where they are, AWS's dialect of INI, the profiles in them, and the
-//! plan that a profile stands for.
+//! plan of a profile.
 //!
-//! Only `location` reads files. Everything after it is pure, so a mistake in a file is found before any source is asked.
+//! Only `location` reads files. Everything after it is pure, so a mistake in a file is found before any source is used.
 
 mod header;
 pub mod ini;

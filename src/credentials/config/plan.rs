@@ -1,4 +1,4 @@
-//! `Plan`: a profile → the provider and the roles that its credentials come from. Nothing is asked here.
+//! `Plan`: a profile → the provider and the roles that its credentials come from. No source is used here.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub struct Plan {
     pub roles: Vec<Role>,
 }
 
-/// The provider that a plan begins with.
+/// The first provider of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseProvider {
     /// Keys in the environment or in a profile.
@@ -200,7 +200,7 @@ fn warn_of_likely_mistakes(profile: &Profile<'_>, warnings: &mut Vec<String>) {
 }
 
 impl BaseProvider {
-    /// Whether the credential endpoint of the container is asked.
+    /// Whether the credential endpoint of the container is used.
     pub(crate) fn asks_container(&self) -> bool {
         match self {
             BaseProvider::Container => true,

@@ -15,7 +15,7 @@ use crate::signing::AccessKey;
 use crate::suggest::nearest;
 use crate::suggest::shell_word;
 
-/// The profile to use, and what selects it.
+/// The profile to use, and the setting that selects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     pub name: String,

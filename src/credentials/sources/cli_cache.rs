@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::signing::{AccessKey, Secret};
 use crate::sync::cancel::Cancel;
 
-/// What a file holds. One that is missing, broken or larger than 1 MiB holds nothing.
+/// The contents of a file. One that is missing, broken or larger than 1 MiB counts as empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cached {
     Valid(Credentials),
@@ -76,7 +76,7 @@ fn file(environment: &Environment, arguments: &Value, style: Style) -> Option<Pa
     Some(folder.join(format!("{}.json", cache_key(arguments, style))))
 }
 
-/// The cache, and what reading it needs.
+/// The cache, with everything that reading it needs.
 pub(crate) struct CliCache<'a> {
     pub(crate) environment: &'a Environment,
     /// AWS's time.

@@ -85,7 +85,7 @@ impl Running {
         let mut shell = Command::new("sh");
         if terminal == Terminal::Kept && process::has_terminal() {
             with_pipes(shell.args(arguments));
-            // Prompts go to the terminal itself, or to stderr, with answers from stdin.
+            // Prompts go to the terminal itself, or to stderr, with replies from stdin.
             if io::stdin().is_terminal() {
                 shell.stdin(Stdio::inherit());
             }
@@ -158,7 +158,7 @@ impl Running {
         }
     }
 
-    /// Kills it with its children, as far as the system tells which these are.
+    /// Kills it with its children, as far as the system lists them.
     fn kill(&mut self) {
         #[cfg(unix)]
         {
@@ -199,7 +199,7 @@ fn with_pipes(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// Kills a process, then the children that it had, so that it cannot start others. Only Linux tells the children.
+/// Kills a process, then the children that it had, so that it cannot start others. Only Linux lists the children.
 #[cfg(unix)]
 fn kill_tree(process: rustix::process::Pid) {
     use rustix::process::{Pid, Signal, kill_process};
@@ -218,7 +218,7 @@ enum Keep {
 
 type Output = Receiver<Vec<u8>>;
 
-/// Reads to the end on a separate thread, so that the command is never blocked. What is kept is bounded.
+/// Reads to the end on a separate thread, so that the command is never blocked. Keeps a bounded part.
 fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Output> {
     let (sender, receiver) = channel();
     thread::Builder::new().spawn(move || {

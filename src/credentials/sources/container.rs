@@ -113,7 +113,7 @@ fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
     }
 }
 
-/// Whether it is this machine or an address of ECS or EKS. Names count as they are spelled, whatever they resolve to.
+/// Whether it is this machine or an address of ECS or EKS. Names are not resolved.
 fn is_allowed_over_http(endpoint: &Endpoint) -> bool {
     const ALLOWED: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
     endpoint.is_loopback()

@@ -35,7 +35,8 @@ impl Service {
 pub(crate) struct Endpoints {
     fips: bool,
     dual_stack: bool,
-    /// What sets the URL, and the URL, which takes precedence over FIPS and dual stack; in the order of `Service::ALL`.
+    /// The setting that names the URL, and the URL, which takes precedence over FIPS and dual stack; in the order of
+    /// `Service::ALL`.
     overrides: [Option<(String, String)>; 4],
     allow_http: bool,
 }
@@ -73,7 +74,7 @@ impl Endpoints {
         }
     }
 
-    /// The same settings with dual stack on.
+    /// These settings with dual stack enabled.
     pub(crate) fn dual_stack(mut self) -> Endpoints {
         self.dual_stack = true;
         self

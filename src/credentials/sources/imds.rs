@@ -1,7 +1,7 @@
 //! The instance metadata service of EC2, version 2 only: a token, then the role's name, then its credentials.
 //!
-//! Other clouds, CI runners and captive portals have servers at the same address. Whatever EC2 would not send counts as
-//! "no credentials here"; only the service's own errors are errors.
+//! Other clouds, CI runners and captive portals have servers at the same address. Any response that EC2 would not
+//! send counts as "no credentials here"; only the service's own errors are errors.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const TOKEN_LIFETIME: &str = "21600";
 /// A token that expires sooner is replaced before it is used.
 const TOKEN_MARGIN: Duration = Duration::from_secs(120);
 
-/// What is remembered from one request to the next.
+/// State that is kept from one request to the next.
 #[derive(Default)]
 pub(crate) struct Imds {
     token: Option<(String, OffsetDateTime)>,
@@ -273,7 +273,7 @@ fn is_role_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(is_allowed)
 }
 
-/// The failure of a request without a response. Whatever accepts the connection need not be EC2.
+/// The failure of a request without a response. The peer that accepts the connection need not be EC2.
 fn no_response(what: &str, error: &Error) -> Failure {
     match error.kind() {
         Kind::Cancelled => Failure::Broken(error.clone()),

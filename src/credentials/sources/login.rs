@@ -25,7 +25,7 @@ use crate::suggest::shell_word;
 /// Credentials that expire sooner are refreshed.
 const REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// A login session, and what refreshing it needs.
+/// A login session, with everything that refreshing it needs.
 pub(crate) struct LoginProvider<'a> {
     /// `login_session`.
     pub(crate) session: &'a str,
@@ -106,7 +106,7 @@ impl LoginProvider<'_> {
         (found.expires > Some(self.time_of_aws())).then_some(found)
     }
 
-    /// The credentials in the file. What a refresh will need must be there, even if none is needed yet. Secrets are
+    /// The credentials in the file. The data for a refresh must be there, even if none is needed yet. Secrets are
     /// registered with the redactor.
     fn parse_credentials(&self, cached: &CachedToken) -> Result<Credentials, Error> {
         for name in ["refreshToken", "dpopKey"] {

@@ -1,4 +1,4 @@
-//! The sources of credentials, a file each, and what they share: HTTP requests, endpoints, files with tokens.
+//! The sources of credentials, one file each, and their common parts: HTTP requests, endpoints, files with tokens.
 
 pub(crate) mod cli_cache;
 mod command;

@@ -140,7 +140,7 @@ impl Network {
         send(server_time)
     }
 
-    /// Sends a request, with retries, and returns the last attempt's response whatever its status. Redirects are not
+    /// Sends a request, with retries, and returns the last attempt's response with any status. Redirects are not
     /// followed.
     pub(crate) fn send(&self, call: &Call<'_>, policy: &RetryPolicy) -> Result<Reply, Error> {
         let mut attempt = 1;
@@ -217,12 +217,12 @@ impl Reply {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// What an error response says.
+    /// The contents of an error response.
     pub(crate) fn error(&self) -> AwsErrorBody {
         AwsErrorBody::parse(self.error_type.as_deref(), &self.body)
     }
 
-    /// `status 403: TYPE: MESSAGE`, as far as the response says so.
+    /// `status 403: TYPE: MESSAGE`, without parts that the response does not have.
     pub(crate) fn refusal(&self) -> String {
         let status = self.status;
         match status {
@@ -238,7 +238,7 @@ impl Reply {
 
     fn is_throttled(&self) -> bool {
         let error = self.error();
-        // STS could not reach the identity provider, and asks for another attempt.
+        // STS could not reach the identity provider; another attempt may succeed.
         error.error_type.as_deref().is_some_and(|name| name.starts_with("IDPCommunicationError"))
             || error.oauth_cause(self.status) == Cause::Throttled
     }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_region_or_the_proxy_explains_why_a_service_cannot_be_reached() {
-        // Nothing listens there, and a proxy is asked without a look-up of the service's name.
+        // Nothing listens there; with a proxy the service's name is not resolved.
         let environment = Environment::from_pairs([("https_proxy", "http://127.0.0.1:9")]);
         let network = Network { proxies: ProxySettings::new(&environment), ..Network::default() };
         let policy = RetryPolicy { attempts: 1, ..RetryPolicy::SERVICE };

@@ -28,7 +28,7 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between a refresh that failed and the next.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
-/// A role of IAM Identity Center, and what requesting its credentials needs.
+/// A role of IAM Identity Center, with everything that requesting its credentials needs.
 pub(crate) struct SsoProvider<'a> {
     pub(crate) sso: &'a Sso,
     pub(crate) environment: &'a Environment,

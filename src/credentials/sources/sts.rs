@@ -37,8 +37,8 @@ pub(crate) struct Sts<'a> {
 pub(crate) struct SessionNames {
     /// Takes precedence over the names in profiles.
     pub(crate) named: Option<String>,
-    /// For roles that name no session. It is the same for the life of the process, so that a server that ties a session to
-    /// its caller's full ARN keeps recognizing us.
+    /// For roles without a session name. Constant for the life of the process, since some servers tie a session to the
+    /// caller's full ARN.
     pub(crate) default: String,
 }
 

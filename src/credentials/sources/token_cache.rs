@@ -97,7 +97,7 @@ impl CachedToken {
 
     /// Replaces the file in one step, so that no other process reads half of it, readable for its owner only. If it is a
     /// symbolic link, the file it points to is replaced. A file that was deleted is not created again: that was a logout.
-    /// If it cannot be written, this process uses what it would hold.
+    /// If it cannot be written, this process uses the new content.
     pub(crate) fn write(&self, watch: &mut Watch) -> io::Result<()> {
         let written = fs::canonicalize(&self.path).and_then(|target| self.replace(&target));
         watch.wrote(&self.path);
@@ -136,7 +136,7 @@ pub(crate) fn forget_unwritten(path: &Path) {
     lock(&UNWRITTEN).retain(|unwritten| unwritten.path != path);
 }
 
-/// What the file would hold if it could be written; `None` if it can be, or has been changed since.
+/// The content of the file if it could be written; `None` if it can be, or has been changed since.
 fn unwritten(path: &Path, content: Option<&Vec<u8>>) -> Option<Map<String, Value>> {
     let all = lock(&UNWRITTEN);
     let found = all.iter().find(|unwritten| unwritten.path == path)?;
