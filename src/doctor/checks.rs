@@ -211,7 +211,7 @@ impl Doctor<'_> {
         let (results, result) = channel();
         let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
         thread::spawn(move || {
-            drop(results.send(cache.caller_identity(&credentials, clock::now())))
+            drop(results.send(cache.caller_identity(&credentials, clock::now())));
         });
         let late = |_| Err(Error::new(Kind::TimedOut, "no response within --timeout"));
         let identity = match self.options.timeout {

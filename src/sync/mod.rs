@@ -1,4 +1,4 @@
-//! Waiting with limits: locks, cancellation, values whose changes threads wait for, work done once for all callers.
+//! Waiting with limits: locks, channels, cancellation, values whose changes threads wait for, work done once for all callers.
 
 pub(crate) mod cancel;
 pub(crate) mod channel;
