@@ -217,29 +217,24 @@ fn doctor(
     };
     // Only the newer terminals of Windows understand escape sequences without being switched, which is unsafe code.
     let has_escapes = !cfg!(windows) || environment.first(&["WT_SESSION", "TERM"]).is_some();
-    let has_colors = environment.get("NO_COLOR").is_none() && has_escapes;
-    let is_terminal = io::stdout().is_terminal() && has_colors;
-    let style = match (as_json, is_terminal) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Terminal,
-        (false, false) => Style::Plain,
-    };
+    let is_plain = environment.get("NO_COLOR").is_some() || environment.get("TERM") == Some("dumb");
+    let columns = process::terminal_columns();
+    let has_colours = columns.is_some() && has_escapes && !is_plain;
+    let style = if as_json { Style::Json } else { Style::Text { columns, has_colours } };
     let ca_bundle = assembly::ca_bundle(options).unwrap_or_else(|error| {
         problems.push(error);
         CaBundle::default()
     });
-    // One profile, and never lazy: the check needs the server's own response to `initialize`.
-    let profiles = options.profiles.iter().take(1).cloned().collect();
-    let eager = Options { lazy: false, profiles, ..options.clone() };
+    // Never lazy: the check needs the server's own response to `initialize`.
+    let eager = Options { lazy: false, ..options.clone() };
     let connections =
         assembly::connections(&eager, &ca_bundle, environment, files, Terminal::Kept, &log);
     let doctor = Doctor {
         options,
         problems: &problems,
         proxy_problems: &assembly::proxy_problems(options, environment),
-        credentials: &connections[0].credentials,
+        connections: &connections,
         redactor,
-        exchanger: &connections[0].exchanger,
     };
     let passed = doctor.run(&mut io::LineWriter::new(process::stdout()), style);
     assembly::end_look_ups(&connections);

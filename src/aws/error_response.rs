@@ -16,10 +16,18 @@ pub struct ErrorResponse<'a> {
     pub lambda_error: Option<&'a str>,
     /// `Location`.
     pub location: Option<&'a str>,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<&'a str>,
     pub body: &'a AwsErrorBody,
 }
 
 impl ErrorResponse<'_> {
+    /// Whether the server accepts bearer tokens and no AWS signatures.
+    pub fn requires_oauth(&self) -> bool {
+        let challenge = self.challenge.unwrap_or_default().to_ascii_lowercase();
+        self.status == 401 && challenge.starts_with("bearer") && !challenge.contains("aws4-")
+    }
+
     /// The error: its author, its text, and how to fix it where that is known.
     pub fn to_error(&self, signed: &SignedWith<'_>) -> Error {
         let ErrorResponse { status, body, .. } = *self;
@@ -59,15 +67,20 @@ impl ErrorResponse<'_> {
             let _ = write!(message, " [request id {}]", quoted(request_id));
         }
         let hint = match comparison {
-            Some(Comparison::Differ(_)) => Some(
-                "find what changes the request between here and AWS: a proxy, a gateway or the mapping of a custom domain"
+            _ if self.requires_oauth() => Some(
+                "connect to this server without sigv4-proxy: it requires OAuth (WWW-Authenticate: Bearer), not AWS signatures"
                     .to_owned(),
             ),
+            Some(Comparison::Differ(_)) => Some(signed.inspected().unwrap_or_else(|| {
+                "find what changes the request between here and AWS: a proxy, a gateway or the mapping of a custom domain"
+                    .to_owned()
+            })),
             Some(Comparison::Same) => Some(
                 "configure the access key ID and the secret access key again: AWS received exactly what was signed, so they do not belong together"
                     .to_owned(),
             ),
-            None => hint(status, body, lambda_error, signed),
+            None => hint(status, body, lambda_error, signed)
+                .map(|hint| if status >= 500 { with_log(hint, request_id) } else { hint }),
         };
         let aws = AwsError {
             error_type: error_type.map(str::to_owned),
@@ -78,6 +91,15 @@ impl ErrorResponse<'_> {
             Some(hint) => error.hint(hint),
             None => error,
         }
+    }
+}
+
+/// The hint of a failed server, with where its log says more.
+fn with_log(hint: String, request_id: Option<&str>) -> String {
+    match request_id {
+        Some(id) => format!("{hint}; search the server's log for request id {}", quoted(id)),
+        None if hint.contains("log") => hint,
+        None => format!("{hint}; see the server's log"),
     }
 }
 
@@ -98,12 +120,48 @@ mod tests {
             path: "/mcp",
             identity: "key AKIA****MPLE from environment",
             steps: None,
+            private_issuer: None,
         };
         let body = AwsErrorBody::parse(error_type, body.as_bytes());
         let location = Some("https://evil/");
         let lambda_error = Some("Runtime.RequestTimeout").filter(|_| status == 504);
-        ErrorResponse { status, request_id: Some("r-1"), lambda_error, location, body: &body }
+        let challenge = Some("Bearer realm=\"x\"").filter(|_| status == 401);
+        let request_id = Some("r-1");
+        ErrorResponse { status, request_id, lambda_error, location, challenge, body: &body }
             .to_error(&signed)
+    }
+
+    #[test]
+    fn a_server_that_requires_oauth_is_recognised_by_its_challenge() {
+        let error = error_of(401, None, r#"{"error":"invalid_token"}"#);
+        assert!(error.hint_text().unwrap().contains("requires OAuth"), "{error}");
+        for (challenge, expected) in [
+            (Some("Bearer"), true),
+            (Some("bearer realm=\"a, b\", scope=\"x\""), true),
+            (Some("Basic realm=\"x\""), false),
+            (Some("AWS4-HMAC-SHA256, Bearer"), false),
+            (None, false),
+        ] {
+            let body = AwsErrorBody::parse(None, b"");
+            let response = ErrorResponse {
+                status: 401,
+                request_id: None,
+                lambda_error: None,
+                location: None,
+                challenge,
+                body: &body,
+            };
+            assert_eq!(response.requires_oauth(), expected, "{challenge:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_server_is_looked_up_in_its_log_by_the_request_id() {
+        for status in [500, 502, 503] {
+            let error = error_of(status, None, "");
+            let log = "search the server's log for request id r-1";
+            assert!(error.hint_text().unwrap().ends_with(log), "{error}");
+        }
     }
 
     #[test]

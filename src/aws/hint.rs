@@ -18,6 +18,23 @@ pub struct SignedWith<'a> {
     pub identity: &'a str,
     /// The signing steps, if they are still known.
     pub steps: Option<&'a SigningSteps>,
+    /// The issuer of the server's certificate, if it is not a public authority.
+    pub private_issuer: Option<&'a str>,
+}
+
+impl SignedWith<'_> {
+    /// The hint for a wrong signature, if the network probably opens TLS.
+    pub(crate) fn inspected(&self) -> Option<String> {
+        let issuer = self.private_issuer?;
+        Some(format!(
+            "have *.amazonaws.com, *.api.aws and *.on.aws exempted from TLS inspection: the certificate of the server was issued by {issuer}, so the network opens TLS and may change requests"
+        ))
+    }
+
+    /// The names of the signed headers.
+    fn headers(&self) -> Option<&str> {
+        self.steps?.canonical_request.lines().rev().nth(1)
+    }
 }
 
 /// The command or setting that fixes it, if one is known. `lambda_error` is the error type of a Lambda web function.
@@ -52,16 +69,22 @@ pub(crate) fn hint(
             "check the access key with aws sts get-caller-identity: AWS does not recognize it"
         }
         Cause::WrongSignature => {
-            return Some(format!(
-                "signed for service {service} in {region}: check the secret key, --service-name, --region, and that nothing in between changes the request"
-            ));
+            return Some(signed.inspected().unwrap_or_else(|| {
+                let headers = signed.headers().map(|names| format!(" with the headers {names}"));
+                format!(
+                    "check the secret key, --service-name, --region, and that nothing in between changes the request: it was signed for service {service} in {region}{}",
+                    headers.unwrap_or_default()
+                )
+            }));
         }
         Cause::WrongService { expected } => {
-            return Some(format!("signed for service {service}; set --service-name {expected}"));
+            return Some(format!(
+                "set --service-name {expected}: the request was signed for service {service}"
+            ));
         }
         Cause::WrongRegion => {
             return Some(format!(
-                "signed for region {region}; set --region to the region of the server"
+                "set --region to the region of the server: the request was signed for region {region}"
             ));
         }
         Cause::RetryableConflict => "the runtime is being updated: try again in a few seconds",
@@ -87,7 +110,7 @@ pub(crate) fn hint(
                     None => "policy".to_owned(),
                 };
                 return Some(format!(
-                    "signed for service {service} in {region}; check {policy}, path, --service-name and --region"
+                    "check {policy}, the path, --service-name and --region: the request was signed for service {service} in {region}"
                 ));
             }
             402 => "check the AWS quotas: one of them is exhausted",
@@ -118,6 +141,7 @@ mod tests {
             path: "/mcp",
             identity: "key AKIA****MPLE from environment",
             steps: None,
+            private_issuer: None,
         };
         for (status, error_type, body, expected) in [
             (
@@ -231,6 +255,7 @@ mod tests {
                 path,
                 identity: "key",
                 steps: None,
+                private_issuer: None,
             };
             let hint = |status, error_type| {
                 let body = AwsErrorBody::parse(error_type, b"{}");
@@ -258,6 +283,34 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_signature_names_the_headers_or_the_network_that_opens_tls() {
+        let steps = SigningSteps {
+            canonical_request: "POST\n/\n\nhost:a\nx-amz-date:b\n\nhost;x-amz-date\nhash"
+                .to_owned(),
+            string_to_sign: String::new(),
+        };
+        let body = br#"{"message":"The request signature we calculated does not match"}"#;
+        let body = AwsErrorBody::parse(Some("SignatureDoesNotMatch"), body);
+        let hint = |private_issuer| {
+            let signed = SignedWith {
+                service: "execute-api",
+                region: "us-east-1",
+                host: "mcp.example.com",
+                path: "/",
+                identity: "key",
+                steps: Some(&steps),
+                private_issuer,
+            };
+            hint(403, &body, None, &signed).unwrap()
+        };
+        assert!(hint(None).contains("with the headers host;x-amz-date"), "{}", hint(None));
+        let inspected = hint(Some("Corporate CA"));
+        for words in ["*.amazonaws.com, *.api.aws and *.on.aws", "issued by Corporate CA"] {
+            assert!(inspected.contains(words), "{inspected}");
+        }
+    }
+
+    #[test]
     fn a_web_function_is_recognised_by_its_error_under_any_name() {
         let signed = SignedWith {
             service: "lambda",
@@ -266,6 +319,7 @@ mod tests {
             path: "/",
             identity: "key",
             steps: None,
+            private_issuer: None,
         };
         let hint = hint(504, &AwsErrorBody::default(), Some("Runtime.RequestTimeout"), &signed);
         assert!(hint.unwrap().contains("timeoutSeconds"));
@@ -280,6 +334,7 @@ mod tests {
             path: "/",
             identity: "key",
             steps: None,
+            private_issuer: None,
         };
         for (status, error_type, expected) in [
             (403, Some("SignatureDoesNotMatch"), true),

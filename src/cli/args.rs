@@ -614,7 +614,7 @@ mod tests {
         check(&["--sign-host", "https://b", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
         let quote = "more than one URL or ARN \
-                     (quote values that contain spaces; the commands are doctor, login, logout and completions)";
+                     (quote values that contain spaces; the commands are doctor, login, logout, completions, help, version)";
         check(&["a", "hush", "b"], &[quote]);
         check(&["serve", "https://a"], &[quote]);
         check(&["docter", "https://a"], &["more than one URL or ARN (did you mean doctor?)"]);

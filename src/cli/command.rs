@@ -173,7 +173,7 @@ mod tests {
         let host = "configuration error: target URL has an invalid character in its host";
         check("https://a_[b].execute-api.us-east-1.amazonaws.com", &[host]);
         let word = "configuration error: target URL has no scheme \
-                    (write https://…; the commands are doctor, login, logout, completions)";
+                    (write https://…; the commands are doctor, login, logout, completions, help, version)";
         check("word", &[word]);
         check(
             "https://localhost:1 --sign-host a_[b].example.com",

@@ -130,7 +130,8 @@ fn remarks(row: &Row) -> String {
     format!("{} [{}]", row.help, facts.join("; "))
 }
 
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// The lines of a text, wrapped between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is always a line");

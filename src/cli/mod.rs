@@ -24,6 +24,7 @@ mod version;
 
 pub use command::{Command, man_page, markdown, parse};
 pub use headers::Header;
+pub(crate) use help::wrapped;
 pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;
 pub use options::{

@@ -3,6 +3,7 @@
 //! The checks use the parts of the proxy itself; only the connection is opened step by step. The report is safe to share: it
 //! holds no secrets.
 
+use crate::assembly::Connection;
 use crate::cli::Options;
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
@@ -14,7 +15,6 @@ use crate::doctor::session::Session;
 use crate::doctor::sign_in;
 use crate::error::{Error, Kind};
 use crate::redact::Redactor;
-use crate::streamable_http::exchange::Exchanger;
 use crate::sync::cancel::Cancel;
 use crate::sync::channel;
 use std::io::{self, Write};
@@ -34,9 +34,9 @@ pub struct Doctor<'a> {
     pub problems: &'a [Error],
     /// Configuration errors of proxy variables.
     pub proxy_problems: &'a [Error],
-    pub credentials: &'a CredentialCache,
+    /// One for each profile. The session is checked with the first.
+    pub connections: &'a [Connection],
     pub redactor: &'a Redactor,
-    pub exchanger: &'a Arc<Exchanger>,
 }
 
 impl Doctor<'_> {
@@ -60,15 +60,23 @@ impl Doctor<'_> {
 
     /// Checks the way to the server.
     fn check_server(&self, report: &mut Report<'_>) -> io::Result<()> {
-        let (finding, credentials) = self.look_up_credentials();
+        let exchanger = &self.connections[0].exchanger;
+        let (finding, credentials) = self.look_up_credentials(&self.connections[0]);
         report.add(finding)?;
         report.add(match &credentials {
-            Some(credentials) => self.identity(credentials),
+            Some(credentials) => self.identity(&self.connections[0], credentials),
             None => Finding::skipped(Check::Identity, NO_CREDENTIALS),
         })?;
+        for (name, connection) in self.options.profiles.iter().zip(self.connections).skip(1) {
+            let (finding, credentials) = self.look_up_credentials(connection);
+            report.add(finding.of_profile(name))?;
+            if let Some(credentials) = credentials {
+                report.add(self.identity(connection, &credentials).of_profile(name))?;
+            }
+        }
         let mut latency = Latency::default();
         let obstacle = if self.problems.is_empty() {
-            let probe = self.exchanger.client().probe();
+            let probe = exchanger.client().probe();
             let is_https = self.options.endpoint.is_https();
             let proxy_problem = self.proxy_problems.first();
             network::check(&probe, proxy_problem, is_https, report, &mut latency)?
@@ -83,7 +91,7 @@ impl Doctor<'_> {
                 [Check::Clock, Check::Initialize, Check::Server, Check::Tools, Check::Latency];
             report.skip(&checks, why)
         } else {
-            let mut session = Session::new(self.exchanger, self.options.bridge);
+            let mut session = Session::new(exchanger, self.options.bridge);
             session.check(report, &mut latency)?;
             report.add(latency.finding())?;
             session.end();
@@ -144,28 +152,26 @@ impl Doctor<'_> {
             .fix("if this is not intended, correct the flag, the variable or the setting")
     }
 
-    fn look_up_credentials(&self) -> (Finding, Option<Arc<Credentials>>) {
+    fn look_up_credentials(&self, connection: &Connection) -> (Finding, Option<Arc<Credentials>>) {
+        let Connection { exchanger, credentials: cache } = connection;
         let deadline = self.options.timeout.and_then(|limit| Instant::now().checked_add(limit));
-        let found = self.exchanger.client().credentials(deadline, &Cancel::default());
-        let passed_over = self.credentials.passed_over();
+        let found = exchanger.client().credentials(deadline, &Cancel::default());
+        let passed_over = cache.passed_over();
         let before = |message: &str| -> Vec<String> {
             let new = passed_over.iter().filter(|why| !message.contains(why.as_str()));
             new.map(|why| format!("also tried: {why}")).collect()
         };
-        let warnings = self.credentials.warnings();
+        let warnings = cache.warnings();
         // A look-up that goes on after the time limit holds what the sign-ins are read with.
         let now = Some(Instant::now());
-        let again = self.credentials.get_until(clock::now(), now, &Cancel::default());
+        let again = cache.get_until(clock::now(), now, &Cancel::default());
         let goes_on = again.as_ref().is_err_and(|error| error.kind() == Kind::TimedOut);
-        let sign_ins = if goes_on {
-            Vec::new()
-        } else {
-            sign_in::details(self.credentials, self.options.login)
-        };
+        let sign_ins =
+            if goes_on { Vec::new() } else { sign_in::details(cache, self.options.login) };
         let warned = warnings.iter().map(|warning| format!("warning: {warning}"));
         match found {
             Ok(credentials) if credentials.is_anonymous() => {
-                (self.unsigned(&credentials, deadline), Some(credentials))
+                (unsigned(cache, &credentials, deadline), Some(credentials))
             }
             Ok(credentials) => {
                 let verdict = if warnings.is_empty() { Verdict::Pass } else { Verdict::Warn };
@@ -188,28 +194,12 @@ impl Doctor<'_> {
         }
     }
 
-    /// Why no credentials, although none are needed.
-    fn unsigned(&self, credentials: &Credentials, deadline: Option<Instant>) -> Finding {
-        let looked_up = self.credentials.get_until(clock::now(), deadline, &Cancel::default());
-        let verdict = match &looked_up {
-            Err(error) if error.kind() != Kind::NoCredentials => Verdict::Warn,
-            _ => Verdict::Pass,
-        };
-        let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
-        let Err(error) = looked_up else { return finding };
-        let finding = finding.details(vec![error.message().to_owned()]);
-        match error.hint_text() {
-            Some(fix) => finding.fix(fix),
-            None => finding,
-        }
-    }
-
-    fn identity(&self, credentials: &Arc<Credentials>) -> Finding {
+    fn identity(&self, connection: &Connection, credentials: &Arc<Credentials>) -> Finding {
         if credentials.is_anonymous() {
             return Finding::skipped(Check::Identity, "requests are sent unsigned");
         }
         let (results, result) = channel();
-        let (cache, credentials) = (self.credentials.clone(), Arc::clone(credentials));
+        let (cache, credentials) = (connection.credentials.clone(), Arc::clone(credentials));
         thread::spawn(move || {
             drop(results.send(cache.caller_identity(&credentials, clock::now())));
         });
@@ -234,5 +224,25 @@ impl Doctor<'_> {
                 )
             }
         }
+    }
+}
+
+/// Why there are no credentials, although none are needed.
+fn unsigned(
+    cache: &CredentialCache,
+    credentials: &Credentials,
+    deadline: Option<Instant>,
+) -> Finding {
+    let looked_up = cache.get_until(clock::now(), deadline, &Cancel::default());
+    let verdict = match &looked_up {
+        Err(error) if error.kind() != Kind::NoCredentials => Verdict::Warn,
+        _ => Verdict::Pass,
+    };
+    let finding = Finding::new(Check::Credentials, verdict, credentials.summary());
+    let Err(error) = looked_up else { return finding };
+    let finding = finding.details(vec![error.message().to_owned()]);
+    match error.hint_text() {
+        Some(fix) => finding.fix(fix),
+        None => finding,
     }
 }

@@ -1,9 +1,26 @@
 //! `Report`: findings as lines of text or as one JSON document.
 
+use crate::cli::wrapped;
 use crate::error::Error;
 use crate::redact::Redactor;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+
+/// Colours of a terminal (ECMA-48).
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const BOLD_RED: &str = "1;31";
+const DIM: &str = "2";
+const CYAN: &str = "36";
+
+/// Column of everything that follows the name of a check.
+const INDENT: usize = 21;
+
+/// Minimum number of columns for text.
+const MIN_COLUMNS: usize = 30;
+
+/// Maximum width of a report on a terminal, for lines that are easy to read.
+const MAX_COLUMNS: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -25,13 +42,12 @@ impl Verdict {
         }
     }
 
-    /// The colour of the word on a terminal (ECMA-48).
     fn colour(self) -> &'static str {
         match self {
-            Verdict::Pass => "32",
-            Verdict::Warn => "33",
-            Verdict::Fail => "31",
-            Verdict::Skip => "2",
+            Verdict::Pass => GREEN,
+            Verdict::Warn => YELLOW,
+            Verdict::Fail => BOLD_RED,
+            Verdict::Skip => DIM,
         }
     }
 }
@@ -76,6 +92,11 @@ impl Finding {
 
     pub(crate) fn why(self, why: &'static str) -> Finding {
         Finding { why: Some(why), ..self }
+    }
+
+    /// Names the profile that it is about, where there are several.
+    pub(crate) fn of_profile(self, name: &str) -> Finding {
+        Finding { found: format!("profile {name:?}: {}", self.found), ..self }
     }
 
     fn shown_why(&self) -> &'static str {
@@ -162,10 +183,11 @@ pub(crate) struct Report<'a> {
 /// Format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Text without colours.
-    Plain,
-    /// Text with colours.
-    Terminal,
+    Text {
+        /// Width of the terminal. `None`: lines are not wrapped.
+        columns: Option<usize>,
+        has_colours: bool,
+    },
     Json,
 }
 
@@ -200,22 +222,43 @@ impl<'a> Report<'a> {
     }
 
     fn print(&mut self, finding: &Finding) -> io::Result<()> {
-        let word = finding.verdict.word();
-        let word = match self.style {
-            Style::Terminal => format!("\u{1b}[{}m{word}\u{1b}[0m", finding.verdict.colour()),
-            _ => word.to_owned(),
-        };
-        writeln!(self.out, "{word}  {:<13}  {}", finding.check.name(), finding.found)?;
+        let word = self.coloured(finding.verdict.word(), finding.verdict.colour());
+        write!(self.out, "{word}  {:<13}  ", finding.check.name())?;
+        self.print_wrapped(&finding.found, INDENT)?;
         for detail in &finding.details {
-            writeln!(self.out, "{:21}{}", "", detail)?;
+            write!(self.out, "{:INDENT$}", "")?;
+            self.print_wrapped(detail, INDENT + 2)?;
         }
         if finding.is_bad() {
-            writeln!(self.out, "{:21}why: {}", "", finding.shown_why())?;
+            self.print_labelled("why:", DIM, finding.shown_why())?;
             if let Some(fix) = &finding.fix {
-                writeln!(self.out, "{:21}fix: {}", "", fix)?;
+                self.print_labelled("fix:", CYAN, fix)?;
             }
         }
         self.out.flush()
+    }
+
+    fn print_labelled(&mut self, label: &str, colour: &str, text: &str) -> io::Result<()> {
+        let shown = self.coloured(label, colour);
+        write!(self.out, "{:INDENT$}{shown} ", "")?;
+        self.print_wrapped(text, INDENT + label.len() + 1)
+    }
+
+    /// Prints text that begins at or before the column `indent`, where its further lines begin.
+    fn print_wrapped(&mut self, text: &str, indent: usize) -> io::Result<()> {
+        let Style::Text { columns: Some(columns), .. } = self.style else {
+            return writeln!(self.out, "{text}");
+        };
+        let width = columns.min(MAX_COLUMNS).saturating_sub(indent).max(MIN_COLUMNS);
+        let lines = wrapped(text, width);
+        writeln!(self.out, "{}", lines.join(&format!("\n{:indent$}", "")))
+    }
+
+    fn coloured(&self, text: &str, colour: &str) -> String {
+        match self.style {
+            Style::Text { has_colours: true, .. } => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
+            _ => text.to_owned(),
+        }
     }
 
     /// Prints the summary. Returns whether no check failed.
@@ -233,8 +276,9 @@ impl<'a> Report<'a> {
         } else {
             let all = self.findings.len();
             match (failed, warned) {
-                (0, 0) => writeln!(self.out, "\nAll is well.")?,
-                (0, _) => writeln!(self.out, "\nIt works; {warned} of {all} checks warn.")?,
+                (0, 0) => writeln!(self.out, "\nAll checks passed.")?,
+                (0, 1) => writeln!(self.out, "\nIt works, with 1 warning.")?,
+                (0, _) => writeln!(self.out, "\nIt works, with {warned} warnings.")?,
                 _ => writeln!(self.out, "\n{failed} of {all} checks failed.")?,
             }
         }

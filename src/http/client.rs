@@ -105,6 +105,11 @@ impl HttpClient {
         }
     }
 
+    /// The issuer of the server's certificate, if no public authority vouches for it.
+    pub(crate) fn private_issuer(&self) -> Option<String> {
+        self.peer.tls.private_issuer()
+    }
+
     /// Sends the request and reads the head of the response. `cancel` interrupts this and the reading of the body.
     pub(crate) fn send<'a>(
         &'a self,

@@ -151,6 +151,8 @@ impl Peer {
 
     fn tls_error(&self, whom: &str, error: &dyn std::error::Error, hint: &str) -> Error {
         let text = error.to_string();
+        // rustls wraps what its verifier has no name for.
+        let text = text.replace("Other(OtherError(", "").replace("))", "");
         let is_certificate = text.contains("certificate");
         let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
         let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();

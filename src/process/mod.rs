@@ -12,7 +12,7 @@ pub use open_files::raise_open_files_limit;
 pub(crate) use prompt::ask;
 pub use signals::{wait_for_children, watch_signals};
 pub use standard_streams::{stderr, stdin, stdout};
-pub use terminal::become_other_program;
 pub(crate) use terminal::has_terminal;
 #[cfg(unix)]
 pub(crate) use terminal::in_new_session;
+pub use terminal::{become_other_program, terminal_columns};

@@ -4,7 +4,7 @@
 //! itself under another name, creates the session, and executes the other program. `pre_exec` would be shorter but is unsafe.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
 #[cfg(unix)]
 use std::process::Command;
 
@@ -12,6 +12,21 @@ use std::process::Command;
 /// could choose a program.
 #[cfg(unix)]
 const NAME: &str = "sigv4-proxy: beginning a session";
+
+/// Columns of a terminal that does not report them.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// Width of the terminal that stdout is; `None` if it is another thing.
+pub fn terminal_columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col.into());
+    #[cfg(not(unix))]
+    let columns = 0;
+    Some(if columns == 0 { DEFAULT_COLUMNS } else { columns })
+}
 
 /// Whether the process has a terminal and is in its foreground: reading from the background would stop the process.
 pub(crate) fn has_terminal() -> bool {
@@ -23,7 +38,6 @@ pub(crate) fn has_terminal() -> bool {
     }
     #[cfg(not(unix))]
     {
-        use std::io::IsTerminal as _;
         io::stdin().is_terminal()
     }
 }

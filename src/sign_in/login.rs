@@ -57,7 +57,7 @@ impl Login {
     /// Signs in for a profile.
     ///
     /// # Errors
-    /// The user cancelled, a service refuses or cannot be reached, or no credentials nevertheless.
+    /// The user cancelled, a service refuses or cannot be reached, or there are no credentials nevertheless.
     pub fn profile(&mut self, credentials: &CredentialCache) -> Result<(), Error> {
         let plan = credentials.sign_ins(clock::now())?;
         let profile = &plan.profile;
@@ -264,6 +264,15 @@ impl Login {
         profile: &str,
         session: Option<&str>,
     ) -> Result<OffsetDateTime, Error> {
+        if self.settings.is_remote && !process::has_terminal() {
+            let what = "--remote cannot ask for the authorization code: no terminal";
+            return Err(Error::new(Kind::Credentials, what).hint("run it in a terminal"));
+        }
+        if self.settings.uses_device_code {
+            self.say(
+                "--use-device-code is ignored: it is for IAM Identity Center (for a browser on another machine, use --remote)",
+            );
+        }
         let services = credentials.services(clock::now())?;
         let in_context = |error: Error| match error.kind() {
             Kind::Cancelled => error,

@@ -69,10 +69,15 @@ impl BrowserSignIn {
     /// Waits for the browser.
     ///
     /// # Errors
-    /// The browser brought an error, `deadline` passed, or the wait was cancelled.
+    /// The browser brought an error, `deadline` passed, or the wait was cancelled. The next sign-in then registers again.
     pub(crate) fn wait(self, deadline: Instant, cancel: &Cancel) -> Result<BrowserCode, Error> {
         let BrowserSignIn { oidc, registration, pkce, listener, redirect_uri, .. } = self;
-        let code = listener.wait(&pkce.state, deadline, cancel)?;
+        let code = listener.wait(&pkce.state, deadline, cancel).inspect_err(|_| {
+            // The service redirects nowhere if it does not know the client any more.
+            if registration.is_old {
+                Registration::forget(&oidc, Flow::Browser);
+            }
+        })?;
         oidc.services.network.redactor.add(code.expose());
         Ok(BrowserCode { oidc, registration, pkce, redirect_uri, code })
     }

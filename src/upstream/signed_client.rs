@@ -369,6 +369,7 @@ impl SignedClient {
             request_id: request_id(response),
             lambda_error: response.header("lambda-web-error-type"),
             location: response.header("location"),
+            challenge: response.header("www-authenticate"),
             body: &parsed,
         };
         let identity = if credentials.is_anonymous() {
@@ -377,6 +378,11 @@ impl SignedClient {
             format!("key {} from {}", credentials.key.masked_id(), credentials.source)
         };
         let scope = self.shared.scope.current();
+        let cause = parsed.cause(status);
+        let issuer = match cause {
+            Cause::WrongSignature => self.shared.http.private_issuer(),
+            _ => None,
+        };
         let signed = SignedWith {
             service: &scope.service,
             region: &scope.region,
@@ -384,8 +390,8 @@ impl SignedClient {
             path: self.shared.endpoint.path(),
             identity: &identity,
             steps: steps.as_ref(),
+            private_issuer: issuer.as_deref(),
         };
-        let cause = parsed.cause(status);
         let is_denied = matches!(status, 401 | 403);
         let mistakes = match cause {
             Cause::UnknownCredentials | Cause::WrongSignature => credentials.likely_mistakes(),
@@ -393,6 +399,7 @@ impl SignedClient {
             _ => Vec::new(),
         };
         let error = match error_response.to_error(&signed) {
+            error if error_response.requires_oauth() => error,
             error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
             error if credentials.is_anonymous() && is_denied => error.hint(
                 "run aws sso login, aws login or aws configure: there are no usable AWS credentials, so requests are sent unsigned",

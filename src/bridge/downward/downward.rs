@@ -101,7 +101,7 @@ impl Downward {
         let version = negotiated(requested);
         if lock(&self.session).replace(Arc::new(session)).is_none() {
             self.log.info(format_args!(
-                "the server speaks MCP {MODERN_VERSION}, the client {version}: messages are translated (--bridge)"
+                "translating between the client (MCP {version}) and the server (MCP {MODERN_VERSION}): --bridge"
             ));
         }
         let host = exchanger.client().endpoint().service_host();

@@ -126,7 +126,7 @@ impl LegacySession {
         if !self.is_begun.swap(true, Ordering::AcqRel) {
             let _ = self.capabilities.set(request.capabilities().to_owned());
             self.log.info(format_args!(
-                "the server speaks MCP {}, the client 2026-07-28: messages are translated (--bridge)",
+                "translating between the client (MCP 2026-07-28) and the server (MCP {}): --bridge",
                 self.server().version()
             ));
         }

@@ -33,7 +33,7 @@ pub(crate) struct Imds {
     last: Option<Credentials>,
 }
 
-/// Why no credentials.
+/// Why there are no credentials.
 pub(crate) enum Failure {
     /// There is no instance or no role, or the service is switched off. For the last source, that means "nothing found".
     NotFound(String),

@@ -157,6 +157,7 @@ impl Sts<'_> {
                 request_id: None,
                 lambda_error: None,
                 location: None,
+                challenge: None,
                 body: &reply.error(),
             };
             return Err(error_response.to_error(&SignedWith {
@@ -166,6 +167,7 @@ impl Sts<'_> {
                 path: "",
                 identity: &identity,
                 steps: None,
+                private_issuer: None,
             }));
         }
         let wrong =

@@ -41,6 +41,14 @@ struct Shared {
     config: OnceLock<Arc<ClientConfig>>,
     other_name: Option<OtherName>,
     last_refused: Arc<Mutex<Option<String>>>,
+    last_accepted: Arc<Mutex<Option<Accepted>>>,
+}
+
+/// A chain of certificates, and the name that it proves.
+#[derive(Debug)]
+struct Accepted {
+    chain: Vec<CertificateDer<'static>>,
+    name: ServerName<'static>,
 }
 
 /// A server that is asked for by another name than that of its URL, and may prove either.
@@ -60,6 +68,7 @@ impl TlsConnector {
             config: OnceLock::new(),
             other_name: (asked != of_url).then_some(OtherName { asked, of_url }),
             last_refused: Arc::default(),
+            last_accepted: Arc::default(),
         };
         let call_limits = CallLimits::default();
         TlsConnector { shared: Arc::new(shared), call_limits, output_size: OutputSize::default() }
@@ -83,6 +92,13 @@ impl TlsConnector {
         lock(&self.shared.last_refused).clone()
     }
 
+    /// The issuer of the last certificate that was accepted, unless Mozilla's roots alone would accept it.
+    pub(crate) fn private_issuer(&self) -> Option<String> {
+        let accepted = lock(&self.shared.last_accepted);
+        let Accepted { chain, name } = accepted.as_ref()?;
+        if is_public(chain, name) { None } else { Certificate::read(chain.first()?).issuer }
+    }
+
     /// The name that the server is asked for. `host`: that of its URL.
     pub(crate) fn name_of<'a>(&'a self, host: &'a str) -> &'a str {
         let host = without_brackets(host);
@@ -104,8 +120,12 @@ impl TlsConnector {
             let parsed = |name: &str| ServerName::try_from(name.to_owned()).map_err(other);
             Ok::<_, ureq::Error>([parsed(&name.asked)?, parsed(&name.of_url)?])
         });
-        let last_refused = Arc::clone(&self.shared.last_refused);
-        let verifier = IssuerRecorder { verifier, names: names.transpose()?, last_refused };
+        let verifier = IssuerRecorder {
+            verifier,
+            names: names.transpose()?,
+            last_refused: Arc::clone(&self.shared.last_refused),
+            last_accepted: Arc::clone(&self.shared.last_accepted),
+        };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(other)?
@@ -353,6 +373,7 @@ struct IssuerRecorder {
     /// A certificate for the second of these names will do where the server was asked for by the first.
     names: Option<[ServerName<'static>; 2]>,
     last_refused: Arc<Mutex<Option<String>>>,
+    last_accepted: Arc<Mutex<Option<Accepted>>>,
 }
 
 impl ServerCertVerifier for IssuerRecorder {
@@ -367,13 +388,17 @@ impl ServerCertVerifier for IssuerRecorder {
         let verify = |name: &ServerName<'_>| {
             self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
         };
-        let verified = match (&self.names, verify(name)) {
+        let (name, verified) = match (&self.names, verify(name)) {
             (Some([asked, of_url]), Err(error)) if asked == name => {
-                verify(of_url).map_err(|_| error)
+                (of_url, verify(of_url).map_err(|_| error))
             }
-            (_, verified) => verified,
+            (_, verified) => (name, verified),
         };
-        if verified.is_err() {
+        if verified.is_ok() {
+            let chain = [end_entity].into_iter().chain(intermediates);
+            let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
+            *lock(&self.last_accepted) = Some(Accepted { chain, name: name.to_owned() });
+        } else {
             *lock(&self.last_refused) = Certificate::read(end_entity).issuer;
         }
         verified

@@ -55,7 +55,7 @@ fn every_refusal_of_initialize_leads_to_discover() {
         assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
         assert_eq!(peer.labels(), expected, "{refusal:?}");
         let log = program.close().log;
-        assert_eq!(log.matches("messages are translated (--bridge)").count(), 1, "{log}");
+        assert_eq!(log.matches("translating between the client (MCP ").count(), 1, "{log}");
     }
 }
 

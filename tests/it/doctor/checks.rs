@@ -142,7 +142,7 @@ fn all_is_well() {
             "pass",
             &["TCP ", "initialize (new connection)", "tools/list (kept connection)"],
         );
-        assert!(text(&ended).ends_with("All is well."), "{}", text(&ended));
+        assert!(text(&ended).ends_with("All checks passed."), "{}", text(&ended));
         let requests = server.requests();
         assert_all_verified(&requests);
         let mut expected =
@@ -197,7 +197,7 @@ fn a_wrong_service_names_the_flag() {
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
     let words = &[
         "scoped to correct service: 'execute-api'",
-        "fix: signed for service lambda; set --service-name execute-api",
+        "fix: set --service-name execute-api: the request was signed for service lambda",
     ];
     assert_check(&ended, "initialize", "fail", words);
 }
@@ -220,7 +220,10 @@ fn a_wrong_region_names_the_flag() {
     let server = Server::start(ServerOptions::default());
     let ended = launch(&server.url("/mcp"), &sts()).arg("--region=eu-west-1").run("");
     assert_eq!(ended.code, Some(1));
-    let words = &["scoped to a valid region", "signed for region eu-west-1; set --region"];
+    let words = &[
+        "scoped to a valid region",
+        "set --region to the region of the server: the request was signed for region eu-west-1",
+    ];
     assert_check(&ended, "initialize", "fail", words);
 }
 
@@ -379,7 +382,7 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .run("");
     assert_eq!(ended.code, Some(1));
     let words = &[
-        "2 problems",
+        "1 problem",
         "target URL is required (set MCP_TARGET_URL or --target-url)",
         "why: nothing can be sent without it",
     ];
@@ -431,6 +434,37 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "identity", "warn", &["STS is unreachable"]);
+}
+
+#[test]
+fn the_credentials_of_every_profile_are_checked() {
+    let server = Server::start(ServerOptions::default());
+    let home = Home::new("doctor-profiles");
+    let keys = format!("aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
+    home.write(".aws/credentials", format!("[good]\n{keys}[other]\n{keys}"));
+    home.write(".aws/config", "[profile bad]\ncredential_process = exit 3\n");
+    let doctor = |profiles: &[&str]| {
+        let service = "--service-name=execute-api";
+        let mut launch =
+            Launch::bare(&["doctor", &server.url("/mcp"), "--region=us-east-1", service]);
+        for profile in profiles {
+            launch = launch.arg("--profile").arg(profile);
+        }
+        let sts = sts();
+        launch.env("HOME", home.0.to_str().unwrap()).env("AWS_ENDPOINT_URL_STS", &sts.url).run("")
+    };
+    let ended = doctor(&["good", "other"]);
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    for line in
+        ["profile \"other\": key AKIA****MPLE from profile other", "profile \"other\": arn:aws:iam"]
+    {
+        assert!(text(&ended).contains(line), "{line}: {}", text(&ended));
+    }
+    let ended = doctor(&["good", "bad"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let line = "fail  credentials    profile \"bad\": failed to load AWS credentials: ";
+    assert!(text(&ended).contains(line), "{}", text(&ended));
+    assert_check(&ended, "tools", "pass", &[]);
 }
 
 #[test]

@@ -570,7 +570,11 @@ fn the_users_scope_is_not_changed_by_the_server() {
     ] {
         server.reply_next("tools/call", Reply::aws_error(code, "SignatureDoesNotMatch", text));
         server.reply_next("tools/list", Reply::aws_error(code, "SignatureDoesNotMatch", text));
-        assert_error(&program.ask(&add(1)), &json!(1), &[text, "(signed for ", "; set --"]);
+        assert_error(
+            &program.ask(&add(1)),
+            &json!(1),
+            &[text, "(set --", "the request was signed for "],
+        );
         assert_error(&program.ask(LIST), &json!(1), &[text]);
     }
     assert_eq!(text_of(&program.ask(&add(1))), "2");

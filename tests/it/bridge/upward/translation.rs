@@ -56,7 +56,11 @@ fn the_first_request_begins_a_session_and_goes_once_in_the_older_form() {
     assert_ne!(ids[0], ids[1]);
     let ended = program.close();
     assert!(ended.log.contains("\"long\" is omitted from tools/list"), "{}", ended.log);
-    assert!(ended.log.contains("messages are translated (--bridge)"), "{}", ended.log);
+    assert!(
+        ended.log.contains("translating between the client (MCP 2026-07-28) and the server (MCP "),
+        "{}",
+        ended.log
+    );
     assert_eq!(peer.labels().last().map(String::as_str), Some("DELETE"));
 }
 
