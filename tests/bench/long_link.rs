@@ -125,13 +125,13 @@ impl Far {
             peer.words.iter().map(|word| word.replace("{url}", &url)).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env("AWS_REGION", "us-east-1");
         for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
             command.env(name, self.folder.join("bench CA.pem"));
         }
         if with_sts {
             command
                 .env_remove("AWS_ACCESS_KEY_ID")
-                .env("AWS_REGION", "us-east-1")
                 .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/bench")
                 .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.folder.join("token"))
                 .env("AWS_ENDPOINT_URL_STS", format!("http://localhost:{}", self.sts_port));

@@ -68,6 +68,7 @@ impl Peer {
                 .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
                 .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
                 .env("AWS_EC2_METADATA_DISABLED", "true")
+                .env("AWS_REGION", "us-east-1")
                 // Reading a bundle of authorities is not what is measured.
                 .env_remove("AWS_CA_BUNDLE")
                 .env_remove("SSL_CERT_FILE")
