@@ -137,12 +137,15 @@ fn read_head(input: &mut impl BufRead) -> Option<(Wanted, usize, bool)> {
     }
 }
 
+/// Clients write the id as one of the first members, or as the last.
 fn id_of(body: &[u8]) -> Option<u64> {
-    let head = &body[..body.len().min(200)];
-    let text = String::from_utf8_lossy(head);
-    let (_, rest) = text.split_once("\"id\":")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    let (head, tail) = (&body[..body.len().min(200)], &body[body.len().saturating_sub(200)..]);
+    [head, tail].into_iter().find_map(|part| {
+        let text = String::from_utf8_lossy(part);
+        let (_, rest) = text.split_once("\"id\":")?;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    })
 }
 
 fn contains(body: &[u8], part: &[u8]) -> bool {
