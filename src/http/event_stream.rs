@@ -289,7 +289,7 @@ impl<R: Read> EventStream<R> {
         let fields = fields.map(|fields| Box::new(EventFields { name: name.clone(), ..*fields }));
         let is_handed_out = data.is_some() || has_fields;
         let data = data.unwrap_or_default();
-        is_handed_out.then(|| Event { name, data, may_be_cut_short, fields })
+        is_handed_out.then_some(Event { name, data, may_be_cut_short, fields })
     }
 
     /// The event with this id has been taken: the stream need not repeat it.

@@ -87,7 +87,7 @@ impl Call<'_> {
         let limits = Limits { deadline: *deadline, cancel, is_held };
         let conversation = Arc::clone(&self.client.conversation);
         conversation.exchange(message, limits, &mut |profile, relayed| match relayed {
-            Relayed::Head(head) => self.take_head(*head),
+            Relayed::Head(head) => self.take_head(&head),
             Relayed::Line(line) => match conversation.line_for_client(profile, line) {
                 Some(line) => self.take_line(profile, line),
                 None => Ok(()),
@@ -108,7 +108,7 @@ impl Call<'_> {
         })
     }
 
-    fn take_head(&mut self, head: Head) -> Result<(), Error> {
+    fn take_head(&mut self, head: &Head) -> Result<(), Error> {
         for (name, value) in &head.headers {
             self.reply.add_header(name, value);
         }
@@ -129,9 +129,10 @@ impl Call<'_> {
         if is_response && self.in_flight.kind == CallKind::Initialize {
             self.finish_session(&line)?;
         }
-        let is_wanted = match is_response {
-            true => !self.in_flight.are_cancelled(&line.answers),
-            false => self.in_flight.is_wanted(),
+        let is_wanted = if is_response {
+            !self.in_flight.are_cancelled(&line.answers)
+        } else {
+            self.in_flight.is_wanted()
         };
         if !is_wanted {
             // Other requests of the batch may have their responses.

@@ -231,7 +231,9 @@ impl Client {
     fn end_streams_at_server(&self) {
         let streams: Vec<_> =
             lock(&self.state).streams.iter().map(|(cancel, _)| Arc::clone(cancel)).collect();
-        streams.iter().for_each(|cancel| cancel.cancel());
+        for cancel in &streams {
+            cancel.cancel();
+        }
     }
 
     // ---- The outbox
@@ -302,7 +304,9 @@ impl Client {
         self.conversation.client.close();
         self.conversation.close();
         self.end_streams_at_server();
-        calls.iter().for_each(|call| call.cancel.cancel());
+        for call in &calls {
+            call.cancel.cancel();
+        }
         if let Some(standing) = standing {
             standing.cancel();
         }

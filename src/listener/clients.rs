@@ -4,7 +4,9 @@ use crate::conversation::Conversation;
 use crate::error::{Error, Kind};
 use crate::listener::client::Client;
 use crate::log::Log;
+use crate::mcp::session::check_session_id;
 use crate::random;
+use crate::signing::BodyHash;
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::fmt;
@@ -39,8 +41,8 @@ struct Known {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Session(String),
-    /// What the requests say of their client.
-    NoSession(Vec<u8>),
+    /// The digest of what the requests say of their client.
+    NoSession(String),
 }
 
 impl Clients {
@@ -60,7 +62,7 @@ impl Clients {
     /// The client with this session. One that is not known began before this process, or long ago.
     ///
     /// # Errors
-    /// `HttpStatus(404)`: this program gave the id, and has forgotten it. `TooLarge`: too many clients are in use.
+    /// `HttpStatus(404)`: this program gave the id, and has forgotten it, or no server gives such an id. `TooLarge`: too many clients are in use.
     pub(crate) fn with_session(
         &self,
         id: &str,
@@ -68,7 +70,7 @@ impl Clients {
     ) -> Result<Arc<Client>, Error> {
         let key = Key::Session(id.to_owned());
         self.find_or_add(key, || {
-            if id.starts_with(OWN_SESSIONS) {
+            if id.starts_with(OWN_SESSIONS) || check_session_id(id).is_err() {
                 let what = "there is no session with this Mcp-Session-Id any more";
                 return Err(Error::new(Kind::HttpStatus(404), what).hint("begin another session"));
             }
@@ -82,9 +84,11 @@ impl Clients {
     ///
     /// # Errors
     /// `TooLarge`: too many clients are in use.
-    pub(crate) fn without_session(&self, identity: Vec<u8>) -> Result<Arc<Client>, Error> {
+    pub(crate) fn without_session(&self, identity: &[u8]) -> Result<Arc<Client>, Error> {
         let new = || Ok(Client::new((self.make)(), true, self.log.clone()));
-        self.find_or_add(Key::NoSession(identity), new)
+        let mut digest = BodyHash::default();
+        digest.add(identity);
+        self.find_or_add(Key::NoSession(digest.finish().to_owned()), new)
     }
 
     /// Makes the client known by the id of its session; without one by an id of this program, which is returned.
@@ -98,7 +102,9 @@ impl Clients {
         let forgotten = known.make_room()?;
         let replaced = known.by_key.insert(Key::Session(id.clone()), Arc::clone(client));
         drop(known);
-        forgotten.iter().chain(&replaced).for_each(|client| client.close());
+        for client in forgotten.iter().chain(&replaced) {
+            client.close();
+        }
         Ok(id)
     }
 
@@ -113,7 +119,9 @@ impl Clients {
     /// Ends everything, before the process ends.
     pub(crate) fn close(&self) {
         let all: Vec<_> = lock(&self.known).by_key.drain().map(|(_, client)| client).collect();
-        all.iter().for_each(|client| client.close());
+        for client in &all {
+            client.close();
+        }
     }
 
     fn find_or_add(
@@ -130,7 +138,9 @@ impl Clients {
         let forgotten = known.make_room()?;
         let client = Arc::clone(known.by_key.entry(key).or_insert(client));
         drop(known);
-        forgotten.iter().for_each(|client| client.close());
+        for client in &forgotten {
+            client.close();
+        }
         Ok(client)
     }
 }

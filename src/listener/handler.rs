@@ -1,20 +1,20 @@
 //! `Handler`: what becomes of a request for the MCP endpoint.
 
-use crate::conversation::{Conversation, Origin};
+use crate::conversation::Conversation;
 use crate::error::Error;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
-use crate::listener::event::event_without_message;
 use crate::listener::reply::Reply;
-use crate::listener::request::{Headers, Method, Request};
+use crate::listener::request::{Headers, Method, Request, SESSION_ID};
 use crate::listener::response::{ResponseWriter, too_many_streams};
 use crate::listener::slots::Slots;
+use crate::listener::standing_stream::{hold_stream, relay_stream};
 use crate::listener::status::{of_error, of_server};
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
-use crate::mcp::message::{ClientHeaders, Message, MessageKind};
+use crate::mcp::message::{Message, MessageKind};
 use crate::scheduler::{CallKind, InFlight};
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
@@ -23,7 +23,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SESSION_ID: &str = "mcp-session-id";
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 
 /// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
@@ -31,9 +30,6 @@ const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Time limit of a DELETE.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often a stream without messages shows that it is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(55);
 
 #[derive(Debug)]
 pub struct Handler {
@@ -86,7 +82,7 @@ impl Handler {
     fn post(&self, request: Request, response: &mut ResponseWriter) -> Result<(), Error> {
         let Request { headers, body, cancel, .. } = request;
         let message = match Message::parse(body) {
-            Ok(message) => message.with_headers(passed_on(&headers)),
+            Ok(message) => message.with_headers(headers.of_mcp().into()),
             Err(line) => return send_json(response, 400, &line),
         };
         let client = if message.is_initialize() && message.request_meta().is_none() {
@@ -114,7 +110,7 @@ impl Handler {
         if !message.ids().is_empty() {
             return self.call(&client, &message, &cancel, response);
         }
-        match self.notify(&client, &message) {
+        match notify(&client, &message) {
             Ok(()) => response.send(202, &[], b""),
             Err(error) => self.refuse(&message, &error, response),
         }
@@ -129,14 +125,12 @@ impl Handler {
         let version = headers.get(PROTOCOL_VERSION);
         // Since 2026-07-28 there are no sessions.
         let is_modern = message.is_some_and(|message| message.request_meta().is_some());
-        match headers.get(SESSION_ID).filter(|id| !is_modern && !id.is_empty()) {
-            Some(id) => self.clients.with_session(id, version),
-            None => {
-                let identity = message.and_then(Message::client_meta).unwrap_or_default();
-                let version = version.unwrap_or_default().as_bytes();
-                self.clients.without_session([version, b"\n", identity.as_bytes()].concat())
-            }
+        if let Some(id) = headers.get(SESSION_ID).filter(|id| !is_modern && !id.is_empty()) {
+            return self.clients.with_session(id, version);
         }
+        let identity = message.and_then(Message::client_meta).unwrap_or_default();
+        let version = version.unwrap_or_default().as_bytes();
+        self.clients.without_session(&[version, b"\n", identity.as_bytes()].concat())
     }
 
     fn call(
@@ -169,46 +163,6 @@ impl Handler {
         Ok(())
     }
 
-    /// Passes on a message that has no response.
-    fn notify(&self, client: &Arc<Client>, message: &Message) -> Result<(), Error> {
-        if let MessageKind::Notification { cancels: Some(id), .. } = message.kind()
-            && !self.cancel(client, id)
-        {
-            return Ok(());
-        }
-        let deliver = &mut |profile, relayed| {
-            client.deliver(profile, relayed);
-            Ok(())
-        };
-        client.conversation.send(message, &Cancel::default(), deliver)?;
-        if message.method() == Some("notifications/initialized") {
-            client.conversation.end_requests_of_sessions();
-        }
-        Ok(())
-    }
-
-    /// Ends what is done for the call with this id. Returns whether the server is told.
-    fn cancel(&self, client: &Arc<Client>, id: &Id) -> bool {
-        let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
-        let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
-        let is_unsent = call.is_held.load(Ordering::SeqCst);
-        if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
-            // Closing the connection is the cancellation, or nothing was sent.
-            call.cancel.cancel();
-            return false;
-        }
-        // Many servers never end the stream of a cancelled call.
-        let late = Arc::clone(&call);
-        let close = move || {
-            thread::sleep(CANCEL_GRACE);
-            late.cancel.cancel();
-        };
-        if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
-            call.cancel.cancel();
-        }
-        true
-    }
-
     // ---- GET
 
     fn get(&self, request: &Request, response: &mut ResponseWriter) -> Result<(), Error> {
@@ -221,9 +175,9 @@ impl Handler {
         };
         let reply = Reply::new(response);
         let result = if client.has_own_stream() {
-            self.hold_stream(&client, &request.cancel, &reply)
+            hold_stream(&client, &request.cancel, &reply)
         } else {
-            self.relay_stream(&client, request, &reply)
+            relay_stream(&client, request, &reply)
         };
         if let Err(error) = &result {
             self.log.debug(format_args!("GET stream: {error}"));
@@ -231,60 +185,6 @@ impl Handler {
             let _ = reply.send(of_error(error), self.error_text(error).as_bytes());
         }
         reply.end(response);
-        Ok(())
-    }
-
-    /// Relays the server's stream.
-    fn relay_stream(
-        &self,
-        client: &Arc<Client>,
-        request: &Request,
-        reply: &Arc<Reply>,
-    ) -> Result<(), Error> {
-        let exchanger = client.conversation.profiles.first();
-        let mut headers = passed_on(&request.headers).to_vec();
-        if let Some(id) = request.headers.get("last-event-id") {
-            headers.push(("last-event-id".to_owned(), id.to_owned()));
-        }
-        loop {
-            let session = exchanger.session_number();
-            let at_server = Cancel::new();
-            let ended = Arc::clone(&at_server);
-            let _ends = request.cancel.on_cancel(move || ended.cancel());
-            let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
-                if matches!(&relayed, Relayed::Head(head) if head.is_event_stream) {
-                    client.begin_stream(&at_server, reply);
-                    // A session that has ended meanwhile has not ended this.
-                    if exchanger.session_number() != session {
-                        at_server.cancel();
-                    }
-                }
-                take_from_stream(client, relayed, reply)
-            });
-            client.end_stream(&at_server);
-            let is_over = request.cancel.is_cancelled() || client.is_closed();
-            if is_over || exchanger.session_number() == session {
-                return result;
-            }
-            // The events of another session have other ids.
-            headers.retain(|(name, _)| name != "last-event-id");
-        }
-    }
-
-    /// Holds a stream of this program open, for a client whose server has none for it.
-    fn hold_stream(
-        &self,
-        client: &Arc<Client>,
-        cancel: &Arc<Cancel>,
-        reply: &Arc<Reply>,
-    ) -> Result<(), Error> {
-        let own = Cancel::new();
-        let ended = Arc::clone(&own);
-        let _ends = cancel.on_cancel(move || ended.cancel());
-        reply.start_events()?;
-        client.begin_stream(&own, reply);
-        while !own.sleep(KEEP_ALIVE) && reply.write_events(b":\n\n").is_ok() {}
-        client.end_stream(&own);
         Ok(())
     }
 
@@ -303,7 +203,7 @@ impl Handler {
         let deleted = if has_own {
             Ok(Some(204))
         } else {
-            let passed = passed_on(&request.headers);
+            let passed = request.headers.of_mcp();
             let sink = &mut |relayed| {
                 match relayed {
                     Relayed::Head(head) => headers = head.headers,
@@ -366,47 +266,46 @@ impl Handler {
     }
 }
 
-/// Takes what comes on the server's stream.
-fn take_from_stream(
-    client: &Arc<Client>,
-    relayed: Relayed,
-    reply: &Arc<Reply>,
-) -> Result<(), Error> {
-    match relayed {
-        Relayed::Head(head) => {
-            for (name, value) in &head.headers {
-                reply.add_header(name, value);
-            }
-            if head.is_event_stream { reply.start_events() } else { Ok(()) }
-        }
-        // The server's own error.
-        Relayed::Line(line) if line.http_error.is_some() => {
-            reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
-        }
-        Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
-        relayed => {
-            let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
-                return Ok(());
-            };
-            let origin = Origin::Session { profile: 0 };
-            let event = client.event_of(0, relayed, origin);
-            event.map_or(Ok(()), |event| reply.write_events(&event))
-        }
+/// Passes on a message that has no response.
+fn notify(client: &Arc<Client>, message: &Message) -> Result<(), Error> {
+    if let MessageKind::Notification { cancels: Some(id), .. } = message.kind()
+        && !cancel(client, id)
+    {
+        return Ok(());
     }
+    let deliver = &mut |profile, relayed| {
+        client.deliver(profile, relayed);
+        Ok(())
+    };
+    client.conversation.send(message, &Cancel::default(), deliver)?;
+    if message.method() == Some("notifications/initialized") {
+        client.conversation.end_requests_of_sessions();
+    }
+    Ok(())
+}
+
+/// Ends what is done for the call with this id. Returns whether the server is told.
+fn cancel(client: &Arc<Client>, id: &Id) -> bool {
+    let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
+    let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
+    let is_unsent = call.is_held.load(Ordering::SeqCst);
+    if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
+        // Closing the connection is the cancellation, or nothing was sent.
+        call.cancel.cancel();
+        return false;
+    }
+    // Many servers never end the stream of a cancelled call.
+    let late = Arc::clone(&call);
+    let close = move || {
+        late.cancel.sleep(CANCEL_GRACE);
+        late.cancel.cancel();
+    };
+    if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
+        call.cancel.cancel();
+    }
+    true
 }
 
 fn send_json(response: &mut ResponseWriter, status: u16, body: &str) -> Result<(), Error> {
     response.send(status, &[("Content-Type", "application/json")], body.as_bytes())
-}
-
-/// The headers of a client that its message keeps on its way: those of MCP, except the session id, which is the server's.
-/// `Accept` is the client's own unless it takes everything.
-fn passed_on(headers: &Headers) -> ClientHeaders {
-    let passed = headers.iter().filter_map(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        let is_of_mcp = name.starts_with("mcp-") && name != SESSION_ID;
-        let is_accept = name == "accept" && !value.contains("*/*");
-        (is_of_mcp || is_accept).then(|| (name, value.to_owned()))
-    });
-    passed.collect()
 }

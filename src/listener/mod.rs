@@ -28,6 +28,7 @@ pub(crate) mod slots;
 mod socket;
 #[cfg(unix)]
 mod socket_file;
+pub(crate) mod standing_stream;
 pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod token;

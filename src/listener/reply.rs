@@ -133,7 +133,7 @@ fn as_text(headers: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 fn over() -> Error {
-    Error::new(Kind::Cancelled, "the response is over")
+    Error::new(Kind::Cancelled, "the client closed the connection")
 }
 
 /// The writer on loan, returned on drop, so also after a panic.

@@ -4,6 +4,9 @@ use crate::sync::cancel::Cancel;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// The header that names a client's session.
+pub(crate) const SESSION_ID: &str = "mcp-session-id";
+
 /// A request of a client that may send it.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -48,6 +51,19 @@ impl Headers {
         self.iter()
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
+    }
+
+    /// Names, in lower case, and values of those that a message keeps on its way: the headers of MCP, except the session id,
+    /// which is the server's, and `Accept` unless it takes everything. Those that no request can carry are left out.
+    pub(crate) fn of_mcp(&self) -> Vec<(String, String)> {
+        let passed = self.iter().filter_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let is_of_mcp = name.starts_with("mcp-") && name != SESSION_ID;
+            let is_accept = name == "accept" && !value.contains("*/*");
+            let can_be_sent = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+            ((is_of_mcp || is_accept) && can_be_sent).then(|| (name, value.to_owned()))
+        });
+        passed.collect()
     }
 
     /// Names and values.

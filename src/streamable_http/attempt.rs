@@ -87,7 +87,7 @@ pub(crate) fn attempt(
             server.learn_session_id(&mut sent.session, &response);
         }
         if message.message.headers().is_some() && !message.message.ids().is_empty() {
-            sink(Relayed::Head(head_of(&response))).map_err(FailedAttempt::permanent)?;
+            sink(Relayed::Head(Box::new(head_of(&response)))).map_err(FailedAttempt::permanent)?;
         }
         let success = Success { response, credentials, sent, page };
         return relay_response(server, message, success, on_initialized, sink);

@@ -207,7 +207,7 @@ impl Exchanger {
         let session = server.state.session();
         let mut response =
             server.send_for_client("DELETE", &session, headers, deadline, &credentials, cancel)?;
-        sink(Relayed::Head(head_of(&response)))?;
+        sink(Relayed::Head(Box::new(head_of(&response))))?;
         if (200..300).contains(&response.status()) {
             return Ok(Some(response.status()));
         }

@@ -193,7 +193,7 @@ impl FailedAttempt {
             error,
             failure: Some(failure),
             lines,
-            head: message.message.headers().map(|_| head_of(response)),
+            head: message.message.headers().map(|_| Box::new(head_of(response))),
             credentials: Some(Arc::clone(credentials)),
             sent,
         })

@@ -76,7 +76,7 @@ pub(crate) fn relay_one(
     let mut session = server.state.session();
     let mut response =
         server.send_for_client("GET", &session, headers, None, &credentials, cancel)?;
-    sink(Relayed::Head(head_of(&response)))?;
+    sink(Relayed::Head(Box::new(head_of(&response))))?;
     if !(200..300).contains(&response.status()) || !response.opens_event_stream() {
         return server.relay_refusal(&mut response, &credentials, sink);
     }

@@ -267,17 +267,17 @@ pub(crate) fn of_http_client(headers: &[(String, String)]) -> impl Iterator<Item
 }
 
 /// What a client that speaks HTTP has of the head of a response.
-pub(crate) fn head_of(response: &Response<'_>) -> Box<Head> {
+pub(crate) fn head_of(response: &Response<'_>) -> Head {
     let is_passed = |name: &str| {
         (name.starts_with("mcp-") && name != "mcp-session-id")
             || matches!(name, "retry-after" | "allow")
     };
     let headers = response.all_headers().filter(|(name, _)| is_passed(name));
-    Box::new(Head {
+    Head {
         is_event_stream: response.is_event_stream(),
         session_id: session_id(response).ok().flatten().map(str::to_owned),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-    })
+    }
 }
 
 /// The headers that every request of a session repeats.

@@ -8,7 +8,8 @@ use crate::harness::messages::{
 use crate::harness::program::{KEY_ID, Launch, PATIENCE, SECRET};
 use crate::support::{HttpClient, Key, Mode, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SESSION: &str = "Mcp-Session-Id";
 
@@ -25,6 +26,14 @@ fn begun(server: &Server) -> (Listening, HttpClient) {
 
 fn last(server: &Server) -> Recorded {
     server.requests().pop().expect("a request has arrived")
+}
+
+fn wait_until_closed(server: &Server, connection: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    while server.is_open(connection) {
+        assert!(Instant::now() < deadline, "the request at the server goes on");
+        thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -59,11 +68,7 @@ fn a_stream_is_open_as_soon_as_the_server_has_opened_it() {
     let connection = last(&server).connection;
     assert!(server.is_open(connection));
     client.vanish();
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while server.is_open(connection) {
-        assert!(std::time::Instant::now() < deadline, "the request at the server goes on");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until_closed(&server, connection);
 }
 
 #[test]
@@ -206,7 +211,10 @@ fn the_standing_stream_goes_on_in_another_session() {
     server.end_sessions();
     client.call(1, "add", &json!({"a": 1, "b": 2}));
     let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();
-    assert_eq!(gets(&server.wait_for(PATIENCE, |requests| gets(requests) == 2)), 2);
+    let requests = server.wait_for(PATIENCE, |requests| gets(requests) == 2);
+    assert_eq!(gets(&requests), 2);
+    let first = requests.iter().find(|r| r.label() == "GET").expect("the first").connection;
+    wait_until_closed(&server, first);
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
     assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
 }
@@ -399,7 +407,7 @@ fn a_call_that_waits_for_its_turn_can_be_cancelled() {
     waiting.send("POST", &[], call("2", "x", &json!({})).as_bytes()).unwrap();
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
     // It may not have come yet.
-    std::thread::sleep(Duration::from_millis(50));
+    thread::park_timeout(Duration::from_millis(50));
     assert_eq!(client.post(cancel).status, 202);
     assert_eq!(waiting.answer().unwrap().body, b"");
     assert_eq!(server.requests().len(), count + 1, "neither is sent");

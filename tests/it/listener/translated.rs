@@ -51,12 +51,11 @@ fn questions_of_a_newer_server_come_on_the_clients_stream_or_that_of_the_call() 
     assert!(session.starts_with("sigv4-proxy-") && session.len() > 40, "{session}");
     let ask = |calling: &mut HttpClient, stream: Option<&mut HttpClient>, id: &str| {
         calling.send("POST", &[], call(id, "x", &json!({})).as_bytes()).unwrap();
-        let question = match stream {
-            Some(stream) => event(stream),
-            None => {
-                assert_eq!(calling.head().unwrap().status, 200);
-                event(calling)
-            }
+        let question = if let Some(stream) = stream {
+            event(stream)
+        } else {
+            assert_eq!(calling.head().unwrap().status, 200);
+            event(calling)
         };
         assert_eq!(question["method"], "roots/list", "{question}");
         let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}});
@@ -106,7 +105,7 @@ fn a_call_that_needs_a_sign_in_shows_the_link_on_its_stream() {
         question["params"]["url"],
         "https://corp.awsapps.com/start/#/device?user_code=CODE-0001"
     );
-    std::thread::sleep(HUMAN);
+    std::thread::park_timeout(HUMAN);
     let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}});
     assert_eq!(client.post(&response.to_string()).status, 202);
     scene.center.approve();

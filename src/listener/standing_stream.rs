@@ -1,0 +1,97 @@
+//! A client's GET: the server's standing stream as the server sends it, or one of this program where the server has none.
+
+use crate::conversation::Origin;
+use crate::error::Error;
+use crate::listener::client::Client;
+use crate::listener::event::event_without_message;
+use crate::listener::reply::Reply;
+use crate::listener::request::Request;
+use crate::listener::status::of_server;
+use crate::streamable_http::relayed::Relayed;
+use crate::sync::cancel::Cancel;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a stream without messages shows that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(55);
+
+/// Relays the server's stream.
+pub(crate) fn relay_stream(
+    client: &Arc<Client>,
+    request: &Request,
+    reply: &Arc<Reply>,
+) -> Result<(), Error> {
+    let exchanger = client.conversation.profiles.first();
+    let mut headers = request.headers.of_mcp();
+    if let Some(id) = request.headers.get("last-event-id") {
+        headers.push(("last-event-id".to_owned(), id.to_owned()));
+    }
+    loop {
+        let session = exchanger.session_number();
+        let at_server = Cancel::new();
+        let ended = Arc::clone(&at_server);
+        let _ends = request.cancel.on_cancel(move || ended.cancel());
+        let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
+            if matches!(&relayed, Relayed::Head(head) if head.is_event_stream) {
+                client.begin_stream(&at_server, reply);
+                // A session that has ended meanwhile has not ended this.
+                if exchanger.session_number() != session {
+                    at_server.cancel();
+                }
+            }
+            take_from_stream(client, relayed, reply)
+        });
+        client.end_stream(&at_server);
+        let is_over = request.cancel.is_cancelled() || client.is_closed();
+        if is_over || exchanger.session_number() == session {
+            return result;
+        }
+        // The events of another session have other ids.
+        headers.retain(|(name, _)| name != "last-event-id");
+    }
+}
+
+/// Holds a stream of this program open, for a client whose server has none for it.
+pub(crate) fn hold_stream(
+    client: &Arc<Client>,
+    cancel: &Arc<Cancel>,
+    reply: &Arc<Reply>,
+) -> Result<(), Error> {
+    let own = Cancel::new();
+    let ended = Arc::clone(&own);
+    let _ends = cancel.on_cancel(move || ended.cancel());
+    reply.start_events()?;
+    client.begin_stream(&own, reply);
+    while !own.sleep(KEEP_ALIVE) && reply.write_events(b":\n\n").is_ok() {}
+    client.end_stream(&own);
+    Ok(())
+}
+
+/// Takes what comes on the server's stream.
+fn take_from_stream(
+    client: &Arc<Client>,
+    relayed: Relayed,
+    reply: &Arc<Reply>,
+) -> Result<(), Error> {
+    match relayed {
+        Relayed::Head(head) => {
+            for (name, value) in &head.headers {
+                reply.add_header(name, value);
+            }
+            if head.is_event_stream { reply.start_events() } else { Ok(()) }
+        }
+        // The server's own error.
+        Relayed::Line(line) if line.http_error.is_some() => {
+            reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
+        }
+        Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
+        relayed => {
+            let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
+                return Ok(());
+            };
+            let origin = Origin::Session { profile: 0 };
+            let event = client.event_of(0, relayed, origin);
+            event.map_or(Ok(()), |event| reply.write_events(&event))
+        }
+    }
+}
