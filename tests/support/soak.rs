@@ -258,9 +258,9 @@ fn soak(program: &str, count: u64, seed: u64) -> Result<(), String> {
         if message["method"].is_string() {
             continue;
         }
-        let id = message["id"].as_u64().ok_or_else(|| format!("an answer to nobody: {message}"))?;
+        let id = message["id"].as_u64().ok_or_else(|| format!("a response without a request: {message}"))?;
         let Some(is_call) = open.remove(&id) else {
-            return Err(format!("a second answer, or one to nobody: {message}"));
+            return Err(format!("a second response, or one without a request: {message}"));
         };
         let wanted = Value::from(id.to_string());
         let outcome = match message["error"]["data"]["kind"].as_str() {
@@ -314,7 +314,7 @@ fn multiply(program: &str, calls: u64, connections: u64) -> Result<(), String> {
     proxy.report(&format!("after {calls} calls whose streams stay open"));
 
     proxy.call_side_by_side("pings", 1, 1, calls, true)?;
-    proxy.report(&format!("after {calls} pings that nobody answers"));
+    proxy.report(&format!("after {calls} pings without a response"));
 
     let all = usize::try_from(connections).map_err(|error| error.to_string())?;
     proxy.call_side_by_side("together", connections, all, connections, true)?;

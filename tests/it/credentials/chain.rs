@@ -303,7 +303,7 @@ impl Home {
         // another test is just starting, and could not be run.
         let copy = r#"cp "$0" "$0.copy" && chmod 755 "$0.copy" && mv "$0.copy" "$0""#;
         let file = self.0.join(path);
-        #[expect(clippy::disallowed_methods, reason = "the stdin of a test is nobody's messages")]
+        #[expect(clippy::disallowed_methods, reason = "the stdin of a test has no messages")]
         let made = std::process::Command::new("sh").args(["-c", copy]).arg(file).status().unwrap();
         assert!(made.success());
     }

@@ -170,12 +170,12 @@ fn each_failure_has_its_words() {
 #[test]
 fn a_login_takes_effect_in_a_running_process() {
     let server = server_of_the_role();
-    let home = Home::new("program-mended");
+    let home = Home::new("program-fixed");
     let aws = Aws::start(vec![assumed(0, 1)], clock::now());
     let mut program = launch(&server.url("/mcp"), &home, &aws).env("AWS_PROFILE", "a").start();
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     assert!(program.ask(ping)["error"].is_object());
-    let later = home_of_the_role("program-mended-later");
+    let later = home_of_the_role("program-fixed-later");
     for file in ["config", "credentials"] {
         let file = Path::new(".aws").join(file);
         fs::copy(later.0.join(&file), home.0.join(&file)).unwrap();

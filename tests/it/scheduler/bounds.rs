@@ -110,7 +110,7 @@ fn a_full_stdout_keeps_no_cancellation_and_no_response_from_the_server() {
     program.write(&call("1", "big", &json!({"bytes": 4_000_000})));
     program.write(&call("2", "slow", &json!({"ms": 10_000})));
     server.wait_for(PATIENCE, |all| all.len() == 2);
-    program.write("no JSON, and nobody reads what is said of it");
+    program.write("not JSON, and its error is not read");
     program.write(r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
     program
         .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#);
