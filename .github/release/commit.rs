@@ -1,5 +1,10 @@
 //! Tells the program its target and its commit. The same sources give the same text, with and without git.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes settings to build scripts in variables"
+)]
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

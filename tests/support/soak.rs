@@ -258,7 +258,9 @@ fn soak(program: &str, count: u64, seed: u64) -> Result<(), String> {
         if message["method"].is_string() {
             continue;
         }
-        let id = message["id"].as_u64().ok_or_else(|| format!("a response without a request: {message}"))?;
+        let id = message["id"]
+            .as_u64()
+            .ok_or_else(|| format!("a response without a request: {message}"))?;
         let Some(is_call) = open.remove(&id) else {
             return Err(format!("a second response, or one without a request: {message}"));
         };

@@ -82,7 +82,10 @@ fn a_call_waits_in_rounds_and_six_times_at_most() {
     for id in 2..8 {
         last = program.ask(&repeated(id, &last, action));
         assert_eq!(last["result"]["resultType"], "input_required", "{id} {last}");
-        assert!(last["result"].get("inputRequests").is_none(), "the user is not asked twice: {last}");
+        assert!(
+            last["result"].get("inputRequests").is_none(),
+            "the user is not asked twice: {last}"
+        );
         action = "";
     }
     assert_link(&program.ask(&repeated(8, &last, "")), "CODE-0001");
