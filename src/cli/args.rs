@@ -465,7 +465,8 @@ fn is_target(argument: &OsStr) -> bool {
 
 /// Whether this is the server's URL or ARN where the value of another option was forgotten: `--profile https://…`.
 fn is_forgotten_by(row: &Row, argument: &OsStr) -> bool {
-    const MAY_BE_URLS: [Key; 4] = [Key::TargetUrl, Key::SignHost, Key::RoleArn, Key::ExternalId];
+    const MAY_BE_URLS: [Key; 5] =
+        [Key::TargetUrl, Key::SignHost, Key::RoleArn, Key::ExternalId, Key::AllowOrigin];
     let begins_target =
         |text: &str| ["https://", "http://", "arn:"].iter().any(|start| text.starts_with(start));
     !MAY_BE_URLS.contains(&row.key) && argument.to_str().is_some_and(begins_target)

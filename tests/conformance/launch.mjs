@@ -1,5 +1,7 @@
 // Starts the gate and the proxy, and ends them again.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const { SIGV4_PROXY: PROXY, GATE } = process.env;
@@ -34,9 +36,20 @@ export function startProxy(url) {
   return spawn(PROXY, proxyArguments(url), { env: environment, stdio: ['pipe', 'pipe', 'inherit'] });
 }
 
-/** A proxy that listens: its own URL, and how to end it, which gives its exit code. */
+/** A port that was free a moment ago. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  return port;
+}
+
+/** A proxy that listens: its own URL, and how to end it, which gives its exit code. The suite sends the origin of a page on it. */
 export async function startListener(url) {
-  const listen = ['--listen', '127.0.0.1:0', '--no-listen-token'];
+  const address = `127.0.0.1:${await freePort()}`;
+  const origins = [address, address.replace('127.0.0.1', 'localhost')].flatMap((host) => ['--allow-origin', `http://${host}`]);
+  const listen = ['--listen', address, '--no-listen-token', ...origins];
   const child = spawn(PROXY, [...target(url), ...listen], { env: environment, stdio: ['ignore', 'inherit', 'pipe'] });
   const ended = new Promise((exit) => child.once('exit', exit));
   const found = new Promise((found) => createInterface(child.stderr).on('line', (line) => {

@@ -77,7 +77,7 @@ fn only_the_names_of_the_listener_are_answered() {
 fn only_pages_of_allowed_origins_are_answered() {
     let server = Server::start(ServerOptions::default());
     let origins =
-        ["--allow-origin=https://App.example.com/", "--allow-origin=http://localhost:3000"];
+        ["--allow-origin=https://App.example.com/", "--allow-origin", "http://localhost:3000"];
     let listening = Listening::start(with(&server, &origins));
     let token = format!("Authorization: Bearer {}\r\n", listening.token.as_deref().unwrap());
     let preflight = |origin: &str| {
