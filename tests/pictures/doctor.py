@@ -50,7 +50,7 @@ sso_registration_scopes = sso:account:access
 """
 IDENTITY = """\
 <GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>\
-<Arn>arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Developer_0123456789abcdef/ann</Arn>\
+<Arn>arn:aws:sts::123456789012:assumed-role/Developer/ann</Arn>\
 <UserId>AROAEXAMPLE:ann</UserId><Account>123456789012</Account>\
 </GetCallerIdentityResult></GetCallerIdentityResponse>"""
 
