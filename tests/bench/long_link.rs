@@ -284,7 +284,7 @@ fn serve(stream: impl Read + Write) {
                 ),
             )
         } else if let Some(id) = body.split("\"id\":").nth(1) {
-            let id: String = id.chars().take_while(char::is_ascii_digit).collect();
+            let id: String = id.trim_start().chars().take_while(char::is_ascii_digit).collect();
             let result = if body.contains("\"initialize\"") {
                 r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"bench","version":"1"}}"#
             } else if body.contains("tools/list") {

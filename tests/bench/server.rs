@@ -143,7 +143,7 @@ fn id_of(body: &[u8]) -> Option<u64> {
     [head, tail].into_iter().find_map(|part| {
         let text = String::from_utf8_lossy(part);
         let (_, rest) = text.split_once("\"id\":")?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     })
 }
