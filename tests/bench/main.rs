@@ -147,9 +147,11 @@ fn program(arguments: &Arguments) -> Vec<(String, Vec<Row>)> {
     run(&peers, &measures, arguments.rounds)
 }
 
+/// Zero, which is shown as a dash, if nothing was measured: some programs deliver no events.
 fn percentile(times: &mut [f64], part: f64) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * part) as usize]
+    let last = times.len().saturating_sub(1) as f64;
+    times.get((last * part) as usize).copied().unwrap_or_default()
 }
 
 fn latency(port: u16) -> Vec<Measure> {

@@ -57,7 +57,6 @@ def main() -> None:
     readme = ROOT / "README.md"
     lines = [compared(line, tables) for line in readme.read_text(encoding="utf-8").splitlines()]
     rows = {line.split(" | ")[0]: line for line in lines if line.startswith("| ")}
-    lines = [alternative(rows) if line.startswith("![sigv4-proxy starts in") else line for line in lines]
     readme.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     page = ROOT / "docs/benchmarks.md"
@@ -81,11 +80,16 @@ def region(text: str, name: str, content: str) -> str:
 
 
 def figures(tables: list[dict], title: str, name: str) -> dict[str, float]:
-    """The figures of the first row whose name is, or else begins with, this one; none if it was not measured."""
+    """The figures of a row; none if it was not measured."""
+    row = measured_row(tables, title, name)
+    return {contender: figure for contender, figure in row["figures"] if figure} if row else {}
+
+
+def measured_row(tables: list[dict], title: str, name: str) -> dict | None:
+    """The first row whose name is, or else begins with, this one."""
     rows = [row for table in tables if table["title"].startswith(title) for row in table["rows"]]
     exact = [row for row in rows if row["name"] == name]
-    row = next(iter(exact or [row for row in rows if row["name"].startswith(name)]), None)
-    return {contender: figure for contender, figure in row["figures"] if figure} if row else {}
+    return next(iter(exact or [row for row in rows if row["name"].startswith(name)]), None)
 
 
 def compared(line: str, tables: list[dict]) -> str:
@@ -99,14 +103,6 @@ def compared(line: str, tables: list[dict]) -> str:
                     cells[column] = f" {rounded(measured[contender], unit)} "
             return f"|{'|'.join(cells)}|"
     return line
-
-
-def alternative(rows: dict[str, str]) -> str:
-    """The picture in words."""
-    start, _, memory = (next(line for row, line in rows.items() if row.startswith(label)).split(" | ") for label in IN_SHORT)
-    return (
-        f"![sigv4-proxy starts in {start[1]} and uses {memory[1]}; mcp-proxy-for-aws takes {start[2]} and {memory[2]}](docs/speed.svg)"
-    )
 
 
 def rounded(figure: float, unit: str) -> str:
@@ -138,6 +134,7 @@ def goals(tables: list[dict]) -> str:
         goal = f"{sense} {limit:g}" + {RELAY: " × relay", DIRECT: " × direct"}.get(base, "")
         verdict = f"**missed** by {' and '.join(failed)}" if failed else "reached"
         cells = [shown(measured.get(contender)) for contender in (DIRECT, RELAY, RELEASE, STATIC)]
+        name = measured_row(tables, title, name)["name"]
         lines.append(f"| {title_of(title)}{name} | {' | '.join(cells)} | {goal} | {verdict} |")
     return "\n".join(lines)
 

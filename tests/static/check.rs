@@ -173,7 +173,7 @@ fn main() {
         "",
     );
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && log.contains("home folder is unknown"), "{output:?}");
+    assert!(output.status.success() && log.contains("home directory is unknown"), "{output:?}");
     told("no home and no credentials: told, and no crash");
     let _ = fs::remove_file(&authority.pem);
 }
