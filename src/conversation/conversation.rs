@@ -129,7 +129,7 @@ impl Conversation {
             Err(error) => self.log.error_once(error),
         };
         if catch_unwind(AssertUnwindSafe(look_up)).is_err() {
-            self.log.error("a bug in sigv4-proxy ended the search for credentials");
+            self.log.error("a bug in sigv4-proxy ended the credential lookup");
         }
     }
 

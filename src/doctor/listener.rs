@@ -43,7 +43,7 @@ pub(crate) fn check(
 fn check_token(source: &ListenToken) -> (Finding, Option<Secret>) {
     let path = match source {
         ListenToken::Made => {
-            let found = "made at each start; the log names its file";
+            let found = "created at each start; the log shows its file";
             return (Finding::skipped(Check::Token, found), None);
         }
         ListenToken::NotRequired => {
@@ -162,7 +162,7 @@ impl Listener<'_> {
             expect("the token", &bearer, |status| !matches!(status, 401 | 403));
         }
         if bad.is_empty() {
-            let found = "strangers are refused".to_owned();
+            let found = "unauthorized clients are refused".to_owned();
             return Finding::new(Check::Access, Verdict::Pass, found).details(good);
         }
         let fix = if bad.iter().any(|line| line.starts_with("the token")) {

@@ -52,8 +52,7 @@ impl Access {
             return Ok(());
         }
         let what = format!("the host {authority} is not allowed");
-        let fix =
-            format!("connect to the address that is listened on, or add --allow-host {authority}");
+        let fix = format!("connect to the listen address, or add --allow-host {authority}");
         Err(refused(&what, 403, Kind::PolicyDenied, &fix))
     }
 
@@ -91,7 +90,7 @@ impl Access {
         if sent.is_some_and(|(_, sent)| token.is(sent.trim_start_matches(' '))) {
             return Ok(());
         }
-        let refusal = refused("the bearer token is wrong", 401, Kind::PolicyDenied, fix);
+        let refusal = refused("invalid bearer token", 401, Kind::PolicyDenied, fix);
         Err(refusal.with_header("WWW-Authenticate", "Bearer error=\"invalid_token\""))
     }
 }

@@ -241,11 +241,11 @@ impl Client {
     /// Sends events on any stream of the client, as soon as there is one. Never waits.
     fn post(self: &Arc<Self>, events: Vec<u8>) {
         if self.is_shared {
-            self.log.debug("a message for a client without a session is left out");
+            self.log.debug("dropping a message for a client without a session");
         } else if self.outbox.push(events) {
             self.flush();
         } else {
-            self.log.error_once("messages for a client are left out: it does not read them");
+            self.log.error_once("dropping messages for a client that does not read them");
         }
     }
 

@@ -71,8 +71,8 @@ impl Clients {
         let key = Key::Session(id.to_owned());
         self.find_or_add(key, || {
             if id.starts_with(OWN_SESSIONS) || check_session_id(id).is_err() {
-                let what = "there is no session with this Mcp-Session-Id any more";
-                return Err(Error::new(Kind::HttpStatus(404), what).hint("begin another session"));
+                let what = "the session of this Mcp-Session-Id has ended";
+                return Err(Error::new(Kind::HttpStatus(404), what).hint("start a new session"));
             }
             let client = self.begin();
             client.conversation.profiles.first().adopt_session(id, version);
@@ -164,8 +164,8 @@ impl Known {
             let idle = self.by_key.iter().filter(|(_, client)| is_idle(client));
             let oldest = idle.min_by_key(|(_, client)| client.last_used());
             let oldest = oldest.map(|(key, _)| key.clone()).ok_or_else(|| {
-                let what = format!("{MAX_CLIENTS} clients are in use already");
-                Error::new(Kind::TooLarge, what).hint("end sessions that are not needed")
+                let what = format!("{MAX_CLIENTS} clients are already connected");
+                Error::new(Kind::TooLarge, what).hint("end sessions that are no longer needed")
             })?;
             forgotten.extend(self.by_key.remove(&oldest));
         }

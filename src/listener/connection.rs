@@ -144,7 +144,7 @@ impl Connection<'_> {
                 Err(Lack::Closed) => return Ok(None),
                 Err(Lack::TimedOut) => {
                     let fix = "send it faster";
-                    let what = "the head of the request did not arrive in time";
+                    let what = "the request headers did not arrive in time";
                     return Err(refused(what, 408, Kind::TimedOut, fix));
                 }
             }
@@ -162,8 +162,8 @@ impl Connection<'_> {
             (Verb::Get | Verb::Head, false) if head.path == HEALTH_PATH => return Ok(Wish::Health),
             (_, false) if head.path == HEALTH_PATH => return Err(other_method("GET, HEAD")),
             (_, false) => {
-                let fix = format!("the path of this listener is {}", self.rules.path);
-                let what = "nothing is served under this path";
+                let fix = format!("use the path {}", self.rules.path);
+                let what = "no endpoint at this path";
                 return Err(refused(what, 404, Kind::InvalidRequest, &fix));
             }
             (Verb::Post, true) => Method::Post,

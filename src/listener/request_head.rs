@@ -77,7 +77,7 @@ pub(crate) fn read(
             let fix = "send HTTP/1.1";
             return Err(refused("not HTTP/1.1", 505, Kind::InvalidRequest, fix));
         }
-        Ok(_) | Err(_) => return Err(malformed("the head of the request is not HTTP/1.1")),
+        Ok(_) | Err(_) => return Err(malformed("the request is not HTTP/1.1")),
     }
     let mut headers = Headers::default();
     for field in &*parser.headers {
@@ -134,8 +134,8 @@ fn end_of_head(bytes: &[u8], start: usize, scanned: &mut usize) -> Result<Option
 }
 
 fn too_large() -> Refusal {
-    let fix = "send 64 KiB and 128 headers at most";
-    refused("the head of the request is too large", 431, Kind::TooLarge, fix)
+    let fix = "send at most 64 KiB and 128 headers";
+    refused("the request headers are too large", 431, Kind::TooLarge, fix)
 }
 
 fn refuse_repeated(headers: &Headers) -> Result<(), Refusal> {
@@ -186,7 +186,9 @@ fn addressed(
 fn body_length(headers: &Headers, is_http_1_0: bool) -> Result<BodyLength, Refusal> {
     let length = headers.get("content-length");
     match (headers.get("transfer-encoding"), length) {
-        (Some(_), Some(_)) => Err(malformed("the body has a length and is sent in chunks")),
+        (Some(_), Some(_)) => {
+            Err(malformed("the body has both Content-Length and Transfer-Encoding"))
+        }
         (Some(_), None) if is_http_1_0 => Err(malformed("HTTP/1.0 has no Transfer-Encoding")),
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(BodyLength::Chunked),
         (Some(_), None) => Err(malformed("Transfer-Encoding is not chunked")),
@@ -205,7 +207,7 @@ fn expects_continue(headers: &Headers, is_http_1_0: bool) -> Result<bool, Refusa
         Some(text) if text.eq_ignore_ascii_case("100-continue") => Ok(true),
         Some(_) => {
             let fix = "expect 100-continue or nothing";
-            Err(refused("the header Expect asks for more", 417, Kind::InvalidRequest, fix))
+            Err(refused("unsupported Expect header", 417, Kind::InvalidRequest, fix))
         }
         None => Ok(false),
     }

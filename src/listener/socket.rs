@@ -94,9 +94,9 @@ impl Socket {
 fn cannot_listen(address: &str, error: &io::Error) -> Error {
     let what = format!("cannot listen on {address}: {}", io_message(error));
     Error::new(Kind::Usage, what).context("configuration error").hint(match error.kind() {
-        io::ErrorKind::AddrInUse => "end the program that listens there, or name another address",
-        io::ErrorKind::AddrNotAvailable => "name an address of this machine, such as 127.0.0.1",
-        io::ErrorKind::PermissionDenied => "name a port from 1024, or a folder that is yours",
+        io::ErrorKind::AddrInUse => "stop the program that listens there, or use another address",
+        io::ErrorKind::AddrNotAvailable => "use an address of this machine, such as 127.0.0.1",
+        io::ErrorKind::PermissionDenied => "use a port from 1024, or a directory that you own",
         _ => "name another address",
     })
 }

@@ -52,7 +52,7 @@ impl Token {
                 file::create_private(&path, secret.expose().as_bytes()).map_err(|error| {
                     let why = io_message(&error);
                     let what = format!("the file {} for the bearer token: {why}", path.display());
-                    let fix = "name a token of your own with --listen-token-file";
+                    let fix = "provide a token with --listen-token-file";
                     Error::new(Kind::Usage, what).context("configuration error").hint(fix)
                 })?;
                 Ok((Some(token), Some(TokenFile(path))))
@@ -98,7 +98,7 @@ impl Drop for TokenFile {
 pub(crate) fn read(path: &Path) -> Result<(Secret, Vec<&'static str>), Error> {
     let refused = |what: String, fix: &str| Error::new(Kind::Usage, what).hint(fix);
     let content = file::read(path, MAX_FILE_BYTES).map_err(|error| {
-        refused(io_message(&error), "name a regular file that can be read, of 4 KiB at most")
+        refused(io_message(&error), "use a readable regular file, 4 KiB at most")
     })?;
     let secret = String::from_utf8(content).map(Secret::new);
     let secret = secret.ok().and_then(|content| {
@@ -108,7 +108,7 @@ pub(crate) fn read(path: &Path) -> Result<(Secret, Vec<&'static str>), Error> {
         is_token.then(|| Secret::new(line))
     });
     let secret = secret.ok_or_else(|| {
-        let what = "the file does not hold a token".to_owned();
+        let what = "the file contains no valid token".to_owned();
         refused(what, "write one line of letters, digits and -._~+/ into it")
     })?;
     if file::is_writable_by_everyone(path) {

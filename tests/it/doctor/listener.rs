@@ -33,7 +33,7 @@ fn free_port() -> u16 {
 fn without_a_server_nothing_else_is_checked() {
     let ended = doctor(&["--listen=127.0.0.1:0"]);
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
-    assert_check(&ended, "token", "skip", &["made at each start"]);
+    assert_check(&ended, "token", "skip", &["created at each start"]);
     assert_check(&ended, "listener", "pass", &["127.0.0.1:0: any free port"]);
     assert_check(&ended, "access", "skip", &["no listener runs there"]);
     assert!(!text(&ended).contains("credentials") && !text(&ended).contains("configuration"));
@@ -98,7 +98,7 @@ fn a_listener_that_runs() {
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "listener", "pass", &[&format!("one runs at {address}")]);
     let refused = [
-        "strangers are refused",
+        "unauthorized clients are refused",
         "a web page of another host: HTTP 403",
         "another Host: HTTP 403",
         "no token: HTTP 401",

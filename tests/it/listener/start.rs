@@ -144,17 +144,17 @@ fn stdin_is_not_read() {
 fn files_that_cannot_be_trusted_with_a_token() {
     let folder = folder("tokens");
     for (name, content, why) in [
-        ("empty", &b""[..], "does not hold a token"),
-        ("newline", b"\n", "does not hold a token"),
-        ("lines", b"one-token-of-some-length\nanother\n", "does not hold a token"),
-        ("two-newlines", b"one-token-of-some-length\n\n", "does not hold a token"),
-        ("spaces", b"one token of some length", "does not hold a token"),
-        ("leading-space", b" one-token-of-some-length", "does not hold a token"),
-        ("control", b"one-token-of-some\tlength", "does not hold a token"),
-        ("zero", b"one-token-of-some\0length", "does not hold a token"),
-        ("latin-1", b"one-token-of-some-l\xe4ngth", "does not hold a token"),
-        ("unicode", "one-token-of-some-länge".as_bytes(), "does not hold a token"),
-        ("mark", b"\xef\xbb\xbfone-token-of-some-length", "does not hold a token"),
+        ("empty", &b""[..], "contains no valid token"),
+        ("newline", b"\n", "contains no valid token"),
+        ("lines", b"one-token-of-some-length\nanother\n", "contains no valid token"),
+        ("two-newlines", b"one-token-of-some-length\n\n", "contains no valid token"),
+        ("spaces", b"one token of some length", "contains no valid token"),
+        ("leading-space", b" one-token-of-some-length", "contains no valid token"),
+        ("control", b"one-token-of-some\tlength", "contains no valid token"),
+        ("zero", b"one-token-of-some\0length", "contains no valid token"),
+        ("latin-1", b"one-token-of-some-l\xe4ngth", "contains no valid token"),
+        ("unicode", "one-token-of-some-länge".as_bytes(), "contains no valid token"),
+        ("mark", b"\xef\xbb\xbfone-token-of-some-length", "contains no valid token"),
         ("large", &[b'a'; 5000], "4 KiB"),
     ] {
         let path = folder.join(name);
