@@ -37,12 +37,15 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> ListenRe
     let hosts = read.words(args, Key::AllowHost, host);
     let token = read.token(args, environment);
     if let Some(ListenAddress::Tcp(address)) = &address
-        && !anyone
         && !address.ip().to_canonical().is_loopback()
     {
         let what = format!("{from} {text} can be reached from other machines");
         let fix = "listen on 127.0.0.1 or [::1], or add --listen-anyone";
-        read.problems.push((Key::Listen, usage_error(&what, fix)));
+        if anyone {
+            read.warnings.push(format!("{what}: messages and the token are sent unencrypted"));
+        } else {
+            read.problems.push((Key::Listen, usage_error(&what, fix)));
+        }
     }
     if anyone && token == ListenToken::NotRequired {
         let what = "--listen-anyone requires a bearer token";
@@ -57,7 +60,7 @@ pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> ListenRe
             "--no-listen-token is used: {who} can call the server with your credentials"
         ));
     }
-    if read.switch(args, Key::Lazy) {
+    if args.value(Key::Lazy).is_some_and(|value| values::switch(&value.text).unwrap_or(false)) {
         read.warnings.push("--lazy has no effect with --listen".to_owned());
     }
     if let (Some(address), Some(path)) = (address, path) {

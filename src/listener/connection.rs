@@ -12,13 +12,17 @@ use crate::listener::response::{ResponseForm, ResponseWriter, too_many_streams};
 use crate::log::Log;
 use crate::mcp::error_response::error_text;
 use crate::sync::cancel::Cancel;
+use crate::sync::lock;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Answered without a token, for those who watch whether the process runs.
 const HEALTH_PATH: &str = "/healthz";
+
+/// The least time between two warnings about refusals.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -32,6 +36,25 @@ pub(crate) struct Rules {
     /// Time without a request after which a connection is closed.
     pub(crate) idle_time: Duration,
     pub(crate) log: Log,
+    /// When a refusal was last logged as a warning.
+    pub(crate) warned: Mutex<Option<Instant>>,
+}
+
+impl Rules {
+    /// Logs a refusal: of a client that may not connect as a warning, from time to time, as it could fill the log.
+    fn report(&self, refusal: &Refusal) {
+        let what = format_args!("refused with HTTP {}: {}", refusal.status, refusal.error);
+        let mut warned = lock(&self.warned);
+        let is_due = warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+        if is_due && matches!(refusal.status, 401 | 403) {
+            *warned = Some(Instant::now());
+            drop(warned);
+            self.log.warn(what);
+        } else {
+            drop(warned);
+            self.log.debug(what);
+        }
+    }
 }
 
 /// Answers a request of the MCP endpoint. An error: the response was not begun, or is not complete.
@@ -45,8 +68,8 @@ pub(crate) fn serve(open: &Arc<OpenConnection>, rules: &Rules, handle: &Handle<'
     let mut connection = Connection { open, rules, handle, local, input, is_first: true };
     loop {
         match connection.serve_request() {
-            Next::Request => connection.is_first = false,
-            Next::Close => break,
+            Next::Request if !open.is_closing() => connection.is_first = false,
+            Next::Request | Next::Close => break,
             Next::Linger => {
                 connection.input.linger();
                 break;
@@ -236,13 +259,8 @@ impl Connection<'_> {
 
     /// Sends an error. Nothing that the client sends afterwards is looked at.
     fn refuse(&self, refusal: &Refusal, form: &ResponseForm<'_>) -> Next {
-        let Rules { log, .. } = self.rules;
-        log.debug(format_args!(
-            "refused with HTTP {}: {}",
-            refusal.status,
-            refusal.error.message()
-        ));
-        let body = error_text("null", &refusal.error, log.redactor());
+        self.rules.report(refusal);
+        let body = error_text("null", &refusal.error, self.rules.log.redactor());
         let headers = [("Content-Type", "application/json")];
         let headers: Vec<_> = headers.into_iter().chain(refusal.header).collect();
         let form = ResponseForm { keeps_alive: false, ..*form };
@@ -308,6 +326,7 @@ mod tests {
             head_time: LONG,
             idle_time: LONG,
             log: Log::new(Level::Silent, Format::Text, None, Redactor::default()).unwrap(),
+            warned: Mutex::default(),
         }
     }
 

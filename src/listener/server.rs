@@ -15,7 +15,7 @@ use crate::listener::token::Token;
 use crate::log::Log;
 use crate::sync::Receiver;
 use std::net::Shutdown;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,7 @@ pub fn run(
         head_time: HEAD_TIME,
         idle_time: IDLE_TIME,
         log: log.clone(),
+        warned: Mutex::default(),
     };
     let (connections, handler) = (connections()?, Arc::new(handler));
     let accepting = {

@@ -39,6 +39,7 @@ fn other_machines_may_connect_only_if_that_is_said_and_with_a_token() {
     }
     refused(&["127.0.0.1:0", "--listen-anyone", "--no-listen-token"], "requires a bearer token");
     let mut program = with(&["0.0.0.0:0", "--listen-anyone", "--allow-host", "proxy"]).start();
+    program.logged(|line| line.contains("WARN: --listen 0.0.0.0:0 can be").then_some(()));
     let port = program.logged(|line| {
         let (_, rest) = line.split_once("listening on http://0.0.0.0:")?;
         rest.split('/').next()?.parse::<u16>().ok()
@@ -128,6 +129,22 @@ fn other_paths_and_addresses_of_ipv6() {
         let request = ping("").replace("localhost", host).replace("/mcp", path);
         assert_eq!(statuses(&exchange(address, request)), [status], "{host}{path}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn refused_clients_are_named_by_the_log_from_time_to_time() {
+    let listening = Listening::start(Launch::to("http://127.0.0.1:9/mcp"));
+    for _ in 0..20 {
+        let request = ping("").replace("localhost", "evil.example");
+        assert_eq!(statuses(&exchange(listening.address(), request)), [403]);
+    }
+    let log = listening.end().log;
+    assert!(
+        log.contains("WARN: refused with HTTP 403: the host evil.example is not allowed"),
+        "{log}"
+    );
+    assert!(log.matches("WARN: refused").count() < 5, "{log}");
 }
 
 #[test]
