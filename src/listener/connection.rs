@@ -304,7 +304,8 @@ fn bug() -> Error {
     Error::new(Kind::Internal, "a bug in sigv4-proxy ended the request").hint("please report it")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::listener::connections::Connections;
