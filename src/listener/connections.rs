@@ -160,6 +160,7 @@ impl Connections {
     }
 
     /// The requests to look after, and the number of changes so far. `sleeps`: the watch now waits until it is woken.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
     pub(crate) fn watched(&self, sleeps: bool) -> (Vec<Watched>, u64) {
         let mut state = lock(&self.state);
         state.watch_sleeps = sleeps;
@@ -172,6 +173,7 @@ impl Connections {
     }
 
     /// Looks no longer after a request.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
     pub(crate) fn unwatch(&self, watched: &Watched) {
         let mut state = lock(&self.state);
         let open = state.open.get_mut(&watched.number);
