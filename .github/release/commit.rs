@@ -4,7 +4,6 @@
     clippy::disallowed_methods,
     reason = "cargo passes settings to build scripts in variables"
 )]
-#![expect(clippy::disallowed_methods, reason = "cargo configures a build script by variables")]
 
 use std::env;
 use std::fs;
