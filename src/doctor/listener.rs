@@ -27,7 +27,9 @@ pub(crate) fn check(
     report: &mut Report<'_>,
 ) -> io::Result<()> {
     let (finding, token) = check_token(&listen.token);
-    token.iter().for_each(|token| redactor.add(token.expose()));
+    if let Some(token) = &token {
+        redactor.add(token.expose());
+    }
     report.add(finding)?;
     let listener = Listener { listen, token };
     let (finding, is_running) = listener.address();

@@ -182,6 +182,6 @@ fn relay_response(
     match (result, relay.take_held_error()) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(held)) => Err(FailedAttempt::held(held, credentials, sent)),
-        (Err(unanswered), _) => Err(FailedAttempt::unanswered(server, prepared, *unanswered, sent)),
+        (Err(unanswered), _) => Err(FailedAttempt::unanswered(server, prepared, unanswered, sent)),
     }
 }

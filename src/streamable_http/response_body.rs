@@ -39,8 +39,8 @@ pub(crate) struct ResumePoint {
     pub(crate) was_alive: bool,
 }
 
-impl From<Error> for Box<Unanswered> {
-    fn from(error: Error) -> Box<Unanswered> {
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Unanswered {
         let is_lost = error.kind() == Kind::Unreachable;
         let ending = if is_lost { Ending::CutShort } else { Ending::Other };
         Unanswered::new(error, ending)
@@ -48,8 +48,8 @@ impl From<Error> for Box<Unanswered> {
 }
 
 impl Unanswered {
-    fn new(error: Error, ending: Ending) -> Box<Unanswered> {
-        Box::new(Unanswered { error, ending, resume_at: None })
+    fn new(error: Error, ending: Ending) -> Unanswered {
+        Unanswered { error, ending, resume_at: None }
     }
 }
 
@@ -57,7 +57,7 @@ impl Unanswered {
 pub(crate) fn relay_body(
     mut response: Response<'_>,
     relay: &mut Relay<'_, '_>,
-) -> Result<(), Box<Unanswered>> {
+) -> Result<(), Unanswered> {
     let status = response.status();
     let instead = match response.body_kind()? {
         BodyKind::Json => return relay_json(response, relay),
@@ -76,10 +76,7 @@ pub(crate) fn relay_body(
         .into())
 }
 
-fn relay_json(
-    mut response: Response<'_>,
-    relay: &mut Relay<'_, '_>,
-) -> Result<(), Box<Unanswered>> {
+fn relay_json(mut response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(), Unanswered> {
     let status = response.status();
     let body = response.read_whole(relay.server.max_message_bytes)?;
     // The connection is free before the client can send its next request.
@@ -102,7 +99,7 @@ pub(crate) fn relay_stream(
     response: Response<'_>,
     relay: &mut Relay<'_, '_>,
     last_id: Option<String>,
-) -> Result<(), Box<Unanswered>> {
+) -> Result<(), Unanswered> {
     let opened = Instant::now();
     let mut events = EventStream::new(response, relay.server.max_message_bytes, read_error)
         .keeping_fields(relay.keeps_events)
@@ -125,7 +122,7 @@ pub(crate) fn relay_stream(
         retry: events.retry(),
         was_alive,
     });
-    Err(Box::new(Unanswered { error, ending, resume_at }))
+    Err(Unanswered { error, ending, resume_at })
 }
 
 /// Relays events until the stream has nothing more for the request, or ends without its response: then why.
@@ -173,7 +170,7 @@ fn ended_early() -> Error {
     missing_response("an event stream that ended before the response")
 }
 
-fn empty(status: u16) -> Box<Unanswered> {
+fn empty(status: u16) -> Unanswered {
     let error = missing_response(format_args!("HTTP {status} with an empty body"));
     Unanswered::new(error, Ending::Empty)
 }

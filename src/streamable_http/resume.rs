@@ -21,8 +21,8 @@ pub(crate) fn resume(
     message: &PreparedMessage<'_>,
     mut session: Arc<ServerSession>,
     relay: &mut Relay<'_, '_>,
-    mut unanswered: Box<Unanswered>,
-) -> Result<(), Box<Unanswered>> {
+    mut unanswered: Unanswered,
+) -> Result<(), Unanswered> {
     let PreparedMessage { deadline, cancel, .. } = *message;
     let Some(ResumePoint { mut last_id, retry, .. }) = unanswered.resume_at.take() else {
         return Err(unanswered);

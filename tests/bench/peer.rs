@@ -144,9 +144,12 @@ impl Running {
         let mut calls = count;
         if let Some((_, stdin, stdout)) = &mut self.child {
             let (mut sent, mut answered) = (0, 0);
-            while answered < calls {
+            loop {
                 if started.elapsed() > PATIENCE {
                     calls = sent;
+                }
+                if answered == calls {
+                    break;
                 }
                 let more = (in_flight - (sent - answered)).min(calls - sent);
                 if more > 0 {
