@@ -47,8 +47,8 @@ fn two_hundred_and_fifty_six_calls_at_once_from_fifty_clients() {
         })
         .collect();
     thread::scope(|scope| {
-        for number in 0..256_u64 {
-            let mut client = clients[number as usize % clients.len()].twin();
+        for number in 0..256 {
+            let mut client = clients[number % clients.len()].twin();
             scope.spawn(move || {
                 // All are under way before the first one ends.
                 client.call(7, "slow", &json!({"ms": 500}));
