@@ -11,6 +11,10 @@ use std::time::Duration;
 /// With its colon and space.
 const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 
+/// Size of a read. It grows with what the stream brings: a listener holds many silent streams open.
+const MIN_CHUNK_BYTES: usize = 2 * 1024;
+const MAX_CHUNK_BYTES: usize = 16 * 1024;
+
 /// One event. `data` has its lines joined by `\n`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Event {
@@ -76,7 +80,7 @@ impl<R: Read> EventStream<R> {
             reader,
             to_error,
             max_bytes,
-            chunk: vec![0; 16 * 1024],
+            chunk: vec![0; MIN_CHUNK_BYTES],
             unread: 0..0,
             line: Vec::new(),
             at_start: true,
@@ -152,6 +156,9 @@ impl<R: Read> EventStream<R> {
 
     /// Reads the next chunk. False at the end of the stream.
     fn fill(&mut self) -> Result<bool, Error> {
+        if self.unread.end == self.chunk.len() && self.chunk.len() < MAX_CHUNK_BYTES {
+            self.chunk.resize(self.chunk.len() * 2, 0);
+        }
         loop {
             match self.reader.read(&mut self.chunk) {
                 Ok(count) => {
