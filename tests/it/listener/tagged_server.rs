@@ -21,11 +21,17 @@ pub(crate) struct TaggedServer {
 
 #[derive(Default)]
 struct Shared {
-    /// Who waits for the answer to a question, by session and id: the client's name, and the call.
-    waiting: Mutex<HashMap<(String, String), (String, Sender<()>)>>,
+    /// Calls that wait for the answer to a question, by session and id.
+    waiting: Mutex<HashMap<(String, String), Waiting>>,
     /// What came from the wrong client.
     leaks: Mutex<Vec<String>>,
     sessions: Mutex<u32>,
+}
+
+struct Waiting {
+    /// The client's.
+    name: String,
+    answered: Sender<()>,
 }
 
 impl TaggedServer {
@@ -90,9 +96,9 @@ impl Shared {
             None => {
                 let key = (session, message["id"].to_string());
                 let waiting = self.waiting.lock().unwrap().remove(&key);
-                if let Some((name, waiting)) = waiting {
+                if let Some(Waiting { name, answered }) = waiting {
                     self.check("an answer", &message["result"]["content"]["name"], &name);
-                    let _ = waiting.send(());
+                    let _ = answered.send(());
                 }
                 connection.respond(&Response::empty(202))
             }
@@ -106,10 +112,13 @@ impl Shared {
             self.check("a call", &json!(name), session);
         }
         let id = &message["id"];
-        let (sender, answered) = channel();
+        let (sender, answer) = channel();
         let question = format!("question-{id}");
         let key = (session.to_owned(), Value::from(question.as_str()).to_string());
-        self.waiting.lock().unwrap().insert(key, (name.to_owned(), sender));
+        self.waiting
+            .lock()
+            .unwrap()
+            .insert(key, Waiting { name: name.to_owned(), answered: sender });
         connection.begin_events(&[])?;
         let progress = json!({
             "jsonrpc": "2.0", "method": "notifications/progress",
@@ -122,7 +131,7 @@ impl Shared {
             "params": {"message": name, "requestedSchema": schema},
         });
         connection.event(&asks.to_string())?;
-        let text = match answered.recv_timeout(PATIENCE) {
+        let text = match answer.recv_timeout(PATIENCE) {
             Ok(()) => name,
             Err(_) => "no answer came",
         };
