@@ -399,10 +399,11 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_is_given_up() {
+        let event = vec![b'a'; 64 * 1024];
         let flood = |_: Request, response: &mut ResponseWriter| {
             response.start_events(&[])?;
             loop {
-                response.write_event(&[b'a'; 64 * 1024])?;
+                response.write_event(&event)?;
             }
         };
         serve_one(&rules(), &flood, |stream| {

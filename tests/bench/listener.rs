@@ -150,8 +150,8 @@ impl Client {
             headers: &[("content-type", "application/json")],
             payload: &Payload::of(body, PayloadSigning::Hashed),
         };
-        let signed = signer.sign(&request, key, time::OffsetDateTime::now_utc());
-        for (name, value) in &signed.headers {
+        let signature = signer.sign(&request, key, time::OffsetDateTime::now_utc());
+        for (name, value) in &signature.headers {
             let _ = write!(headers, "{name}: {value}\r\n");
         }
         headers

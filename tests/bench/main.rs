@@ -365,7 +365,8 @@ fn table(title: &str, rows: &[Row], base: &str) -> Value {
     let Some(first) = rows.first() else { return Value::Null };
     let names: Vec<&str> = first.figures.iter().map(|(name, _)| name.as_str()).collect();
     let ours: Vec<&str> = names.iter().copied().filter(|name| OURS.contains(name)).collect();
-    let ratios: String = ours.iter().map(|ours| format!(" {ours} / {base} |")).collect();
+    let ratios =
+        ours.iter().fold(String::new(), |ratios, ours| ratios + &format!(" {ours} / {base} |"));
     println!(
         "\n### {title}\n\n| | {} |{ratios}\n|---|{}",
         names.join(" | "),

@@ -6,7 +6,8 @@ use crate::doctor::checks::sts;
 use crate::harness::program::{KEY_ID, SECRET};
 use crate::support::{Server, ServerOptions};
 
-/// What a doctor that finds a wrong service shows on a terminal of this width.
+/// Output of a doctor that finds a wrong service, on a terminal of this width.
+#[expect(clippy::disallowed_methods, reason = "script(1) gets an empty stdin, and its own PATH")]
 fn screen(columns: usize, variables: &[(&str, &str)]) -> String {
     let server = Server::start(ServerOptions::default());
     let program = env!("CARGO_BIN_EXE_sigv4-proxy");
