@@ -13,6 +13,8 @@ pub(crate) mod connections;
 #[cfg(unix)]
 mod disconnect_watch;
 pub(crate) mod event;
+#[cfg(fuzzing)]
+mod fuzzing;
 pub(crate) mod handler;
 mod input;
 pub(crate) mod outbox;
@@ -33,6 +35,8 @@ pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod token;
 
+#[cfg(fuzzing)]
+pub use fuzzing::requests;
 pub use handler::Handler;
 pub use server::run;
 pub use settings::{Address, Settings, TokenSource};
