@@ -154,15 +154,16 @@ impl Call<'_> {
             self.write_held()?;
         }
         self.progress.held.extend(text);
-        if line.has_next && !is_response { Ok(()) } else { self.write_held() }?;
         if is_answered {
+            // The client may read slowly, of which the server knows nothing.
             self.slot.hold(false);
         }
-        Ok(())
+        if line.has_next && !is_response { Ok(()) } else { self.write_held() }
     }
 
     /// Sends what came as JSON.
     fn send_parts(&mut self, http_error: Option<u16>) -> Result<(), Error> {
+        self.slot.hold(false);
         let mut parts = std::mem::take(&mut self.progress.parts);
         let body = if parts.len() == 1 {
             parts.swap_remove(0)
@@ -173,7 +174,6 @@ impl Call<'_> {
         if !self.reply.send(http_error.map_or(200, of_server), &body)? {
             self.write(&event(body, None))?;
         }
-        self.slot.hold(false);
         Ok(())
     }
 
@@ -226,7 +226,8 @@ impl Call<'_> {
         }
         let error = match error.kind() {
             Kind::Cancelled => {
-                Error::new(Kind::Cancelled, "sigv4-proxy exited before the response arrived")
+                let what = "the client's connection or session ended before the response arrived, or sigv4-proxy is exiting";
+                Error::new(Kind::Cancelled, what)
             }
             _ => error,
         };
