@@ -7,6 +7,7 @@ use crate::error::{Error, Kind};
 use crate::json::member_names::unambiguous;
 use crate::json::object::Object;
 use crate::mcp::glob;
+use crate::mcp::headers::has_value;
 use crate::mcp::message::{self, Message, split_batch};
 use crate::mcp::profile_argument::ProfileArgument;
 use crate::mcp::user_metadata::UserMetadata;
@@ -100,7 +101,11 @@ impl ToolPolicy {
         }
         let Some(messages) = split_batch(message.body()) else {
             let text = str::from_utf8(message.body()).unwrap_or_default();
-            return self.judge_one(text);
+            let tool = self.judge_one(text)?;
+            if self.changes_lists() {
+                check_headers(message, tool.as_deref())?;
+            }
+            return Ok(tool);
         };
         // A batch is sent whole or not at all, and this one would have to be changed.
         let mut holds_requests = !message.ids().is_empty();
@@ -210,6 +215,23 @@ impl ToolPolicy {
     }
 }
 
+/// Refuses a message whose `Mcp-Method` or `Mcp-Name` says something else than its body: a gateway may go by them.
+fn check_headers(message: &Message, tool: Option<&str>) -> Result<(), Error> {
+    for (name, value) in message.headers().unwrap_or_default() {
+        let is_same = match name.as_str() {
+            "mcp-method" => message.method() == Some(value),
+            "mcp-name" => tool.is_none_or(|tool| has_value(value, tool)),
+            _ => true,
+        };
+        if !is_same {
+            let what = format!("the header {name} differs from the message");
+            let fix = "send Mcp-Method and Mcp-Name as in the message, or omit them";
+            return Err(Error::new(Kind::InvalidRequest, what).hint(fix));
+        }
+    }
+    Ok(())
+}
+
 /// An object that every parser reads alike.
 fn read<'a>(what: &str, text: &'a str, expected: &[&str]) -> Result<Object<'a>, Error> {
     unambiguous(text, expected).map_err(|why| {
@@ -267,6 +289,34 @@ mod tests {
         assert_eq!(policy.listed("get_time", false, "{}"), None);
         assert_eq!(policy.listed("get_secret", true, "{}"), None);
         assert!(!ToolPolicy::default().changes_lists());
+    }
+
+    /// A gateway before the server may go by the headers.
+    #[test]
+    fn headers_that_contradict_the_message_are_refused() {
+        let judged = |policy: &ToolPolicy, line: &str, (name, value): (&str, &str)| {
+            let message = Message::parse(line.as_bytes().to_vec()).expect("a message");
+            policy.judge(&message.with_headers([(name.to_owned(), value.to_owned())].into()))
+        };
+        let policy = filter(false, &[], &["delete"]);
+        let call = r#"{"id":1,"method":"tools/call","params":{"name":"echo"}}"#;
+        let ping = r#"{"id":1,"method":"ping"}"#;
+        for (line, header, is_allowed) in [
+            (call, ("mcp-name", "echo"), true),
+            (call, ("mcp-name", "=?base64?ZWNobw==?="), true),
+            (call, ("mcp-method", "tools/call"), true),
+            (call, ("mcp-param-name", "delete"), true),
+            (call, ("mcp-name", "delete"), false),
+            (call, ("mcp-name", "=?base64?ZGVsZXRl?="), false),
+            (call, ("mcp-name", "Echo"), false),
+            (call, ("mcp-method", "tools/list"), false),
+            (ping, ("mcp-method", "tools/call"), false),
+            (r#"{"id":1,"result":{}}"#, ("mcp-method", "tools/call"), false),
+        ] {
+            let result = judged(&policy, line, header);
+            assert_eq!(result.is_ok(), is_allowed, "{line} {header:?}: {result:?}");
+            assert!(judged(&ToolPolicy::default(), line, header).is_ok());
+        }
     }
 
     #[test]

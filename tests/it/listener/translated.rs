@@ -149,6 +149,22 @@ fn a_call_chooses_its_profile_in_each_clients_session() {
 }
 
 #[test]
+fn headers_cannot_call_another_tool_than_the_message() {
+    let server = Server::start(ServerOptions::default());
+    let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--deny-tool=delete"));
+    let message = call("1", "add", &json!({"a": 1, "b": 2}));
+    let ask = |name: &str| {
+        let headers = [("Mcp-Method", "tools/call"), ("Mcp-Name", name)];
+        listening.client().ask("POST", &headers, message.as_bytes()).unwrap()
+    };
+    assert_eq!(ask("add").status, 200);
+    let refused = ask("delete");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.body).contains("mcp-name differs"), "{refused:?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
 fn a_tool_that_changes_something_is_refused_under_read_only() {
     let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
     let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--read-only"));
