@@ -83,7 +83,9 @@ pub(crate) fn attempt(
     let is_initialize = message.message.is_initialize();
     sent.runtime_ids = membership.take_head(&response, &credentials, is_initialize);
     if (200..300).contains(&response.status()) {
-        if message.needs_session() {
+        // Clients without a session share this state: an id that one of them is given is not for the others.
+        let is_shared = message.message.headers().is_some() && session.id().is_none();
+        if message.needs_session() && !is_shared {
             server.learn_session_id(&mut sent.session, &response);
         }
         if message.message.headers().is_some() && !message.message.ids().is_empty() {

@@ -72,6 +72,24 @@ fn a_stream_is_open_as_soon_as_the_server_has_opened_it() {
 }
 
 #[test]
+fn a_session_id_for_a_client_without_a_session_is_not_used_for_others() {
+    let server = Server::start(ServerOptions::default());
+    let (_listening, mut client) = begun(&server);
+    let reply = Reply::Status {
+        code: 200,
+        headers: vec![
+            ("content-type".into(), "application/json".into()),
+            ("mcp-session-id".into(), "unasked".into()),
+        ],
+        body: br#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_vec(),
+    };
+    server.reply_next("tools/call", reply);
+    assert_eq!(client.post(&call("1", "x", &json!({}))).status, 200);
+    assert_eq!(client.call(2, "add", &json!({"a": 1, "b": 2})), "3");
+    assert_eq!(last(&server).header("mcp-session-id"), None);
+}
+
+#[test]
 fn headers_of_mcp_pass_in_both_directions_and_others_do_not() {
     let server = Server::start(ServerOptions::default());
     let (_listening, mut client) = begun(&server);
