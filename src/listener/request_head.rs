@@ -63,6 +63,7 @@ pub(crate) fn read(
 ) -> Result<Option<(RequestHead, usize)>, Refusal> {
     // Some clients send a line end too many after a body (RFC 9112 §2.2).
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    refuse_other_protocol(&bytes[start..])?;
     let end = end_of_head(bytes, start, scanned)?;
     if end.unwrap_or(bytes.len()) > MAX_HEAD_BYTES {
         return Err(too_large());
@@ -114,6 +115,21 @@ fn names_version(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ').skip(2);
     words.next().is_some_and(|word| word.starts_with(b"HTTP/")) && words.next().is_none()
+}
+
+/// Refuses what cannot be the beginning of a request, whose end might never come.
+fn refuse_other_protocol(bytes: &[u8]) -> Result<(), Refusal> {
+    match bytes {
+        // A record of a TLS handshake.
+        [0x16, ..] => {
+            let fix = "connect with http://, or put a program that terminates TLS in front";
+            Err(refused("the client speaks TLS", 400, Kind::InvalidRequest, fix))
+        }
+        // The other half of an empty line may follow.
+        [] | [b'\r'] => Ok(()),
+        [first, ..] if first.is_ascii_graphic() => Ok(()),
+        _ => Err(malformed("the request is not HTTP/1.1")),
+    }
 }
 
 /// Where the head ends. All its lines must end in a carriage return and a line feed.

@@ -269,11 +269,11 @@ fn classify_one(line: &[u8]) -> Result<MessageKind, String> {
     let members = match Members::parse(line) {
         Ok(members) => members,
         Err(MembersError::NotUtf8) => {
-            let why = "parse error: the line is not UTF-8";
+            let why = "parse error: the message is not UTF-8";
             return Err(protocol_error("null", PARSE_ERROR, why));
         }
         Err(MembersError::Json(error)) if error.is_data() => {
-            let why = "invalid request: the line is not a JSON-RPC message";
+            let why = "invalid request: this is not a JSON-RPC message";
             let id = only_id(line);
             let id = id.as_ref().map_or("null", Id::as_json);
             return Err(protocol_error(id, INVALID_REQUEST, why));

@@ -13,6 +13,24 @@ fn start() -> (Server, Listening) {
     (server, listening)
 }
 
+/// Their end would never come.
+#[test]
+fn other_protocols_are_refused_at_once() {
+    let (_server, listening) = start();
+    for (bytes, why) in [
+        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "the client speaks TLS"),
+        (b"\x00\x00\x00\x08", "the request is not HTTP/1.1"),
+        (b" GET /mcp", "the request is not HTTP/1.1"),
+        (b"\r\n\xff", "the request is not HTTP/1.1"),
+    ] {
+        let mut raw = Raw::connect(listening.address());
+        raw.write(bytes);
+        let response = raw.read_until("}}");
+        assert_eq!(statuses(&response), [400], "{response}");
+        assert!(response.contains(why), "{response}");
+    }
+}
+
 #[test]
 fn what_can_be_read_in_two_ways_is_refused() {
     let (server, listening) = start();
