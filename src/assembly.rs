@@ -14,6 +14,7 @@ use crate::conversation::{self, Conversation};
 use crate::credentials::Role;
 use crate::credentials::{CredentialCache, ProfileFiles, Settings, Terminal};
 use crate::environment::Environment;
+use crate::environment::file;
 use crate::error::{Error, Kind, io_message};
 use crate::http::{CaBundle, HttpClient, Limits, ProxySettings, proxy_passwords};
 use crate::listener;
@@ -362,10 +363,15 @@ pub fn listener_settings(
     })
 }
 
-/// The user's own folder for the time of a login, or else the one for temporary files.
+/// The user's own folder for the time of a login, or else the one for temporary files. `su` and `sudo` may leave the variable with
+/// the folder of someone else.
 fn private_folder(environment: &Environment) -> PathBuf {
     let of_login = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let of_login = of_login.filter(|folder| folder.is_absolute() && folder.is_dir());
+    let is_own = |folder: &PathBuf| {
+        let is_shared = file::is_writable_by_everyone(folder) || file::belongs_to_another(folder);
+        folder.is_absolute() && folder.is_dir() && !is_shared
+    };
+    let of_login = of_login.filter(is_own);
     of_login.unwrap_or_else(std::env::temp_dir)
 }
 
