@@ -115,7 +115,7 @@ impl Connection<'_> {
         let mut form = ResponseForm {
             is_http_1_0: head.is_http_1_0,
             is_head: head.verb == Verb::Head,
-            keeps_alive: head.keeps_alive && !self.open.is_closing(),
+            keeps_alive: head.keeps_alive && !has_body && !self.open.is_closing(),
             origin: None,
         };
         let checked = self.check_origin(&head).and_then(|origin| {

@@ -47,8 +47,10 @@ pub fn run(
     let socket = Arc::new(Socket::bind(&settings.address, settings.anyone)?);
     let (token, token_file) = Token::from_source(&settings.token, log)?;
     let url = socket.url(&settings.path);
+    let mut hosts = settings.hosts;
+    hosts.extend(socket.authority());
     let rules = Rules {
-        access: Access::new(&settings.hosts, settings.origins, token),
+        access: Access::new(&hosts, settings.origins, token),
         path: settings.path,
         body: BodyLimits {
             max_bytes: settings.max_message_bytes,
@@ -77,7 +79,10 @@ pub fn run(
     let _ = signals.recv();
     log.debug("ending: Signal");
     connections.begin_closing();
+    // Clients that come from now on are refused by the system, and another process can take the address.
     socket.wake();
+    socket.remove();
+    drop(socket);
     let deadline = Instant::now() + settings.drain_timeout;
     while !connections.wait_until_answered(deadline.min(Instant::now() + SIGNAL_PAUSE)) {
         if Instant::now() >= deadline || signals.try_recv().is_ok() {
@@ -87,7 +92,6 @@ pub fn run(
     handler.close();
     connections.cancel_all();
     connections.wait_until_closed(Instant::now() + END_TIMEOUT);
-    socket.remove();
     Ok(())
 }
 

@@ -79,6 +79,15 @@ impl Socket {
         }
     }
 
+    /// The host of `url`, which a client may use as it is, even `0.0.0.0`; none for a socket in a file.
+    pub(crate) fn authority(&self) -> Option<String> {
+        match self {
+            Socket::Tcp(_, local) => Some(local.to_string()),
+            #[cfg(unix)]
+            Socket::Unix(_) => None,
+        }
+    }
+
     /// What clients connect to: a URL, or a file and the path of the URL.
     pub(crate) fn url(&self, path: &str) -> String {
         match self {
@@ -96,6 +105,7 @@ fn cannot_listen(address: &str, error: &io::Error) -> Error {
     Error::new(Kind::Usage, what).context("configuration error").hint(match error.kind() {
         io::ErrorKind::AddrInUse => "stop the program that listens there, or use another address",
         io::ErrorKind::AddrNotAvailable => "use an address of this machine, such as 127.0.0.1",
+        io::ErrorKind::InvalidInput => "use a shorter path",
         io::ErrorKind::PermissionDenied => "use a port from 1024, or a directory that you own",
         _ => "name another address",
     })

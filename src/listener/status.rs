@@ -23,9 +23,13 @@ pub(crate) fn of_error(error: &Error) -> u16 {
     }
 }
 
-/// The status of the server's own error response.
+/// The status of the server's own error response. One that says something else to HTTP clients than that it is an error, such as a
+/// redirect, is not passed on.
 pub(crate) fn of_server(status: u16) -> u16 {
-    if status == 401 { 502 } else { status }
+    match status {
+        400 | 402..=599 => status,
+        _ => 502,
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +53,11 @@ mod tests {
             (Kind::TooLarge, 503),
         ] {
             assert_eq!(of_error(&Error::new(kind, "why")), status, "{kind:?}");
+        }
+        for (status, expected) in
+            [(400, 400), (401, 502), (403, 403), (599, 599), (204, 502), (302, 502), (600, 502)]
+        {
+            assert_eq!(of_server(status), expected);
         }
         let lost = |kind| Error::new(kind, "the session has ended").for_lack_of_session();
         assert_eq!(of_error(&lost(Kind::InvalidResponse)), 404);

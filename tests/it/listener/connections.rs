@@ -138,7 +138,7 @@ fn running_requests_are_answered_before_the_end() {
 fn the_end_waits_no_longer_than_it_may() {
     let server = server();
     for (arguments, signals, least, most) in [
-        (&["--drain-timeout", "500ms"][..], 1, 500, 2500),
+        (&["--drain-timeout", "500ms"][..], 1, 400, 2500),
         (&["--drain-timeout", "0"], 1, 0, 2000),
         (&[], 2, 0, 2500),
     ] {

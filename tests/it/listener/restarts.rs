@@ -57,6 +57,16 @@ fn a_client_outlives_its_session_at_the_server() {
 }
 
 #[cfg(unix)]
+/// The time until the address can be listened on.
+fn bind_soon(address: &str) -> Duration {
+    let started = Instant::now();
+    while let Err(error) = std::net::TcpListener::bind(address) {
+        assert!(started.elapsed() < Duration::from_secs(10), "{error}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    started.elapsed()
+}
+
 #[test]
 fn a_signal_lets_running_calls_finish() {
     let server = server();
@@ -66,12 +76,15 @@ fn a_signal_lets_running_calls_finish() {
     let mut stream = client.twin();
     assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
     let mut running = client.twin();
-    let calls = std::thread::spawn(move || running.call(1, "slow", &json!({"ms": 700})));
+    let calls = std::thread::spawn(move || running.call(1, "slow", &json!({"ms": 1500})));
     server.wait_for(Duration::from_secs(10), |requests| {
         requests.iter().any(|request| request.label() == "tools/call")
     });
     let started = Instant::now();
+    let address = listening.address().to_owned();
+    let successor = std::thread::spawn(move || bind_soon(&address));
     let ended = listening.end();
+    assert!(successor.join().unwrap() < Duration::from_millis(1200), "the address is free at once");
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(calls.join().unwrap(), "done");

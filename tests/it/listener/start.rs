@@ -49,7 +49,10 @@ fn other_machines_may_connect_only_if_that_is_said_and_with_a_token() {
         (&*address, 401),
         ("localhost", 401),
         ("proxy:80", 401),
+        // As in the URL that is printed.
+        (&format!("0.0.0.0:{port}"), 401),
         ("0.0.0.0", 403),
+        ("0.0.0.0:1", 403),
         ("10.0.0.1", 403),
     ] {
         let response = exchange(&address, ping("").replace("localhost", host));
@@ -284,7 +287,12 @@ mod unix {
             assert!(!ended.log.contains(&token), "{}", ended.log);
         }
         assert_eq!(files().len(), 0);
-        // A folder that is not there is not used.
+        // A folder that others can change, or that is not there, is not used.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let temporary = std::env::temp_dir();
+        let shared = Listening::start(launch().env("TMPDIR", temporary.to_str().unwrap()));
+        assert_eq!(files().len(), 0);
+        shared.end();
         fs::remove_dir(&folder).unwrap();
         let _elsewhere =
             Listening::start(launch().env("TMPDIR", std::env::temp_dir().to_str().unwrap()));
