@@ -1,11 +1,16 @@
 """Makes signing vectors: random requests, each signed by botocore and by awscrt, and kept if they agree.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install botocore awscrt cryptography
-    /tmp/venv/bin/python generate.py SEED [V4-LINES [V4A-LINES]] > generated.jsonl
+    /tmp/venv/bin/python generate.py 1 150 20 > generated.jsonl
+    /tmp/venv/bin/python generate.py 2 30 6 s3-outposts s3-object-lambda s3express > generated-s3.jsonl
 
-The same seed makes the same lines (150 of SigV4 and 20 of SigV4a, if not told otherwise) for as long as the two
-libraries agree on the same requests; generated.jsonl was made with seed 1, botocore 1.44.8 and awscrt 0.38.1. Requests
-on which they disagree go to standard error, one a line with botocore's canonical request: see decisions.jsonl for such.
+The arguments are a seed, the numbers of SigV4 and SigV4a vectors, and the services (default: SERVICES). The same
+arguments make the same lines while the two libraries agree on the same requests; the files were made with
+botocore 1.44.8 and awscrt 0.38.1. Requests on which they disagree go to standard error, one per line, with botocore's
+canonical request: decisions.jsonl has such.
+
+A vector states no rule that follows from its service, so it tests the service's rule, too. A service with a rule of its
+own must be added to S3_FAMILY, or its rule to `random_request` and `sign_with_crt`.
 
 SigV4: both must come to the same signature; the canonical request, which awscrt does not show, is botocore's.
 SigV4a: botocore has no signer of its own, so the canonical request is the one that its SigV4 signer makes with the
@@ -13,8 +18,8 @@ header X-Amz-Region-Set, the key is derived below, and awscrt's signature must v
 nonces at random, so the signature written is made with the same key and the nonce of RFC 6979, by `cryptography`.
 
 Not tried, since decisions.jsonl has them: characters that may not stand in a URL, queries that are not encoded as
-SigV4 would (awscrt encodes them again, botocore does not), and dot segments for S3, at the end of a path or beside
-empty ones (the proxy resolves dot segments as URLs do before it sends, and signs the outcome).
+SigV4 would (awscrt encodes them again, botocore does not), and dot segments for S3, at the end of a path or next to
+empty ones (the proxy resolves dot segments as URLs do before it sends, and signs the result).
 """
 
 import base64, datetime, hashlib, hmac, io, json, random, string, sys
@@ -30,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 REGIONS = ["us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2", "sa-east-1", "us-gov-west-1", "cn-north-1"]
+S3_FAMILY = ["s3", "s3-outposts", "s3-object-lambda", "s3express"]
 SERVICES = ["execute-api", "bedrock-agentcore", "lambda", "aws-mcp", "appsync", "es", "s3", "s3"]
 SEGMENTS = ["mcp", "a", "B", "x.y", "~", "-_", ".", "..", "", "%20", "%2F", "%2f", "%7E", "%C3%A9", "%25", "a%3Ab",
             "arn%3Aaws%3Alambda%3A%3A1", "a:b", "a@b", "a+b", "a=b", "a,b", "a;b", "a&b", "(a)", "a!", "$a", "a*", "a'b"]
@@ -43,9 +49,9 @@ VALUES = ["application/json", "application/json, text/event-stream", "a  b", "  
 def word(rng, length, alphabet=string.ascii_uppercase + string.digits):
     return "".join(rng.choice(alphabet) for _ in range(length))
 
-def random_request(rng, v4a):
-    service, host = rng.choice(SERVICES), rng.choice(["api.example.com", "api.example.com:8443", "a-1.b.example.com"])
-    s3, no_dots = service == "s3", [segment for segment in SEGMENTS if segment not in [".", ".."]]
+def random_request(rng, services, v4a):
+    service, host = rng.choice(services), rng.choice(["api.example.com", "api.example.com:8443", "a-1.b.example.com"])
+    s3, no_dots = service in S3_FAMILY, [segment for segment in SEGMENTS if segment not in [".", ".."]]
     path = [rng.choice(no_dots if s3 else SEGMENTS) for _ in range(rng.choice([0, 1, 1, 2, 4]))] + [rng.choice(no_dots)]
     path = [segment for segment in path[:-1] if segment or ".." not in path] + path[-1:]
     pairs = [rng.choice(TEXTS[1:]) + rng.choice(["", "=", "=" + rng.choice(TEXTS), "=" + rng.choice(TEXTS)])
@@ -70,12 +76,15 @@ def random_request(rng, v4a):
     vector |= {"regions": rng.choice(sets)} if v4a else {"region": rng.choice(REGIONS)}
     at = datetime.datetime(2015, 1, 1) + datetime.timedelta(seconds=rng.randrange(20 * 365 * 86400))
     vector |= {"service": service, "time": at.strftime("%Y%m%dT%H%M%SZ")}
-    vector["options"] = {"normalize_path": not s3, "double_encode": not s3, "content_sha256_header": s3,
-                         "payload": rng.choice(["signed", "unsigned"]) if s3 else "signed", "sign_token": True}
+    if s3 and rng.choice(["signed", "unsigned"]) == "unsigned":
+        vector["options"] = {"payload": "unsigned"}
     return vector
 
+def is_unsigned(vector):
+    return "options" in vector
+
 def sign_with_crt(vector, body):
-    options = vector["options"]
+    s3 = vector["service"] in S3_FAMILY
     host, _, target = vector["url"].removeprefix("https://").partition("/")
     headers = HttpHeaders([("Host", host)] + [tuple(header) for header in vector["headers"]])
     in_header = crt.AwsSignedBodyHeaderType
@@ -86,9 +95,9 @@ def sign_with_crt(vector, body):
         region=",".join(vector["regions"]) if "regions" in vector else vector["region"],
         service=vector["service"],
         date=datetime.datetime.strptime(vector["time"] + "+0000", "%Y%m%dT%H%M%SZ%z"),
-        use_double_uri_encode=options["double_encode"], should_normalize_uri_path=options["normalize_path"],
-        signed_body_value="UNSIGNED-PAYLOAD" if options["payload"] == "unsigned" else None,
-        signed_body_header_type=in_header.X_AMZ_CONTENT_SHA_256 if options["content_sha256_header"] else in_header.NONE)
+        use_double_uri_encode=not s3, should_normalize_uri_path=not s3,
+        signed_body_value="UNSIGNED-PAYLOAD" if is_unsigned(vector) else None,
+        signed_body_header_type=in_header.X_AMZ_CONTENT_SHA_256 if s3 else in_header.NONE)
     request = HttpRequest(vector["method"], "/" + target, headers, io.BytesIO(body))
     return crt.aws_sign_request(request, config).result().headers.get("Authorization").rpartition("Signature=")[2]
 
@@ -101,14 +110,14 @@ def v4a_key(access_key, secret_key):
 
 def complete(vector):
     """Adds what is expected, by botocore. True if awscrt agrees."""
-    signer = (S3SigV4Auth if vector["service"] == "s3" else SigV4Auth)(
+    signer = (S3SigV4Auth if vector["service"] in S3_FAMILY else SigV4Auth)(
         Credentials(vector["access_key"], vector["secret_key"], vector.get("session_token")),
         vector["service"], vector.get("region"))
     body = base64.b64decode(vector["body_b64"]) if "body_b64" in vector else vector["body"].encode()
     request = AWSRequest(vector["method"], vector["url"], data=body)
     for name, value in vector["headers"]:
         request.headers.add_header(name, value)
-    s3_config = {"payload_signing_enabled": vector["options"]["payload"] == "signed"}
+    s3_config = {"payload_signing_enabled": not is_unsigned(vector)}
     request.context |= {"timestamp": vector["time"], "client_config": SimpleNamespace(s3=s3_config)}
     if "regions" in vector:
         request.headers["X-Amz-Region-Set"] = ",".join(vector["regions"])
@@ -138,12 +147,13 @@ def complete(vector):
         return False
     return True
 
-seed, *counts = [int(argument) for argument in sys.argv[1:]] + [150, 20][len(sys.argv) - 2:]
+seed, *counts = [int(argument) for argument in sys.argv[1:4]]
+services = sys.argv[4:] or SERVICES
 rng = random.Random(seed)
 for algorithm, count in zip(["v4", "v4a"], counts):
     kept = 0
     while kept < count:
-        vector = random_request(rng, algorithm == "v4a")
+        vector = random_request(rng, services, algorithm == "v4a")
         agreed = complete(vector)
         kept += agreed
         vector = {"id": f"gen-{algorithm}-{kept:03}"} | vector

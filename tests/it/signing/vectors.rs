@@ -4,10 +4,10 @@
 use crate::vectors;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sigv4_proxy::signing::{
-    AccessKey, Algorithm, CanonicalTarget, Payload, PayloadSigning, Request, Secret, Signer,
-    UriEncoding, v4, v4a,
+    AccessKey, Algorithm, CanonicalTarget, Payload, PayloadSigning, Request, Secret, Signed,
+    Signer, UriEncoding, v4, v4a,
 };
 use time::macros::datetime;
 
@@ -42,6 +42,10 @@ fn check_vector(vector: &Value) {
     let signed = vectors::sign(vector).unwrap_or_else(|why| panic!("{id} is refused: {why}"));
     assert_eq!(signed.canonical_request, expect["canonical_request"], "{id}: canonical request");
     assert_eq!(signed.string_to_sign, expect["string_to_sign"], "{id}: string to sign");
+    let names = ["normalize_path", "double_encode"];
+    let has_path_rule = names.iter().any(|name| !vector["options"][name].is_null());
+    assert!(!has_path_rule, "{id}: omit the path rule, so that the vector tests its service's");
+    check_own_headers(vector, &signed);
     if vectors::algorithm(vector) == Algorithm::V4a {
         // Others choose their nonces at random, so all signatures are verified, theirs and ours.
         let key = public_key(vector);
@@ -72,6 +76,16 @@ fn check_vector(vector: &Value) {
     }
 }
 
+/// Headers that signing sets itself are signed once, whatever the caller sends under their names.
+fn check_own_headers(vector: &Value, signed: &Signed) {
+    let mut with = vector.clone();
+    let headers = with["headers"].as_array_mut().expect("a list");
+    headers.extend(signed.headers.iter().map(|(name, _)| json!([name, "of the caller"])));
+    let canonical_request = vectors::sign(&with).expect("signed").canonical_request.clone();
+    let id = name(vector);
+    assert_eq!(canonical_request, signed.canonical_request, "{id}: add the header to UNSIGNED");
+}
+
 fn public_key(vector: &Value) -> VerifyingKey {
     let coordinate = |name: &str| hex::decode(vector[name].as_str().expect("hex")).expect("hex");
     let point = [vec![4], coordinate("public_x"), coordinate("public_y")].concat();
@@ -96,6 +110,30 @@ fn vectors_on_which_all_signers_agree() {
 #[test]
 fn generated_vectors() {
     check("generated.jsonl");
+}
+
+#[test]
+fn generated_vectors_of_the_s3_family() {
+    check("generated-s3.jsonl");
+}
+
+/// The names in each `for_service`: a rule without a vector would be compared with nothing.
+#[test]
+fn every_service_with_a_rule_of_its_own_has_vectors() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let files = ["v4.jsonl", "generated.jsonl", "generated-s3.jsonl"];
+    let vectors: Vec<Value> = files.into_iter().flat_map(lines).collect();
+    for file in ["target.rs", "payload.rs"] {
+        let source = std::fs::read_to_string(format!("{root}/src/signing/{file}")).unwrap();
+        let (_, rules) = source.split_once("fn for_service(").expect("a function");
+        let (rules, _) = rules.split_once("\n    }\n").expect("its end");
+        let services: Vec<&str> = rules.split('"').skip(1).step_by(2).collect();
+        assert!(services.contains(&"s3"), "{file}: {services:?}");
+        for service in services {
+            let has_vector = vectors.iter().any(|vector| vector["service"] == service);
+            assert!(has_vector, "{file}: no vector is of {service} (test-vectors/README.md)");
+        }
+    }
 }
 
 #[test]
