@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::suggest::nearest;
 use std::ffi::{OsStr, OsString};
 
-/// The command line, or what it asks for instead of running.
+/// The command line: a subcommand and its flags.
 pub(crate) enum Line {
     /// Run the proxy.
     Proxy(Flags),
@@ -130,7 +130,7 @@ struct Reader {
     word: Option<Word>,
     shell: Option<Shell>,
     leftovers: Leftovers,
-    /// The next word may be the value of the last flag, which is no option.
+    /// The next word may be the value of the last flag, which does not begin an option.
     next: Next,
 }
 

@@ -1,4 +1,4 @@
-//! `Command`: what the command line asks for.
+//! `Command`: the subcommand to run, with its options.
 
 use crate::cli::args::{Line, ParsedArgs};
 use crate::cli::options::{Options, ProfileSettings, SignInOptions};
@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use std::ffi::OsString;
 
-/// What the command line asks for.
+/// The subcommand to run.
 #[derive(Debug)]
 pub enum Command {
     /// Check everything and report.

@@ -88,7 +88,7 @@ impl HeaderOptions {
     }
 }
 
-/// A warning about a header of the user's that replaces one of MCP's and says less.
+/// A warning about a header of the user that replaces one of MCP and accepts less.
 fn doubt(header: &Header) -> Option<String> {
     let value = header.value.expose().to_ascii_lowercase();
     let ranges = || value.split(',').map(|range| range.split(';').next().unwrap_or(range).trim());

@@ -26,7 +26,7 @@ sigv4-proxy connects an MCP client to MCP servers protected by AWS IAM.
   sigv4-proxy --help       list all options
 ";
 
-/// What a user in a terminal needs to know.
+/// Shown to a user in a terminal.
 pub const IN_TERMINAL: &str = "waiting for an MCP client on stdin; press Ctrl-C to stop; \
      to check the setup, run sigv4-proxy doctor URL";
 

@@ -101,7 +101,7 @@ impl Leftovers {
         rest.join(" ")
     }
 
-    /// Takes a flag of launchers. Returns what follows it; `None`: it is no such flag.
+    /// Takes a flag of launchers. Returns what follows it; `None`: not such a flag.
     pub(crate) fn take_flag(&mut self, dashes: &str, name: &str) -> Option<Follows> {
         let (_, follows) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
         self.words.push(format!("{dashes}{name}"));

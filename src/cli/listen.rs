@@ -1,4 +1,4 @@
-//! `--listen` and what goes with it: the address, who may connect, and what clients have to send.
+//! `--listen` and its companions: the address, the clients that may connect, and their token.
 
 use crate::cli::args::{ParsedArgs, Value};
 use crate::cli::options::{ListenAddress, ListenOptions, ListenToken};
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::http::authority::host_and_port;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// What a listener answers besides the MCP endpoint.
+/// The path of a listener for health checks, which the MCP endpoint cannot have.
 const HEALTH_PATH: &str = "/healthz";
 
 /// The listener's options, and what is wrong with them.

@@ -48,7 +48,7 @@ pub struct Options {
     /// Globs. Empty: all.
     pub allowed_tools: Vec<String>,
     pub denied_tools: Vec<String>,
-    /// `initialize` is answered locally and the session starts later.
+    /// The response to `initialize` is made locally, and the session starts later.
     pub lazy: bool,
     /// Lists are fetched whole and returned as one page.
     pub merge_lists: bool,
@@ -77,7 +77,7 @@ pub struct Options {
     /// `None` is stderr.
     pub log_file: Option<PathBuf>,
     pub log_format: log::Format,
-    /// What was corrected without asking.
+    /// Corrections that were made automatically.
     pub notes: Vec<String>,
     /// Values that were probably not meant as they are.
     pub warnings: Vec<String>,
@@ -189,7 +189,7 @@ pub enum LoginMode {
     Off,
 }
 
-/// Settings of an AWS profile besides credentials.
+/// Settings of an AWS profile other than credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileSettings {
     pub region: Option<String>,
@@ -198,11 +198,11 @@ pub struct ProfileSettings {
     pub region_set: Option<String>,
 }
 
-/// What `login` and `logout` are asked for in addition to the options of the proxy.
+/// Options of `login` and `logout`, in addition to those of the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct SignInOptions {
-    /// The sign-in session, in place of a profile.
+    /// The sign-in session, instead of a profile.
     pub sso_session: Option<String>,
     pub uses_device_code: bool,
     /// The browser is on another machine.

@@ -30,7 +30,7 @@ const REGION_SET: &str = "AWS_SIGV4A_SIGNING_REGION_SET";
 /// The variable of mcp-proxy-for-aws that replaces `--profile`.
 const PROFILES: &str = "AWS_MCP_PROXY_PROFILES";
 
-/// The metadata to send. An empty region asks for none.
+/// The metadata to send; none if the region is empty.
 fn sent(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
     metadata.retain(|(name, value)| name != WORKING_REGION || !value.is_empty());
     metadata

@@ -162,7 +162,7 @@ impl Doctor<'_> {
             new.map(|why| format!("also tried: {why}")).collect()
         };
         let warnings = cache.warnings();
-        // A look-up that goes on after the time limit holds what the sign-ins are read with.
+        // A look-up that continues after the time limit still holds the provider that reads the sign-ins.
         let now = Some(Instant::now());
         let again = cache.get_until(clock::now(), now, &Cancel::default());
         let goes_on = again.as_ref().is_err_and(|error| error.kind() == Kind::TimedOut);

@@ -1,4 +1,4 @@
-//! The checks of `--listen`: the token, the address, and whom a listener that runs there refuses. They send nothing to the server.
+//! The checks of `--listen`: the token, the address, and which clients a running listener refuses. They send nothing to the server.
 
 use crate::cli::{ListenAddress, ListenOptions, ListenToken};
 use crate::doctor::report::{Check, Finding, Report, Verdict};

@@ -56,7 +56,7 @@ struct Server {
     hello: Value,
     /// It has no sessions (2026-07-28).
     is_sessionless: bool,
-    /// It answers requests of 2026-07-28.
+    /// It supports requests of 2026-07-28.
     is_modern: bool,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
         (Finding::of_error(Check::Initialize, Verdict::Fail, &first_error), None)
     }
 
-    /// What the server says of itself without a session.
+    /// The server's description of itself without a session (`server/discover`).
     fn discover(&mut self) -> Option<Value> {
         let discover = format!(
             r#"{{"jsonrpc":"2.0","id":"doctor-2","method":"server/discover","params":{{{META}}}}}"#

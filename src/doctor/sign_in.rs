@@ -1,4 +1,4 @@
-//! What sign-ins the credentials depend on: until when they last, and what a call does afterwards.
+//! The sign-in check: when the sign-ins of the credentials expire, and what a call does afterwards.
 
 use crate::cli::LoginMode;
 use crate::clock;

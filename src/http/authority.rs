@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 /// Splits an authority into its host, in brackets if that is an IPv6 address, and its port. `None` if it is anything else, such as
-/// one with user information, white space or letters outside ASCII.
+/// one with user information, white space or non-ASCII characters.
 pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = if authority.starts_with('[') { authority.find(']')? + 1 } else { 0 };
     let at = authority[end..].find(':').map_or(authority.len(), |at| end + at);

@@ -9,7 +9,7 @@ use ureq::BodyReader;
 /// Number of bytes in which the kind must show.
 const BEGINNING_BYTES: usize = 64;
 
-/// Some servers begin with one.
+/// Some servers send one first.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The fields of an event stream.

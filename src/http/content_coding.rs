@@ -1,4 +1,4 @@
-//! `UnrequestedCoding`: a body that is compressed although every request asks for `identity`.
+//! `UnrequestedCoding`: a body that is compressed although every request accepts only `identity`.
 
 use crate::error::{Error, Kind, quoted};
 use std::fmt;

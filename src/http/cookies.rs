@@ -27,7 +27,7 @@ struct Cookie {
     name: String,
     value: Secret,
     path: String,
-    /// `None`: as long as the process runs.
+    /// `None`: until the process ends.
     expires: Option<Instant>,
 }
 

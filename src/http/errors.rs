@@ -1,4 +1,4 @@
-//! What ended an exchange, in words: ureq's errors → our own.
+//! Converts ureq's errors to `Error`.
 
 use crate::error::{Error, Kind};
 use crate::http::content_coding::UnrequestedCoding;

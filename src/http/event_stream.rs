@@ -26,7 +26,7 @@ pub struct Event {
     pub fields: Option<Box<EventFields>>,
 }
 
-/// What an event has besides its data, as it was written.
+/// The fields of an event other than its data, as they were written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct EventFields {
     pub name: String,
@@ -96,7 +96,7 @@ impl<R: Read> EventStream<R> {
         }
     }
 
-    /// Keeps the fields of events besides their data. Then events without data are handed out, too.
+    /// Keeps the other fields of events, too. Events without data are then returned as well.
     #[must_use]
     pub fn keeping_fields(self, keeps: bool) -> EventStream<R> {
         EventStream { fields: keeps.then(Box::default), ..self }
@@ -144,7 +144,7 @@ impl<R: Read> EventStream<R> {
         Some(&*self.last_id).filter(|id| !id.is_empty())
     }
 
-    /// How long the server asks to wait before reconnecting.
+    /// Time that the server asks to wait before reconnecting.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }

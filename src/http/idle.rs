@@ -28,7 +28,7 @@ pub(crate) struct Idle {
     unread: Option<Box<UnreadBody>>,
 }
 
-/// The body of a response whose status said everything.
+/// The unread body of a response of which only the status counts.
 pub(crate) struct UnreadBody {
     body: BodyReader<'static>,
     left: usize,

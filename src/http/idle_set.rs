@@ -1,4 +1,4 @@
-//! `IdleSet`: the connections that are not in use: which of them may be used, and for how long they are kept.
+//! `IdleSet`: the idle connections: which may be reused, and until when they are kept.
 
 use crate::http::idle::{Finished, Idle};
 use crate::http::request::Request;

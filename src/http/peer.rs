@@ -163,7 +163,7 @@ impl Peer {
         } else if text.contains("expired") || text.contains("not valid yet") {
             "check the local clock; if it is right, renew the server's certificate"
         } else if text.contains("CaUsedAsEndEntity") {
-            // What `openssl req -x509` makes unless it is told otherwise.
+            // What `openssl req -x509` makes by default.
             "create a certificate with basicConstraints=CA:FALSE: the server presents that of a certificate authority"
         } else if is_certificate {
             "check the server's certificate"

@@ -75,7 +75,7 @@ enum Opening {
     Refused(ureq::Error, Instant),
 }
 
-/// The thread that closes what is kept for too long. There is one while connections are idle.
+/// The thread that closes expired connections. It runs while connections are idle.
 #[derive(Default)]
 enum Sweeper {
     #[default]

@@ -1,4 +1,4 @@
-//! `Request`: what is sent, and what may be sent at all.
+//! `Request`: a request to send, and the check of its headers.
 
 use crate::error::{Error, Kind};
 use crate::signing::Header;

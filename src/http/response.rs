@@ -88,7 +88,7 @@ impl<'a> Response<'a> {
         self.lease.shorten_deadline(deadline);
     }
 
-    /// Ends a response whose status says everything. The body is not waited for, and the connection is kept only if the
+    /// Ends a response of which only the status counts. The body is not waited for, and the connection is kept only if the
     /// body has already arrived or arrives soon.
     pub(crate) fn finish(self) {
         let Response { headers, length, body, mut lease, .. } = self;
@@ -121,7 +121,7 @@ impl<'a> Response<'a> {
         self.body.check_coding().map_err(read_error)
     }
 
-    /// What the body is, whatever `Content-Type` says. To be asked before the body is read; waits for its first bytes.
+    /// What the body is, whatever `Content-Type` says. Call it before reading the body; it waits for the first bytes.
     pub(crate) fn body_kind(&mut self) -> Result<BodyKind, Error> {
         match self.body.kind().map_err(read_error)? {
             BodyKind::Other if self.is_event_stream() => Ok(BodyKind::EventStream),

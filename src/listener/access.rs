@@ -1,5 +1,5 @@
-//! `Access`: who may connect. A page in a browser reaches listeners of the machine, by its own name, too (DNS rebinding), so both the
-//! name that is addressed and the origin of the page have to be allowed, and nothing is served without the token.
+//! `Access`: decides which clients may connect. A web page can reach listeners of the machine under a name of its own (DNS
+//! rebinding), so the `Host` and the `Origin` must both be allowed, and nothing is served without the token.
 
 use crate::error::Kind;
 use crate::http::authority::host_and_port;
@@ -8,7 +8,7 @@ use crate::listener::request::Headers;
 use crate::listener::token::Token;
 use std::net::{IpAddr, SocketAddr};
 
-/// Headers that pages may send, besides those that begin with `Mcp-`.
+/// Headers that web pages may send, in addition to those that begin with `Mcp-`.
 const PAGE_HEADERS: [&str; 4] = ["accept", "authorization", "content-type", "last-event-id"];
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Access {
     /// file has none. Only browsers can be made to use a name of someone else's, and they always name one.
     ///
     /// # Errors
-    /// The name is not allowed, or is no name.
+    /// The name is not allowed, or not a valid name.
     pub(crate) fn check_host(
         &self,
         authority: Option<&str>,
@@ -95,7 +95,7 @@ impl Access {
     }
 }
 
-/// The response to a preflight request of an allowed page (CORS): the headers of it, besides the origin.
+/// Headers of the response to a preflight request of an allowed page (CORS), except the origin.
 pub(crate) fn preflight(headers: &Headers) -> [(&'static str, String); 4] {
     let wanted = headers.get("access-control-request-headers").unwrap_or_default();
     let is_allowed = |name: &&str| {

@@ -1,4 +1,4 @@
-//! `Call`: a POST with requests: exchanged with the server, and responded to as the server does, with JSON or with events.
+//! `Call`: exchanges the requests of one POST with the server. The response has the server's form: JSON or events.
 
 use crate::conversation::{Limits, Origin};
 use crate::error::{Error, Kind};

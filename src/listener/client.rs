@@ -1,5 +1,5 @@
-//! `Client`: one client of the listener: its conversation, the requests that are under way, and what waits until one of its
-//! streams can carry it.
+//! `Client`: one client of the listener: its conversation, its requests in flight, and the events that wait for one of its
+//! streams.
 
 use crate::conversation::{Conversation, Origin, Passage};
 use crate::error::out_of_threads;
@@ -20,7 +20,7 @@ use std::time::Instant;
 
 pub(crate) struct Client {
     pub(crate) conversation: Arc<Conversation>,
-    /// Clients without a session have it in common, so nothing of one may reach another.
+    /// Several clients without a session share it, so no message of one may reach another.
     is_shared: bool,
     serial: AtomicU64,
     state: Mutex<State>,

@@ -1,4 +1,4 @@
-//! `Clients`: who the clients are: by `Mcp-Session-Id`, or, without a session, by what their requests say of them.
+//! `Clients`: finds the client of a request: by `Mcp-Session-Id`, or, without a session, by what the request states about its client.
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Kind};
@@ -13,16 +13,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Maximum number of clients. Beyond it the one is forgotten that has not been used for longest.
+/// Maximum number of clients. Beyond it, the least recently used one is dropped.
 const MAX_CLIENTS: usize = 4096;
 
-/// A client that has not been used for this time is forgotten. It can go on in its session, if that is the server's own.
+/// Idle time after which a client is dropped. It can continue its session if the server issued the id.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// How often that is checked.
+/// Interval between checks for idle clients.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How the ids of sessions begin that are not the server's own.
+/// Prefix of session ids that this program issues.
 const OWN_SESSIONS: &str = "sigv4-proxy-";
 
 type MakeConversation = dyn Fn() -> Arc<Conversation> + Send + Sync;
@@ -41,7 +41,7 @@ struct Known {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Session(String),
-    /// The digest of what the requests say of their client.
+    /// Digest of what the requests state about their client.
     NoSession(String),
 }
 
@@ -80,7 +80,7 @@ impl Clients {
         })
     }
 
-    /// The client of requests that belong to no session. `identity`: what they say of their client.
+    /// The client of requests without a session. `identity`: what they state about their client.
     ///
     /// # Errors
     /// `TooLarge`: too many clients are in use.

@@ -1,4 +1,4 @@
-//! One connection: requests in, one after the other, responses out.
+//! Serves one connection: reads requests one after another, and writes their responses.
 
 use crate::error::{Error, Kind};
 use crate::listener::access::{Access, preflight};
@@ -18,13 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Answered without a token, for those who watch whether the process runs.
+/// Path for health checks, which need no token.
 const HEALTH_PATH: &str = "/healthz";
 
-/// The least time between two warnings about refusals.
+/// Minimum time between two warnings about refusals.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What holds for every connection.
+/// Rules of all connections.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) access: Access,
@@ -57,7 +57,7 @@ impl Rules {
     }
 }
 
-/// Answers a request of the MCP endpoint. An error: the response was not begun, or is not complete.
+/// Responds to a request for the MCP endpoint. After an error the response is missing or incomplete.
 pub(crate) type Handle<'a> = dyn Fn(Request, &mut ResponseWriter) -> Result<(), Error> + Sync + 'a;
 
 /// Serves requests until the connection ends.
@@ -93,11 +93,11 @@ struct Connection<'a> {
 enum Next {
     Request,
     Close,
-    /// The client may still be sending what is not wanted.
+    /// The client may still be sending a body that is not read.
     Linger,
 }
 
-/// What an allowed request asks for.
+/// The purpose of an allowed request.
 enum Wish {
     Exchange(Method),
     Health,
@@ -149,7 +149,7 @@ impl Connection<'_> {
         let Rules { head_time, idle_time, .. } = *self.rules;
         if self.input.unread().is_empty() {
             self.input.release();
-            // Whoever connects has something to say.
+            // A client connects in order to send a request.
             let patience = if self.is_first { head_time } else { idle_time };
             if self.input.fill(patience).is_err() {
                 return Ok(None);
@@ -179,7 +179,7 @@ impl Connection<'_> {
         self.rules.access.check_origin(&head.headers)
     }
 
-    /// What the request asks for, if its client may.
+    /// The purpose of the request, if its client may send it.
     fn judge(&self, head: &RequestHead) -> Result<Wish, Refusal> {
         let method = match (head.verb, head.path == self.rules.path) {
             (Verb::Get | Verb::Head, false) if head.path == HEALTH_PATH => return Ok(Wish::Health),
@@ -203,7 +203,7 @@ impl Connection<'_> {
         Ok(Wish::Exchange(method))
     }
 
-    /// Reads the body and has the request answered.
+    /// Reads the body and passes the request to the handler.
     fn exchange(&mut self, method: Method, head: RequestHead) -> Next {
         let RequestHead { headers, .. } = head;
         let origin = headers.get("origin").map(str::to_owned);
@@ -271,13 +271,13 @@ impl Connection<'_> {
     }
 }
 
-/// A page asks whether it may send a request (CORS).
+/// A preflight request: may this page send a request? (CORS)
 fn is_preflight(head: &RequestHead) -> bool {
     let headers = &head.headers;
     headers.get("origin").and(headers.get("access-control-request-method")).is_some()
 }
 
-/// A body has to be JSON as it is. Pages can send other types without asking first.
+/// The body must be JSON, unencoded. Pages can send other types without a preflight.
 fn check_media(head: &RequestHead) -> Result<(), Refusal> {
     let media_type = head.headers.get("content-type").unwrap_or("application/json");
     let essence = media_type.split(';').next().unwrap_or_default().trim();

@@ -1,5 +1,5 @@
-//! `Connections`: all open connections, and what each is doing. Bounds their number, notices clients that leave during a request,
-//! and ends everything with the process.
+//! `Connections`: all open connections and their states. Bounds their number, notices clients that disconnect during a request,
+//! and closes everything when the process ends.
 
 use crate::listener::stream::Stream;
 use crate::sync::cancel::Cancel;
@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-/// Maximum number of connections that are no standing streams, and of those that are.
+/// Maximum numbers of connections without and with a standing stream.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 pub(crate) const MAX_STANDING_STREAMS: usize = 4096;
 
@@ -48,12 +48,12 @@ struct Connection {
     is_given_up: bool,
 }
 
-/// A request that is being answered.
+/// A request in progress.
 struct Running {
     cancel: Arc<Cancel>,
     /// A stream of events that stays open, in principle forever.
     is_standing: bool,
-    /// There is no more to see: the client is gone, or has sent more, before which its end cannot be seen.
+    /// No longer watched: the client is gone, or has sent more bytes, which hide the end of the connection.
     is_unwatched: bool,
 }
 
@@ -113,7 +113,7 @@ impl Connections {
         lock(&self.state).is_closing
     }
 
-    /// Ends what waits for a request or stands open. Requests that are being answered go on.
+    /// Closes idle connections and standing streams. Requests in progress continue.
     pub(crate) fn begin_closing(&self) {
         let mut state = lock(&self.state);
         state.is_closing = true;
@@ -131,7 +131,7 @@ impl Connections {
         }
     }
 
-    /// Waits until no request is being answered. False: some still are at the deadline.
+    /// Waits until no request is in progress. False: some still are at the deadline.
     pub(crate) fn wait_until_answered(&self, deadline: Instant) -> bool {
         self.wait(deadline, |state| state.open.values().all(|open| open.request.is_none()))
     }
@@ -214,7 +214,7 @@ impl OpenConnection {
         }
     }
 
-    /// A request is being answered. `cancel` fires when the client leaves, or the process ends. False: the process is ending.
+    /// Registers a request in progress. `cancel` fires when the client disconnects or the process ends. False: the process is ending.
     pub(crate) fn begin(&self, cancel: &Arc<Cancel>) -> bool {
         let mut state = lock(&self.connections.state);
         if state.is_closing {
@@ -248,7 +248,7 @@ impl OpenConnection {
         running.is_standing
     }
 
-    /// The request is answered.
+    /// Ends the request in progress.
     pub(crate) fn end(&self) {
         let mut state = lock(&self.connections.state);
         if let Some(connection) = state.open.get_mut(&self.number) {

@@ -1,7 +1,7 @@
-//! `DisconnectWatch`: one thread that notices when clients leave before they are answered.
+//! `DisconnectWatch`: one thread that notices clients that disconnect before their response.
 //!
-//! While requests come and go it looks every 100 ms, so that short ones cost nothing; when nothing changes, it sleeps until a client
-//! leaves or a request begins.
+//! While requests come and go it checks every 100 ms, so short ones cost nothing; otherwise it sleeps until a client
+//! disconnects or a request begins.
 
 use crate::listener::connections::{Connections, Watched};
 use crate::listener::stream::Stream;
@@ -55,7 +55,7 @@ impl DisconnectWatch {
         }
     }
 
-    /// Waits for a sign of a client, at most for `limit`, and cancels the requests of those who left.
+    /// Waits for activity of a client, at most for `limit`, and cancels the requests of clients that are gone.
     fn look(&self, watched: &[Watched], limit: Option<&Timespec>) {
         let streams = watched.iter().map(|watched| PollFd::new(&*watched.stream, PollFlags::IN));
         let waker = std::iter::once(PollFd::new(&self.wake, PollFlags::IN));

@@ -19,7 +19,7 @@ pub(crate) fn event(document: Vec<u8>, fields: Option<&EventFields>) -> Vec<u8> 
     event
 }
 
-/// An event without a message: what counts of it is its id, how long it asks to wait, or that it came.
+/// An event without a message. It carries an id or a `retry` time, or only shows that the stream is alive.
 pub(crate) fn event_without_message(fields: &EventFields) -> Vec<u8> {
     let mut event = head(fields);
     event.push_str(if fields.id.is_some() { "data: \n\n" } else { "\n" });

@@ -1,4 +1,4 @@
-//! `Handler`: what becomes of a request for the MCP endpoint.
+//! `Handler`: handles a request for the MCP endpoint, by its method and the kind of its message.
 
 use crate::conversation::Conversation;
 use crate::error::Error;
@@ -181,7 +181,7 @@ impl Handler {
         };
         if let Err(error) = &result {
             self.log.debug(format_args!("GET stream: {error}"));
-            // After the beginning of the stream, its end says that it broke.
+            // Once the stream has begun, only an early end can report the failure.
             let _ = reply.send(of_error(error), self.error_text(error).as_bytes());
         }
         reply.end(response);
@@ -284,7 +284,7 @@ fn notify(client: &Arc<Client>, message: &Message) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends what is done for the call with this id. Returns whether the server is told.
+/// Cancels the call with this id. Returns whether the server is to be notified.
 fn cancel(client: &Arc<Client>, id: &Id) -> bool {
     let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
     let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };

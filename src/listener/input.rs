@@ -1,4 +1,4 @@
-//! `Input`: what a client sends, read with limits of time.
+//! `Input`: reads a client's bytes with time limits.
 
 use crate::buffer::make_room;
 use crate::listener::stream::Stream;
@@ -7,11 +7,11 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes that are read at once.
+/// Sizes of one read, in bytes.
 const CHUNK: usize = 8 * 1024;
 const BODY_CHUNK: usize = 64 * 1024;
 
-/// Bounds of what is read and thrown away after a refusal, so that the client sees its response and not a broken connection.
+/// Bounds of the input that is discarded after a refusal, so that the client sees the response and not a broken connection.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
@@ -19,9 +19,9 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Input {
     stream: Arc<Stream>,
     buffer: Vec<u8>,
-    /// What lies before it has been consumed.
+    /// Bytes before this index were consumed.
     start: usize,
-    /// The limit that the socket has.
+    /// The read timeout that is set on the socket.
     limit: Duration,
 }
 

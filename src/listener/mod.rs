@@ -1,8 +1,14 @@
-//! The other client's side: requests over HTTP in, responses and event streams out (`--listen`).
+//! The client's side over HTTP (`--listen`): requests in, responses and event streams out.
 //!
-//! `server` accepts connections, each on a thread of its own. `connection` reads requests strictly (`request_head`,
-//! `request_body`), lets `access` decide who may send them, and hands them to `handler`, which answers by `response`.
-//! `connections` knows what runs, and `disconnect_watch` which clients have left.
+//! | concern | files |
+//! |---|---|
+//! | accepting connections | `server`, `socket`, `socket_file`, `settings` |
+//! | one connection | `connection`, `stream`, `input`; all of them: `connections`, `disconnect_watch` |
+//! | a request, read strictly | `request_head`, `request_body`, `request` |
+//! | who may send it, and refusals | `access`, `token`, `refusal` |
+//! | what is done for it | `handler`; a POST: `call`, `slots`; a GET: `standing_stream` |
+//! | its response | `status` (the HTTP status of an error), `response`, shared between threads: `reply`; `event` |
+//! | the clients | `clients`, `client`, `outbox` |
 
 pub(crate) mod access;
 pub(crate) mod call;

@@ -1,10 +1,10 @@
-//! `Outbox`: events that wait until a stream of the client can carry them. Bounded; one thread writes at a time.
+//! `Outbox`: queue of events until a stream of the client can carry them. Bounded; one thread writes at a time.
 
 use crate::sync::lock;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-/// Maximum number and total size of what waits. One event is always taken.
+/// Maximum number and total size of queued events. An empty queue accepts any event.
 const MAX_WAITING: usize = 100;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Outbox {
-    /// Adds events. False: there is no room.
+    /// Queues events. False: the queue is full.
     pub(crate) fn push(&self, events: Vec<u8>) -> bool {
         let mut state = lock(&self.0);
         let bytes = state.bytes + events.len();

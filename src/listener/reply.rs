@@ -17,11 +17,11 @@ struct State {
     /// `None` while a thread writes, and after the end.
     writer: Option<ResponseWriter>,
     form: Form,
-    /// Headers of the response, until it is begun.
+    /// Headers of the response, until it begins.
     headers: Vec<(String, String)>,
 }
 
-/// What the client has of the response.
+/// The part of the response that has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Nothing,
@@ -109,7 +109,7 @@ impl Reply {
         state
     }
 
-    /// Writes, and notes what the client has then.
+    /// Writes, and records the form of the response afterwards.
     fn write_as<T>(
         &self,
         new: Form,

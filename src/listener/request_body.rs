@@ -15,7 +15,7 @@ const MAX_TRAILERS: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
     pub(crate) max_bytes: usize,
-    /// Time for each part to arrive, and for all.
+    /// Time limits of one read, and of the whole body.
     pub(crate) pause: Duration,
     pub(crate) time: Duration,
 }
@@ -146,7 +146,7 @@ fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-/// The size at the beginning of a line; what an extension says after it means nothing here.
+/// The size at the beginning of a line. Extensions after it are ignored.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let end = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
     let digits = &line[..end];

@@ -1,5 +1,5 @@
 //! `RequestHead`: the first line and the headers of a request (RFC 9112), read strictly. What two programs could read differently is
-//! refused: behind another proxy it could hide a second request (request smuggling).
+//! refused: with another proxy in front, it could hide a second request (request smuggling).
 
 use crate::error::Kind;
 use crate::listener::refusal::{Refusal, malformed, refused};
@@ -9,7 +9,7 @@ use crate::listener::request::Headers;
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// Headers that may stand in a request once only, besides those that begin with `Mcp-`.
+/// Headers that may occur only once, in addition to those that begin with `Mcp-`.
 const SINGLE: [&str; 10] = [
     "host",
     "content-length",

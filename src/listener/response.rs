@@ -27,7 +27,7 @@ enum State {
     Done,
 }
 
-/// What the request says of its response.
+/// What the request requires of its response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseForm<'a> {
     pub(crate) is_http_1_0: bool,

@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time that requests have to end after they were cancelled.
 const END_TIMEOUT: Duration = Duration::from_millis(600);
 
-/// Serves clients until a signal arrives through `signals`. Requests that are then being answered have `drain_timeout`, or until
+/// Serves clients until a signal arrives through `signals`. Requests in progress then have `drain_timeout`, or until
 /// another signal.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! `Settings`: what the user may set on the HTTP side.
+//! `Settings`: the user's settings of the listener.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

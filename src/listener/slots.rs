@@ -1,4 +1,4 @@
-//! `Slots`: how many requests are sent to the server at the same time (`--max-in-flight`).
+//! `Slots`: limits how many requests are sent to the server at the same time (`--max-in-flight`).
 
 use crate::error::Error;
 use crate::sync::cancel::Cancel;
@@ -12,7 +12,7 @@ pub(crate) struct Slots {
     taken: Arc<Monitor<usize>>,
 }
 
-/// A request's place, free on drop.
+/// A request's slot, freed on drop.
 #[derive(Debug)]
 pub(crate) struct Slot<'a> {
     taken: &'a Arc<Monitor<usize>>,
@@ -24,7 +24,7 @@ impl Slots {
         Slots { max, taken: Monitor::new(0) }
     }
 
-    /// Takes a place as soon as there is one.
+    /// Takes a slot as soon as one is free.
     ///
     /// # Errors
     /// `Cancelled`, or `TimedOut` at the deadline.
@@ -38,14 +38,14 @@ impl Slots {
         Ok(Slot { taken: &self.taken, is_held: true })
     }
 
-    /// A place for a request that does not count, such as a subscription.
+    /// A slot for a request that does not count, such as a subscription.
     pub(crate) fn uncounted(&self) -> Slot<'_> {
         Slot { taken: &self.taken, is_held: false }
     }
 }
 
 impl Slot<'_> {
-    /// Whether the place is held: not while the request waits for the client. It never waits to have it again.
+    /// Holds or frees the slot: it is free while the request waits for the client. Taking it again never waits.
     pub(crate) fn hold(&mut self, holds: bool) {
         if std::mem::replace(&mut self.is_held, holds) != holds {
             self.taken.update(|taken| if holds { *taken += 1 } else { *taken -= 1 });

@@ -17,7 +17,7 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Replaces a socket that a process left behind. `anyone`: all users may connect.
+    /// Binds the socket, and replaces an abandoned one. `anyone`: all users may connect.
     pub(crate) fn bind(path: &Path, anyone: bool) -> io::Result<SocketFile> {
         remove_abandoned(path)?;
         // The permissions must hold from the first moment, so they cannot be changed afterwards.

@@ -1,4 +1,4 @@
-//! A client's GET: the server's standing stream as the server sends it, or one of this program where the server has none.
+//! A client's GET: relays the server's standing stream, or holds one open if the server has none.
 
 use crate::conversation::Origin;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a stream without messages shows that it is alive.
+/// Interval between comments on a silent stream, which keep it alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
 
 /// Relays the server's stream.
@@ -51,7 +51,7 @@ pub(crate) fn relay_stream(
     }
 }
 
-/// Holds a stream of this program open, for a client whose server has none for it.
+/// Holds a stream open for a client whose server has none.
 pub(crate) fn hold_stream(
     client: &Arc<Client>,
     cancel: &Arc<Cancel>,
@@ -67,7 +67,7 @@ pub(crate) fn hold_stream(
     Ok(())
 }
 
-/// Takes what comes on the server's stream.
+/// Relays what arrives on the server's stream.
 fn take_from_stream(
     client: &Arc<Client>,
     relayed: Relayed,

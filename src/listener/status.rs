@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Kind};
 
-/// The status of a failure. Clients take 401 as a request to sign in at the listener, which AWS does not mean.
+/// The status of a failure. Never 401, on which clients would try to sign in to the listener.
 pub(crate) fn of_error(error: &Error) -> u16 {
     match error.kind() {
         Kind::InvalidResponse | Kind::HttpStatus(_) if error.lacks_session() => 404,
-        // A client cannot do anything about what AWS thinks of the credentials.
+        // The client cannot fix the credentials of this process.
         Kind::HttpStatus(401 | 403) => 502,
         Kind::HttpStatus(status @ 400..=599) => status,
         Kind::InvalidRequest => 400,

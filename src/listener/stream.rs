@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Time after which a client that reads nothing is given up.
+/// Time after which a client that reads nothing is disconnected.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]

@@ -17,7 +17,7 @@ const MAX_FILE_BYTES: u64 = 4096;
 /// A shorter one can be guessed.
 const MIN_SAFE_BYTES: usize = 16;
 
-/// A token by its hash: nothing that is compared tells anything of it.
+/// A token as its hash, so that the time of a comparison reveals nothing about it.
 pub(crate) struct Token([u8; 32]);
 
 /// The file of a token that was made, which is removed on drop.
@@ -91,7 +91,7 @@ impl Drop for TokenFile {
     }
 }
 
-/// The token in a file, which is one line of visible ASCII, and what is doubtful about it.
+/// The token in a file, which is one line of visible ASCII, and a warning about it.
 ///
 /// # Errors
 /// `Usage`: it cannot be read, is not a token, or every user can change it.

@@ -1,4 +1,4 @@
-//! `Call`: one request's whole way, from the client to the server and back, or to its cancellation.
+//! `Call`: one request from its start to its response or its cancellation.
 
 use crate::conversation::{Limits, Origin};
 use crate::error::{Error, Kind};
@@ -122,11 +122,11 @@ impl<'a> Call<'a> {
 /// Returns whether a waiting message may start now.
 pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> bool {
     let call = match context.scheduler.cancel(id) {
-        // Neither has been sent, so the server need not know of either.
+        // Neither has been sent, so the server is not notified.
         Cancelled::Waiting { may_start } => return may_start,
         Cancelled::InFlight(call) if call.kind != CallKind::Initialize => call,
         Cancelled::InFlight(_) | Cancelled::Unknown => {
-            // The response was just written, or there never was a request. Only a server with a session may know more.
+            // The response was just written, or there never was a request. Only a server with a session may know the id.
             if context.conversation.profiles.first().has_session() {
                 context.send_detached(Purpose::Cancellation, notification);
             }

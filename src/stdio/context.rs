@@ -1,4 +1,4 @@
-//! `Context`: what relaying needs on the client's side, and the messages that belong to no call.
+//! `Context`: what all calls on stdio share; sends messages that belong to no call.
 
 use crate::conversation::{Conversation, Origin, Passage};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! `Discovers`: the client's `server/discover`, which it gives up when it sends `initialize`.
+//! `Discovers`: the client's `server/discover` requests, which it abandons when it sends `initialize`.
 
 use crate::scheduler::{After, InFlight};
 use crate::stdio::context::Context;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time after which the log says that a response is slow.
+/// Time after which a slow response is logged.
 const SLOW: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(crate) struct Discovers {
-    is_slow_told: Arc<AtomicBool>,
+    is_slow_logged: Arc<AtomicBool>,
 }
 
 impl Discovers {
-    /// Says once what helps, should the response take long.
+    /// Logs once how to avoid the wait, if the response takes long.
     pub(crate) fn watch(&self, context: &Context, call: &Arc<InFlight>) {
         let (call, log) = (Arc::downgrade(call), context.log.clone());
-        let is_slow_told = Arc::clone(&self.is_slow_told);
+        let is_slow_logged = Arc::clone(&self.is_slow_logged);
         context.scheduler.run_at(Instant::now() + SLOW, move || {
             let is_open = call.upgrade().is_some_and(|call| !call.is_completed());
-            if is_open && !is_slow_told.swap(true, Ordering::Relaxed) {
+            if is_open && !is_slow_logged.swap(true, Ordering::Relaxed) {
                 log.info("no response to server/discover for 5 s; some clients wait 10 s, and --lazy responds immediately");
             }
         });

@@ -1,4 +1,4 @@
-//! `Output`: the one exit for lines to the client, and what their writing ends: calls, detached lines, the process.
+//! `Output`: writes every line to the client. A written response completes its call; a failed write ends the process.
 
 use crate::error::{Error, Kind};
 use crate::json::line::one_line;

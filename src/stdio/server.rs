@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// What the user may set on the client's side.
+/// The user's settings of the client's side.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Maximum size of a line of the client.
@@ -113,7 +113,7 @@ impl Server {
         })
     }
 
-    /// Writes what servers and this program send while no call waits for it, such as during an `initialize` of our own.
+    /// Writes messages that no call waits for, such as those during an `initialize` that this program sends.
     fn deliver_between_calls(self: &Arc<Self>) {
         let server = Arc::downgrade(self);
         self.context.conversation.client.set_output(move |line| {
@@ -154,7 +154,7 @@ impl Server {
         self.context.scheduler.spawn(look_up, move || refused.scheduler.end_detached());
     }
 
-    /// Has a thread write lines of this program while calls write none. False: there is no thread.
+    /// Starts the thread that writes queued lines while calls write none. False: no thread is available.
     fn write_queued_lines(&self) -> bool {
         let context = Arc::clone(&self.context);
         self.context.scheduler.spawn(move || context.output.write_queued_lines(), || ())
@@ -205,7 +205,7 @@ impl Server {
         }
     }
 
-    /// Cancels, detaches, submits or refuses what a line says. Returns whether a message may start now.
+    /// Cancels, detaches, submits or refuses the message of a line. Returns whether a message may start now.
     fn accept(&self, line: Vec<u8>, hash: Option<Box<BodyHash>>) -> bool {
         let context = &self.context;
         let message = match Message::parse(line) {
@@ -294,7 +294,7 @@ impl Server {
                     && !profiles.first().is_initialize_deferred()
                     && !bridge.is_downward() =>
             {
-                // Whatever the sessions before this asked, the client has begun again.
+                // The client has started over: requests of earlier sessions no longer wait for it.
                 context.conversation.end_requests_of_sessions();
                 self.standing_stream.open(context);
             }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Maximum size of an id that a server names.
 const MAX_ID_BYTES: usize = 1024;
 
-/// How long requests wait for the response to the first one, which names the id.
+/// Time that requests wait for the response to the first one, which names the id.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The runtime session of one server and one profile.

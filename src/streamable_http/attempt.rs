@@ -1,4 +1,4 @@
-//! One attempt: a message sent once, and what comes back for it relayed.
+//! One attempt: sends a message once and relays the response.
 
 use crate::credentials::Credentials;
 use crate::mcp::message::Message;
@@ -20,10 +20,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the body of a notification's error response may take: the messages that follow wait for it.
+/// Time limit for the body of a notification's error response: the messages that follow wait for it.
 const NOTIFICATION_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What an attempt needs besides the message.
+/// What an attempt needs in addition to the message.
 pub(crate) struct AttemptContext {
     pub(crate) credentials: Arc<Credentials>,
     /// The default one for a message that needs none.

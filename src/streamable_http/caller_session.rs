@@ -12,22 +12,22 @@ use crate::sync::single_flight::SingleFlight;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a request waits until STS has said who the caller is; some clients wait 10 s for the first response.
+/// Time that a request waits for STS to identify the caller; some clients wait 10 s for the first response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long no request waits after STS has not said it.
+/// Time after a failed look-up in which no request waits for another.
 const PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct CallerSession {
     credentials: CredentialCache,
-    /// Asks STS once for all requests.
+    /// One look-up for all requests.
     asking: SingleFlight,
     answer: Arc<Mutex<Option<Answer>>>,
     log: Log,
 }
 
-/// What STS said of an access key.
+/// Result of the look-up for an access key.
 #[derive(Debug)]
 struct Answer {
     access_key_id: String,
@@ -84,7 +84,7 @@ impl CallerSession {
             Ok(known) => return Ok(known),
             Err(_) => {}
         }
-        // The next requests do not wait for it; its answer still counts.
+        // The next requests do not wait for it; its result still counts.
         if find(false).is_none() {
             let id = Err(Instant::now() + PAUSE);
             *lock(&self.answer) = Some(Answer { access_key_id: key.clone(), id });

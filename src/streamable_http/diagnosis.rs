@@ -1,4 +1,4 @@
-//! `Diagnosis`: why a request has no response, from what the server sent instead.
+//! `Diagnosis`: explains why a request has no response, from what the server sent instead.
 
 use crate::aws::error_body::AwsErrorBody;
 use crate::error::{Error, Kind, quoted};

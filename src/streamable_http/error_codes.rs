@@ -1,4 +1,4 @@
-//! The codes of JSON-RPC errors that another attempt may help against, or that say that none will.
+//! JSON-RPC error codes that decide whether another attempt may succeed.
 
 /// Codes of JSON-RPC: the method, or what it was called with, is wrong.
 pub(crate) const METHOD_NOT_FOUND: i64 = -32601;

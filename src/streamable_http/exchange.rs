@@ -1,4 +1,4 @@
-//! `Exchanger::exchange`: one message out, as many attempts as it takes; its messages back, in order, as they arrive.
+//! `Exchanger::exchange`: sends one message, with retries, and relays the messages that come back, in order, as they arrive.
 
 use crate::error::Error;
 use crate::log::Log;
@@ -241,7 +241,7 @@ impl Exchanger {
         Some((refusal, Message::parse(initialize.to_vec()).ok()?))
     }
 
-    /// Forgets the session and how it was begun: the server has none.
+    /// Forgets the session and its `initialize`: the server has none.
     pub(crate) fn forget_session(&self) {
         self.server.state.forget_session();
     }
@@ -251,7 +251,7 @@ impl Exchanger {
         live_session(&self.server, None, None, cancel).map(|_| ())
     }
 
-    /// Begins a session in place of the one in use, with what the client sent once.
+    /// Replaces the session in use, with the client's own `initialize`.
     pub(crate) fn begin_another_session(
         &self,
         deadline: Option<Instant>,
@@ -264,7 +264,7 @@ impl Exchanger {
     /// Waits until there is a session; without one begins it with this `initialize`.
     ///
     /// # Errors
-    /// The server refused it, or could not be asked: nothing is left of the attempt.
+    /// The server refused it or was unreachable: nothing of the attempt is kept.
     pub(crate) fn begin_session(
         &self,
         initialize: &Message,

@@ -1,4 +1,4 @@
-//! `FailedAttempt`: why an attempt failed, for `retry`, and what the client is sent if nothing helps.
+//! `FailedAttempt`: why an attempt failed, for `retry`, and the error for the client if it is the last.
 
 use crate::aws::error_cause::Cause;
 use crate::credentials::Credentials;
@@ -24,7 +24,7 @@ pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
     /// What is decided from; `None` if another attempt would end in the same way.
     pub(crate) failure: Option<Failure>,
-    /// The server's own errors, one for each request: sent to the client in place of `error`.
+    /// The server's own errors, one for each request: sent to the client instead of `error`.
     lines: Vec<String>,
     /// The head of the server's response, if the client has it.
     head: Option<Box<Head>>,
@@ -105,7 +105,7 @@ impl FailedAttempt {
         Box::new(FailedAttempt { failure, sent, ..*FailedAttempt::permanent(error) })
     }
 
-    /// A successful response that ended without what was asked for.
+    /// A successful response that ended without a response to the request.
     pub(crate) fn unanswered(
         server: &RemoteServer,
         message: &PreparedMessage<'_>,

@@ -1,4 +1,4 @@
-//! The standing GET stream of servers before 2026-07-28: opened, kept open, given up. Or, for a client that speaks HTTP, one
+//! The standing GET stream of servers before 2026-07-28: opened, kept open, closed. Or, for an HTTP client, one
 //! stream as the server sends it.
 
 use crate::error::{Error, Kind};
@@ -99,7 +99,7 @@ struct Ended {
     brought_anything: bool,
 }
 
-/// Relays a stream to its end. One that breaks has ended: what it asked for still counts.
+/// Relays a stream to its end. One that breaks has ended; its `retry` still counts.
 fn listen_to(
     server: &RemoteServer,
     response: Response<'_>,

@@ -1,4 +1,4 @@
-//! `HttpSse`: what a session over the transport of 2024-11-05 lives on. Messages go out by POST; every response comes back
+//! `HttpSse`: a session over the transport of 2024-11-05. Messages go out by POST; every response comes back
 //! on one GET stream, which one thread reads for all calls.
 
 use crate::error::{Error, Kind};

@@ -1,4 +1,4 @@
-//! The many ways in which servers say that the session of a request is lost.
+//! Recognises error responses that report a lost session, of which servers have many forms.
 //!
 //! Tools have sessions of their own, in browsers, shells and databases, and the text of an error may be theirs. So words
 //! count only about a session that nothing else qualifies: `Session not found` and `no valid session ID` do, `the browser
@@ -285,7 +285,7 @@ fn is_lost_after(words: &[String]) -> bool {
         if says_lost(at) {
             return true;
         }
-        // `Session 7: file not found` says something of the file.
+        // `Session 7: file not found` is about the file.
         if word == ":" && is_named {
             return says_lost(at + 1);
         }

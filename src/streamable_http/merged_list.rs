@@ -20,7 +20,7 @@ const MERGING_TIME: Duration = Duration::from_secs(60);
 const TURN_OFF: &str = "report this to the server's operator, or omit --merge-lists";
 
 /// Relays the whole list that `request` begins, whose items are in this member of the result. Where a bound is reached, the
-/// list so far and the cursor with which the client may go on.
+/// list so far and the cursor with which the client may continue.
 pub(crate) fn relay_whole_list(
     server: &Arc<RemoteServer>,
     request: &PreparedMessage<'_>,

@@ -1,16 +1,16 @@
-//! The server's side: one message out, whatever that takes, and its messages back.
+//! The server's side: sends one message, with retries and recovery, and relays its responses.
 //!
-//! [`Exchanger`] prepares a message once; `retry_loop` has it attempted: `attempt` sends it, `retry` decides about a failure,
+//! [`Exchanger`] prepares a message once; `retry_loop` repeats attempts: `attempt` sends it, `retry` decides about a failure,
 //! `remedies` act. A layer uses itself and those below it (`tests/it/source_tree/rooms.rs`):
 //!
 //! | layer | files |
 //! |---|---|
 //! | the client's view | `exchange`, `get_stream`, `profile_router` |
-//! | messages of our own | `tool_listing`, `merged_list` |
-//! | as many attempts as it takes | `retry_loop`, `reinitialize`, `remedies` |
+//! | requests that this program makes | `tool_listing`, `merged_list` |
+//! | attempts until success | `retry_loop`, `reinitialize`, `remedies` |
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
-//! | what is known of the message and the server | `prepared_message`, `remote_server`, `affinity`, `caller_session`, `server_state`, `http_sse` |
+//! | state of the message and the server | `prepared_message`, `remote_server`, `affinity`, `caller_session`, `server_state`, `http_sse` |
 //! | decisions, without I/O | `retry`, `retry_quota`, `pacer`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
 //! | values | `relayed`, `settings` |
 //!

@@ -34,7 +34,7 @@ pub(crate) struct PreparedMessage<'a> {
 #[derive(Debug, Default)]
 struct AttemptLog {
     count: u32,
-    /// Status of the last response, and how long its head took.
+    /// Status of the last response, and the time until its head arrived.
     head: Option<(u16, Duration)>,
     /// Request id of the last response that had one.
     request_id: Option<String>,

@@ -1,4 +1,4 @@
-//! Opening an event stream again: after which refusals, and how long after them.
+//! Reopens an event stream: after which errors, and after which wait.
 
 use crate::error::{Error, Kind};
 use crate::http::Response;

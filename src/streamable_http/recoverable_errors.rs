@@ -16,7 +16,7 @@ pub(crate) struct RecoverableErrors {
     pub(crate) by_code: bool,
     /// The refusal of `Mcp-Param-*` headers.
     pub(crate) of_param_headers: bool,
-    /// Errors with any code that say that the session is lost.
+    /// Errors with any code that report a lost session.
     pub(crate) of_lost_session: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Initializing a session with what the client once sent: one that was deferred, or one in place of a session that was
-//! lost, which the client does not notice.
+//! Initializes a session with the client's own `initialize`: a deferred one, or one that replaces a lost session without
+//! the client noticing.
 //!
 //! A thread of its own does it, once for all calls; each call waits for it until its own limit.
 
@@ -20,14 +20,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Time limit of an `initialize` of our own, whether or not a call still waits for it; a cold start fits in.
+/// Time limit of an `initialize` that this program sends, whether or not a call still waits for it; allows for a cold start.
 const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// For a session that is initialized before the client has sent its own.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
-/// Responds to `initialize` locally (`--lazy`). All that it says of the server is that its lists may change; the client is
-/// told that they have once the server has responded.
+/// Responds to `initialize` locally (`--lazy`). It declares only that the lists may change; the client is notified that they
+/// have once the server has responded.
 pub(crate) fn respond_locally(initialize: &Message, sink: &mut Sink<'_>) -> Result<(), Error> {
     let request = serde_json::from_slice::<Value>(initialize.body()).unwrap_or_default();
     let version = negotiated(request["params"]["protocolVersion"].as_str());

@@ -1,4 +1,4 @@
-//! `Relayed`: what an exchange hands out for the client, as it goes on.
+//! `Relayed`: the parts of an exchange's result, passed to the client as they arrive.
 
 use crate::error::Error;
 use crate::http::event_stream::EventFields;
@@ -87,7 +87,7 @@ pub enum Relayed {
     NewSession,
     /// The session has ended, and the server refused another one.
     NoSession,
-    /// The server answered the request for its standing stream: messages on it, if any come, are not missed from now on.
+    /// The server responded to the request for its standing stream: no later message on it is missed.
     StreamOpened,
     /// What follows comes in this response. Only for messages that came over HTTP, and pass as they are.
     Head(Box<Head>),

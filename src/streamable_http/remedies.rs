@@ -1,4 +1,4 @@
-//! `Recovery`: what is done between two attempts, as far as it takes no other message to the server.
+//! `Recovery`: acts between two attempts, without sending another message to the server.
 
 use crate::error::Error;
 use crate::streamable_http::failed_attempt::FailedAttempt;

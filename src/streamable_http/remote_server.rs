@@ -1,4 +1,4 @@
-//! `RemoteServer`: the way to the server, what is known of it, and what its exchanges share.
+//! `RemoteServer`: the client and the state of one server, which all its exchanges share.
 
 use crate::aws::hostname;
 use crate::credentials::Credentials;
@@ -144,7 +144,7 @@ impl RemoteServer {
         limit.and_then(|limit| Instant::now().checked_add(limit))
     }
 
-    /// Names the client in the User-Agent from now on, if this request says who it is.
+    /// Names the client in the User-Agent from now on, if this request contains its name.
     pub(crate) fn learn_client(&self, request: &Message) {
         let says_so = request.is_initialize() || request.request_meta().is_some();
         if self.names_client

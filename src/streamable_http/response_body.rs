@@ -1,4 +1,4 @@
-//! The body of a successful response, read to its end: JSON, or an event stream.
+//! Reads the body of a successful response to its end: JSON, or an event stream.
 
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
@@ -33,7 +33,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug)]
 pub(crate) struct ResumePoint {
     pub(crate) last_id: String,
-    /// How long the server asks to wait.
+    /// Wait that the server asks for.
     pub(crate) retry: Option<Duration>,
     /// It was open for long and brought something.
     pub(crate) was_alive: bool,
@@ -146,7 +146,7 @@ fn relay_events(
                 if may_be_cut_short && relay.is_cut_short() && !relay.is_done() {
                     return Ok(Some(ended_early()));
                 }
-                // The request may be sent again: the old stream has nothing more to say.
+                // The request may be sent again: the old stream is not read further.
                 if relay.holds_error() {
                     return Ok(None);
                 }

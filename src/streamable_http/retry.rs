@@ -19,7 +19,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(20);
 /// If the server asks for a longer wait, the error serves the user better than another attempt.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Throttled requests that are idempotent are sent again as long as all waits together are shorter than this. Beyond
+/// Throttled requests that are idempotent are sent again while all waits together are shorter than this. Beyond
 /// `--retries` no wait is shorter than the minimum, even if the server asks for less.
 const THROTTLING_TIMEOUT: Duration = Duration::from_secs(60);
 const MIN_THROTTLING_WAIT: Duration = Duration::from_millis(500);
@@ -55,7 +55,7 @@ pub(crate) struct Failure {
     pub(crate) cause: Cause,
     /// The server's message, or its whole body.
     pub(crate) text: String,
-    /// How long the server asks to wait.
+    /// Wait that the server asks for.
     pub(crate) retry_after: Option<Duration>,
     /// The time that the request was signed for, if it has a response.
     pub(crate) signed_at: Option<OffsetDateTime>,
@@ -512,7 +512,7 @@ mod tests {
             Cause::Clock { server_time: Some(datetime!(9999-12-31 23:59:59 UTC)) };
         let blamed = |cause| Failure { cause, ..answered(403, "") };
         for failure in [
-            // Less than four minutes are not what the signature was refused for.
+            // A skew under four minutes is not why the signature was refused.
             Failure { server_time: Some(NOW + time::Duration::minutes(2)), ..blamed(clock()) },
             blamed(clock()),
             blamed(clock_of_year_9999),

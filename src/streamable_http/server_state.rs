@@ -1,4 +1,4 @@
-//! `ServerState`: what is known of the server. Its session with the transport, the `initialize` that began it, its tools.
+//! `ServerState`: what is known about the server: its session and transport, the `initialize` that began it, its tools.
 //!
 //! Each lock guards its value for a moment. No request is sent while one is held.
 
@@ -177,7 +177,7 @@ impl ServerState {
         self.stored_initialize().offer.iter_mut().for_each(set);
     }
 
-    /// The session under its latest id, as long as it is in use or offered.
+    /// The session under its latest id, while it is in use or offered.
     pub(crate) fn latest(&self, session: Arc<ServerSession>) -> Arc<ServerSession> {
         let mut known = std::iter::once(self.session()).chain(self.offer());
         known.find(|known| known.number() == session.number()).unwrap_or(session)

@@ -1,4 +1,4 @@
-//! `Settings`: what the user decides about exchanges with the server.
+//! `Settings`: the user's settings of exchanges with the server.
 
 use crate::aws::runtime_session::RuntimeSession;
 use crate::mcp::tool_policy::ToolPolicy;
@@ -8,9 +8,9 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Settings {
     pub policy: ToolPolicy,
-    /// `initialize` is answered locally, and the session begun with the first request that needs it.
+    /// The response to `initialize` is made locally; the session begins with the first request that needs it.
     pub is_lazy: bool,
-    /// Lists are fetched whole, whatever their number of pages.
+    /// All pages of a list are fetched and returned as one.
     pub merges_lists: bool,
     /// The User-Agent names the client.
     pub names_client: bool,

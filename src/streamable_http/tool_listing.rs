@@ -1,4 +1,4 @@
-//! Requests for `tools/list` of our own, where a call depends on what the server says of its tools: which of them only
+//! Requests `tools/list` where a call depends on the server's description of its tools: which of them only
 //! read, and which arguments are repeated in headers.
 
 use crate::error::{Error, Kind};
@@ -24,7 +24,7 @@ const MAX_PAGES: usize = 100;
 /// Time limit of a list.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Checks a call under `--read-only` by what the server says of its tool. Lists the tools if they are not known.
+/// Checks a call under `--read-only` by the server's description of its tool. Lists the tools if they are not known.
 pub(crate) fn check_hint(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,
@@ -115,7 +115,7 @@ pub(crate) fn list_tools(
     Ok(())
 }
 
-/// The response to a `tools/list` of our own.
+/// The response to a `tools/list` that this program sent.
 enum Listed {
     Nothing,
     /// The cursor of the next page, as JSON.

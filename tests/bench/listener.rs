@@ -1,4 +1,4 @@
-//! What a listener costs: a client that signs and sends by itself, beside one that signs nothing and whose requests a listener
+//! What a listener costs: a client that signs and sends by itself, compared with one that signs nothing and whose requests a listener
 //! signs. Both keep a connection for each call in flight.
 
 use crate::relay;

@@ -21,7 +21,7 @@ const TITLE: &str = "Round trips of a link of 100 ms, over TLS (less is better)"
 /// The column that the programs are compared with.
 pub const FLOOR: &str = "HTTP/1.1";
 
-/// The far end of the link, and what its clients need to know.
+/// The far end of the link, and the settings that its clients need.
 struct Far {
     port: u16,
     sts_port: u16,
@@ -79,7 +79,7 @@ const MEASURES: [LinkMeasure; 8] = [
     }),
 ];
 
-/// Measures the programs; what has none takes no part.
+/// Measures the programs; those that are missing are skipped.
 pub fn measure(peers: &[Peer], rounds: usize, folder: &Path) -> (String, Vec<Row>) {
     let far = Arc::new(Far::start(folder));
     let measures = MEASURES.map(|(name, _, figure)| -> Measure {

@@ -360,7 +360,7 @@ pub fn median(figures: &mut [f64]) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Prints a table, with the ratio of each of ours to `base` in the last columns, and returns it as JSON.
+/// Prints a table whose last columns are the ratios of our programs to `base`, and returns it as JSON.
 fn table(title: &str, rows: &[Row], base: &str) -> Value {
     let Some(first) = rows.first() else { return Value::Null };
     let names: Vec<&str> = first.figures.iter().map(|(name, _)| name.as_str()).collect();

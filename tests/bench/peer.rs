@@ -56,7 +56,7 @@ impl Peer {
         Peer::new(name.unwrap_or(program), &words)
     }
 
-    /// Starts it and waits for the answer to `initialize`; gives the milliseconds that took.
+    /// Starts it and waits for the response to `initialize`. Returns the milliseconds that it took.
     pub fn start(&self, port: u16, query: &str) -> (Running, f64) {
         let started = Instant::now();
         let child = (!self.words.is_empty()).then(|| {
@@ -96,7 +96,7 @@ impl Running {
         )
     }
 
-    /// One request, answered.
+    /// Sends one request and reads its response.
     pub fn ask(&mut self, method: &str, params: &str) -> usize {
         let line = self.request(method, params);
         if let Some((_, stdin, stdout)) = &mut self.child {
@@ -113,7 +113,7 @@ impl Running {
         self.request("tools/call", r#"{"name":"x","arguments":{}}"#)
     }
 
-    /// Microseconds of each of so many calls, one after the other; of fewer if they take too long.
+    /// Microseconds of each of a number of calls, one after another; of fewer if they take too long.
     pub fn sequential(&mut self, count: usize) -> Vec<f64> {
         let mut direct = self.child.is_none().then(|| connect(self.port));
         let mut times = Vec::with_capacity(count);
@@ -137,7 +137,7 @@ impl Running {
         times
     }
 
-    /// So many calls, or fewer if they take too long, with so many in flight.
+    /// Makes a number of calls, or fewer if they take too long, with a number in flight.
     pub fn load(&mut self, in_flight: usize, count: usize) -> Load {
         let lines: Vec<String> = (0..count).map(|_| self.call()).collect();
         let started = Instant::now();

@@ -53,7 +53,7 @@ fn connect(port: u16) -> BufReader<TcpStream> {
     BufReader::with_capacity(64 * 1024, stream)
 }
 
-/// One request and its answer, events as lines. `headers`: more of them, each with its line end.
+/// One request and its response, events as lines. `headers`: more of them, each with its line end.
 pub fn exchange(
     connection: &mut BufReader<TcpStream>,
     target: &str,

@@ -1,4 +1,4 @@
-//! The target of all measurements: an HTTP/1.1 server that answers JSON-RPC, and does as little as it can besides.
+//! The target of all measurements: an HTTP/1.1 server that responds to JSON-RPC, and does as little else as possible.
 //!
 //! The query of the URL says how: `delay` in milliseconds, `bytes` of a result, `events` before it and `gap` between
 //! them in microseconds; `stream` that a GET opens a stream without events.

@@ -1,4 +1,4 @@
-//! CONNECT (RFC 9110 §9.3.6): the request for a tunnel, and what a proxy answers.
+//! CONNECT (RFC 9110 §9.3.6): the request for a tunnel, and the proxy's response.
 
 use crate::http::proxy::server::ProxyServer;
 use crate::signing::Secret;

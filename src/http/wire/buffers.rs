@@ -1,7 +1,7 @@
 //! `GrowingBuffers`: the buffers of one connection, which grow with what is sent and received.
 //!
 //! ureq's own have one size: with hundreds of connections that costs much memory, or many system calls for large responses.
-//! Measured with ureq's: 38 MB with 256 calls in flight in place of 26 (goal: 28).
+//! Measured with 256 calls in flight: 26 MB, with ureq's buffers 38 MB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

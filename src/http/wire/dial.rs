@@ -20,7 +20,7 @@ const MAX_PREFERRED: usize = 64;
 /// process: requests for credentials use a new client each time.
 static PREFERRED: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 
-/// Connects to one of these addresses within `limit`. `is_cancelled` is asked about every 50 ms.
+/// Connects to one of these addresses within `limit`. `is_cancelled` is polled every 50 ms.
 ///
 /// # Errors
 /// `TimedOut`: no address accepted in time. `Interrupted`: cancelled. Otherwise the most telling failure of an attempt.
@@ -165,7 +165,7 @@ fn race(
 struct Failure(Option<io::Error>);
 
 impl Failure {
-    /// A lack of descriptors or memory says most; that this machine cannot reach a family of addresses says least.
+    /// Rank of an error: lack of descriptors or memory is most telling, an unreachable address family least.
     fn add(&mut self, error: io::Error) {
         let rank = |error: &io::Error| match error.kind() {
             _ if is_exhausted(error) => 2,
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(order(&[], &[a4]), []);
     }
 
-    /// A listener whose queue is full: further attempts get no answer.
+    /// A listener whose queue is full: further attempts get no reply.
     #[cfg(target_os = "linux")]
     fn silent() -> (TcpListener, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use ureq::unversioned::transport::ShutdownHandle;
 
-/// A connected socket, shared by the connection and by those who shut it down or watch it while it is idle.
+/// A connected socket, shared by the connection and the threads that shut it down or watch it while it is idle.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,

@@ -1,7 +1,7 @@
 //! `Unreceived`: proof that a server closed a kept connection before it had the request that was sent on it.
 //!
 //! A server may close a kept connection in the moment in which the next request is sent. Without a response, that looks like a
-//! server that acted on the request and then failed. Linux knows more:
+//! server that acted on the request and then failed. Linux can tell these apart:
 //!
 //! * The end of the server's stream acknowledges everything that its system had received until then. If a part of the request
 //!   is not acknowledged, the server ended the stream before it had the whole request.
@@ -90,7 +90,7 @@ mod system {
     }
 }
 
-/// Other systems do not tell.
+/// Other systems do not report this.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::net::TcpStream;

@@ -61,7 +61,7 @@ fn only_the_names_of_the_listener_are_answered() {
         let request = ping("").replace("localhost", &host);
         let response = exchange(listening.address(), request);
         assert_eq!(statuses(&response), [status], "{host}: {response}");
-        // A target with a host counts in place of the header.
+        // The host of an absolute target replaces the header.
         let target = format!("http://{host}/healthz");
         let request = format!("GET {target} HTTP/1.0\r\nConnection: close\r\n\r\n");
         let response = exchange(listening.address(), request);
@@ -139,7 +139,7 @@ fn only_pages_of_allowed_origins_are_answered() {
         let response = exchange(listening.address(), health);
         assert_eq!(statuses(&response), [if is_allowed { 200 } else { 403 }], "{origin}");
     }
-    // A page sees why it is refused, and what it needs in order to go on.
+    // A page sees why it is refused, and what it needs in order to continue.
     let page = "Origin: http://localhost:3000\r\n";
     let response = exchange(listening.address(), ping(page));
     assert_eq!(statuses(&response), [401]);

@@ -1,4 +1,4 @@
-//! Many clients at a time, all with the same ids, and none gets what is another's.
+//! Many clients at a time, all with the same ids: no client receives a message of another.
 
 use crate::bridge::downward::peer::{Answer, Peer};
 use crate::harness::listening::Listening;
@@ -22,7 +22,7 @@ fn message(id: u64, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
 }
 
-/// One call, whose every event must be the client's own. The server's question is answered.
+/// One call, whose every event must be the client's own. Responds to the server's question.
 fn call(client: &mut HttpClient, answers: &mut HttpClient, id: u64, name: &str) {
     let params = json!({"name": "x", "arguments": {"name": name}, "_meta": {"progressToken": id}});
     let head = client.begin("POST", &[], message(id, &params).as_bytes()).unwrap();
@@ -77,7 +77,7 @@ fn sessions_share_nothing() {
     assert_eq!(server.leaks(), Vec::<String>::new());
 }
 
-/// Clients of 2026-07-28 have no sessions, and these have one name: what tells them apart is their requests.
+/// Clients of 2026-07-28 have no sessions, and these have the same name: only their requests differ.
 #[test]
 fn clients_that_are_translated_for_share_nothing() {
     let server = TaggedServer::start();
@@ -128,7 +128,7 @@ fn older_clients_before_a_newer_server_share_nothing() {
                 json!({"resultType": "input_required", "inputRequests": {"q": asks}}).to_string(),
             );
         };
-        // Whose answer is it?
+        // Which question does it respond to?
         let text = if responses["q"]["content"]["name"] == *name { name } else { responses };
         let content = json!([{"type": "text", "text": text}]);
         Answer::Result(json!({"resultType": "complete", "content": content}).to_string())

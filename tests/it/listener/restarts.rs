@@ -1,4 +1,4 @@
-//! The listener starts again, and so does the server; clients go on.
+//! The listener starts again, and so does the server; clients continue.
 
 use crate::harness::listening::Listening;
 use crate::harness::program::Launch;

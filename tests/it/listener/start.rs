@@ -326,7 +326,7 @@ mod unix {
     fn a_socket_in_a_file_is_private_and_removed_at_the_end() {
         let (server, folder) = (Server::start(ServerOptions::default()), folder("socket"));
         let path = folder.join("s");
-        // Left behind by a process that was killed.
+        // Abandoned by a process that was killed.
         drop(UnixListener::bind(&path).unwrap());
         let program = at(&server, &path, &["--no-listen-token"]);
         assert_eq!(mode(&path), 0o600);

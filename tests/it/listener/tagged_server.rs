@@ -1,5 +1,5 @@
 //! A server whose every message names the client that it belongs to, and that notices what comes from another one. Its sessions
-//! use the same ids for everything, so that nothing else tells them apart.
+//! use the same ids for everything, so that nothing else distinguishes them.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) struct TaggedServer {
 
 #[derive(Default)]
 struct Shared {
-    /// Calls that wait for the answer to a question, by session and id.
+    /// Calls that wait for the response to a question, by session and id.
     waiting: Mutex<HashMap<(String, String), Waiting>>,
     /// What came from the wrong client.
     leaks: Mutex<Vec<String>>,
@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// Progress, a question, and after its answer the result.
+    /// Sends progress, a question and, after its response, the result.
     fn call(&self, session: &str, message: &Value, connection: &mut Connection) -> io::Result<()> {
         let name = message["params"]["arguments"]["name"].as_str().unwrap_or_default();
         if name.starts_with("session-") {

@@ -1,4 +1,4 @@
-//! What this program does for a client besides passing messages on: translation, sign-ins, profiles, policies.
+//! What the program does for a client in addition to relaying: translation, sign-ins, profiles, policies.
 
 use crate::bridge::downward;
 use crate::bridge::upward;
@@ -29,7 +29,7 @@ fn asking_server() -> downward::peer::Peer {
     })
 }
 
-/// An older client with these capabilities, that has begun.
+/// An older client with these capabilities, after its handshake.
 fn older_client(listening: &Listening, capabilities: &str) -> (HttpClient, String) {
     let mut client = listening.client();
     let answer = client.post(&format!(
