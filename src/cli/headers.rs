@@ -5,7 +5,7 @@ use crate::cli::table::Key;
 use crate::environment::{Environment, file};
 use crate::error::{Error, Kind, io_message};
 use crate::http::is_header_name;
-use crate::signing::Secret;
+use crate::signing::{self, Secret};
 
 /// Maximum size of a file of headers.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -175,16 +175,11 @@ fn expanded(name: &str, value: &str, environment: &Environment) -> Result<Secret
 /// Why the user cannot set this header; by lower-case name.
 fn refusal(name: &str) -> Option<&'static str> {
     match name {
-        "authorization"
-        | "date"
-        | "x-amz-content-sha256"
-        | "x-amz-date"
-        | "x-amz-region-set"
-        | "x-amz-security-token" => Some("it belongs to the signature"),
         "accept-encoding" | "connection" | "content-encoding" | "content-length" | "expect"
         | "host" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
             Some("it belongs to HTTP")
         }
+        name if signing::is_of_signature(name) => Some("it belongs to the signature"),
         "last-event-id" => Some("it belongs to MCP"),
         name if name.starts_with("mcp-") => Some("it belongs to MCP"),
         name if name.starts_with("proxy-") => Some("it is for HTTP proxies"),

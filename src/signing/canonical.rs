@@ -5,15 +5,24 @@ use crate::signing::request::{Header, Request};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Headers of the request that are never signed: intermediaries remove or rewrite them, or signing itself sets them.
-/// (IAM guide, "Elements of a SigV4 request"; botocore's and smithy's lists.)
-const UNSIGNED: [&str; 22] = [
+/// Headers that belong to the signature: those that signing sets, and `date`, which `x-amz-date` replaces. A caller's own
+/// are not signed.
+const OWN: [&str; 7] = [
     "authorization",
+    "date",
+    "host",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-region-set",
+    "x-amz-security-token",
+];
+
+/// Headers that are never signed, because intermediaries remove or rewrite them (IAM guide, "Elements of a SigV4 request";
+/// botocore's and smithy's lists).
+const UNSIGNED: [&str; 15] = [
     "baggage",
     "connection",
-    "date",
     "expect",
-    "host",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -25,12 +34,13 @@ const UNSIGNED: [&str; 22] = [
     "transfer-encoding",
     "upgrade",
     "user-agent",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-region-set",
-    "x-amz-security-token",
     "x-amzn-trace-id",
 ];
+
+/// Whether a header belongs to the signature, so that a caller cannot set it. `name` is in lower case.
+pub(crate) fn is_of_signature(name: &str) -> bool {
+    OWN.binary_search(&name).is_ok()
+}
 
 /// Length of the last line of a canonical request, with the newline before it.
 const HASH_LINE_BYTES: usize = 1 + 64;
@@ -71,6 +81,7 @@ fn push_headers<'a>(
     lines.extend(
         sent.iter()
             .map(|(name, value)| (lower_case(name), *value))
+            .filter(|(name, _)| !is_of_signature(name))
             .filter(|(name, _)| UNSIGNED.binary_search(&name.as_ref()).is_err()),
     );
     lines.extend(owned.map(|(name, value)| (Cow::Borrowed(name), value)));
@@ -145,8 +156,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unsigned_names_are_sorted_for_the_search() {
-        assert!(UNSIGNED.is_sorted());
+    fn names_are_sorted_for_the_search() {
+        assert!(OWN.is_sorted() && UNSIGNED.is_sorted());
     }
 
     #[test]

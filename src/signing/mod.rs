@@ -16,6 +16,7 @@ mod target;
 pub mod v4;
 pub mod v4a;
 
+pub(crate) use canonical::is_of_signature;
 pub use digest::BodyHash;
 pub use payload::{Payload, PayloadSigning};
 pub use request::{Header, Request};
