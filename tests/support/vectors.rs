@@ -2,7 +2,8 @@
 //!
 //! Members: `method`, `url` (or `host` and `target`, used unchanged), `headers` [[name, value]…], `body` or
 //! `body_b64`, `access_key`, `secret_key`, `session_token`, `region` or `regions`, `service`, `time`
-//! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector wants other rules than the service's. A decision also has `why`:
+//! (`YYYYMMDDTHHMMSSZ`), and `options` where the vector has other rules than its service: `normalize_path` and `double_encode`
+//! (both true or both false), `payload` (`signed` or `unsigned`), `payload_hash`, `content_sha256_header`. A decision also has `why`:
 //! what implementations disagree about, and the reason for what is done here.
 
 use serde_json::{Value, json};

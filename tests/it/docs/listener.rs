@@ -5,6 +5,8 @@ use crate::harness::listening::Listening;
 use crate::harness::program::Launch;
 use crate::support::http_client::Answer;
 use crate::support::{HttpClient, Mode, Server, ServerOptions, Verdict};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 const PAGE: &str = include_str!("../../../docs/listener.md");
 
@@ -49,6 +51,40 @@ fn curl(command: &str) -> Answer {
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut client = HttpClient::new(&url.unwrap(), None);
     client.ask(&method, &headers, body.unwrap_or_default().as_bytes()).unwrap()
+}
+
+/// The number in each match of the source between these texts, if it is an error status.
+fn statuses(source: &str, before: &str, after: &str) -> BTreeSet<u16> {
+    let found = source.split(before).skip(1).filter_map(|rest| rest.split(after).next());
+    found.filter_map(|status| status.parse().ok()).filter(|status| *status >= 400).collect()
+}
+
+/// Every error status of a listener has a reason phrase and is on the page.
+#[test]
+fn the_statuses_of_the_page() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/listener");
+    let response = std::fs::read_to_string(folder.join("response.rs")).unwrap();
+    let known = statuses(&response, "\n        ", " => \"");
+    assert!(known.len() > 15, "{known:?}");
+    let (_, table) = PAGE.split_once("| status | what happened |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let listed: BTreeSet<u16> = table
+        .lines()
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split(','))
+        .filter_map(|status| status.trim().parse().ok())
+        .collect();
+    assert_eq!(known, listed, "src/listener/response.rs, and docs/listener.md");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for (before, after) in
+            [("status: ", ","), (" => ", ","), ("send(", ","), ("\", ", ", Kind::")]
+        {
+            let used = statuses(source, before, after);
+            assert!(used.is_subset(&known), "{used:?}: without a reason phrase");
+        }
+    }
 }
 
 #[test]

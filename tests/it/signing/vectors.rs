@@ -83,7 +83,10 @@ fn check_own_headers(vector: &Value, signed: &Signed) {
     headers.extend(signed.headers.iter().map(|(name, _)| json!([name, "of the caller"])));
     let canonical_request = vectors::sign(&with).expect("signed").canonical_request.clone();
     let id = name(vector);
-    assert_eq!(canonical_request, signed.canonical_request, "{id}: add the header to OWN of canonical.rs");
+    assert_eq!(
+        canonical_request, signed.canonical_request,
+        "{id}: add the header to OWN of canonical.rs"
+    );
 }
 
 fn public_key(vector: &Value) -> VerifyingKey {

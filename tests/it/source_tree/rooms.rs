@@ -199,6 +199,37 @@ fn only_the_command_line_assembly_and_doctor_know_the_options() {
     }
 }
 
+/// An option that is only in the table would be accepted and documented, and do nothing.
+#[test]
+fn every_option_is_read_and_used() {
+    let tree = Tree::read();
+    let text_of = |is_wanted: &dyn Fn(&str) -> bool| -> String {
+        tree.texts.iter().filter(|(file, _)| is_wanted(file)).map(|(_, text)| &**text).collect()
+    };
+    let words = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect()
+    };
+    let named_after = |text: &str, before: &str| -> Vec<String> {
+        let found = text.split(before).skip(1);
+        let names = found.filter_map(|rest| rest.split([',', ':']).next());
+        names.filter(|name| !name.contains(' ')).map(str::to_owned).collect()
+    };
+    let read = words(&text_of(&|file| {
+        room_of(file) == "cli" && !["cli::table", "cli::help"].contains(&file)
+    }));
+    let keys = named_after(&tree.texts["cli::table"], "key: Key::");
+    assert!(keys.len() > 50, "{keys:?}");
+    for key in keys.iter().filter(|key| *key != "DisableTelemetry") {
+        assert!(read.contains(key), "no file of cli reads Key::{key}");
+    }
+    let used = words(&text_of(&|file| ["assembly", "doctor", "main"].contains(&room_of(file))));
+    let fields = named_after(&tree.texts["cli::options"], "\n    pub ");
+    assert!(fields.len() > 50, "{fields:?}");
+    for field in fields {
+        assert!(used.contains(&field), "neither assembly nor doctor uses {field} of the options");
+    }
+}
+
 #[test]
 fn only_one_room_names_ureq_and_rustls() {
     for (file, text) in Tree::read().texts {
