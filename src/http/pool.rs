@@ -29,6 +29,10 @@ const RENEW_DELAY: Duration = Duration::from_secs(1);
 const REOPEN_DELAYS: [Duration; 3] =
     [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(30)];
 
+/// Time in which a connection usually opens. One that takes longer may have met a network that was not up yet, or a host that hangs:
+/// a request opens another then.
+const USUAL_OPENING_TIME: Duration = Duration::from_secs(3);
+
 /// Time for which a refusal of the proxy is the error of the next request.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -66,9 +70,10 @@ struct State {
 enum Opening {
     #[default]
     None,
-    InProgress,
+    /// Since when.
+    InProgress(Instant),
     /// A request waits for it.
-    Awaited,
+    Awaited(Instant),
     /// For the request that waits.
     Done(Result<Connection, ureq::Error>),
     /// The proxy wants other credentials. Asking it again may lock the user's account.
@@ -125,8 +130,10 @@ impl Pool {
             }
             match mem::take(&mut state.opening) {
                 // A stream would keep it from the calls.
-                Opening::InProgress if !request.is_stream => {
-                    state.opening = Opening::Awaited;
+                Opening::InProgress(since)
+                    if !request.is_stream && since.elapsed() < USUAL_OPENING_TIME =>
+                {
+                    state.opening = Opening::Awaited(since);
                     drop(state);
                     let connection = shared.opened(request.deadline, cancel)?;
                     return Ok(Acquired { connection, idle_since: None });
@@ -220,7 +227,7 @@ impl Shared {
         let is_needed =
             state.idle.is_empty() && matches!(state.opening, Opening::None | Opening::Refused(..));
         if is_needed {
-            state.opening = Opening::InProgress;
+            state.opening = Opening::InProgress(Instant::now());
         }
         is_needed
     }
@@ -241,7 +248,7 @@ impl Shared {
     /// Hands the connection, or why there is none, to the request that waits for it. Without one, the connection is kept.
     fn end_opening(self: &Arc<Self>, opened: Result<Connection, ureq::Error>) {
         let unclaimed = self.state.update(|state| {
-            if matches!(state.opening, Opening::Awaited) {
+            if matches!(state.opening, Opening::Awaited(_)) {
                 state.opening = Opening::Done(opened);
                 return None;
             }
@@ -282,7 +289,8 @@ impl Shared {
                     drop(state);
                     self.end_opening(opened);
                 }
-                _ => state.opening = Opening::InProgress,
+                Opening::Awaited(since) => state.opening = Opening::InProgress(since),
+                other => state.opening = other,
             }
             Err(match ended {
                 WaitError::TimedOut => ureq::Error::Timeout(Timeout::Global),
@@ -370,6 +378,42 @@ fn sweep(pool: &Weak<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::url::Endpoint;
+    use crate::http::wire::resolver::CachingResolver;
+    use crate::http::wire::tls::TlsConnector;
+    use crate::http::wire::trusted_roots::CaBundle;
+    use crate::log::{Format, Level};
+    use crate::redact::Redactor;
+    use ureq::Agent;
+
+    #[test]
+    fn a_connection_that_takes_long_to_open_is_not_waited_for()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let url = "http://127.0.0.1:9/";
+        let mut pool = Pool::for_single_requests(Destination {
+            url: url.parse().expect("a URL"),
+            config: Agent::config_builder().build(),
+            resolver: CachingResolver::new(None),
+            proxy: None,
+            tls: TlsConnector::new(&Endpoint::parse(url)?, &CaBundle::default()),
+        });
+        pool.keep(Log::new(Level::Silent, Format::Text, None, Redactor::default())?);
+        let begin = |ago| {
+            let since = Instant::now().checked_sub(ago).expect("the machine runs for longer");
+            pool.shared.as_ref().expect("it keeps").state.lock().opening =
+                Opening::InProgress(since);
+        };
+        let acquire = || {
+            let deadline = Instant::now().checked_add(Duration::from_millis(10));
+            let request = Request { deadline, ..Request::new("POST", url, &[]) };
+            pool.acquire(&request, &Cancel::default())
+        };
+        begin(Duration::ZERO);
+        assert!(acquire().is_err(), "it waits until its limit");
+        begin(USUAL_OPENING_TIME);
+        assert!(acquire().is_ok_and(|acquired| acquired.idle_since.is_none()));
+        Ok(())
+    }
 
     #[test]
     fn a_connection_is_replaced_for_some_minutes_and_not_against_the_servers_will() {
