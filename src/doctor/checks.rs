@@ -41,7 +41,7 @@ pub struct Doctor<'a> {
 
 impl Doctor<'_> {
     /// Runs all checks and prints their findings. Returns whether none failed. With an address to listen at and no server,
-    /// only the listener is checked.
+    /// only the listener is checked, which then has to run.
     pub fn run(&self, out: &mut dyn Write, style: Style) -> io::Result<bool> {
         let mut report = Report::begin(out, style, self.redactor)?;
         let Options { listen, origins, .. } = self.options;
@@ -53,7 +53,7 @@ impl Doctor<'_> {
             self.check_server(&mut report)?;
         }
         if let Some(listen) = listen {
-            listener::check(listen, self.redactor, &mut report)?;
+            listener::check(listen, has_target, self.redactor, &mut report)?;
         }
         report.end()
     }

@@ -20,9 +20,10 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// A host, and part of an origin, that no listener allows (RFC 2606).
 const STRANGER: &str = "stranger.invalid";
 
-/// Adds the findings to the report.
+/// Adds the findings to the report. `may_be_free`: it is all right if no listener runs there yet.
 pub(crate) fn check(
     listen: &ListenOptions,
+    may_be_free: bool,
     redactor: &Redactor,
     report: &mut Report<'_>,
 ) -> io::Result<()> {
@@ -31,7 +32,7 @@ pub(crate) fn check(
         redactor.add(token.expose());
     }
     report.add(finding)?;
-    let listener = Listener { listen, token };
+    let listener = Listener { listen, may_be_free, token };
     let (finding, is_running) = listener.address();
     report.add(finding)?;
     report.add(if is_running {
@@ -74,6 +75,7 @@ fn check_token(source: &ListenToken) -> (Finding, Option<Secret>) {
 /// A listener that runs, or will run.
 struct Listener<'a> {
     listen: &'a ListenOptions,
+    may_be_free: bool,
     token: Option<Secret>,
 }
 
@@ -92,8 +94,15 @@ impl Listener<'_> {
         if matches!(shown, ListenAddress::Tcp(address) if address.port() == 0) {
             return (finding(Verdict::Pass, format!("{shown}: any free port")), false);
         }
-        let Ok(stream) = self.connect() else { return (self.free_address(), false) };
-        drop(stream);
+        match self.connect() {
+            Ok(stream) => drop(stream),
+            Err(_) if self.may_be_free => return (self.free_address(), false),
+            Err(error) => {
+                let found = format!("none runs at {shown}: {}", io_message(&error));
+                let fix = "start it; to check the address before, add the URL of the server";
+                return (finding(Verdict::Fail, found).fix(fix), false);
+            }
+        }
         let is_own = self.post(&[]).is_ok_and(|refusal| refusal.is_own_error);
         let health = self.send("GET /healthz", &[], "");
         let (found, fix) = match (is_own, health) {
@@ -147,9 +156,10 @@ impl Listener<'_> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         let mut expect =
             |what: &str, headers: &[&str], is_right: fn(u16) -> bool| match self.post(headers) {
-                Ok(Response { status, .. }) if is_right(status) => {
-                    good.push(format!("{what}: HTTP {status}"));
-                }
+                Ok(Response { status, .. }) if is_right(status) => good.push(match status {
+                    401 | 403 => format!("{what}: HTTP {status}"),
+                    _ => format!("{what}: accepted"),
+                }),
                 Ok(Response { status, .. }) => bad.push(format!("{what}: HTTP {status}")),
                 Err(error) => bad.push(format!("{what}: {}", io_message(&error))),
             };

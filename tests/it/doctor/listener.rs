@@ -39,9 +39,13 @@ fn without_a_server_nothing_else_is_checked() {
     assert!(!text(&ended).contains("credentials") && !text(&ended).contains("configuration"));
 
     let port = free_port();
-    let ended = doctor(&[&format!("--listen=127.0.0.1:{port}"), "--no-listen-token"]);
-    assert_check(&ended, "listener", "pass", &[&format!("127.0.0.1:{port} is free")]);
+    let address = format!("127.0.0.1:{port}");
+    let ended = doctor(&["--listen", &address, "--no-listen-token"]);
     assert_check(&ended, "token", "skip", &["none is required [--no-listen-token]"]);
+    // As the probe of a container, whose listener has to run.
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    let words = &[&format!("none runs at {address}: ")[..], "fix: start it; "];
+    assert_check(&ended, "listener", "fail", words);
 
     // With one, these come last.
     let server = Server::start(ServerOptions::default());
@@ -49,18 +53,26 @@ fn without_a_server_nothing_else_is_checked() {
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "latency", "pass", &[]);
     assert_check(&ended, "listener", "pass", &[]);
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--listen").arg(&address).run("");
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert_check(&ended, "listener", "pass", &[&format!("{address} is free")]);
 }
 
 #[test]
 fn an_address_that_cannot_be_listened_on() {
     // An address for documentation (RFC 5737), which no machine has.
-    let ended = doctor(&["--listen=192.0.2.1:8080", "--listen-anyone"]);
+    let server = Server::start(ServerOptions::default());
+    let launch_with =
+        |words: [&str; 2]| words.into_iter().fold(launch(&server.url("/mcp"), &sts()), Launch::arg);
+    let ended = launch_with(["--listen=192.0.2.1:8080", "--listen-anyone"]).run("");
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
     let words = &["cannot listen at 192.0.2.1:8080: ", "why: ", "fix: choose an address of this"];
     assert_check(&ended, "listener", "fail", words);
     #[cfg(unix)]
     {
         let ended = doctor(&["--listen=unix:/nonexistent/mcp.sock"]);
+        assert_check(&ended, "listener", "fail", &["none runs at unix:/nonexistent/mcp.sock: "]);
+        let ended = launch_with(["--listen=unix:/nonexistent/mcp.sock", "--verbose"]).run("");
         let words = &["cannot listen at unix:/nonexistent/mcp.sock: ", "fix: create the folder"];
         assert_check(&ended, "listener", "fail", words);
     }
@@ -108,7 +120,7 @@ fn a_listener_that_runs() {
     let ended = doctor(&["--listen", address, "--listen-token-file", &token]);
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
     assert_check(&ended, "token", "pass", &[&format!("read from {token}")]);
-    assert_check(&ended, "access", "pass", &["the token: HTTP 400"]);
+    assert_check(&ended, "access", "pass", &["the token: accepted"]);
 
     let other = private_file(&home, "other", "another-token-0123456789abcdefghij\n");
     let ended = doctor(&["--listen", address, "--listen-token-file", &other]);
