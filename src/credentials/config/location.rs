@@ -64,6 +64,14 @@ impl Location {
         Vec::new()
     }
 
+    /// Why the file is not there, if it is not.
+    pub(crate) fn absence(&self) -> Option<String> {
+        match &self.path {
+            None => Some("the home directory is unknown".to_owned()),
+            Some(path) => (!path.exists()).then(|| format!("{} does not exist", path.display())),
+        }
+    }
+
     /// Whether there is something that may hold profiles. A folder does not count: Docker creates one when a file to mount
     /// is missing.
     fn exists(&self) -> bool {

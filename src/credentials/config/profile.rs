@@ -41,6 +41,8 @@ impl Selection {
 pub struct Files {
     config: File,
     credentials: File,
+    /// Why there is neither of them.
+    absence: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,13 @@ impl Files {
             (Location::config(environment), Location::credentials(environment));
         let (config_bytes, credentials_bytes) =
             (config.read(diagnostics), credentials.read(diagnostics));
-        Files::parse((&config.shown, &config_bytes), (&credentials.shown, &credentials_bytes))
+        let mut files =
+            Files::parse((&config.shown, &config_bytes), (&credentials.shown, &credentials_bytes))?;
+        // In a container or under a desktop program the home directory is easily another one.
+        if files.names().is_empty() && diagnostics.absent.is_empty() {
+            files.absence = config.absence().filter(|_| credentials.absence().is_some());
+        }
+        Ok(files)
     }
 
     /// Parses both files; each argument is the name that messages show and the bytes.
@@ -84,6 +92,7 @@ impl Files {
         Ok(Files {
             config: parse(config, Dialect::Config)?,
             credentials: parse(credentials, Dialect::Credentials)?,
+            absence: None,
         })
     }
 
@@ -178,7 +187,10 @@ impl Files {
         const SHOWN: usize = 20;
         let names = self.names();
         match names.len() {
-            0 => "no profiles".to_owned(),
+            0 => match &self.absence {
+                Some(why) => format!("no profiles: {why}"),
+                None => "no profiles".to_owned(),
+            },
             count if count > SHOWN => {
                 format!("profiles: {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
             }
@@ -373,6 +385,10 @@ mod tests {
             "no profiles); write [x] instead of [profile x] in credentials"
         );
         assert_eq!(missing("[profile xy]", ""), "profiles: xy) (did you mean xy?)");
+        let mut none = files("", "");
+        none.absence = Some("/root/.aws/config does not exist".to_owned());
+        let error = none.profile(&named("x")).unwrap_err().to_string();
+        assert!(error.contains("(no profiles: /root/.aws/config does not exist)"), "{error}");
         let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
         let many = many.concat();
         assert!(missing("", &many).contains("p18, p19 and 5 more)"));

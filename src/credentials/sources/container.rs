@@ -11,7 +11,7 @@ use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, io_message};
 use crate::http::url::{Endpoint, without_brackets};
 use crate::signing::AccessKey;
 
@@ -43,7 +43,7 @@ fn request(environment: &Environment, network: &Network) -> Result<Credentials, 
     let reply = if let Some(path) = environment.get(TOKEN_FILE) {
         let file = environment.path(path);
         let token = token_file::read(&file, &network.cancel)
-            .map_err(|error| wrong(format!("token file {path}: {error}")))?;
+            .map_err(|error| wrong(format!("token file {path}: {}", io_message(&error))))?;
         check_token(TOKEN_FILE, &token)?;
         let reply = send(Some(&token))?;
         let is_refused = matches!(reply.status, 400 | 401 | 403);

@@ -8,7 +8,7 @@ use crate::credentials::config::plan::WebIdentity;
 use crate::credentials::sources::sts::Sts;
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, io_message};
 
 /// `path` is that of the token's file.
 pub(crate) fn credentials(
@@ -19,7 +19,7 @@ pub(crate) fn credentials(
 ) -> Result<Credentials, Error> {
     let cancel = &sts.network.cancel;
     let token = token_file::read(path, cancel).map_err(|error| {
-        let message = format!("web identity token {}: {error}", path.display());
+        let message = format!("web identity token {}: {}", path.display(), io_message(&error));
         Error::new(Kind::Credentials, message)
     })?;
     let assume = |token: &str| sts.assume_role_with_web_identity(identity, token.trim_end(), now);
