@@ -24,7 +24,24 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Whether other users of the machine can read the file. Only Unix's permissions are known.
 pub(crate) fn is_open_to_others(path: &Path) -> bool {
-    has_permission(path, 0o044)
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = rustix::process::geteuid().as_raw();
+        fs::metadata(path).is_ok_and(|metadata| is_open(metadata.mode(), metadata.uid(), own))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Orchestrators give a secret to a process that is not root in a file of root's that its group can read.
+#[cfg(unix)]
+fn is_open(mode: u32, owner: u32, own: u32) -> bool {
+    let is_given_by_root = owner == 0 && own != 0;
+    mode & if is_given_by_root { 0o004 } else { 0o044 } != 0
 }
 
 /// Whether every user of the machine can write the file. Only Unix's permissions are known.
@@ -220,6 +237,21 @@ mod tests {
         symlink("loop", &looped).unwrap();
         assert!(read(&looped, 8).is_err() && append(&looped).is_err());
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_root_gives_to_a_group_is_not_open_to_others() {
+        for (mode, owner, own, expected) in [
+            (0o600, 1000, 1000, false),
+            (0o640, 1000, 1000, true),
+            (0o604, 1000, 1000, true),
+            (0o440, 0, 1000, false),
+            (0o444, 0, 1000, true),
+            (0o440, 0, 0, true),
+        ] {
+            assert_eq!(is_open(mode, owner, own), expected, "{mode:o} {owner} {own}");
+        }
     }
 
     #[test]

@@ -107,6 +107,7 @@ fn cannot_listen(address: &str, error: &io::Error) -> Error {
         io::ErrorKind::AddrNotAvailable => "use an address of this machine, such as 127.0.0.1",
         io::ErrorKind::InvalidInput => "use a shorter path",
         io::ErrorKind::PermissionDenied => "use a port from 1024, or a directory that you own",
-        _ => "name another address",
+        io::ErrorKind::NotFound => "create the directory, or use another one",
+        _ => "use another address",
     })
 }

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 const MAX_FILE_BYTES: u64 = 4096;
 
+/// How UTF-16 and, on Windows, UTF-8 begin. Clients would not send it.
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
+
 /// A shorter one can be guessed.
 const MIN_SAFE_BYTES: usize = 16;
 
@@ -100,6 +103,7 @@ pub(crate) fn read(path: &Path) -> Result<(Secret, Vec<&'static str>), Error> {
     let content = file::read(path, MAX_FILE_BYTES).map_err(|error| {
         refused(io_message(&error), "use a readable regular file, 4 KiB at most")
     })?;
+    let has_mark = BYTE_ORDER_MARKS.iter().any(|mark| content.starts_with(mark));
     let secret = String::from_utf8(content).map(Secret::new);
     let secret = secret.ok().and_then(|content| {
         let line = content.expose().strip_suffix('\n').unwrap_or(content.expose());
@@ -109,7 +113,12 @@ pub(crate) fn read(path: &Path) -> Result<(Secret, Vec<&'static str>), Error> {
     });
     let secret = secret.ok_or_else(|| {
         let what = "the file contains no valid token".to_owned();
-        refused(what, "write one line of letters, digits and -._~+/ into it")
+        let fix = if has_mark {
+            "save it as ASCII without a byte order mark; in PowerShell: Set-Content -Encoding ascii"
+        } else {
+            "write one line of letters, digits and -._~+/ into it"
+        };
+        refused(what, fix)
     })?;
     if file::is_writable_by_everyone(path) {
         let what = "every user of this machine can write the file".to_owned();

@@ -174,7 +174,8 @@ fn files_that_cannot_be_trusted_with_a_token() {
         ("zero", b"one-token-of-some\0length", "contains no valid token"),
         ("latin-1", b"one-token-of-some-l\xe4ngth", "contains no valid token"),
         ("unicode", "one-token-of-some-länge".as_bytes(), "contains no valid token"),
-        ("mark", b"\xef\xbb\xbfone-token-of-some-length", "contains no valid token"),
+        ("mark", b"\xef\xbb\xbfone-token-of-some-length", "save it as ASCII"),
+        ("utf-16", b"\xff\xfeo\0n\0e\0", "no valid token (save it as ASCII"),
         ("large", &[b'a'; 5000], "4 KiB"),
     ] {
         let path = folder.join(name);
