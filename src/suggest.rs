@@ -65,7 +65,9 @@ fn is_placeholder(value: &str) -> bool {
         || holds("{{", "}}")
         || holds("$(", ")")
         || holds("#{", "}")
-        || enclosed("%", "%").is_some_and(is_name)
+        || value.strip_prefix('%').and_then(|rest| rest.split_once('%')).is_some_and(
+            |(name, rest)| is_name(name) && (rest.is_empty() || rest.starts_with(['\\', '/'])),
+        )
         || value.strip_prefix('$').is_some_and(|name| name.starts_with(begins_name))
         || enclosed("{", "}").is_some_and(is_name)
         || enclosed("<", ">").is_some()
@@ -134,6 +136,7 @@ mod tests {
             "$(pass aws)",
             "#{Key}",
             "%AWS_ACCESS_KEY_ID%",
+            "%USERPROFILE%\\.aws\\config",
             "<your key>",
             "https://<api-id>.execute-api.us-east-1.amazonaws.com/",
             "YOUR_ACCESS_KEY_ID",
@@ -165,6 +168,7 @@ mod tests {
             "https://a.example/x%20y?b={c}&d=$e",
             "$",
             "100%",
+            "%a%20b",
             "%20a%20",
             "us-east-1",
             "{\"a\":1}",

@@ -467,8 +467,13 @@ fn is_target(argument: &OsStr) -> bool {
 fn is_forgotten_by(row: &Row, argument: &OsStr) -> bool {
     const MAY_BE_URLS: [Key; 5] =
         [Key::TargetUrl, Key::SignHost, Key::RoleArn, Key::ExternalId, Key::AllowOrigin];
-    let begins_target =
-        |text: &str| ["https://", "http://", "arn:"].iter().any(|start| text.starts_with(start));
+    // Clients connect to an http:// URL, so some write it for --listen, whose error then shows the right form.
+    let starts = if row.key == Key::Listen {
+        &["https://", "arn:"][..]
+    } else {
+        &["https://", "http://", "arn:"]
+    };
+    let begins_target = |text: &str| starts.iter().any(|start| text.starts_with(start));
     !MAY_BE_URLS.contains(&row.key) && argument.to_str().is_some_and(begins_target)
 }
 
@@ -601,6 +606,8 @@ mod tests {
             &["--frob", "https://a", "--regoin=x"],
             &["unknown flag --frob (see --help)", "unknown flag --regoin (did you mean --region?)"],
         );
+        check(&["--listen", "http://127.0.0.1:80/mcp", "https://a"], &[]);
+        check(&["--listen", "https://a"], &["--listen needs a value (write --listen ADDRESS)"]);
         check(&["--region"], &["--region needs a value (write --region REGION)"]);
         check(&["--region", "--sse"], &["--region needs a value (write --region REGION)"]);
         check(

@@ -500,12 +500,13 @@ mod tests {
 
     #[test]
     fn placeholders_and_quotes_are_named_and_their_values_are_not_shown() {
-        let line = format!("{API} --metadata key=${{hush}}");
+        let line = format!("{API} --metadata key=${{hush}} --log-file C:\\\u{8}in.log");
         let pairs = [("AWS_PROFILE", "'work'"), ("AWS_EXTERNAL_ID", "")];
         let options = options(&line, &pairs);
         let expected = [
             "AWS_PROFILE begins with a quote, which becomes part of the value",
             "--metadata contains a placeholder such as ${…} that was not replaced",
+            "--log-file contains a line break or a tab; in JSON, write each backslash twice",
         ];
         assert_eq!(options.warnings, expected);
         for (line, named) in [

@@ -9,10 +9,16 @@ use crate::suggest::flaw;
 pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'static str)> {
     let variable = args.variable(key).filter(|_| args.flag(key).is_none());
     let mut values = args.flags(key).cloned().chain(variable);
-    values.find_map(|Value { text, from }| Some((from, flaw(&text)?)))
+    values.find_map(|Value { text, from }| Some((from, flaw(&text).or_else(|| escaped(&text))?)))
 }
 
-/// Warnings about placeholders that were not replaced, and quotes that were not removed. Values are not shown: some are secret.
+/// `"C:\new\team"` in JSON is a path with a line break and a tab, and looks right in messages, which escape them.
+fn escaped(value: &str) -> Option<&'static str> {
+    let is_escaped = value.contains(['\n', '\t', '\r', '\u{8}', '\u{c}']);
+    is_escaped.then_some("contains a line break or a tab; in JSON, write each backslash twice")
+}
+
+/// Warnings about placeholders that were not replaced, quotes that were not removed, and backslashes that JSON took. Values are not shown: some are secret.
 pub(crate) fn of_values(args: &ParsedArgs<'_>) -> Vec<String> {
     // Variables in headers are replaced here (`headers`).
     let keys = TABLE.iter().map(|row| row.key);
