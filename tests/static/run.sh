@@ -16,15 +16,17 @@ else
     exit 1
 fi
 
-cargo build --quiet --locked --example static-check
+check() {
+    cargo run --quiet --locked --example static-check -- "$@"
+}
 case $target in
-"$(uname -m)"-*) target/debug/examples/static-check "$binary" ;;
+"$(uname -m)"-*) check "$binary" ;;
 *)
     emulator=$(command -v "qemu-${target%%-*}-static") || {
         echo "to try it here, install qemu-user-static" >&2
         exit 1
     }
-    target/debug/examples/static-check "$binary" "$emulator"
+    check "$binary" "$emulator"
     ;;
 esac
 
