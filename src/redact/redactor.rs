@@ -464,9 +464,14 @@ mod tests {
         for text in
             ["\\", "%", "&", "%25", "\\u005c", "a", "&#", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKE"]
         {
-            let started = std::time::Instant::now();
-            redactor.safe_json(&format!("[\"{}\"]", text.repeat(20_000 / text.len())));
-            assert!(started.elapsed().as_secs() < 3, "{text}: {:?}", started.elapsed());
+            let json = format!("[\"{}\"]", text.repeat(20_000 / text.len()));
+            let is_quick = || {
+                let started = std::time::Instant::now();
+                redactor.safe_json(&json);
+                started.elapsed().as_secs() < 3
+            };
+            // A busy machine may delay one search, hardly each.
+            assert!((0..3).any(|_| is_quick()), "{text}");
         }
     }
 }

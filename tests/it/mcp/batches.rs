@@ -114,7 +114,7 @@ fn one_request_of_a_batch_is_cancelled() {
     let (server, mut program) = started();
     let late = r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#;
     let body = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{late}",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{late}",
         late.len()
     );
     server.reply_next(

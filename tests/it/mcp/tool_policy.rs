@@ -124,7 +124,7 @@ fn a_list_that_was_asked_for_in_the_session_before_teaches_nothing() {
     let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
     let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}}]}}"#;
     let late = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{list}",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{list}",
         list.len()
     );
     let pause = Duration::from_millis(700);

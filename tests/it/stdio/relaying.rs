@@ -459,7 +459,7 @@ fn large_messages_in_both_directions() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
-    let size = 16 * 1024 * 1024;
+    let size = 4 * 1024 * 1024;
     let answer = program.ask(&call("1", "big", &json!({"bytes": size})));
     assert_eq!(text_of(&answer).len(), size);
     let text = "x".repeat(size);

@@ -9,10 +9,11 @@ use std::time::Duration;
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{ }}"#;
 
+/// After it the connection is closed, which it says: a call that is sent at that moment would fail.
 fn reply(content_type: Option<&str>, body: &str) -> Reply {
     let content_type = content_type.map(|name| format!("Content-Type: {name}\r\n"));
     let head = format!(
-        "HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\nConnection: close\r\n\r\n",
         content_type.unwrap_or_default(),
         body.len()
     );

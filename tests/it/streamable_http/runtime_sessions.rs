@@ -65,7 +65,9 @@ fn named(id: u32, session: &str) -> Reply {
 fn named_late(id: u32, session: &str, pause: Duration) -> Reply {
     let (body, json) = (result(id).to_string(), "Content-Type: application/json");
     let length = body.len();
-    let headers = format!("{json}\r\nMcp-Session-Id: {session}\r\nContent-Length: {length}");
+    let headers = format!(
+        "{json}\r\nMcp-Session-Id: {session}\r\nContent-Length: {length}\r\nConnection: close"
+    );
     Reply::RawPieces(vec![(
         pause,
         format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}").into_bytes(),

@@ -280,7 +280,7 @@ fn initialize_is_never_cancelled() {
     let server = Server::start(ServerOptions::default());
     let result = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25"}}"#;
     let reply = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{result}",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{result}",
         result.len()
     );
     server.reply_next(
