@@ -59,7 +59,7 @@ pub(crate) fn watch(
             any_line = true;
             return sink(Relayed::Line(line));
         }
-        any_line |= !matches!(relayed, Relayed::Head(_) | Relayed::Event(_));
+        any_line |= !matches!(relayed, Relayed::Head(_) | Relayed::Event(..));
         sink(relayed)
     });
     let watched = match (held, result) {

@@ -87,7 +87,7 @@ impl Call<'_> {
         let limits = Limits { deadline: *deadline, cancel, is_held };
         let conversation = Arc::clone(&self.client.conversation);
         conversation.exchange(message, limits, &mut |profile, relayed| match relayed {
-            Relayed::Head(head) => self.take_head(&head),
+            Relayed::Head(head) => self.take_head(*head),
             Relayed::Line(line) => match conversation.line_for_client(profile, line) {
                 Some(line) => self.take_line(profile, line),
                 None => Ok(()),
@@ -99,7 +99,7 @@ impl Call<'_> {
                 let event = self.client.event_of(profile, relayed, origin);
                 event.map_or(Ok(()), |event| self.write(&event))
             }
-            Relayed::Event(fields) => self.write(&event_without_message(&fields)),
+            Relayed::Event(fields, data) => self.write(&event_without_message(&fields, data)),
             Relayed::AwaitsClient(awaits) => {
                 self.slot.hold(!awaits);
                 Ok(())
@@ -108,10 +108,8 @@ impl Call<'_> {
         })
     }
 
-    fn take_head(&mut self, head: &Head) -> Result<(), Error> {
-        for (name, value) in &head.headers {
-            self.reply.add_header(name, value);
-        }
+    fn take_head(&mut self, head: Head) -> Result<(), Error> {
+        self.reply.set_headers(head.headers);
         if self.in_flight.kind == CallKind::Initialize && head.session_id.is_some() {
             self.register(head.session_id.as_deref())?;
         }
@@ -206,7 +204,7 @@ impl Call<'_> {
 
     fn register(&mut self, id: Option<&str>) -> Result<(), Error> {
         let id = self.clients.register(self.client, id)?;
-        self.reply.add_header("Mcp-Session-Id", &id);
+        self.reply.set_headers(vec![("Mcp-Session-Id".to_owned(), id.clone())]);
         self.progress.session = Some(id);
         Ok(())
     }
@@ -219,18 +217,19 @@ impl Call<'_> {
         if self.in_flight.are_cancelled(&unanswered) {
             return;
         }
+        // A cancelled read fails like a broken connection.
+        let is_cancelled = self.in_flight.cancel.is_cancelled();
+        let error = if is_cancelled || error.kind() == Kind::Cancelled {
+            let what = "the client's connection or session ended before the response arrived, or sigv4-proxy is exiting";
+            Error::new(Kind::Cancelled, what)
+        } else {
+            error
+        };
         self.client.conversation.report(&error);
         if self.in_flight.kind == CallKind::Subscription && !self.reply.is_unsent() {
             // The end of the stream says that it ended.
             return;
         }
-        let error = match error.kind() {
-            Kind::Cancelled => {
-                let what = "the client's connection or session ended before the response arrived, or sigv4-proxy is exiting";
-                Error::new(Kind::Cancelled, what)
-            }
-            _ => error,
-        };
         if let Some(id) = self.progress.session.take() {
             self.clients.forget(&id);
         }

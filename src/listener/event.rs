@@ -19,8 +19,12 @@ pub(crate) fn event(document: Vec<u8>, fields: Option<&EventFields>) -> Vec<u8> 
     event
 }
 
-/// An event without a message. It carries an id or a `retry` time, or only shows that the stream is alive.
-pub(crate) fn event_without_message(fields: &EventFields) -> Vec<u8> {
+/// An event without a message. It carries an id or a `retry` time, or only shows that the stream is alive; or it is not part
+/// of MCP, and carries `data`.
+pub(crate) fn event_without_message(fields: &EventFields, data: Vec<u8>) -> Vec<u8> {
+    if !data.is_empty() {
+        return event(data, Some(fields));
+    }
     let mut event = head(fields);
     event.push_str(if fields.id.is_some() { "data: \n\n" } else { "\n" });
     event.into_bytes()
@@ -73,7 +77,7 @@ mod tests {
         let of = |id: Option<&str>, retry, is_commented| {
             let id = id.map(str::to_owned);
             let fields = EventFields { id, retry, is_commented, ..EventFields::default() };
-            String::from_utf8(event_without_message(&fields)).expect("text")
+            String::from_utf8(event_without_message(&fields, Vec::new())).expect("text")
         };
         assert_eq!(of(Some("1"), None, false), "id: 1\ndata: \n\n");
         assert_eq!(of(None, Some(Duration::from_secs(2)), false), "retry: 2000\n\n");

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
-use crate::listener::reply::Reply;
+use crate::listener::reply::{Reply, as_text};
 use crate::listener::request::{Headers, Method, Request, SESSION_ID};
 use crate::listener::response::{ResponseWriter, too_many_streams};
 use crate::listener::slots::Slots;
@@ -16,7 +16,7 @@ use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use crate::scheduler::{CallKind, InFlight};
-use crate::streamable_http::relayed::Relayed;
+use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,9 +110,12 @@ impl Handler {
         if !message.ids().is_empty() {
             return self.call(&client, &message, &cancel, response);
         }
-        match notify(&client, &message) {
-            Ok(()) => response.send(202, &[], b""),
-            Err(error) => self.refuse(&message, &error, response),
+        let mut said = Said::default();
+        match notify(&client, &message, &mut said) {
+            Ok(()) => said.send(202, response),
+            Err(error) => {
+                said.send_error(of_error(&error), &self.body_of(&message, &error), response)
+            }
         }
     }
 
@@ -198,18 +201,13 @@ impl Handler {
         let deadline = Instant::now().checked_add(DELETE_TIMEOUT);
         let exchangers = client.conversation.profiles.exchangers();
         let has_own = client.has_own_stream();
-        let mut refusal = None;
-        let mut headers = Vec::new();
+        let mut said = Said::default();
         let deleted = if has_own {
             Ok(Some(204))
         } else {
             let passed = request.headers.of_mcp();
             let sink = &mut |relayed| {
-                match relayed {
-                    Relayed::Head(head) => headers = head.headers,
-                    Relayed::Line(line) => refusal = Some(line),
-                    _ => {}
-                }
+                said.take(relayed);
                 Ok(())
             };
             exchangers[0].relay_delete(&passed, deadline, &request.cancel, sink)
@@ -221,18 +219,9 @@ impl Handler {
         if let Some(id) = request.headers.get(SESSION_ID) {
             self.clients.forget(id);
         }
-        let mut headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        match (deleted, refusal) {
-            (Err(error), _) => {
-                headers.push(("Content-Type", "application/json"));
-                response.send(of_error(&error), &headers, self.error_text(&error).as_bytes())
-            }
-            (Ok(_), Some(line)) => {
-                headers.push(("Content-Type", "application/json"));
-                response.send(line.http_error.map_or(500, of_server), &headers, &line.bytes)
-            }
-            (Ok(status), None) => response.send(status.unwrap_or(204), &headers, b""),
+        match deleted {
+            Ok(status) => said.send(status.unwrap_or(204), response),
+            Err(error) => said.send_error(of_error(&error), &self.error_text(&error), response),
         }
     }
 
@@ -245,15 +234,19 @@ impl Handler {
         error: &Error,
         response: &mut ResponseWriter,
     ) -> Result<(), Error> {
+        send_json(response, of_error(error), &self.body_of(message, error))
+    }
+
+    /// The error as the response to this message.
+    fn body_of(&self, message: &Message, error: &Error) -> String {
         self.log.debug(format_args!("refused: {error}"));
         let redactor = self.log.redactor();
         let line = |id: &Id| error_response::error_line(id, error, redactor);
-        let body = match message.ids() {
+        match message.ids() {
             [] => self.error_text(error),
             [id] => line(id),
             ids => format!("[{}]", ids.iter().map(line).collect::<Vec<_>>().join(",")),
-        };
-        send_json(response, of_error(error), &body)
+        }
     }
 
     fn send_error(&self, error: &Error, response: &mut ResponseWriter) -> Result<(), Error> {
@@ -266,15 +259,64 @@ impl Handler {
     }
 }
 
+/// What a server said to a request that has no result.
+#[derive(Default)]
+struct Said {
+    headers: Vec<(String, String)>,
+    /// Its own JSON-RPC error.
+    refusal: Option<Line>,
+}
+
+impl Said {
+    /// Takes what belongs to the response, and returns anything else.
+    fn take(&mut self, relayed: Relayed) -> Option<Relayed> {
+        match relayed {
+            Relayed::Head(head) => self.headers = head.headers,
+            Relayed::Line(line) if line.http_error.is_some() => self.refusal = Some(line),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Sends the refusal, or else this status.
+    fn send(self, status: u16, response: &mut ResponseWriter) -> Result<(), Error> {
+        match &self.refusal {
+            Some(line) => {
+                let status = line.http_error.map_or(500, of_server);
+                response.send(status, &self.headers_of_json(), &line.bytes)
+            }
+            None => response.send(status, &as_text(&self.headers), b""),
+        }
+    }
+
+    /// Sends an error of this program.
+    fn send_error(
+        self,
+        status: u16,
+        body: &str,
+        response: &mut ResponseWriter,
+    ) -> Result<(), Error> {
+        response.send(status, &self.headers_of_json(), body.as_bytes())
+    }
+
+    fn headers_of_json(&self) -> Vec<(&str, &str)> {
+        let mut headers = as_text(&self.headers);
+        headers.push(("Content-Type", "application/json"));
+        headers
+    }
+}
+
 /// Passes on a message that has no response.
-fn notify(client: &Arc<Client>, message: &Message) -> Result<(), Error> {
+fn notify(client: &Arc<Client>, message: &Message, said: &mut Said) -> Result<(), Error> {
     if let MessageKind::Notification { cancels: Some(id), .. } = message.kind()
         && !cancel(client, id)
     {
         return Ok(());
     }
     let deliver = &mut |profile, relayed| {
-        client.deliver(profile, relayed);
+        if let Some(relayed) = said.take(relayed) {
+            client.deliver(profile, relayed);
+        }
         Ok(())
     };
     client.conversation.send(message, &Cancel::default(), deliver)?;

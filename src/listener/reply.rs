@@ -39,11 +39,13 @@ impl Reply {
         Arc::new(Reply { state, freed: Condvar::new() })
     }
 
-    /// Adds a header, unless the response has begun.
-    pub(crate) fn add_header(&self, name: &str, value: &str) {
+    /// Sets headers in place of those that had their names, unless the response has begun. A name may be repeated.
+    pub(crate) fn set_headers(&self, new: Vec<(String, String)>) {
         let headers = &mut lock(&self.state).headers;
-        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        headers.push((name.to_owned(), value.to_owned()));
+        let is_replaced =
+            |name: &str| new.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        headers.retain(|(name, _)| !is_replaced(name));
+        headers.extend(new);
     }
 
     /// Whether nothing of the response has been sent.
@@ -128,7 +130,8 @@ impl Reply {
     }
 }
 
-fn as_text(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+/// Headers as they are written.
+pub(crate) fn as_text(headers: &[(String, String)]) -> Vec<(&str, &str)> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 

@@ -75,16 +75,14 @@ fn take_from_stream(
 ) -> Result<(), Error> {
     match relayed {
         Relayed::Head(head) => {
-            for (name, value) in &head.headers {
-                reply.add_header(name, value);
-            }
+            reply.set_headers(head.headers);
             if head.is_event_stream { reply.start_events() } else { Ok(()) }
         }
         // The server's own error.
         Relayed::Line(line) if line.http_error.is_some() => {
             reply.send(line.http_error.map_or(500, of_server), &line.bytes).map(drop)
         }
-        Relayed::Event(fields) => reply.write_events(&event_without_message(&fields)),
+        Relayed::Event(fields, data) => reply.write_events(&event_without_message(&fields, data)),
         relayed => {
             let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
                 return Ok(());

@@ -197,6 +197,20 @@ impl ToolCatalog {
         Ok(listing)
     }
 
+    /// Reads a result whose request is not known. One that looks like a list of tools is changed like one, and nothing is
+    /// learned from it.
+    ///
+    /// # Errors
+    /// As `learn`.
+    pub(crate) fn filter_unknown(&self, response: &str) -> Result<Listing, Error> {
+        if !self.policy.changes_lists() {
+            return Ok(Listing::default());
+        }
+        let outdated =
+            Page { cursor: None, has_marks: false, times_forgotten: u64::MAX, number: 0 };
+        self.learn(response, &outdated)
+    }
+
     /// The `readOnlyHint` of a tool. `None` if it is not known, or only from a part of the list.
     pub(crate) fn only_reads(&self, tool: &str) -> Option<bool> {
         let knowledge = lock(&self.knowledge);

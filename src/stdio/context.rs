@@ -56,7 +56,7 @@ impl Context {
             | Relayed::NoSession
             | Relayed::StreamOpened
             | Relayed::Head(_)
-            | Relayed::Event(_) => Ok(()),
+            | Relayed::Event(..) => Ok(()),
         }
     }
 

@@ -88,7 +88,7 @@ pub(crate) fn attempt(
         if message.needs_session() && !is_shared {
             server.learn_session_id(&mut sent.session, &response);
         }
-        if message.message.headers().is_some() && !message.message.ids().is_empty() {
+        if message.message.headers().is_some() {
             sink(Relayed::Head(Box::new(head_of(&response)))).map_err(FailedAttempt::permanent)?;
         }
         let success = Success { response, credentials, sent, page };

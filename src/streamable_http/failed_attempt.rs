@@ -26,6 +26,8 @@ pub(crate) struct FailedAttempt {
     pub(crate) failure: Option<Failure>,
     /// The server's own errors, one for each request: sent to the client instead of `error`.
     lines: Vec<String>,
+    /// The same for a message without requests.
+    refusal: Option<String>,
     /// The head of the server's response, if the client has it.
     head: Option<Box<Head>>,
     /// What the request was signed with.
@@ -80,6 +82,7 @@ impl FailedAttempt {
             error,
             failure: None,
             lines: Vec::new(),
+            refusal: None,
             head: None,
             credentials: None,
             sent: SentRequest::none(),
@@ -186,14 +189,17 @@ impl FailedAttempt {
             Some(wait) => body.with_advice(wait),
             None => body,
         });
-        let lines = error_body.map_or_else(Vec::new, |body| {
-            message.message.ids().iter().map(|id| body.with_id(id)).collect()
-        });
+        let (ids, headers) = (message.message.ids(), message.message.headers());
+        // On stdio there is no response to a notification.
+        let is_refusal = error_body.is_some() && ids.is_empty() && headers.is_some();
+        let lines = error_body
+            .map_or_else(Vec::new, |body| ids.iter().map(|id| body.with_id(id)).collect());
         Box::new(FailedAttempt {
             error,
             failure: Some(failure),
             lines,
-            head: message.message.headers().map(|_| Box::new(head_of(response))),
+            refusal: is_refusal.then_some(report.body),
+            head: headers.map(|_| Box::new(head_of(response))),
             credentials: Some(Arc::clone(credentials)),
             sent,
         })
@@ -211,12 +217,17 @@ impl FailedAttempt {
         if let Some(head) = self.head {
             sink(Relayed::Head(head))?;
         }
+        let status = self.failure.map(|failure| failure.status);
+        let http_error = status.filter(|status| *status >= 300);
+        if let Some(refusal) = self.refusal {
+            let bytes = without_secrets(refusal, log.redactor()).into_bytes();
+            let line = Line { http_error, is_last: true, ..Line::notification(bytes) };
+            return sink(Relayed::Line(line));
+        }
         if self.lines.is_empty() {
             return Err(self.error);
         }
         let last = self.lines.len() - 1;
-        let status = self.failure.map(|failure| failure.status);
-        let http_error = status.filter(|status| *status >= 300);
         for (index, line) in self.lines.into_iter().enumerate() {
             let bytes = without_secrets(line, log.redactor()).into_bytes();
             let line = Line::response(bytes, index, index == last);

@@ -84,6 +84,7 @@ pub(crate) fn relay_one(
     server.learn_session_id(&mut session, &response);
     let mut relay = Relay::new(server, &[], sink);
     relay.keeps_events = true;
+    relay.is_clients_own = true;
     let mut events = EventStream::new(response.response, server.max_message_bytes, read_error)
         .keeping_fields(true);
     while let Some(event) = events.next_event()? {

@@ -41,6 +41,8 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) on_initialized: Option<&'a dyn Fn(Option<String>)>,
     /// The client reads events: those of the stream are handed out whole.
     pub(crate) keeps_events: bool,
+    /// The client opened the stream, to go on with one that broke: requests that are not known here have their responses on it.
+    pub(crate) is_clients_own: bool,
     /// Takes responses to other requests.
     pub(crate) on_other_response: Option<&'a dyn Fn(String)>,
     sink: &'a mut Sink<'d>,
@@ -75,6 +77,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             stream_grace: STREAM_GRACE,
             on_initialized: None,
             keeps_events: false,
+            is_clients_own: false,
             on_other_response: None,
             sink,
             answered: Vec::new(),
@@ -131,19 +134,22 @@ impl<'a, 'd> Relay<'a, 'd> {
     /// stream.
     pub(crate) fn take_event(&mut self, mut event: Event) -> Result<(), Error> {
         self.event = event.fields.take();
+        // Events of other names are not part of MCP, but the client may know them.
+        let is_other = !event.is_message() && event.name != "error";
+        let other_data = if is_other { std::mem::take(&mut event.data) } else { Vec::new() };
         self.take_event_data(event)?;
         // The id of an event without a message counts all the same.
         match self.event.take().filter(|_| self.held.is_none()) {
             Some(event) => {
                 self.hand_out()?;
-                (self.sink)(Relayed::Event(event))
+                (self.sink)(Relayed::Event(event, other_data))
             }
             None => Ok(()),
         }
     }
 
     fn take_event_data(&mut self, event: Event) -> Result<(), Error> {
-        if event.data.is_empty() || (!event.is_message() && event.name != "error") {
+        if event.data.is_empty() {
             return Ok(());
         }
         if event.name == "error" && !self.is_error_response(&event.data) {
@@ -324,6 +330,8 @@ impl<'a, 'd> Relay<'a, 'd> {
                 let message = text_of(message);
                 if let Some(on_other_response) = self.on_other_response {
                     on_other_response(message);
+                } else if self.is_clients_own {
+                    return self.relay_unknown_response(message, is_error);
                 } else {
                     self.server.log.debug("ignoring a response to another request");
                     self.diagnosis.note_other_response(is_error, &message);
@@ -397,6 +405,16 @@ impl<'a, 'd> Relay<'a, 'd> {
                 .warn(format_args!("tool {tool:?} is omitted from tools/list: {reason}"));
         }
         Ok(listing.changed.unwrap_or(response).into_bytes())
+    }
+
+    /// A response to a request that the client sent on another stream, perhaps to another process.
+    fn relay_unknown_response(&mut self, response: String, is_error: bool) -> Result<(), Error> {
+        let response = if is_error {
+            without_secrets(response, self.server.log.redactor())
+        } else {
+            self.server.state.tools.filter_unknown(&response)?.changed.unwrap_or(response)
+        };
+        self.relay_line(Line::notification(response.into_bytes()))
     }
 
     fn relay_response(&mut self, index: usize, message: Vec<u8>) -> Result<(), Error> {

@@ -91,8 +91,8 @@ pub enum Relayed {
     StreamOpened,
     /// What follows comes in this response. Only for messages that came over HTTP, and pass as they are.
     Head(Box<Head>),
-    /// An event without a message, on the same terms.
-    Event(Box<EventFields>),
+    /// An event without a message, on the same terms, with the data of one that is not part of MCP.
+    Event(Box<EventFields>, Vec<u8>),
 }
 
 /// Takes what is relayed. Its error ends the exchange.

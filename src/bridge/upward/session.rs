@@ -232,7 +232,7 @@ impl LegacySession {
             | Relayed::NewSession
             | Relayed::NoSession
             | Relayed::Head(_)
-            | Relayed::Event(_) => {}
+            | Relayed::Event(..) => {}
         }
         None
     }

@@ -50,6 +50,7 @@ fn json_stays_json_and_events_stay_events_byte_for_byte() {
     let events = "id: 1\ndata: \n\n\
                   event: message\nid: 2\nretry: 1500\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n\
                   :\n\n\
+                  event: heartbeat\nid: 3\ndata: not\ndata: JSON\n\n\
                   data: {\"jsonrpc\":\"2.0\",\"id\":1,\ndata:  \"result\":{}}\n\n";
     server.reply_next("tools/call", stream_reply(events));
     let answer = client.post(request);
@@ -108,6 +109,7 @@ fn headers_of_mcp_pass_in_both_directions_and_others_do_not() {
         headers: [
             ("content-type", "application/json"),
             ("mcp-extra", "of the server"),
+            ("mcp-extra", "and again"),
             ("x-secret", "of the server"),
             ("set-cookie", "own=1"),
         ]
@@ -118,7 +120,7 @@ fn headers_of_mcp_pass_in_both_directions_and_others_do_not() {
     server.reply_next("tools/call", reply);
     let message = modern(1, "tools/call", r#""name":"x","#);
     let answer = client.ask("POST", &headers, message.as_bytes()).unwrap();
-    assert_eq!(answer.header("mcp-extra"), Some("of the server"));
+    assert_eq!(answer.all("mcp-extra").collect::<Vec<_>>(), ["of the server", "and again"]);
     assert_eq!((answer.header("x-secret"), answer.header("set-cookie")), (None, None));
     let sent = last(&server);
     for (name, value) in &headers[..5] {
@@ -219,6 +221,25 @@ fn the_standing_stream_is_the_servers_with_its_ids_its_end_and_its_refusal() {
 }
 
 #[test]
+fn a_stream_that_the_client_resumes_has_the_responses_that_it_missed() {
+    let server = with_sessions();
+    let result = r#"{ "jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+    let error = r#"{"jsonrpc":"2.0","id":"8","error":{"code":-1,"message":"failed"}}"#;
+    let tools = r#"{"jsonrpc":"2.0","id":9,"result":{"tools":[{"name":"a"},{"name":"b"}]}}"#;
+    let missed = format!("id: 1\ndata: {result}\n\ndata: {error}\n\ndata: {tools}\n\n");
+    for (option, expected) in
+        [("--retries=0", missed.clone()), ("--deny-tool=b", missed.replace(r#",{"name":"b"}"#, ""))]
+    {
+        let listening = Listening::open(Launch::to(&server.url("/mcp")).arg(option));
+        let mut client = listening.client();
+        client.initialize();
+        server.reply_next("GET", stream_reply(&missed));
+        let answer = client.ask("GET", &[("Last-Event-ID", "0")], b"").unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer.body), expected, "{option}");
+    }
+}
+
+#[test]
 fn the_standing_stream_goes_on_in_another_session() {
     let server = with_sessions();
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
@@ -309,6 +330,11 @@ fn notifications_and_responses_are_accepted_and_refused_as_the_server_does() {
     server.reply_next("notifications/roots/list_changed", json_reply(400, "no"));
     let answer = client.post(notification);
     assert_eq!((answer.status, &answer.json()["id"]), (400, &Value::Null));
+    let refusal =
+        r#"{ "jsonrpc":"2.0","id":"server","error":{"code":-32600,"message":"no roots"}}"#;
+    server.reply_next("notifications/roots/list_changed", json_reply(409, refusal));
+    let answer = client.post(notification);
+    assert_eq!((answer.status, String::from_utf8_lossy(&answer.body)), (409, refusal.into()));
     // A question of the server in the middle of a call.
     let mut asking = client.twin();
     asking.begin("POST", &[], call("1", "ask", &json!({})).as_bytes()).unwrap();
