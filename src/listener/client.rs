@@ -9,6 +9,7 @@ use crate::listener::reply::Reply;
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::scheduler::InFlight;
+use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
@@ -294,7 +295,16 @@ impl Client {
         lock(&self.state).is_closed
     }
 
-    /// Ends everything that belongs to it.
+    /// Those that have a session at their server in which the client, which knows this one, cannot go on later.
+    pub(crate) fn with_unknown_sessions<'a>(
+        &'a self,
+        known: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Exchanger>> {
+        let exchangers = self.conversation.profiles.exchangers().iter();
+        exchangers.filter(move |exchanger| exchanger.has_other_session(known))
+    }
+
+    /// Ends everything that belongs to it, but for sessions at servers.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;

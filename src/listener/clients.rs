@@ -11,6 +11,7 @@ use crate::sync::lock;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Maximum number of clients. Beyond it, the least recently used one is dropped.
@@ -21,6 +22,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Interval between checks for idle clients.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Time limit for ending sessions at servers.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prefix of session ids that this program issues.
 const OWN_SESSIONS: &str = "sigv4-proxy-";
@@ -102,9 +106,10 @@ impl Clients {
         let forgotten = known.make_room()?;
         let replaced = known.by_key.insert(Key::Session(id.clone()), Arc::clone(client));
         drop(known);
-        for client in forgotten.iter().chain(&replaced) {
+        if let Some(client) = replaced {
             client.close();
         }
+        end_all(forgotten);
         Ok(id)
     }
 
@@ -118,10 +123,11 @@ impl Clients {
 
     /// Ends everything, before the process ends.
     pub(crate) fn close(&self) {
-        let all: Vec<_> = lock(&self.known).by_key.drain().map(|(_, client)| client).collect();
-        for client in &all {
+        let all: Vec<_> = lock(&self.known).by_key.drain().collect();
+        for (_, client) in &all {
             client.close();
         }
+        end_unknown_sessions(&all);
     }
 
     fn find_or_add(
@@ -138,16 +144,14 @@ impl Clients {
         let forgotten = known.make_room()?;
         let client = Arc::clone(known.by_key.entry(key).or_insert(client));
         drop(known);
-        for client in &forgotten {
-            client.close();
-        }
+        end_all(forgotten);
         Ok(client)
     }
 }
 
 impl Known {
     /// Removes clients until there is room for another one, and returns them.
-    fn make_room(&mut self) -> Result<Vec<Arc<Client>>, Error> {
+    fn make_room(&mut self) -> Result<Vec<(Key, Arc<Client>)>, Error> {
         let is_full = self.by_key.len() >= MAX_CLIENTS;
         if !is_full && self.swept.elapsed() < SWEEP_INTERVAL {
             return Ok(Vec::new());
@@ -158,8 +162,7 @@ impl Known {
         let overdue = |client: &mut Arc<Client>| {
             is_idle(client) && client.last_used().elapsed() >= IDLE_TIMEOUT
         };
-        let mut forgotten: Vec<_> =
-            self.by_key.extract_if(|_, client| overdue(client)).map(|(_, client)| client).collect();
+        let mut forgotten: Vec<_> = self.by_key.extract_if(|_, client| overdue(client)).collect();
         if self.by_key.len() >= MAX_CLIENTS {
             let idle = self.by_key.iter().filter(|(_, client)| is_idle(client));
             let oldest = idle.min_by_key(|(_, client)| client.last_used());
@@ -167,9 +170,41 @@ impl Known {
                 let what = format!("{MAX_CLIENTS} clients are already connected");
                 Error::new(Kind::TooLarge, what).hint("end sessions that are no longer needed")
             })?;
-            forgotten.extend(self.by_key.remove(&oldest));
+            forgotten.extend(self.by_key.remove_entry(&oldest));
         }
         Ok(forgotten)
+    }
+}
+
+impl Key {
+    fn session_id(&self) -> Option<&str> {
+        match self {
+            Key::Session(id) => Some(id),
+            Key::NoSession(_) => None,
+        }
+    }
+}
+
+/// Ends everything that belongs to clients that are forgotten.
+fn end_all(mut clients: Vec<(Key, Arc<Client>)>) {
+    for (_, client) in &clients {
+        client.close();
+    }
+    clients.retain(|(key, client)| client.with_unknown_sessions(key.session_id()).next().is_some());
+    if !clients.is_empty() {
+        let thread = thread::Builder::new().name("forgotten".to_owned());
+        // Without a thread the sessions expire at the servers.
+        let _ = thread.spawn(move || end_unknown_sessions(&clients));
+    }
+}
+
+/// Ends the sessions that nothing can be sent in again.
+fn end_unknown_sessions(clients: &[(Key, Arc<Client>)]) {
+    let deadline = Instant::now() + END_TIMEOUT;
+    for (key, client) in clients {
+        for exchanger in client.with_unknown_sessions(key.session_id()) {
+            exchanger.end_session(deadline);
+        }
     }
 }
 

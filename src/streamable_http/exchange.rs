@@ -56,6 +56,11 @@ impl Exchanger {
         self.server.state.session().id().is_some()
     }
 
+    /// Whether there is a session to end other than this one.
+    pub(crate) fn has_other_session(&self, known: Option<&str>) -> bool {
+        self.server.state.session().id().is_some_and(|id| Some(id) != known)
+    }
+
     /// Whether the tool's argument for the profile is the server's own, as far as its tools are known.
     pub(crate) fn has_own_profile(&self, tool: &str) -> bool {
         self.server.state.tools.has_own_profile(tool)

@@ -148,6 +148,24 @@ fn a_call_chooses_its_profile_in_each_clients_session() {
     assert_eq!(sessions.len(), 4, "one for each client and profile");
 }
 
+/// The client goes on in the session of the first profile, whose id it has, and cannot in the other one.
+#[cfg(unix)]
+#[test]
+fn a_session_that_the_client_does_not_know_ends_with_the_process() {
+    let accounts = Accounts::new(
+        "listener-sessions",
+        ServerOptions { sessions: true, ..ServerOptions::default() },
+    );
+    let listening = Listening::open(accounts.launch());
+    let (mut client, _) = older_client(&listening, "{}");
+    for (id, profile) in [(1, "a"), (2, "b")] {
+        client.call(id, "add", &json!({"a": id, "b": 1, "aws_profile": profile}));
+    }
+    assert_eq!(listening.end().code, Some(0));
+    let keys: Vec<_> = accounts.sent("DELETE").into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ['b']);
+}
+
 #[test]
 fn headers_cannot_call_another_tool_than_the_message() {
     let server = Server::start(ServerOptions::default());
