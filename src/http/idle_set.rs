@@ -22,7 +22,7 @@ const MIN_IDLE_AGE: Duration = Duration::from_secs(1);
 /// nothing here wakes up before.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(75);
 
-/// From this age on, a load balancer of AWS may close a connection at the moment a request is sent on it. Linux can tell that
+/// Age from which an AWS load balancer may close a connection at the moment a request is sent on it. Linux can tell that
 /// from a request that was processed.
 const RISKY_AGE: Duration =
     if cfg!(target_os = "linux") { Duration::MAX } else { Duration::from_secs(50) };

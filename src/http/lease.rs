@@ -52,7 +52,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Ends the call. `unread` is what is left of its response.
+    /// Ends the call. `unread` is the unread rest of its response.
     pub(crate) fn end(&mut self, unread: Option<UnreadBody>) {
         // First, so that the connection is not shut down during the next call.
         self.shutdown_on_cancel = None;

@@ -294,7 +294,7 @@ impl Shared {
             }
             Err(match ended {
                 WaitError::TimedOut => ureq::Error::Timeout(Timeout::Global),
-                // The caller knows.
+                // The caller handles it.
                 WaitError::Cancelled => ureq::Error::ConnectionFailed,
             })
         })
@@ -352,12 +352,12 @@ fn sweep(pool: &Weak<Shared>) {
             return;
         }
         let rest = state.idle.rest(ready_until);
-        // What arrived was not the end of a connection: a server that sends more of it is not followed at its speed.
+        // Input arrived, not the end of a connection. Waits, so that a server that keeps sending does not set the pace.
         let is_hasty = mem::take(&mut was_woken) && removed.idle.is_empty();
         let mut watch = None;
         if let Some((limit, sockets)) = rest.filter(|_| !is_hasty) {
             let Ok((watching, waker)) = ConnectionWatch::new(sockets, limit) else {
-                // There are no descriptors for it: the kept connections are closed, so that others get theirs.
+                // Out of file descriptors: closes the kept connections, so that others can be opened.
                 state.end_sweeping();
                 return;
             };

@@ -112,7 +112,7 @@ impl<'a> Probe<'a> {
             .map_err(|error| self.peer.connect_error(Some(&error)))
     }
 
-    /// Shakes hands, through the proxy if there is one. `None` if there is no TLS, or none that can be examined.
+    /// Performs the TLS handshake, through the proxy if there is one. `None` if there is no TLS, or none that can be examined.
     pub(crate) fn handshake(&self, mut stream: TcpStream) -> Result<Option<Handshake>, Error> {
         let limited = stream
             .set_read_timeout(Some(self.limit()))

@@ -127,7 +127,7 @@ impl Endpoint {
         self.port.unwrap_or(if self.secure { 443 } else { 80 })
     }
 
-    /// The host that requests are signed for, which tells the service: that of the URL, unless this only leads there.
+    /// The host that requests are signed for, from which the service is inferred: that of the URL, unless the URL only leads there.
     pub fn service_host(&self) -> &str {
         self.signed.as_ref().map_or(&self.host, |(host, _)| host)
     }

@@ -32,7 +32,7 @@ pub(crate) struct Call<'a> {
     pub(crate) progress: Progress,
 }
 
-/// How far the response has come.
+/// Progress of the response.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// Indexes of the ids that have a response.
@@ -40,11 +40,11 @@ pub(crate) struct Progress {
     /// The server responds with events.
     has_events: bool,
     any_request: bool,
-    /// Responses to requests of a batch that came one by one, and are sent together.
+    /// Responses to requests of a batch that arrived separately and are sent together.
     parts: Vec<Vec<u8>>,
     /// Events that are written together with the next one.
     held: Vec<u8>,
-    /// The id that the client has for the session that it begins.
+    /// The client's id of the session that begins.
     session: Option<String>,
 }
 

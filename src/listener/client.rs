@@ -62,7 +62,7 @@ impl Client {
         client
     }
 
-    /// Puts what servers and this program send while no call waits for it into the outbox.
+    /// Queues messages that no call waits for in the outbox.
     fn deliver_between_calls(self: &Arc<Self>) {
         let client = Arc::downgrade(self);
         self.conversation.client.set_output(move |line| {
@@ -98,7 +98,7 @@ impl Client {
         if let Some(old) = lock(&self.state).standing.replace(Arc::clone(&cancel)) {
             old.cancel();
         }
-        // The client may be forgotten meanwhile.
+        // The client may be dropped meanwhile.
         let (exchanger, client) =
             (Arc::clone(self.conversation.profiles.first()), Arc::downgrade(self));
         let listen = move || {
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// Takes what belongs to no call of the client.
+    /// Receives messages that belong to no call of the client.
     pub(crate) fn deliver(self: &Arc<Self>, profile: usize, relayed: Relayed) {
         let Some(relayed) = self.conversation.bridge.take(profile, relayed) else { return };
         let origin = Origin::Session { profile };
@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    /// What is relayed as an event, if the client gets it.
+    /// The event for a relayed message, if the client is to receive it.
     pub(crate) fn event_of(
         self: &Arc<Self>,
         profile: usize,
@@ -143,14 +143,14 @@ impl Client {
         }
     }
 
-    /// A request of a server as the client gets it, unless it is refused or left out.
+    /// The event for a server's request, unless it is refused or dropped.
     fn admit(
         self: &Arc<Self>,
         profile: usize,
         request: ServerRequest,
         origin: Origin,
     ) -> Option<ServerRequest> {
-        // Servers that know their clients apart use the same ids for several.
+        // Servers use the same ids for different clients.
         if self.is_shared {
             return Some(self.conversation.profiles.with_client_id(profile, request));
         }

@@ -63,10 +63,10 @@ impl Clients {
         Client::new((self.make)(), false, self.log.clone())
     }
 
-    /// The client with this session. One that is not known began before this process, or long ago.
+    /// The client with this session; a new one if the session began before this process or was dropped.
     ///
     /// # Errors
-    /// `HttpStatus(404)`: this program gave the id, and has forgotten it, or no server gives such an id. `TooLarge`: too many clients are in use.
+    /// `HttpStatus(404)`: this program issued the id and has dropped it, or the id is invalid. `TooLarge`: too many clients.
     pub(crate) fn with_session(
         &self,
         id: &str,

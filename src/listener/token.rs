@@ -17,18 +17,18 @@ const MAX_FILE_BYTES: u64 = 4096;
 /// How UTF-16 and, on Windows, UTF-8 begin. Clients would not send it.
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
 
-/// A shorter one can be guessed.
+/// Minimum length of a token, in bytes; a shorter one can be guessed.
 const MIN_SAFE_BYTES: usize = 16;
 
 /// A token as its hash, so that the time of a comparison reveals nothing about it.
 pub(crate) struct Token([u8; 32]);
 
-/// The file of a token that was made, which is removed on drop.
+/// The file of a generated token, which is removed on drop.
 #[derive(Debug)]
 pub(crate) struct TokenFile(PathBuf);
 
 impl Token {
-    /// Reads or makes the token, and registers it with the redactor. Without one, every client may call.
+    /// Reads or generates the token, and registers it with the redactor. Without one, every client may call.
     ///
     /// # Errors
     /// `Usage`: the file cannot be read, or not be written.

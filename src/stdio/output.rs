@@ -34,8 +34,8 @@ impl Output {
         Output { writer: LineWriter::new(writer), scheduler, shutdown, log }
     }
 
-    /// Writes a line of a call after those that it holds, unless the client cancelled it. One that another follows at once is
-    /// held for it: a burst of events costs few writes. `is_answered`: with this line, every request of the call has its
+    /// Writes a line of a call after those that it holds, unless the client cancelled it. A line with a successor is
+    /// held for it, so that a burst of events costs few writes. `is_answered`: with this line, every request of the call has its
     /// response.
     pub(crate) fn deliver(
         &self,

@@ -31,7 +31,7 @@ pub(crate) struct CallerSession {
 #[derive(Debug)]
 struct Answer {
     access_key_id: String,
-    /// The error stands until this time.
+    /// The error is reused until this time.
     id: Result<Secret, Instant>,
 }
 
@@ -45,7 +45,7 @@ impl CallerSession {
         }
     }
 
-    /// The id for the caller with these credentials; `None` if it is not known who that is.
+    /// The id for the caller with these credentials; `None` if the caller is unknown.
     ///
     /// # Errors
     /// `Cancelled`.

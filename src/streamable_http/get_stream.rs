@@ -12,7 +12,7 @@ use crate::streamable_http::response_body::LONG_LIFE;
 use crate::sync::cancel::Cancel;
 use std::time::{Duration, Instant};
 
-/// Maximum number of streams in a row that bring nothing, from a server that never had one to keep: each costs its owner.
+/// Maximum number of empty streams in a row, from a server that never kept one open: each costs its operator.
 const MAX_FRUITLESS: u32 = 10;
 
 /// Holds the stream open until the session ends or the server shows that it has nothing to send.

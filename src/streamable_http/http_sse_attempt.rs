@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A message and what it is sent with.
+/// A message, and the credentials and session that it is sent with.
 pub(crate) struct HttpSseAttempt<'a> {
     pub(crate) server: &'a RemoteServer,
     pub(crate) message: &'a PreparedMessage<'a>,
@@ -87,7 +87,7 @@ impl<'a> HttpSseAttempt<'a> {
         let ids = self.message.message.ids();
         let sent = || SentRequest::new(self.message, self.session);
         let _expected = Expected::new(self.http_sse, ids);
-        // A response that has come already counts, whatever became of the POST.
+        // A response that has arrived counts, even if the POST failed.
         match self.post() {
             Err(failed) if !self.http_sse.has_response(ids) => return Err(failed),
             _ => {}

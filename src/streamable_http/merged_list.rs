@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Maximum number of pages of a list.
 const MAX_PAGES: usize = 1000;
 
-/// After this time no further page is requested.
+/// Time after which no further page is requested.
 const MERGING_TIME: Duration = Duration::from_secs(60);
 
 const TURN_OFF: &str = "report this to the server's operator, or omit --merge-lists";

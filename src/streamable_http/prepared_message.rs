@@ -22,7 +22,7 @@ pub(crate) struct PreparedMessage<'a> {
     pub(crate) as_written: &'a Message,
     /// The tool that it calls, if there is a tool filter.
     pub(crate) tool: Option<String>,
-    /// It requests a page of a list that is fetched whole: what the server sends after the response is hardly waited for.
+    /// It requests a page of a merged list: the stream is read only briefly after the response.
     pub(crate) is_page: bool,
     payload: Payload,
     pub(crate) deadline: Option<Instant>,
@@ -133,7 +133,7 @@ impl<'a> PreparedMessage<'a> {
         }
     }
 
-    /// The page of the list of tools that it asks for, if it does. To be taken before it is sent.
+    /// The page of the list of tools that it requests, if it does. Call it before sending.
     pub(crate) fn page(&self, server: &RemoteServer) -> Option<Page> {
         let is_listing = self.message.method() == Some("tools/list");
         is_listing.then(|| server.state.tools.page(self.message))

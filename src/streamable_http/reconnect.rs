@@ -57,7 +57,7 @@ pub(crate) fn open<'a>(
         408 | 409 | 425 | 429 | 500 | 502..=599 => {
             NotOpened::Later { error, retry_after: retry_after(&response) }
         }
-        // A 404 included, which does not say that the session is dead: many servers answer so to any GET.
+        // Also 404, which does not mean that the session is lost: many servers respond so to any GET.
         _ => NotOpened::Final(error),
     })
 }
@@ -65,7 +65,7 @@ pub(crate) fn open<'a>(
 /// The waits between the streams of a sequence.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    /// The wait after a stream that brought something.
+    /// The wait after a stream with messages.
     wait: Duration,
     /// Streams and refusals in a row that brought nothing.
     fruitless: u32,
@@ -78,19 +78,19 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Takes the wait that a stream asks for (`retry`).
+    /// Sets the wait that a stream requests (`retry`).
     pub(crate) fn set_wait(&mut self, retry: Option<Duration>) {
         self.wait = retry.map_or(self.wait, |retry| retry.clamp(MIN_WAIT, MAX_WAIT));
     }
 
-    /// The wait after a stream that brought something.
+    /// The wait after a stream with messages.
     pub(crate) fn after_success(&mut self) -> Duration {
         self.fruitless = 0;
         self.wait
     }
 
-    /// The wait after a stream that brought nothing, or a refusal: twice the one before it, or what the server asks for
-    /// (`Retry-After`) if that is longer.
+    /// The wait after an empty stream or a refusal: twice the one before it, or the server's `Retry-After` if that is
+    /// longer.
     pub(crate) fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
         let wait = self.wait.saturating_mul(1 << self.fruitless.min(8));
         self.fruitless += 1;

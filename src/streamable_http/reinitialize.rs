@@ -105,7 +105,7 @@ fn announce_session(server: &RemoteServer, is_news: bool) {
     let _ = news.into_iter().try_for_each(|relayed| server.relay_for_session(relayed));
 }
 
-/// Sends what the client once sent, under an id of our own. False: the client has initialized another session meanwhile.
+/// Sends the client's `initialize` again, under a new id. False: the client has initialized another session meanwhile.
 fn handshake(server: &Arc<RemoteServer>) -> Result<bool, Error> {
     let old = server.state.session();
     let (initialize, initialized, is_deferred) = {
@@ -194,7 +194,7 @@ fn send_initialized(
     Ok(standing.session().map_or(session, |latest| ServerSession::clone(&latest)))
 }
 
-/// Sends one message of the handshake, as often as `retry` allows. Another session is no remedy here.
+/// Sends one message of the handshake, as often as `retry` allows. Another session is not started.
 fn send(
     server: &Arc<RemoteServer>,
     message: &PreparedMessage<'_>,

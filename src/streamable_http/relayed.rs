@@ -75,7 +75,7 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// What an exchange hands out as it goes on.
+/// One part of an exchange's result.
 #[derive(Debug)]
 pub enum Relayed {
     /// Anything but a request.

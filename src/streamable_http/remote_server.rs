@@ -61,7 +61,7 @@ pub(crate) struct RemoteServer {
     pub(crate) log: Log,
 }
 
-/// Takes what belongs to no call: what the server sends while a session is initialized, and that one was.
+/// Receives messages that belong to no call: those that the server sends during an `initialize`, and the end of it.
 #[derive(Default)]
 struct SessionSink(OnceLock<Box<RelayForSession>>);
 
@@ -191,7 +191,7 @@ impl RemoteServer {
         self.client.send(&request, credentials, cancel)
     }
 
-    /// Relays the server's own JSON-RPC error, if the response is one; otherwise returns what it says as an error.
+    /// Relays the server's own JSON-RPC error, if the response is one; otherwise returns its text as an error.
     pub(crate) fn relay_refusal(
         &self,
         response: &mut SignedResponse<'_>,
@@ -244,7 +244,7 @@ impl RemoteServer {
         }
     }
 
-    /// Cancels what belongs to no call: an `initialize` of our own, the stream of HTTP+SSE.
+    /// Cancels exchanges that belong to no call: an `initialize` that this program sent, the stream of HTTP+SSE.
     pub(crate) fn close(&self) {
         self.closing.cancel();
         self.state.session().close();

@@ -12,7 +12,7 @@ use crate::sync::cancel::cancelled;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Maximum number of streams in a row that bring nothing.
+/// Maximum number of empty streams in a row.
 const MAX_FRUITLESS: u32 = 5;
 
 /// Resumes the stream until the response has come, or cannot come any more. `unanswered` is how the stream ended.

@@ -28,8 +28,8 @@ pub(crate) struct ServerSession {
 pub(crate) type OnInitialized<'a> = &'a dyn Fn(ServerSession);
 
 impl ServerSession {
-    /// Whether the server can lose it, so that another is begun: there is an id, or a stream that it lives on. One that began
-    /// before this process is the client's to replace.
+    /// Whether the server can lose it and another can replace it: it has an id or a stream. A session that began before this
+    /// process is replaced by the client.
     pub(crate) fn can_be_lost(&self) -> bool {
         (self.id().is_some() && self.number() != 0) || self.http_sse.is_some()
     }
@@ -101,7 +101,7 @@ pub(crate) struct RefusedInitialize {
     pub(crate) error: Error,
 }
 
-/// An offer that stands until this is dropped.
+/// An offer that is valid until this is dropped.
 pub(crate) struct StandingOffer<'a> {
     state: &'a ServerState,
     number: u64,
@@ -142,7 +142,7 @@ impl ServerState {
         Session::new(number, id, account)
     }
 
-    /// Changes to another session if `may_replace` allows it. What is known of the tools ends before the new session
+    /// Changes to another session if `may_replace` allows it. The known tools are forgotten before the new session
     /// begins, and no list that was requested in the old session counts in the new one. The old one's stream is closed.
     fn change_session(
         &self,
@@ -235,7 +235,7 @@ impl ServerState {
         }
     }
 
-    /// Forgets the session, and what the client sent to begin it.
+    /// Forgets the session and the client's `initialize`.
     pub(crate) fn forget_session(&self) {
         *self.stored_initialize() = StoredInitialize::default();
         self.set_refusal(None);

@@ -18,7 +18,7 @@ use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::Connector as _;
 use ureq::{Agent, AsSendBody, Body};
 
-/// Where connections lead, and what all of them have in common.
+/// The server, and the settings that all connections to it share.
 pub(crate) struct Destination {
     /// A URL of the server.
     pub(crate) url: Uri,

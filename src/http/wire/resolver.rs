@@ -56,7 +56,7 @@ struct Cached {
 }
 
 impl CachingResolver {
-    /// A resolver for the server, or for this proxy in its place.
+    /// A resolver for the server, or for this proxy instead.
     pub(crate) fn new(proxy: Option<Uri>) -> CachingResolver {
         CachingResolver(Arc::new(Shared { proxy, last: Mutex::default() }))
     }

@@ -51,7 +51,7 @@ struct Accepted {
     name: ServerName<'static>,
 }
 
-/// A server that is asked for by another name than that of its URL, and may prove either.
+/// A server that is requested by another name (SNI) than that of its URL. Its certificate may be valid for either.
 #[derive(Clone, Debug)]
 struct OtherName {
     asked: String,
@@ -99,7 +99,7 @@ impl TlsConnector {
         if is_public(chain, name) { None } else { Certificate::read(chain.first()?).issuer }
     }
 
-    /// The name that the server is asked for. `host`: that of its URL.
+    /// The name that is sent to the server (SNI). `host`: that of its URL.
     pub(crate) fn name_of<'a>(&'a self, host: &'a str) -> &'a str {
         let host = without_brackets(host);
         let other_name = self.shared.other_name.as_ref().filter(|name| name.of_url == host);
@@ -199,7 +199,7 @@ pub(crate) struct TlsTransport {
     call_limits: CallLimits,
     /// Something of a response was received since the last request began.
     has_input: bool,
-    /// The server has responded; the rest of the request is not sent, also what is encrypted already.
+    /// The server has responded; the rest of the request is not sent, not even the part that is already encrypted.
     is_refused: bool,
 }
 
@@ -370,7 +370,7 @@ impl fmt::Debug for TlsTransport {
 #[derive(Debug)]
 struct IssuerRecorder {
     verifier: Arc<WebPkiServerVerifier>,
-    /// A certificate for the second of these names will do where the server was asked for by the first.
+    /// Accepts a certificate for the second of these names, although the first was requested.
     names: Option<[ServerName<'static>; 2]>,
     last_refused: Arc<Mutex<Option<String>>>,
     last_accepted: Arc<Mutex<Option<Accepted>>>,
