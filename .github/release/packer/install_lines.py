@@ -14,8 +14,8 @@ END = "<!-- end of the generated part -->\n"
 FROM_SOURCE = """\
     cargo install --path . --locked
 
-It needs Rust 1.89 or newer and a C compiler, takes a few minutes, and installs into `~/.cargo/bin`. `make static` builds one
-static binary for Linux, and `make packages` packs it for pip, npm, containers and more into `target/packages`.
+It needs [Rust](https://rustup.rs) 1.89 or newer and a C compiler, takes a few minutes, and installs into `~/.cargo/bin`. `make static`
+builds one static binary for Linux, and `make packages` packs it for pip, npm, containers and more into `target/packages`.
 """
 
 
