@@ -142,7 +142,14 @@ impl Files {
             "profile {name:?} could not be found in {config} or {credentials} ({names}){advice}"
         );
         let error = Error::new(Kind::Credentials, message);
-        match nearest(name, self.names()) {
+        let known = self.names();
+        let several: Vec<&str> = name.split([' ', ',']).filter(|name| !name.is_empty()).collect();
+        if several.len() > 1 && several.iter().all(|name| known.contains(name)) {
+            let values = several.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+            let values = values.join(", ");
+            return error.hint(format!("write each name as an argument: \"--profile\", {values}"));
+        }
+        match nearest(name, known) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None if advice.is_empty() => {
                 error.hint(format!("add it to {config}, or use another profile"))
@@ -351,6 +358,18 @@ mod tests {
             let selection = Selection::new(&environment, flag);
             assert_eq!((selection.name.as_str(), selection.named_by), expected);
         }
+    }
+
+    #[test]
+    fn several_profiles_in_one_value() {
+        let files = files("[profile dev]\n[profile prod]", "");
+        for value in ["dev prod", "dev,prod", "dev, prod"] {
+            let error = files.profile(&named(value)).unwrap_err().to_string();
+            let hint = "(write each name as an argument: \"--profile\", \"dev\", \"prod\")";
+            assert!(error.ends_with(hint), "{error}");
+        }
+        let error = files.profile(&named("dev test")).unwrap_err().to_string();
+        assert!(!error.contains("each name"), "{error}");
     }
 
     #[test]
