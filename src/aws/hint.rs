@@ -23,12 +23,20 @@ pub struct SignedWith<'a> {
 }
 
 impl SignedWith<'_> {
-    /// The hint for a wrong signature, if the network probably opens TLS.
+    /// The hint for a request that AWS did not receive as it was signed, if the network probably opens TLS.
     pub(crate) fn inspected(&self) -> Option<String> {
         let issuer = self.private_issuer?;
         Some(format!(
-            "have *.amazonaws.com, *.api.aws and *.on.aws exempted from TLS inspection: the certificate of the server was issued by {issuer}, so the network opens TLS and may change requests"
+            "have *.amazonaws.com, *.api.aws and *.on.aws exempted from TLS inspection: the certificate of the server was issued by {issuer}, so the network opens TLS and may change or block requests"
         ))
+    }
+
+    /// Adds that hint to the one for an error that AWS or the network may have sent.
+    fn or_inspected(&self, hint: String) -> String {
+        match self.inspected() {
+            Some(inspected) => format!("{hint}; or {inspected}"),
+            None => hint,
+        }
     }
 
     /// The names of the signed headers.
@@ -90,7 +98,8 @@ pub(crate) fn hint(
         Cause::RetryableConflict => "the runtime is being updated: try again in a few seconds",
         Cause::RuntimeStarting => "the runtime is still starting: try again in a few seconds",
         _ if error_type == "MissingAuthenticationTokenException" => {
-            "check the path and the stage in the URL: the request was signed"
+            let hint = "check the path and the stage in the URL: the request was signed";
+            return Some(signed.or_inspected(hint.to_owned()));
         }
         _ if text.contains("authorization method mismatch") => {
             "connect to this server without sigv4-proxy: it requires OAuth, not SigV4"
@@ -109,9 +118,11 @@ pub(crate) fn hint(
                     Some(action) => format!("the policy ({action})"),
                     None => "policy".to_owned(),
                 };
-                return Some(format!(
+                let hint = format!(
                     "check {policy}, the path, --service-name and --region: the request was signed for service {service} in {region}"
-                ));
+                );
+                let is_of_aws = !error_type.is_empty() || !text.is_empty();
+                return Some(if is_of_aws { hint } else { signed.or_inspected(hint) });
             }
             402 => "check the AWS quotas: one of them is exhausted",
             404 => "check the path of the URL, or the ARN and its qualifier",
@@ -283,15 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_signature_names_the_headers_or_the_network_that_opens_tls() {
+    fn what_a_network_that_opens_tls_may_cause_names_it() {
         let steps = SigningSteps {
             canonical_request: "POST\n/\n\nhost:a\nx-amz-date:b\n\nhost;x-amz-date\nhash"
                 .to_owned(),
             string_to_sign: String::new(),
         };
-        let body = br#"{"message":"The request signature we calculated does not match"}"#;
-        let body = AwsErrorBody::parse(Some("SignatureDoesNotMatch"), body);
-        let hint = |private_issuer| {
+        let signature = br#"{"message":"The request signature we calculated does not match"}"#;
+        let signature = AwsErrorBody::parse(Some("SignatureDoesNotMatch"), signature);
+        let missing = br#"{"message":"Missing Authentication Token"}"#;
+        let missing = AwsErrorBody::parse(Some("MissingAuthenticationTokenException"), missing);
+        let denied = AwsErrorBody::parse(None, br#"{"message":"Forbidden"}"#);
+        let page = AwsErrorBody::parse(None, b"<html><h1>Blocked</h1></html>");
+        let hint = |body: &AwsErrorBody, private_issuer| {
             let signed = SignedWith {
                 service: "execute-api",
                 region: "us-east-1",
@@ -301,12 +316,20 @@ mod tests {
                 steps: Some(&steps),
                 private_issuer,
             };
-            hint(403, &body, None, &signed).unwrap()
+            hint(403, body, None, &signed).unwrap()
         };
-        assert!(hint(None).contains("with the headers host;x-amz-date"), "{}", hint(None));
-        let inspected = hint(Some("Corporate CA"));
-        for words in ["*.amazonaws.com, *.api.aws and *.on.aws", "issued by Corporate CA"] {
-            assert!(inspected.contains(words), "{inspected}");
+        for (body, usual, may_be_the_network) in [
+            (&signature, "with the headers host;x-amz-date", true),
+            (&missing, "check the path and the stage", true),
+            (&page, "check the policy", true),
+            (&denied, "check the policy", false),
+        ] {
+            let public = hint(body, None);
+            assert!(public.contains(usual) && !public.contains("TLS inspection"), "{public}");
+            let private = hint(body, Some("Corporate CA"));
+            for words in ["*.amazonaws.com, *.api.aws and *.on.aws", "issued by Corporate CA"] {
+                assert_eq!(private.contains(words), may_be_the_network, "{private}");
+            }
         }
     }
 

@@ -127,9 +127,14 @@ impl Peer {
         let has_user = self.route.proxy().is_some_and(|proxy| proxy.has_user());
         let what = format!("CONNECT {}: {why}", self.path());
         let TunnelError::Refused { status: 407, schemes } = why else {
-            return Error::new(Kind::Unreachable, what)
-                .hint(format!("check {variable}, its user and password, and NO_PROXY"))
-                .unsent();
+            let hint = match why {
+                TunnelError::Refused { status: 403, .. } => format!(
+                    "check {variable}, have the proxy allow {host}, or list it in NO_PROXY if it needs no proxy",
+                    host = self.host
+                ),
+                _ => format!("check {variable}, its user and password, and NO_PROXY"),
+            };
+            return Error::new(Kind::Unreachable, what).hint(hint).unsent();
         };
         let is_basic = |scheme: &String| scheme.eq_ignore_ascii_case("basic");
         let (why, hint) = if !schemes.is_empty() && !schemes.iter().any(is_basic) {

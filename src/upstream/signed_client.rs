@@ -379,8 +379,10 @@ impl SignedClient {
         };
         let scope = self.shared.scope.current();
         let cause = parsed.cause(status);
+        let is_denied = matches!(status, 401 | 403);
         let issuer = match cause {
             Cause::WrongSignature => self.shared.http.private_issuer(),
+            Cause::Other if is_denied => self.shared.http.private_issuer(),
             _ => None,
         };
         let signed = SignedWith {
@@ -392,7 +394,6 @@ impl SignedClient {
             steps: steps.as_ref(),
             private_issuer: issuer.as_deref(),
         };
-        let is_denied = matches!(status, 401 | 403);
         let mistakes = match cause {
             Cause::UnknownCredentials | Cause::WrongSignature => credentials.likely_mistakes(),
             Cause::Other if is_denied => credentials.likely_mistakes(),

@@ -77,13 +77,18 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
         &format!("connect to 127.0.0.1:{port} (the proxy): connection refused")[..],
         "(check HTTPS_PROXY)",
     ];
-    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP ", "(check HTTPS_PROXY, its"];
+    let not_allowed = &[
+        "CONNECT mcp.example through the proxy",
+        "HTTP 403 (check HTTPS_PROXY, have the proxy allow mcp.example, or list it in NO_PROXY",
+    ];
+    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP 502 (check HTTPS_PROXY, its"];
+    let (failing_port, _) = refusing_proxy("HTTP/1.1 502 Bad Gateway\r\n\r\n");
     let (plain_port, _) = refusing_proxy("HTTP/1.1 400 Bad Request\r\n\r\n");
     let no_tls = &[
         &format!("TLS with 127.0.0.1:{plain_port} (the proxy): "),
         "(if the proxy itself does not expect TLS, write http:// in HTTPS_PROXY)",
     ];
-    let cases: [(&str, String, &[&str]); 5] = [
+    let cases: [(&str, String, &[&str]); 6] = [
         ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
         (
             "https_proxy",
@@ -95,7 +100,8 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
             "http://no-such-proxy.invalid:3128".to_owned(),
             &["lookup no-such-proxy.invalid:3128 (the proxy): no such host (check HTTPS_PROXY)"],
         ),
-        ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), no_tunnel),
+        ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), not_allowed),
+        ("HTTPS_PROXY", format!("http://127.0.0.1:{failing_port}"), no_tunnel),
         ("HTTPS_PROXY", format!("https://127.0.0.1:{plain_port}"), no_tls),
     ];
     for (variable, proxy, words) in cases {
