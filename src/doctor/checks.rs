@@ -219,9 +219,10 @@ impl Doctor<'_> {
             }
             Err(error) => {
                 let error = error.context("STS is unreachable");
-                Finding::of_error(Check::Identity, Verdict::Warn, &error).fix(
-                    "ignore this if STS is blocked on purpose; AWS_ENDPOINT_URL_STS selects another endpoint",
-                )
+                let way = error.hint_text().map(|hint| format!("{hint}; or ")).unwrap_or_default();
+                Finding::of_error(Check::Identity, Verdict::Warn, &error).fix(format!(
+                    "{way}ignore this if STS is blocked on purpose; AWS_ENDPOINT_URL_STS selects another endpoint",
+                ))
             }
         }
     }
