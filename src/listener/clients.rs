@@ -14,14 +14,19 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Maximum number of clients. Beyond it, the least recently used one is dropped.
-const MAX_CLIENTS: usize = 4096;
+/// How long clients are remembered. One that is dropped can continue its session if the server issued the id.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Maximum number of clients. Beyond it, the least recently used one is dropped.
+    clients: usize,
+    /// Idle time after which a client is dropped.
+    idle: Duration,
+    /// Minimum interval between checks for idle clients.
+    sweep: Duration,
+}
 
-/// Idle time after which a client is dropped. It can continue its session if the server issued the id.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// Interval between checks for idle clients.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const LIMITS: Limits =
+    Limits { clients: 4096, idle: Duration::from_secs(3600), sweep: Duration::from_secs(60) };
 
 /// Time limit for ending sessions at servers.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +44,7 @@ pub(crate) struct Clients {
 
 struct Known {
     by_key: HashMap<Key, Arc<Client>>,
+    limits: Limits,
     swept: Instant,
 }
 
@@ -54,8 +60,8 @@ impl Clients {
         make: impl Fn() -> Arc<Conversation> + Send + Sync + 'static,
         log: Log,
     ) -> Clients {
-        let known = Mutex::new(Known { by_key: HashMap::new(), swept: Instant::now() });
-        Clients { make: Box::new(make), known, log }
+        let known = Known { by_key: HashMap::new(), limits: LIMITS, swept: Instant::now() };
+        Clients { make: Box::new(make), known: Mutex::new(known), log }
     }
 
     /// A client that begins. It is known once it has a session.
@@ -135,10 +141,15 @@ impl Clients {
         key: Key,
         new: impl Fn() -> Result<Arc<Client>, Error>,
     ) -> Result<Arc<Client>, Error> {
-        if let Some(client) = lock(&self.known).by_key.get(&key) {
+        let mut known = lock(&self.known);
+        if let Some(client) = known.by_key.get(&key).map(Arc::clone) {
             client.note_use();
-            return Ok(Arc::clone(client));
+            let forgotten = if known.is_due() { known.sweep() } else { Vec::new() };
+            drop(known);
+            end_all(forgotten);
+            return Ok(client);
         }
+        drop(known);
         let client = new()?;
         let mut known = lock(&self.known);
         let forgotten = known.make_room()?;
@@ -152,27 +163,33 @@ impl Clients {
 impl Known {
     /// Removes clients until there is room for another one, and returns them.
     fn make_room(&mut self) -> Result<Vec<(Key, Arc<Client>)>, Error> {
-        let is_full = self.by_key.len() >= MAX_CLIENTS;
-        if !is_full && self.swept.elapsed() < SWEEP_INTERVAL {
-            return Ok(Vec::new());
-        }
-        self.swept = Instant::now();
-        // One that is in use is held by others, too.
-        let is_idle = |client: &Arc<Client>| Arc::strong_count(client) == 1;
-        let overdue = |client: &mut Arc<Client>| {
-            is_idle(client) && client.last_used().elapsed() >= IDLE_TIMEOUT
-        };
-        let mut forgotten: Vec<_> = self.by_key.extract_if(|_, client| overdue(client)).collect();
-        if self.by_key.len() >= MAX_CLIENTS {
+        let max = self.limits.clients;
+        let is_due = self.by_key.len() >= max || self.is_due();
+        let mut forgotten = if is_due { self.sweep() } else { Vec::new() };
+        if self.by_key.len() >= max {
             let idle = self.by_key.iter().filter(|(_, client)| is_idle(client));
             let oldest = idle.min_by_key(|(_, client)| client.last_used());
             let oldest = oldest.map(|(key, _)| key.clone()).ok_or_else(|| {
-                let what = format!("{MAX_CLIENTS} clients are already connected");
+                let what = format!("{max} clients are already connected");
                 Error::new(Kind::TooLarge, what).hint("end sessions that are no longer needed")
             })?;
             forgotten.extend(self.by_key.remove_entry(&oldest));
         }
         Ok(forgotten)
+    }
+
+    /// Whether it is time to look for idle clients.
+    fn is_due(&self) -> bool {
+        self.swept.elapsed() >= self.limits.sweep
+    }
+
+    /// Removes the clients that have been idle for too long, and returns them.
+    fn sweep(&mut self) -> Vec<(Key, Arc<Client>)> {
+        self.swept = Instant::now();
+        let limit = self.limits.idle;
+        let is_overdue =
+            |client: &Arc<Client>| is_idle(client) && client.last_used().elapsed() >= limit;
+        self.by_key.extract_if(|_, client| is_overdue(client)).collect()
     }
 }
 
@@ -183,6 +200,11 @@ impl Key {
             Key::NoSession(_) => None,
         }
     }
+}
+
+/// A client in use is held by others, too.
+fn is_idle(client: &Arc<Client>) -> bool {
+    Arc::strong_count(client) == 1
 }
 
 /// Ends everything that belongs to clients that are forgotten.
@@ -211,5 +233,86 @@ fn end_unknown_sessions(clients: &[(Key, Arc<Client>)]) {
 impl fmt::Debug for Clients {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Clients")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assembly;
+    use crate::cli::{self, Command, ProfileSettings};
+    use crate::credentials::{ProfileFiles, Terminal};
+    use crate::environment::Environment;
+    use crate::log::{Format, Level};
+    use crate::redact::Redactor;
+    use std::ffi::OsString;
+
+    fn clients(limits: Limits) -> Clients {
+        let environment = Environment::from_pairs([("AWS_REGION", "us-east-1")]);
+        let args = ["https://abc.execute-api.us-east-1.amazonaws.com/mcp"].map(OsString::from);
+        let command = cli::parse(args, &environment, |_| Ok(ProfileSettings::default()));
+        let Ok(Command::Run(options)) = command else { panic!("{command:?}") };
+        let log = Log::new(Level::Silent, Format::Text, None, Redactor::default()).expect("a log");
+        let bundle = assembly::ca_bundle(&options).expect("none is named");
+        let files = ProfileFiles::new(&environment);
+        let terminal = Terminal::default();
+        let connections =
+            assembly::connections(&options, &bundle, &environment, &files, terminal, &log);
+        let own = log.clone();
+        let make = move || {
+            let exchangers = connections.iter();
+            let exchangers = exchangers.map(|c| Arc::new(c.exchanger.for_another_client()));
+            assembly::conversation(&options, exchangers, &own)
+        };
+        let clients = Clients::new(make, log);
+        lock(&clients.known).limits = limits;
+        clients
+    }
+
+    fn begin(clients: &Clients, id: &str) -> Arc<Client> {
+        let client = clients.begin();
+        clients.register(&client, Some(id)).expect("there is room");
+        client
+    }
+
+    fn ids(clients: &Clients) -> Vec<String> {
+        let known = lock(&clients.known);
+        let mut ids: Vec<_> = known.by_key.keys().filter_map(Key::session_id).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn beyond_the_limit_the_client_is_dropped_that_was_not_used_for_longest() {
+        let clients = clients(Limits { clients: 2, ..LIMITS });
+        drop(begin(&clients, "a"));
+        drop(begin(&clients, "b"));
+        clients.with_session("a", None).expect("it is known");
+        drop(begin(&clients, "c"));
+        assert_eq!(ids(&clients), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_client_in_use_is_kept_and_when_all_are_no_other_can_begin() {
+        let clients = clients(Limits { clients: 2, idle: Duration::ZERO, ..LIMITS });
+        let (a, b) = (begin(&clients, "a"), begin(&clients, "b"));
+        let refused = clients.register(&clients.begin(), Some("c")).expect_err("there is no room");
+        assert_eq!(refused.kind(), Kind::TooLarge);
+        assert!(!a.is_closed() && !b.is_closed());
+        drop(a);
+        drop(begin(&clients, "c"));
+        assert_eq!(ids(&clients), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_client_is_dropped_after_a_time_also_when_no_other_begins() {
+        let idle = Duration::from_millis(20);
+        let clients = clients(Limits { idle, sweep: Duration::ZERO, ..LIMITS });
+        let left = Arc::downgrade(&begin(&clients, "left"));
+        drop(begin(&clients, "used"));
+        thread::sleep(idle * 2);
+        clients.with_session("used", None).expect("it is known");
+        assert_eq!(ids(&clients), ["used"]);
+        assert!(left.upgrade().is_none(), "nothing of it is kept");
     }
 }
