@@ -26,6 +26,8 @@ pub(crate) struct Watched {
     number: u64,
     pub(crate) stream: Arc<Stream>,
     pub(crate) cancel: Arc<Cancel>,
+    /// The client has sent more than this request.
+    pub(crate) has_input: bool,
 }
 
 #[derive(Default)]
@@ -53,8 +55,8 @@ struct Running {
     cancel: Arc<Cancel>,
     /// A stream of events that stays open, in principle forever.
     is_standing: bool,
-    /// No longer watched: the client is gone, or has sent more bytes, which hide the end of the connection.
-    is_unwatched: bool,
+    /// The client has sent more, which is read after the response.
+    has_input: bool,
 }
 
 /// One open connection. Dropping it closes it.
@@ -165,23 +167,23 @@ impl Connections {
         let mut state = lock(&self.state);
         state.watch_sleeps = sleeps;
         let watched = state.open.iter().filter_map(|(number, open)| {
-            let running = open.request.as_ref().filter(|running| !running.is_unwatched)?;
+            let running = open.request.as_ref().filter(|open| !open.cancel.is_cancelled())?;
             let (stream, cancel) = (Arc::clone(&open.stream), Arc::clone(&running.cancel));
-            Some(Watched { number: *number, stream, cancel })
+            Some(Watched { number: *number, stream, cancel, has_input: running.has_input })
         });
         (watched.collect(), state.changes)
     }
 
-    /// Looks no longer after a request.
+    /// The client has sent more than this request.
     #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
-    pub(crate) fn unwatch(&self, watched: &Watched) {
+    pub(crate) fn note_input(&self, watched: &Watched) {
         let mut state = lock(&self.state);
         let open = state.open.get_mut(&watched.number);
         let running = open.and_then(|open| open.request.as_mut());
         if let Some(running) =
             running.filter(|running| Arc::ptr_eq(&running.cancel, &watched.cancel))
         {
-            running.is_unwatched = true;
+            running.has_input = true;
         }
     }
 }
@@ -220,8 +222,7 @@ impl OpenConnection {
         if state.is_closing {
             return false;
         }
-        let running =
-            Running { cancel: Arc::clone(cancel), is_standing: false, is_unwatched: false };
+        let running = Running { cancel: Arc::clone(cancel), is_standing: false, has_input: false };
         if let Some(connection) = state.open.get_mut(&self.number) {
             connection.request = Some(running);
         }

@@ -15,6 +15,13 @@ use std::thread;
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
+/// The end of a client's sending, even behind input that is not read yet. Elsewhere than on Linux only the end of the whole connection
+/// shows there.
+#[cfg(target_os = "linux")]
+const END: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const END: PollFlags = PollFlags::empty();
+
 /// Ticks without a change after which the watch sleeps.
 const QUIET_TICKS: u32 = 10;
 
@@ -57,7 +64,10 @@ impl DisconnectWatch {
 
     /// Waits for activity of a client, at most for `limit`, and cancels the requests of clients that are gone.
     fn look(&self, watched: &[Watched], limit: Option<&Timespec>) {
-        let streams = watched.iter().map(|watched| PollFd::new(&*watched.stream, PollFlags::IN));
+        let streams = watched.iter().map(|watched| {
+            let signs = if watched.has_input { END } else { PollFlags::IN };
+            PollFd::new(&*watched.stream, signs)
+        });
         let waker = std::iter::once(PollFd::new(&self.wake, PollFlags::IN));
         let mut polled: Vec<PollFd<'_>> = streams.chain(waker).collect();
         let _ = poll(&mut polled, limit);
@@ -69,13 +79,13 @@ impl DisconnectWatch {
     }
 
     fn judge(&self, watched: &Watched) {
+        if watched.has_input {
+            return watched.cancel.cancel();
+        }
         match has_input(&watched.stream) {
-            Ok(true) => self.connections.unwatch(watched),
+            Ok(true) => self.connections.note_input(watched),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(false) | Err(_) => {
-                self.connections.unwatch(watched);
-                watched.cancel.cancel();
-            }
+            Ok(false) | Err(_) => watched.cancel.cancel(),
         }
     }
 }

@@ -111,6 +111,23 @@ fn the_request_of_a_client_that_leaves_is_given_up() {
         assert_eq!(open(), 1, "the other client waits on");
         others.push(staying);
     }
+    #[cfg(target_os = "linux")]
+    {
+        // So is that of one that has sent more before.
+        let before = server.requests().len();
+        server.script(vec![Reply::Hang]);
+        let mut leaving = Raw::connect(listening.address());
+        leaving.write(format!("{}\r\n", kept(&ping(""))));
+        let requests = server.wait_for(PATIENCE, |requests| requests.len() == before + 1);
+        std::thread::park_timeout(Duration::from_millis(300));
+        assert!(server.is_open(requests[before].connection));
+        drop(leaving);
+        let begun = Instant::now();
+        while server.is_open(requests[before].connection) {
+            assert!(begun.elapsed() < Duration::from_secs(5), "it is not given up");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
     // A client that sends its next request meanwhile does not leave.
     server.script(vec![Reply::Late(Duration::from_millis(400))]);
     let both = format!("{}{}", kept(&ping("")), ping(""));
