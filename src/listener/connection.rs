@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const HEALTH_PATH: &str = "/healthz";
 
 /// Minimum time between two warnings about refusals.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Rules of all connections.
 #[derive(Debug)]
