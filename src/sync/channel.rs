@@ -68,8 +68,13 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        lock(&self.shared.state).senders -= 1;
-        self.shared.changed.notify_one();
+        let mut state = lock(&self.shared.state);
+        state.senders -= 1;
+        let was_last = state.senders == 0;
+        drop(state);
+        if was_last {
+            self.shared.changed.notify_all();
+        }
     }
 }
 
@@ -142,6 +147,7 @@ impl<T> fmt::Debug for Receiver<T> {
 mod tests {
     use super::*;
     use std::thread;
+    use std::time::Instant;
 
     #[test]
     fn values_arrive_in_their_order_and_the_end_after_the_last_sender() {
@@ -168,6 +174,22 @@ mod tests {
         drop(sender);
         assert_eq!(receiver.recv_timeout(Duration::MAX), Err(RecvTimeoutError::Disconnected));
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn the_end_wakes_every_thread_that_waits() {
+        let (sender, receiver) = channel::<u8>();
+        let begun = Instant::now();
+        let limit = Duration::from_secs(20);
+        thread::scope(|scope| {
+            let waiting = [0; 2].map(|_| scope.spawn(|| receiver.recv_timeout(limit)));
+            thread::park_timeout(Duration::from_millis(50));
+            drop(sender);
+            for wait in waiting {
+                assert_eq!(wait.join().expect("it waits"), Err(RecvTimeoutError::Disconnected));
+            }
+        });
+        assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
     }
 
     #[test]
