@@ -245,6 +245,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::log::{Format, Level};
     use crate::redact::Redactor;
+    use crate::sync::cancel::Cancel;
     use std::ffi::OsString;
 
     fn clients(limits: Limits) -> Clients {
@@ -310,7 +311,7 @@ mod tests {
         let clients = clients(Limits { idle, sweep: Duration::ZERO, ..LIMITS });
         let left = Arc::downgrade(&begin(&clients, "left"));
         drop(begin(&clients, "used"));
-        thread::sleep(idle * 2);
+        Cancel::default().sleep(idle * 2);
         clients.with_session("used", None).expect("it is known");
         assert_eq!(ids(&clients), ["used"]);
         assert!(left.upgrade().is_none(), "nothing of it is kept");
