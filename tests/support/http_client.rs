@@ -92,6 +92,13 @@ impl HttpClient {
         }
     }
 
+    /// A connection with the same headers, on which the standing stream is open.
+    pub fn standing_stream(&self) -> HttpClient {
+        let mut stream = self.twin();
+        assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+        stream
+    }
+
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> HttpClient {
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -199,8 +199,7 @@ fn the_standing_stream_is_the_servers_with_its_ids_its_end_and_its_refusal() {
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
     client.initialize();
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
     let event = stream.event().unwrap().expect("an event");
     assert_eq!(event, r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
@@ -245,8 +244,7 @@ fn the_standing_stream_goes_on_in_another_session() {
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
     client.initialize();
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     server.end_sessions();
     client.call(1, "add", &json!({"a": 1, "b": 2}));
     let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();
@@ -469,8 +467,7 @@ fn before_a_server_of_2024_11_05_a_client_has_a_session_and_a_stream_of_this_pro
     let hello = client.initialize();
     assert!(hello.header(SESSION).is_some_and(|id| id.starts_with("sigv4-proxy-")), "{hello:?}");
     assert_eq!(client.call(1, "add", &json!({"a": 1, "b": 2})), "3");
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
     assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
     assert_eq!(client.ask("DELETE", &[], b"").unwrap().status, 204);

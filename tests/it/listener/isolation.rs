@@ -57,8 +57,7 @@ fn sessions_share_nothing() {
         let hello = client.initialize();
         let session = hello.header("mcp-session-id").unwrap();
         assert_eq!(hello.json()["result"]["serverInfo"]["name"], session);
-        let mut stream = client.twin();
-        assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+        let mut stream = client.standing_stream();
         thread::scope(|scope| {
             for lane in [0, 100] {
                 let (mut client, mut answers) = (client.twin(), client.twin());

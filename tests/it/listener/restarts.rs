@@ -28,8 +28,7 @@ fn a_session_outlives_the_listener() {
     assert_eq!(listening.end().code, Some(0));
     let again = Listening::open_at(launch(), &address);
     assert_eq!(client.call(2, "add", &json!({"a": 2, "b": 4})), "6");
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
     assert!(stream.event().unwrap().unwrap().contains("list_changed"));
     drop(again);
@@ -73,8 +72,7 @@ fn a_signal_lets_running_calls_finish() {
     let listening = Listening::start(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
     client.initialize();
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     let mut running = client.twin();
     let calls = std::thread::spawn(move || running.call(1, "slow", &json!({"ms": 1500})));
     server.wait_for(Duration::from_secs(10), |requests| {

@@ -64,8 +64,7 @@ fn questions_of_a_newer_server_come_on_the_clients_stream_or_that_of_the_call() 
     let mut calling = client.twin();
     ask(&mut calling, None, "1");
     assert_eq!(event(&mut calling)["result"]["content"], json!([]));
-    let mut stream = client.twin();
-    assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+    let mut stream = client.standing_stream();
     let mut calling = client.twin();
     ask(&mut calling, Some(&mut stream), "2");
     let answer = calling.answer().unwrap();
