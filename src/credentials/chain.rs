@@ -128,6 +128,7 @@ impl Chain {
             let unreadable = diagnostics.unreadable.clone();
             unreadable.unwrap_or_else(|| explain(missing, &diagnostics.absent))
         })?;
+        diagnostics.other_profiles = files.others(&selection.name);
         let mut plan = self.plan(&selection, profile.as_ref(), now, diagnostics)?;
         if let Some(error) = diagnostics.unreadable.take() {
             diagnostics.warnings.push(error.message().to_owned());
@@ -182,7 +183,8 @@ impl Chain {
         now: OffsetDateTime,
         diagnostics: &mut Diagnostics,
     ) -> Result<Plan, Error> {
-        let Diagnostics { warnings, passed_over, unreadable, absent, .. } = diagnostics;
+        let Diagnostics { warnings, passed_over, unreadable, absent, other_profiles, .. } =
+            diagnostics;
         let only = |base| Plan { base, roles: Vec::new() };
         let uses_environment = self.settings.profile.is_none();
         if uses_environment {
@@ -230,7 +232,9 @@ impl Chain {
             (None, None) => "not found, and the home directory is unknown",
         };
         let why = [&[why.to_owned()], absent.as_slice()].concat().join(", ");
-        passed_over.push(format!("profile {}: {why}", selection.name));
+        let others = other_profiles.as_ref().map(|others| format!(" ({others})"));
+        let others = others.unwrap_or_default();
+        passed_over.push(format!("profile {}: {why}{others}", selection.name));
         if self.environment.first(&container::VARIABLES).is_some() {
             return Ok(only(BaseProvider::Container));
         }

@@ -189,6 +189,11 @@ impl Files {
         names
     }
 
+    /// The profiles, for messages, if there is one in addition to this one.
+    pub(crate) fn others(&self, name: &str) -> Option<String> {
+        self.names().iter().any(|known| *known != name).then(|| self.shown_names())
+    }
+
     /// The names of the first twenty profiles, for messages.
     fn shown_names(&self) -> String {
         const SHOWN: usize = 20;

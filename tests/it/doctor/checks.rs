@@ -394,7 +394,8 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
     // Without credentials the connection to the server is checked nevertheless.
     let server = Server::start(ServerOptions::default());
     let home = Home::new("doctor-nothing");
-    home.write(".aws/config", "[default]\noutput = json\n");
+    let config = "[default]\noutput = json\n[profile work]\nregion = eu-west-1\n";
+    home.write(".aws/config", config);
     let ended = Launch::bare(&["doctor", &server.url("/mcp"), "--region=us-east-1"])
         .arg("--service-name=execute-api")
         .env("HOME", home.0.to_str().unwrap())
@@ -404,7 +405,7 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         "no AWS credentials found",
         "environment variables: AWS_ACCESS_KEY_ID is not set",
         "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set",
-        "profile default: has no credentials",
+        "profile default: has no credentials (profiles: default, work)",
         "container: ",
         "fix: ",
     ];
