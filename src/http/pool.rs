@@ -224,8 +224,12 @@ impl Shared {
     /// Whether a connection is to be opened now; the caller does.
     fn begin_opening(&self) -> bool {
         let mut state = self.state.lock();
-        let is_needed =
-            state.idle.is_empty() && matches!(state.opening, Opening::None | Opening::Refused(..));
+        let may_open = match &state.opening {
+            Opening::None => true,
+            Opening::Refused(_, at) => at.elapsed() >= REFUSAL_LIFETIME,
+            Opening::InProgress(_) | Opening::Awaited(_) | Opening::Done(_) => false,
+        };
+        let is_needed = may_open && state.idle.is_empty();
         if is_needed {
             state.opening = Opening::InProgress(Instant::now());
         }

@@ -254,9 +254,6 @@ impl Mcp {
             return connection.respond(&response);
         }
         connection.begin_events(&[])?;
-        if self.mode == Mode::HttpSse {
-            connection.named_event("endpoint", "/messages?sessionId=7")?;
-        }
         let (sender, pushed) = mpsc::channel();
         {
             let mut state = self.state();
@@ -264,6 +261,10 @@ impl Mcp {
                 let _ = sender.send(message);
             }
             state.streams.push(sender);
+        }
+        // Only now: the client sends requests as soon as it has read it, and their responses belong on this stream.
+        if self.mode == Mode::HttpSse {
+            connection.named_event("endpoint", "/messages?sessionId=7")?;
         }
         loop {
             match pushed.recv_timeout(GLANCE) {
