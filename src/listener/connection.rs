@@ -68,7 +68,10 @@ pub(crate) fn serve(open: &Arc<OpenConnection>, rules: &Rules, handle: &Handle<'
     let mut connection = Connection { open, rules, handle, local, input, is_first: true };
     loop {
         match connection.serve_request() {
-            Next::Request if !open.is_closing() => connection.is_first = false,
+            Next::Request if !open.is_closing() => {
+                connection.is_first = false;
+                open.rest();
+            }
             Next::Request | Next::Close => break,
             Next::Linger => {
                 connection.input.linger();

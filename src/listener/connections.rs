@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::Shutdown;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Maximum numbers of connections without and with a standing stream.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 pub(crate) const MAX_STANDING_STREAMS: usize = 4096;
+
+/// Time that a new connection gets for its first request before it may have to make room for another one.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Connections {
     state: Mutex<State>,
@@ -44,8 +47,10 @@ struct State {
 struct Connection {
     stream: Arc<Stream>,
     request: Option<Running>,
-    /// The start of the wait for a request; `None` from its head to the end of its response.
+    /// The start of the wait for a request; `None` from its head to its response.
     idle_since: Option<Instant>,
+    /// Whether a request was answered on it.
+    has_served: bool,
     /// Closed to make room for another one.
     is_given_up: bool,
 }
@@ -89,7 +94,7 @@ impl Connections {
         let others = state.open.values().filter(|open| !open.is_standing() && !open.is_given_up);
         if others.count() >= MAX_CONNECTIONS {
             let waiting = state.open.values_mut();
-            let waiting = waiting.filter(|open| open.idle_since.is_some() && !open.is_given_up);
+            let waiting = waiting.filter(|open| open.may_make_room() && !open.is_given_up);
             let longest = waiting.min_by_key(|open| open.idle_since)?;
             longest.is_given_up = true;
             longest.stream.shutdown(Shutdown::Both);
@@ -100,6 +105,7 @@ impl Connections {
             stream: Arc::clone(stream),
             request: None,
             idle_since: Some(Instant::now()),
+            has_served: false,
             is_given_up: false,
         };
         state.open.insert(number, connection);
@@ -195,6 +201,12 @@ impl fmt::Debug for Connections {
 }
 
 impl Connection {
+    /// Whether it waits for a request that its client is not just about to send.
+    fn may_make_room(&self) -> bool {
+        let is_due = |since: Instant| self.has_served || since.elapsed() >= FIRST_REQUEST_GRACE;
+        self.idle_since.is_some_and(is_due)
+    }
+
     fn is_standing(&self) -> bool {
         self.request.as_ref().is_some_and(|running| running.is_standing)
     }
@@ -249,12 +261,18 @@ impl OpenConnection {
         running.is_standing
     }
 
+    /// The next request is waited for.
+    pub(crate) fn rest(&self) {
+        if let Some(connection) = lock(&self.connections.state).open.get_mut(&self.number) {
+            (connection.idle_since, connection.has_served) = (Some(Instant::now()), true);
+        }
+    }
+
     /// Ends the request in progress.
     pub(crate) fn end(&self) {
         let mut state = lock(&self.connections.state);
         if let Some(connection) = state.open.get_mut(&self.number) {
             connection.request = None;
-            connection.idle_since = Some(Instant::now());
         }
         state.changes += 1;
         if state.is_closing {
