@@ -95,7 +95,8 @@ impl HttpClient {
     /// A connection with the same headers, on which the standing stream is open.
     pub fn standing_stream(&self) -> HttpClient {
         let mut stream = self.twin();
-        assert_eq!(stream.begin("GET", &[], b"").unwrap().status, 200);
+        let answer = stream.begin("GET", &[], b"").expect("a response");
+        assert_eq!(answer.status, 200);
         stream
     }
 
