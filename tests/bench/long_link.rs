@@ -8,7 +8,7 @@ use rustls::{ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -121,32 +121,22 @@ impl Far {
 
     fn launch(&self, peer: &Peer, with_sts: bool) -> Client {
         let url = format!("https://localhost:{}/mcp", self.port);
-        let words: Vec<String> =
-            peer.words.iter().map(|word| word.replace("{url}", &url)).collect();
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env("AWS_EC2_METADATA_DISABLED", "true");
-        command.env("AWS_REGION", "us-east-1");
-        for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
-            command.env(name, self.folder.join("bench CA.pem"));
-        }
-        if with_sts {
-            command
-                .env_remove("AWS_ACCESS_KEY_ID")
-                .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/bench")
-                .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.folder.join("token"))
-                .env("AWS_ENDPOINT_URL_STS", format!("http://localhost:{}", self.sts_port));
-        } else {
-            command
-                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-                .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
-        }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (child, stdin, stdout) = peer.spawn(&url, |command| {
+            for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+                command.env(name, self.folder.join("bench CA.pem"));
+            }
+            if with_sts {
+                command
+                    .env_remove("AWS_ACCESS_KEY_ID")
+                    .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/bench")
+                    .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.folder.join("token"))
+                    .env("AWS_ENDPOINT_URL_STS", format!("http://localhost:{}", self.sts_port));
+            } else {
+                command
+                    .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+                    .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+            }
+        });
         Client { child, stdin: Some(stdin), stdout: BufReader::new(stdout) }
     }
 

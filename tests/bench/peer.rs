@@ -56,28 +56,40 @@ impl Peer {
         Peer::new(name.unwrap_or(program), &words)
     }
 
+    /// Starts the program for this server, in an environment that `configure` completes.
+    pub fn spawn(
+        &self,
+        url: &str,
+        configure: impl FnOnce(&mut Command),
+    ) -> (Child, ChildStdin, ChildStdout) {
+        let words: Vec<String> = self.words.iter().map(|word| word.replace("{url}", url)).collect();
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_REGION", "us-east-1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        configure(&mut command);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", words[0]));
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        (child, stdin, stdout)
+    }
+
     /// Starts it and waits for the response to `initialize`. Returns the milliseconds that it took.
     pub fn start(&self, port: u16, query: &str) -> (Running, f64) {
         let started = Instant::now();
         let child = (!self.words.is_empty()).then(|| {
             let url = format!("http://127.0.0.1:{port}/mcp?{query}");
-            let words: Vec<String> =
-                self.words.iter().map(|word| word.replace("{url}", &url)).collect();
-            let mut child = Command::new(&words[0])
-                .args(&words[1..])
-                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-                .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-                .env("AWS_EC2_METADATA_DISABLED", "true")
-                .env("AWS_REGION", "us-east-1")
-                // Reading a bundle of authorities is not what is measured.
-                .env_remove("AWS_CA_BUNDLE")
-                .env_remove("SSL_CERT_FILE")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
-            let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            let (child, stdin, stdout) = self.spawn(&url, |command| {
+                command
+                    .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+                    .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+                    // Reading a bundle of authorities is not what is measured.
+                    .env_remove("AWS_CA_BUNDLE")
+                    .env_remove("SSL_CERT_FILE");
+            });
             (child, stdin, BufReader::with_capacity(256 * 1024, stdout))
         });
         let mut running = Running { child, port, target: format!("/mcp?{query}"), next_id: 1 };

@@ -410,9 +410,9 @@ mod tests {
         );
         assert_eq!(missing("[profile xy]", ""), "profiles: xy) (did you mean xy?)");
         let mut none = files("", "");
-        none.absence = Some("/root/.aws/config does not exist".to_owned());
+        none.absence = Some("/home/user/.aws/config does not exist".to_owned());
         let error = none.profile(&named("x")).unwrap_err().to_string();
-        assert!(error.contains("(no profiles: /root/.aws/config does not exist)"), "{error}");
+        assert!(error.contains("(no profiles: /home/user/.aws/config does not exist)"), "{error}");
         let many: Vec<String> = (0..25).map(|number| format!("[p{number:02}]\n")).collect();
         let many = many.concat();
         assert!(missing("", &many).contains("p18, p19 and 5 more)"));
