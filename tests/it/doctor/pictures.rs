@@ -59,11 +59,19 @@ fn shown(picture: &str) -> Vec<String> {
     all.split_off(1)
 }
 
+/// The words of a picture, which must be of this version.
+fn words_of(picture: &str) -> Words {
+    let lines = shown(picture);
+    let title = concat!("sigv4-proxy ", env!("CARGO_PKG_VERSION"), " doctor");
+    assert_eq!(lines[0].trim(), title, "make pictures draws it again");
+    words(&lines)
+}
+
 #[test]
 fn the_picture_of_a_run_that_passes_shows_the_words_of_one() {
     let server = Server::start(ServerOptions { get_stream: true, ..ServerOptions::default() });
     let run = launch(&server.url("/mcp"), &sts()).run("");
-    let picture = words(&shown(include_str!("../../../docs/doctor.svg")));
+    let picture = words_of(include_str!("../../../docs/doctor.svg"));
     let run_words = words(&run.lines);
     assert!(picture.keys().eq(run_words.keys()), "{picture:?}");
     // The others name the host, its certificate, or the identity.
@@ -93,7 +101,7 @@ fn the_picture_of_a_run_that_fails_shows_the_words_of_one() {
         .env("AWS_PROFILE", "work")
         .env("HOME", home.0.to_str().unwrap())
         .run("");
-    let picture = words(&shown(include_str!("../../../docs/doctor-fails.svg")));
+    let picture = words_of(include_str!("../../../docs/doctor-fails.svg"));
     let run_words = words(&run.lines);
     for check in ["", "credentials", "identity", "proxy", "initialize", "server", "tools"] {
         assert_eq!(picture[check], run_words[check], "{check}: {}", text(&run));
