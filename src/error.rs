@@ -26,8 +26,10 @@ pub enum Kind {
     NoCredentials,
     /// The server, or AWS in front of it, refused the request with this HTTP status.
     HttpStatus(u16),
-    /// A message or a queue is larger than its bound.
+    /// A message is larger than its bound.
     TooLarge,
+    /// As many messages, streams or clients wait or are open as may.
+    TooMany,
     /// A time limit passed.
     TimedOut,
     /// No connection to the server: DNS, TCP or TLS failed, or the connection broke.
@@ -47,7 +49,7 @@ impl Kind {
             Kind::Internal => "internal",
             Kind::InvalidRequest => "invalid_request",
             Kind::HttpStatus(_) => "refused",
-            Kind::TooLarge => "too_large",
+            Kind::TooLarge | Kind::TooMany => "too_large",
             Kind::TimedOut => "timed_out",
             Kind::Unreachable => "unreachable",
             Kind::Usage => "usage",

@@ -70,7 +70,7 @@ impl ClientRequests {
     /// so it must not wait.
     ///
     /// # Errors
-    /// `TooLarge`: 64 requests wait already. `Cancelled`: the client can respond no more.
+    /// `TooMany`: 64 requests wait already. `Cancelled`: the client can respond no more.
     pub(crate) fn send(
         &self,
         purpose: &'static str,
@@ -86,7 +86,7 @@ impl ClientRequests {
             if state.waiting.len() == MAX_WAITING {
                 let what =
                     format!("{MAX_WAITING} requests already wait for responses from the client");
-                return Err(Error::new(Kind::TooLarge, what));
+                return Err(Error::new(Kind::TooMany, what));
             }
             let count = state.sent.entry(purpose).or_default();
             *count += 1;
@@ -280,7 +280,7 @@ mod tests {
             })
         };
         let all: Vec<SentRequest> = (0..MAX_WAITING).map(|_| send().expect("room")).collect();
-        assert_eq!(send().expect_err("there is no room").kind(), Kind::TooLarge);
+        assert_eq!(send().expect_err("there is no room").kind(), Kind::TooMany);
         requests.close();
         assert_eq!(responses.try_iter().count(), all.len());
         assert_eq!(send().expect_err("it has ended").kind(), Kind::Cancelled);

@@ -49,6 +49,11 @@ pub(crate) fn error_text(id: &str, error: &Error, redactor: &Redactor) -> String
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
+/// The JSON array of these documents.
+pub(crate) fn array(documents: impl Iterator<Item = String>) -> String {
+    format!("[{}]", documents.collect::<Vec<_>>().join(","))
+}
+
 /// A server's own error response without the secrets that it repeats; nearly always the same bytes. The id stays as it is.
 pub(crate) fn without_secrets(line: String, redactor: &Redactor) -> String {
     let Some(safe) = redactor.safe_json(&line) else { return line };

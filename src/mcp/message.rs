@@ -2,12 +2,14 @@
 //!
 //! It is parsed only to route it: its bytes are relayed as they came, never serialised again.
 
+use crate::error::Error;
 use crate::json::edit;
 use crate::json::members::{Members, MembersError};
 use crate::json::object::{Object, OnlyObject};
-use crate::mcp::error_response::{INVALID_REQUEST, PARSE_ERROR, protocol_error};
+use crate::mcp::error_response::{INVALID_REQUEST, PARSE_ERROR, array, error_line, protocol_error};
 use crate::mcp::id::Id;
 use crate::mcp::request_meta::RequestMeta;
+use crate::redact::Redactor;
 use crate::signing::BodyHash;
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +22,9 @@ pub(crate) const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "res
 
 /// Methods of most messages, which are not copied.
 const COMMON_METHODS: [&str; 4] = ["tools/call", "tools/list", "resources/read", "prompts/get"];
+
+/// Maximum number of errors for members of a batch that are not messages: they could be much larger than the batch.
+const MAX_INVALID_MEMBERS: usize = 100;
 
 /// One line from the client.
 #[derive(Debug)]
@@ -120,6 +125,17 @@ impl Message {
             MessageKind::Batch { ids, .. } => ids,
             MessageKind::Notification { .. } | MessageKind::Response => &[],
         }
+    }
+
+    /// Whether its responses belong into an array, as it came in one itself.
+    pub(crate) fn is_batch(&self) -> bool {
+        matches!(self.kind, MessageKind::Batch { .. })
+    }
+
+    /// The error as the response to each of its requests: in an array if it is a batch, even of one request.
+    pub(crate) fn error_responses(&self, error: &Error, redactor: &Redactor) -> String {
+        let mut lines = self.ids().iter().map(|id| error_line(id, error, redactor));
+        if self.is_batch() { array(lines) } else { lines.next().unwrap_or_default() }
     }
 
     /// The ids of the server's requests that this responds to.
@@ -235,11 +251,15 @@ fn classify(line: &[u8]) -> Result<MessageKind, String> {
     }
 }
 
-/// A batch is sent whole or not at all: one that must not be sent gets an error for each of its requests.
+/// A batch is sent whole or not at all: one that must not be sent gets an error for each of its requests, and for what is not
+/// a message.
 fn classify_batch(messages: &[&str]) -> Result<MessageKind, String> {
-    let mut ids = Vec::new();
+    if messages.is_empty() {
+        return Err(protocol_error("null", INVALID_REQUEST, "invalid request: the batch is empty"));
+    }
+    let (mut ids, mut invalid) = (Vec::new(), Vec::new());
     let mut has_notification = false;
-    let mut problem = messages.is_empty().then_some("invalid request: the batch is empty");
+    let mut problem = None;
     for message in messages {
         match classify_one(message.as_bytes()) {
             Ok(MessageKind::Request { id, method, .. }) => {
@@ -249,20 +269,19 @@ fn classify_batch(messages: &[&str]) -> Result<MessageKind, String> {
                 ids.push(id);
             }
             Ok(MessageKind::Notification { .. }) => has_notification = true,
-            Ok(MessageKind::Response) => {}
-            Ok(MessageKind::Batch { .. }) | Err(_) => {
+            Ok(MessageKind::Response | MessageKind::Batch { .. }) => {}
+            Err(error) => {
                 problem =
                     Some("invalid request: not every member of the batch is a JSON-RPC message");
+                if invalid.len() < MAX_INVALID_MEMBERS {
+                    invalid.push(error);
+                }
             }
         }
     }
     let Some(why) = problem else { return Ok(MessageKind::Batch { ids, has_notification }) };
-    if ids.is_empty() {
-        return Err(protocol_error("null", INVALID_REQUEST, why));
-    }
-    let errors: Vec<String> =
-        ids.iter().map(|id| protocol_error(id.as_json(), INVALID_REQUEST, why)).collect();
-    Err(format!("[{}]", errors.join(",")))
+    let unsent = ids.iter().map(|id| protocol_error(id.as_json(), INVALID_REQUEST, why));
+    Err(array(unsent.chain(invalid)))
 }
 
 fn classify_one(line: &[u8]) -> Result<MessageKind, String> {
@@ -425,6 +444,7 @@ mod tests {
         ] {
             let answer = Message::parse(line.to_vec()).expect_err("no message");
             let answer: Value = serde_json::from_str(&answer).expect("JSON");
+            let answer = answer.get(0).unwrap_or(&answer);
             let text = String::from_utf8_lossy(line);
             assert_eq!(
                 (&answer["error"]["code"], answer["id"].to_string()),

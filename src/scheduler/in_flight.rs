@@ -26,6 +26,8 @@ pub(crate) struct InFlight {
     /// One id, or those of a batch.
     pub(crate) ids: Vec<Id>,
     pub(crate) kind: CallKind,
+    /// Its responses belong into an array.
+    pub(crate) is_batch: bool,
     /// Needs no session; closing its connection cancels it (2026-07-28).
     pub(crate) is_sessionless: bool,
     pub(crate) started: Instant,
@@ -61,6 +63,7 @@ impl InFlight {
             serial,
             ids: message.ids().to_vec(),
             kind: CallKind::of(message),
+            is_batch: message.is_batch(),
             is_sessionless: message.request_meta().is_some(),
             started: Instant::now(),
             deadline,

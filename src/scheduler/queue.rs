@@ -105,20 +105,18 @@ impl Queue {
     /// Checks whether one more message may wait.
     ///
     /// # Errors
-    /// `TooLarge`: too many messages or subscriptions wait already.
+    /// `TooMany`: too many messages or subscriptions wait already.
     pub(crate) fn check_room(&self, message: &Message) -> Result<(), Error> {
         if message.is_subscription() && self.subscriptions >= MAX_SUBSCRIPTIONS {
             let what = format!("{MAX_SUBSCRIPTIONS} subscriptions are already open");
-            return Err(
-                Error::new(Kind::TooLarge, what).hint("cancel one that is no longer needed")
-            );
+            return Err(Error::new(Kind::TooMany, what).hint("cancel one that is no longer needed"));
         }
         let bytes = self.waiting_bytes.saturating_add(message.body().len());
         if self.waiting.len() < MAX_WAITING && bytes <= self.max_waiting_bytes {
             return Ok(());
         }
         let what = format!("{} messages are already queued", self.waiting.len());
-        Err(Error::new(Kind::TooLarge, what).hint("wait for responses, or raise --max-in-flight"))
+        Err(Error::new(Kind::TooMany, what).hint("wait for responses, or raise --max-in-flight"))
     }
 
     /// Adds a message at the end. Notifications have no deadline.

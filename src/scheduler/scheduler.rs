@@ -30,7 +30,7 @@ pub(crate) enum Task<'a, I> {
     /// Relays a notification.
     Notify(&'a Message),
     /// Reports the error of a message that is not sent, and responds to its requests. Must not block.
-    Refuse(&'a [&'a Id], &'a Error),
+    Refuse(&'a [&'a Message], &'a Error),
     /// Ends the remaining I/O of a call.
     CloseStream(&'a InFlight),
 }
@@ -100,20 +100,17 @@ impl<I: Send + 'static> Scheduler<I> {
         self.threads.run(self.reading(input))
     }
 
-    /// Adds a message at the end of the queue; a request gets a response by its deadline, started or not. Returns whether a
-    /// message may start now, by `start` or `start_lone`.
-    ///
-    /// # Errors
-    /// `TooLarge`, with the message's ids: too many messages or subscriptions wait already.
-    pub(crate) fn submit(
-        &self,
-        message: Message,
-        deadline: Option<Instant>,
-    ) -> Result<bool, (Error, Vec<Id>)> {
+    /// Adds a message at the end of the queue, or refuses it if too many wait. A request gets a response by its deadline,
+    /// started or not. Returns whether a message may start now, by `start` or `start_lone`.
+    pub(crate) fn submit(&self, message: Message, deadline: Option<Instant>) -> bool {
         let mut queue = self.queue();
-        queue.check_room(&message).map_err(|error| (error, message.ids().to_vec()))?;
+        if let Err(error) = queue.check_room(&message) {
+            drop(queue);
+            (self.handle)(Task::Refuse(&[&message], &error));
+            return false;
+        }
         queue.push(message, deadline);
-        Ok(queue.needs_attention())
+        queue.needs_attention()
     }
 
     /// Starts all messages that may start, on other threads.
@@ -273,11 +270,8 @@ impl<I: Send + 'static> Scheduler<I> {
             None
         };
         Job::of((Arc::clone(self), next), run, |(scheduler, refused)| {
-            let ids: Vec<&Id> = match &refused {
-                Runnable::Call(call, _) => call.ids.iter().collect(),
-                Runnable::Notification(_) => Vec::new(),
-            };
-            (scheduler.handle)(Task::Refuse(&ids, &out_of_threads()));
+            let (Runnable::Call(_, message) | Runnable::Notification(message)) = &refused;
+            (scheduler.handle)(Task::Refuse(&[message], &out_of_threads()));
             drop(scheduler.end(&refused));
         })
     }
@@ -436,8 +430,8 @@ impl<I: Send + 'static> Scheduler<I> {
         let error = Error::new(Kind::TimedOut, what)
             .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
             .unsent();
-        let ids: Vec<&Id> = overdue.iter().flat_map(Message::ids).collect();
-        (self.handle)(Task::Refuse(&ids, &error));
+        let overdue: Vec<&Message> = overdue.iter().collect();
+        (self.handle)(Task::Refuse(&overdue, &error));
         self.check_idle(&self.queue());
     }
 
@@ -507,7 +501,7 @@ mod tests {
 
     fn submit(scheduler: &Scheduler<()>, line: &str) -> bool {
         let message = Message::parse(line.as_bytes().to_vec()).expect("a message");
-        scheduler.submit(message, None).expect("there is room")
+        scheduler.submit(message, None)
     }
 
     #[test]

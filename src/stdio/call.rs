@@ -105,16 +105,22 @@ impl<'a> Call<'a> {
             }
             _ => error,
         };
-        for index in unanswered {
-            let redactor = context.log.redactor();
-            let line = if self.in_flight.kind == CallKind::Subscription && self.any_line {
-                error_response::cancelled_line(&ids[index], &error, redactor)
+        let wanted = unanswered.iter().filter(|index| !self.in_flight.are_cancelled(&[**index]));
+        let mut lines = wanted.map(|index| {
+            let (id, redactor) = (&ids[*index], context.log.redactor());
+            if self.in_flight.kind == CallKind::Subscription && self.any_line {
+                error_response::cancelled_line(id, &error, redactor)
             } else {
-                error_response::error_line(&ids[index], &error, redactor)
-            };
-            let line = Line::response(line.into_bytes(), index, true);
-            let _ = context.output.deliver(self.in_flight, &mut self.held, line, true);
-        }
+                error_response::error_line(id, &error, redactor)
+            }
+        });
+        let text = if self.in_flight.is_batch {
+            error_response::array(lines)
+        } else {
+            lines.next().unwrap_or_default()
+        };
+        let line = Line { is_last: true, ..Line::responses(text.into_bytes(), unanswered) };
+        let _ = context.output.deliver(self.in_flight, &mut self.held, line, true);
     }
 }
 

@@ -54,6 +54,7 @@ impl Context {
             Relayed::AwaitsClient(_)
             | Relayed::NewSession
             | Relayed::NoSession
+            | Relayed::Delayed
             | Relayed::StreamOpened
             | Relayed::Head(_)
             | Relayed::Event(..) => Ok(()),

@@ -3,8 +3,7 @@
 use crate::error::{Error, Kind};
 use crate::json::line::one_line;
 use crate::log::Log;
-use crate::mcp::error_response;
-use crate::mcp::id::Id;
+use crate::mcp::message::Message;
 use crate::scheduler::{After, InFlight, Scheduler};
 use crate::stdio::input::ClientInput;
 use crate::stdio::line_writer::LineWriter;
@@ -93,10 +92,14 @@ impl Output {
         self.finish_write(self.writer.write(one_line(document), is_wanted))
     }
 
-    /// Has error responses written by another thread. Never waits.
-    pub(crate) fn queue_errors<'a>(&self, ids: impl IntoIterator<Item = &'a Id>, error: &Error) {
-        for id in ids {
-            self.queue(error_response::error_line(id, error, self.log.redactor()));
+    /// Has the error written by another thread, as the response to each of these messages that has requests. Never waits.
+    pub(crate) fn queue_errors<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a Message>,
+        error: &Error,
+    ) {
+        for message in messages.into_iter().filter(|message| !message.ids().is_empty()) {
+            self.queue(message.error_responses(error, self.log.redactor()));
         }
     }
 

@@ -251,11 +251,7 @@ impl Server {
         let is_request = !message.ids().is_empty();
         let exchanger = self.context.conversation.profiles.first();
         let deadline = if is_request { exchanger.deadline(&message) } else { None };
-        self.context.scheduler.submit(message, deadline).unwrap_or_else(|(error, ids)| {
-            self.context.conversation.report(&error);
-            self.context.output.queue_errors(&ids, &error);
-            false
-        })
+        self.context.scheduler.submit(message, deadline)
     }
 
     // ---- On the threads of the scheduler
@@ -265,9 +261,9 @@ impl Server {
             Task::Read(input) => self.read(input),
             Task::Call(in_flight, message) => self.call(in_flight, message),
             Task::Notify(message) => self.notify(message),
-            Task::Refuse(ids, error) => {
+            Task::Refuse(messages, error) => {
                 self.context.conversation.report(error);
-                self.context.output.queue_errors(ids.iter().copied(), error);
+                self.context.output.queue_errors(messages.iter().copied(), error);
             }
             Task::CloseStream(in_flight) => self.context.close_stream(in_flight),
         }
@@ -364,7 +360,7 @@ impl Server {
         if reason != ShutdownReason::OutputClosed {
             let what = "sigv4-proxy exited before the request was sent";
             let error = Error::new(Kind::Cancelled, what);
-            output.queue_errors(waiting.iter().flat_map(Message::ids), &error);
+            output.queue_errors(&waiting, &error);
         }
         self.notify_when_idle();
         scheduler.end_detached();

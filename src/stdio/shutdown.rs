@@ -15,7 +15,7 @@ pub enum ShutdownReason {
     InputClosed,
     /// stdout cannot be written: the client is gone.
     OutputClosed,
-    /// SIGTERM, SIGINT or SIGHUP.
+    /// SIGTERM, SIGINT, SIGQUIT or SIGHUP.
     Signal,
     /// stdin ended, and nothing is in flight any more.
     Idle,

@@ -161,6 +161,7 @@ fn relay_response(
     let mut relay = Relay::new(server, message.ids(), sink)
         .learning(page)
         .holding_back(prepared.recoverable_errors(&sent.session, sent.runtime_ids.any_carried()));
+    relay.is_batch = message.is_batch();
     relay.keeps_events = message.headers().is_some();
     if prepared.is_page {
         relay.stream_grace = PAGE_GRACE;

@@ -139,7 +139,7 @@ impl Exchanger {
         let changed = server.state.tools.policy().metadata().added_to(message)?;
         let message = changed.as_ref().unwrap_or(message);
         let message = PreparedMessage::new(server, message, server.deadline(message), cancel);
-        self.attempt(&message, sink).or_else(|failed| failed.give_up(&server.log, sink))
+        self.attempt(&message, sink).or_else(|failed| failed.give_up(&message, &server.log, sink))
     }
 
     /// Attempts it until it succeeds or another attempt would be no better.

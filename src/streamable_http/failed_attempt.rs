@@ -4,7 +4,7 @@ use crate::aws::error_cause::Cause;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::error_response::without_secrets;
+use crate::mcp::error_response::{array, without_secrets};
 use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::streamable_http::affinity::AttemptIds;
 use crate::streamable_http::prepared_message::PreparedMessage;
@@ -212,8 +212,13 @@ impl FailedAttempt {
         })
     }
 
-    /// Relays the server's own errors as the responses that they are; without any, returns the error.
-    pub(crate) fn give_up(self, log: &Log, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// Relays the server's own errors as the responses to the message that they are; without any, returns the error.
+    pub(crate) fn give_up(
+        self,
+        message: &PreparedMessage<'_>,
+        log: &Log,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
         if let Some(head) = self.head {
             sink(Relayed::Head(head))?;
         }
@@ -227,13 +232,15 @@ impl FailedAttempt {
         if self.lines.is_empty() {
             return Err(self.error);
         }
-        let last = self.lines.len() - 1;
-        for (index, line) in self.lines.into_iter().enumerate() {
-            let bytes = without_secrets(line, log.redactor()).into_bytes();
-            let line = Line::response(bytes, index, index == last);
-            sink(Relayed::Line(Line { http_error, ..line }))?;
-        }
-        Ok(())
+        let answers = (0..self.lines.len()).collect();
+        let mut lines = self.lines.into_iter().map(|line| without_secrets(line, log.redactor()));
+        let text = if message.message.is_batch() {
+            array(lines)
+        } else {
+            lines.next().unwrap_or_default()
+        };
+        let line = Line::responses(text.into_bytes(), answers);
+        sink(Relayed::Line(Line { http_error, is_last: true, ..line }))
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind};
 use crate::http::event_stream::EventStream;
 use crate::http::{Response, read_error};
-use crate::streamable_http::reconnect::{Backoff, NotOpened, open};
+use crate::streamable_http::reconnect::{Backoff, NotOpened, no_event_stream, open};
 use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remote_server::{RemoteServer, head_of};
@@ -77,8 +77,12 @@ pub(crate) fn relay_one(
     let mut response =
         server.send_for_client("GET", &session, headers, None, &credentials, cancel)?;
     sink(Relayed::Head(Box::new(head_of(&response))))?;
-    if !(200..300).contains(&response.status()) || !response.opens_event_stream() {
-        return server.relay_refusal(&mut response, &credentials, sink);
+    let is_success = (200..300).contains(&response.status());
+    if !is_success || !response.opens_event_stream() {
+        let missing = no_event_stream(&response);
+        let relayed = server.relay_refusal(&mut response, &credentials, sink);
+        // The server has not refused anything.
+        return if is_success { relayed.map_err(|_| missing) } else { relayed };
     }
     response.check_coding()?;
     server.learn_session_id(&mut session, &response);

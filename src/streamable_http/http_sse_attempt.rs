@@ -76,10 +76,13 @@ impl<'a> HttpSseAttempt<'a> {
     where
         'a: 'r,
     {
-        Relay::new(self.server, self.message.message.ids(), sink)
+        let message = self.message.message;
+        let mut relay = Relay::new(self.server, message.ids(), sink)
             .learning(page)
             .holding_back(self.message.recoverable_errors(self.session, false))
-            .on_shared_stream()
+            .on_shared_stream();
+        relay.is_batch = message.is_batch();
+        relay
     }
 
     fn exchange(&self, relay: &mut Relay<'_, '_>) -> Result<(), Box<FailedAttempt>> {

@@ -49,10 +49,7 @@ pub(crate) fn open<'a>(
             return Ok(response);
         }
     }
-    let error = Error::new(
-        Kind::HttpStatus(status),
-        format!("the server refused an event stream with HTTP {status}"),
-    );
+    let error = no_event_stream(&response);
     Err(match status {
         408 | 409 | 425 | 429 | 500 | 502..=599 => {
             NotOpened::Later { error, retry_after: retry_after(&response) }
@@ -60,6 +57,19 @@ pub(crate) fn open<'a>(
         // Also 404, which does not mean that the session is lost: many servers respond so to any GET.
         _ => NotOpened::Final(error),
     })
+}
+
+/// The error of a response that is not the event stream that was requested.
+pub(crate) fn no_event_stream(response: &Response<'_>) -> Error {
+    let status = response.status();
+    if !(200..300).contains(&status) {
+        let what = format!("the server refused an event stream with HTTP {status}");
+        return Error::new(Kind::HttpStatus(status), what);
+    }
+    let declared = Some(response.media_type()).filter(|declared| !declared.is_empty());
+    let declared = declared.unwrap_or("no Content-Type");
+    let what = format!("the server sent HTTP {status} with {declared} instead of an event stream");
+    Error::new(Kind::InvalidResponse, what).hint("check that the URL is an MCP endpoint")
 }
 
 /// The waits between the streams of a sequence.

@@ -212,8 +212,8 @@ fn send(
             return Ok(());
         };
         let next = recovery.decide(&failed);
-        if !recovery.recover(&next, &failed)? {
-            return failed.give_up(&server.log, sink);
+        if !recovery.recover(&next, &failed, sink)? {
+            return failed.give_up(message, &server.log, sink);
         }
     }
 }

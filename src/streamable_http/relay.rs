@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::http::event_stream::{Event, EventFields};
-use crate::mcp::error_response::{INTERNAL_ERROR, protocol_error, without_secrets};
+use crate::mcp::error_response::{INTERNAL_ERROR, array, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
 use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
@@ -29,6 +29,8 @@ pub(crate) struct Relay<'a, 'd> {
     pub(crate) server: &'a RemoteServer,
     /// The requests that wait for their responses; none on a standing stream.
     ids: &'a [Id],
+    /// They came in an array, and so do their responses.
+    pub(crate) is_batch: bool,
     /// The page of `tools/list` that the response is, from which the catalog learns.
     page: Option<Page>,
     /// An error of these is held back if it is the first thing that comes. Any other is relayed at once.
@@ -71,6 +73,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         Relay {
             server,
             ids,
+            is_batch: false,
             page: None,
             recoverable: RecoverableErrors::default(),
             owns_stream: true,
@@ -218,7 +221,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             None => document,
         };
         let Some(messages) = split_batch(&document) else { return self.take_message(document) };
-        if self.ids.len() > 1 {
+        if self.is_batch {
             return self.take_batch(&document, &messages);
         }
         // A client that sent no batch need not be able to read one.
@@ -353,8 +356,15 @@ impl<'a, 'd> Relay<'a, 'd> {
             self.held = Some(HeldError { code, lines });
             return Ok(());
         }
-        let mut lines = lines.into_iter().enumerate();
-        lines.try_for_each(|(index, line)| self.relay_error(index, line))
+        if !self.is_batch {
+            let mut lines = lines.into_iter().enumerate();
+            return lines.try_for_each(|(index, line)| self.relay_error(index, line));
+        }
+        let answers: Vec<usize> = (0..lines.len()).collect();
+        let redactor = self.server.log.redactor();
+        let errors = array(lines.into_iter().map(|line| without_secrets(line, redactor)));
+        self.answered.clone_from(&answers);
+        self.relay_line(Line::responses(errors.into_bytes(), answers))
     }
 
     fn relay_error(&mut self, index: usize, line: String) -> Result<(), Error> {
@@ -423,6 +433,11 @@ impl<'a, 'd> Relay<'a, 'd> {
             return Ok(());
         }
         self.answered.push(index);
+        let message = if self.is_batch && self.is_only_message {
+            [b"[", &*message, b"]"].concat()
+        } else {
+            message
+        };
         self.relay_line(Line::responses(message, vec![index]))
     }
 

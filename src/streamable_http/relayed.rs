@@ -87,6 +87,8 @@ pub enum Relayed {
     NewSession,
     /// The session has ended, and the server refused another one.
     NoSession,
+    /// A message without requests is sent again, or at all, after a wait that its client may notice.
+    Delayed,
     /// The server responded to the request for its standing stream: no later message on it is missed.
     StreamOpened,
     /// What follows comes in this response. Only for messages that came over HTTP, and pass as they are.

@@ -3,10 +3,14 @@
 use crate::error::Error;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::prepared_message::PreparedMessage;
+use crate::streamable_http::relayed::{Relayed, Sink};
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry::{self, MAX_RETRY_AFTER, Next, RetryState};
 use crate::sync::cancel::cancelled;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Minimum wait for which the client of a notification is not kept waiting.
+const NOTICEABLE_WAIT: Duration = Duration::from_millis(250);
 
 /// The recovery of one message from its failed attempts.
 pub(crate) struct Recovery<'a> {
@@ -23,7 +27,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Waits until the message may be sent, if the server has refused others for their rate.
-    pub(crate) fn wait_for_turn(&self) -> Result<(), Error> {
+    pub(crate) fn wait_for_turn(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
         if !self.server.pacer.knows_rate() {
             return Ok(());
         }
@@ -34,7 +38,13 @@ impl<'a> Recovery<'a> {
         }
         // At the deadline the attempt fails by itself.
         let left = self.message.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        let wait = left.map_or(turn, |left| turn.min(left));
+        self.wait(left.map_or(turn, |left| turn.min(left)), sink)
+    }
+
+    fn wait(&self, wait: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        if wait >= NOTICEABLE_WAIT && self.message.message.ids().is_empty() {
+            sink(Relayed::Delayed)?;
+        }
         if self.message.cancel.sleep(wait) { Err(cancelled()) } else { Ok(()) }
     }
 
@@ -65,7 +75,12 @@ impl<'a> Recovery<'a> {
     }
 
     /// Does what was decided. False: another attempt would end in the same way.
-    pub(crate) fn recover(&mut self, next: &Next, failed: &FailedAttempt) -> Result<bool, Error> {
+    pub(crate) fn recover(
+        &mut self,
+        next: &Next,
+        failed: &FailedAttempt,
+        sink: &mut Sink<'_>,
+    ) -> Result<bool, Error> {
         let Recovery { server, message, .. } = *self;
         let (client, log) = (&server.client, &server.log);
         match next {
@@ -78,10 +93,7 @@ impl<'a> Recovery<'a> {
                 if !server.quota.take(*cost) {
                     return Ok(false);
                 }
-                if message.cancel.sleep(*after) {
-                    return Err(cancelled());
-                }
-                Ok(true)
+                self.wait(*after, sink).map(|()| true)
             }
             Next::NewCredentials => {
                 let Some(refused) = &failed.credentials else { return Ok(false) };

@@ -26,7 +26,7 @@ pub(crate) fn attempt_until_done<'s>(
     learn_param_headers: impl Fn(&FailedAttempt, &mut Sink<'s>) -> bool,
 ) -> Result<(), Error> {
     let mut recovery = Recovery::new(server, message);
-    recovery.wait_for_turn()?;
+    recovery.wait_for_turn(sink)?;
     loop {
         let Err(failed) = attempt(sink) else {
             recovery.succeeded();
@@ -35,10 +35,10 @@ pub(crate) fn attempt_until_done<'s>(
         let is_worth_retrying = match recovery.decide(&failed) {
             Next::NewSession => replace_session(server, message, &failed)?,
             Next::LearnParamHeaders => learn_param_headers(&failed, sink),
-            next => recovery.recover(&next, &failed)?,
+            next => recovery.recover(&next, &failed, sink)?,
         };
         if !is_worth_retrying {
-            return failed.give_up(&server.log, sink);
+            return failed.give_up(message, &server.log, sink);
         }
     }
 }

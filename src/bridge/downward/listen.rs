@@ -134,7 +134,7 @@ impl ListenStream {
     /// Subscribes to a resource. Returns whether the server acknowledged it.
     ///
     /// # Errors
-    /// `TooLarge`: there are too many already. `Cancelled`: so was the request.
+    /// `TooMany`: there are too many already. `Cancelled`: so was the request.
     pub(crate) fn subscribe(
         &self,
         uri: &str,
@@ -147,7 +147,7 @@ impl ListenStream {
             }
             if state.resources.len() == MAX_RESOURCES {
                 let what = format!("{MAX_RESOURCES} resource subscriptions exist already");
-                return Err(Error::new(Kind::TooLarge, what).hint("unsubscribe from one"));
+                return Err(Error::new(Kind::TooMany, what).hint("unsubscribe from one"));
             }
             state.resources.push(uri.to_owned());
             self.change(state);

@@ -118,7 +118,7 @@ impl OpenLeg<'_> {
                 }
                 Step::Refuse => {
                     let what = "too many calls wait for responses from the client";
-                    return Err(Error::new(Kind::TooLarge, what)
+                    return Err(Error::new(Kind::TooMany, what)
                         .hint("respond to the input requests of earlier calls first"));
                 }
                 Step::Finish(Outcome::Failed(error), _) => {

@@ -61,7 +61,7 @@ pub(crate) fn run(
         let new = known.unknown(filter.uris());
         if known.uris().len() + new.len() > MAX_URIS {
             let what = format!("{MAX_URIS} resource subscriptions exist already");
-            return Err(Error::new(Kind::TooLarge, what).hint("cancel a subscription first"));
+            return Err(Error::new(Kind::TooMany, what).hint("cancel a subscription first"));
         }
         Ok((known.add(request.id, filter), new))
     })?;

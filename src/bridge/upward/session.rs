@@ -231,6 +231,7 @@ impl LegacySession {
             Relayed::AwaitsClient(_)
             | Relayed::NewSession
             | Relayed::NoSession
+            | Relayed::Delayed
             | Relayed::Head(_)
             | Relayed::Event(..) => {}
         }

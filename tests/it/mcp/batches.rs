@@ -41,7 +41,9 @@ fn missing_responses_become_errors_and_none_comes_twice() {
     server.reply_next("response", json_reply(200, &format!("[{stray},{one},{one}]")));
     program.write(BATCH);
     assert_eq!(program.read_line(), format!("[{one}]"));
-    assert_error(&program.read(), &json!("1"), &["no response"]);
+    let missing = program.read();
+    assert_error(&missing[0], &json!("1"), &["no response"]);
+    assert_eq!(missing.as_array().unwrap().len(), 1);
     program.silent_for(Duration::from_millis(100));
 }
 
@@ -62,22 +64,26 @@ fn the_response_to_a_batch_may_be_an_event_stream() {
 }
 
 #[test]
-fn a_refused_batch_is_one_error_for_each_request() {
+fn a_refused_batch_is_an_array_with_an_error_for_each_request() {
     let (server, mut program) = started();
-    let ids = |program: &mut Program| {
-        let mut ids = [program.read(), program.read()].map(|answer| answer["id"].to_string());
-        ids.sort();
-        ids
-    };
-    server.reply_next("response", Reply::aws_error(403, "AccessDeniedException", "no"));
-    program.write(BATCH);
-    assert_eq!(ids(&mut program), ["\"1\"", "1"]);
-    let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches here"}}"#;
-    server.reply_next("response", json_reply(400, body));
-    program.write(BATCH);
-    let answers = [program.read(), program.read()];
-    for answer in &answers {
-        assert_eq!(answer["error"]["code"], -32600);
+    let own = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches here"}}"#;
+    let one = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#;
+    for (batch, ids) in [(BATCH, &[json!(1), json!("1")][..]), (one, &[json!(1)])] {
+        for (reply, code) in [
+            (Reply::aws_error(403, "AccessDeniedException", "no"), -32603),
+            (json_reply(400, own), -32600),
+            (json_reply(200, own), -32600),
+            (json_reply(200, "oops"), -32603),
+        ] {
+            let shown = format!("{batch} {reply:?}");
+            server.reply_next("response", reply);
+            let answers = program.ask(batch);
+            let answers = answers.as_array().unwrap_or_else(|| panic!("{shown}: {answers}"));
+            let of =
+                |member: &str| answers.iter().map(|one| one[member].clone()).collect::<Vec<_>>();
+            assert_eq!(of("id"), ids, "{shown}");
+            assert!(of("error").iter().all(|error| error["code"] == code), "{shown}: {answers:?}");
+        }
     }
     program.silent_for(Duration::from_millis(100));
 }
@@ -92,6 +98,28 @@ fn initialize_in_a_batch_is_refused_here() {
         answer.as_array().unwrap().iter().map(|error| &error["error"]["code"]).collect();
     assert_eq!(codes, [&json!(-32600), &json!(-32600)]);
     assert_eq!(program.ask("[]")["error"]["code"], -32600);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_batch_with_invalid_members_is_not_sent_and_each_of_them_gets_an_error() {
+    let (server, mut program) = started();
+    for (batch, ids) in [
+        ("[1]", json!([null])),
+        (r#"[1, {"id":2}, [], {"id":3,"method":null}]"#, json!([null, 2, null, 3])),
+        (
+            r#"[{"method":"notifications/x"}, 7, {"id":"a","method":"ping"}, {"id":1,"result":{}}]"#,
+            json!(["a", null]),
+        ),
+    ] {
+        let answers = program.ask(batch);
+        let answers = answers.as_array().unwrap_or_else(|| panic!("{batch}: {answers}"));
+        assert!(answers.iter().all(|one| one["error"]["code"] == -32600), "{batch}: {answers:?}");
+        let its: Vec<&Value> = answers.iter().map(|one| &one["id"]).collect();
+        assert_eq!(json!(its), ids, "{batch}");
+    }
+    let many = format!("[{}]", vec!["1"; 10_000].join(","));
+    assert_eq!(program.ask(&many).as_array().map(Vec::len), Some(100));
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -140,9 +168,9 @@ fn a_batch_with_a_call_has_the_time_limit_of_calls() {
     program.shake_hands();
     server.reply_next("response", Reply::Hang);
     program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add"}}]"#);
-    for _ in 0..2 {
-        let answer = program.read();
-        assert_error(&answer, &answer["id"], &["timed out"]);
+    let answers = program.read();
+    for (answer, id) in answers.as_array().unwrap().iter().zip(1..=2) {
+        assert_error(answer, &json!(id), &["timed out"]);
     }
     // Without a call in it, its own limit is that of requests.
     server.reply_next("response", Reply::Late(Duration::from_millis(300)));

@@ -63,9 +63,9 @@ fn a_batch_cannot_get_around_it() {
     let server = server();
     let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--deny-tool=add"));
     let batch = format!("[{},{}]", call("1", "add", &json!({})), call("2", "echo", &json!({})));
-    program.write(&batch);
-    for id in [1, 2] {
-        assert_error(&program.read(), &json!(id), &["batches cannot be used with"]);
+    let answers = program.ask(&batch);
+    for (answer, id) in answers.as_array().unwrap().iter().zip(1..=2) {
+        assert_error(answer, &json!(id), &["batches cannot be used with"]);
     }
     assert_eq!(count(&server, "tools/call"), 0);
     assert!(labels(&server.requests()).len() <= 3, "{:?}", labels(&server.requests()));
