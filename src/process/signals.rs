@@ -17,13 +17,14 @@ pub fn wait_for_children() {
 }
 
 /// On Windows, calls `end` for Ctrl-C, Ctrl-Break, and when the console is closed or the user logs off; elsewhere
-/// for each SIGTERM, SIGINT and SIGHUP. SIGINT and SIGHUP stay ignored if the parent ignored them, as `nohup`
+/// for each SIGTERM, SIGINT, SIGQUIT and SIGHUP. All but SIGTERM stay ignored if the parent ignored them, as `nohup`
 /// and shells do for background jobs.
 pub fn watch_signals(end: impl Fn() + Send + 'static) {
     #[cfg(unix)]
     {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let kept = [SIGHUP, SIGINT].into_iter().filter(|signal| is_ignored(*signal) != Some(true));
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        let kept = [SIGHUP, SIGINT, SIGQUIT].into_iter();
+        let kept = kept.filter(|signal| is_ignored(*signal) != Some(true));
         // Without handlers, signals end the process at once.
         let Ok(mut signals) = signal_hook::iterator::Signals::new(kept.chain([SIGTERM])) else {
             return;

@@ -307,7 +307,7 @@ fn signals_stay_as_they_were_but_for_that_of_children() {
         .arg("--service-name=execute-api")
         .env_os("HOME", &home.0)
         .env("PATH", "/usr/bin:/bin");
-    let mut program = launch.after("trap '' HUP INT CHLD").start();
+    let mut program = launch.after("trap '' HUP INT QUIT CHLD").start();
     program.shake_hands();
     program.signal("-HUP");
     program.signal("-INT");

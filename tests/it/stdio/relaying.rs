@@ -583,11 +583,11 @@ fn idle_end_is_at_once() {
 #[cfg(unix)]
 #[test]
 fn signals_end_it_in_order() {
-    // A background job of a shell ignores SIGINT, one of `nohup` SIGHUP; so does the program then.
+    // A background job of a shell ignores SIGINT and SIGQUIT, one of `nohup` SIGHUP; so does the program then.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    for (signal, number) in [("-TERM", 15), ("-INT", 2), ("-HUP", 1)] {
+    for (signal, number) in [("-TERM", 15), ("-INT", 2), ("-HUP", 1), ("-QUIT", 3)] {
         if ignored >> (number - 1) & 1 == 1 {
             continue;
         }
