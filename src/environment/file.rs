@@ -90,7 +90,7 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
 /// owner only.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = path.with_file_name(format!(".sigv4-proxy-{:016x}", random::number()));
-    let replaced = create_private(&draft, content).and_then(|()| rename(&draft, path));
+    let replaced = create_private(&draft, content).and_then(|_| rename(&draft, path));
     if replaced.is_err() {
         let _ = fs::remove_file(&draft);
     }
@@ -107,14 +107,15 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a file that does not exist, readable by its owner only. No link is followed.
-pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(content)?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
 #[cfg(not(windows))]

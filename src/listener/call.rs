@@ -81,6 +81,7 @@ impl Call<'_> {
         let InFlight { deadline, cancel, is_held, .. } = &**in_flight;
         if in_flight.kind != CallKind::Subscription {
             is_held.store(true, Ordering::SeqCst);
+            self.client.wait_for_accepted(in_flight.serial, *deadline, cancel)?;
             self.slot = self.slots.take(*deadline, cancel)?;
             is_held.store(false, Ordering::SeqCst);
         }
@@ -104,7 +105,9 @@ impl Call<'_> {
                 self.slot.hold(!awaits);
                 Ok(())
             }
-            Relayed::NewSession | Relayed::NoSession | Relayed::StreamOpened => Ok(()),
+            Relayed::NewSession | Relayed::NoSession | Relayed::Delayed | Relayed::StreamOpened => {
+                Ok(())
+            }
         })
     }
 
@@ -163,7 +166,8 @@ impl Call<'_> {
     fn send_parts(&mut self, http_error: Option<u16>) -> Result<(), Error> {
         self.slot.hold(false);
         let mut parts = std::mem::take(&mut self.progress.parts);
-        let body = if parts.len() == 1 {
+        let is_whole = |part: &[u8]| !self.in_flight.is_batch || part.starts_with(b"[");
+        let body = if parts.len() == 1 && is_whole(parts[0].trim_ascii_start()) {
             parts.swap_remove(0)
         } else {
             let parts: Vec<&[u8]> = parts.iter().map(|part| without_brackets(part)).collect();
@@ -233,8 +237,10 @@ impl Call<'_> {
         if let Some(id) = self.progress.session.take() {
             self.clients.forget(&id);
         }
-        let lines = unanswered.into_iter().map(|index| {
-            error_response::error_line(&ids[index], &error, self.log.redactor()).into_bytes()
+        let in_flight = self.in_flight;
+        let wanted = unanswered.iter().filter(|index| !in_flight.are_cancelled(&[**index]));
+        let lines = wanted.map(|index| {
+            error_response::error_line(&ids[*index], &error, self.log.redactor()).into_bytes()
         });
         // An error says that the client is gone.
         let _ = if self.reply.is_unsent() {

@@ -2,7 +2,8 @@
 //! streams.
 
 use crate::conversation::{Conversation, Origin, Passage};
-use crate::error::out_of_threads;
+use crate::error::{Error, out_of_threads};
+use crate::listener::accepted::Accepted;
 use crate::listener::event::event;
 use crate::listener::outbox::Outbox;
 use crate::listener::reply::Reply;
@@ -13,6 +14,7 @@ use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
+use crate::sync::monitor::WaitError;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,6 +28,7 @@ pub(crate) struct Client {
     serial: AtomicU64,
     state: Mutex<State>,
     outbox: Outbox,
+    accepted: Accepted,
     log: Log,
 }
 
@@ -55,6 +58,7 @@ impl Client {
             serial: AtomicU64::new(0),
             state: Mutex::new(state),
             outbox: Outbox::default(),
+            accepted: Accepted::new(),
             log,
         });
         client.conversation.begin_session_after_sign_in();
@@ -165,6 +169,22 @@ impl Client {
                 None
             }
         }
+    }
+
+    /// The messages that what the client sends later has to wait for. Those of different clients have no order.
+    pub(crate) fn accepted(&self) -> Option<&Accepted> {
+        (!self.is_shared).then_some(&self.accepted)
+    }
+
+    /// Waits until those before this message are delivered.
+    pub(crate) fn wait_for_accepted(
+        &self,
+        number: u64,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let Some(accepted) = self.accepted() else { return Ok(()) };
+        accepted.wait_for_others(number, deadline, cancel).map_err(WaitError::into_error)
     }
 
     /// Whether the client needs a session that the server has not given: this program keeps something for it.

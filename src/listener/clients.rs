@@ -7,10 +7,11 @@ use crate::log::Log;
 use crate::mcp::session::check_session_id;
 use crate::random;
 use crate::signing::BodyHash;
+use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,11 @@ struct Limits {
     /// Idle time after which a client is dropped.
     idle: Duration,
     /// Minimum interval between checks for idle clients.
-    sweep: Duration,
+    pause: Duration,
 }
 
 const LIMITS: Limits =
-    Limits { clients: 4096, idle: Duration::from_secs(3600), sweep: Duration::from_secs(60) };
+    Limits { clients: 4096, idle: Duration::from_secs(3600), pause: Duration::from_secs(60) };
 
 /// Time limit for ending sessions at servers.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,14 +39,15 @@ type MakeConversation = dyn Fn() -> Arc<Conversation> + Send + Sync;
 
 pub(crate) struct Clients {
     make: Box<MakeConversation>,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
     log: Log,
 }
 
 struct Known {
     by_key: HashMap<Key, Arc<Client>>,
     limits: Limits,
-    swept: Instant,
+    /// A thread waits until the first client has been idle for too long.
+    has_thread: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -60,8 +62,8 @@ impl Clients {
         make: impl Fn() -> Arc<Conversation> + Send + Sync + 'static,
         log: Log,
     ) -> Clients {
-        let known = Known { by_key: HashMap::new(), limits: LIMITS, swept: Instant::now() };
-        Clients { make: Box::new(make), known: Mutex::new(known), log }
+        let known = Known { by_key: HashMap::new(), limits: LIMITS, has_thread: false };
+        Clients { make: Box::new(make), known: Arc::new(Mutex::new(known)), log }
     }
 
     /// A client that begins. It is known once it has a session.
@@ -72,7 +74,7 @@ impl Clients {
     /// The client with this session; a new one if the session began before this process or was dropped.
     ///
     /// # Errors
-    /// `HttpStatus(404)`: this program issued the id and has dropped it, or the id is invalid. `TooLarge`: too many clients.
+    /// `HttpStatus(404)`: this program issued the id and has dropped it, or the id is invalid. `TooMany`: too many clients.
     pub(crate) fn with_session(
         &self,
         id: &str,
@@ -93,7 +95,7 @@ impl Clients {
     /// The client of requests without a session. `identity`: what they state about their client.
     ///
     /// # Errors
-    /// `TooLarge`: too many clients are in use.
+    /// `TooMany`: too many clients are in use.
     pub(crate) fn without_session(&self, identity: &[u8]) -> Result<Arc<Client>, Error> {
         let new = || Ok(Client::new((self.make)(), true, self.log.clone()));
         let mut digest = BodyHash::default();
@@ -111,7 +113,7 @@ impl Clients {
         let mut known = lock(&self.known);
         let forgotten = known.make_room()?;
         let replaced = known.by_key.insert(Key::Session(id.clone()), Arc::clone(client));
-        drop(known);
+        self.watch(known);
         if let Some(client) = replaced {
             client.close();
         }
@@ -141,12 +143,9 @@ impl Clients {
         key: Key,
         new: impl Fn() -> Result<Arc<Client>, Error>,
     ) -> Result<Arc<Client>, Error> {
-        let mut known = lock(&self.known);
+        let known = lock(&self.known);
         if let Some(client) = known.by_key.get(&key).map(Arc::clone) {
             client.note_use();
-            let forgotten = if known.is_due() { known.sweep() } else { Vec::new() };
-            drop(known);
-            end_all(forgotten);
             return Ok(client);
         }
         drop(known);
@@ -154,9 +153,23 @@ impl Clients {
         let mut known = lock(&self.known);
         let forgotten = known.make_room()?;
         let client = Arc::clone(known.by_key.entry(key).or_insert(client));
-        drop(known);
+        self.watch(known);
         end_all(forgotten);
         Ok(client)
+    }
+
+    /// Has a thread drop clients when they have been idle for too long, unless one does.
+    fn watch(&self, mut known: MutexGuard<'_, Known>) {
+        if std::mem::replace(&mut known.has_thread, true) {
+            return;
+        }
+        drop(known);
+        let watched = Arc::downgrade(&self.known);
+        let thread = thread::Builder::new().name("expiry".to_owned());
+        if thread.spawn(move || expire(&watched)).is_err() {
+            // The next client tries again.
+            lock(&self.known).has_thread = false;
+        }
     }
 }
 
@@ -164,32 +177,45 @@ impl Known {
     /// Removes clients until there is room for another one, and returns them.
     fn make_room(&mut self) -> Result<Vec<(Key, Arc<Client>)>, Error> {
         let max = self.limits.clients;
-        let is_due = self.by_key.len() >= max || self.is_due();
-        let mut forgotten = if is_due { self.sweep() } else { Vec::new() };
+        let mut forgotten = Vec::new();
         if self.by_key.len() >= max {
             let idle = self.by_key.iter().filter(|(_, client)| is_idle(client));
             let oldest = idle.min_by_key(|(_, client)| client.last_used());
             let oldest = oldest.map(|(key, _)| key.clone()).ok_or_else(|| {
                 let what = format!("{max} clients are already connected");
-                Error::new(Kind::TooLarge, what).hint("end sessions that are no longer needed")
+                Error::new(Kind::TooMany, what).hint("end sessions that are no longer needed")
             })?;
             forgotten.extend(self.by_key.remove_entry(&oldest));
         }
         Ok(forgotten)
     }
 
-    /// Whether it is time to look for idle clients.
-    fn is_due(&self) -> bool {
-        self.swept.elapsed() >= self.limits.sweep
+    /// Removes the clients that have been idle for too long, and returns them with the time until the next may have been;
+    /// `None` if no client is left.
+    fn sweep(&mut self) -> (Vec<(Key, Arc<Client>)>, Option<Duration>) {
+        let Limits { idle, pause, .. } = self.limits;
+        // A client in use is used until now at least.
+        let left = |client: &Arc<Client>| match is_idle(client) {
+            true => idle.saturating_sub(client.last_used().elapsed()),
+            false => idle,
+        };
+        let forgotten = self.by_key.extract_if(|_, client| left(client).is_zero()).collect();
+        let next = self.by_key.values().map(left).min();
+        self.has_thread = next.is_some();
+        (forgotten, next.map(|next| next.max(pause)))
     }
+}
 
-    /// Removes the clients that have been idle for too long, and returns them.
-    fn sweep(&mut self) -> Vec<(Key, Arc<Client>)> {
-        self.swept = Instant::now();
-        let limit = self.limits.idle;
-        let is_overdue =
-            |client: &Arc<Client>| is_idle(client) && client.last_used().elapsed() >= limit;
-        self.by_key.extract_if(|_, client| is_overdue(client)).collect()
+/// Drops clients that have been idle for too long, until there are none. A client that is added later is not overdue earlier, so
+/// nothing has to wake this.
+fn expire(known: &Weak<Mutex<Known>>) {
+    loop {
+        let Some(all) = known.upgrade() else { return };
+        let (forgotten, next) = lock(&all).sweep();
+        drop(all);
+        end_all(forgotten);
+        let Some(next) = next else { return };
+        Cancel::default().sleep(next);
     }
 }
 
@@ -245,7 +271,6 @@ mod tests {
     use crate::environment::Environment;
     use crate::log::{Format, Level};
     use crate::redact::Redactor;
-    use crate::sync::cancel::Cancel;
     use std::ffi::OsString;
 
     fn clients(limits: Limits) -> Clients {
@@ -295,10 +320,10 @@ mod tests {
 
     #[test]
     fn a_client_in_use_is_kept_and_when_all_are_no_other_can_begin() {
-        let clients = clients(Limits { clients: 2, idle: Duration::ZERO, ..LIMITS });
+        let clients = clients(Limits { clients: 2, ..LIMITS });
         let (a, b) = (begin(&clients, "a"), begin(&clients, "b"));
         let refused = clients.register(&clients.begin(), Some("c")).expect_err("there is no room");
-        assert_eq!(refused.kind(), Kind::TooLarge);
+        assert_eq!(refused.kind(), Kind::TooMany);
         assert!(!a.is_closed() && !b.is_closed());
         drop(a);
         drop(begin(&clients, "c"));
@@ -306,14 +331,26 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_dropped_after_a_time_also_when_no_other_begins() {
+    fn a_client_is_dropped_after_a_time_without_any_request() {
         let idle = Duration::from_millis(20);
-        let clients = clients(Limits { idle, sweep: Duration::ZERO, ..LIMITS });
-        let left = Arc::downgrade(&begin(&clients, "left"));
-        drop(begin(&clients, "used"));
-        Cancel::default().sleep(idle * 2);
-        clients.with_session("used", None).expect("it is known");
+        let clients = clients(Limits { idle, pause: Duration::ZERO, ..LIMITS });
+        let used = begin(&clients, "used");
+        for _ in 0..2 {
+            let left = Arc::downgrade(&begin(&clients, "left"));
+            let begun = Instant::now();
+            while left.strong_count() > 0 {
+                assert!(begun.elapsed() < Duration::from_secs(20), "nothing of it is kept");
+                Cancel::default().sleep(idle / 4);
+            }
+            assert!(begun.elapsed() >= idle);
+        }
         assert_eq!(ids(&clients), ["used"]);
-        assert!(left.upgrade().is_none(), "nothing of it is kept");
+        drop(used);
+        let begun = Instant::now();
+        while lock(&clients.known).has_thread {
+            assert!(begun.elapsed() < Duration::from_secs(20), "there is nothing to wait for");
+            Cancel::default().sleep(idle / 4);
+        }
+        assert!(ids(&clients).is_empty());
     }
 }

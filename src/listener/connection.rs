@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::listener::access::{Access, preflight};
+use crate::listener::body_budget::BodyBudget;
 use crate::listener::connections::OpenConnection;
 use crate::listener::input::{Input, Lack};
 use crate::listener::refusal::{Refusal, refused};
@@ -31,6 +32,7 @@ pub(crate) struct Rules {
     /// Path of the MCP endpoint.
     pub(crate) path: String,
     pub(crate) body: BodyLimits,
+    pub(crate) body_budget: BodyBudget,
     /// Time for a head to arrive.
     pub(crate) head_time: Duration,
     /// Time without a request after which a connection is closed.
@@ -150,13 +152,10 @@ impl Connection<'_> {
     /// Reads a head. `None`: the client has closed the connection, or has let it rest for too long.
     fn read_head(&mut self) -> Result<Option<RequestHead>, Refusal> {
         let Rules { head_time, idle_time, .. } = *self.rules;
-        if self.input.unread().is_empty() {
-            self.input.release();
-            // A client connects in order to send a request.
-            let patience = if self.is_first { head_time } else { idle_time };
-            if self.input.fill(patience).is_err() {
-                return Ok(None);
-            }
+        // A client connects in order to send a request.
+        let patience = if self.is_first { head_time } else { idle_time };
+        if self.await_request(Instant::now() + patience).is_err() {
+            return Ok(None);
         }
         let (deadline, mut scanned) = (Instant::now() + head_time, 0);
         loop {
@@ -173,6 +172,25 @@ impl Connection<'_> {
                     let what = "the request headers did not arrive in time";
                     return Err(refused(what, 408, Kind::TimedOut, fix));
                 }
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request. Empty lines before it mean nothing: some clients send one too many after a body
+    /// (RFC 9112 §2.2).
+    fn await_request(&mut self, deadline: Instant) -> Result<(), Lack> {
+        loop {
+            match self.input.unread() {
+                [b'\r', b'\n', ..] => self.input.consume(2),
+                [] | [b'\r'] => {
+                    self.input.release();
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Lack::TimedOut);
+                    }
+                    self.input.fill(left)?;
+                }
+                _ => return Ok(()),
             }
         }
     }
@@ -217,11 +235,17 @@ impl Connection<'_> {
             origin: origin.as_deref(),
         };
         self.open.receive();
+        // Held until the response, since the message may have to be sent again.
+        let mut share = self.rules.body_budget.share();
+        if let Err(refusal) = request_body::reserve(head.body, &mut share) {
+            return self.refuse(&refusal, &form);
+        }
         if head.expects_continue && self.input.unread().is_empty() {
             // A client that is gone is noticed by the read that follows.
             let _ = self.open.stream().write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        let body = match request_body::read(&mut self.input, head.body, self.rules.body) {
+        let body = match request_body::read(&mut self.input, head.body, self.rules.body, &mut share)
+        {
             Ok(body) => body,
             Err(BodyError::Closed) => return Next::Close,
             Err(BodyError::Refused(refusal)) => return self.refuse(&refusal, &form),
@@ -327,6 +351,7 @@ mod tests {
             access: Access::new(&[], Vec::new(), None),
             path: "/mcp".to_owned(),
             body: BodyLimits { max_bytes: 1 << 20, pause: LONG, time: LONG },
+            body_budget: BodyBudget::new(1 << 20),
             head_time: LONG,
             idle_time: LONG,
             log: Log::new(Level::Silent, Format::Text, None, Redactor::default()).unwrap(),
@@ -388,8 +413,9 @@ mod tests {
         let short_body = |pause, time| BodyLimits { max_bytes: 1 << 20, pause, time };
         for (rules, parts, expected) in [
             (Rules { head_time: SHORT, ..rules() }, &half[..], "HTTP/1.1 408 "),
-            // Nothing at all.
+            // Nothing at all, or nothing but the ends of lines.
             (Rules { head_time: SHORT, ..rules() }, &["", ""], ""),
+            (Rules { head_time: 3 * SHORT, ..rules() }, &["\r\n", "\r", "\n\r\n", ""], ""),
             (Rules { idle_time: SHORT, ..rules() }, rest, "HTTP/1.1 200 "),
             (Rules { body: short_body(SHORT, LONG), ..rules() }, body, "HTTP/1.1 408 "),
             (Rules { body: short_body(LONG, SHORT), ..rules() }, chunk, "HTTP/1.1 408 "),

@@ -1,5 +1,6 @@
 //! What a connection reads from its client, for a fuzz target.
 
+use crate::listener::body_budget::BodyBudget;
 use crate::listener::input::Input;
 use crate::listener::request_body::{self, BodyError, BodyLimits};
 use crate::listener::request_head::{self, RequestHead};
@@ -27,10 +28,10 @@ pub fn requests(bytes: &[u8], first: usize) -> Vec<String> {
     }
     client.write_all(rest).expect("room for all of it");
     client.shutdown(Shutdown::Write).expect("an open socket");
-    let mut all = Vec::new();
+    let (mut all, budget) = (Vec::new(), BodyBudget::new(LIMITS.max_bytes));
     while let Some(head) = head(&mut input, &mut all) {
         let RequestHead { verb, path, authority, headers, body: length, .. } = &head;
-        match request_body::read(&mut input, *length, LIMITS) {
+        match request_body::read(&mut input, *length, LIMITS, &mut budget.share()) {
             Ok(body) => {
                 let headers: Vec<_> = headers.iter().collect();
                 all.push(format!("{verb:?} {path} {authority:?} {headers:?} {body:?}"));

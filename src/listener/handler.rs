@@ -5,28 +5,23 @@ use crate::error::Error;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
-use crate::listener::reply::{Reply, as_text};
+use crate::listener::notice::{MAX_WAIT, Notice, Said};
+use crate::listener::reply::Reply;
 use crate::listener::request::{Headers, Method, Request, SESSION_ID};
 use crate::listener::response::{ResponseWriter, too_many_streams};
 use crate::listener::slots::Slots;
 use crate::listener::standing_stream::{hold_stream, relay_stream};
-use crate::listener::status::{of_error, of_server};
+use crate::listener::status::of_error;
 use crate::log::Log;
 use crate::mcp::error_response;
-use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
-use crate::scheduler::{CallKind, InFlight};
-use crate::streamable_http::relayed::{Line, Relayed};
+use crate::scheduler::InFlight;
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
-
-/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Time limit of a DELETE.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -110,13 +105,7 @@ impl Handler {
         if !message.ids().is_empty() {
             return self.call(&client, &message, &cancel, response);
         }
-        let mut said = Said::default();
-        match notify(&client, &message, &mut said) {
-            Ok(()) => said.send(202, response),
-            Err(error) => {
-                said.send_error(of_error(&error), &self.body_of(&message, &error), response)
-            }
-        }
+        Notice { client: &client, message: &message, log: &self.log }.relay(response)
     }
 
     /// The client that sent the request.
@@ -176,6 +165,9 @@ impl Handler {
             Ok(client) => client,
             Err(error) => return self.send_error(&error, response),
         };
+        let deadline = Instant::now().checked_add(MAX_WAIT);
+        // After that time the server decides.
+        let _ = client.wait_for_accepted(client.next_serial(), deadline, &request.cancel);
         let reply = Reply::new(response);
         let result = if client.has_own_stream() {
             hold_stream(&client, &request.cancel, &reply)
@@ -240,13 +232,10 @@ impl Handler {
     /// The error as the response to this message.
     fn body_of(&self, message: &Message, error: &Error) -> String {
         self.log.debug(format_args!("refused: {error}"));
-        let redactor = self.log.redactor();
-        let line = |id: &Id| error_response::error_line(id, error, redactor);
-        match message.ids() {
-            [] => self.error_text(error),
-            [id] => line(id),
-            ids => format!("[{}]", ids.iter().map(line).collect::<Vec<_>>().join(",")),
+        if message.ids().is_empty() {
+            return self.error_text(error);
         }
+        message.error_responses(error, self.log.redactor())
     }
 
     fn send_error(&self, error: &Error, response: &mut ResponseWriter) -> Result<(), Error> {
@@ -257,95 +246,6 @@ impl Handler {
     fn error_text(&self, error: &Error) -> String {
         error_response::error_text("null", error, self.log.redactor())
     }
-}
-
-/// What a server said to a request that has no result.
-#[derive(Default)]
-struct Said {
-    headers: Vec<(String, String)>,
-    /// Its own JSON-RPC error.
-    refusal: Option<Line>,
-}
-
-impl Said {
-    /// Takes what belongs to the response, and returns anything else.
-    fn take(&mut self, relayed: Relayed) -> Option<Relayed> {
-        match relayed {
-            Relayed::Head(head) => self.headers = head.headers,
-            Relayed::Line(line) if line.http_error.is_some() => self.refusal = Some(line),
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Sends the refusal, or else this status.
-    fn send(self, status: u16, response: &mut ResponseWriter) -> Result<(), Error> {
-        match &self.refusal {
-            Some(line) => {
-                let status = line.http_error.map_or(500, of_server);
-                response.send(status, &self.headers_of_json(), &line.bytes)
-            }
-            None => response.send(status, &as_text(&self.headers), b""),
-        }
-    }
-
-    /// Sends an error of this program.
-    fn send_error(
-        self,
-        status: u16,
-        body: &str,
-        response: &mut ResponseWriter,
-    ) -> Result<(), Error> {
-        response.send(status, &self.headers_of_json(), body.as_bytes())
-    }
-
-    fn headers_of_json(&self) -> Vec<(&str, &str)> {
-        let mut headers = as_text(&self.headers);
-        headers.push(("Content-Type", "application/json"));
-        headers
-    }
-}
-
-/// Passes on a message that has no response.
-fn notify(client: &Arc<Client>, message: &Message, said: &mut Said) -> Result<(), Error> {
-    if let MessageKind::Notification { cancels: Some(id), .. } = message.kind()
-        && !cancel(client, id)
-    {
-        return Ok(());
-    }
-    let deliver = &mut |profile, relayed| {
-        if let Some(relayed) = said.take(relayed) {
-            client.deliver(profile, relayed);
-        }
-        Ok(())
-    };
-    client.conversation.send(message, &Cancel::default(), deliver)?;
-    if message.method() == Some("notifications/initialized") {
-        client.conversation.end_requests_of_sessions();
-    }
-    Ok(())
-}
-
-/// Cancels the call with this id. Returns whether the server is to be notified.
-fn cancel(client: &Arc<Client>, id: &Id) -> bool {
-    let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
-    let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
-    let is_unsent = call.is_held.load(Ordering::SeqCst);
-    if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
-        // Closing the connection is the cancellation, or nothing was sent.
-        call.cancel.cancel();
-        return false;
-    }
-    // Many servers never end the stream of a cancelled call.
-    let late = Arc::clone(&call);
-    let close = move || {
-        late.cancel.sleep(CANCEL_GRACE);
-        late.cancel.cancel();
-    };
-    if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
-        call.cancel.cancel();
-    }
-    true
 }
 
 fn send_json(response: &mut ResponseWriter, status: u16, body: &str) -> Result<(), Error> {

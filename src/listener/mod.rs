@@ -4,13 +4,15 @@
 //! |---|---|
 //! | accepting connections | `server`, `socket`, `socket_file`, `settings` |
 //! | one connection | `connection`, `stream`, `input`; all of them: `connections`, `disconnect_watch` |
-//! | a request, read strictly | `request_head`, `request_body`, `request` |
+//! | a request, read strictly | `request_head`, `request_body`, `request`; the memory for all: `body_budget` |
 //! | who may send it, and refusals | `access`, `token`, `refusal` |
-//! | what is done for it | `handler`; a POST: `call`, `slots`; a GET: `standing_stream` |
+//! | what is done for it | `handler`; a POST: `call`, `slots`, `notice`, `accepted`; a GET: `standing_stream` |
 //! | its response | `status` (the HTTP status of an error), `response`, shared between threads: `reply`; `event` |
 //! | the clients | `clients`, `client`, `outbox` |
 
+mod accepted;
 pub(crate) mod access;
+mod body_budget;
 pub(crate) mod call;
 pub(crate) mod client;
 pub(crate) mod clients;
@@ -23,6 +25,7 @@ pub(crate) mod event;
 mod fuzzing;
 pub(crate) mod handler;
 mod input;
+mod notice;
 pub(crate) mod outbox;
 pub(crate) mod refusal;
 pub(crate) mod reply;

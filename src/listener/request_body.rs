@@ -2,6 +2,7 @@
 
 use crate::error::Kind;
 use crate::http::is_header_name;
+use crate::listener::body_budget::BodyShare;
 use crate::listener::input::{Input, Lack};
 use crate::listener::refusal::{Refusal, malformed, refused};
 use crate::listener::request_head::BodyLength;
@@ -54,11 +55,20 @@ pub(crate) fn check_length(length: BodyLength, max_bytes: usize) -> Result<(), R
     }
 }
 
-/// Reads a body that `check_length` accepts.
+/// Takes the memory for a body of known length.
+pub(crate) fn reserve(length: BodyLength, share: &mut BodyShare<'_>) -> Result<(), Refusal> {
+    match length {
+        BodyLength::Bytes(bytes) => share.take(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        BodyLength::Chunked => Ok(()),
+    }
+}
+
+/// Reads a body that `check_length` accepts and for which `reserve` has found room.
 pub(crate) fn read(
     input: &mut Input,
     length: BodyLength,
     limits: BodyLimits,
+    share: &mut BodyShare<'_>,
 ) -> Result<Vec<u8>, BodyError> {
     let deadline = Instant::now() + limits.time;
     let mut body = Vec::new();
@@ -67,7 +77,7 @@ pub(crate) fn read(
             let bytes = usize::try_from(bytes).map_err(|_| too_large(limits.max_bytes))?;
             input.read_into(&mut body, bytes, limits.pause, deadline)?;
         }
-        BodyLength::Chunked => read_chunks(input, &mut body, limits, deadline)?,
+        BodyLength::Chunked => read_chunks(input, &mut body, (limits, deadline), share)?,
     }
     Ok(body)
 }
@@ -75,8 +85,8 @@ pub(crate) fn read(
 fn read_chunks(
     input: &mut Input,
     body: &mut Vec<u8>,
-    limits: BodyLimits,
-    deadline: Instant,
+    (limits, deadline): (BodyLimits, Instant),
+    share: &mut BodyShare<'_>,
 ) -> Result<(), BodyError> {
     loop {
         let line = read_line(input, MAX_CHUNK_LINE, limits, deadline)?;
@@ -87,6 +97,7 @@ fn read_chunks(
         let room = limits.max_bytes - body.len();
         let size = usize::try_from(size).ok().filter(|size| *size <= room);
         let size = size.ok_or_else(|| too_large(limits.max_bytes))?;
+        share.take(size)?;
         input.read_into(body, size, limits.pause, deadline)?;
         if !read_line(input, 0, limits, deadline)?.is_empty() {
             return Err(malformed("a chunk is longer than its size").into());

@@ -61,20 +61,18 @@ pub(crate) fn read(
     bytes: &[u8],
     scanned: &mut usize,
 ) -> Result<Option<(RequestHead, usize)>, Refusal> {
-    // Some clients send a line end too many after a body (RFC 9112 §2.2).
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    refuse_other_protocol(&bytes[start..])?;
-    let end = end_of_head(bytes, start, scanned)?;
+    refuse_other_protocol(bytes)?;
+    let end = end_of_head(bytes, scanned)?;
     if end.unwrap_or(bytes.len()) > MAX_HEAD_BYTES {
         return Err(too_large());
     }
     let Some(end) = end else { return Ok(None) };
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parser = httparse::Request::new(&mut fields);
-    match parser.parse(&bytes[start..end]) {
-        Ok(httparse::Status::Complete(length)) if length == end - start => {}
+    match parser.parse(&bytes[..end]) {
+        Ok(httparse::Status::Complete(length)) if length == end => {}
         Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
-        Err(httparse::Error::Version) if names_version(&bytes[start..end]) => {
+        Err(httparse::Error::Version) if names_version(&bytes[..end]) => {
             let fix = "send HTTP/1.1";
             return Err(refused("not HTTP/1.1", 505, Kind::InvalidRequest, fix));
         }
@@ -125,22 +123,21 @@ fn refuse_other_protocol(bytes: &[u8]) -> Result<(), Refusal> {
             let fix = "connect with http://, or put a program that terminates TLS in front";
             Err(refused("the client speaks TLS", 400, Kind::InvalidRequest, fix))
         }
-        // The other half of an empty line may follow.
-        [] | [b'\r'] => Ok(()),
+        [] => Ok(()),
         [first, ..] if first.is_ascii_graphic() => Ok(()),
         _ => Err(malformed("the request is not HTTP/1.1")),
     }
 }
 
 /// Where the head ends. All its lines must end in a carriage return and a line feed.
-fn end_of_head(bytes: &[u8], start: usize, scanned: &mut usize) -> Result<Option<usize>, Refusal> {
+fn end_of_head(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
     for at in memchr::memchr_iter(b'\n', &bytes[*scanned..]) {
         let at = *scanned + at;
         let line = &bytes[..at];
         if !line.ends_with(b"\r") {
             return Err(malformed("a line of the head ends without a carriage return"));
         }
-        if at > start && line.ends_with(b"\r\n\r") {
+        if line.ends_with(b"\r\n\r") {
             *scanned = at + 1;
             return Ok(Some(at + 1));
         }

@@ -104,6 +104,11 @@ impl ResponseWriter {
         self.write(body)
     }
 
+    /// The connection is not used for another request.
+    pub(crate) fn close_afterwards(&mut self) {
+        self.keeps_alive = false;
+    }
+
     /// The events to come are a stream that stays open: a GET stream or a subscription. It does not count as a connection, and is
     /// the first to end with the process. False: there are too many.
     pub(crate) fn set_standing(&mut self) -> bool {
@@ -203,7 +208,7 @@ impl ResponseWriter {
 
 /// The error of a stream that may not stay open.
 pub(crate) fn too_many_streams() -> Error {
-    Error::new(Kind::TooLarge, "too many event streams are open").hint("close some of them")
+    Error::new(Kind::TooMany, "too many event streams are open").hint("close some of them")
 }
 
 /// Bodies up to this size, in bytes, are sent together with the head.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, out_of_threads};
 use crate::listener::access::Access;
+use crate::listener::body_budget::BodyBudget;
 use crate::listener::connection::{Rules, serve};
 use crate::listener::connections::Connections;
 #[cfg(unix)]
@@ -57,6 +58,7 @@ pub fn run(
             pause: BODY_PAUSE,
             time: BODY_TIME,
         },
+        body_budget: BodyBudget::new(settings.max_message_bytes),
         head_time: HEAD_TIME,
         idle_time: IDLE_TIME,
         log: log.clone(),

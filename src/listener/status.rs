@@ -11,10 +11,13 @@ pub(crate) fn of_error(error: &Error) -> u16 {
         Kind::HttpStatus(status @ 400..=599) => status,
         Kind::InvalidRequest => 400,
         Kind::PolicyDenied => 403,
-        Kind::TooLarge | Kind::Cancelled => 503,
+        // A body that is too large is refused when it is read, so these are the headers.
+        Kind::TooLarge if error.is_unsent() => 431,
+        Kind::TooMany | Kind::Cancelled => 503,
         Kind::TimedOut => 504,
         Kind::Internal => 500,
         Kind::InvalidResponse
+        | Kind::TooLarge
         | Kind::Credentials
         | Kind::NoCredentials
         | Kind::HttpStatus(_)
@@ -50,10 +53,12 @@ mod tests {
             (Kind::Credentials, 502),
             (Kind::Unreachable, 502),
             (Kind::TimedOut, 504),
-            (Kind::TooLarge, 503),
+            (Kind::TooLarge, 502),
+            (Kind::TooMany, 503),
         ] {
             assert_eq!(of_error(&Error::new(kind, "why")), status, "{kind:?}");
         }
+        assert_eq!(of_error(&Error::new(Kind::TooLarge, "why").unsent()), 431);
         for (status, expected) in
             [(400, 400), (401, 502), (403, 403), (599, 599), (204, 502), (302, 502), (600, 502)]
         {

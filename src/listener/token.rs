@@ -8,11 +8,25 @@ use crate::random;
 use crate::signing::Secret;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::hint::black_box;
+#[cfg(unix)]
+use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::time::Duration;
 
 const MAX_FILE_BYTES: u64 = 4096;
+
+/// How the names of generated files begin and end.
+const NAME_START: &str = "sigv4-proxy-";
+const NAME_END: &str = ".token";
+
+/// Bounds of the search for files of killed processes: entries of the folder, and the age of a file.
+#[cfg(unix)]
+const MAX_ENTRIES: usize = 10_000;
+#[cfg(unix)]
+const MIN_AGE: Duration = Duration::from_secs(60);
 
 /// How UTF-16 and, on Windows, UTF-8 begin. Clients would not send it.
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
@@ -25,7 +39,11 @@ pub(crate) struct Token([u8; 32]);
 
 /// The file of a generated token, which is removed on drop.
 #[derive(Debug)]
-pub(crate) struct TokenFile(PathBuf);
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    /// Locked on Unix, so that other processes see that it is in use.
+    _file: File,
+}
 
 impl Token {
     /// Reads or generates the token, and registers it with the redactor. Without one, every client may call.
@@ -51,14 +69,7 @@ impl Token {
                 let secret =
                     Secret::new(format!("{}{}", random::unguessable(), random::unguessable()));
                 let token = Token::new(&secret, log);
-                let path = folder.join(format!("sigv4-proxy-{:016x}.token", random::number()));
-                file::create_private(&path, secret.expose().as_bytes()).map_err(|error| {
-                    let why = io_message(&error);
-                    let what = format!("the file {} for the bearer token: {why}", path.display());
-                    let fix = "provide a token with --listen-token-file";
-                    Error::new(Kind::Usage, what).context("configuration error").hint(fix)
-                })?;
-                Ok((Some(token), Some(TokenFile(path))))
+                Ok((Some(token), Some(TokenFile::create(folder, &secret)?)))
             }
         }
     }
@@ -83,15 +94,65 @@ impl fmt::Debug for Token {
 }
 
 impl TokenFile {
+    /// # Errors
+    /// `Usage`: it cannot be written.
+    fn create(folder: &Path, secret: &Secret) -> Result<TokenFile, Error> {
+        #[cfg(unix)]
+        remove_abandoned(folder);
+        let path = folder.join(format!("{NAME_START}{:016x}{NAME_END}", random::number()));
+        let file = file::create_private(&path, secret.expose().as_bytes()).map_err(|error| {
+            let why = io_message(&error);
+            let what = format!("the file {} for the bearer token: {why}", path.display());
+            let fix = "provide a token with --listen-token-file";
+            Error::new(Kind::Usage, what).context("configuration error").hint(fix)
+        })?;
+        // Windows would keep clients from reading it. A file system without locks keeps the files of killed processes.
+        #[cfg(unix)]
+        let _ = file.try_lock();
+        Ok(TokenFile { path, _file: file })
+    }
+
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for TokenFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Removes the files of this user's processes that were killed.
+#[cfg(unix)]
+fn remove_abandoned(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES);
+    for entry in entries {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(NAME_START));
+        let number = number.and_then(|rest| rest.strip_suffix(NAME_END));
+        let is_token = number.is_some_and(|number| {
+            number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        if is_token && is_abandoned(&entry.path()).unwrap_or(false) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether this is a file of this user that no process holds locked.
+#[cfg(unix)]
+fn is_abandoned(path: &Path) -> io::Result<bool> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
+    let is_own = metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw();
+    // A process that is starting may not have locked it yet.
+    let is_new = metadata.modified()?.elapsed().map_or(true, |age| age < MIN_AGE);
+    Ok(is_own && !is_new && file.try_lock().is_ok())
 }
 
 /// The token in a file, which is one line of visible ASCII, and a warning about it.

@@ -289,6 +289,15 @@ fn failures_are_statuses_with_the_error_that_stdio_has() {
             "{body}"
         );
     }
+    let not_a_stream = json_reply(200, "{}");
+    server.reply_next("GET", not_a_stream);
+    let answer = client.ask("GET", &[], b"").unwrap();
+    assert_eq!(answer.status, 502);
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("HTTP 200 with application/json instead of an event stream"),
+        "{message}"
+    );
     let busy = Reply::Status {
         code: 429,
         headers: vec![("retry-after".into(), "100".into())],
@@ -316,6 +325,32 @@ fn failures_are_statuses_with_the_error_that_stdio_has() {
         );
         assert_eq!(server.requests().len(), before, "nothing is sent");
     }
+}
+
+#[test]
+fn a_response_that_is_too_large_is_the_servers_fault_and_headers_are_the_clients() {
+    let server = Server::start(ServerOptions::default());
+    let header = format!("--header=X-Long: {}", "x".repeat(70_000));
+    let launch = Launch::to(&server.url("/mcp")).arg("--max-message-bytes=2000").arg(&header);
+    let listening = Listening::open(launch);
+    let mut client = listening.client();
+    let text = "x".repeat(3000);
+    let large = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"x":"{text}"}}}}"#);
+    for reply in [json_reply(200, &large), json_reply(200, &large[..2500])] {
+        server.reply_next("tools/call", reply);
+        let answer = client.post(&call("1", "x", &json!({})));
+        assert_eq!(answer.status, 502, "{answer:?}");
+        assert_eq!(answer.json()["error"]["data"]["kind"], "too_large");
+    }
+    let argument = "x".repeat(64_900);
+    let headers = [("Mcp-Param-X", &*argument)];
+    let before = server.requests().len();
+    let answer = client.ask("POST", &headers, call("1", "x", &json!({})).as_bytes()).unwrap();
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["data"]["kind"]),
+        (431, &json!("too_large"))
+    );
+    assert_eq!(server.requests().len(), before);
 }
 
 #[test]
@@ -395,6 +430,34 @@ fn batches_are_one_request_and_one_response() {
     assert_eq!(answer.status, 500);
     let errors = answer.json();
     assert_eq!((&errors[0]["id"], &errors[1]["id"]), (&json!(1), &json!("b")), "{errors}");
+    // An array is answered with an array.
+    let one = r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#;
+    let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;
+    for (reply, status) in [
+        (json_reply(500, "no"), 500),
+        (json_reply(400, refusal), 400),
+        (json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), 200),
+    ] {
+        server.script(vec![reply]);
+        let answer = client.post(one);
+        let array = answer.json();
+        assert_eq!((answer.status, &array[0]["id"]), (status, &json!(1)), "{array}");
+        assert_eq!(array.as_array().map(Vec::len), Some(1));
+    }
+    let notifications = r#"[{"jsonrpc":"2.0","method":"notifications/x"}]"#;
+    let taken = Reply::Status { code: 202, headers: Vec::new(), body: Vec::new() };
+    server.script(vec![taken]);
+    let answer = client.post(notifications);
+    assert_eq!((answer.status, &*answer.body), (202, &b""[..]));
+    for (batch, count) in [("[1]", 1), ("[1,2]", 2), (r#"[{"jsonrpc":"2.0","id":1}]"#, 1)] {
+        let answer = client.post(batch);
+        let errors = answer.json();
+        assert_eq!(
+            (answer.status, errors.as_array().map(Vec::len)),
+            (400, Some(count)),
+            "{errors}"
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@ mod connections;
 mod crowds;
 mod exchange;
 mod isolation;
+mod notices;
 mod raw;
 mod requests;
 mod restarts;

@@ -1,11 +1,11 @@
 //! Requests as they should be, and as they should not: what two programs could read differently is refused.
 
 use crate::harness::listening::Listening;
-use crate::harness::program::Launch;
+use crate::harness::program::{Launch, PATIENCE};
 use crate::listener::raw::{PING, Raw, exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn start() -> (Server, Listening) {
     let server = Server::start(ServerOptions::default());
@@ -191,6 +191,7 @@ fn requests_in_every_valid_form_are_answered() {
             ),
         ),
         ("a line end before it", format!("\r\n{}", ping(""))),
+        ("several of them", format!("\r\n\r\n\r\n{}", ping(""))),
         (
             "HTTP/1.0",
             format!(
@@ -303,6 +304,39 @@ fn what_is_too_large_is_refused() {
             assert_eq!(statuses(&response), [status], "{response}");
             assert_eq!(response.contains("--max-message-bytes"), status == 413);
         }
+    }
+}
+
+#[test]
+fn large_bodies_beyond_the_memory_for_all_are_refused_until_there_is_room() {
+    let server = Server::start(ServerOptions::default());
+    let launch = Launch::to(&server.url("/mcp")).arg("--max-message-bytes=40000000");
+    let listening = Listening::open(launch);
+    let head = |length: &str| {
+        format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{length}\r\n\r\n")
+    };
+    let announce = || {
+        let mut raw = Raw::connect(listening.address());
+        raw.write(head("Content-Length: 40000000"));
+        (raw.read_until("\r\n\r\n"), raw)
+    };
+    let mut taken: Vec<Raw> = (0..2)
+        .map(|_| {
+            let (response, raw) = announce();
+            assert_eq!(statuses(&response), [100]);
+            raw
+        })
+        .collect();
+    let (response, _) = announce();
+    assert_eq!(statuses(&response), [503], "{response}");
+    assert!(response.contains("\r\nRetry-After: 1\r\n"), "{response}");
+    let chunk = format!("{}20000\r\n", head("Transfer-Encoding: chunked"));
+    assert_eq!(statuses(&exchange(listening.address(), chunk)), [503]);
+    assert_eq!(statuses(&exchange(listening.address(), ping(""))), [200], "small ones are served");
+    taken.pop();
+    let begun = Instant::now();
+    while statuses(&announce().0) != [100] {
+        assert!(begun.elapsed() < PATIENCE, "there is room again");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The start of a listener: addresses, token files, sockets in files, options that exclude each other.
 
 use crate::harness::listening::Listening;
-use crate::harness::program::Launch;
+use crate::harness::program::{Launch, PATIENCE};
 use crate::listener::raw::{Raw, exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
 use std::fs;
@@ -305,6 +305,73 @@ mod unix {
             .wait();
         assert_eq!(ended.code, Some(2));
         assert!(ended.log.contains("--listen-token-file"), "{}", ended.log);
+    }
+
+    #[test]
+    fn a_token_file_is_removed_by_every_end_or_by_the_next_start() {
+        let (server, folder) = (Server::start(ServerOptions::default()), folder("left"));
+        let launch =
+            || Launch::to(&server.url("/mcp")).env("XDG_RUNTIME_DIR", folder.to_str().unwrap());
+        let names = || {
+            let entries = fs::read_dir(&folder).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+            names.sort();
+            names
+        };
+        let make_old = |path: &Path| {
+            let hour = std::time::Duration::from_secs(3600);
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(file.metadata().unwrap().modified().unwrap() - hour).unwrap();
+        };
+        for signal in ["-TERM", "-INT", "-HUP", "-QUIT"] {
+            let mut one = Listening::start(launch());
+            one.program().signal(signal);
+            let deadline = std::time::Instant::now() + PATIENCE;
+            while !names().is_empty() {
+                // Shells let background jobs ignore some signals.
+                if signal != "-TERM" && is_ignored(signal) {
+                    one.program().signal("-TERM");
+                }
+                assert!(std::time::Instant::now() < deadline, "{signal}");
+                std::thread::park_timeout(std::time::Duration::from_millis(10));
+            }
+        }
+        let mut killed = Listening::start(launch());
+        killed.program().kill();
+        let file = names().pop().unwrap();
+        let living = Listening::start(launch());
+        assert_eq!(names().len(), 2, "it might be just starting");
+        names().iter().for_each(|path| make_old(path));
+        // Files that only look alike.
+        let precious = folder.join("precious");
+        fs::write(&precious, "x").unwrap();
+        let link = folder.join(format!("sigv4-proxy-{}.token", "0".repeat(16)));
+        symlink(&precious, &link).unwrap();
+        let other = folder.join("sigv4-proxy-mine.token");
+        fs::write(&other, "x").unwrap();
+        for path in [&precious, &other] {
+            make_old(path);
+        }
+        let last = Listening::start(launch());
+        let left = names();
+        assert!(!left.contains(&file), "{left:?}");
+        assert!([&precious, &link, &other].iter().all(|path| left.contains(path)), "{left:?}");
+        assert_eq!(left.len(), 5, "those of the living are kept: {left:?}");
+        drop((living, last));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Whether this test, and so the program, ignores a signal.
+    fn is_ignored(signal: &str) -> bool {
+        let number = match signal {
+            "-HUP" => 1,
+            "-INT" => 2,
+            _ => 3,
+        };
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
     }
 
     fn through(path: &Path, request: &str) -> String {

@@ -1,0 +1,177 @@
+//! `Notice`: passes a message on that has no response of its own: a notification, or the response to a request of the server.
+//!
+//! The client has the server's status. If the server is busy, it has 202 and does not wait: many clients end their session when
+//! a notification fails. This program then delivers the message, before all that the client sends later.
+
+use crate::error::Error;
+use crate::listener::accepted::Undelivered;
+use crate::listener::client::Client;
+use crate::listener::reply::as_text;
+use crate::listener::response::ResponseWriter;
+use crate::listener::status::{of_error, of_server};
+use crate::log::Log;
+use crate::mcp::error_response::error_text;
+use crate::mcp::id::Id;
+use crate::mcp::message::{Message, MessageKind};
+use crate::scheduler::CallKind;
+use crate::streamable_http::relayed::{Line, Relayed};
+use crate::sync::cancel::Cancel;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Maximum wait for the messages before it. Then it is sent all the same.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy)]
+pub(crate) struct Notice<'a> {
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) message: &'a Message,
+    pub(crate) log: &'a Log,
+}
+
+impl Notice<'_> {
+    /// Delivers the message, and sends the response of its POST.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(crate) fn relay(self, response: &mut ResponseWriter) -> Result<(), Error> {
+        let Notice { client, message, log } = self;
+        let cancelled = match message.kind() {
+            MessageKind::Notification { cancels, .. } => cancels.as_ref(),
+            _ => None,
+        };
+        if cancelled.is_some_and(|id| !cancel(client, id)) {
+            return response.send(202, &[], b"");
+        }
+        let number = client.next_serial();
+        // A call waits for these.
+        let is_urgent = cancelled.is_some() || matches!(message.kind(), MessageKind::Response);
+        let (mut accepted, mut said) = (None, Said::default());
+        if !is_urgent && client.accepted().is_some_and(|others| others.any_before(number)) {
+            accepted = Some(self.accept(number, response));
+            let deadline = Instant::now().checked_add(MAX_WAIT);
+            let _ = client.wait_for_accepted(number, deadline, &Cancel::default());
+        }
+        let sent = self.send(&mut said, &mut || {
+            accepted.get_or_insert_with(|| self.accept(number, response));
+        });
+        if accepted.is_some() {
+            let refused =
+                said.refusal.map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
+            if let Some(why) = sent.err().map(|error| error.to_string()).or(refused) {
+                log.warn(format_args!("a message of the client could not be delivered: {why}"));
+            }
+            return Ok(());
+        }
+        match sent {
+            Ok(()) => said.send(202, response),
+            Err(error) => {
+                log.debug(format_args!("refused: {error}"));
+                let body = error_text("null", &error, log.redactor());
+                said.send_error(of_error(&error), &body, response)
+            }
+        }
+    }
+
+    /// Sends the response early. The client needs another connection, since this one is in use until the message is delivered.
+    fn accept(self, number: u64, response: &mut ResponseWriter) -> Option<Undelivered> {
+        self.log.debug("accepting a message that the server does not take yet");
+        let undelivered = self.client.accepted().map(|others| others.add(number));
+        response.close_afterwards();
+        // The message is delivered all the same if the client is gone.
+        let _ = response.send(202, &[], b"");
+        undelivered
+    }
+
+    /// Sends the message. `on_delay` is called when the server is busy.
+    fn send(self, said: &mut Said, on_delay: &mut dyn FnMut()) -> Result<(), Error> {
+        let Notice { client, message, .. } = self;
+        let deliver = &mut |profile, relayed| {
+            match said.take(relayed) {
+                Some(Relayed::Delayed) => on_delay(),
+                Some(relayed) => client.deliver(profile, relayed),
+                None => {}
+            }
+            Ok(())
+        };
+        client.conversation.send(message, &Cancel::default(), deliver)?;
+        if message.method() == Some("notifications/initialized") {
+            client.conversation.end_requests_of_sessions();
+        }
+        Ok(())
+    }
+}
+
+/// What a server said to a request that has no result.
+#[derive(Default)]
+pub(crate) struct Said {
+    headers: Vec<(String, String)>,
+    /// Its own JSON-RPC error.
+    refusal: Option<Line>,
+}
+
+impl Said {
+    /// Takes what belongs to the response, and returns anything else.
+    pub(crate) fn take(&mut self, relayed: Relayed) -> Option<Relayed> {
+        match relayed {
+            Relayed::Head(head) => self.headers = head.headers,
+            Relayed::Line(line) if line.http_error.is_some() => self.refusal = Some(line),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Sends the refusal, or else this status.
+    pub(crate) fn send(self, status: u16, response: &mut ResponseWriter) -> Result<(), Error> {
+        match &self.refusal {
+            Some(line) => {
+                let status = line.http_error.map_or(500, of_server);
+                response.send(status, &self.headers_of_json(), &line.bytes)
+            }
+            None => response.send(status, &as_text(&self.headers), b""),
+        }
+    }
+
+    /// Sends an error of this program.
+    pub(crate) fn send_error(
+        self,
+        status: u16,
+        body: &str,
+        response: &mut ResponseWriter,
+    ) -> Result<(), Error> {
+        response.send(status, &self.headers_of_json(), body.as_bytes())
+    }
+
+    fn headers_of_json(&self) -> Vec<(&str, &str)> {
+        let mut headers = as_text(&self.headers);
+        headers.push(("Content-Type", "application/json"));
+        headers
+    }
+}
+
+/// Cancels the call with this id. Returns whether the server is to be notified.
+fn cancel(client: &Arc<Client>, id: &Id) -> bool {
+    let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
+    let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
+    let is_unsent = call.is_held.load(Ordering::SeqCst);
+    if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
+        // Closing the connection is the cancellation, or nothing was sent.
+        call.cancel.cancel();
+        return false;
+    }
+    // Many servers never end the stream of a cancelled call.
+    let late = Arc::clone(&call);
+    let close = move || {
+        late.cancel.sleep(CANCEL_GRACE);
+        late.cancel.cancel();
+    };
+    if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
+        call.cancel.cancel();
+    }
+    true
+}
