@@ -1,10 +1,12 @@
 //! `Command`: the subcommand to run, with its options.
 
-use crate::cli::args::{Line, ParsedArgs};
+use crate::cli::command_line::{self, Flags, Line};
+use crate::cli::flag_names::VARIABLES_OF_OTHERS;
+use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{Options, ProfileSettings, SignInOptions};
-use crate::cli::resolve::Resolver;
+use crate::cli::parsed_args::ParsedArgs;
 use crate::cli::table::{Key, Row, TABLE};
-use crate::cli::{args, completions, help, target, version};
+use crate::cli::{completions, help, resolve, target, version};
 use crate::environment::Environment;
 use crate::error::Error;
 use std::ffi::OsString;
@@ -35,13 +37,23 @@ pub enum Command {
 /// `profile` looks up the settings of the named or default profile. It is called at most once, and only for values that
 /// nothing else provides. The credential chain reports its errors; here they matter only where the region is missing.
 pub fn parse(
-    args: impl IntoIterator<Item = OsString>,
+    arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
     profile: impl FnOnce(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
-    let mut args = args.into_iter().peekable();
-    let has_arguments = args.peek().is_some();
-    let (flags, subcommand) = match args::read(args)? {
+    let mut profile = Some(profile);
+    command(arguments.into_iter().collect(), environment, &mut |name| {
+        profile.take().map_or_else(|| Ok(ProfileSettings::default()), |profile| profile(name))
+    })
+}
+
+fn command(
+    arguments: Vec<OsString>,
+    environment: &Environment,
+    profile: &mut dyn FnMut(Option<&str>) -> Result<ProfileSettings, Error>,
+) -> Result<Command, Vec<Error>> {
+    let has_arguments = !arguments.is_empty();
+    let (flags, subcommand) = match command_line::read(arguments)? {
         Line::BriefHelp => return Ok(Command::Print(help::brief())),
         Line::Help => return Ok(Command::Print(help::help())),
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
@@ -51,18 +63,14 @@ pub fn parse(
         Line::Logout(flags) => (flags, Some("logout")),
         Line::Proxy(flags) => (flags, None),
     };
-    let args::Flags { values, mut ignored, abbreviated, mut in_doubt, .. } = flags;
-    let (problems_of_line, may_hold_missing) = (flags.problems, flags.may_hold_missing);
+    let Flags { values, mut ignored, abbreviated, mut in_doubt, may_hold_missing, problems } =
+        flags;
     // `Environment::problems` reports these.
     let is_unreadable =
         |row: &&Row| row.environment.iter().any(|name| !environment.is_readable(name));
     in_doubt.extend(TABLE.iter().filter(is_unreadable).map(|row| row.key));
-    ignored.extend(
-        args::VARIABLES_OF_OTHERS
-            .iter()
-            .filter(|name| environment.get(name).is_some())
-            .map(|name| (*name).to_owned()),
-    );
+    let is_set = |name: &&str| environment.get(name).is_some();
+    ignored.extend(VARIABLES_OF_OTHERS.into_iter().filter(is_set).map(str::to_owned));
     let args = ParsedArgs::new(values, environment);
     if !has_arguments && args.value(Key::TargetUrl).is_none() {
         return Ok(Command::Usage(target::missing()));
@@ -75,36 +83,28 @@ pub fn parse(
         let of_server = [Key::TargetUrl, Key::Region, Key::ServiceName];
         in_doubt.extend(of_server.into_iter().filter(|key| args.value(*key).is_none()));
     }
-    let mut resolver = Resolver::new(args, environment, in_doubt, may_hold_missing);
-    let as_json = resolver.switch(Key::Json);
-    let sign_in = sign_in_options(&mut resolver);
-    resolver.report_flags_of_others(subcommand);
-    let (options, problems_of_values) = resolver.options(profile);
-    let options = Box::new(Options { abbreviated, ignored, ..options });
-    let problems: Vec<Error> =
-        environment.problems().into_iter().chain(problems_of_values).collect();
-    if !problems_of_line.is_empty() {
-        // All at once, so that they can be fixed at once.
-        return Err(problems_of_line.into_iter().chain(problems).collect());
-    }
+    let mut reader = OptionReader::new(args, environment, in_doubt, may_hold_missing);
+    let as_json = reader.is_on(Key::Json);
+    let sign_in = resolve::sign_in_options(&mut reader);
+    resolve::report_flags_of_others(&mut reader, subcommand);
+    let options = resolve::options(&mut reader, profile);
+    let (problems_of_values, warnings) = reader.finish();
+    let options = Box::new(Options { abbreviated, ignored, warnings, ..options });
+    let is_of_line = !problems.is_empty();
+    let problems: Vec<Error> = problems
+        .into_iter()
+        .chain(environment.problems())
+        .chain(problems_of_values.into_iter().map(|(_, error)| error))
+        .collect();
     Ok(match subcommand {
-        Some("doctor") => Command::Doctor { options, problems, as_json: as_json.unwrap_or(false) },
+        // All at once, so that they can be fixed at once.
+        _ if is_of_line => return Err(problems),
+        Some("doctor") => Command::Doctor { options, problems, as_json },
         _ if !problems.is_empty() => return Err(problems),
         Some("login") => Command::Login(options, sign_in),
         Some("logout") => Command::Logout(options, sign_in),
         _ => Command::Run(options),
     })
-}
-
-fn sign_in_options(resolver: &mut Resolver<'_>) -> SignInOptions {
-    let mut is_on = |key| resolver.switch(key).unwrap_or(false);
-    SignInOptions {
-        uses_device_code: is_on(Key::UseDeviceCode),
-        is_remote: is_on(Key::Remote),
-        opens_browser: !is_on(Key::NoBrowser),
-        only_if_needed: is_on(Key::IfNeeded),
-        sso_session: resolver.text(Key::SsoSession),
-    }
 }
 
 /// docs/sigv4-proxy.1.
@@ -204,7 +204,7 @@ mod tests {
             "--region: not a region: US-EAST-1 (did you mean us-east-1?)",
             "--service-name: not a service name: S3 (did you mean s3?)",
             "--header has a header without a value \
-             (write --header 'NAME: VALUE' or --header NAME=VALUE)",
+             (write --header \"NAME: VALUE\" or --header NAME=VALUE)",
             "MCP_ENABLE_SSE: not a boolean: maybe \
              (write true, yes, on, 1 or false, no, off, 0)",
             "--max-in-flight: not a number from 1 to 1024: 0 (256 is usual)",
@@ -214,6 +214,27 @@ mod tests {
             "--log-format: unknown log format: xml (text or json)",
         ];
         assert_eq!(shown, expected.map(|text| format!("configuration error: {text}")));
+    }
+
+    #[test]
+    fn no_problem_is_listed_twice() {
+        let check = |line: &str, expected: &[&str]| {
+            let expected: Vec<String> =
+                expected.iter().map(|text| format!("configuration error: {text}")).collect();
+            assert_eq!(problems(&format!("{API} {line}"), &[]), expected, "{line}");
+        };
+        let header = "--header has a header without a value \
+                      (write --header \"NAME: VALUE\" or --header NAME=VALUE)";
+        check("--header a b --header c", &[header]);
+        let several = "an entry of --metadata is not NAME=VALUE (write AWS_REGION=VALUE)";
+        check("--metadata AWS_REGION eu-west-1", &[several]);
+        let one = "an entry of --metadata is not NAME=VALUE (write NAME=VALUE)";
+        check("--metadata A=1 hush", &[one]);
+        let origin = "--allow-origin: not an origin: * \
+                      (write scheme and host, such as https://app.example.com; * and null are not accepted)";
+        check("--listen 127.0.0.1:0 --allow-origin * * --allow-origin=*", &[origin]);
+        let many: String = (0..1000).map(|number| format!(" --allow-host={number}/")).collect();
+        assert_eq!(problems(&format!("{API} --listen 127.0.0.1:0{many}"), &[]).len(), 64);
     }
 
     #[test]
@@ -553,10 +574,9 @@ mod tests {
         };
         check(API, &[]);
         check("https://a.example --service s3 --region us-east-1", &[]);
-        let required = "configuration error: region is required (set AWS_REGION or --region)";
-        let unread = "configuration error: the profile cannot be read: \
+        let unread = "configuration error: region is required, and the profile cannot be read: \
                       ~/.aws/config: line 2: neither a setting nor a section header (fix line 2)";
-        check("https://a.example --service s3", &[required, unread]);
+        check("https://a.example --service s3", &[unread]);
     }
 
     #[test]

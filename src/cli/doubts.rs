@@ -1,12 +1,15 @@
 //! Warnings about settings that can be used and were probably not meant as they are.
 
 use crate::aws::region::region_hint;
-use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::parsed_args::{ParsedArgs, Value};
 use crate::cli::table::{Key, TABLE};
 use crate::suggest::flaw;
 
-/// What is wrong with the values of an option, as words that follow its name.
+/// What is wrong with the values of an option, as words that follow its name. Variables in headers are replaced here (`headers`).
 pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'static str)> {
+    if matches!(key, Key::Header | Key::Headers) {
+        return None;
+    }
     let variable = args.variable(key).filter(|_| args.flag(key).is_none());
     let mut values = args.flags(key).cloned().chain(variable);
     values.find_map(|Value { text, from }| Some((from, flaw(&text).or_else(|| escaped(&text))?)))
@@ -20,10 +23,7 @@ fn escaped(value: &str) -> Option<&'static str> {
 
 /// Warnings about placeholders that were not replaced, quotes that were not removed, and backslashes that JSON took. Values are not shown: some are secret.
 pub(crate) fn of_values(args: &ParsedArgs<'_>) -> Vec<String> {
-    // Variables in headers are replaced here (`headers`).
-    let keys = TABLE.iter().map(|row| row.key);
-    let keys = keys.filter(|key| !matches!(key, Key::Header | Key::Headers));
-    let flaws = keys.filter_map(|key| flaw_of(args, key));
+    let flaws = TABLE.iter().filter_map(|row| flaw_of(args, row.key));
     flaws.map(|(from, flaw)| format!("{from} {flaw}")).collect()
 }
 

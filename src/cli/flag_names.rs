@@ -1,4 +1,5 @@
-//! The names of flags: as they are written, abbreviated, misspelled, and those of other proxies that mean nothing here.
+//! The names of flags: as they are written, abbreviated, misspelled, and those (with variables) of other proxies that mean
+//! nothing here.
 
 use crate::cli::problem::usage_error;
 use crate::cli::table::{Arity, Row, TABLE};
@@ -9,6 +10,10 @@ use crate::suggest::nearest;
 /// changing only the command.
 const OF_OTHERS: [(&str, bool); 3] =
     [("allow-empty-tools", false), ("protocol-version", true), ("retry-empty-response", false)];
+
+/// Variables of other proxies that have no equivalent. They are ignored.
+pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
+    ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
 const NO_OAUTH: &str = "omit it: requests are signed with AWS credentials instead of OAuth tokens";
 

@@ -1,6 +1,8 @@
 //! The user's own headers. A value may be a secret, and so may text that was meant to be a header: messages show neither.
 
-use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::option_reader::OptionReader;
+use crate::cli::options::Header;
+use crate::cli::parsed_args::Value;
 use crate::cli::table::Key;
 use crate::environment::{Environment, file};
 use crate::error::{Error, Kind, io_message};
@@ -13,78 +15,68 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// What MCP's own `Accept` has.
 const OWN_ACCEPT: [&str; 2] = ["application/json", "text/event-stream"];
 
-/// A header as it is sent and signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    pub name: String,
-    pub value: Secret,
-}
-
-/// Headers, and what is wrong with the options that name them.
-pub(crate) struct HeaderOptions {
-    pub(crate) headers: Vec<Header>,
-    pub(crate) problems: Vec<(Key, Error)>,
-    pub(crate) warnings: Vec<String>,
-}
-
 /// `--headers` or `MCP_HEADERS`, then the lines of each `--header-file`, then each `--header`; the last of one name counts.
-pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> HeaderOptions {
-    let mut read =
-        HeaderOptions { headers: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
-    if let Some(Value { text, from }) = args.value(Key::Headers) {
+pub(crate) fn read(reader: &mut OptionReader<'_>) -> Vec<Header> {
+    let mut headers = Vec::new();
+    let environment = reader.environment;
+    if let Some(Value { text, from }) = reader.args.value(Key::Headers) {
         let fix = "write NAME=VALUE,NAME=VALUE, or use --header for values with commas";
         for item in text.split(',').filter(|item| !item.trim().is_empty()) {
-            read.take(Key::Headers, header(item, &from, fix, environment));
+            take(&mut headers, reader, Key::Headers, header(item, &from, fix, environment));
         }
     }
-    for Value { text, .. } in args.flags(Key::HeaderFile) {
-        read.take_file(text, environment);
+    for path in reader.words(Key::HeaderFile) {
+        take_file(&mut headers, reader, &path);
     }
-    for Value { text, from } in args.flags(Key::Header) {
-        let fix = "write --header 'NAME: VALUE' or --header NAME=VALUE";
-        read.take(Key::Header, header(text, from, fix, environment));
+    let values: Vec<Value> = reader.args.flags(Key::Header).cloned().collect();
+    for Value { text, from } in values {
+        let fix = "write --header \"NAME: VALUE\" or --header NAME=VALUE";
+        take(&mut headers, reader, Key::Header, header(&text, &from, fix, environment));
     }
-    read.warnings.extend(read.headers.iter().filter_map(doubt));
-    read
+    headers.iter().filter_map(doubt).for_each(|warning| reader.warn(warning));
+    headers
 }
 
-impl HeaderOptions {
-    fn take(&mut self, key: Key, header: Result<Header, Error>) {
-        match header {
-            Ok(header) => {
-                self.headers.retain(|other| !other.name.eq_ignore_ascii_case(&header.name));
-                self.headers.push(header);
-            }
-            Err(error) => self.problems.push((key, error.context("configuration error"))),
+fn take(
+    headers: &mut Vec<Header>,
+    reader: &mut OptionReader<'_>,
+    key: Key,
+    header: Result<Header, Error>,
+) {
+    match header {
+        Ok(header) => {
+            headers.retain(|other| !other.name.eq_ignore_ascii_case(&header.name));
+            headers.push(header);
         }
+        Err(error) => reader.report(key, error.context("configuration error")),
     }
+}
 
-    /// Takes a file with a header on each line. Lines that begin with `#` are comments.
-    fn take_file(&mut self, path: &str, environment: &Environment) {
-        let named = format!("--header-file {path}");
-        let file = environment.path(path);
-        let text = match file::read(&file, MAX_FILE_BYTES).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => {
-                let error = refused("the file is not UTF-8", "write it in UTF-8").context(named);
-                return self.take(Key::HeaderFile, Err(error));
-            }
-            Err(error) => {
-                let fix = "name a readable regular file, 64 KiB at most";
-                let error = refused(&format!("{named}: {}", io_message(&error)), fix);
-                return self.take(Key::HeaderFile, Err(error));
-            }
-        };
-        if file::is_open_to_others(&file) {
-            self.warnings
-                .push(format!("{named}: other users can read it; chmod 600 prevents that"));
+/// Takes a file with a header on each line. Lines that begin with `#` are comments.
+fn take_file(headers: &mut Vec<Header>, reader: &mut OptionReader<'_>, path: &str) {
+    let named = format!("--header-file {path}");
+    let environment = reader.environment;
+    let file = environment.path(path);
+    let text = match file::read(&file, MAX_FILE_BYTES).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => {
+            let error = refused("the file is not UTF-8", "write it in UTF-8").context(named);
+            return take(headers, reader, Key::HeaderFile, Err(error));
         }
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).zip(1..);
-        for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
-            let header = header(line, "the line", "write NAME: VALUE or NAME=VALUE", environment);
-            let in_line = |error: Error| error.context(format!("{named}: line {number}"));
-            self.take(Key::HeaderFile, header.map_err(in_line));
+        Err(error) => {
+            let fix = "name a readable regular file, 64 KiB at most";
+            let error = refused(&format!("{named}: {}", io_message(&error)), fix);
+            return take(headers, reader, Key::HeaderFile, Err(error));
         }
+    };
+    if file::is_open_to_others(&file) {
+        reader.warn(format!("{named}: other users can read it; chmod 600 prevents that"));
+    }
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).zip(1..);
+    for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
+        let header = header(line, "the line", "write NAME: VALUE or NAME=VALUE", environment);
+        let in_line = |error: Error| error.context(format!("{named}: line {number}"));
+        take(headers, reader, Key::HeaderFile, header.map_err(in_line));
     }
 }
 
@@ -199,6 +191,7 @@ fn is_variable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed_args::ParsedArgs;
 
     /// Reads `--header` for each of `singles`, with `list` in `MCP_HEADERS`.
     fn read_all(singles: &[&str], list: &str) -> (Vec<(String, String)>, Vec<String>) {
@@ -211,8 +204,10 @@ mod tests {
         ]);
         let value = |text: &&str| Value { text: (*text).to_owned(), from: "--header".to_owned() };
         let flags = singles.iter().map(|text| (Key::Header, value(text))).collect();
-        let HeaderOptions { headers, problems, .. } =
-            read(&ParsedArgs::new(flags, &environment), &environment);
+        let args = ParsedArgs::new(flags, &environment);
+        let mut reader = OptionReader::new(args, &environment, Vec::new(), false);
+        let headers = read(&mut reader);
+        let (problems, _) = reader.finish();
         let shown = format!("{headers:?} {problems:?}");
         assert!(!shown.contains("hush"), "{shown}");
         (
@@ -260,7 +255,7 @@ mod tests {
                 expected.iter().map(|text| format!("configuration error: {text}")).collect();
             assert_eq!(problems, expected, "{singles:?} {list}");
         };
-        let how = "(write --header 'NAME: VALUE' or --header NAME=VALUE)";
+        let how = "(write --header \"NAME: VALUE\" or --header NAME=VALUE)";
         let letter = "has a header with an empty or invalid name";
         check(&["hush"], "", &[&format!("--header has a header without a value {how}")]);
         check(&["hu sh: x"], "", &[&format!("--header {letter} {how}")]);

@@ -1,232 +1,275 @@
-//! Words that are left over from a configuration that started another program: launchers, their flags, packages and images.
-//! Only what is recognised is ever shown: any other word may be the rest of a secret.
+//! `Leftovers`: arguments that mean nothing here, and the errors that name them without showing what may be secret.
 
+use crate::cli::old_command::{self, Follows};
 use crate::cli::problem::usage_error;
+use crate::cli::table::{Arity, COMMANDS, Key, Row};
+use crate::cli::tokens::{Flag, is_target};
+use crate::cli::{flag_names, values};
 use crate::error::Error;
+use crate::suggest::nearest;
 
-/// Programs that start others, and their subcommands.
-const LAUNCHERS: [&str; 28] = [
-    "bash", "bun", "bunx", "cmd", "dlx", "docker", "env", "exec", "finch", "go", "nerdctl", "node",
-    "npm", "npx", "pip", "pipx", "pnpm", "pnpx", "podman", "python", "python3", "run", "sh",
-    "tool", "uv", "uvx", "wsl", "yarn",
-];
+/// Maximum number of words that an error names.
+const MAX_NAMED: usize = 16;
 
-/// Other proxies, by the names of their packages and programs, and this one.
-const PROXIES: [&str; 14] = [
-    "aws-mcp-proxy",
-    "aws-sigv4-mcp-proxy",
-    "aws-sigv4-proxy",
-    "fastmcp-remote",
-    "go-aws-mcp-proxy",
-    "mcp-agentcore-proxy",
-    "mcp-proxy-for-aws",
-    "mcp-proxy-for-aws-cli",
-    "mcp-proxy-for-aws-multi",
-    "mcp-proxy-for-aws-with-signing-override",
-    "mcp-proxy-sigv4",
-    "mcp-remote",
-    "mcp-sigv4-proxy",
-    "sigv4-proxy",
-];
+/// Maximum length of a word that an error shows, in bytes.
+const MAX_SHOWN_BYTES: usize = 96;
 
-/// What follows a launcher's flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Follows {
-    Nothing,
-    Word,
-    /// A word or a URL, which is not the server's.
-    Url,
+/// Options whose values may be secret. The rest of an unquoted value would follow them.
+const MAY_BE_SECRET: [Key; 5] =
+    [Key::ExternalId, Key::Header, Key::Headers, Key::Metadata, Key::RuntimeSession];
+
+/// What a word follows.
+#[derive(Clone, Default)]
+pub(crate) enum Place {
+    #[default]
+    Nowhere,
+    /// An option and its values; the flag as it is written.
+    After(&'static Row, String),
+    AfterUnknownFlag,
 }
 
-/// Flags of launchers.
-const FLAGS: [(&str, Follows); 34] = [
-    ("c", Follows::Nothing),
-    ("default-index", Follows::Url),
-    ("e", Follows::Word),
-    ("entrypoint", Follows::Word),
-    ("env", Follows::Word),
-    ("env-file", Follows::Word),
-    ("extra-index-url", Follows::Url),
-    ("from", Follows::Url),
-    ("i", Follows::Nothing),
-    ("index-url", Follows::Url),
-    ("init", Follows::Nothing),
-    ("interactive", Follows::Nothing),
-    ("isolated", Follows::Nothing),
-    ("it", Follows::Nothing),
-    ("m", Follows::Word),
-    ("mount", Follows::Word),
-    ("name", Follows::Word),
-    ("network", Follows::Word),
-    ("no-cache", Follows::Nothing),
-    ("p", Follows::Word),
-    ("package", Follows::Url),
-    ("prefer-offline", Follows::Nothing),
-    ("pull", Follows::Word),
-    ("python", Follows::Word),
-    ("q", Follows::Nothing),
-    ("quiet", Follows::Nothing),
-    ("refresh", Follows::Nothing),
-    ("rm", Follows::Nothing),
-    ("u", Follows::Word),
-    ("v", Follows::Word),
-    ("volume", Follows::Word),
-    ("with", Follows::Url),
-    ("y", Follows::Nothing),
-    ("yes", Follows::Nothing),
-];
-
-/// Flags that belong to nothing but a launcher.
-const CERTAIN_FLAGS: [&str; 3] = ["from", "y", "yes"];
-
-/// Left-over words of one command line.
+/// The arguments that are left over, in their order.
 #[derive(Default)]
-pub(crate) struct Leftovers {
-    /// As far as they can be shown, in their order.
-    words: Vec<String>,
-    /// One of them can be nothing else.
-    is_certain: bool,
+pub(crate) struct Leftovers(Vec<Leftover>);
+
+struct Leftover {
+    text: String,
+    kind: Kind,
+    /// What a word follows.
+    place: Place,
+    /// The number of values before it.
+    at: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing but a part of the command of another program.
+    Certain,
+    /// A flag of launchers; alone it may be a mistake of another kind.
+    Flag,
+    /// The value of such a flag.
+    Value,
+    Word,
 }
 
 impl Leftovers {
-    /// Takes the names of launchers, packages and images out of an argument, which may hold a whole command. Returns the rest.
-    pub(crate) fn take_words(&mut self, text: &str) -> String {
-        let (leftovers, rest): (Vec<&str>, Vec<&str>) =
-            text.split_whitespace().partition(|word| is_leftover(word));
-        if leftovers.is_empty() {
-            return text.to_owned();
+    fn add(&mut self, kind: Kind, text: impl Into<String>) {
+        self.0.push(Leftover { text: text.into(), kind, place: Place::Nowhere, at: 0 });
+    }
+
+    /// Takes the words of an argument in which at least one can only belong to another command, except URLs and ARNs.
+    /// Returns whether it is one.
+    pub(crate) fn take_command(&mut self, text: &str) -> bool {
+        let is_command = text.split_whitespace().any(old_command::is_leftover);
+        for word in text.split_whitespace().filter(|word| is_command && !is_target(word)) {
+            self.add(Kind::Certain, word);
         }
-        self.words.extend(leftovers.iter().map(|word| (*word).to_owned()));
-        self.is_certain = true;
-        rest.join(" ")
+        is_command
+    }
+
+    /// Takes a word that is neither a URL nor the value of an option. What follows an unknown flag is named with the flag.
+    pub(crate) fn take_word(&mut self, at: usize, text: &str, place: &Place) {
+        if !matches!(place, Place::AfterUnknownFlag) {
+            let (text, place) = (text.to_owned(), place.clone());
+            self.0.push(Leftover { text, kind: Kind::Word, place, at });
+        }
     }
 
     /// Takes a flag of launchers. Returns what follows it; `None`: not such a flag.
-    pub(crate) fn take_flag(&mut self, dashes: &str, name: &str) -> Option<Follows> {
-        let (_, follows) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
-        self.words.push(format!("{dashes}{name}"));
-        self.is_certain |= CERTAIN_FLAGS.contains(&name);
-        Some(*follows)
+    pub(crate) fn take_flag(&mut self, flag: &Flag) -> Option<Follows> {
+        let name = flag.name.trim();
+        let follows = old_command::follows_flag(name)?;
+        let value = flag.inline_text();
+        let is_certain = old_command::is_certain_flag(name)
+            || value.as_deref().is_some_and(old_command::is_leftover);
+        let value = value.map(|value| format!("={}", shown(&value))).unwrap_or_default();
+        let kind = if is_certain { Kind::Certain } else { Kind::Flag };
+        self.add(kind, format!("{}{name}{value}", flag.dashes()));
+        Some(follows)
     }
 
-    /// Takes the value of a flag that was taken.
+    /// Takes the value of a flag of launchers.
     pub(crate) fn take_value(&mut self, value: &str) {
-        if is_leftover(value) {
-            self.words.push(value.to_owned());
-            self.is_certain = true;
-        }
+        let is_certain = old_command::is_leftover(value);
+        self.add(if is_certain { Kind::Certain } else { Kind::Value }, value);
     }
 
-    /// Takes the package of a proxy, which follows a flag that is not known. Returns whether it is one. Any other package may be
+    /// Takes the package of a proxy, which follows a flag that is not known. Returns whether it is one. Any other word may be
     /// that flag's value, and a secret.
     pub(crate) fn take_proxy(&mut self, word: &str) -> bool {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        let name = name.split(['@', '=', '<', '>', '~', '[']).next().unwrap_or(name);
-        let is_one = is_package(word) && is_proxy(name);
+        let is_one = old_command::is_proxy_package(word);
         if is_one {
-            self.words.push(word.to_owned());
-            self.is_certain = true;
+            self.add(Kind::Certain, word);
         }
         is_one
     }
 
-    /// The error about all of them. `None`: there are none, or none for certain.
-    pub(crate) fn problem(&self) -> Option<Error> {
-        let fix = || format!("remove {}: it belongs to the old command", self.words.join(" "));
-        let what = "the arguments contain the command of another program";
-        self.is_certain.then(|| usage_error(what, &fix()))
+    pub(crate) fn has_words(&self) -> bool {
+        self.0.iter().any(|leftover| leftover.kind == Kind::Word)
     }
 
-    /// The flags, if nothing proves that they belong to a launcher.
-    pub(crate) fn unproved(self) -> Vec<String> {
-        let flags = self.words.into_iter().filter(|word| word.starts_with('-'));
-        flags.map(|flag| flag.trim_start_matches('-').to_owned()).collect()
+    /// Whether one of them can only belong to another command.
+    pub(crate) fn are_of_old_command(&self) -> bool {
+        self.0.iter().any(|leftover| leftover.kind == Kind::Certain)
+    }
+
+    /// Takes out the flags of launchers, without dashes and values, and what follows them.
+    pub(crate) fn take_flags(&mut self) -> Vec<String> {
+        let (words, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|one| one.kind == Kind::Word);
+        self.0 = words;
+        let flags = rest.into_iter().filter(|one| one.kind == Kind::Flag);
+        let name = |flag: Leftover| {
+            let name = flag.text.trim_start_matches('-');
+            name.split('=').next().unwrap_or(name).to_owned()
+        };
+        flags.map(name).collect()
+    }
+
+    /// Takes out the word that was probably meant to be the server's URL: the only one that looks like a host or, if a URL is
+    /// expected, the only one that does not follow an option.
+    pub(crate) fn take_likely_target(&mut self, is_expected: bool) -> Option<(usize, String)> {
+        let only = |is_meant: &dyn Fn(&Leftover) -> bool| {
+            let mut places = (0..self.0.len()).filter(|at| is_meant(&self.0[*at]));
+            places.next().filter(|_| places.next().is_none())
+        };
+        let alone = |one: &Leftover| is_expected && matches!(one.place, Place::Nowhere);
+        let at = only(&|one| looks_like_host(&one.text)).or_else(|| only(&alone))?;
+        let Leftover { text, at, .. } = self.0.remove(at);
+        Some((at, text))
+    }
+
+    /// The errors about all of them. `takes_url`: the subcommand has a server.
+    pub(crate) fn problems(&self, takes_url: bool) -> Vec<Error> {
+        let is_old_command = self.are_of_old_command();
+        let (mut of_command, mut alone) = (Vec::new(), Vec::new());
+        let mut after: Vec<(&'static Row, &str, Vec<&str>)> = Vec::new();
+        for Leftover { text, place, .. } in &self.0 {
+            match place {
+                Place::After(row, flag) => match after.last_mut() {
+                    Some((_, last, words)) if *last == flag => words.push(text),
+                    _ => after.push((row, flag, vec![text])),
+                },
+                _ if is_old_command => of_command.push(text.as_str()),
+                _ => alone.push(text.as_str()),
+            }
+        }
+        let mut problems = Vec::new();
+        if is_old_command {
+            let what = "the arguments contain the command of another program";
+            let fix = format!("remove {}: it belongs to the old command", list(&of_command, " "));
+            problems.push(usage_error(what, &fix));
+        }
+        if !alone.is_empty() {
+            let what = format!("not understood: {}", list(&alone, ", "));
+            let fix = match nearest(alone[0], COMMANDS) {
+                Some(command) => format!("did you mean {command}?"),
+                None if !takes_url => "remove it, or write --profile before it".to_owned(),
+                None => {
+                    let commands = COMMANDS.join(", ");
+                    format!(
+                        "remove it, or quote values that contain spaces; the commands are {commands}"
+                    )
+                }
+            };
+            problems.push(usage_error(&what, &fix));
+        }
+        let after = after.into_iter().take(MAX_NAMED);
+        problems.extend(after.map(|(row, flag, words)| left_over_after(row, flag, &words)));
+        problems
     }
 }
 
-fn is_leftover(word: &str) -> bool {
-    is_command(word) || is_package(word) || is_image(word)
-}
-
-/// `uvx`, `/usr/bin/npx`, `npx.cmd`, `mcp-proxy-for-aws`, `/opt/proxy/index.js`, `/c`.
-fn is_command(word: &str) -> bool {
-    if word.contains("://") {
-        return false;
-    }
-    let ends_like_script = [".js", ".cjs", ".mjs", ".py"].iter().any(|end| word.ends_with(end));
-    if ends_like_script || word.eq_ignore_ascii_case("/c") {
-        return true;
-    }
-    let file = word.rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
-    let name = [".exe", ".cmd", ".bat", ".py", ".js"]
-        .iter()
-        .find_map(|ending| file.strip_suffix(ending))
-        .unwrap_or(&file);
-    let is_path = file.len() < word.len();
-    // In a path the last segment may be anything, a path of a URL too.
-    let is_absolute = word.starts_with(['/', '~', '.']) || word.get(1..2) == Some(":");
-    // `python -m mcp_proxy_for_aws.server`
-    let name = name.split('.').next().unwrap_or(name).replace('_', "-");
-    (!is_path || is_absolute) && (LAUNCHERS.contains(&&*name) || PROXIES.contains(&&*name))
-}
-
-/// `name@latest`, `name==1.2`, `name[extra]`, `@scope/name`, `@scope/name@1`, `github.com/owner/name@v1`.
-fn is_package(word: &str) -> bool {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+/// The error about words after an option that does not take them.
+fn left_over_after(row: &Row, flag: &str, words: &[&str]) -> Error {
+    let named = match words.len() {
+        _ if !MAY_BE_SECRET.contains(&row.key) => list(words, ", "),
+        1 => "a word that is not shown".to_owned(),
+        count => format!("{count} words that are not shown"),
     };
-    let is_version = |version: &str| {
-        let plain = version.trim_start_matches(['^', '~', '=', '<', '>', 'v']);
-        matches!(version, "latest" | "next" | "beta" | "rc" | "canary" | "main")
-            || plain.starts_with(|c: char| c.is_ascii_digit())
-                && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.+*".contains(&byte))
+    let is_opposite = flag_names::find(&flag[2..]).is_some_and(|(_, is_opposite)| is_opposite);
+    let fix = match row.takes {
+        Arity::Switch if !is_opposite && values::switch(words[0]).is_ok() => {
+            format!("write {flag}={}", words[0])
+        }
+        Arity::Switch => format!("remove it: {flag} takes no value"),
+        Arity::Value(_) => {
+            format!("{flag} takes one value: quote it if it contains spaces, or remove the rest")
+        }
+        Arity::Words(_) | Arity::OptionalWords(_) => {
+            format!("write {flag} before each value, or quote a value that contains spaces")
+        }
     };
-    if let Some((scope, rest)) = word.strip_prefix('@').and_then(|rest| rest.split_once('/')) {
-        let (name, version) = rest.split_once('@').unwrap_or((rest, "latest"));
-        return is_name(scope) && is_name(name) && is_version(version);
-    }
-    let word =
-        word.strip_prefix("github.com/").and_then(|path| path.rsplit('/').next()).unwrap_or(word);
-    let at = word.find(['@', '=', '<', '>', '~', '[']).unwrap_or(word.len());
-    let (name, rest) = word.split_at(at);
-    let rest = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((extras, rest)) if is_name(&extras.replace(',', "")) => rest,
-        Some(_) => return false,
-        None => rest,
-    };
-    match rest.strip_prefix('@').or_else(|| rest.strip_prefix("==")) {
-        Some(version) => is_name(name) && is_version(version),
-        None => is_proxy(name) && (rest.is_empty() || is_version(rest)),
+    usage_error(&format!("left over after {flag}: {named}"), &fix)
+}
+
+/// The error about several servers.
+pub(crate) fn several_urls(urls: &[&str]) -> Error {
+    let what = format!("more than one URL or ARN: {}", list(urls, ", "));
+    usage_error(&what, "keep one; each server needs a sigv4-proxy of its own")
+}
+
+/// Words as an error names them.
+fn list(words: &[&str], separator: &str) -> String {
+    let named = words.iter().take(MAX_NAMED).map(|word| shown(word));
+    let list = named.collect::<Vec<String>>().join(separator);
+    match words.len().saturating_sub(MAX_NAMED) {
+        0 => list,
+        more => format!("{list} and {more} more"),
     }
 }
 
-fn is_proxy(name: &str) -> bool {
-    PROXIES.contains(&&*name.replace('_', "-").to_ascii_lowercase())
+/// A word as errors show it: `…` stands for what may be secret.
+fn shown(word: &str) -> String {
+    if let Some((scheme, rest)) = word.split_once("://") {
+        let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((_, rest)) => ("…@", rest),
+            None => ("", rest),
+        };
+        return bounded(&format!("{scheme}://{user}{rest}"));
+    }
+    if old_command::is_leftover(word) || is_target(word) || word.starts_with('-') {
+        return bounded(word);
+    }
+    match word.split_once('=') {
+        Some((name, _)) if is_plain(name) => format!("{name}=…"),
+        None if is_plain(word) => word.to_owned(),
+        _ => "…".to_owned(),
+    }
 }
 
-/// `registry/name:tag`, `name@sha256:…`, an image in an account's own registry, or a known proxy with a registry or a tag. A
-/// host with a port and a path is none.
-fn is_image(word: &str) -> bool {
-    let is_plain =
-        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@".contains(&byte));
-    if !is_plain || word.contains("://") || word.starts_with("arn:") {
-        return false;
-    }
-    let (image, digest) =
-        word.split_once('@').map_or((word, None), |(image, digest)| (image, Some(digest)));
-    if digest.is_some() {
-        return digest.is_some_and(|digest| digest.starts_with("sha256:"));
-    }
-    let (path, name) = image.rsplit_once('/').unwrap_or(("", image));
-    let tagged = name.split_once(':');
-    let registry = path.split('/').next().unwrap_or_default();
-    let is_account = registry.contains(".dkr.ecr");
-    match tagged {
-        Some((name, _)) => is_account || PROXIES.contains(&name) || !path.is_empty(),
-        // With two folders: a host and the path of an endpoint may end in such a name.
-        None => is_account || (PROXIES.contains(&name) && path.contains('/')),
-    }
+/// The text, cut if it is long.
+fn bounded(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_SHOWN_BYTES);
+    if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }
+}
+
+/// Whether a word is neither a key nor a token nor a password as programs make them: it is a path, or consists of short parts.
+fn is_plain(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.bytes().any(|byte| kind(&byte));
+    let is_random = word.len() >= 20
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase);
+    let is_path = word.starts_with(['/', '~', '.']) || word.get(1..2) == Some(":");
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,/\\:@+~<>[]*^${}%()".contains(&byte);
+    let is_short = |part: &str| {
+        let is_mixed = part.contains(|c: char| c.is_ascii_digit())
+            && part.contains(|c: char| c.is_ascii_alphabetic());
+        part.len() < if is_mixed { 12 } else { 25 }
+    };
+    word.len() <= MAX_SHOWN_BYTES
+        && (is_path || !is_random)
+        && word.bytes().all(is_allowed)
+        && word.split(|c: char| !c.is_ascii_alphanumeric()).all(is_short)
+}
+
+/// A host with or without a path: `mcp.example.com/mcp`, `localhost:8080`; not a version such as `3.12`.
+fn looks_like_host(word: &str) -> bool {
+    word.contains(['/', ':'])
+        || word.contains('.') && word.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -234,69 +277,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_other_commands() {
-        for word in [
-            "uvx",
-            "uv",
-            "npx",
-            "npx.cmd",
-            "/opt/homebrew/bin/uvx",
-            "C:\\Users\\ann\\uvx.exe",
-            "docker",
-            "run",
-            "mcp-proxy-for-aws",
-            "mcp_proxy_for_aws",
-            "mcp-proxy-for-aws@latest",
-            "mcp-proxy-for-aws@1.7.0",
-            "mcp-proxy-for-aws==1.7.0",
-            "mcp-proxy-for-aws>=1.7",
-            "mcp-proxy-for-aws-cli@latest",
-            "mcp-proxy-for-aws[all]@2.0.0",
-            "anything@latest",
-            "@deotio/mcp-sigv4-proxy",
-            "@deotio/mcp-sigv4-proxy@0.4.4",
-            "images.example/mcp-proxy-for-aws/mcp-proxy-for-aws:latest",
-            "images.example/mcp-proxy-for-aws/mcp-proxy-for-aws",
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com/proxy:1",
-            "images.example/a/b@sha256:0123abcd",
-            "mcp-proxy-for-aws:1.7.0",
-            "github.com/ajbeck/go-aws-mcp-proxy@v0.4.0",
-            "fastmcp-remote",
-            "localhost:5000/proxy:1",
+    fn what_may_be_secret_is_not_shown() {
+        for (word, expected) in [
+            ("prod", "prod"),
+            ("3.12", "3.12"),
+            ("eu-west-1", "eu-west-1"),
+            ("/home/ann/.aws:/root/.aws:ro", "/home/ann/.aws:/root/.aws:ro"),
+            ("C:\\Users\\ann", "C:\\Users\\ann"),
+            ("TOKEN=hush", "TOKEN=…"),
+            ("mcp-proxy-for-aws==1.7.0", "mcp-proxy-for-aws==1.7.0"),
+            ("https://ann:hush@a.example/b?token=hush#hush", "https://…@a.example/b"),
+            ("https://a.example/b@c", "https://…@c"),
+            ("AKIAIOSFODNN7EXAMPLE", "…"),
+            ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "…"),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.abc", "…"),
+            ("0f8fad5b-d9cb-469f-a165-70867728950e", "…"),
+            ("correct&horse", "…"),
+            ("hüsh", "…"),
+            ("hu sh", "…"),
         ] {
-            assert!(is_leftover(word), "{word}");
+            assert_eq!(shown(word), expected, "{word}");
         }
-        for word in [
-            "",
-            "https://a.example/uvx",
-            "https://user@1.example/",
-            "arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/a-1",
-            "mcp.example.com/mcp",
-            "mcp.example.com:8443/mcp",
-            "localhost:8080",
-            "example.com/sigv4-proxy",
-            "work",
-            "serve",
-            "ann@example.com",
-            "a@hush",
-            "hush=1",
-            "KEY=1.2",
-            "Bearer",
-            "x:hush",
-        ] {
-            assert!(!is_leftover(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn a_flag_alone_may_be_a_mistake_of_another_kind() {
-        let mut leftovers = Leftovers::default();
-        assert_eq!(leftovers.take_flag("-", "p"), Some(Follows::Word));
-        leftovers.take_value("work");
-        assert!(leftovers.problem().is_none());
-        assert_eq!(leftovers.take_words("uvx"), "");
-        let problem = leftovers.problem().expect("a launcher is certain").to_string();
-        assert!(problem.contains("(remove -p uvx: it belongs to the old command)"), "{problem}");
-        assert_eq!(leftovers.take_flag("--", "region"), None);
+        let long = format!("https://a.example/{}", "b".repeat(1000));
+        assert!(shown(&long).len() < 128);
+        let many = vec!["word"; 100];
+        assert!(list(&many, " ").ends_with("word and 84 more"));
     }
 }

@@ -1,7 +1,8 @@
 //! `--listen` and its companions: the address, the clients that may connect, and their token.
 
-use crate::cli::args::{ParsedArgs, Value};
+use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{ListenAddress, ListenOptions, ListenToken};
+use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
 use crate::cli::table::Key;
 use crate::cli::values;
@@ -13,115 +14,76 @@ use std::net::{Ipv4Addr, SocketAddr};
 /// The path of a listener for health checks, which the MCP endpoint cannot have.
 const HEALTH_PATH: &str = "/healthz";
 
-/// The listener's options, and what is wrong with them.
-pub(crate) struct ListenRead {
-    pub(crate) listen: Option<ListenOptions>,
-    pub(crate) problems: Vec<(Key, Error)>,
-    pub(crate) warnings: Vec<String>,
-}
-
-/// Reads all options of the listener. Without `--listen` the others are problems.
-pub(crate) fn read(args: &ParsedArgs<'_>, environment: &Environment) -> ListenRead {
-    let mut read = ListenRead { listen: None, problems: Vec::new(), warnings: Vec::new() };
-    let Some(Value { text, from }) = args.value(Key::Listen) else {
-        read.refuse_lone_options(args);
-        return read;
+/// Reads all options of the listener. Without `--listen` the others are errors.
+pub(crate) fn read(reader: &mut OptionReader<'_>) -> Option<ListenOptions> {
+    let Some(Value { text, from }) = reader.args.value(Key::Listen) else {
+        refuse_lone_options(reader);
+        return None;
     };
-    let address = read.checked(Key::Listen, &from, address(&text, environment));
-    let path = args.value(Key::ListenPath).map_or_else(
-        || Some(Key::ListenPath.row().default.to_owned()),
-        |Value { text, from }| read.checked(Key::ListenPath, &from, path(&text)),
-    );
-    let anyone = read.switch(args, Key::ListenAnyone);
-    let origins = read.words(args, Key::AllowOrigin, origin);
-    let hosts = read.words(args, Key::AllowHost, host);
-    let token = read.token(args, environment);
+    let address = address(&text, reader.environment);
+    let address = reader.checked(Key::Listen, &from, address);
+    let path = reader.or_default(Key::ListenPath, path);
+    let anyone = reader.is_on(Key::ListenAnyone);
+    let origins = reader.parsed_words(Key::AllowOrigin, origin);
+    let hosts = reader.parsed_words(Key::AllowHost, host);
+    let token = token(reader);
     if let Some(ListenAddress::Tcp(address)) = &address
         && !address.ip().to_canonical().is_loopback()
     {
         let what = format!("{from} {text} can be reached from other machines");
         let fix = "listen on 127.0.0.1 or [::1], or add --listen-anyone";
         if anyone {
-            read.warnings.push(format!("{what}: messages and the token are sent unencrypted"));
+            reader.warn(format!("{what}: messages and the token are sent unencrypted"));
         } else {
-            read.problems.push((Key::Listen, usage_error(&what, fix)));
+            reader.report(Key::Listen, usage_error(&what, fix));
         }
     }
     if anyone && token == ListenToken::NotRequired {
         let what = "--listen-anyone requires a bearer token";
-        read.problems.push((Key::ListenAnyone, usage_error(what, "omit --no-listen-token")));
+        reader.report(Key::ListenAnyone, usage_error(what, "omit --no-listen-token"));
     }
     if token == ListenToken::NotRequired {
         let who = match &address {
             Some(ListenAddress::Unix(_)) => "every program of this user",
             _ => "every program on this machine",
         };
-        read.warnings.push(format!(
+        reader.warn(format!(
             "--no-listen-token is used: {who} can call the server with your credentials"
         ));
     }
-    if args.value(Key::Lazy).is_some_and(|value| values::switch(&value.text).unwrap_or(false)) {
-        read.warnings.push("--lazy has no effect with --listen".to_owned());
+    if reader.text(Key::Lazy).is_some_and(|text| values::switch(&text).unwrap_or(false)) {
+        reader.warn("--lazy has no effect with --listen");
     }
-    if let (Some(address), Some(path)) = (address, path) {
-        read.listen = Some(ListenOptions { address, path, anyone, origins, hosts, token });
-    }
-    read
+    Some(ListenOptions { address: address?, path, anyone, origins, hosts, token })
 }
 
-impl ListenRead {
-    fn refuse_lone_options(&mut self, args: &ParsedArgs<'_>) {
-        const OTHERS: [Key; 6] = [
-            Key::ListenPath,
-            Key::ListenAnyone,
-            Key::AllowOrigin,
-            Key::AllowHost,
-            Key::ListenTokenFile,
-            Key::NoListenToken,
-        ];
-        for (key, from) in OTHERS.into_iter().filter_map(|key| Some((key, args.flag(key)?.from))) {
-            let error = usage_error(&format!("{from} is only for --listen"), "omit it");
-            self.problems.push((key, error));
+fn refuse_lone_options(reader: &mut OptionReader<'_>) {
+    const OTHERS: [Key; 6] = [
+        Key::ListenPath,
+        Key::ListenAnyone,
+        Key::AllowOrigin,
+        Key::AllowHost,
+        Key::ListenTokenFile,
+        Key::NoListenToken,
+    ];
+    for key in OTHERS {
+        if let Some(Value { from, .. }) = reader.args.flag(key) {
+            reader.report(key, usage_error(&format!("{from} is only for --listen"), "omit it"));
         }
     }
+}
 
-    fn checked<T>(&mut self, key: Key, from: &str, value: Result<T, Error>) -> Option<T> {
-        let error = match value {
-            Ok(value) => return Some(value),
-            Err(error) => error,
-        };
-        self.problems.push((key, error.context(from).context("configuration error")));
-        None
-    }
-
-    fn switch(&mut self, args: &ParsedArgs<'_>, key: Key) -> bool {
-        let value = args.value(key);
-        let read = value.map(|value| self.checked(key, &value.from, values::switch(&value.text)));
-        read.flatten().unwrap_or(false)
-    }
-
-    fn words(
-        &mut self,
-        args: &ParsedArgs<'_>,
-        key: Key,
-        read: fn(&str) -> Result<String, Error>,
-    ) -> Vec<String> {
-        let values = args.flags(key);
-        values.filter_map(|value| self.checked(key, &value.from, read(&value.text))).collect()
-    }
-
-    fn token(&mut self, args: &ParsedArgs<'_>, environment: &Environment) -> ListenToken {
-        let is_omitted = self.switch(args, Key::NoListenToken);
-        match (args.value(Key::ListenTokenFile), is_omitted) {
-            (Some(Value { from, .. }), true) => {
-                let what = format!("{from} and --no-listen-token exclude each other");
-                self.problems.push((Key::NoListenToken, usage_error(&what, "omit one of them")));
-                ListenToken::Made
-            }
-            (Some(Value { text, .. }), false) => ListenToken::File(environment.path(&text)),
-            (None, true) => ListenToken::NotRequired,
-            (None, false) => ListenToken::Made,
+fn token(reader: &mut OptionReader<'_>) -> ListenToken {
+    let is_omitted = reader.is_on(Key::NoListenToken);
+    match (reader.args.value(Key::ListenTokenFile), is_omitted) {
+        (Some(Value { from, .. }), true) => {
+            let what = format!("{from} and --no-listen-token exclude each other");
+            reader.report(Key::NoListenToken, usage_error(&what, "omit one of them"));
+            ListenToken::Made
         }
+        (Some(Value { text, .. }), false) => ListenToken::File(reader.environment.path(&text)),
+        (None, true) => ListenToken::NotRequired,
+        (None, false) => ListenToken::Made,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Command line and environment → `Options`: typed, checked, complete.
 //!
-//! One table (`table`) drives parsing, `--help`, completions, the man page and docs/configuration.md. `args` splits the
-//! command line, `resolve` combines it with the environment and the AWS profile. All problems are reported at once, in the
+//! One table (`table`) drives parsing, `--help`, completions, the man page and docs/configuration.md. `command_line` sorts the
+//! arguments, `resolve` combines them with the environment and the AWS profile. All problems are reported at once, in the
 //! order of the table; a message never repeats a value that may be a secret.
 
-mod args;
 mod command;
+mod command_line;
 mod completions;
 mod doubts;
 mod duration;
@@ -14,20 +14,25 @@ mod headers;
 mod help;
 mod leftovers;
 mod listen;
+mod old_command;
+mod option_reader;
 mod options;
+mod parsed_args;
 mod problem;
 mod resolve;
+mod signature;
+mod signing_region;
 mod table;
 mod target;
+mod tokens;
 mod values;
 mod version;
 
 pub use command::{Command, man_page, markdown, parse};
-pub use headers::Header;
 pub(crate) use help::wrapped;
 pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;
 pub use options::{
-    BridgeMode, GetStream, ListenAddress, ListenOptions, ListenToken, LoginMode, Options, Origins,
-    ProfileSettings, RoleToAssume, SignInOptions,
+    BridgeMode, GetStream, Header, ListenAddress, ListenOptions, ListenToken, LoginMode, Options,
+    Origins, ProfileSettings, RoleToAssume, SignInOptions,
 };

@@ -1,10 +1,9 @@
 //! `Options`: everything the user decides, typed and checked.
 
 use crate::aws::runtime_session::RuntimeSession;
-use crate::cli::headers::Header;
 use crate::http::url::Endpoint;
 use crate::log;
-use crate::signing::Algorithm;
+use crate::signing::{Algorithm, Secret};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -113,6 +112,13 @@ impl Options {
     pub fn profile(&self) -> Option<&str> {
         self.profiles.first().map(String::as_str)
     }
+}
+
+/// A header as it is sent and signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub name: String,
+    pub value: Secret,
 }
 
 /// A role to assume with the credentials that were found.

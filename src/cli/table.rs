@@ -244,7 +244,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Words("GLOB"),
         default: "aws___call_aws aws___run_script aws___get_presigned_url aws___get_tasks aws___suggest_aws_commands",
         group: Group::Signing,
-        help: "Tools that get the aws_profile argument if there are several profiles; '*' for all.",
+        help: "Tools that get the aws_profile argument if there are several profiles; \"*\" for all.",
     },
     Row {
         key: Key::RoleArn,
@@ -286,7 +286,7 @@ pub(crate) const TABLE: &[Row] = &[
         key: Key::Header,
         flags: &["header"],
         environment: &[],
-        takes: Arity::Words("'NAME: VALUE'"),
+        takes: Arity::Words("\"NAME: VALUE\""),
         default: "",
         group: Group::Messages,
         help: "Header to send and sign with every request; NAME=VALUE works too. ${VARIABLE} in the value is replaced from the environment.",

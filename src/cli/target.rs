@@ -1,8 +1,10 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
 use crate::aws::{agentcore, hostname};
+use crate::cli::option_reader::OptionReader;
+use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::COMMANDS;
+use crate::cli::table::{COMMANDS, Key};
 use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, host_and_port};
 use crate::suggest::nearest;
@@ -12,8 +14,83 @@ pub(crate) fn missing() -> Error {
     usage_error("target URL is required", "set MCP_TARGET_URL or --target-url")
 }
 
+/// The server, and what it is signed for.
+pub(crate) struct Target {
+    /// With the host of `--sign-host` in its requests and signatures.
+    pub(crate) endpoint: Endpoint,
+    /// What names the endpoint; empty if it is missing.
+    pub(crate) from: String,
+    /// What names the host that is signed for.
+    pub(crate) named_by: &'static str,
+    /// What is wrong with the region in the host, for errors that follow from it.
+    pub(crate) region_hint: Option<String>,
+    /// A correction that was made.
+    pub(crate) note: Option<String>,
+}
+
+/// Reads the options of the target. An invalid one is replaced by a placeholder.
+pub(crate) fn read(reader: &mut OptionReader<'_>, allow_http: bool) -> Target {
+    let (endpoint, from) = named_endpoint(reader, allow_http);
+    let (endpoint, named_by) = signed_for(reader, endpoint);
+    let (endpoint, note) = with_encoded_arn(endpoint);
+    let region_hint = hostname::region_hint(endpoint.service_host());
+    Target { endpoint, from, named_by, region_hint, note }
+}
+
+/// The endpoint of the URL or ARN, and what names it.
+fn named_endpoint(reader: &mut OptionReader<'_>, allow_http: bool) -> (Endpoint, String) {
+    let Some(Value { text, from }) = reader.args.value(Key::TargetUrl) else {
+        reader.report_missing(Key::TargetUrl, missing());
+        // It may provide the region and the service.
+        reader.excuse_missing();
+        return (Endpoint::unknown(), String::new());
+    };
+    let qualifier = reader.text(Key::Qualifier);
+    if qualifier.is_some() && !(is_arn(&text) && text.contains(":runtime/")) {
+        let what = "--qualifier is only for the ARN of a runtime";
+        let fix = "omit it, or write ?qualifier=NAME into the URL";
+        reader.report(Key::Qualifier, usage_error(what, fix));
+    }
+    let qualifier = qualifier.as_deref().unwrap_or(Key::Qualifier.row().default);
+    let endpoint = endpoint(&text, qualifier, allow_http).unwrap_or_else(|error| {
+        reader.report(Key::TargetUrl, error);
+        placeholder(&text).unwrap_or_else(|| {
+            reader.excuse_missing();
+            Endpoint::unknown()
+        })
+    });
+    (endpoint, from)
+}
+
+/// The endpoint as it is signed for, and what names its host.
+fn signed_for(reader: &mut OptionReader<'_>, endpoint: Endpoint) -> (Endpoint, &'static str) {
+    const BY_URL: &str = "the URL";
+    let Some(SignHost { host, port, path }) = reader.parsed(Key::SignHost, sign_host) else {
+        if reader.args.value(Key::SignHost).is_some() {
+            reader.excuse_missing();
+        }
+        return (endpoint, BY_URL);
+    };
+    if path.is_some_and(|path| path != endpoint.path()) {
+        reader.warn("the path of --sign-host is ignored: the path of the URL is signed");
+    }
+    let signed = endpoint.clone().signed_for(host, port);
+    if signed == endpoint {
+        return (signed, BY_URL);
+    }
+    // Otherwise the wrong one of two servers, and perhaps of two accounts, would be signed for.
+    if serves_only_itself(endpoint.host()) {
+        let what = "--sign-host differs from the host of the URL, which is an AWS endpoint";
+        let fix =
+            "write the host of the tunnel or the VPC endpoint into the URL, or omit --sign-host";
+        reader.report(Key::SignHost, usage_error(what, fix));
+        return (endpoint, BY_URL);
+    }
+    (signed, "--sign-host")
+}
+
 /// The endpoint of a URL or an ARN.
-pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
+fn endpoint(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, Error> {
     let in_context = |error: Error| error.context("configuration error");
     if is_arn(text) {
         return agentcore::url(text, qualifier)
@@ -40,7 +117,7 @@ pub(crate) fn read(text: &str, qualifier: &str, allow_http: bool) -> Result<Endp
 }
 
 /// The URL of a runtime with its ARN percent-encoded, and a note about that.
-pub(crate) fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
+fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let is_agentcore =
         hostname::of_host(endpoint.service_host()).service.as_deref() == Some("bedrock-agentcore");
     let path = agentcore::corrected_runtime_path(endpoint.path()).filter(|_| is_agentcore);
@@ -52,14 +129,14 @@ pub(crate) fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>)
 
 /// A host to sign for, as `--sign-host` names it: a name with or without a port, or a URL.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SignHost {
-    pub(crate) host: String,
-    pub(crate) port: Option<u16>,
+struct SignHost {
+    host: String,
+    port: Option<u16>,
     /// The path of the URL, if it has one; what is signed is the target's own.
-    pub(crate) path: Option<String>,
+    path: Option<String>,
 }
 
-pub(crate) fn sign_host(text: &str) -> Result<SignHost, Error> {
+fn sign_host(text: &str) -> Result<SignHost, Error> {
     let name = "the host to sign for";
     if text.contains("://") {
         let url = Endpoint::parse(text).map_err(|error| error.context(name))?;
@@ -77,7 +154,7 @@ pub(crate) fn sign_host(text: &str) -> Result<SignHost, Error> {
 }
 
 /// Whether a host is one of AWS's that serves nothing but itself. Endpoints of a VPC and load balancers lead to others.
-pub(crate) fn serves_only_itself(host: &str) -> bool {
+fn serves_only_itself(host: &str) -> bool {
     let is_hop = host.ends_with(".vpce.amazonaws.com")
         || host.ends_with(".vpce.amazonaws.com.cn")
         || hostname::of_host(host).service.as_deref() == Some("elasticloadbalancing");
@@ -86,7 +163,7 @@ pub(crate) fn serves_only_itself(host: &str) -> bool {
 
 /// A placeholder for an invalid target, with the same region and service: what a corrected target will provide is not
 /// reported missing. The ARN of a runtime always has both. `None`: not even a host can be made out.
-pub(crate) fn placeholder(text: &str) -> Option<Endpoint> {
+fn placeholder(text: &str) -> Option<Endpoint> {
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let url = if is_arn(text) {
         "https://bedrock-agentcore.us-east-1.amazonaws.com".to_owned()
@@ -96,7 +173,7 @@ pub(crate) fn placeholder(text: &str) -> Option<Endpoint> {
     Endpoint::parse(&url).ok().filter(|endpoint| endpoint.host().contains('.'))
 }
 
-pub(crate) fn is_arn(text: &str) -> bool {
+fn is_arn(text: &str) -> bool {
     text.starts_with("arn:")
 }
 
@@ -112,7 +189,8 @@ mod tests {
     #[test]
     fn targets() {
         let check = |text: &str, expected: &str| {
-            let endpoint = read(text, "DEFAULT", false).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let endpoint =
+                endpoint(text, "DEFAULT", false).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(endpoint.to_string(), expected, "{text}");
         };
         let api = "https://abc.execute-api.us-east-1.amazonaws.com/prod/mcp";
@@ -195,7 +273,7 @@ mod tests {
     #[test]
     fn bad_targets() {
         let check = |text: &str, expected: &str| {
-            let error = read(text, "DEFAULT", false).unwrap_err().to_string();
+            let error = endpoint(text, "DEFAULT", false).unwrap_err().to_string();
             assert!(error.starts_with("configuration error: "), "{error}");
             assert!(error.contains(expected) && !error.contains("hush"), "{text}: {error}");
         };
@@ -222,12 +300,12 @@ mod tests {
             "10.0.0.1",
             "169.254.169.254",
         ] {
-            let error = read(&format!("http://{host}/"), "", false).unwrap_err().to_string();
+            let error = endpoint(&format!("http://{host}/"), "", false).unwrap_err().to_string();
             assert!(error.ends_with("(use https, or add --allow-http)"), "{error}");
-            assert!(read(&format!("http://{host}/"), "", true).is_ok(), "{host}");
+            assert!(endpoint(&format!("http://{host}/"), "", true).is_ok(), "{host}");
         }
         for host in ["127.1", "0177.0.0.1", "127.0.0.01", "2130706433", "0x7f.1", "%6cocalhost"] {
-            assert!(read(&format!("http://{host}/"), "", true).is_err(), "{host}");
+            assert!(endpoint(&format!("http://{host}/"), "", true).is_err(), "{host}");
         }
     }
 }

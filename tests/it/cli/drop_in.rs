@@ -304,12 +304,20 @@ fn words_of_the_old_command_are_named() {
         (&["-y", "@deotio/mcp-sigv4-proxy"], "-y @deotio/mcp-sigv4-proxy"),
         (&["-y", "mcp-remote", URL, "--header", "x-team: orders"], "-y mcp-remote"),
         (&["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", URL], "--from mcp-proxy-for-aws"),
-        (&["run", "-i", "--rm", "-e", "A", "images.example/a/b:latest", URL], "run -i --rm -e"),
+        (
+            &["run", "-i", "--rm", "-e", "A=hush", "images.example/a/b:latest", URL],
+            "run -i --rm -e A=… images.example/a/b:latest:",
+        ),
+        (
+            &["--python", "3.12", "--with", "boto3", "their-proxy", "mcp-remote", URL],
+            "--python 3.12 --with boto3 their-proxy mcp-remote:",
+        ),
     ] {
         let ended = Launch::bare(arguments).env("MCP_SERVER_URL", URL).run("");
         assert_eq!((ended.code, ended.log.lines().count()), (Some(2), 1), "{}", ended.log);
         let hint = format!("(remove {named}");
         assert!(ended.log.contains(&hint), "{hint}: {}", ended.log);
         assert!(ended.log.ends_with(": it belongs to the old command)\n"), "{}", ended.log);
+        assert!(!ended.log.contains("hush"), "{}", ended.log);
     }
 }

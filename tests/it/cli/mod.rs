@@ -4,3 +4,4 @@ pub(crate) mod drop_in;
 pub(crate) mod environment;
 #[cfg(unix)]
 pub(crate) mod headers;
+pub(crate) mod mistakes;

@@ -305,8 +305,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
     assert_eq!(ended.code, Some(2));
     assert_eq!(
         ended.log,
-        "ERROR: configuration error: region is required (set AWS_REGION or --region)\n\
-         ERROR: configuration error: the profile cannot be read: ~/.aws/config: line 2: neither a \
-         setting nor a section header (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
+        "ERROR: configuration error: region is required, and the profile cannot be read: \
+         ~/.aws/config: line 2: neither a setting nor a section header (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
     );
 }

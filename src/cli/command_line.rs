@@ -1,14 +1,15 @@
-//! `ParsedArgs`: flags and variables by their row of the table, values not yet interpreted.
+//! The command line → `Line`: a subcommand and its flags, values not yet interpreted.
 
 use crate::cli::completions::Shell;
 use crate::cli::flag_names::{self, Named, ambiguous_flag, unknown_flag};
-use crate::cli::leftovers::{Follows, Leftovers};
+use crate::cli::leftovers::{self, Leftovers, Place};
+use crate::cli::old_command::Follows;
+use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, COMMANDS, Key, Row};
-use crate::environment::Environment;
+use crate::cli::table::{Arity, Key, Row};
+use crate::cli::tokens::{Flag, Token, Tokens, is_target};
 use crate::error::Error;
-use crate::suggest::nearest;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 /// The command line: a subcommand and its flags.
 pub(crate) enum Line {
@@ -44,15 +45,15 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    fn doubt(&mut self, keys: impl IntoIterator<Item = Key>, problem: Error) {
+    fn doubt(&mut self, keys: &[Key], problem: Error) {
         self.in_doubt.extend(keys);
         self.problems.push(problem);
     }
-}
 
-/// Variables of other proxies that are accepted and ignored.
-pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
-    ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
+    fn has_target(&self) -> bool {
+        self.values.iter().any(|(key, _)| *key == Key::TargetUrl)
+    }
+}
 
 /// The subcommand of this command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,57 +66,34 @@ enum Word {
     Version,
 }
 
-/// A value and its origin, for messages: `--region`, `AWS_REGION`.
-#[derive(Clone)]
-pub(crate) struct Value {
-    pub(crate) text: String,
-    pub(crate) from: String,
-}
-
-/// Flags and environment. Blank values count as unset.
-pub(crate) struct ParsedArgs<'a> {
-    flags: Vec<(Key, Value)>,
-    environment: &'a Environment,
-}
-
-impl<'a> ParsedArgs<'a> {
-    pub(crate) fn new(flags: Vec<(Key, Value)>, environment: &'a Environment) -> ParsedArgs<'a> {
-        ParsedArgs { flags, environment }
-    }
-
-    /// The value of the last flag, else of the first variable.
-    pub(crate) fn value(&self, key: Key) -> Option<Value> {
-        self.flag(key).or_else(|| self.variable(key))
-    }
-
-    pub(crate) fn flag(&self, key: Key) -> Option<Value> {
-        self.flags(key).last().cloned()
-    }
-
-    pub(crate) fn flags(&self, key: Key) -> impl Iterator<Item = &Value> {
-        self.flags.iter().filter(move |(of, _)| *of == key).map(|(_, value)| value)
-    }
-
-    pub(crate) fn variable(&self, key: Key) -> Option<Value> {
-        let (name, text) = self.environment.first(key.row().environment)?;
-        Some(Value { text: text.to_owned(), from: name.to_owned() })
+impl Word {
+    fn of(text: &str) -> Option<Word> {
+        Some(match text {
+            "doctor" => Word::Doctor,
+            "login" => Word::Login,
+            "logout" => Word::Logout,
+            "completions" => Word::Completions,
+            "help" => Word::Help,
+            "version" => Word::Version,
+            _ => return None,
+        })
     }
 }
 
 /// Sorts the arguments (without the program's name) by their rows. A request for help outranks every error.
-pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec<Error>> {
-    let mut arguments = Arguments { parser: lexopt::Parser::from_args(args), no_more_flags: false };
+pub(crate) fn read(arguments: Vec<OsString>) -> Result<Line, Vec<Error>> {
+    let mut tokens = Tokens::new(arguments);
     let mut reader = Reader::default();
     loop {
-        match arguments.next() {
+        match tokens.next() {
             Ok(None) => break,
-            Ok(Some(Argument::Plain(text))) => reader.take_word(&text),
-            Ok(Some(Argument::Flag(flag))) => {
-                if let Some(line) = reader.take_flag(flag, &mut arguments) {
+            Ok(Some(Token::Word(text))) => reader.take_word(text.trim()),
+            Ok(Some(Token::Flag(flag))) => {
+                if let Some(line) = reader.take_flag(flag, &mut tokens) {
                     return Ok(line);
                 }
             }
-            Err(error) => reader.flags.doubt([], error),
+            Err(error) => reader.flags.doubt(&[], error),
         }
     }
     reader.line()
@@ -125,13 +103,15 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Vec
 #[derive(Default)]
 struct Reader {
     flags: Flags,
-    /// Positional arguments, each with the number of values before it.
+    /// URLs and ARNs that stand alone, each with the number of values before it.
     targets: Vec<(usize, String)>,
     word: Option<Word>,
     shell: Option<Shell>,
     leftovers: Leftovers,
     /// The next word may be the value of the last flag, which does not begin an option.
     next: Next,
+    /// What a word that is left over would follow.
+    place: Place,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -145,141 +125,182 @@ enum Next {
 }
 
 impl Reader {
+    /// Takes an argument that is not a flag, nor the value of an option.
     fn take_word(&mut self, text: &str) {
-        let is_target = is_target(text.as_ref());
+        let is_target_or_more = is_target(text);
         match std::mem::take(&mut self.next) {
-            Next::OfLauncher { may_be_url } if may_be_url || !is_target => {
+            Next::OfLauncher { may_be_url } if may_be_url || !is_target_or_more => {
                 return self.leftovers.take_value(text);
             }
-            Next::OfUnknownFlag if !is_target => {
+            Next::OfUnknownFlag if !is_target_or_more => {
                 self.flags.may_hold_missing |= !self.leftovers.take_proxy(text);
                 return;
             }
             _ => {}
         }
-        let is_first = self.word.is_none() && self.targets.is_empty();
-        match text {
-            _ if self.word == Some(Word::Completions) => self.shell = Shell::of(text),
-            "doctor" if is_first => self.word = Some(Word::Doctor),
-            "login" if is_first => self.word = Some(Word::Login),
-            "logout" if is_first => self.word = Some(Word::Logout),
-            "completions" if is_first => self.word = Some(Word::Completions),
-            "help" if is_first => self.word = Some(Word::Help),
-            "version" if is_first => self.word = Some(Word::Version),
-            text => {
-                let mut text = text.trim();
-                if is_target && let Some((url, _)) = text.split_once(" -") {
-                    let fix = "write each as a separate argument";
-                    self.flags.doubt([], usage_error("a URL and a flag are in one argument", fix));
-                    self.flags.may_hold_missing = true;
-                    text = url.trim_end();
-                }
-                let rest = self.leftovers.take_words(text);
-                if !rest.is_empty() {
-                    self.targets.push((self.flags.values.len(), rest));
-                }
+        if self.word == Some(Word::Completions) {
+            self.shell = Shell::of(text);
+            return;
+        }
+        let is_first =
+            self.word.is_none() && self.targets.is_empty() && !self.leftovers.has_words();
+        let command = Word::of(text).filter(|_| is_first);
+        if command.is_some() {
+            self.word = command;
+            return;
+        }
+        match text.split_once(" -") {
+            Some((url, _)) if is_target_or_more => {
+                let fix = "write each as a separate argument";
+                let what = "a URL and a flag are in one argument";
+                self.flags.doubt(&[], usage_error(what, fix));
+                self.flags.may_hold_missing = true;
+                self.take_positional(url.trim_end());
             }
+            _ => self.take_positional(text),
+        }
+    }
+
+    /// Takes a URL or an ARN, or words that are left over. The argument may hold a whole command.
+    fn take_positional(&mut self, text: &str) {
+        let at = self.flags.values.len();
+        let is_command = self.leftovers.take_command(text);
+        let words = if is_command { text.split_whitespace().collect() } else { vec![text] };
+        for word in words {
+            if is_target(word) {
+                self.targets.push((at, word.to_owned()));
+                self.place = Place::Nowhere;
+            } else if !is_command && !word.is_empty() {
+                self.leftovers.take_word(at, word, &self.place);
+            }
+        }
+        if is_command {
+            self.place = Place::Nowhere;
         }
     }
 
     /// Takes a flag and its values. Returns the line that it alone makes.
-    fn take_flag(&mut self, flag: Flag, arguments: &mut Arguments) -> Option<Line> {
-        let Flag { name, inline, is_long } = flag;
+    fn take_flag(&mut self, flag: Flag, tokens: &mut Tokens) -> Option<Line> {
+        let dashes = flag.dashes();
+        let written = flag.name.trim();
         self.next = Next::Anything;
-        let dashes = if is_long { "--" } else { "-" };
-        let after = if inline.is_none() { Next::OfUnknownFlag } else { Next::Anything };
-        if let Some((name, value)) = name.trim().split_once(char::is_whitespace) {
-            let inline = inline.map(|inline| format!("={}", inline.to_string_lossy()));
-            self.take_joined(dashes, name, format!("{value}{}", inline.unwrap_or_default()));
+        self.place = Place::Nowhere;
+        if let Some((name, value)) = written.split_once(char::is_whitespace) {
+            let inline = flag.inline_text().map(|inline| format!("={inline}")).unwrap_or_default();
+            self.take_joined(dashes, name, format!("{value}{inline}"));
             return None;
         }
-        let (named, whole) = flag_names::look_up(name.trim(), is_long);
+        let (named, whole) = flag_names::look_up(written, flag.is_long);
         // `--p` is the beginning of `--profile`, `-p` is of launchers.
         if matches!(named, Named::Ignored { .. } | Named::Unknown(_))
-            && let Some(follows) = self.leftovers.take_flag(dashes, &name)
+            && let Some(follows) = self.leftovers.take_flag(&flag)
         {
-            match inline.as_deref().map(OsStr::to_string_lossy) {
-                Some(value) => self.leftovers.take_value(&value),
-                None if follows == Follows::Nothing => {}
-                None => self.next = Next::OfLauncher { may_be_url: follows == Follows::Url },
+            if flag.inline.is_none() && follows != Follows::Nothing {
+                self.next = Next::OfLauncher { may_be_url: follows == Follows::Url };
             }
             return None;
         }
         if let Some(whole) = whole {
-            let note = format!("--{name} is read as --{whole}");
+            let note = format!("--{written} is read as --{whole}");
             if !self.flags.abbreviated.contains(&note) {
                 self.flags.abbreviated.push(note);
             }
         }
-        let (row, opposite, is_known) = match named {
-            Named::Row(row, opposite) => (row, opposite, true),
+        let (row, opposite) = match named {
+            Named::Row(row, opposite) => (row, opposite),
             Named::Ignored { takes_value } => {
-                // The argument after it is not checked, in case it is not a value.
-                self.next = if takes_value { after } else { Next::Anything };
-                self.flags.ignored.push(format!("--{}", whole.unwrap_or(&name)));
+                if takes_value {
+                    self.expect_value(&flag);
+                }
+                self.flags.ignored.push(format!("--{}", whole.unwrap_or(written)));
                 return None;
             }
             Named::Ambiguous(candidates) => {
                 let keys = candidates.iter().filter_map(|flag| flag_names::find(flag));
                 let keys: Vec<Key> = keys.map(|(row, _)| row.key).collect();
-                self.flags.doubt(keys, ambiguous_flag(&name, &candidates));
-                self.next = after;
+                self.flags.doubt(&keys, ambiguous_flag(written, &candidates));
+                self.expect_value(&flag);
                 return None;
             }
             Named::Unknown(meant) => {
-                self.flags.doubt(meant.map(|row| row.key), unknown_flag(&name, meant));
-                // The flag that was probably meant takes its value, so that the rest is read as intended.
-                let Some(row) = meant else {
-                    self.next = after;
-                    self.flags.may_hold_missing = true;
-                    let inline = inline.as_deref().map(OsStr::to_string_lossy);
-                    if let Some(url) = inline.filter(|inline| is_target(OsStr::new(&**inline))) {
-                        self.targets.push((self.flags.values.len(), url.into_owned()));
-                    }
-                    return None;
-                };
-                (row, false, false)
+                self.take_unknown(flag, meant, tokens);
+                return None;
             }
         };
         match row.key {
-            Key::Help if is_known && name == "h" => return Some(Line::BriefHelp),
-            Key::Help if is_known => return Some(Line::Help),
-            Key::Version if is_known => return Some(Line::Version),
-            Key::Help | Key::Version => return None,
+            Key::Help if written == "h" => return Some(Line::BriefHelp),
+            Key::Help => return Some(Line::Help),
+            Key::Version => return Some(Line::Version),
             _ => {}
         }
-        let name = whole.map_or(name, str::to_owned);
-        match arguments.values(row, &name, opposite, inline) {
-            Ok(texts) => self.flags.values.extend(
-                texts
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .map(|text| (row.key, Value { text, from: format!("--{name}") })),
-            ),
-            Err(error) if is_known => self.flags.doubt([row.key], error),
-            Err(_) => {}
+        let name = whole.unwrap_or(written).to_owned();
+        match tokens.values(row, &name, opposite, flag.inline) {
+            Ok(texts) => self.add(row, &name, texts),
+            Err(error) => self.flags.doubt(&[row.key], error),
         }
+        self.place = Place::After(row, format!("--{name}"));
         None
+    }
+
+    fn add(&mut self, row: &Row, name: &str, texts: Vec<String>) {
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            self.flags.values.push((row.key, Value { text, from: format!("--{name}") }));
+        }
+    }
+
+    /// The argument after the flag is not checked, in case it is the flag's value.
+    fn expect_value(&mut self, flag: &Flag) {
+        if flag.inline.is_none() {
+            self.next = Next::OfUnknownFlag;
+        }
+    }
+
+    /// Takes an unknown flag. `meant`: the option that it probably means.
+    fn take_unknown(&mut self, flag: Flag, meant: Option<&'static Row>, tokens: &mut Tokens) {
+        let name = flag.name.trim();
+        let problem = unknown_flag(name, meant);
+        self.place = Place::AfterUnknownFlag;
+        let Some(row) = meant else {
+            self.flags.doubt(&[], problem);
+            self.flags.may_hold_missing = true;
+            self.expect_value(&flag);
+            if let Some(url) = flag.inline_text().filter(|inline| is_target(inline)) {
+                self.targets.push((self.flags.values.len(), url.into_owned()));
+            }
+            return;
+        };
+        self.flags.doubt(&[row.key], problem);
+        // The flag that was probably meant takes its value, so that the rest is read as intended.
+        let is_request = matches!(row.key, Key::Help | Key::Version);
+        if !is_request && let Ok(texts) = tokens.values(row, name, false, flag.inline.clone()) {
+            self.add(row, name, texts);
+        }
     }
 
     /// Takes an argument that holds a flag and, after a space, its value: `"--profile work"`. The value may be a secret.
     fn take_joined(&mut self, dashes: &str, name: &str, value: String) {
         let Some((row, opposite)) = flag_names::find(name) else {
-            if self.leftovers.take_flag(dashes, name).is_some() {
-                self.flags.may_hold_missing |= !self.leftovers.take_words(&value).is_empty();
-                return;
+            let flag = Flag { name: name.to_owned(), inline: None, is_long: dashes.len() > 1 };
+            if let Some(follows) = self.leftovers.take_flag(&flag) {
+                let mut words = value.split_whitespace();
+                if follows != Follows::Nothing
+                    && let Some(value) = words.next()
+                {
+                    self.leftovers.take_value(value);
+                }
+                return words.for_each(|word| self.take_positional(word));
             }
             self.flags.may_hold_missing = true;
-            return self.flags.doubt([], unknown_flag(name, flag_names::meant(name)));
+            return self.flags.doubt(&[], unknown_flag(name, flag_names::meant(name)));
         };
         let what = format!("--{name} and its value are in one argument");
         let fix = match row.takes {
             Arity::Switch => "write each as a separate argument".to_owned(),
             Arity::Value(value) | Arity::Words(value) | Arity::OptionalWords(value) => {
-                format!("write two arguments: \"--{name}\", \"{}\"", value.trim_matches('\''))
+                format!("write two arguments: \"--{name}\", \"{}\"", value.trim_matches('"'))
             }
         };
-        self.flags.doubt([row.key], usage_error(&what, &fix));
+        self.flags.doubt(&[row.key], usage_error(&what, &fix));
         let text = if row.takes == Arity::Switch { (!opposite).to_string() } else { value };
         self.flags.values.push((row.key, Value { text, from: format!("--{name}") }));
     }
@@ -288,199 +309,57 @@ impl Reader {
         match self.word {
             Some(Word::Help) => return Ok(Line::Help),
             Some(Word::Version) => return Ok(Line::Version),
+            Some(Word::Completions) if self.flags.problems.is_empty() => {
+                return self.shell.map(Line::Completions).ok_or_else(|| {
+                    let what = "completions are available for bash, fish, powershell and zsh";
+                    vec![usage_error(what, "use one of them")]
+                });
+            }
+            Some(Word::Completions) => return Err(self.flags.problems),
             _ => {}
         }
-        match self.leftovers.problem() {
-            Some(problem) => {
-                self.flags.doubt([], problem);
-                // What else belongs to that command is not recognised.
-                if self.targets.iter().any(|(_, text)| is_target(text.as_ref())) {
-                    self.targets.retain(|(_, text)| is_target(text.as_ref()));
-                }
-            }
-            None => {
-                for flag in self.leftovers.unproved() {
-                    if flag == "v" {
-                        let value = Value { text: "true".to_owned(), from: "-v".to_owned() };
-                        self.flags.values.push((Key::Verbose, value));
-                    } else {
-                        self.flags.doubt([], unknown_flag(&flag, flag_names::meant(&flag)));
-                    }
-                }
-            }
-        }
-        take_target(&mut self.flags, self.targets);
-        if self.word == Some(Word::Completions) && self.shell.is_none() {
-            let problem = usage_error(
-                "completions are available for bash, fish, powershell and zsh",
-                "use one of them",
-            );
-            self.flags.doubt([], problem);
-        }
-        if self.word == Some(Word::Completions) && !self.flags.problems.is_empty() {
-            return Err(self.flags.problems);
-        }
-        Ok(match (self.word, self.shell) {
-            (_, Some(shell)) => Line::Completions(shell),
-            (None, None) => Line::Proxy(self.flags),
-            (Some(Word::Login), None) => Line::Login(self.flags),
-            (Some(Word::Logout), None) => Line::Logout(self.flags),
-            (Some(_), None) => Line::Doctor(self.flags),
+        self.settle_target();
+        Ok(match self.word {
+            None => Line::Proxy(self.flags),
+            Some(Word::Login) => Line::Login(self.flags),
+            Some(Word::Logout) => Line::Logout(self.flags),
+            Some(_) => Line::Doctor(self.flags),
         })
     }
-}
 
-/// The positional argument: the URL or ARN. Of several, the one that looks like it.
-fn take_target(flags: &mut Flags, targets: Vec<(usize, String)>) {
-    if targets.len() > 1 {
-        // The words are not shown: they may be the rest of an unquoted header.
-        let fix = match nearest(&targets[0].1, COMMANDS) {
-            Some(command) => format!("did you mean {command}?"),
-            None => format!(
-                "quote values that contain spaces; the commands are {}",
-                COMMANDS.join(", ")
-            ),
-        };
-        flags.doubt([Key::TargetUrl], usage_error("more than one URL or ARN", &fix));
-    }
-    let like_one = targets.iter().position(|(_, text)| is_target(text.as_ref()));
-    let target = targets.into_iter().nth(like_one.unwrap_or(0));
-    if let Some((at, text)) = target {
-        flags.values.insert(at, (Key::TargetUrl, Value { text, from: "the URL".to_owned() }));
-    }
-}
-
-enum Argument {
-    Plain(String),
-    Flag(Flag),
-}
-
-struct Flag {
-    /// Without dashes.
-    name: String,
-    /// The value after `=`.
-    inline: Option<OsString>,
-    /// It has two dashes.
-    is_long: bool,
-}
-
-/// lexopt plus Go's single dash.
-struct Arguments {
-    parser: lexopt::Parser,
-    no_more_flags: bool,
-}
-
-impl Arguments {
-    fn next(&mut self) -> Result<Option<Argument>, Error> {
-        if !self.no_more_flags
-            && let Some(mut raw) = self.parser.try_raw_args()
-        {
-            self.no_more_flags = raw.peek().is_some_and(|argument| argument == "--");
-            if let Some(argument) = raw.next_if(|argument| single_dash(argument).is_some()) {
-                let argument = text(argument, "a flag")?;
-                let (name, inline) = match argument[1..].split_once('=') {
-                    Some((name, value)) => (name, Some(value.into())),
-                    None => (&argument[1..], None),
-                };
-                let name = name.to_owned();
-                return Ok(Some(Argument::Flag(Flag { name, inline, is_long: false })));
-            }
-        }
-        let (name, is_long) = match self.parser.next() {
-            Ok(Some(lexopt::Arg::Long(name))) => (name.to_owned(), true),
-            Ok(Some(lexopt::Arg::Short(letter))) => (letter.to_string(), false),
-            Ok(Some(lexopt::Arg::Value(value))) => {
-                return text(value, "an argument").map(|text| Some(Argument::Plain(text)));
-            }
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(usage_error(&error.to_string(), "see --help")),
-        };
-        let inline = self.parser.optional_value();
-        Ok(Some(Argument::Flag(Flag { name, inline, is_long })))
-    }
-
-    /// The values of the flag just read, trimmed.
-    fn values(
-        &mut self,
-        row: &Row,
-        name: &str,
-        opposite: bool,
-        inline: Option<OsString>,
-    ) -> Result<Vec<String>, Error> {
-        let flag = format!("--{name}");
-        let trimmed = |value| text(value, &flag).map(|text| text.trim().to_owned());
-        if row.takes == Arity::Switch {
-            return match (inline, opposite) {
-                (None, _) => Ok(vec![(!opposite).to_string()]),
-                (Some(value), false) => trimmed(value).map(|text| vec![text]),
-                (Some(_), true) => Err(usage_error(&format!("{flag} takes no value"), "omit it")),
-            };
-        }
-        if let Some(value) = inline {
-            return trimmed(value).map(|text| vec![text]);
-        }
-        let mut values = Vec::new();
-        if let Some(mut raw) = self.parser.try_raw_args() {
-            if !matches!(row.takes, Arity::OptionalWords(_)) {
-                let is_value = |next: &OsStr| !is_flag(next) && !is_forgotten_by(row, next);
-                values.extend(raw.next_if(is_value));
-            }
-            if !matches!(row.takes, Arity::Value(_)) {
-                while let Some(word) = raw.next_if(|next| !is_flag(next) && !is_target(next)) {
-                    values.push(word);
+    /// Chooses the server's URL or ARN, and reports what is left over.
+    fn settle_target(&mut self) {
+        let flags = &mut self.flags;
+        let takes_url = !matches!(self.word, Some(Word::Login | Word::Logout));
+        let is_old_command = self.leftovers.are_of_old_command();
+        if !is_old_command {
+            for flag in self.leftovers.take_flags() {
+                if flag == "v" {
+                    let value = Value { text: "true".to_owned(), from: "-v".to_owned() };
+                    flags.values.push((Key::Verbose, value));
+                } else {
+                    flags.doubt(&[], unknown_flag(&flag, flag_names::meant(&flag)));
                 }
             }
+            // One without a scheme gets an error of its own.
+            if self.targets.is_empty() && !flags.has_target() {
+                self.targets.extend(self.leftovers.take_likely_target(takes_url));
+            }
         }
-        if let (true, Arity::Value(example) | Arity::Words(example)) =
-            (values.is_empty(), row.takes)
-        {
-            return Err(usage_error(
-                &format!("{flag} needs a value"),
-                &format!("write {flag} {example}"),
-            ));
+        if self.leftovers.has_words() && self.targets.is_empty() && !flags.has_target() {
+            flags.in_doubt.push(Key::TargetUrl);
+            flags.may_hold_missing |= is_old_command;
         }
-        values.into_iter().map(trimmed).collect()
+        flags.problems.extend(self.leftovers.problems(takes_url));
+        if self.targets.len() > 1 {
+            let urls: Vec<&str> = self.targets.iter().map(|(_, url)| url.as_str()).collect();
+            flags.doubt(&[Key::TargetUrl], leftovers::several_urls(&urls));
+        }
+        if !self.targets.is_empty() {
+            let (at, text) = self.targets.swap_remove(0);
+            flags.values.insert(at, (Key::TargetUrl, Value { text, from: "the URL".to_owned() }));
+        }
     }
-}
-
-/// `-region` and `-region=x`, but not `-h`, `--region` or a negative number.
-fn single_dash(argument: &OsStr) -> Option<&str> {
-    let name = argument.to_str()?.strip_prefix('-')?.split('=').next()?;
-    (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
-}
-
-/// Whether this is the next flag where a value is expected.
-fn is_flag(argument: &OsStr) -> bool {
-    let known = |name: &str| flag_names::find(name).is_some();
-    argument.to_str().is_some_and(|text| text.starts_with("--"))
-        || single_dash(argument).is_some_and(known)
-        || argument == "-h"
-        || argument == "-V"
-}
-
-/// Whether this is the URL after `--profile a b`, not one more profile.
-fn is_target(argument: &OsStr) -> bool {
-    argument.to_str().is_some_and(|text| text.contains("://") || text.starts_with("arn:"))
-}
-
-/// Whether this is the server's URL or ARN where the value of another option was forgotten: `--profile https://…`.
-fn is_forgotten_by(row: &Row, argument: &OsStr) -> bool {
-    const MAY_BE_URLS: [Key; 5] =
-        [Key::TargetUrl, Key::SignHost, Key::RoleArn, Key::ExternalId, Key::AllowOrigin];
-    // Clients connect to an http:// URL, so some write it for --listen, whose error then shows the right form.
-    let starts = if row.key == Key::Listen {
-        &["https://", "arn:"][..]
-    } else {
-        &["https://", "http://", "arn:"]
-    };
-    let begins_target = |text: &str| starts.iter().any(|start| text.starts_with(start));
-    !MAY_BE_URLS.contains(&row.key) && argument.to_str().is_some_and(begins_target)
-}
-
-fn text(argument: OsString, what: &str) -> Result<String, Error> {
-    argument
-        .into_string()
-        .map_err(|_| usage_error(&format!("{what} is not UTF-8"), "write it in UTF-8"))
 }
 
 #[cfg(test)]
@@ -488,7 +367,7 @@ mod tests {
     use super::*;
 
     fn read_words(line: &[&str]) -> Result<Line, Vec<Error>> {
-        read(line.iter().map(OsString::from))
+        read(line.iter().map(OsString::from).collect())
     }
 
     #[test]
@@ -534,7 +413,7 @@ mod tests {
         check(&["--profile", "a", "b", "https://x"], &then(Key::TargetUrl, "https://x"));
         check(&["--profile", "a", "b", "arn:aws:x"], &then(Key::TargetUrl, "arn:aws:x"));
         check(&["--profile", "a", "b", "-region", "r"], &then(Key::Region, "r"));
-        check(&["--profile=a", "x"], &[(Key::Profile, "a"), (Key::TargetUrl, "x")]);
+        check(&["--profile=a", "x.y"], &[(Key::Profile, "a"), (Key::TargetUrl, "x.y")]);
 
         let metadata =
             &[(Key::Metadata, "A=1"), (Key::Metadata, "B=2"), (Key::TargetUrl, "https://x")];
@@ -621,11 +500,86 @@ mod tests {
         check(&["--header", "Referer: https://b", "https://a"], &[]);
         check(&["--sign-host", "https://b", "https://a"], &[]);
         check(&["--no-sse=true"], &["--no-sse takes no value (omit it)"]);
-        let quote = "more than one URL or ARN \
-                     (quote values that contain spaces; the commands are doctor, login, logout, completions, help, version)";
-        check(&["a", "hush", "b"], &[quote]);
-        check(&["serve", "https://a"], &[quote]);
-        check(&["docter", "https://a"], &["more than one URL or ARN (did you mean doctor?)"]);
+    }
+
+    #[test]
+    fn words_that_are_left_over_are_named() {
+        let check = |line: &[&str], expected: &[&str], target: Option<&str>| {
+            let Ok(Line::Proxy(flags) | Line::Login(flags)) = read_words(line) else {
+                panic!("{line:?}")
+            };
+            let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
+            let expected: Vec<String> =
+                expected.iter().map(|text| format!("configuration error: {text}")).collect();
+            assert_eq!(problems, expected, "{line:?}");
+            let found = flags.values.iter().rfind(|(key, _)| *key == Key::TargetUrl);
+            assert_eq!(found.map(|(_, value)| &*value.text), target, "{line:?}");
+        };
+        let url = Some("https://a");
+        let profile = "left over after --profile: prod (write --profile before each value, or quote a value that contains spaces)";
+        check(&["--profile=dev", "prod", "https://a"], &[profile], url);
+        check(&["https://a", "--profile=dev", "prod"], &[profile], url);
+        check(&["--target-url", "https://a", "--profile=dev", "prod"], &[profile], url);
+        check(&["--target-url", "https://a", "--prof=dev", "prod"], &[profile], url);
+        check(&["--profile=dev", "prod"], &[profile], None);
+        let several = profile.replace("prod ", "prod, test ");
+        check(&["https://a", "--profile=dev", "prod", "test"], &[&several], url);
+        let one = |flag: &str, words: &str| {
+            format!(
+                "left over after {flag}: {words} ({flag} takes one value: quote it if it contains spaces, or remove the rest)"
+            )
+        };
+        check(&["--region=r", "eu-west-1", "https://a"], &[&one("--region", "eu-west-1")], url);
+        check(&["--timeout", "5s", "7s", "8s", "https://a"], &[&one("--timeout", "7s, 8s")], url);
+        check(
+            &["--region=r", "s", "--timeout=1", "2", "https://a"],
+            &[&one("--region", "s"), &one("--timeout", "2")],
+            url,
+        );
+        check(
+            &["--read-only", "true", "https://a"],
+            &["left over after --read-only: true (write --read-only=true)"],
+            url,
+        );
+        check(
+            &["--no-sse", "true", "https://a"],
+            &["left over after --no-sse: true (remove it: --no-sse takes no value)"],
+            url,
+        );
+        // Values of these may be secret, and so may the rest of one.
+        let header = "left over after --header: 2 words that are not shown (write --header before each value, or quote a value that contains spaces)";
+        check(&["--header=X:", "Bearer", "hush", "https://a"], &[header], url);
+        let id = one("--external-id", "a word that is not shown");
+        check(&["--external-id", "a", "hush", "https://a"], &[&id], url);
+
+        let commands = "remove it, or quote values that contain spaces; the commands are doctor, login, logout, completions, help, version";
+        let words = |words: &str| format!("not understood: {words} ({commands})");
+        check(&["a", "3.12", "b"], &[&words("a, 3.12, b")], None);
+        check(&["serve", "https://a"], &[&words("serve")], url);
+        check(&["https://a", "serve", "KEY=hush"], &[&words("serve, KEY=…")], url);
+        check(&["a", "mcp.example.com/mcp"], &[&words("a")], Some("mcp.example.com/mcp"));
+        check(&["docter", "https://a"], &["not understood: docter (did you mean doctor?)"], url);
+        check(
+            &["login", "dev"],
+            &["not understood: dev (remove it, or write --profile before it)"],
+            None,
+        );
+        check(
+            &["https://a", "https://ann:hush@b/c?hush"],
+            &[
+                "more than one URL or ARN: https://a, https://…@b/c (keep one; each server needs a sigv4-proxy of its own)",
+            ],
+            url,
+        );
+        // A single word gets the error of a URL without a scheme.
+        check(&["serve"], &[], Some("serve"));
+        check(&["--region", "r", "mcp.example.com"], &[], Some("mcp.example.com"));
+        // What follows an unknown flag may be its value.
+        check(
+            &["-H", "Authorization:", "hush", "https://a"],
+            &["unknown flag -H (see --help)"],
+            url,
+        );
     }
 
     #[test]
@@ -644,31 +598,40 @@ mod tests {
         check(&["https://a", "mcp-proxy-for-aws-cli@1.7.0"], "mcp-proxy-for-aws-cli@1.7.0");
         check(&["-y", "@deotio/mcp-sigv4-proxy", "https://a"], "-y @deotio/mcp-sigv4-proxy");
         check(&["-y @deotio/mcp-sigv4-proxy", "https://a"], "-y @deotio/mcp-sigv4-proxy");
-        check(&["--from mcp-proxy-for-aws x", "https://a"], "--from mcp-proxy-for-aws");
+        check(&["--from mcp-proxy-for-aws x", "https://a"], "--from mcp-proxy-for-aws x");
+        check(&["-y mcp-remote https://a"], "-y mcp-remote");
         check(&["--yes", "https://a"], "--yes");
         check(&["go", "run", "github.com/b/c@latest", "https://a"], "go run github.com/b/c@latest");
         check(
             &["--from", "mcp-proxy-for-aws", "mcp-proxy-for-aws", "https://a"],
             "--from mcp-proxy-for-aws mcp-proxy-for-aws",
         );
-        check(&["--from", "git+https://b/c.git", "https://a"], "--from");
-        check(&["--from", "https://b/c.whl", "https://a"], "--from");
-        check(&["--from=x", "https://a"], "--from");
+        check(&["--from", "git+https://b/c.git", "https://a"], "--from git+https://b/c.git");
+        check(&["--from", "https://u:hush@b/c.whl", "https://a"], "--from https://…@b/c.whl");
+        check(&["--from=x", "https://a"], "--from=x");
+        check(
+            &["uvx", "--python", "3.12", "mcp-proxy-for-aws", "https://a"],
+            "uvx --python 3.12 mcp-proxy-for-aws",
+        );
+        check(
+            &["--python=3.12", "uvx", "their-proxy", "https://a"],
+            "--python=3.12 uvx their-proxy",
+        );
         check(&["uvx mcp-proxy-for-aws@latest", "https://a"], "uvx mcp-proxy-for-aws@latest");
         check(&["uvx mcp-proxy-for-aws@latest https://a"], "uvx mcp-proxy-for-aws@latest");
         check(&["-m", "mcp_proxy_for_aws.server", "https://a"], "-m mcp_proxy_for_aws.server");
         check(&["-p", "mcp-remote", "https://a"], "-p mcp-remote");
-        check(&["--package=mcp-remote", "https://a"], "--package mcp-remote");
+        check(&["--package=mcp-remote", "https://a"], "--package=mcp-remote");
         check(&["/c", "npx", "-y", "mcp-remote", "https://a"], "/c npx -y mcp-remote");
         check(&["node", "/opt/proxy/index.js", "https://a"], "node /opt/proxy/index.js");
-        check(&["TOKEN=hush", "uvx", "hush", "https://a"], "uvx");
+        check(&["TOKEN=hush", "uvx", "proxy", "https://a"], "TOKEN=… uvx proxy");
         check(
             &["run", "--rm", "-i", "-e", "TOKEN=hush", "images.example/a/b:1", "https://a"],
-            "run --rm -i -e images.example/a/b:1",
+            "run --rm -i -e TOKEN=… images.example/a/b:1",
         );
         // A flag that is not known may take a value or none.
         let Ok(Line::Proxy(flags)) =
-            read_words(&["--offline", "mcp-remote@0.15.0", "--pin", "a@1.hush", "https://a"])
+            read_words(&["--frob", "mcp-remote@0.15.0", "--pin", "a@1.hush", "https://a"])
         else {
             panic!()
         };
@@ -717,7 +680,7 @@ mod tests {
     fn what_is_not_utf_8_is_refused() {
         use std::os::unix::ffi::OsStringExt;
         let check = |line: &[&[u8]]| {
-            let words = line.iter().map(|word| OsString::from_vec(word.to_vec()));
+            let words = line.iter().map(|word| OsString::from_vec(word.to_vec())).collect();
             let Ok(Line::Proxy(flags)) = read(words) else { panic!("{line:?}") };
             assert!(flags.problems[0].message().contains("UTF-8"));
         };
