@@ -10,6 +10,7 @@ use crate::cli::table::Key;
 use crate::cli::target::Target;
 use crate::cli::values;
 use crate::error::Error;
+use crate::http::ProxySettings;
 use crate::signing::Algorithm;
 use crate::suggest::flaw;
 use std::path::PathBuf;
@@ -146,6 +147,7 @@ fn warn_of_doubts(
     let of_host = target.region_hint.iter().map(|hint| format!("{}: {hint}", target.named_by));
     let mut warnings: Vec<String> = of_host.collect();
     warnings.extend(doubts::of_values(&reader.args));
+    warnings.extend(ProxySettings::warnings(reader.environment));
     warnings.extend(doubts::of_regions(regions));
     if let (Some(region), Some(of_url)) = (region, of_url) {
         // A variable that the URL outranks is no mistake: it is the region of the shell's other work.

@@ -1,7 +1,15 @@
 //! `NoProxy`: the hosts that `NO_PROXY` exempts from proxies.
 
-use crate::http::punycode;
-use std::net::IpAddr;
+use crate::error::quoted;
+use crate::http::url::host_and_port;
+use crate::suggest::{QUOTES, flaw};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Maximum number of entries that warnings name.
+const MAX_WARNINGS: usize = 5;
+
+/// All hosts without a dot, in the settings of Windows. It looks like a placeholder.
+const OF_WINDOWS: &str = "<local>";
 
 /// The entries of `NO_PROXY`. Entries that cannot be read exempt nothing, as in curl.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +34,32 @@ enum Hosts {
 impl NoProxy {
     /// Reads entries separated by commas or white space.
     pub(crate) fn parse(text: &str) -> NoProxy {
-        let entries = text.split(|c: char| c == ',' || c.is_whitespace());
-        NoProxy(entries.filter_map(Entry::parse).collect())
+        NoProxy(entries(text).filter_map(Entry::parse).collect())
+    }
+
+    /// Warnings about entries that cannot be read, each with the form that works.
+    pub(crate) fn warnings(variable: &str, text: &str) -> Vec<String> {
+        let unread = || entries(text).filter(|entry| Entry::parse(entry).is_none());
+        let mut warnings: Vec<String> = unread()
+            .take(MAX_WARNINGS)
+            .map(|entry| {
+                // What precedes an `@` may be a password.
+                let shown = quoted(entry.rsplit('@').next().unwrap_or(entry));
+                match (corrected(entry), flaw(entry).filter(|_| entry != OF_WINDOWS)) {
+                    (Some(form), _) => {
+                        format!("{variable}: {shown} matches no host; write {form}")
+                    }
+                    (None, Some(flaw)) => format!("{variable} {flaw}"),
+                    (None, None) => format!(
+                        "{variable}: {shown} matches no host; write HOST, .DOMAIN, HOST:PORT, ADDRESS or ADDRESS/BITS, separated by commas"
+                    ),
+                }
+            })
+            .collect();
+        if let more @ 1.. = unread().count().saturating_sub(MAX_WARNINGS) {
+            warnings.push(format!("{variable}: {more} more entries match no host"));
+        }
+        warnings
     }
 
     /// Whether requests to this host and port bypass the proxy. Names are not resolved.
@@ -61,14 +93,59 @@ impl Entry {
             Hosts::Network(address, width(address))
         } else {
             let domain = host.strip_prefix('*').unwrap_or(&host);
-            let domain = punycode::ascii_host(domain.trim_matches('.'))?;
-            if domain.is_empty() {
-                return None;
-            }
-            Hosts::Domain(domain)
+            Hosts::Domain(host_and_port("", domain.trim_matches('.')).ok()?.0)
         };
         Some(Entry { hosts, port })
     }
+}
+
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty())
+}
+
+/// What an entry that cannot be read was probably meant to be: hosts of URLs, what other separators separate, and networks
+/// by their first numbers or by a mask.
+fn corrected(entry: &str) -> Option<String> {
+    let parts = entry.split([';', '|']).filter(|part| !part.is_empty());
+    let parts: Option<Vec<String>> = parts
+        .map(|part| {
+            let part = part.trim_matches(QUOTES);
+            let rest = part.split_once("://").map_or(part, |(_, rest)| rest);
+            let rest = rest.rsplit('@').next().unwrap_or(rest);
+            if let Some(network) = with_bits(rest) {
+                return Some(network);
+            }
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let host = rest[..end].trim_end_matches(":*");
+            Entry::parse(host).map(|_| host.to_owned()).or_else(|| by_first_numbers(host))
+        })
+        .collect();
+    parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join(","))
+}
+
+/// `10.0.0.0/255.0.0.0` as `10.0.0.0/8`; other networks as they are.
+fn with_bits(text: &str) -> Option<String> {
+    let (address, mask) = text.split_once('/')?;
+    let Ok(mask) = mask.parse::<Ipv4Addr>() else {
+        return Entry::parse(text).map(|_| text.to_owned());
+    };
+    address.parse::<Ipv4Addr>().ok()?;
+    let bits = mask.to_bits().leading_ones();
+    (mask.to_bits().count_ones() == bits).then(|| format!("{address}/{bits}"))
+}
+
+/// `10.1.*` and `10.1.` as `10.1.0.0/16`.
+fn by_first_numbers(text: &str) -> Option<String> {
+    let numbers = text.trim_end_matches(['.', '*']);
+    let mut octets: Vec<u8> = Vec::new();
+    for number in numbers.split('.') {
+        octets.push(number.parse().ok()?);
+    }
+    let is_network = numbers.len() < text.len() && octets.len() < 4;
+    let bits = octets.len() * 8;
+    octets.resize(4, 0);
+    let address: [u8; 4] = octets.try_into().ok()?;
+    is_network.then(|| format!("{}/{bits}", Ipv4Addr::from(address)))
 }
 
 /// Host and port of an entry: `host`, `host:80`, `::1`, `[::1]`, `[::1]:80`, `fd00::/8`.
@@ -76,17 +153,20 @@ fn split_port(text: &str) -> Option<(String, Option<u16>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest.split_once(']')?;
         return match rest.strip_prefix(':') {
-            Some(port) => Some((address.to_owned(), Some(port.parse().ok()?))),
+            Some(port) => Some((address.to_owned(), read_port(port)?)),
             // `[fd00::]/8`
             None => Some((format!("{address}{rest}"), None)),
         };
     }
     match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => {
-            Some((host.to_owned(), Some(port.parse().ok()?)))
-        }
+        Some((host, port)) if !port.contains(':') => Some((host.to_owned(), read_port(port)?)),
         _ => Some((text.to_owned(), None)),
     }
+}
+
+/// As in Go, no port after the colon is every port.
+fn read_port(text: &str) -> Option<Option<u16>> {
+    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 fn is_in_domain(host: &str, domain: &str) -> bool {
@@ -133,7 +213,10 @@ mod tests {
             ("other.org, *", "10.0.0.1", 443, true),
             ("example.com:8443", "mcp.example.com", 8443, true),
             ("example.com:443", "mcp.example.com", 8443, false),
+            ("example.com:", "mcp.example.com", 8443, true),
             ("example.com:x", "mcp.example.com", 443, false),
+            ("https://mcp.example.com", "mcp.example.com", 443, false),
+            ("other.org;example.com", "mcp.example.com", 443, false),
             ("ample.com", "mcp.example.com", 443, false),
             ("mcp.example.com", "example.com", 443, false),
             ("mcp.example.com.other.org", "mcp.example.com", 443, false),
@@ -167,5 +250,54 @@ mod tests {
             let found = NoProxy::parse(entries).covers(host, port);
             assert_eq!(found, covered, "NO_PROXY={entries:?} and {host}:{port}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_match_is_named_with_the_form_that_works() {
+        for (entry, form) in [
+            ("https://mcp.example.com", "mcp.example.com"),
+            ("https://mcp.example.com:8443/mcp", "mcp.example.com:8443"),
+            ("HTTP://.example.com/", ".example.com"),
+            ("http://[fd00::1]:80/", "[fd00::1]:80"),
+            ("https://10.0.0.0/8", "10.0.0.0/8"),
+            ("//mcp.example.com", ""),
+            ("mcp.example.com/mcp", "mcp.example.com"),
+            ("mcp.example.com:*", "mcp.example.com"),
+            ("a.example;https://b.example/;", "a.example,b.example"),
+            ("a.example|*.b.example", "a.example,*.b.example"),
+            ("\"a.example", "a.example"),
+            ("b.example'", "b.example"),
+            ("10.*", "10.0.0.0/8"),
+            ("192.168.*.*", "192.168.0.0/16"),
+            ("10.1.", "10.1.0.0/16"),
+            ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+            ("10.0.0.0/255.0.255.0", "10.0.0.0"),
+            ("10.0.0.0/33", "10.0.0.0"),
+            ("10.0.0.256", ""),
+            ("10", ""),
+            ("/", ""),
+            (".", ""),
+            ("mcp-*.example.com", ""),
+            ("<local>", ""),
+            ("a.example:80-90", ""),
+            ("[fd00::1", ""),
+            ("fe80::1%eth0", ""),
+        ] {
+            let warnings = NoProxy::warnings("no_proxy", &format!("good.example,{entry} ::1"));
+            let form = if form.is_empty() { "HOST, .DOMAIN, HOST:PORT, " } else { form };
+            let expected = format!("no_proxy: {entry} matches no host; write {form}");
+            assert!(warnings.len() == 1 && warnings[0].starts_with(&expected), "{warnings:?}");
+            assert!(form.contains("HOST") || warnings[0] == expected, "{warnings:?}");
+        }
+        let warnings = NoProxy::warnings("no_proxy", "${no_proxy},https://ann:hush@a.example");
+        assert_eq!(
+            warnings,
+            [
+                "no_proxy contains a placeholder such as ${…} that was not replaced",
+                "no_proxy: a.example matches no host; write a.example"
+            ]
+        );
+        let many = NoProxy::warnings("no_proxy", &"https://a.example,".repeat(8));
+        assert_eq!((many.len(), &*many[5]), (6, "no_proxy: 3 more entries match no host"));
     }
 }

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind};
 use crate::http::url::host_and_port;
 use crate::percent;
 use crate::signing::Secret;
+use crate::suggest::flaw;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
@@ -40,6 +41,15 @@ impl ProxyServer {
     /// Reads the value of `variable`: `[http[s]://][USER[:PASSWORD]@]HOST[:PORT][/]`, user and password percent-encoded.
     /// The default port is 80, for https 443.
     pub(crate) fn parse(variable: &str, value: &str) -> Result<ProxyServer, InvalidProxy> {
+        ProxyServer::read(variable, value).map_err(|invalid| match (invalid, flaw_of_url(value)) {
+            (InvalidProxy::Unreadable(error), Some(flaw)) => {
+                InvalidProxy::Unreadable(error.hint(format!("{variable} {flaw}")))
+            }
+            (invalid, _) => invalid,
+        })
+    }
+
+    fn read(variable: &str, value: &str) -> Result<ProxyServer, InvalidProxy> {
         let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
         let is_https = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
@@ -125,6 +135,23 @@ fn malformed<T>(what: impl Into<String>) -> Result<T, InvalidProxy> {
     )))
 }
 
+/// The flaw of a value that should have been expanded or unquoted before, phrased to follow the name of its variable.
+pub(crate) fn flaw_of_url(value: &str) -> Option<&'static str> {
+    let (_, rest) = value.split_once("://").unwrap_or(("", value));
+    let (user_info, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let is_name = |name: &str| {
+        name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    // A password may begin with any character.
+    let is_variable = password.strip_prefix('$').is_some_and(is_name) || password.starts_with('%');
+    let password = Some(password).filter(|_| is_variable);
+    // `CORP\$USER`
+    let user = user.replace("%5C", "\\").replace("%5c", "\\");
+    let of_user = || user.split('\\').chain(password).find_map(flaw);
+    flaw(value).or_else(of_user).or_else(|| address.split(['.', ':', '/']).find_map(flaw))
+}
+
 /// `127.0.0.1:3128`.
 impl fmt::Display for ProxyServer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,5 +222,47 @@ mod tests {
             let expected = format!("https_proxy: {} is not supported", scheme.to_lowercase());
             assert_eq!(error.message(), expected);
         }
+    }
+
+    #[test]
+    fn values_that_were_not_expanded() {
+        for value in [
+            "${PROXY}",
+            "$HTTPS_PROXY",
+            "%HTTPS_PROXY%",
+            "http://${USER}:${PASS}@proxy.corp:3128",
+            "http://$USER:pw@proxy.corp:3128",
+            "http://%USERNAME%:%PASSWORD%@proxy.corp:3128",
+            "http://CORP%5C%USERNAME%:pw@proxy.corp:3128",
+            "http://CORP\\$USER:pw@proxy.corp:3128",
+            "http://ann:$PROXY_PASSWORD@proxy.corp:3128",
+            "http://ann:%PROXY_PASSWORD%@proxy.corp:3128",
+            "$USER:pw@proxy.corp:3128",
+            "http://$PROXY_HOST:3128",
+            "http://proxy.%USERDNSDOMAIN%:3128",
+            "http://<user>:<password>@proxy.corp:3128",
+            "http://{{proxy}}/",
+            "'http://proxy.corp:3128'",
+        ] {
+            assert!(flaw_of_url(value).is_some(), "{value}");
+        }
+        for value in [
+            "http://proxy.corp:3128/",
+            "http://al%40ice:p%2Fw%3Aord@proxy.corp:3128",
+            "http://ann:$ecret@proxy.corp:3128",
+            "http://ann:pa$$WORD@proxy.corp:3128",
+            "http://ann:'quoted'@proxy.corp:3128",
+            "http://HOST$:%24HOME@[::1]:3128",
+        ] {
+            assert_eq!(flaw_of_url(value), None, "{value}");
+        }
+        let hint = |value: &str| {
+            let invalid = ProxyServer::parse("https_proxy", value).expect_err("no host name");
+            invalid.error().hint_text().unwrap_or_default().to_owned()
+        };
+        assert!(
+            hint("http://${PROXY_HOST}:3128").starts_with("https_proxy contains a placeholder")
+        );
+        assert!(hint("http://:3128").starts_with("write http://HOST:PORT"));
     }
 }

@@ -4,7 +4,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::http::proxy::no_proxy::NoProxy;
 use crate::http::proxy::route::Route;
-use crate::http::proxy::server::{InvalidProxy, ProxyServer};
+use crate::http::proxy::server::{InvalidProxy, ProxyServer, flaw_of_url};
 use crate::http::url::Endpoint;
 use std::sync::Arc;
 
@@ -58,6 +58,24 @@ impl ProxySettings {
         }
     }
 
+    /// Warnings about values that were probably meant otherwise, phrased without them. Without a proxy, exemptions do not matter.
+    pub(crate) fn warnings(environment: &Environment) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for (variable, url) in urls(environment) {
+            // Both spellings are often set.
+            if !seen.contains(&url) {
+                seen.push(url);
+                warnings.extend(flaw_of_url(url).map(|flaw| format!("{variable} {flaw}")));
+            }
+        }
+        if let (Some((variable, entries)), false) = (environment.first(EXEMPTIONS), seen.is_empty())
+        {
+            warnings.extend(NoProxy::warnings(variable, entries));
+        }
+        warnings
+    }
+
     /// The way of requests to this server.
     pub(crate) fn route(&self, endpoint: &Endpoint) -> Route {
         if endpoint.is_local() {
@@ -104,11 +122,15 @@ impl ProxySettings {
     }
 }
 
+/// All variables for proxies that are set, and their values.
+fn urls(environment: &Environment) -> impl Iterator<Item = (&'static str, &str)> {
+    let variables = FOR_HTTPS.iter().copied().chain(["http_proxy", UPPER_CASE]);
+    variables.filter_map(|variable| Some((variable, environment.get(variable)?)))
+}
+
 /// The passwords of proxies, as they are written in the environment.
 pub(crate) fn proxy_passwords(environment: &Environment) -> impl Iterator<Item = &str> {
-    let variables = FOR_HTTPS.iter().copied().chain(["http_proxy", UPPER_CASE]);
-    let urls = variables.filter_map(|name| environment.get(name));
-    urls.filter_map(|url| {
+    urls(environment).filter_map(|(_, url)| {
         let (user_info, _) = url.rsplit_once('@')?;
         let (_, user_info) = user_info.split_once("://").unwrap_or(("", user_info));
         Some(user_info.split_once(':')?.1)

@@ -210,3 +210,49 @@ fn the_services_of_aws_are_reached_through_the_proxy_though_the_server_is_not() 
     assert_error(&answer, &json!(1), &words);
     assert_eq!(count.load(Ordering::Relaxed), 1, "the account could be locked");
 }
+
+#[test]
+#[cfg_attr(windows, ignore = "names of variables have no case there")]
+fn values_that_were_probably_not_meant_so_are_warned_of_once() {
+    let server = Server::start(ServerOptions::default());
+    let entries = "good.example, https://a.example:8443/x,b.example;c.example *.d.example,10.*";
+    let expected = [
+        "HTTPS_PROXY contains a placeholder such as ${…} that was not replaced",
+        "NO_PROXY: https://a.example:8443/x matches no host; write a.example:8443",
+        "NO_PROXY: b.example;c.example matches no host; write b.example,c.example",
+        "NO_PROXY: 10.* matches no host; write 10.0.0.0/8",
+    ];
+    for proxy in ["http://${USER}:hush-hush@127.0.0.1:9", "http://%USERNAME%:hush-hush@h:9"] {
+        let launch = |launch: Launch| {
+            let launch = launch.env("HTTPS_PROXY", proxy).env("https_proxy", proxy);
+            launch.env("NO_PROXY", entries)
+        };
+        let ended = launch(Launch::to(&server.url("/mcp"))).run(&format!("{PING}\n{PING}\n"));
+        let warnings: Vec<&str> =
+            ended.log.lines().filter_map(|line| Some(line.split_once("WARN: ")?.1)).collect();
+        let expected = expected.map(|warning| warning.replace("HTTPS_PROXY", "https_proxy"));
+        assert_eq!(warnings, expected, "{}", ended.log);
+        assert!(!ended.log.contains("hush"), "{}", ended.log);
+    }
+    // Without a proxy there is nothing to bypass.
+    let ended = Launch::to(&server.url("/mcp")).env("NO_PROXY", entries).run("");
+    assert!(!ended.log.contains("WARN"), "{}", ended.log);
+    let proxy = ("HTTPS_PROXY", "http://$USER:hush-hush@127.0.0.1:9");
+    let ended = Launch::bare(&["doctor", &server.url("/mcp"), "--region=r", "--service-name=s"])
+        .env(proxy.0, proxy.1)
+        .env("NO_PROXY", entries)
+        .run("");
+    let report = ended.lines.join("\n");
+    for warning in expected {
+        assert_eq!(report.matches(&format!("warning: {warning}")).count(), 1, "{report}");
+    }
+}
+
+#[test]
+fn a_placeholder_explains_why_a_proxy_cannot_be_used() {
+    let ended = Launch::to("https://mcp.example/mcp")
+        .env("ALL_PROXY", "http://${PROXY_HOST}:3128")
+        .run(PING);
+    assert_eq!((ended.code, ended.lines.len()), (Some(2), 0), "{}", ended.log);
+    assert!(ended.log.contains("(ALL_PROXY contains a placeholder such as ${…}"), "{}", ended.log);
+}
