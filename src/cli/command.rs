@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(options.region, "us-east-1");
         assert_eq!(options.service, "execute-api");
         assert_eq!(options.algorithm, Algorithm::V4);
-        assert!(!options.unsigned_payload && !options.allow_http);
+        assert!(options.unsigned_payload.is_none() && !options.allow_http);
         assert_eq!(options.profile(), None);
         assert_eq!(options.headers, []);
         assert_eq!(options.sse, GetStream::Auto);
@@ -659,19 +659,19 @@ mod tests {
 
     #[test]
     fn an_unsigned_body_needs_tls() {
-        let check = |line: &str, expected: bool| {
+        let check = |line: &str, expected: Option<bool>| {
             assert_eq!(options(line, &[]).unsigned_payload, expected, "{line}");
         };
         let lattice = "https://a.7d6.vpc-lattice-svcs.us-west-2.on.aws/mcp";
-        check(API, false);
-        check(&format!("{API} --unsigned-payload"), true);
-        check(lattice, true);
-        check(&format!("{lattice} --no-unsigned-payload"), false);
+        check(API, None);
+        check(&format!("{API} --unsigned-payload"), Some(true));
+        check(lattice, None);
+        check(&format!("{lattice} --no-unsigned-payload"), Some(false));
         let over_http = lattice.replace("https:", "http:");
-        check(&format!("{over_http} --allow-http"), true);
-        check(&format!("{over_http} --allow-http --unsigned-payload"), true);
+        check(&format!("{over_http} --allow-http"), None);
+        check(&format!("{over_http} --allow-http --unsigned-payload"), None);
         let custom = "--region r --service s3 --unsigned-payload --allow-http";
-        check(&format!("http://127.0.0.1:9 {custom}"), true);
+        check(&format!("http://127.0.0.1:9 {custom}"), Some(true));
         let expected = "configuration error: --unsigned-payload requires https \
                         (use an https URL, or omit it)";
         assert_eq!(problems(&format!("http://mcp.example.com {custom}"), &[]), [expected]);

@@ -23,7 +23,8 @@ pub struct Options {
     /// The service comes from the host name, not from a flag or variable.
     pub service_is_inferred: bool,
     pub algorithm: Algorithm,
-    pub unsigned_payload: bool,
+    /// Whether signatures leave out the bodies; `None`: as the service expects.
+    pub unsigned_payload: Option<bool>,
     /// Requests are sent unsigned if no credentials are found.
     pub skip_auth: bool,
     /// They are sent unsigned, too, if the credentials that were found cannot be used.

@@ -63,29 +63,30 @@ pub(crate) fn service(
     (service.unwrap_or_default(), from)
 }
 
-/// Without TLS nothing would protect the body. VPC Lattice verifies only signatures without a payload hash, so there
+/// Whether the user wants bodies to be left out of signatures, or not. Without TLS nothing would protect the body. VPC Lattice verifies only signatures without a payload hash, so there
 /// `--allow-http` allows this, too.
 pub(crate) fn unsigned_payload(
     reader: &mut OptionReader<'_>,
     target: &Target,
     service: &str,
-) -> bool {
+) -> Option<bool> {
     let is_never_signed = PayloadSigning::for_service(service) == PayloadSigning::Unsigned;
     match reader.switch(Key::UnsignedPayload) {
-        Some(true) if !is_never_signed && !target::is_guarded(&target.endpoint) => {
-            let what = "--unsigned-payload requires https";
-            let error = usage_error(what, "use an https URL, or omit it");
-            reader.report(Key::UnsignedPayload, error);
-            false
+        Some(true) if !target::is_guarded(&target.endpoint) => {
+            if !is_never_signed {
+                let what = "--unsigned-payload requires https";
+                let error = usage_error(what, "use an https URL, or omit it");
+                reader.report(Key::UnsignedPayload, error);
+            }
+            None
         }
         Some(false) if is_never_signed => {
             reader.warn(
                 "--no-unsigned-payload is used; VPC Lattice rejects requests with a signed body",
             );
-            false
+            Some(false)
         }
-        Some(unsigned) => unsigned,
-        None => is_never_signed,
+        chosen => chosen,
     }
 }
 

@@ -2,6 +2,9 @@
 
 use crate::signing::digest::{BodyHash, Hex, sha256_hex};
 
+/// The value in place of the hash of a body that is not signed.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
 /// Treatment of the body by the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSigning {
@@ -49,7 +52,16 @@ impl Payload {
         match signing {
             PayloadSigning::Hashed => Payload::with_hash(&hash(), false),
             PayloadSigning::HashedInHeader => Payload::with_hash(&hash(), true),
-            PayloadSigning::Unsigned => Payload::with_hash("UNSIGNED-PAYLOAD", true),
+            PayloadSigning::Unsigned => Payload::with_hash(UNSIGNED, true),
+        }
+    }
+
+    /// Whether the body was treated so.
+    pub(crate) fn is_treated(&self, signing: PayloadSigning) -> bool {
+        match signing {
+            PayloadSigning::Hashed => !self.in_header,
+            PayloadSigning::HashedInHeader => self.in_header && self.hash != UNSIGNED,
+            PayloadSigning::Unsigned => self.hash == UNSIGNED,
         }
     }
 

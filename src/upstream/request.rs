@@ -10,14 +10,27 @@ pub(crate) struct RequestTarget {
     pub(crate) url: String,
     /// For which cookies are chosen.
     pub(crate) path: String,
-    pub(crate) canonical: CanonicalTarget,
+    encoded_once: CanonicalTarget,
+    encoded_twice: CanonicalTarget,
 }
 
 impl RequestTarget {
-    pub(crate) fn new(endpoint: &Endpoint, uri_encoding: UriEncoding) -> RequestTarget {
-        let (path, query) = (endpoint.path(), endpoint.query());
-        let canonical = CanonicalTarget::new(&endpoint.host_header(), path, query, uri_encoding);
-        RequestTarget { url: endpoint.to_string(), path: path.to_owned(), canonical }
+    pub(crate) fn new(endpoint: &Endpoint) -> RequestTarget {
+        let (host, path, query) = (endpoint.host_header(), endpoint.path(), endpoint.query());
+        let canonical = |encoding| CanonicalTarget::new(&host, path, query, encoding);
+        RequestTarget {
+            url: endpoint.to_string(),
+            path: path.to_owned(),
+            encoded_once: canonical(UriEncoding::Single),
+            encoded_twice: canonical(UriEncoding::Double),
+        }
+    }
+
+    pub(crate) fn canonical(&self, encoding: UriEncoding) -> &CanonicalTarget {
+        match encoding {
+            UriEncoding::Single => &self.encoded_once,
+            UriEncoding::Double => &self.encoded_twice,
+        }
     }
 }
 
@@ -28,7 +41,7 @@ pub(crate) struct UnsignedRequest<'a> {
     pub(crate) target: &'a RequestTarget,
     pub(crate) headers: &'a [Header<'a>],
     pub(crate) body: &'a [u8],
-    /// The body as it enters the signature; `None` without a body.
+    /// The body as it enters the signature, by the rules of the service when it was computed; `None` without a body.
     pub(crate) payload: Option<&'a Payload>,
     /// When the response must have been read.
     pub(crate) deadline: Option<Instant>,

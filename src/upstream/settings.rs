@@ -16,8 +16,8 @@ pub(crate) struct Settings {
     pub service_correction: ServiceCorrection,
     /// With SigV4a the region set: `us-east-1,eu-west-1` or `*`.
     pub region: String,
-    /// Signatures do not cover the bodies.
-    pub unsigned_payload: bool,
+    /// Whether signatures leave out the bodies; `None`: as the service expects.
+    pub unsigned_payload: Option<bool>,
     pub unsigned: Unsigned,
     /// Names and values of the user's own headers.
     pub headers: Vec<(String, Secret)>,

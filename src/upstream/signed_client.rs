@@ -14,7 +14,7 @@ use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
 use crate::http::{CookieJar, HttpClient, Probe, Request, Response};
 use crate::log::Log;
-use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret, UriEncoding};
+use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret};
 use crate::sync;
 use crate::sync::cancel::Cancel;
 use crate::upstream::request::{RequestTarget, UnsignedRequest};
@@ -61,8 +61,6 @@ struct Shared {
     target: RequestTarget,
     /// The `Host` header, if it is not that of the URL.
     host_header: Option<String>,
-    uri_encoding: UriEncoding,
-    payload_signing: PayloadSigning,
     /// The user's own headers that are signed.
     signed_headers: Vec<(String, Secret)>,
     /// The user's own headers that are not signed.
@@ -84,12 +82,6 @@ impl SignedClient {
         log: Log,
     ) -> SignedClient {
         let scope = SigningScope::new(&settings);
-        let uri_encoding = UriEncoding::for_service(&settings.service);
-        let payload_signing = match PayloadSigning::for_service(&settings.service) {
-            _ if settings.unsigned_payload => PayloadSigning::Unsigned,
-            PayloadSigning::Unsigned => PayloadSigning::HashedInHeader,
-            of_service => of_service,
-        };
         let (unsigned_headers, signed_headers): (Vec<_>, Vec<_>) =
             settings.headers.into_iter().partition(|(name, _)| is_changed_in_transit(name));
         let is_replaced = |name: &&str| {
@@ -104,11 +96,9 @@ impl SignedClient {
             unsigned: settings.unsigned,
             has_reported_unsigned: AtomicBool::new(false),
             scope,
-            target: RequestTarget::new(&settings.endpoint, uri_encoding),
+            target: RequestTarget::new(&settings.endpoint),
             host_header: settings.endpoint.signed_authority(),
             endpoint: settings.endpoint,
-            uri_encoding,
-            payload_signing,
             signed_headers,
             unsigned_headers,
             replaced,
@@ -142,7 +132,7 @@ impl SignedClient {
 
     /// Another URL of the same server.
     pub(crate) fn target_at(&self, endpoint: &Endpoint) -> RequestTarget {
-        RequestTarget::new(endpoint, self.shared.uri_encoding)
+        RequestTarget::new(endpoint)
     }
 
     pub(crate) fn scope(&self) -> &SigningScope {
@@ -151,14 +141,15 @@ impl SignedClient {
 
     /// Whether signatures cover the bodies of requests.
     pub(crate) fn signs_bodies(&self) -> bool {
-        self.shared.payload_signing != PayloadSigning::Unsigned
+        self.shared.scope.current().payload_signing != PayloadSigning::Unsigned
     }
 
     /// The part of the signature that covers this body; `hash` is the body's hash, if it is known already.
     pub(crate) fn payload(&self, body: &[u8], hash: Option<&BodyHash>) -> Payload {
+        let signing = self.shared.scope.current().payload_signing;
         match hash {
-            Some(hash) => Payload::of_hashed(hash.clone(), self.shared.payload_signing),
-            None => Payload::of(body, self.shared.payload_signing),
+            Some(hash) => Payload::of_hashed(hash.clone(), signing),
+            None => Payload::of(body, signing),
         }
     }
 
@@ -288,20 +279,23 @@ impl SignedClient {
         let now = clock::now();
         let signed_at = self.server_time(now);
         let signed = (!credentials.is_anonymous()).then(|| {
-            let no_body;
-            let payload = if let Some(payload) = request.payload {
-                payload
-            } else {
-                no_body = self.payload(b"", None);
-                &no_body
+            let scope = self.shared.scope.current();
+            let computed;
+            let payload = match request.payload {
+                Some(payload) if payload.is_treated(scope.payload_signing) => payload,
+                // The server has corrected the service since.
+                Some(_) | None => {
+                    computed = Payload::of(request.body, scope.payload_signing);
+                    &computed
+                }
             };
             let to_sign = signing::Request {
                 method: request.method,
-                target: &request.target.canonical,
+                target: request.target.canonical(scope.uri_encoding),
                 headers: &headers,
                 payload,
             };
-            self.shared.scope.current().signer.sign(&to_sign, &credentials.key, signed_at)
+            scope.signer.sign(&to_sign, &credentials.key, signed_at)
         });
         let user_agent = sync::read(&self.user_agent).clone();
         headers.extend(user_agent.as_deref().map(|user_agent| ("user-agent", user_agent)));

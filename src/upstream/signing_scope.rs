@@ -4,26 +4,40 @@
 //! cannot choose the scope freely.
 
 use crate::aws::hostname::{self, Inferred};
-use crate::signing::{Algorithm, Signer};
+use crate::signing::{Algorithm, PayloadSigning, Signer, UriEncoding};
 use crate::sync::{self, lock};
 use crate::upstream::service_correction::ServiceCorrection;
 use crate::upstream::settings::Settings;
 use std::sync::{Arc, Mutex, RwLock};
 
-/// A service, a region, and the signer for both.
+/// A service, a region, the signer for both, and the service's rules for signatures.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) signer: Signer,
     pub(crate) service: String,
     pub(crate) region: String,
+    pub(crate) uri_encoding: UriEncoding,
+    pub(crate) payload_signing: PayloadSigning,
 }
 
 impl Scope {
-    fn new(algorithm: Algorithm, service: &str, region: &str) -> Arc<Scope> {
+    fn new(
+        algorithm: Algorithm,
+        service: &str,
+        region: &str,
+        unsigned_payload: Option<bool>,
+    ) -> Arc<Scope> {
+        let payload_signing = match (unsigned_payload, PayloadSigning::for_service(service)) {
+            (Some(true), _) => PayloadSigning::Unsigned,
+            (Some(false), PayloadSigning::Unsigned) => PayloadSigning::HashedInHeader,
+            (_, of_service) => of_service,
+        };
         Arc::new(Scope {
             signer: Signer::new(algorithm, region, service),
             service: service.to_owned(),
             region: region.to_owned(),
+            uri_encoding: UriEncoding::for_service(service),
+            payload_signing,
         })
     }
 }
@@ -32,6 +46,7 @@ impl Scope {
 #[derive(Debug)]
 pub(crate) struct SigningScope {
     algorithm: Algorithm,
+    unsigned_payload: Option<bool>,
     current: RwLock<Arc<Scope>>,
     /// Service and region that the host name contains, if it is an AWS host.
     of_host: Inferred,
@@ -43,10 +58,11 @@ pub(crate) struct SigningScope {
 
 impl SigningScope {
     pub(crate) fn new(settings: &Settings) -> SigningScope {
-        let Settings { algorithm, service, region, .. } = settings;
+        let Settings { algorithm, service, region, unsigned_payload, .. } = settings;
         SigningScope {
             algorithm: *algorithm,
-            current: RwLock::new(Scope::new(*algorithm, service, region)),
+            unsigned_payload: *unsigned_payload,
+            current: RwLock::new(Scope::new(*algorithm, service, region, *unsigned_payload)),
             of_host: hostname::of_host(settings.endpoint.service_host()),
             any_service: settings.service_is_inferred,
             service_correction: settings.service_correction.clone(),
@@ -92,7 +108,7 @@ impl SigningScope {
     }
 
     fn set(&self, service: &str, region: &str) {
-        let scope = Scope::new(self.algorithm, service, region);
+        let scope = Scope::new(self.algorithm, service, region, self.unsigned_payload);
         *sync::write(&self.current) = scope;
     }
 }
@@ -112,7 +128,7 @@ mod tests {
             service_is_inferred: true,
             service_correction: service_correction.clone(),
             region: "us-west-2".into(),
-            unsigned_payload: false,
+            unsigned_payload: None,
             unsigned: Unsigned::Never,
             headers: Vec::new(),
         }
@@ -147,5 +163,27 @@ mod tests {
         let scope = SigningScope::new(&settings(&ServiceCorrection::default()));
         assert!(scope.correct_region() && scope.correct_region());
         assert_eq!(scope.current().region, "us-east-1");
+    }
+
+    #[test]
+    fn the_rules_for_signatures_are_those_of_the_service_that_is_signed_for() {
+        use PayloadSigning::{Hashed, HashedInHeader, Unsigned};
+        for (unsigned_payload, of_three) in [
+            (None, [Hashed, Unsigned, HashedInHeader]),
+            (Some(true), [Unsigned; 3]),
+            (Some(false), [Hashed, HashedInHeader, HashedInHeader]),
+        ] {
+            let rules = |service: &str| {
+                let settings =
+                    Settings { unsigned_payload, ..settings(&ServiceCorrection::default()) };
+                let scope = SigningScope::new(&settings);
+                assert!(scope.correct_service(service));
+                (scope.current().uri_encoding, scope.current().payload_signing)
+            };
+            let [execute_api, lattice, s3] = of_three;
+            assert_eq!(rules("execute-api"), (UriEncoding::Double, execute_api));
+            assert_eq!(rules("vpc-lattice-svcs"), (UriEncoding::Double, lattice));
+            assert_eq!(rules("s3"), (UriEncoding::Single, s3));
+        }
     }
 }

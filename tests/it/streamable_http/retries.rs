@@ -560,6 +560,26 @@ fn a_service_read_off_the_host_is_corrected_once() {
     );
 }
 
+/// Only VPC Lattice wants bodies that are not signed.
+#[test]
+fn the_rules_for_bodies_follow_a_corrected_service() {
+    for (host, service) in [
+        ("abc.execute-api.us-east-1.amazonaws.com", "vpc-lattice-svcs"),
+        ("svc-0a.7d67968.vpc-lattice-svcs.us-east-1.on.aws", "execute-api"),
+    ] {
+        let server =
+            Server::start(ServerOptions { service: service.into(), ..ServerOptions::default() });
+        let mut program = Launch::under_name(&server, &format!("{host}/mcp")).start();
+        program.shake_hands();
+        assert_eq!(text_of(&program.ask(&add(1))), "2");
+        for request in &server.requests()[1..] {
+            assert_eq!(request.verdict, Verdict::Verified);
+            let hash = request.header("x-amz-content-sha256");
+            assert_eq!(hash == Some("UNSIGNED-PAYLOAD"), service == "vpc-lattice-svcs");
+        }
+    }
+}
+
 #[test]
 fn the_users_scope_is_not_changed_by_the_server() {
     let (server, mut program) = started(&[]);
