@@ -95,7 +95,7 @@ fn has_user_agent(options: &Options) -> bool {
 }
 
 fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
-    let path = options.log_file.clone().unwrap_or_default();
+    let path = file::absolute(&options.log_file.clone().unwrap_or_default());
     let (named_by, path, why) = (&options.origins.log_file, path.display(), io_message(error));
     Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
         match error.kind() {

@@ -172,7 +172,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Value("FILE"),
         default: "ca_bundle of the profile",
         group: Group::Server,
-        help: "PEM file of certificate authorities to trust in addition to Mozilla's and the system's.",
+        help: "PEM file of certificate authorities to trust in addition to Mozilla's and the system's. A relative path begins in the folder where the client starts sigv4-proxy, so use an absolute one.",
     },
     Row {
         key: Key::Region,

@@ -18,7 +18,7 @@ use crate::credentials::sources::environment;
 use crate::credentials::sources::sts::{CallerIdentity, MfaCode};
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, SsoSession};
+use crate::error::{Error, Kind, SsoSession};
 use crate::suggest::flaw;
 
 /// Variables of the sources that are not options as well. Keys are checked when they are used
@@ -59,8 +59,12 @@ impl Chain {
         if force {
             self.executor.forget();
         }
-        self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
+        let found = self.with_plan(now, diagnostics, |executor, plan, lookup, diagnostics| {
             executor.execute(plan, lookup, diagnostics)
+        });
+        found.map_err(|error| match error.kind() {
+            Kind::NoCredentials => with_fix(error, diagnostics.fix.as_deref()),
+            _ => error,
         })
     }
 
@@ -126,7 +130,9 @@ impl Chain {
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
         let profile = files.profile(&selection).map_err(|missing| {
             let unreadable = diagnostics.unreadable.clone();
-            unreadable.unwrap_or_else(|| explain(missing, &diagnostics.absent))
+            unreadable.unwrap_or_else(|| {
+                with_fix(explain(missing, &diagnostics.absent), diagnostics.fix.as_deref())
+            })
         })?;
         diagnostics.other_profiles = files.others(&selection.name);
         let mut plan = self.plan(&selection, profile.as_ref(), now, diagnostics)?;
@@ -267,6 +273,13 @@ fn explain(error: Error, absent: &[String]) -> Error {
         Some(hint) => explained.hint(hint),
         None => explained,
     }
+}
+
+/// An error that may be due to a file that cannot be read.
+fn with_fix(error: Error, fix: Option<&str>) -> Error {
+    let Some(fix) = fix else { return error };
+    let hint = error.hint_text().map(|hint| format!("{fix}; or {hint}"));
+    error.hint(hint.unwrap_or_else(|| fix.to_owned()))
 }
 
 /// A warning if a variable selects the profile, which the `winner` outranks.

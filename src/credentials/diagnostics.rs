@@ -16,6 +16,8 @@ pub(crate) struct Diagnostics {
     pub(crate) unreadable: Option<Error>,
     /// Files of profiles that count as empty although a variable names them, and why; also in `warnings`.
     pub(crate) absent: Vec<String>,
+    /// How to make the first of these readable, if that is known.
+    pub(crate) fix: Option<String>,
     /// The profiles that the user may have meant in place of the selected one.
     pub(crate) other_profiles: Option<String>,
 }

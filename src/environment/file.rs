@@ -2,9 +2,10 @@
 //! writer, `/dev/stdin` belongs to the client, and a device may be endless. Files are replaced in one step.
 
 use crate::random;
+use crate::suggest::shell_word;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a file of at most `limit` bytes; a larger one is `io::ErrorKind::FileTooLarge`.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -20,6 +21,45 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // The file may have grown, and files under /proc report size 0.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// The path from the root on, for messages: users do not know where their client starts programs.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// How to make a file readable that this process is not permitted to read. Only Unix's permissions are known.
+pub(crate) fn how_to_permit(path: &Path) -> String {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        use std::os::unix::fs::MetadataExt as _;
+        let own = rustix::process::geteuid().as_raw();
+        let mut from_root: Vec<&Path> = path.ancestors().collect();
+        from_root.reverse();
+        for part in from_root {
+            let Ok(metadata) = fs::metadata(part) else { break };
+            let (needed, mode) = if metadata.is_dir() {
+                (Access::EXEC_OK, "u+rx")
+            } else {
+                (Access::READ_OK, "u+r")
+            };
+            if access(part, needed).is_ok() {
+                continue;
+            }
+            let part = shell_word(&part.to_string_lossy());
+            return match metadata.uid() {
+                owner if owner == own => format!("run chmod {mode} {part}"),
+                owner => format!(
+                    "run sigv4-proxy as user {owner}, the owner of {part} (in a container: --user {owner}), or give it to user {own} with chown, or set HOME to the home of user {own}"
+                ),
+            };
+        }
+    }
+    format!(
+        "allow your client to read {}: its sandbox or the system forbids it",
+        shell_word(&path.to_string_lossy())
+    )
 }
 
 /// Whether other users of the machine can read the file. Only Unix's permissions are known.
@@ -183,7 +223,6 @@ fn is_null_device(_: &Metadata) -> bool {
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-    use std::path::PathBuf;
 
     /// An empty folder for one test.
     fn folder(test: &str) -> PathBuf {
@@ -253,6 +292,28 @@ mod tests {
         ] {
             assert_eq!(is_open(mode, owner, own), expected, "{mode:o} {owner} {own}");
         }
+    }
+
+    #[test]
+    fn what_forbids_to_read_a_file_is_named_with_the_command_that_permits_it() {
+        let folder = folder("forbidden");
+        let (inner, file) = (folder.join("inner"), folder.join("inner/file"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(&file, "x").unwrap();
+        let sandbox = format!("allow your client to read {}: its sandbox", file.display());
+        assert!(how_to_permit(&file).starts_with(&sandbox));
+        for (path, mode, fix) in [(&file, 0o200, "u+r"), (&inner, 0o600, "u+rx")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            // Root may read everything.
+            let expected = if rustix::process::geteuid().is_root() {
+                sandbox.clone()
+            } else {
+                format!("run chmod {fix} {}", path.display())
+            };
+            assert!(how_to_permit(&file).starts_with(&expected), "{}", how_to_permit(&file));
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::credentials::diagnostics::Diagnostics;
-use crate::environment::Environment;
+use crate::environment::{Environment, file};
 use crate::error::{Error, Kind, io_message};
 
 /// The path of the config or the credentials file.
@@ -15,8 +15,9 @@ pub(crate) struct Location {
     pub(crate) shown: PathBuf,
     /// `None` if it is in the home folder and that is unknown.
     path: Option<PathBuf>,
-    /// The variable that names the file.
-    variable: Option<&'static str>,
+    /// The variable that can name the file.
+    name: &'static str,
+    is_named: bool,
 }
 
 impl Location {
@@ -28,15 +29,16 @@ impl Location {
         Location::new(environment, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     }
 
-    fn new(environment: &Environment, variable: &'static str, default: &str) -> Location {
-        let named = environment.get(variable);
+    fn new(environment: &Environment, name: &'static str, default: &str) -> Location {
+        let named = environment.get(name);
         let shown = named.unwrap_or(default);
         let path = environment.path(shown);
         Location {
             shown: shown.into(),
             // A `~` without a home must not become a folder of that name in the working directory.
             path: (!path.starts_with("~")).then_some(path),
-            variable: named.map(|_| variable),
+            name,
+            is_named: named.is_some(),
         }
     }
 
@@ -51,17 +53,37 @@ impl Location {
             Ok(bytes) => return bytes,
             Err(error) => error,
         };
-        let named = self.variable.map(|variable| format!("{variable}: ")).unwrap_or_default();
+        let named = if self.is_named { format!("{}: ", self.name) } else { String::new() };
         let message = format!("{named}{}: {}", self.shown.display(), io_message(&error));
+        let fix = self.how_to_read(&error);
         if self.exists() {
-            let hint = "make it readable, or use another file";
+            let fix = fix.unwrap_or_else(|| "make it a readable file".to_owned());
+            let hint = format!("{fix}, or set {} to another file", self.name);
             let error = Error::new(Kind::Credentials, message).hint(hint);
             diagnostics.unreadable.get_or_insert(error);
         } else if !named.is_empty() || error.kind() != io::ErrorKind::NotFound {
-            diagnostics.warnings.push(format!("{message}; treated as empty"));
+            let advice = fix.as_ref().map(|fix| format!(" ({fix})")).unwrap_or_default();
+            diagnostics.warnings.push(format!("{message}; treated as empty{advice}"));
             diagnostics.absent.push(message);
+            diagnostics.fix = diagnostics.fix.take().or(fix);
         }
         Vec::new()
+    }
+
+    /// How to make the file readable, if this error shows it.
+    fn how_to_read(&self, error: &io::Error) -> Option<String> {
+        let path = self.path.as_deref()?;
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Some(file::how_to_permit(path)),
+            _ if path.is_dir() => Some(format!(
+                "replace the folder {} with a file (Docker creates a folder if the file to mount is missing)",
+                path.display()
+            )),
+            _ => {
+                let in_the_way = path.ancestors().skip(1).find(|part| part.is_file())?;
+                Some(format!("replace the file {} with a folder", in_the_way.display()))
+            }
+        }
     }
 
     /// Why the file is not there, if it is not.

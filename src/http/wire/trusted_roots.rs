@@ -20,8 +20,14 @@ impl CaBundle {
     /// Reads a PEM file. `named_by` is the flag or variable that names it.
     pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
         let wrong = |why: String| {
-            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", path.display()))
-                .hint("use a readable PEM file")
+            let tried = file::absolute(path);
+            let hint = if path.is_absolute() {
+                "use a readable PEM file"
+            } else {
+                "use the absolute path of a readable PEM file: a relative one begins in the folder where the client starts sigv4-proxy"
+            };
+            Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", tried.display()))
+                .hint(hint)
         };
         let pem = file::read(path, MAX_BUNDLE_BYTES).map_err(|error| wrong(io_message(&error)))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

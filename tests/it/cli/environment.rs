@@ -219,6 +219,31 @@ fn unreadable_profiles_are_not_replaced_by_another_identity() {
 }
 
 #[test]
+fn what_is_in_the_way_of_the_profiles_is_named_with_the_fix() {
+    let get = |home: &Home| {
+        let cache = CredentialCache::new(home.environment([]), Settings::default(), NOW);
+        let error = cache.get(NOW).unwrap_err().to_string();
+        (error, cache.warnings().join("; "))
+    };
+    let home = Home::new("environment-folder-is-file");
+    fs::remove_dir(home.0.join(".aws")).unwrap();
+    fs::write(home.0.join(".aws"), "").unwrap();
+    let fix = format!("replace the file {} with a folder", home.0.join(".aws").display());
+    let (error, warnings) = get(&home);
+    assert!(error.contains(&format!("({fix}; or run \"aws sso login\"")), "{error}");
+    assert!(
+        warnings.contains(&format!("~/.aws/config: Not a directory; treated as empty ({fix})"))
+    );
+
+    let home = Home::new("environment-file-is-folder");
+    fs::create_dir_all(home.0.join(".aws/config")).unwrap();
+    let (error, _) = get(&home);
+    let folder = home.0.join(".aws/config");
+    let fix = format!("(replace the folder {} with a file (Docker", folder.display());
+    assert!(error.contains(&fix), "{error}");
+}
+
+#[test]
 fn a_refreshed_token_is_written_behind_a_symbolic_link() {
     let home = Home::new("environment-link");
     home.write(

@@ -133,6 +133,13 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
             assert!(ended.log.contains("CA bundle"), "{}", ended.log);
         }
     }
+    let tried = std::env::current_dir().unwrap().join("no-such-folder").join("ca.pem");
+    for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let ended = Launch::to("https://localhost:1/").env(name, "no-such-folder/ca.pem").run("");
+        let words = format!("{name}: CA bundle {}: ", tried.display());
+        assert!(ended.log.contains(&words), "{}", ended.log);
+        assert!(ended.log.contains("(use the absolute path"), "{}", ended.log);
+    }
 }
 
 #[test]
