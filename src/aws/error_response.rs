@@ -34,17 +34,25 @@ impl ErrorResponse<'_> {
         // It is shown and decides nothing: the function itself may send any.
         let lambda_error = self.lambda_error.and_then(type_name);
         let error_type = body.error_type.as_deref().or(lambda_error);
+        let or_intercepted = |hint: &str| match signed.intercepted {
+            Some(fix) => format!("{hint}; or {fix}"),
+            None => hint.to_owned(),
+        };
         if (300..400).contains(&status) {
             let target = self.location.map_or_else(|| "an unspecified location".to_owned(), quoted);
             return Error::new(
                 Kind::HttpStatus(status),
                 format!("the server redirects to {target} ({status}); redirects are not followed with a signature"),
             )
-            .hint("set --target-url to the final URL");
+            .hint(or_intercepted("set --target-url to the final URL"));
         }
         let request_id = self.request_id.or(body.request_id.as_deref());
         let is_aws = error_type.is_some() || request_id.is_some();
-        let who = if is_aws { "AWS" } else { "the server" };
+        let who = match status {
+            _ if is_aws => "AWS",
+            407 | 511 => "the network",
+            _ => "the server",
+        };
         let mut message = format!("{who} refused the request with HTTP {status}");
         if let Some(error_type) = error_type {
             message.push(' ');
@@ -80,7 +88,12 @@ impl ErrorResponse<'_> {
                     .to_owned(),
             ),
             None => hint(status, body, lambda_error, signed)
-                .map(|hint| if status >= 500 { with_log(hint, request_id) } else { hint }),
+                .map(|hint| match status {
+                    500..=510 | 512.. => with_log(hint, request_id),
+                    _ => hint,
+                })
+                .map(|hint| or_intercepted(&hint))
+                .or_else(|| signed.intercepted.map(str::to_owned)),
         };
         let aws = AwsError {
             error_type: error_type.map(str::to_owned),
@@ -121,6 +134,7 @@ mod tests {
             identity: "key AKIA****MPLE from environment",
             steps: None,
             private_issuer: None,
+            intercepted: None,
         };
         let body = AwsErrorBody::parse(error_type, body.as_bytes());
         let location = Some("https://evil/");

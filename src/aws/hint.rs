@@ -5,6 +5,7 @@ use crate::aws::error_cause::Cause;
 use crate::aws::region::region_hint;
 use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
+use crate::http::Intermediary;
 
 /// The signature's inputs of the refused request.
 #[derive(Clone, Copy, Debug)]
@@ -20,15 +21,15 @@ pub struct SignedWith<'a> {
     pub steps: Option<&'a SigningSteps>,
     /// The issuer of the server's certificate, if it is not a public authority.
     pub private_issuer: Option<&'a str>,
+    /// How to fix it if the response was probably not sent by the server.
+    pub intercepted: Option<&'a str>,
 }
 
 impl SignedWith<'_> {
     /// The hint for a request that AWS did not receive as it was signed, if the network probably opens TLS.
     pub(crate) fn inspected(&self) -> Option<String> {
-        let issuer = self.private_issuer?;
-        Some(format!(
-            "have *.amazonaws.com, *.api.aws and *.on.aws exempted from TLS inspection: the certificate of the server was issued by {issuer}, so the network opens TLS and may change or block requests"
-        ))
+        let issuer = self.private_issuer?.to_owned();
+        Some(Intermediary::TlsInspection { issuer }.to_string())
     }
 
     /// Adds that hint to the one for an error that AWS or the network may have sent.
@@ -118,21 +119,23 @@ pub(crate) fn hint(
                     Some(action) => format!("the policy ({action})"),
                     None => "policy".to_owned(),
                 };
-                let hint = format!(
+                return Some(format!(
                     "check {policy}, the path, --service-name and --region: the request was signed for service {service} in {region}"
-                );
-                let is_of_aws = !error_type.is_empty() || !text.is_empty();
-                return Some(if is_of_aws { hint } else { signed.or_inspected(hint) });
+                ));
             }
             402 => "check the AWS quotas: one of them is exhausted",
             404 => "check the path of the URL, or the ARN and its qualifier",
             405 | 406 => "check that the URL is an MCP endpoint",
+            407 => {
+                "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT: a proxy in the network requires a user and password"
+            }
             413 => facts.too_large,
             424 => "the runtime failed: see its log in CloudWatch",
             429 => facts.throttled,
             500 | 502 => facts.failed,
             503 => facts.unavailable,
             504 => facts.timeout,
+            511 => "sign in to the network with a browser",
             _ => return None,
         },
     };
@@ -153,6 +156,7 @@ mod tests {
             identity: "key AKIA****MPLE from environment",
             steps: None,
             private_issuer: None,
+            intercepted: None,
         };
         for (status, error_type, body, expected) in [
             (
@@ -267,6 +271,7 @@ mod tests {
                 identity: "key",
                 steps: None,
                 private_issuer: None,
+                intercepted: None,
             };
             let hint = |status, error_type| {
                 let body = AwsErrorBody::parse(error_type, b"{}");
@@ -305,7 +310,6 @@ mod tests {
         let missing = br#"{"message":"Missing Authentication Token"}"#;
         let missing = AwsErrorBody::parse(Some("MissingAuthenticationTokenException"), missing);
         let denied = AwsErrorBody::parse(None, br#"{"message":"Forbidden"}"#);
-        let page = AwsErrorBody::parse(None, b"<html><h1>Blocked</h1></html>");
         let hint = |body: &AwsErrorBody, private_issuer| {
             let signed = SignedWith {
                 service: "execute-api",
@@ -315,13 +319,13 @@ mod tests {
                 identity: "key",
                 steps: Some(&steps),
                 private_issuer,
+                intercepted: None,
             };
             hint(403, body, None, &signed).unwrap()
         };
         for (body, usual, may_be_the_network) in [
             (&signature, "with the headers host;x-amz-date", true),
             (&missing, "check the path and the stage", true),
-            (&page, "check the policy", true),
             (&denied, "check the policy", false),
         ] {
             let public = hint(body, None);
@@ -343,6 +347,7 @@ mod tests {
             identity: "key",
             steps: None,
             private_issuer: None,
+            intercepted: None,
         };
         let hint = hint(504, &AwsErrorBody::default(), Some("Runtime.RequestTimeout"), &signed);
         assert!(hint.unwrap().contains("timeoutSeconds"));
@@ -358,6 +363,7 @@ mod tests {
             identity: "key",
             steps: None,
             private_issuer: None,
+            intercepted: None,
         };
         for (status, error_type, expected) in [
             (403, Some("SignatureDoesNotMatch"), true),

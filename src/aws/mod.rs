@@ -11,6 +11,7 @@ pub(crate) mod error_cause;
 pub mod error_response;
 pub mod hint;
 pub mod hostname;
+pub(crate) mod interception;
 pub(crate) mod partition;
 pub(crate) mod region;
 pub mod runtime_session;

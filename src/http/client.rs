@@ -1,10 +1,11 @@
 //! `HttpClient`: sends requests to one server.
 
 use crate::error::Error;
+use crate::http::intermediary::Intermediary;
 use crate::http::lease::Lease;
 use crate::http::peer::Peer;
 use crate::http::pool::{Acquired, Pool};
-use crate::http::proxy::ProxySettings;
+use crate::http::proxy::{ProxySettings, Route};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::url::Endpoint;
@@ -13,13 +14,15 @@ use crate::http::wire::dial;
 use crate::http::wire::resolver::CachingResolver;
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::trusted_roots::CaBundle;
+use crate::http::wire::unreceived::Unreceived;
 use crate::log::Log;
 use crate::sync::cancel::{Cancel, cancelled};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use ureq::Agent;
+use std::time::{Duration, Instant};
 use ureq::config::Config;
+use ureq::http::{HeaderValue, StatusCode};
+use ureq::{Agent, Body};
 
 /// Maximum size of the head of a response.
 const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
@@ -38,9 +41,15 @@ pub(crate) struct Limits {
 /// Time for which ureq keeps a connection: longer than the pool, which decides.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Maximum time for which a response to nothing and a request can cross. A later response is one to the request.
+const MAX_CROSSING_TIME: Duration = Duration::from_secs(2);
+
 /// Sends requests to one server, each on a connection of its own.
 pub(crate) struct HttpClient {
     pub(crate) peer: Peer,
+    is_https: bool,
+    /// The server is on this machine or link.
+    is_local: bool,
     pool: Pool,
 }
 
@@ -88,7 +97,8 @@ impl HttpClient {
             proxy: peer.route.proxy().cloned(),
             tls: peer.tls.clone(),
         };
-        HttpClient { peer, pool: Pool::for_single_requests(destination) }
+        let (is_https, is_local) = (endpoint.is_https(), endpoint.is_local());
+        HttpClient { peer, is_https, is_local, pool: Pool::for_single_requests(destination) }
     }
 
     /// Keeps connections for later requests. `log` receives why one could not be opened early.
@@ -105,9 +115,18 @@ impl HttpClient {
         }
     }
 
-    /// The issuer of the server's certificate, if no public authority vouches for it.
-    pub(crate) fn private_issuer(&self) -> Option<String> {
-        self.peer.tls.private_issuer()
+    /// What may have responded in place of the server. `None`: a public authority vouches for it, or it is on this machine.
+    pub(crate) fn intermediary(&self) -> Option<Intermediary> {
+        if self.is_https {
+            let issuer = self.peer.tls.private_issuer()?;
+            return Some(Intermediary::TlsInspection { issuer });
+        }
+        match &self.peer.route {
+            Route::Through { proxy, variable } => {
+                Some(Intermediary::Proxy { proxy: proxy.to_string(), variable })
+            }
+            _ => (!self.is_local).then_some(Intermediary::Network),
+        }
     }
 
     /// Sends the request and reads the head of the response. `cancel` interrupts this and the reading of the body.
@@ -127,6 +146,7 @@ impl HttpClient {
             Err(error) => return Err(self.peer.request_error(&error)),
         };
         let Acquired { connection, idle_since } = acquired;
+        let began = idle_since.map(|_| Instant::now());
         let agent = Arc::clone(connection.agent());
         let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
         let response = connection.send(request, head_bytes);
@@ -135,8 +155,15 @@ impl HttpClient {
         {
             self.pool.record_closed_connection(requests, since);
         }
-        let lease = Lease::new(&self.pool, connection, cancel, shutdown_on_cancel);
+        let mut lease = Lease::new(&self.pool, connection, cancel, shutdown_on_cancel);
         match response {
+            Ok(response)
+                if is_idle_timeout(&response)
+                    && began.is_some_and(|began| began.elapsed() < MAX_CROSSING_TIME) =>
+            {
+                lease.close_at_end();
+                Err(self.peer.request_error(&Unreceived.into()))
+            }
             Ok(response) => Ok(Response::new(response, lease)),
             Err(_) if cancel.is_cancelled() => Err(cancelled()),
             Err(error) => {
@@ -153,6 +180,17 @@ impl HttpClient {
             }
         }
     }
+}
+
+/// Whether the server closes a connection because no request came for too long (RFC 9110 §15.5.9). On a kept connection it
+/// may cross with a request, which it then does not respond to.
+fn is_idle_timeout(response: &ureq::http::Response<Body>) -> bool {
+    let is_close = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    response.status() == StatusCode::REQUEST_TIMEOUT
+        && response.headers().get_all("connection").iter().any(is_close)
 }
 
 impl fmt::Debug for HttpClient {

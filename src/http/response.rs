@@ -111,6 +111,17 @@ impl<'a> Response<'a> {
         self.media_type().eq_ignore_ascii_case(EVENT_STREAM)
     }
 
+    /// Whether a body that begins so is a page for people.
+    pub(crate) fn is_page(&self, body: &[u8]) -> bool {
+        let body = body.trim_ascii_start();
+        let begins = |text: &str| {
+            body.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
+        };
+        self.media_type().eq_ignore_ascii_case("text/html")
+            || begins("<!doctype html")
+            || begins("<html")
+    }
+
     /// Whether the body is an event stream, declared or not. Waits for its first bytes if it is not declared.
     pub(crate) fn opens_event_stream(&mut self) -> bool {
         self.is_event_stream() || self.body_kind().is_ok_and(|kind| kind == BodyKind::EventStream)

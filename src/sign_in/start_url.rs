@@ -59,7 +59,7 @@ fn portal_region(host: &str) -> Option<&str> {
 
 fn ask(services: &Services, method: &'static str, endpoint: &Endpoint) -> Option<Reply> {
     let call = Call { method, endpoint, headers: &[], body: b"" };
-    services.network.send(&call, &RetryPolicy::ONCE).ok()
+    services.network.send(&call, &RetryPolicy::PAGE).ok()
 }
 
 #[cfg(test)]

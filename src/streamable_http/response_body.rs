@@ -59,7 +59,8 @@ pub(crate) fn relay_body(
     relay: &mut Relay<'_, '_>,
 ) -> Result<(), Unanswered> {
     let status = response.status();
-    let instead = match response.body_kind()? {
+    let kind = response.body_kind()?;
+    let instead = match kind {
         BodyKind::Json => return relay_json(response, relay),
         BodyKind::EventStream => return relay_stream(response, relay, None),
         BodyKind::Empty if response.is_event_stream() => {
@@ -71,9 +72,12 @@ pub(crate) fn relay_body(
     };
     let declared = Some(response.media_type()).filter(|declared| !declared.is_empty());
     let declared = declared.unwrap_or("no Content-Type");
-    Err(missing_response(format_args!("HTTP {status} with {instead} ({declared})"))
-        .hint("check that the URL is an MCP endpoint")
-        .into())
+    let error = missing_response(format_args!("HTTP {status} with {instead} ({declared})"))
+        .hint("check that the URL is an MCP endpoint");
+    Err(match kind {
+        BodyKind::Markup => relay.server.client.explain_page(&response, error).into(),
+        _ => error.into(),
+    })
 }
 
 fn relay_json(mut response: Response<'_>, relay: &mut Relay<'_, '_>) -> Result<(), Unanswered> {

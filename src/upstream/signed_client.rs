@@ -5,6 +5,7 @@ use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
 use crate::aws::error_response::ErrorResponse;
 use crate::aws::hint::SignedWith;
+use crate::aws::interception;
 use crate::aws::service_facts::ServiceFacts;
 use crate::aws::signature_diff::SigningSteps;
 use crate::clock;
@@ -12,7 +13,7 @@ use crate::credentials::Services;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::error::{Error, Kind};
 use crate::http::url::Endpoint;
-use crate::http::{CookieJar, HttpClient, Probe, Request, Response};
+use crate::http::{CookieJar, HttpClient, Intermediary, Probe, Request, Response};
 use crate::log::Log;
 use crate::signing::{self, BodyHash, Header, Payload, PayloadSigning, Secret};
 use crate::sync;
@@ -374,11 +375,17 @@ impl SignedClient {
         let scope = self.shared.scope.current();
         let cause = parsed.cause(status);
         let is_denied = matches!(status, 401 | 403);
-        let issuer = match cause {
-            Cause::WrongSignature => self.shared.http.private_issuer(),
-            Cause::Other if is_denied => self.shared.http.private_issuer(),
+        let intermediary = match cause {
+            Cause::WrongSignature => self.shared.http.intermediary(),
+            Cause::Other if is_denied => self.shared.http.intermediary(),
             _ => None,
         };
+        let issuer = match intermediary {
+            Some(Intermediary::TlsInspection { issuer }) => Some(issuer),
+            _ => None,
+        };
+        let is_wordless = is_denied && parsed == AwsErrorBody::default();
+        let intercepted = self.interception(response, is_wordless || response.is_page(&body));
         let signed = SignedWith {
             service: &scope.service,
             region: &scope.region,
@@ -387,6 +394,7 @@ impl SignedClient {
             identity: &identity,
             steps: steps.as_ref(),
             private_issuer: issuer.as_deref(),
+            intercepted: intercepted.as_deref(),
         };
         let mistakes = match cause {
             Cause::UnknownCredentials | Cause::WrongSignature => credentials.likely_mistakes(),
@@ -414,6 +422,23 @@ impl SignedClient {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         ErrorReport { cause, server_time: response.own_date(), body, error }
+    }
+
+    /// How to fix it if the response was probably not sent by the server. `is_foreign`: its body is not one of the service.
+    fn interception(&self, response: &Response<'_>, is_foreign: bool) -> Option<String> {
+        let intermediary = || self.shared.http.intermediary();
+        interception::advice(response, is_foreign, intermediary, &self.shared.endpoint)
+    }
+
+    /// The error of a page in place of messages, and what may have sent it.
+    pub(crate) fn explain_page(&self, response: &Response<'_>, error: Error) -> Error {
+        match (self.interception(response, true), error.hint_text()) {
+            (Some(fix), Some(hint)) => {
+                let hint = format!("{hint}; or {fix}");
+                error.hint(hint)
+            }
+            _ => error,
+        }
     }
 
     /// The facts about the service that is signed for.

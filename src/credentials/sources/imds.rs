@@ -96,6 +96,7 @@ impl Service {
                 wait: Duration::from_millis(100),
                 jitter: false,
                 uses_proxy: false,
+                may_send_pages: true,
                 // Without a response, this is not EC2, and repeating the request would only take longer.
                 should_retry: |outcome| matches!(outcome, Ok(reply) if reply.status >= 500),
             },

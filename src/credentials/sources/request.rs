@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::aws::clock_skew::{ClockSkew, explains_refusal};
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_cause::Cause;
-use crate::aws::hostname;
+use crate::aws::{hostname, interception};
 use crate::credentials::expiry;
 use crate::error::{Error, Kind, quoted};
 use crate::http::url::Endpoint;
@@ -56,6 +56,8 @@ pub(crate) struct Reply {
     pub(crate) location: Option<String>,
     /// `Date`, unless the response comes from a cache.
     pub(crate) date: Option<OffsetDateTime>,
+    /// Something in the network has sent it in place of the service.
+    pub(crate) intercepted: Option<Error>,
 }
 
 /// Time limits, retries and the way of requests to one kind of endpoint.
@@ -70,6 +72,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) jitter: bool,
     /// False for endpoints of this machine and network, which no proxy leads to.
     pub(crate) uses_proxy: bool,
+    /// The endpoint may send pages and redirect to other hosts.
+    pub(crate) may_send_pages: bool,
     /// Whether another attempt may succeed.
     pub(crate) should_retry: fn(&Result<Reply, Error>) -> bool,
 }
@@ -83,6 +87,7 @@ impl RetryPolicy {
         wait: Duration::from_secs(1),
         jitter: true,
         uses_proxy: true,
+        may_send_pages: false,
         should_retry: |outcome| match outcome {
             Ok(reply) => {
                 matches!(reply.status, 429 | 500 | 502 | 503 | 504)
@@ -95,6 +100,10 @@ impl RetryPolicy {
     /// One attempt, for callers that repeat requests themselves.
     pub(crate) const ONCE: RetryPolicy = RetryPolicy { attempts: 1, ..RetryPolicy::SERVICE };
 
+    /// The start URL of IAM Identity Center, which is a page for people.
+    pub(crate) const PAGE: RetryPolicy =
+        RetryPolicy { attempts: 1, may_send_pages: true, ..RetryPolicy::SERVICE };
+
     /// The container's credential endpoint.
     pub(crate) const CONTAINER: RetryPolicy = RetryPolicy {
         connect: Duration::from_secs(2),
@@ -103,6 +112,7 @@ impl RetryPolicy {
         wait: Duration::from_millis(500),
         jitter: false,
         uses_proxy: false,
+        may_send_pages: true,
         should_retry: |outcome| match outcome {
             Ok(reply) => match reply.status {
                 200 => reply.json().is_none(),
@@ -141,13 +151,14 @@ impl Network {
     }
 
     /// Sends a request, with retries, and returns the last attempt's response with any status. Redirects are not
-    /// followed.
+    /// followed. Fails if something in the network responded in place of the service.
     pub(crate) fn send(&self, call: &Call<'_>, policy: &RetryPolicy) -> Result<Reply, Error> {
         let mut attempt = 1;
         loop {
             let outcome = self.once(call, policy);
             if attempt >= policy.attempts || !(policy.should_retry)(&outcome) {
-                return outcome;
+                let mut reply = outcome?;
+                return reply.intercepted.take().map_or(Ok(reply), Err);
             }
             let wait = policy.wait * 2_u32.pow(attempt - 1);
             if self.cancel.sleep(if policy.jitter { random::up_to(wait) } else { wait }) {
@@ -174,7 +185,18 @@ impl Network {
         };
         let send = || {
             let mut response = http.send(&request, &self.cancel)?;
+            let body = match response.read_whole(MAX_RESPONSE_BYTES) {
+                // The status of an error counts, even if its body is encoded.
+                Err(error) if response.status() >= 300 && error.kind() == Kind::InvalidResponse => {
+                    error.message().into()
+                }
+                body => body?,
+            };
+            let intermediary = || http.intermediary();
+            let in_place =
+                || interception::in_place_of_service(&response, &body, intermediary, call.endpoint);
             Ok(Reply {
+                intercepted: if policy.may_send_pages { None } else { in_place() },
                 status: response.status(),
                 token_ttl: response
                     .header("x-aws-ec2-metadata-token-ttl-seconds")
@@ -182,15 +204,7 @@ impl Network {
                 error_type: response.header("x-amzn-errortype").map(str::to_owned),
                 location: response.header("location").map(str::to_owned),
                 date: response.own_date(),
-                body: match response.read_whole(MAX_RESPONSE_BYTES) {
-                    // The status of an error counts, even if its body is encoded.
-                    Err(error)
-                        if response.status() >= 300 && error.kind() == Kind::InvalidResponse =>
-                    {
-                        error.message().into()
-                    }
-                    body => body?,
-                },
+                body,
             })
         };
         send().map_err(|error: Error| {

@@ -168,6 +168,7 @@ impl Sts<'_> {
                 identity: &identity,
                 steps: None,
                 private_issuer: None,
+                intercepted: None,
             }));
         }
         let wrong =
@@ -338,6 +339,7 @@ mod tests {
                 error_type: None,
                 location: None,
                 date: None,
+                intercepted: None,
             })
             .to_string()
         };

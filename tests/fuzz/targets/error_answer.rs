@@ -33,6 +33,7 @@ fuzz_target!(|input: (u16, Option<&str>, Option<&str>, Option<&str>, &[u8])| {
         identity,
         steps: Some(&steps),
         private_issuer: location,
+        intercepted: location,
     };
     let error = response.to_error(&signed);
     assert!(error.to_string().chars().count() < 2000 + location.map_or(0, str::len));

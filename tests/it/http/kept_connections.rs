@@ -182,3 +182,83 @@ fn sequential_calls(program: &mut Program, count: usize) -> usize {
         (0..count).map(|id| program.ask(&call(&id.to_string(), "add", &json!({"a": 1, "b": 1}))));
     calls.filter(|response| response["error"].is_object()).count()
 }
+
+/// When a server sends 408 in place of the response to the second call on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timeout {
+    /// The call has been sent; the server has not read it, and hangs up.
+    Crossing,
+    /// The call has been read, and may have run.
+    AfterTheCall,
+}
+
+/// Answers calls with the number of the connection, but one with 408. Returns how many calls it has read.
+fn impatient_server(timeout: Timeout) -> (String, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let calls = Arc::new(Mutex::new(0));
+    let read = Arc::clone(&calls);
+    std::thread::spawn(move || {
+        for (number, mut stream) in listener.incoming().flatten().enumerate() {
+            let read = Arc::clone(&read);
+            std::thread::spawn(move || -> io::Result<()> {
+                let mut reader = BufReader::new(stream.try_clone()?);
+                for call in 0.. {
+                    let is_last = number == 0 && call == 1;
+                    stream.peek(&mut [0])?;
+                    let mut message = Value::Null;
+                    if !is_last || timeout != Timeout::Crossing {
+                        let Some(read_message) = read_request(&mut reader)? else { break };
+                        *read.lock().unwrap() += 1;
+                        message = read_message;
+                    }
+                    if is_last {
+                        let close = if timeout == Timeout::AfterTheCall {
+                            ""
+                        } else {
+                            "Connection: close\r\n"
+                        };
+                        let head = "HTTP/1.1 408 Request Timeout\r\n";
+                        stream.write_all(
+                            format!("{head}{close}Content-Length: 0\r\n\r\n").as_bytes(),
+                        )?;
+                        stream.shutdown(std::net::Shutdown::Write)?;
+                        // A reset could overtake the response.
+                        io::copy(&mut reader, &mut io::sink())?;
+                        break;
+                    }
+                    let result = json!({"content": [{"type": "text", "text": number.to_string()}]});
+                    let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
+                        .to_string();
+                    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+                    stream.write_all(
+                        format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                            .as_bytes(),
+                    )?;
+                }
+                Ok(())
+            });
+        }
+    });
+    (url, calls)
+}
+
+/// RFC 9110 §15.5.9.
+#[test]
+fn a_call_that_crosses_with_the_end_of_an_idle_connection_is_sent_again_and_no_other() {
+    for timeout in [Timeout::Crossing, Timeout::AfterTheCall] {
+        let (url, calls) = impatient_server(timeout);
+        let mut program = Launch::to(&url).arg("--no-sse").start();
+        let mut ask = |id: &str| program.ask(&call(id, "add", &json!({"a": 1, "b": 1})));
+        assert_eq!(text_of(&ask("1")), "0");
+        let second = ask("2");
+        if timeout == Timeout::Crossing {
+            assert_eq!(text_of(&second), "1", "on another connection");
+        } else {
+            let message = second["error"]["message"].as_str().unwrap();
+            assert!(message.contains("HTTP 408"), "{timeout:?}: {message}");
+        }
+        assert_eq!(*calls.lock().unwrap(), 2);
+        program.close();
+    }
+}

@@ -1,3 +1,4 @@
 pub(crate) mod clock_skew;
 pub(crate) mod error_responses;
+mod interception;
 pub(crate) mod sign_host;
