@@ -25,9 +25,10 @@ use crate::redact::Redactor;
 use crate::sign_in::login;
 use crate::stdio;
 use crate::streamable_http::{self, Exchanger, ProfileRouter};
+use crate::suggest::flaw_of_option;
 use crate::upstream::{self, ServiceCorrection, SignedClient, Unsigned};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,12 +98,20 @@ fn has_user_agent(options: &Options) -> bool {
 fn unusable_log_file(options: &Options, error: &io::Error) -> Error {
     let path = file::absolute(&options.log_file.clone().unwrap_or_default());
     let (named_by, path, why) = (&options.origins.log_file, path.display(), io_message(error));
-    Error::new(Kind::Usage, format!("configuration error: {named_by} {path}: {why}")).hint(
-        match error.kind() {
-            io::ErrorKind::NotFound => "use a file in an existing directory",
-            _ => "use a writable regular file",
-        },
-    )
+    let what = format!("configuration error: {named_by} {path}: {why}");
+    let error = Error::new(Kind::Usage, what).hint(match error.kind() {
+        io::ErrorKind::NotFound => "use a file in an existing directory",
+        _ => "use a writable regular file",
+    });
+    with_flaw_of_path(error, named_by, options.log_file.as_deref())
+}
+
+/// The error about a file. A flaw of its name is the likely cause, and no warning about it was shown yet.
+fn with_flaw_of_path(error: Error, named_by: &str, path: Option<&Path>) -> Error {
+    match path.and_then(|path| flaw_of_option(&path.to_string_lossy())) {
+        Some(flaw) => error.hint(format!("{named_by} {flaw}")),
+        None => error,
+    }
 }
 
 /// Configuration errors for missing profiles, if several are named. A single missing profile is an error of each request
@@ -141,7 +150,10 @@ pub fn profile_settings(
 /// The file cannot be read or contains no certificate.
 pub fn ca_bundle(options: &Options) -> Result<CaBundle, Error> {
     let Some((path, named_by)) = &options.ca_bundle else { return Ok(CaBundle::default()) };
-    CaBundle::read(path, named_by).map_err(|error| error.context("configuration error"))
+    CaBundle::read(path, named_by).map_err(|error| {
+        let error = error.context("configuration error");
+        with_flaw_of_path(error, named_by, Some(path))
+    })
 }
 
 /// One connection for each profile, in their order. All share one HTTP client, so that their idle connections have a common

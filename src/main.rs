@@ -1,7 +1,7 @@
 //! The entry point: parses the command line, assembles the parts, returns the exit code.
 
 use sigv4_proxy::assembly::{self, Connection};
-use sigv4_proxy::cli::{self, Command, Options};
+use sigv4_proxy::cli::{self, Command, Options, ServerChecks};
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
@@ -42,8 +42,9 @@ fn main() -> ExitCode {
     let profile = |name: Option<&str>| assembly::profile_settings(&files, name);
     match cli::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
-        Ok(Command::Doctor { options, problems, as_json }) => {
-            doctor(&options, problems, as_json, &environment, &files, &redactor)
+        Ok(Command::Doctor { options, problems, server_checks, as_json }) => {
+            let found = (problems, server_checks);
+            doctor(&options, found, as_json, &environment, &files, &redactor)
         }
         Ok(Command::Login(options, sign_in)) => {
             let mut login = Login::new(assembly::login_settings(&sign_in), redactor.clone());
@@ -201,13 +202,14 @@ fn for_identities(
 /// Runs all checks and prints the report.
 fn doctor(
     options: &Options,
-    mut problems: Vec<Error>,
+    (mut problems, mut server_checks): (Vec<Error>, ServerChecks),
     as_json: bool,
     environment: &Environment,
     files: &ProfileFiles<'_>,
     redactor: &Redactor,
 ) -> ExitCode {
     process::protect_memory();
+    let of_options = problems.len();
     problems.extend(assembly::unknown_profiles(options, files));
     assembly::add_header_values(redactor, options);
     // The report holds all findings; the log adds details on request.
@@ -225,6 +227,9 @@ fn doctor(
         problems.push(error);
         CaBundle::default()
     });
+    if server_checks == ServerChecks::All && problems.len() > of_options {
+        server_checks = ServerChecks::Unsent;
+    }
     // Never lazy: the check needs the server's own response to `initialize`.
     let eager = Options { lazy: false, ..options.clone() };
     let connections =
@@ -232,6 +237,7 @@ fn doctor(
     let doctor = Doctor {
         options,
         problems: &problems,
+        server_checks,
         proxy_problems: &assembly::proxy_problems(options, environment),
         connections: &connections,
         redactor,

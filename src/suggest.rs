@@ -39,6 +39,15 @@ pub(crate) fn flaw(value: &str) -> Option<&'static str> {
         .then_some("begins with a quote, which becomes part of the value")
 }
 
+/// The flaw of an option's value. `"C:\new\team"` in JSON is a path with a line break and a tab, and looks right in messages,
+/// which escape them.
+pub(crate) fn flaw_of_option(value: &str) -> Option<&'static str> {
+    let is_escaped = value.contains(['\n', '\t', '\r', '\u{8}', '\u{c}']);
+    flaw(value)
+        .or(is_escaped
+            .then_some("contains a line break or a tab; in JSON, write each backslash twice"))
+}
+
 /// The flaw of a key id, a secret key or a token, in which there is no quote at any place.
 pub(crate) fn flaw_of_key(value: &str) -> Option<&'static str> {
     let holds_quote = || value.contains(QUOTES);

@@ -5,7 +5,8 @@ use crate::cli::flag_names::VARIABLES_OF_OTHERS;
 use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{Options, ProfileSettings, SignInOptions};
 use crate::cli::parsed_args::ParsedArgs;
-use crate::cli::table::{Key, Row, TABLE};
+use crate::cli::row::{Key, Row};
+use crate::cli::table::{self, TABLE};
 use crate::cli::{completions, help, resolve, target, version};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -19,6 +20,7 @@ pub enum Command {
         /// Invalid values are replaced by placeholders, so that the checks can continue.
         options: Box<Options>,
         problems: Vec<Error>,
+        server_checks: ServerChecks,
         as_json: bool,
     },
     /// Sign in for what the options configure.
@@ -30,6 +32,16 @@ pub enum Command {
     Run(Box<Options>),
     /// Print how to use the program, and this error.
     Usage(Error),
+}
+
+/// Which checks of the server `doctor` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerChecks {
+    All,
+    /// Those that send nothing to it: options that decide what is sent are invalid.
+    Unsent,
+    /// None: the listener alone is checked.
+    None,
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -89,6 +101,13 @@ fn command(
     resolve::report_flags_of_others(&mut reader, subcommand);
     let options = resolve::options(&mut reader, profile);
     let (problems_of_values, warnings) = reader.finish();
+    let is_blocked = !environment.problems().is_empty()
+        || problems_of_values.iter().any(|(key, _)| table::row(*key).group.decides_what_is_sent());
+    let server_checks = match (is_of_listener, is_blocked) {
+        (true, _) => ServerChecks::None,
+        (false, true) => ServerChecks::Unsent,
+        (false, false) => ServerChecks::All,
+    };
     let options = Box::new(Options { abbreviated, ignored, warnings, ..options });
     let is_of_line = !problems.is_empty();
     let problems: Vec<Error> = problems
@@ -99,7 +118,7 @@ fn command(
     Ok(match subcommand {
         // All at once, so that they can be fixed at once.
         _ if is_of_line => return Err(problems),
-        Some("doctor") => Command::Doctor { options, problems, as_json },
+        Some("doctor") => Command::Doctor { options, problems, server_checks, as_json },
         _ if !problems.is_empty() => return Err(problems),
         Some("login") => Command::Login(options, sign_in),
         Some("logout") => Command::Logout(options, sign_in),

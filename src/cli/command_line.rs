@@ -6,7 +6,7 @@ use crate::cli::leftovers::{self, Leftovers, Place};
 use crate::cli::old_command::Follows;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, Key, Row};
+use crate::cli::row::{Arity, Key, Row};
 use crate::cli::tokens::{Flag, Token, Tokens, is_target};
 use crate::error::Error;
 use std::ffi::OsString;

@@ -1,7 +1,8 @@
 //! Shell completions and the manual page, generated from the table.
 
 use crate::cli::help::CLOSING;
-use crate::cli::table::{Arity, COMMANDS, Group, Key, Row, TABLE};
+use crate::cli::row::{Arity, Group, Key, Row};
+use crate::cli::table::{COMMANDS, TABLE};
 use std::fmt::Write as _;
 
 /// The names of the shells that there are completions for.

@@ -2,8 +2,9 @@
 
 use crate::aws::region::region_hint;
 use crate::cli::parsed_args::{ParsedArgs, Value};
-use crate::cli::table::{Key, TABLE};
-use crate::suggest::flaw;
+use crate::cli::row::Key;
+use crate::cli::table::TABLE;
+use crate::suggest::flaw_of_option;
 
 /// What is wrong with the values of an option, as words that follow its name. Variables in headers are replaced here (`headers`).
 pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'static str)> {
@@ -12,13 +13,7 @@ pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'stat
     }
     let variable = args.variable(key).filter(|_| args.flag(key).is_none());
     let mut values = args.flags(key).cloned().chain(variable);
-    values.find_map(|Value { text, from }| Some((from, flaw(&text).or_else(|| escaped(&text))?)))
-}
-
-/// `"C:\new\team"` in JSON is a path with a line break and a tab, and looks right in messages, which escape them.
-fn escaped(value: &str) -> Option<&'static str> {
-    let is_escaped = value.contains(['\n', '\t', '\r', '\u{8}', '\u{c}']);
-    is_escaped.then_some("contains a line break or a tab; in JSON, write each backslash twice")
+    values.find_map(|Value { text, from }| Some((from, flaw_of_option(&text)?)))
 }
 
 /// Warnings about placeholders that were not replaced, quotes that were not removed, and backslashes that JSON took. Values are not shown: some are secret.

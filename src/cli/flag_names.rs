@@ -2,7 +2,8 @@
 //! nothing here.
 
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, Row, TABLE};
+use crate::cli::row::{Arity, Row};
+use crate::cli::table::TABLE;
 use crate::error::Error;
 use crate::suggest::nearest;
 

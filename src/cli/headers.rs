@@ -3,7 +3,7 @@
 use crate::cli::option_reader::OptionReader;
 use crate::cli::options::Header;
 use crate::cli::parsed_args::Value;
-use crate::cli::table::Key;
+use crate::cli::row::Key;
 use crate::environment::{Environment, file};
 use crate::error::{Error, Kind, io_message};
 use crate::http::is_header_name;

@@ -1,6 +1,7 @@
 //! `-h`, `--help`, the usage shown without arguments, and the tables of docs/configuration.md, written from the table of options.
 
-use crate::cli::table::{Arity, Group, Key, Row, TABLE};
+use crate::cli::row::{Arity, Group, Key, Row};
+use crate::cli::table::{self, TABLE};
 use std::fmt::Write as _;
 
 /// The options that most users need, with a text that fits one line.
@@ -34,7 +35,7 @@ pub const IN_TERMINAL: &str = "waiting for an MCP client on stdin; press Ctrl-C 
 pub(crate) fn brief() -> String {
     let mut text = format!("{SYNOPSIS}\nCommon flags:\n");
     for (key, what) in COMMON {
-        let row = key.row();
+        let row = table::row(key);
         let flag = match row.takes {
             Arity::Switch => format!("--{}", row.flags[0]),
             Arity::Value(name) | Arity::Words(name) | Arity::OptionalWords(name) => {

@@ -2,7 +2,8 @@
 
 use crate::cli::old_command::{self, Follows};
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, COMMANDS, Key, Row};
+use crate::cli::row::{Arity, Key, Row};
+use crate::cli::table::COMMANDS;
 use crate::cli::tokens::{Flag, is_target};
 use crate::cli::{flag_names, values};
 use crate::error::Error;

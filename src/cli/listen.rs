@@ -4,7 +4,7 @@ use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{ListenAddress, ListenOptions, ListenToken};
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::Key;
+use crate::cli::row::Key;
 use crate::cli::values;
 use crate::environment::Environment;
 use crate::error::Error;

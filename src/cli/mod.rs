@@ -20,6 +20,7 @@ mod options;
 mod parsed_args;
 mod problem;
 mod resolve;
+mod row;
 mod signature;
 mod signing_region;
 mod table;
@@ -28,7 +29,7 @@ mod tokens;
 mod values;
 mod version;
 
-pub use command::{Command, man_page, markdown, parse};
+pub use command::{Command, ServerChecks, man_page, markdown, parse};
 pub(crate) use help::wrapped;
 pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;

@@ -3,7 +3,8 @@
 use crate::cli::doubts;
 use crate::cli::duration;
 use crate::cli::parsed_args::{ParsedArgs, Value};
-use crate::cli::table::Key;
+use crate::cli::row::Key;
+use crate::cli::table;
 use crate::cli::values;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -82,7 +83,7 @@ impl<'a> OptionReader<'a> {
     /// The user's value; the table's default if there is none or it is invalid.
     pub(crate) fn or_default<T>(&mut self, key: Key, read: fn(&str) -> Result<T, Error>) -> T {
         self.parsed(key, read).unwrap_or_else(|| {
-            read(key.row().default).expect("the defaults of the table are valid")
+            read(table::row(key).default).expect("the defaults of the table are valid")
         })
     }
 

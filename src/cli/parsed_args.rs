@@ -1,6 +1,7 @@
 //! `ParsedArgs`: the values of flags and variables, not yet interpreted.
 
-use crate::cli::table::Key;
+use crate::cli::row::Key;
+use crate::cli::table;
 use crate::environment::Environment;
 
 /// A value and its origin, for messages: `--region`, `AWS_REGION`.
@@ -35,7 +36,7 @@ impl<'a> ParsedArgs<'a> {
     }
 
     pub(crate) fn variable(&self, key: Key) -> Option<Value> {
-        let (name, text) = self.environment.first(key.row().environment)?;
+        let (name, text) = self.environment.first(table::row(key).environment)?;
         Some(Value { text: text.to_owned(), from: name.to_owned() })
     }
 }

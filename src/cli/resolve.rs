@@ -8,8 +8,9 @@ use crate::cli::options::{
 };
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
+use crate::cli::row::Key;
 use crate::cli::signing_region::{self, ProfileOptions};
-use crate::cli::table::Key;
+use crate::cli::table;
 use crate::cli::target::{self, Target};
 use crate::cli::{headers, listen, signature, values};
 use crate::error::Error;
@@ -187,7 +188,7 @@ fn log_level(reader: &mut OptionReader<'_>) -> Level {
 fn words_or_default(reader: &OptionReader<'_>, key: Key) -> Vec<String> {
     let words = reader.words(key);
     if words.is_empty() {
-        return key.row().default.split(' ').map(str::to_owned).collect();
+        return table::row(key).default.split(' ').map(str::to_owned).collect();
     }
     words
 }

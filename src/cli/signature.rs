@@ -5,7 +5,7 @@ use crate::cli::option_reader::OptionReader;
 use crate::cli::options::RoleToAssume;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::Key;
+use crate::cli::row::Key;
 use crate::cli::target::{self, Target};
 use crate::cli::values;
 use crate::error::{Error, Kind};

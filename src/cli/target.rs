@@ -4,7 +4,8 @@ use crate::aws::{agentcore, hostname};
 use crate::cli::option_reader::OptionReader;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
-use crate::cli::table::{COMMANDS, Key};
+use crate::cli::row::Key;
+use crate::cli::table::{self, COMMANDS};
 use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, host_and_port};
 use crate::suggest::nearest;
@@ -51,7 +52,7 @@ fn named_endpoint(reader: &mut OptionReader<'_>, allow_http: bool) -> (Endpoint,
         let fix = "omit it, or write ?qualifier=NAME into the URL";
         reader.report(Key::Qualifier, usage_error(what, fix));
     }
-    let qualifier = qualifier.as_deref().unwrap_or(Key::Qualifier.row().default);
+    let qualifier = qualifier.as_deref().unwrap_or(table::row(Key::Qualifier).default);
     let endpoint = endpoint(&text, qualifier, allow_http).unwrap_or_else(|error| {
         reader.report(Key::TargetUrl, error);
         placeholder(&text).unwrap_or_else(|| {

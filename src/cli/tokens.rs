@@ -2,7 +2,7 @@
 
 use crate::cli::flag_names;
 use crate::cli::problem::usage_error;
-use crate::cli::table::{Arity, Key, Row};
+use crate::cli::row::{Arity, Key, Row};
 use crate::error::Error;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};

@@ -4,7 +4,7 @@
 //! holds no secrets.
 
 use crate::assembly::Connection;
-use crate::cli::Options;
+use crate::cli::{Options, ServerChecks};
 use crate::clock;
 use crate::credentials::{CredentialCache, Credentials};
 use crate::doctor::latency::Latency;
@@ -24,6 +24,7 @@ use std::thread;
 use std::time::Instant;
 
 const NOT_CONFIGURED: &str = "the configuration is incomplete";
+const INVALID: &str = "sigv4-proxy only starts with a valid configuration";
 const NO_CREDENTIALS: &str = "no credentials";
 
 /// The parts to check.
@@ -32,6 +33,7 @@ pub struct Doctor<'a> {
     pub options: &'a Options,
     /// Configuration errors found while the options were read.
     pub problems: &'a [Error],
+    pub server_checks: ServerChecks,
     /// Configuration errors of proxy variables.
     pub proxy_problems: &'a [Error],
     /// One for each profile. The session is checked with the first.
@@ -40,20 +42,22 @@ pub struct Doctor<'a> {
 }
 
 impl Doctor<'_> {
-    /// Runs all checks and prints their findings. Returns whether none failed. With an address to listen at and no server,
-    /// only the listener is checked, which then has to run.
+    /// Runs the checks and prints their findings. Returns whether none failed. If the listener alone is checked, it has to run.
     pub fn run(&self, out: &mut dyn Write, style: Style) -> io::Result<bool> {
         let mut report = Report::begin(out, style, self.redactor)?;
-        let Options { listen, origins, .. } = self.options;
-        let has_target = !origins.endpoint.is_empty();
-        if listen.is_none() || has_target || !self.problems.is_empty() {
+        let has_server = self.server_checks != ServerChecks::None;
+        if has_server || !self.problems.is_empty() {
             report.add(self.configuration())?;
         }
-        if listen.is_none() || has_target {
+        if has_server {
             self.check_server(&mut report)?;
         }
-        if let Some(listen) = listen {
-            listener::check(listen, has_target, self.redactor, &mut report)?;
+        match &self.options.listen {
+            Some(listen) => listener::check(listen, has_server, self.redactor, &mut report)?,
+            None if has_server => {}
+            None => {
+                report.skip(&[Check::Token, Check::Listener, Check::Access], NOT_CONFIGURED)?;
+            }
         }
         report.end()
     }
@@ -75,7 +79,7 @@ impl Doctor<'_> {
             }
         }
         let mut latency = Latency::default();
-        let obstacle = if self.problems.is_empty() {
+        let obstacle = if self.server_checks == ServerChecks::All {
             let probe = exchanger.client().probe();
             let is_https = self.options.endpoint.is_https();
             let proxy_problem = self.proxy_problems.first();
@@ -100,23 +104,23 @@ impl Doctor<'_> {
     }
 
     fn configuration(&self) -> Finding {
-        let Options { origins, .. } = self.options;
-        if !self.problems.is_empty() {
-            let count = self.problems.len();
-            let plural = if count == 1 { "" } else { "s" };
-            let found = format!("{count} problem{plural}");
-            let details = self.problems.iter().map(ToString::to_string).collect();
-            let finding = Finding::new(Check::Configuration, Verdict::Fail, found)
-                .details(details)
-                .fix("see sigv4-proxy --help");
-            let has_target = !origins.endpoint.is_empty();
-            return if has_target {
-                finding
-            } else {
-                finding.why("nothing can be sent without it")
-            };
-        }
         let options = self.options;
+        let origins = &options.origins;
+        match self.problems {
+            [] => {}
+            [problem] => {
+                let finding = Finding::of_error(Check::Configuration, Verdict::Fail, problem);
+                let found = finding.found.trim_start_matches("configuration error: ").to_owned();
+                return Finding { found, ..finding }.why(INVALID);
+            }
+            problems => {
+                let found = format!("{} problems", problems.len());
+                return Finding::new(Check::Configuration, Verdict::Fail, found)
+                    .details(problems.iter().map(ToString::to_string).collect())
+                    .why(INVALID)
+                    .fix("see sigv4-proxy --help");
+            }
+        }
         let mut details = vec![format!(
             "{}: service {} [{}], region {} [{}]",
             options.algorithm.name(),

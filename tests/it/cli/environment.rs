@@ -306,6 +306,20 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
         "ERROR: configuration error: MCP_LOG_FILE {pipe}: not a regular file (use a writable regular file)\n"
     );
     assert_eq!(ended.log, expected);
+    // The likely cause is the hint: no warning about it was shown yet.
+    for (name, cause) in [
+        ("${FOLDER}/log", "contains a placeholder such as ${…} that was not replaced"),
+        ("%FOLDER%/log", "contains a placeholder such as ${…} that was not replaced"),
+        ("'/nowhere'/log", "begins with a quote, which becomes part of the value"),
+        ("/nowhere\new/log", "contains a line break or a tab; in JSON, write each backslash twice"),
+    ] {
+        let ended = launch(Path::new(name)).run(PING);
+        assert_eq!((ended.code, ended.log.lines().count()), (Some(2), 1), "{}", ended.log);
+        let hint = format!("(MCP_LOG_FILE {cause})\n");
+        assert!(ended.log.ends_with(&hint), "{name}: {}", ended.log);
+        let bundle = Launch::bare(&["login"]).env("AWS_CA_BUNDLE", name).run("");
+        assert!(bundle.log.contains(&format!("(AWS_CA_BUNDLE {cause})\n")), "{}", bundle.log);
+    }
     // The log would appear among the messages.
     assert_eq!(launch(Path::new("/dev/stdout")).run(PING).code, Some(2));
     let ended = launch(Path::new("/dev/stderr")).run(PING);

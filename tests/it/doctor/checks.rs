@@ -382,9 +382,9 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .run("");
     assert_eq!(ended.code, Some(1));
     let words = &[
-        "1 problem",
-        "target URL is required (set MCP_TARGET_URL or --target-url)",
-        "why: nothing can be sent without it",
+        "target URL is required\n",
+        "why: sigv4-proxy only starts with a valid configuration",
+        "fix: set MCP_TARGET_URL or --target-url",
     ];
     assert_check(&ended, "configuration", "fail", words);
     assert_check(&ended, "identity", "pass", &[IDENTITY]);

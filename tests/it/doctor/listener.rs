@@ -78,7 +78,30 @@ fn an_address_that_cannot_be_listened_on() {
     }
     let ended = doctor(&["--listen=0.0.0.0:8080"]);
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
-    assert_check(&ended, "configuration", "fail", &["1 problem", "add --listen-anyone"]);
+    assert_check(&ended, "configuration", "fail", &["other machines", "add --listen-anyone"]);
+}
+
+#[test]
+fn an_address_that_cannot_be_read_comes_first_and_stops_no_check_of_the_server() {
+    let problem = &["--listen: not an address to listen on: 8080\n", "fix: write 127.0.0.1:PORT"];
+    // Alone there is nothing else to check.
+    let ended = doctor(&["--listen=8080"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_check(&ended, "configuration", "fail", problem);
+    assert_check(&ended, "listener", "skip", &["the configuration is incomplete"]);
+    assert!(!text(&ended).contains("initialize"), "{}", text(&ended));
+    assert!(ended.lines.last().is_some_and(|end| end == "1 of 4 checks failed."));
+    // It does not decide what is sent to the server; nor does a log format.
+    let server = Server::start(ServerOptions::default());
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--listen=8080").run("");
+    assert_check(&ended, "configuration", "fail", problem);
+    assert_check(&ended, "initialize", "pass", &[]);
+    let ended =
+        launch(&server.url("/mcp"), &sts()).arg("--log-format=x").arg("--timeout=x").run("");
+    assert_check(&ended, "configuration", "fail", &["2 problems", "unknown log format: x"]);
+    assert_check(&ended, "initialize", "pass", &[]);
+    let ended = launch(&server.url("/mcp"), &sts()).arg("--sig-version=v5").run("");
+    assert_check(&ended, "initialize", "skip", &["the configuration is incomplete"]);
 }
 
 #[test]
