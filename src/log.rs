@@ -4,15 +4,14 @@ use crate::clock;
 use crate::environment::file;
 use crate::process;
 use crate::redact::Redactor;
-use crate::sync::lock;
 use crate::sync::{Sender, bounded_channel, channel};
+use crate::sync::{lock, spawn};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
 
@@ -174,7 +173,7 @@ impl Log {
 fn start_writer() -> Sender<Order> {
     let (writer, orders) = bounded_channel(MAX_WAITING);
     // Without a thread the lines are lost.
-    let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
+    let _ = spawn("log", move || {
         let mut stderr = process::stderr();
         for order in orders {
             match order {

@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, SsoSession, out_of_threads};
 use crate::http::ProxySettings;
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
+use crate::sync::spawn;
 
 /// The current credentials. One look-up at a time, on a separate thread, uses the sources for all callers; each
 /// caller waits for it until its own limit. Clones share everything.
@@ -315,7 +316,7 @@ impl Shared {
         let lease = Lease { shared: Arc::clone(self), chain: Some(chain) };
         let look_up = LookUp { lease, force, now, is_stored: false };
         // If no thread can be started, it is dropped, and so a failure is stored.
-        let _ = thread::Builder::new().name("credentials".to_owned()).spawn(|| look_up.run());
+        let _ = spawn("credentials", || look_up.run());
     }
 
     fn timed_out(&self) -> Error {

@@ -16,11 +16,10 @@ use crate::doctor::sign_in;
 use crate::error::{Error, Kind};
 use crate::redact::Redactor;
 use crate::sync::cancel::Cancel;
-use crate::sync::channel;
+use crate::sync::{channel, spawn};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::thread;
 use std::time::Instant;
 
 const NOT_CONFIGURED: &str = "the configuration is incomplete";
@@ -204,7 +203,7 @@ impl Doctor<'_> {
         }
         let (results, result) = channel();
         let (cache, credentials) = (connection.credentials.clone(), Arc::clone(credentials));
-        thread::spawn(move || {
+        let _ = spawn("identity", move || {
             drop(results.send(cache.caller_identity(&credentials, clock::now())));
         });
         let late = |_| Err(Error::new(Kind::TimedOut, "no response within --timeout"));

@@ -9,11 +9,10 @@ use crate::mcp::message::Message;
 use crate::streamable_http::exchange::Exchanger;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
-use crate::sync::channel;
+use crate::sync::{channel, spawn};
 use serde_json::Value;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Clock skew in seconds from which AWS refuses signatures; some services allow 15 minutes.
@@ -193,7 +192,7 @@ impl<'a> Session<'a> {
         let cancel = Cancel::new();
         self.exchanges.push(Arc::clone(&cancel));
         let (exchanger, message) = (Arc::clone(self.exchanger), message(line));
-        thread::spawn(move || {
+        let _ = spawn("request", move || {
             let mut deliver = |relayed| {
                 // Only the response counts, not the server's requests and notifications.
                 if let Relayed::Line(line) = relayed

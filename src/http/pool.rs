@@ -12,10 +12,11 @@ use crate::http::wire::connection::{Connection, Destination};
 use crate::log::Log;
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
+use crate::sync::spawn;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use std::{mem, thread};
 use ureq::Timeout;
 
 /// Time after a request in which a connection is kept open for the next.
@@ -38,9 +39,6 @@ const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Minimum time between two sweeps. A busy connection is used again within it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Stack of the sweeper, which only sleeps and closes connections.
-const STACK_BYTES: usize = 128 * 1024;
 
 pub(crate) struct Pool {
     destination: Arc<Destination>,
@@ -197,8 +195,7 @@ impl Shared {
         drop(not_kept);
         if matches!(sweeper, Sweeper::Absent) {
             let pool = Arc::downgrade(self);
-            let thread = thread::Builder::new().name("idle".to_owned()).stack_size(STACK_BYTES);
-            if thread.spawn(move || sweep(&pool)).is_err() {
+            if spawn("idle", move || sweep(&pool)).is_err() {
                 // Without a sweeper no connection would ever be closed.
                 drop(self.state.lock().end_sweeping());
             }
@@ -209,13 +206,12 @@ impl Shared {
     fn open(self: &Arc<Self>, delay: Duration) {
         if !delay.is_zero() || self.begin_opening() {
             let pool = Arc::clone(self);
-            let thread = thread::Builder::new().name("connect".to_owned());
             let open = move || {
                 if delay.is_zero() || (!Cancel::default().sleep(delay) && pool.begin_opening()) {
                     pool.finish_opening();
                 }
             };
-            if thread.spawn(open).is_err() && delay.is_zero() {
+            if spawn("connect", open).is_err() && delay.is_zero() {
                 self.end_opening(Err(ureq::Error::ConnectionFailed));
             }
         }

@@ -13,12 +13,11 @@ use crate::scheduler::InFlight;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
-use crate::sync::lock;
 use crate::sync::monitor::WaitError;
+use crate::sync::{lock, spawn};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 pub(crate) struct Client {
@@ -113,7 +112,7 @@ impl Client {
                 Ok(())
             });
         };
-        if thread::Builder::new().name("standing".to_owned()).spawn(listen).is_err() {
+        if spawn("standing", listen).is_err() {
             self.conversation.report(&out_of_threads());
         }
     }
@@ -163,9 +162,8 @@ impl Client {
             Passage::LeftOut => None,
             Passage::Refused(refusal) => {
                 let conversation = Arc::clone(&self.conversation);
-                let thread = thread::Builder::new().name("refusal".to_owned());
                 // Without a thread the server waits until the call ends.
-                let _ = thread.spawn(move || conversation.refuse(profile, &refusal));
+                let _ = spawn("refusal", move || conversation.refuse(profile, &refusal));
                 None
             }
         }
@@ -276,8 +274,7 @@ impl Client {
             return;
         }
         let client = Arc::clone(self);
-        let thread = thread::Builder::new().name("outbox".to_owned());
-        if thread.spawn(move || client.write_outbox()).is_err() {
+        if spawn("outbox", move || client.write_outbox()).is_err() {
             self.outbox.end_writing();
         }
     }

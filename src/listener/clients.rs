@@ -8,11 +8,10 @@ use crate::mcp::session::check_session_id;
 use crate::random;
 use crate::signing::BodyHash;
 use crate::sync::cancel::Cancel;
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long clients are remembered. One that is dropped can continue its session if the server issued the id.
@@ -165,8 +164,7 @@ impl Clients {
         }
         drop(known);
         let watched = Arc::downgrade(&self.known);
-        let thread = thread::Builder::new().name("expiry".to_owned());
-        if thread.spawn(move || expire(&watched)).is_err() {
+        if spawn("expiry", move || expire(&watched)).is_err() {
             // The next client tries again.
             lock(&self.known).has_thread = false;
         }
@@ -240,9 +238,8 @@ fn end_all(mut clients: Vec<(Key, Arc<Client>)>) {
     }
     clients.retain(|(key, client)| client.with_unknown_sessions(key.session_id()).next().is_some());
     if !clients.is_empty() {
-        let thread = thread::Builder::new().name("forgotten".to_owned());
         // Without a thread the sessions expire at the servers.
-        let _ = thread.spawn(move || end_unknown_sessions(&clients));
+        let _ = spawn("forgotten", move || end_unknown_sessions(&clients));
     }
 }
 

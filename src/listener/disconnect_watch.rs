@@ -5,12 +5,12 @@
 
 use crate::listener::connections::{Connections, Watched};
 use crate::listener::stream::Stream;
+use crate::sync::spawn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread;
 
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -43,7 +43,7 @@ impl DisconnectWatch {
             let _ = (&waker).write(&[0]);
         });
         let watch = DisconnectWatch { connections: Arc::clone(&connections), wake };
-        thread::Builder::new().name("disconnects".to_owned()).spawn(move || watch.run())?;
+        spawn("disconnects", move || watch.run()).map_err(io::Error::other)?;
         Ok(connections)
     }
 

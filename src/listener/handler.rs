@@ -17,8 +17,8 @@ use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
 use crate::scheduler::InFlight;
 use crate::sync::cancel::Cancel;
+use crate::sync::spawn;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
@@ -45,8 +45,7 @@ impl Handler {
     ) -> Handler {
         let first = make();
         // Without a thread the first request looks them up.
-        let thread = thread::Builder::new().name("credentials".to_owned());
-        let _ = thread.spawn(move || first.look_up_credentials());
+        let _ = spawn("credentials", move || first.look_up_credentials());
         let (clients, slots) = (Clients::new(make, log.clone()), Slots::new(max_in_flight));
         Handler { clients, slots, opens_get_stream, log }
     }

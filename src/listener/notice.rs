@@ -16,9 +16,9 @@ use crate::mcp::message::{Message, MessageKind};
 use crate::scheduler::CallKind;
 use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::cancel::Cancel;
+use crate::sync::spawn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
@@ -170,7 +170,7 @@ fn cancel(client: &Arc<Client>, id: &Id) -> bool {
         late.cancel.sleep(CANCEL_GRACE);
         late.cancel.cancel();
     };
-    if thread::Builder::new().name("cancelled".to_owned()).spawn(close).is_err() {
+    if spawn("cancelled", close).is_err() {
         call.cancel.cancel();
     }
     true

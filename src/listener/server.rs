@@ -15,6 +15,7 @@ use crate::listener::stream::Stream;
 use crate::listener::token::Token;
 use crate::log::Log;
 use crate::sync::Receiver;
+use crate::sync::spawn;
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,9 +25,6 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(75);
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(300);
-
-/// Stack size of a connection's thread; a TLS handshake with the server needs the most.
-const STACK_BYTES: usize = 512 * 1024;
 
 /// Pause after a connection that the system could not open, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -70,8 +68,7 @@ pub fn run(
         let (rules, handler) = (Arc::new(rules), Arc::clone(&handler));
         move || accept(&socket, &connections, &rules, &handler)
     };
-    let thread = thread::Builder::new().name("accept".to_owned());
-    thread.spawn(accepting).map_err(|_| out_of_threads())?;
+    spawn("accept", accepting)?;
     log.info(format_args!("listening on {url}"));
     if let Some(file) = &token_file {
         let path = file.path().display();
@@ -130,8 +127,7 @@ fn accept(
         let run = move || {
             serve(&connection, &rules, &|request, response| handler.handle(request, response));
         };
-        let thread = thread::Builder::new().name("client".to_owned()).stack_size(STACK_BYTES);
-        if thread.spawn(run).is_err() {
+        if spawn("client", run).is_err() {
             turn_away(&stream);
         }
     }

@@ -1,15 +1,14 @@
 //! `Flights`: the sign-ins of this process, one for each token.
 
-use crate::error::{SignIn, SignInMethod, out_of_threads};
+use crate::error::{SignIn, SignInMethod};
 use crate::log::Log;
 use crate::prompt::flight::{Audience, Ending, Flight};
 use crate::prompt::mode::Mode;
 use crate::prompt::worker::Worker;
 use crate::streamable_http::Exchanger;
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 
 pub(crate) struct Flights {
     mode: Mode,
@@ -55,9 +54,8 @@ impl Flights {
             on_signed_in: Arc::clone(&self.on_signed_in),
             log: self.log.clone(),
         };
-        let thread = thread::Builder::new().name("sign-in".to_owned());
-        if thread.spawn(move || worker.run()).is_err() {
-            flight.end(Ending::Failed(out_of_threads()));
+        if let Err(error) = spawn("sign-in", move || worker.run()) {
+            flight.end(Ending::Failed(error));
         }
         Some(flight)
     }

@@ -3,19 +3,15 @@
 //! The callers limit the number of jobs. When the system refuses a thread, the job is refused: it never runs on the calling
 //! thread.
 
-use crate::sync::{lock, wait_timeout_while};
+use crate::sync::{lock, spawn, wait_timeout_while};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::Duration;
 
 /// Time after which an idle thread ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Stack size of a thread. Jobs do not recurse deeply; a TLS handshake needs the most.
-const STACK_BYTES: usize = 512 * 1024;
 
 /// Work for a thread. The job that it returns runs next, on the same thread.
 pub(crate) struct Job(Box<dyn FnOnce(Fate) -> Option<Job> + Send>);
@@ -92,15 +88,13 @@ impl ThreadPool {
         let shared = Arc::clone(&self.shared);
         let first = Arc::new(Mutex::new(Some(job)));
         let taken = Arc::clone(&first);
-        let spawned = thread::Builder::new().name("call".to_owned()).stack_size(STACK_BYTES).spawn(
-            move || {
-                let job = lock(&taken).take();
-                if let Some(job) = job {
-                    job.run();
-                }
-                shared.work();
-            },
-        );
+        let spawned = spawn("call", move || {
+            let job = lock(&taken).take();
+            if let Some(job) = job {
+                job.run();
+            }
+            shared.work();
+        });
         if spawned.is_err() {
             let refused = lock(&first).take();
             if let Some(Job(job)) = refused {
@@ -140,6 +134,7 @@ impl fmt::Debug for ThreadPool {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use std::thread;
 
     #[test]
     fn a_panic_ends_the_job_and_not_its_thread() {

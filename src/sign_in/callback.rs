@@ -1,15 +1,14 @@
 //! `CallbackListener`: the address on this machine that a browser is redirected to after a sign-in (RFC 8252 §7.3). It is open
 //! only while one waits, and only on 127.0.0.1.
 
-use crate::sync::{Sender, bounded_channel};
+use crate::sync::{Sender, bounded_channel, spawn};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{AwsError, Error, Kind, io_message, out_of_threads, quoted};
+use crate::error::{AwsError, Error, Kind, io_message, quoted};
 use crate::percent;
 use crate::signing::Secret;
 use crate::sync::cancel::{Cancel, cancelled};
@@ -84,8 +83,7 @@ impl CallbackListener {
                         let _ = serve(stream, &state, &sender);
                         count.fetch_sub(1, Ordering::Relaxed);
                     };
-                    let thread = thread::Builder::new().name("callback".to_owned());
-                    thread.spawn(serve).map_err(|_| out_of_threads())?;
+                    spawn("callback", serve)?;
                 }
                 Ok(_) => {}
                 Err(_) => {
@@ -188,6 +186,7 @@ fn respond(stream: &mut TcpStream, status: &str, sentence: &str) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     const STATE: &str = "9b2d0c44-6c1f-4f0e-8a57-1f6f0d1c2b3a";
 

@@ -1,7 +1,7 @@
 //! The stream of HTTP+SSE, the transport of 2024-11-05: opened, and read to its end, which is the session's, on a thread of
 //! its own.
 
-use crate::error::{Error, Kind, out_of_threads};
+use crate::error::{Error, Kind};
 use crate::http::event_stream::{Event, EventStream};
 use crate::http::{Response, read_error};
 use crate::mcp::server_message::{ServerMessage, ServerMessageKind};
@@ -11,10 +11,9 @@ use crate::streamable_http::relay::Relay;
 use crate::streamable_http::relayed::Sink;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::sync::cancel::{Cancel, cancelled};
-use crate::sync::{Sender, channel};
+use crate::sync::{Sender, channel, spawn};
 use crate::upstream::request::RequestTarget;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// The server must say within this time where to send messages.
@@ -43,9 +42,7 @@ pub(crate) fn open(
     let _until_opened = cancel.on_cancel(move || closing.cancel());
     let (report, opened) = channel();
     let server = Arc::clone(server);
-    let reader = thread::Builder::new().name("http-sse".to_owned());
-    let reading = reader.spawn(move || read_stream(&server, &stream, limit, &report));
-    reading.map_err(|_| out_of_threads())?;
+    spawn("http-sse", move || read_stream(&server, &stream, limit, &report))?;
     opened.recv().unwrap_or_else(|_| {
         Err(Error::new(Kind::Internal, "a bug in sigv4-proxy ended it").hint("please report it"))
     })

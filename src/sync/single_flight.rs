@@ -5,6 +5,7 @@
 use crate::error::{Error, Kind, out_of_threads};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
+use crate::sync::spawn;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -91,9 +92,8 @@ impl SingleFlight {
 
     fn start(&self, work: impl FnOnce() -> Result<(), Error> + Send + 'static) {
         let flight = Flight { state: Arc::clone(&self.state), result: None };
-        let thread = thread::Builder::new().name(self.thread_name.to_owned());
         // Without a thread the flight is dropped, which records an error.
-        let _ = thread.spawn(move || flight.land(work()));
+        let _ = spawn(self.thread_name, move || flight.land(work()));
     }
 }
 

@@ -15,11 +15,11 @@ use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
+use crate::sync::spawn;
 use serde_json::Value;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Maximum number of resources that are subscribed to.
@@ -220,7 +220,7 @@ impl ListenStream {
                 stream.state.update(|state| state.is_opening = false);
             }
         };
-        if thread::Builder::new().name("listen".to_owned()).spawn(run).is_err() {
+        if spawn("listen", run).is_err() {
             state.is_opening = false;
             state.answered = state.wanted;
         }

@@ -6,16 +6,16 @@ use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::response::{Awaited, Translated};
 use crate::bridge::upward::session::LegacySession;
 use crate::bridge::watch::{Refusal, is_of_modern_server, of_refused_initialize};
-use crate::error::{Error, Kind, out_of_threads};
+use crate::error::{Error, Kind};
 use crate::json::object::Object;
 use crate::mcp::error_response::{INVALID_PARAMS, protocol_error};
 use crate::mcp::message::Message;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::WaitError;
+use crate::sync::spawn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 /// A call that is given up if it has no response when this is dropped.
@@ -202,8 +202,7 @@ fn send(
             session.calls.update(|calls| calls.finish(key, Outcome::Failed(error)));
         }
     };
-    let thread = thread::Builder::new().name("bridged-call".to_owned()).spawn(run);
-    thread.map(drop).map_err(|_| out_of_threads())
+    spawn("bridged-call", run)
 }
 
 fn bug() -> Error {

@@ -7,9 +7,9 @@ use crate::error::{Error, Kind};
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::WaitError;
+use crate::sync::spawn;
 use serde_json::json;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Time limit of a subscription to a resource.
@@ -133,7 +133,7 @@ pub(crate) fn subscribe_again(session: &Arc<LegacySession>) {
             known.end(Some(&refused), &error);
         });
     };
-    if thread::Builder::new().name("subscribe-again".to_owned()).spawn(subscribe).is_err() {
+    if spawn("subscribe-again", subscribe).is_err() {
         end_all(session, "out of threads");
     }
 }

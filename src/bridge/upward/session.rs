@@ -16,12 +16,11 @@ use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Line, Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
-use crate::sync::lock;
 use crate::sync::monitor::Monitor;
+use crate::sync::{lock, spawn};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Minimum time between a request and its cancellation, so that the cancellation does not overtake it.
@@ -342,7 +341,7 @@ impl LegacySession {
             cancel.cancel();
             session.given_up.update(|count| *count -= 1);
         };
-        if thread::Builder::new().name("give-up".to_owned()).spawn(notify).is_err() {
+        if spawn("give-up", notify).is_err() {
             self.given_up.update(|count| *count -= 1);
         }
     }
@@ -392,7 +391,7 @@ impl LegacySession {
                 let _ = session.calls.wait(due, &session.closing, has_changed);
             }
         };
-        if thread::Builder::new().name("overdue".to_owned()).spawn(watch).is_err() {
+        if spawn("overdue", watch).is_err() {
             self.is_watched.store(false, Ordering::Release);
         }
     }

@@ -1,10 +1,9 @@
 //! Runs the command of a `credential_process`: with or without a terminal, for a limited time, with bounded output.
 
-use crate::sync::{Receiver, channel};
+use crate::sync::{Receiver, channel, spawn};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::credentials::settings::Terminal;
@@ -221,7 +220,7 @@ type Output = Receiver<Vec<u8>>;
 /// Reads to the end on a separate thread, so that the command is never blocked. Keeps a bounded part.
 fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::Result<Output> {
     let (sender, receiver) = channel();
-    thread::Builder::new().spawn(move || {
+    spawn("output", move || {
         let mut kept = VecDeque::new();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
@@ -233,7 +232,8 @@ fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::R
             }
         }
         let _ = sender.send(kept.into());
-    })?;
+    })
+    .map_err(io::Error::other)?;
     Ok(receiver)
 }
 

@@ -6,10 +6,10 @@
 use crate::http::url::{port, without_brackets};
 use crate::http::wire::connect_error::{ConnectError, Exhausted};
 use crate::sync::channel;
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -131,10 +131,8 @@ pub(crate) fn look_up(
         // The system's resolver has no time limit.
         Some(limit) => {
             let (sender, receiver) = channel();
-            let thread = thread::Builder::new().name("lookup".to_owned());
-            thread
-                .spawn(move || drop(sender.send(look_up())))
-                .map_err(|e| LookupError::Failed(ConnectError(e)))?;
+            spawn("lookup", move || drop(sender.send(look_up())))
+                .map_err(|error| LookupError::Failed(ConnectError(io::Error::other(error))))?;
             receiver.recv_timeout(*limit).map_err(|_| LookupError::TimedOut)?
         }
     };

@@ -14,8 +14,9 @@ use crate::http::wire::unreceived::Unreceived;
 use crate::sync::lock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::SigningKey;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
     StreamOwned,
@@ -111,7 +112,7 @@ impl TlsConnector {
             return Ok(Arc::clone(config));
         }
         let roots = trusted_roots(&self.shared.ca_bundle)?;
-        let provider = Arc::new(ring::default_provider());
+        let provider = cryptography();
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
@@ -165,10 +166,27 @@ impl TlsConnector {
 /// Whether Mozilla's roots alone would trust this chain for this host.
 pub(crate) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), cryptography()).build();
     let (Ok(verifier), [end_entity, intermediates @ ..]) = (verifier, chain) else { return false };
     verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).is_ok()
+}
+
+/// That of `ring`, without what signs for certificates of clients: there are none, and it would be a part of the binary.
+fn cryptography() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider { key_provider: &NoClientKeys, ..ring::default_provider() })
+}
+
+#[derive(Debug)]
+struct NoClientKeys;
+
+impl KeyProvider for NoClientKeys {
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("keys of clients are not supported".to_owned()))
+    }
 }
 
 pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ureq::Error {
