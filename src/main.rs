@@ -20,9 +20,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// One heap for all threads, in blocks of at least 1 MiB from the allocator of musl, to which they return when they are empty.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: talc::TalcLock<
+    spin::mutex::SpinMutex<(), spin::Yield>,
+    talc::source::GlobalAllocSource<std::alloc::System>,
+> = talc::TalcLock::new(talc::source::GlobalAllocSource::new(std::alloc::System));
 
 /// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -22,10 +22,6 @@ fi
 
 tools=$(tests/static/tools.sh)
 
-# Large messages return to the system at once: mimalloc would keep the memory of the last for the next, which may not fit in.
-CFLAGS=-DMI_DEFAULT_ARENA_MAX_OBJECT_SIZE=1024
-export CFLAGS
-
 # No folder's name may get into the binary: two builds in two folders are compared. The parts of libc are zig's, not the
 # ones that rustup would bring. Stable compilers build the standard library only when told that this is not stable.
 PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 \
