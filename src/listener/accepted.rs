@@ -1,10 +1,23 @@
 //! `Accepted`: messages of a client that have their response, but that the server does not take yet. What the client sends after
 //! them waits, so that nothing overtakes them.
 
+use crate::error::{Error, Kind};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::{Monitor, WaitError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+
+/// Maximum number of such messages of all clients: each holds a connection.
+const MAX_ACCEPTED: usize = 64;
+
+/// The number of such messages of all clients.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptedCount(AtomicUsize);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted<'a>(&'a AcceptedCount);
 
 #[derive(Debug)]
 pub(crate) struct Accepted {
@@ -17,6 +30,25 @@ pub(crate) struct Accepted {
 pub(crate) struct Undelivered {
     all: Arc<Monitor<Vec<u64>>>,
     number: u64,
+}
+
+impl AcceptedCount {
+    /// # Errors
+    /// `TooMany`: there are too many.
+    pub(crate) fn add(&self) -> Result<Counted<'_>, Error> {
+        let counted = Counted(self);
+        if self.0.fetch_add(1, Ordering::Relaxed) < MAX_ACCEPTED {
+            return Ok(counted);
+        }
+        let what = "the server is busy, and too many notifications wait for it";
+        Err(Error::new(Kind::TooMany, what).hint("send it again later"))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Accepted {
@@ -56,6 +88,15 @@ impl Drop for Undelivered {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn their_number_is_bounded() {
+        let count = AcceptedCount::default();
+        let mut all: Vec<_> = (0..MAX_ACCEPTED).map(|_| count.add().expect("room")).collect();
+        assert_eq!(count.add().expect_err("no room").kind(), Kind::TooMany);
+        all.pop();
+        assert!(count.add().is_ok());
+    }
 
     #[test]
     fn messages_wait_for_those_before_them_only() {

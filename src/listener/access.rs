@@ -11,6 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 /// Headers that web pages may send, in addition to those that begin with `Mcp-`.
 const PAGE_HEADERS: [&str; 4] = ["accept", "authorization", "content-type", "last-event-id"];
 
+/// How to allow web pages.
+const NAME_ORIGINS: &str = "name the origins of your pages with --allow-origin";
+
 #[derive(Debug)]
 pub(crate) struct Access {
     hosts: Vec<(String, Option<u16>)>,
@@ -67,8 +70,12 @@ impl Access {
         match headers.get("origin") {
             Some(origin) if !self.origins.iter().any(|allowed| allowed == origin) => {
                 let what = format!("pages of the origin {origin} are not allowed");
-                let fix = "name the origins of your pages with --allow-origin";
-                Err(refused(&what, 403, Kind::PolicyDenied, fix))
+                Err(refused(&what, 403, Kind::PolicyDenied, NAME_ORIGINS))
+            }
+            // A browser leaves it out of a GET whose response the page cannot read, such as that of an image.
+            None if headers.get("sec-fetch-site").is_some_and(is_of_another_page) => {
+                let what = "requests of web pages without an Origin are not allowed";
+                Err(refused(what, 403, Kind::PolicyDenied, NAME_ORIGINS))
             }
             origin => Ok(origin),
         }
@@ -93,6 +100,11 @@ impl Access {
         let refusal = refused("invalid bearer token", 401, Kind::PolicyDenied, fix);
         Err(refusal.with_header("WWW-Authenticate", "Bearer error=\"invalid_token\""))
     }
+}
+
+/// Whether a page sent a request with this `Sec-Fetch-Site`, and not the user, who opened the URL.
+fn is_of_another_page(site: &str) -> bool {
+    matches!(site, "cross-site" | "same-site")
 }
 
 /// Headers of the response to a preflight request of an allowed page (CORS), except the origin.

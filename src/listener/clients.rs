@@ -193,9 +193,9 @@ impl Known {
     fn sweep(&mut self) -> (Vec<(Key, Arc<Client>)>, Option<Duration>) {
         let Limits { idle, pause, .. } = self.limits;
         // A client in use is used until now at least.
-        let left = |client: &Arc<Client>| match is_idle(client) {
-            true => idle.saturating_sub(client.last_used().elapsed()),
-            false => idle,
+        let left = |client: &Arc<Client>| {
+            let used = if is_idle(client) { client.last_used().elapsed() } else { Duration::ZERO };
+            idle.saturating_sub(used)
         };
         let forgotten = self.by_key.extract_if(|_, client| left(client).is_zero()).collect();
         let next = self.by_key.values().map(left).min();

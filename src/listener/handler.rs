@@ -2,6 +2,7 @@
 
 use crate::conversation::Conversation;
 use crate::error::Error;
+use crate::listener::accepted::AcceptedCount;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
@@ -30,6 +31,7 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Handler {
     clients: Clients,
     slots: Slots,
+    accepted: AcceptedCount,
     /// Whether clients may hold a stream open for what belongs to no call.
     opens_get_stream: bool,
     log: Log,
@@ -47,7 +49,8 @@ impl Handler {
         // Without a thread the first request looks them up.
         let _ = spawn("credentials", move || first.look_up_credentials());
         let (clients, slots) = (Clients::new(make, log.clone()), Slots::new(max_in_flight));
-        Handler { clients, slots, opens_get_stream, log }
+        let accepted = AcceptedCount::default();
+        Handler { clients, slots, accepted, opens_get_stream, log }
     }
 
     /// Answers a request of the MCP endpoint.
@@ -104,7 +107,8 @@ impl Handler {
         if !message.ids().is_empty() {
             return self.call(&client, &message, &cancel, response);
         }
-        Notice { client: &client, message: &message, log: &self.log }.relay(response)
+        let Handler { accepted, log, .. } = self;
+        Notice { client: &client, message: &message, accepted, log }.relay(response)
     }
 
     /// The client that sent the request.

@@ -3,8 +3,8 @@
 //! The client has the server's status. If the server is busy, it has 202 and does not wait: many clients end their session when
 //! a notification fails. This program then delivers the message, before all that the client sends later.
 
-use crate::error::Error;
-use crate::listener::accepted::Undelivered;
+use crate::error::{Error, Kind};
+use crate::listener::accepted::{AcceptedCount, Counted, Undelivered};
 use crate::listener::client::Client;
 use crate::listener::reply::as_text;
 use crate::listener::response::ResponseWriter;
@@ -31,16 +31,24 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Notice<'a> {
     pub(crate) client: &'a Arc<Client>,
     pub(crate) message: &'a Message,
+    /// Of all clients.
+    pub(crate) accepted: &'a AcceptedCount,
     pub(crate) log: &'a Log,
 }
 
-impl Notice<'_> {
+/// The message once its client has 202, until it is delivered.
+struct Accepted<'a> {
+    _counted: Counted<'a>,
+    _undelivered: Option<Undelivered>,
+}
+
+impl<'a> Notice<'a> {
     /// Delivers the message, and sends the response of its POST.
     ///
     /// # Errors
     /// The client is gone.
     pub(crate) fn relay(self, response: &mut ResponseWriter) -> Result<(), Error> {
-        let Notice { client, message, log } = self;
+        let Notice { client, message, log, .. } = self;
         let cancelled = match message.kind() {
             MessageKind::Notification { cancels, .. } => cancels.as_ref(),
             _ => None,
@@ -53,12 +61,18 @@ impl Notice<'_> {
         let is_urgent = cancelled.is_some() || matches!(message.kind(), MessageKind::Response);
         let (mut accepted, mut said) = (None, Said::default());
         if !is_urgent && client.accepted().is_some_and(|others| others.any_before(number)) {
-            accepted = Some(self.accept(number, response));
+            match self.accept(number, response) {
+                Ok(now) => accepted = Some(now),
+                Err(error) => return self.refuse(&error, said, response),
+            }
             let deadline = Instant::now().checked_add(MAX_WAIT);
             let _ = client.wait_for_accepted(number, deadline, &Cancel::default());
         }
         let sent = self.send(&mut said, &mut || {
-            accepted.get_or_insert_with(|| self.accept(number, response));
+            if accepted.is_none() {
+                accepted = Some(self.accept(number, response)?);
+            }
+            Ok(())
         });
         if accepted.is_some() {
             let refused =
@@ -70,30 +84,48 @@ impl Notice<'_> {
         }
         match sent {
             Ok(()) => said.send(202, response),
-            Err(error) => {
-                log.debug(format_args!("refused: {error}"));
-                let body = error_text("null", &error, log.redactor());
-                said.send_error(of_error(&error), &body, response)
-            }
+            Err(error) => self.refuse(&error, said, response),
         }
     }
 
+    fn refuse(
+        self,
+        error: &Error,
+        mut said: Said,
+        response: &mut ResponseWriter,
+    ) -> Result<(), Error> {
+        self.log.debug(format_args!("refused: {error}"));
+        if error.kind() == Kind::TooMany {
+            said.headers.push(("Retry-After".to_owned(), "1".to_owned()));
+        }
+        let body = error_text("null", error, self.log.redactor());
+        said.send_error(of_error(error), &body, response)
+    }
+
     /// Sends the response early. The client needs another connection, since this one is in use until the message is delivered.
-    fn accept(self, number: u64, response: &mut ResponseWriter) -> Option<Undelivered> {
+    ///
+    /// # Errors
+    /// `TooMany`: too many messages wait for the server.
+    fn accept(self, number: u64, response: &mut ResponseWriter) -> Result<Accepted<'a>, Error> {
+        let counted = self.accepted.add()?;
         self.log.debug("accepting a message that the server does not take yet");
         let undelivered = self.client.accepted().map(|others| others.add(number));
         response.close_afterwards();
         // The message is delivered all the same if the client is gone.
         let _ = response.send(202, &[], b"");
-        undelivered
+        Ok(Accepted { _counted: counted, _undelivered: undelivered })
     }
 
     /// Sends the message. `on_delay` is called when the server is busy.
-    fn send(self, said: &mut Said, on_delay: &mut dyn FnMut()) -> Result<(), Error> {
+    fn send(
+        self,
+        said: &mut Said,
+        on_delay: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Notice { client, message, .. } = self;
         let deliver = &mut |profile, relayed| {
             match said.take(relayed) {
-                Some(Relayed::Delayed) => on_delay(),
+                Some(Relayed::Delayed) => on_delay()?,
                 Some(relayed) => client.deliver(profile, relayed),
                 None => {}
             }

@@ -2,7 +2,7 @@
 
 use crate::harness::listening::Listening;
 use crate::harness::program::Launch;
-use crate::listener::raw::{exchange, ping, statuses};
+use crate::listener::raw::{Raw, exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
 
 fn with(server: &Server, arguments: &[&str]) -> Launch {
@@ -71,6 +71,27 @@ fn only_the_names_of_the_listener_are_answered() {
     let health =
         exchange(listening.address(), "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     assert_eq!(statuses(&health), [403]);
+}
+
+/// A browser sends no `Origin` for an image, and the token may not be required.
+#[test]
+fn requests_that_a_page_makes_a_browser_send_are_refused() {
+    let server = Server::start(ServerOptions { get_stream: true, ..ServerOptions::default() });
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    for (site, is_refused) in
+        [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)]
+    {
+        for path in ["/healthz", "/mcp"] {
+            let mut raw = Raw::connect(listening.address());
+            raw.write(format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: {site}\r\n\r\n"
+            ));
+            let response = raw.read_until("\r\n\r\n");
+            assert_eq!(statuses(&response), [if is_refused { 403 } else { 200 }], "{site} {path}");
+        }
+    }
+    let requests = server.requests();
+    assert_eq!(requests.iter().filter(|request| request.label() == "GET").count(), 2);
 }
 
 #[test]

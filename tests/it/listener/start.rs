@@ -341,7 +341,9 @@ mod unix {
         let file = names().pop().unwrap();
         let living = Listening::start(launch());
         assert_eq!(names().len(), 2, "it might be just starting");
-        names().iter().for_each(|path| make_old(path));
+        for path in names() {
+            make_old(&path);
+        }
         // Files that only look alike.
         let precious = folder.join("precious");
         fs::write(&precious, "x").unwrap();
