@@ -211,6 +211,11 @@ impl Error {
         self.0.hint.as_deref().or(self.0.advice)
     }
 
+    /// How to fix this failure, without general advice.
+    pub(crate) fn own_hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
     /// The sign-in that would fix this failure, if one would.
     pub fn needed_sign_in(&self) -> Option<&SignIn> {
         self.0.sign_in.as_deref()

@@ -278,7 +278,7 @@ fn explain(error: Error, absent: &[String]) -> Error {
 /// An error that may be due to a file that cannot be read.
 fn with_fix(error: Error, fix: Option<&str>) -> Error {
     let Some(fix) = fix else { return error };
-    let hint = error.hint_text().map(|hint| format!("{fix}; or {hint}"));
+    let hint = error.own_hint().map(|hint| format!("{fix}; or {hint}"));
     error.hint(hint.unwrap_or_else(|| fix.to_owned()))
 }
 

@@ -304,7 +304,7 @@ impl Providers {
 fn nothing_found(passed_over: &[String], imds: &str) -> Error {
     let reasons = passed_over.join("; ");
     let message = format!("no AWS credentials found ({reasons}; IMDS: {imds})");
-    Error::new(Kind::NoCredentials, message).hint(
+    Error::new(Kind::NoCredentials, message).advice(
         "run \"aws sso login\", \"aws login\" or \"aws configure\", \
          or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
     )

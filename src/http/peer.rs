@@ -132,6 +132,9 @@ impl Peer {
                     "check {variable}, have the proxy allow {host}, or list it in NO_PROXY if it needs no proxy",
                     host = self.host
                 ),
+                TunnelError::Refused { status: 511, .. } => {
+                    "sign in to the network with a browser".to_owned()
+                }
                 _ => format!("check {variable}, its user and password, and NO_PROXY"),
             };
             return Error::new(Kind::Unreachable, what).hint(hint).unsent();
@@ -164,7 +167,7 @@ impl Peer {
         let hint = if text.contains("UnknownIssuer") {
             "if the network inspects TLS, add its CA certificate with --ca-bundle FILE"
         } else if text.contains("not valid for") {
-            "compare the host in the URL with the names in the certificate"
+            "compare the host in the URL with the names in the certificate; if it is that of a network's sign-in page, sign in there with a browser"
         } else if text.contains("expired") || text.contains("not valid yet") {
             "check the local clock; if it is right, renew the server's certificate"
         } else if text.contains("CaUsedAsEndEntity") {

@@ -205,10 +205,9 @@ impl SignedClient {
                 "ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role",
             );
             let summary = summary.sign_in(error.needed_sign_in().cloned());
-            match error.hint_text() {
-                // Where nothing is configured, the advice says the same.
-                Some(hint) if error.kind() != Kind::NoCredentials => summary.hint(hint),
-                _ => summary,
+            match error.own_hint() {
+                Some(hint) => summary.hint(hint),
+                None => summary,
             }
         })
     }

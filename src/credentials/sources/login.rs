@@ -63,7 +63,10 @@ impl LoginProvider<'_> {
     ) -> Result<Credentials, Error> {
         let path = self.cache_file()?;
         let Some(mut cached) = CachedToken::read(&path, watch, &self.network.cancel) else {
-            return Err(self.no_login(&format!("missing: no usable {}", path.display())));
+            return Err(CachedToken::forbidden(&path).map_or_else(
+                || self.no_login(&format!("missing: no usable {}", path.display())),
+                |error| error.context("login session"),
+            ));
         };
         let found = self.parse_credentials(&cached)?;
         let expires = found.expires.unwrap_or(self.now);

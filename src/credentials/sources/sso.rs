@@ -80,7 +80,10 @@ impl SsoProvider<'_> {
     ) -> Result<Credentials, Error> {
         let path = self.cache_file()?;
         let Some(mut cached) = CachedToken::read(&path, watch, &self.network.cancel) else {
-            return Err(self.no_login("missing"));
+            return Err(CachedToken::forbidden(&path).map_or_else(
+                || self.no_login("missing"),
+                |error| error.context(format_args!("profile {:?}: SSO token", self.sso.profile)),
+            ));
         };
         self.register_secrets(&cached);
         let (Some(_), Some(expires)) = (cached.text("accessToken"), cached.time("expiresAt"))

@@ -12,6 +12,7 @@ use crate::credentials::expiry;
 use crate::credentials::sources::token_file::REREAD_PAUSES;
 use crate::credentials::watch::Watch;
 use crate::environment::file;
+use crate::error::{Error, Kind, io_message};
 use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 
@@ -57,6 +58,15 @@ impl CachedToken {
                 return None;
             }
         }
+    }
+
+    /// The error of a file that this process is not permitted to read, if it may exist.
+    pub(crate) fn forbidden(path: &Path) -> Option<Error> {
+        let error = file::read(path, MAX_BYTES).err()?;
+        (error.kind() == io::ErrorKind::PermissionDenied).then(|| {
+            let what = format!("{}: {}", path.display(), io_message(&error));
+            Error::new(Kind::Credentials, what).hint(file::how_to_permit(path))
+        })
     }
 
     /// Reads the file again after a refused refresh; `None` if it stays as it is. A refresh token can be used once, and a

@@ -1,5 +1,6 @@
 //! Web identity: the token in a file is exchanged for the credentials of a role.
 
+use std::io;
 use std::path::Path;
 
 use time::OffsetDateTime;
@@ -8,6 +9,7 @@ use crate::credentials::config::plan::WebIdentity;
 use crate::credentials::sources::sts::Sts;
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
+use crate::environment::file;
 use crate::error::{Error, Kind, io_message};
 
 /// `path` is that of the token's file.
@@ -20,7 +22,11 @@ pub(crate) fn credentials(
     let cancel = &sts.network.cancel;
     let token = token_file::read(path, cancel).map_err(|error| {
         let message = format!("web identity token {}: {}", path.display(), io_message(&error));
-        Error::new(Kind::Credentials, message)
+        let failed = Error::new(Kind::Credentials, message);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => failed.hint(file::how_to_permit(path)),
+            _ => failed,
+        }
     })?;
     let assume = |token: &str| sts.assume_role_with_web_identity(identity, token.trim_end(), now);
     match assume(&token) {

@@ -123,11 +123,14 @@ fn corrected(entry: &str) -> Option<String> {
     parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join(","))
 }
 
-/// `10.0.0.0/255.0.0.0` as `10.0.0.0/8`; other networks as they are.
+/// `10.0.0.0/255.0.0.0` and `10/8` as `10.0.0.0/8`; other networks as they are.
 fn with_bits(text: &str) -> Option<String> {
     let (address, mask) = text.split_once('/')?;
     let Ok(mask) = mask.parse::<Ipv4Addr>() else {
-        return Entry::parse(text).map(|_| text.to_owned());
+        // macOS omits zeros.
+        let zeros = ".0".repeat(3_usize.saturating_sub(address.matches('.').count()));
+        let whole = [text.to_owned(), format!("{address}{zeros}/{mask}")];
+        return whole.into_iter().find(|text| Entry::parse(text).is_some());
     };
     address.parse::<Ipv4Addr>().ok()?;
     let bits = mask.to_bits().leading_ones();
@@ -271,6 +274,7 @@ mod tests {
             ("192.168.*.*", "192.168.0.0/16"),
             ("10.1.", "10.1.0.0/16"),
             ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+            ("169.254/16", "169.254.0.0/16"),
             ("10.0.0.0/255.0.255.0", "10.0.0.0"),
             ("10.0.0.0/33", "10.0.0.0"),
             ("10.0.0.256", ""),

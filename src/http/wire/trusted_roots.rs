@@ -6,6 +6,7 @@ use crate::http::wire::connect_error::ConnectError;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ pub struct CaBundle(Arc<[CertificateDer<'static>]>);
 impl CaBundle {
     /// Reads a PEM file. `named_by` is the flag or variable that names it.
     pub fn read(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
+        let tried = file::absolute(path);
         let wrong = |why: String| {
-            let tried = file::absolute(path);
             let hint = if path.is_absolute() {
                 "use a readable PEM file"
             } else {
@@ -29,7 +30,12 @@ impl CaBundle {
             Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", tried.display()))
                 .hint(hint)
         };
-        let pem = file::read(path, MAX_BUNDLE_BYTES).map_err(|error| wrong(io_message(&error)))?;
+        let pem = file::read(path, MAX_BUNDLE_BYTES).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                wrong(io_message(&error)).hint(file::how_to_permit(&tried))
+            }
+            _ => wrong(io_message(&error)),
+        })?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
         if certificates.is_empty() {

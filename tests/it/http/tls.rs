@@ -67,7 +67,7 @@ fn untrusted_servers_get_no_byte_and_the_error_says_why() {
             authority.sign(&elsewhere),
             &[
                 "not valid for name",
-                "(compare the host in the URL with the names in the certificate)",
+                "(compare the host in the URL with the names in the certificate; if it is that",
             ],
         ),
     ] {
