@@ -213,8 +213,6 @@ fn doctor(
     redactor: &Redactor,
 ) -> ExitCode {
     process::protect_memory();
-    let of_options = problems.len();
-    problems.extend(assembly::unknown_profiles(options, files));
     assembly::add_header_values(redactor, options);
     // The report holds all findings; the log adds details on request.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
@@ -229,11 +227,11 @@ fn doctor(
     let style = if as_json { Style::Json } else { Style::Text { columns, has_colours } };
     let ca_bundle = assembly::ca_bundle(options).unwrap_or_else(|error| {
         problems.push(error);
+        if server_checks == ServerChecks::All {
+            server_checks = ServerChecks::Unsent;
+        }
         CaBundle::default()
     });
-    if server_checks == ServerChecks::All && problems.len() > of_options {
-        server_checks = ServerChecks::Unsent;
-    }
     // Never lazy: the check needs the server's own response to `initialize`.
     let eager = Options { lazy: false, ..options.clone() };
     let connections =

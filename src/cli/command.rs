@@ -99,7 +99,13 @@ fn command(
     let as_json = reader.is_on(Key::Json);
     let sign_in = resolve::sign_in_options(&mut reader);
     resolve::report_flags_of_others(&mut reader, subcommand);
-    let options = resolve::options(&mut reader, profile);
+    let options = resolve::options(&mut reader, &mut |name| {
+        profile(name).map_err(|error| match subcommand {
+            // Its check of the credentials says how to fix the profile.
+            Some("doctor") => error.hint("set AWS_REGION or --region, or fix the profile"),
+            _ => error,
+        })
+    });
     let (problems_of_values, warnings) = reader.finish();
     let is_blocked = !environment.problems().is_empty()
         || problems_of_values.iter().any(|(key, _)| table::row(*key).group.decides_what_is_sent());

@@ -468,6 +468,17 @@ fn the_credentials_of_every_profile_are_checked() {
     let line = "fail  credentials    profile \"bad\": failed to load AWS credentials: ";
     assert!(text(&ended).contains(line), "{}", text(&ended));
     assert_check(&ended, "tools", "pass", &[]);
+    // A profile that does not exist is reported once, and how to fix it once, even if the region is missing for that reason.
+    let ended = doctor(&["good", "godo"]);
+    assert_eq!(ended.code, Some(1), "{}", text(&ended));
+    assert_eq!(text(&ended).matches("profile \"godo\" could not be found").count(), 1);
+    assert_check(&ended, "tools", "pass", &[]);
+    let launch = Launch::bare(&["doctor", "https://localhost:1", "--service=s3", "--profile=godo"]);
+    let ended = launch.env("HOME", home.0.to_str().unwrap()).run("");
+    let fix = "fix: set AWS_REGION or --region, or fix the profile";
+    assert_check(&ended, "configuration", "fail", &["region is required, and the profile", fix]);
+    assert_check(&ended, "credentials", "fail", &["fix: did you mean good?"]);
+    assert_eq!(text(&ended).matches("did you mean").count(), 1, "{}", text(&ended));
 }
 
 #[test]
