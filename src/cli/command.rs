@@ -114,7 +114,7 @@ fn command(
         (false, true) => ServerChecks::Unsent,
         (false, false) => ServerChecks::All,
     };
-    let options = Box::new(Options { abbreviated, ignored, warnings, ..options });
+    let options = Box::new(Options { warnings, abbreviated, ignored, ..options });
     let is_of_line = !problems.is_empty();
     let problems: Vec<Error> = problems
         .into_iter()

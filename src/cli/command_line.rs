@@ -223,7 +223,7 @@ impl Reader {
                 return None;
             }
             Named::Unknown(meant) => {
-                self.take_unknown(flag, meant, tokens);
+                self.take_unknown(&flag, meant, tokens);
                 return None;
             }
         };
@@ -256,14 +256,14 @@ impl Reader {
     }
 
     /// Takes an unknown flag. `meant`: the option that it probably means.
-    fn take_unknown(&mut self, flag: Flag, meant: Option<&'static Row>, tokens: &mut Tokens) {
+    fn take_unknown(&mut self, flag: &Flag, meant: Option<&'static Row>, tokens: &mut Tokens) {
         let name = flag.name.trim();
         let problem = unknown_flag(name, meant);
         self.place = Place::AfterUnknownFlag;
         let Some(row) = meant else {
             self.flags.doubt(&[], problem);
             self.flags.may_hold_missing = true;
-            self.expect_value(&flag);
+            self.expect_value(flag);
             if let Some(url) = flag.inline_text().filter(|inline| is_target(inline)) {
                 self.targets.push((self.flags.values.len(), url.into_owned()));
             }

@@ -12,8 +12,8 @@ use crate::suggest::nearest;
 /// Maximum number of words that an error names.
 const MAX_NAMED: usize = 16;
 
-/// Maximum length of a word that an error shows, in bytes.
-const MAX_SHOWN_BYTES: usize = 96;
+/// Maximum length of a word that an error shows, in characters.
+const MAX_SHOWN: usize = 96;
 
 /// Options whose values may be secret. The rest of an unquoted value would follow them.
 const MAY_BE_SECRET: [Key; 5] =
@@ -242,8 +242,8 @@ fn shown(word: &str) -> String {
 
 /// The text, cut if it is long.
 fn bounded(text: &str) -> String {
-    let end = text.floor_char_boundary(MAX_SHOWN_BYTES);
-    if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }
+    let cut: String = text.chars().take(MAX_SHOWN).collect();
+    if cut.len() < text.len() { cut + "…" } else { cut }
 }
 
 /// Whether a word is neither a key nor a token nor a password as programs make them: it is a path, or consists of short parts.
@@ -261,7 +261,7 @@ fn is_plain(word: &str) -> bool {
             && part.contains(|c: char| c.is_ascii_alphabetic());
         part.len() < if is_mixed { 12 } else { 25 }
     };
-    word.len() <= MAX_SHOWN_BYTES
+    word.len() <= MAX_SHOWN
         && (is_path || !is_random)
         && word.bytes().all(is_allowed)
         && word.split(|c: char| !c.is_ascii_alphanumeric()).all(is_short)

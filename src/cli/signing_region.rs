@@ -153,7 +153,9 @@ fn warn_of_doubts(
         // A variable that the URL outranks is no mistake: it is the region of the shell's other work.
         warnings.extend(doubts::of_host(region, of_url, target.named_by));
     }
-    warnings.into_iter().for_each(|warning| reader.warn(warning));
+    for warning in warnings {
+        reader.warn(warning);
+    }
 }
 
 /// Reports that no region is known; `unread_profile` says why the profile's is not.
