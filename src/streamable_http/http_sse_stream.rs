@@ -123,7 +123,7 @@ fn open_stream<'a>(
         Error::new(Kind::InvalidResponse, what)
     })?;
     server.log.debug(format_args!("the server uses HTTP+SSE (2024-11-05) at {endpoint}"));
-    Ok(Some((events, server.client.target_at(&endpoint))))
+    Ok(Some((events, RequestTarget::new(&endpoint))))
 }
 
 /// Whether an event may precede the one with the URL.

@@ -131,11 +131,6 @@ impl SignedClient {
         &self.shared.target
     }
 
-    /// Another URL of the same server.
-    pub(crate) fn target_at(&self, endpoint: &Endpoint) -> RequestTarget {
-        RequestTarget::new(endpoint)
-    }
-
     pub(crate) fn scope(&self) -> &SigningScope {
         &self.shared.scope
     }

@@ -4,6 +4,7 @@ use crate::error::quoted;
 use crate::http::url::host_and_port;
 use crate::suggest::{QUOTES, flaw};
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::ParseIntError;
 
 /// Maximum number of entries that warnings name.
 const MAX_WARNINGS: usize = 5;
@@ -156,20 +157,20 @@ fn split_port(text: &str) -> Option<(String, Option<u16>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest.split_once(']')?;
         return match rest.strip_prefix(':') {
-            Some(port) => Some((address.to_owned(), read_port(port)?)),
+            Some(port) => Some((address.to_owned(), read_port(port).ok()?)),
             // `[fd00::]/8`
             None => Some((format!("{address}{rest}"), None)),
         };
     }
     match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => Some((host.to_owned(), read_port(port)?)),
+        Some((host, port)) if !port.contains(':') => Some((host.to_owned(), read_port(port).ok()?)),
         _ => Some((text.to_owned(), None)),
     }
 }
 
 /// As in Go, no port after the colon is every port.
-fn read_port(text: &str) -> Option<Option<u16>> {
-    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+fn read_port(text: &str) -> Result<Option<u16>, ParseIntError> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
 }
 
 fn is_in_domain(host: &str, domain: &str) -> bool {
