@@ -197,7 +197,7 @@ mod tests {
         // Service and region may be part of a URL that cannot be read.
         let host = "configuration error: target URL has an invalid character in its host";
         check("https://a_[b].execute-api.us-east-1.amazonaws.com", &[host]);
-        let word = "configuration error: target URL has no scheme \
+        let word = "configuration error: target URL has no scheme: word \
                     (write https://…; the commands are doctor, login, logout, completions, help, version)";
         check("word", &[word]);
         check(

@@ -221,7 +221,7 @@ fn list(words: &[&str], separator: &str) -> String {
 }
 
 /// A word as errors show it: `…` stands for what may be secret.
-fn shown(word: &str) -> String {
+pub(crate) fn shown(word: &str) -> String {
     if let Some((scheme, rest)) = word.split_once("://") {
         let rest = rest.split(['?', '#']).next().unwrap_or(rest);
         let (user, rest) = match rest.rsplit_once('@') {
@@ -268,7 +268,7 @@ fn is_plain(word: &str) -> bool {
 }
 
 /// A host with or without a path: `mcp.example.com/mcp`, `localhost:8080`; not a version such as `3.12`.
-fn looks_like_host(word: &str) -> bool {
+pub(crate) fn looks_like_host(word: &str) -> bool {
     word.contains(['/', ':'])
         || word.contains('.') && word.contains(|c: char| c.is_ascii_alphabetic())
 }

@@ -1,6 +1,7 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
 use crate::aws::{agentcore, hostname};
+use crate::cli::leftovers::{looks_like_host, shown};
 use crate::cli::option_reader::OptionReader;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
@@ -98,12 +99,13 @@ fn endpoint(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, E
             .and_then(|url| Endpoint::parse(&url))
             .map_err(in_context);
     }
-    if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+    if !looks_like_host(text) {
         let fix = match nearest(text, COMMANDS) {
             Some(command) => format!("did you mean {command}?"),
             None => format!("write https://…; the commands are {}", COMMANDS.join(", ")),
         };
-        return Err(usage_error("target URL has no scheme", &fix));
+        let what = format!("target URL has no scheme: {}", shown(text));
+        return Err(usage_error(&what, &fix));
     }
     let endpoint = Endpoint::parse(text).map_err(in_context)?;
     if endpoint.had_user_info() {
