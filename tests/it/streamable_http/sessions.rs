@@ -434,7 +434,11 @@ fn a_batch_that_finds_the_session_lost_is_repeated_whole() {
             results.to_owned(),
         ),
         // Lost twice, it is the client's to know, for each request.
-        (json_reply(200, &json!([error("2"), error("1")]).to_string()), 2, error("1").to_string()),
+        (
+            json_reply(200, &json!([error("2"), error("1")]).to_string()),
+            2,
+            json!([error("1"), error("2")]).to_string(),
+        ),
         // Of this one the other request may have run.
         (
             json_reply(
