@@ -93,7 +93,7 @@ STATIC_TARGET = $(shell uname -m)-unknown-linux-musl
 bench: BUILDS = release
 bench:
 	$(if $(filter static,$(BUILDS)),tests/static/build.sh $(STATIC_TARGET) target/static)
-	ulimit -S -n 4096; cargo bench --locked --bench bench -- $(if $(filter static,$(BUILDS)),--static target/static/$(STATIC_TARGET)/static/sigv4-proxy) \
+	ulimit -S -n 4096; cargo bench --locked --bench bench -- $(if $(filter static,$(BUILDS)),--static target/static/$(STATIC_TARGET)/release/sigv4-proxy) \
 		$(if $(PEERS),--peer '$(PEERS)') $(ARGS)
 
 # What the README and docs/benchmarks.md say, measured: on a machine that does nothing else, with five rounds.

@@ -5,11 +5,11 @@ target=$1
 here=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$here"
 
-binary=$here/target/static/$target/static/sigv4-proxy
+binary=$here/target/static/$target/release/sigv4-proxy
 tests/static/build.sh "$target" "$here/target/static"
 echo "built once: $binary"
 tests/static/build.sh "$target" "$here/target/static-again"
-if cmp "$binary" "$here/target/static-again/$target/static/sigv4-proxy"; then
+if cmp "$binary" "$here/target/static-again/$target/release/sigv4-proxy"; then
     echo '  ok  built twice, the same bytes'
 else
     echo 'the two builds differ' >&2

@@ -7,10 +7,10 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY tests tests
 COPY docs/library.md docs/library.md
-RUN cargo build --locked --profile static --bin sigv4-proxy
+RUN cargo build --locked --release --bin sigv4-proxy
 
 FROM scratch
-COPY --from=build /build/target/static/sigv4-proxy /
+COPY --from=build /build/target/release/sigv4-proxy /
 COPY LICENSE /
 ENV HOME=/home/app
 USER 1000:1000
