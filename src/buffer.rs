@@ -23,6 +23,17 @@ pub(crate) fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
     }
 }
 
+/// Appends this many zeros. `Vec::resize` writes them one by one where the program is built to be small.
+pub(crate) fn add_zeros(buffer: &mut Vec<u8>, mut bytes: usize) {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    buffer.reserve(bytes);
+    while bytes > 0 {
+        let piece = bytes.min(ZEROS.len());
+        buffer.extend_from_slice(&ZEROS[..piece]);
+        bytes -= piece;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

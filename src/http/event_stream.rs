@@ -3,7 +3,7 @@
 //! Knows nothing of JSON-RPC. Differs from the standard in one point: a last event without its blank line counts when the
 //! stream ends in order, since servers forget that line and the message would be lost.
 
-use crate::buffer::make_room;
+use crate::buffer::{add_zeros, make_room};
 use crate::error::{Error, Kind};
 use std::io::{self, Read};
 use std::time::Duration;
@@ -157,7 +157,8 @@ impl<R: Read> EventStream<R> {
     /// Reads the next chunk. False at the end of the stream.
     fn fill(&mut self) -> Result<bool, Error> {
         if self.unread.end == self.chunk.len() && self.chunk.len() < MAX_CHUNK_BYTES {
-            self.chunk.resize(self.chunk.len() * 2, 0);
+            let more = self.chunk.len();
+            add_zeros(&mut self.chunk, more);
         }
         loop {
             match self.reader.read(&mut self.chunk) {

@@ -159,24 +159,19 @@ impl<'a> Response<'a> {
         let expected = announced.min(MAX_RESERVED_BYTES) + 1;
         let mut body = Vec::new();
         make_room(&mut body, expected);
-        let mut length = 0;
         loop {
-            if length == body.len() {
-                if length == body.capacity() {
-                    make_room(&mut body, length.max(READ_BYTES));
-                }
-                // Zeroed in pieces that stay in the processor's cache until they are read into.
-                body.resize(length + READ_BYTES.min(body.capacity() - length), 0);
+            if body.len() == body.capacity() {
+                let so_far = body.len();
+                make_room(&mut body, so_far.max(READ_BYTES));
             }
-            let end = body.len().min(length + READ_BYTES);
-            let count = read_some(&mut self.body, &mut body[length..end]).map_err(read_error)?;
-            length += count;
-            if count == 0 {
-                body.truncate(length);
-                return Ok(body);
-            }
-            if length > max_bytes {
+            let room = (body.capacity() - body.len()).min(max_bytes.saturating_add(1) - body.len());
+            let mut piece = (&mut self.body).take(room as u64);
+            let count = piece.read_to_end(&mut body).map_err(read_error)?;
+            if body.len() > max_bytes {
                 return Err(too_large());
+            }
+            if count < room {
+                return Ok(body);
             }
         }
     }
@@ -221,13 +216,4 @@ fn media_type(headers: &HeaderMap) -> &str {
 fn is_json(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     media_type.ends_with("/json") || media_type.ends_with("+json")
-}
-
-fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match reader.read(into) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }

@@ -6,6 +6,7 @@
 use crate::json::block::{BLOCK, Block, first};
 use fearless_simd::{Level, Simd, dispatch};
 use std::ops::Range;
+use std::slice;
 
 /// Replaces raw line ends with spaces, and U+0085, U+2028 and U+2029 with their escapes. Other documents keep their memory.
 pub fn one_line(mut document: Vec<u8>) -> Vec<u8> {
@@ -44,13 +45,10 @@ fn next_by_block<S: Simd>(simd: S, document: &[u8], mut at: usize) -> Option<Ran
     // Carried from block to block, in the lowest bit: the last byte of the block before may begin a character of two or of
     // three bytes, or may be the second byte of one of three.
     let (mut two_begun, mut three_begun, mut three_half) = (0, 0, 0);
-    while at < document.len() {
-        let rest = &document[at..];
-        let mut padded = [0; BLOCK];
-        let bytes = rest.first_chunk().unwrap_or_else(|| {
-            padded[..rest.len()].copy_from_slice(rest);
-            &padded
-        });
+    let (blocks, rest) = document[at..].as_chunks();
+    let mut last = [0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    for bytes in [blocks, slice::from_ref(&last)].into_iter().flatten() {
         let block = Block::new(simd, bytes);
         if !block.may_end_line() {
             (two_begun, three_begun, three_half) = (0, 0, 0);
@@ -63,8 +61,8 @@ fn next_by_block<S: Simd>(simd: S, document: &[u8], mut at: usize) -> Option<Ran
             let e2_80 = (e2 << 1 | three_begun) & block.equal(0x80);
             twos = (c2 << 1 | two_begun) & block.equal(0x85);
             threes = (e2_80 << 1 | three_half) & block.equal_either(0xa8, 0xa9);
-            let last = BLOCK - 1;
-            (two_begun, three_begun, three_half) = (c2 >> last, e2 >> last, e2_80 >> last);
+            let top = BLOCK - 1;
+            (two_begun, three_begun, three_half) = (c2 >> top, e2 >> top, e2_80 >> top);
         }
         let ends = block.equal_either(b'\n', b'\r') | twos | threes;
         if ends != 0 {

@@ -43,7 +43,7 @@ fn by_block<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
     let (mut is_escaped, mut is_second) = (0, 0);
     // Known to be UTF-8 up to this position.
     let mut checked: usize = 0;
-    while let Some(block) = text[at..].first_chunk() {
+    for block in text[at..].as_chunks().0 {
         let block = Block::new(simd, block);
         let (quotes, backslashes) = (block.equal(b'"'), block.equal(b'\\'));
         let (controls, beyond_ascii) = (block.controls(), block.beyond_ascii());
@@ -115,7 +115,8 @@ fn utf8_until(text: &[u8], start: usize) -> usize {
 }
 
 /// The bits of a block without the first `count`.
-#[inline]
+#[expect(clippy::inline_always, reason = "a call would cost the vectors of the caller")]
+#[inline(always)]
 fn all_from(count: usize) -> u64 {
     u32::try_from(count).ok().and_then(|count| u64::MAX.checked_shl(count)).unwrap_or(0)
 }
@@ -178,7 +179,8 @@ fn beyond_ascii(text: &[u8]) -> Option<usize> {
 }
 
 /// The backslashes that begin an escape, and the bytes that are escaped. `is_escaped`: whether the first byte is.
-#[inline]
+#[expect(clippy::inline_always, reason = "a call would cost the vectors of the caller")]
+#[inline(always)]
 fn escapes(backslashes: u64, is_escaped: u64) -> (u64, u64) {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     if backslashes == 0 {

@@ -1,6 +1,6 @@
 //! `Input`: reads a client's bytes with time limits.
 
-use crate::buffer::make_room;
+use crate::buffer::{add_zeros, make_room};
 use crate::listener::stream::Stream;
 use std::io;
 use std::net::Shutdown;
@@ -124,7 +124,7 @@ impl Input {
 /// Reads 1 to `most` bytes to the end of `buffer`.
 fn read_some(stream: &Stream, buffer: &mut Vec<u8>, most: usize) -> Result<(), Lack> {
     let before = buffer.len();
-    buffer.resize(before + most, 0);
+    add_zeros(buffer, most);
     let read = loop {
         match stream.read(&mut buffer[before..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
