@@ -152,7 +152,7 @@ def shown_table(table: dict) -> str:
 
 
 def shown(figure: float | None) -> str:
-    if not figure:
+    if not figure or figure < 0:
         return "–"
     return f"{figure:.2f}" if figure < 10 else f"{figure:.1f}" if figure < 1000 else f"{figure:,.0f}"
 
