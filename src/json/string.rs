@@ -179,7 +179,6 @@ fn beyond_ascii(text: &[u8]) -> Option<usize> {
 }
 
 /// The backslashes that begin an escape, and the bytes that are escaped. `is_escaped`: whether the first byte is.
-#[expect(clippy::inline_always, reason = "a call would cost the vectors of the caller")]
 #[inline(always)]
 fn escapes(backslashes: u64, is_escaped: u64) -> (u64, u64) {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
