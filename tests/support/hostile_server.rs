@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct HostileServer {
 
 #[derive(Default)]
 struct Shared {
-    connections: Mutex<Vec<TcpStream>>,
+    connections: Mutex<Vec<Weak<TcpStream>>>,
     /// Calls of `together` that have arrived.
     arrived: Mutex<usize>,
     one_arrived: Condvar,
@@ -42,7 +42,8 @@ impl HostileServer {
 
     /// Closes every connection.
     pub(crate) fn hang_up(&self) {
-        for stream in self.shared.connections.lock().expect("no panic").drain(..) {
+        let connections = self.shared.connections.lock().expect("no panic").split_off(0);
+        for stream in connections.iter().filter_map(Weak::upgrade) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -50,10 +51,10 @@ impl HostileServer {
 
 impl Shared {
     fn serve(&self, stream: TcpStream) -> Option<()> {
-        let own = stream.try_clone().ok()?;
-        self.connections.lock().expect("no panic").push(own);
-        let mut reader = BufReader::new(stream.try_clone().ok()?);
-        let mut writer = stream;
+        let stream = Arc::new(stream);
+        self.connections.lock().expect("no panic").push(Arc::downgrade(&stream));
+        let mut reader = BufReader::new(&*stream);
+        let mut writer = &*stream;
         loop {
             let (is_post, message) = read_request(&mut reader)?;
             let id = &message["id"];

@@ -201,11 +201,13 @@ fn main() -> ExitCode {
         println!("usage: soak PROGRAM COUNT SEED");
         return ExitCode::from(2);
     };
-    let (Ok(count), Ok(seed)) = (count.parse(), seed.parse()) else {
+    let (Ok(count), Ok(seed)) = (count.parse::<u64>(), seed.parse()) else {
         println!("COUNT and SEED are numbers");
         return ExitCode::from(2);
     };
-    match soak(program, count, seed).and_then(|()| multiply(program, count / 2, count / 20)) {
+    // More connections would need more descriptors than `make soak` allows.
+    let connections = (count / 20).min(1000);
+    match soak(program, count, seed).and_then(|()| multiply(program, count / 2, connections)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             println!("FAILED (seed {seed}): {why}");
