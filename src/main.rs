@@ -1,5 +1,8 @@
 //! The entry point: parses the command line, assembles the parts, returns the exit code.
 
+#[cfg(target_env = "musl")]
+mod heap;
+
 use sigv4_proxy::assembly::{self, Connection};
 use sigv4_proxy::cli::{self, Command, Options, ServerChecks};
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
@@ -20,35 +23,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One heap for all threads, in blocks of at least 1 MiB from the allocator of musl, to which they return when they are empty.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static HEAP: talc::TalcLock<
-    spin::mutex::SpinMutex<(), SpinThenYield>,
-    talc::source::GlobalAllocSource<std::alloc::System>,
-> = talc::TalcLock::new(talc::source::GlobalAllocSource::new(std::alloc::System));
-
-/// How a thread waits for the heap, which another holds for some 50 ns. To yield at once would take longer than that, and a
-/// thread that only spins would lose a time slice whenever the other was interrupted.
-#[cfg(target_env = "musl")]
-struct SpinThenYield;
-
-#[cfg(target_env = "musl")]
-impl spin::RelaxStrategy for SpinThenYield {
-    fn relax() {
-        const SPINS: u32 = 256;
-        thread_local! {
-            static ROUND: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
-        }
-        let round = ROUND.get().wrapping_add(1);
-        ROUND.set(round);
-        if round.is_multiple_of(SPINS) {
-            std::thread::yield_now();
-        } else {
-            std::hint::spin_loop();
-        }
-    }
-}
+static HEAP: heap::Heap = heap::empty();
 
 /// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,39 @@
+//! The heap of the static binary: one for all threads. A heap for each would hold 120 kB for each call that waits.
+
+use spin::RelaxStrategy;
+use spin::mutex::SpinMutex;
+use std::alloc::System;
+use std::cell::Cell;
+use std::{hint, thread};
+use talc::TalcLock;
+use talc::source::GlobalAllocSource;
+
+/// Takes blocks of at least 1 MiB from the allocator of musl, to which they return when they are empty.
+pub(crate) type Heap = TalcLock<SpinMutex<(), SpinThenYield>, GlobalAllocSource<System>>;
+
+pub(crate) const fn empty() -> Heap {
+    TalcLock::new(GlobalAllocSource::new(System))
+}
+
+/// Failed attempts to take the lock after which a thread yields.
+const SPINS: u32 = 256;
+
+/// How a thread waits for the heap, which another holds for some 50 ns. To yield at once would take longer than that, and a
+/// thread that only spins would lose a time slice whenever the other was interrupted.
+pub(crate) struct SpinThenYield;
+
+thread_local! {
+    static ATTEMPTS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl RelaxStrategy for SpinThenYield {
+    fn relax() {
+        let attempts = ATTEMPTS.get().wrapping_add(1);
+        ATTEMPTS.set(attempts);
+        if attempts.is_multiple_of(SPINS) {
+            thread::yield_now();
+        } else {
+            hint::spin_loop();
+        }
+    }
+}
