@@ -1,8 +1,5 @@
 //! The entry point: parses the command line, assembles the parts, returns the exit code.
 
-#[cfg(target_env = "musl")]
-mod heap;
-
 use sigv4_proxy::assembly::{self, Connection};
 use sigv4_proxy::cli::{self, Command, Options, ServerChecks};
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
@@ -25,7 +22,7 @@ use std::time::Duration;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static HEAP: heap::Heap = heap::empty();
+static HEAP: process::Heap = process::empty_heap();
 
 /// Flush timeout for the errors of a failed start, which are its only output.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

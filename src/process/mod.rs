@@ -1,5 +1,7 @@
-//! The process: memory protection, inherited signals, the terminal and the standard streams.
+//! The process: its heap, memory protection, inherited signals, the terminal and the standard streams.
 
+#[cfg(target_env = "musl")]
+mod heap;
 mod memory;
 mod open_files;
 mod prompt;
@@ -7,6 +9,8 @@ mod signals;
 mod standard_streams;
 mod terminal;
 
+#[cfg(target_env = "musl")]
+pub use heap::{Heap, empty_heap};
 pub use memory::protect_memory;
 pub use open_files::raise_open_files_limit;
 pub(crate) use prompt::ask;

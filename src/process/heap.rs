@@ -9,9 +9,10 @@ use talc::TalcLock;
 use talc::source::GlobalAllocSource;
 
 /// Takes blocks of at least 1 MiB from the allocator of musl, to which they return when they are empty.
-pub(crate) type Heap = TalcLock<SpinMutex<(), SpinThenYield>, GlobalAllocSource<System>>;
+pub type Heap = TalcLock<SpinMutex<(), SpinThenYield>, GlobalAllocSource<System>>;
 
-pub(crate) const fn empty() -> Heap {
+/// The heap before its first block.
+pub const fn empty_heap() -> Heap {
     TalcLock::new(GlobalAllocSource::new(System))
 }
 
@@ -20,7 +21,8 @@ const SPINS: u32 = 256;
 
 /// How a thread waits for the heap, which another holds for some 50 ns. To yield at once would take longer than that, and a
 /// thread that only spins would lose a time slice whenever the other was interrupted.
-pub(crate) struct SpinThenYield;
+#[derive(Debug)]
+pub struct SpinThenYield;
 
 thread_local! {
     static ATTEMPTS: Cell<u32> = const { Cell::new(0) };
