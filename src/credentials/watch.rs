@@ -52,7 +52,8 @@ impl Watch {
         let _ = self.read_up_to(known.map_or(MAX_FILE_BYTES, |seen| seen.limit), path);
     }
 
-    /// Whether all files have the same content as before. The content is read only if the metadata are inconclusive.
+    /// Whether all files have the same content as when they were read. The content is compared only if the metadata are
+    /// inconclusive.
     pub(crate) fn is_unchanged(&mut self, now: OffsetDateTime) -> bool {
         self.seen.iter_mut().all(|seen| {
             let stamp = Stamp::of(&seen.path);
@@ -61,8 +62,12 @@ impl Watch {
             }
             let digest: Option<[u8; 32]> =
                 read(&seen.path, seen.limit).ok().map(|bytes| Sha256::digest(bytes).into());
-            seen.stamp = stamp;
-            digest == seen.digest
+            let is_same = digest == seen.digest;
+            // Otherwise the next call would take the new content for the old.
+            if is_same {
+                seen.stamp = stamp;
+            }
+            is_same
         })
     }
 }
@@ -120,6 +125,22 @@ fn inode(_: &fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_counts_until_the_file_is_read_again() {
+        let name = format!("sigv4-proxy-{}-watched", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let long_after = crate::clock::now() + Duration::from_secs(60);
+        fs::write(&path, "old").unwrap();
+        let mut watch = Watch::default();
+        watch.read(&path).unwrap();
+        assert!(watch.is_unchanged(long_after));
+        fs::write(&path, "changed").unwrap();
+        assert!(!watch.is_unchanged(long_after) && !watch.is_unchanged(long_after));
+        watch.read(&path).unwrap();
+        assert!(watch.is_unchanged(long_after));
+        fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn a_file_is_settled_two_seconds_after_it_was_written() {
