@@ -32,7 +32,7 @@ pub(crate) struct CacheEntry {
     /// The last credentials found, unless they were invalidated.
     current: Option<Arc<Credentials>>,
     refresh_at: Option<OffsetDateTime>,
-    /// The last look-up's error if it left no credentials, and until when it is returned.
+    /// The last look-up's error if it left no credentials, and when it ended.
     failure: Option<(Error, OffsetDateTime)>,
     /// How many refreshes in a row failed while the old credentials were valid.
     failures: u32,
@@ -70,7 +70,9 @@ impl CacheEntry {
         let Some(current) = self.current.as_ref().filter(|found| is_valid(found, time_of_aws))
         else {
             return match &self.failure {
-                Some((error, until)) if now < *until => Next::Fail(error.clone()),
+                Some((error, at)) if expiry::is_recent(*at, now, ERROR_LIFETIME) => {
+                    Next::Fail(error.clone())
+                }
                 _ => Next::LookUp { force: false },
             };
         };
@@ -117,9 +119,8 @@ impl CacheEntry {
 
     /// Forgets these credentials, if they are still the current ones and nothing was invalidated recently.
     pub(crate) fn invalidate(&mut self, refused: &Arc<Credentials>, now: OffsetDateTime) {
-        let is_recent = self
-            .invalidated_at
-            .is_some_and(|at| now >= at && now < expiry::after(at, INVALIDATION_INTERVAL));
+        let is_recent =
+            self.invalidated_at.is_some_and(|at| expiry::is_recent(at, now, INVALIDATION_INTERVAL));
         if !is_recent && self.current.as_ref().is_some_and(|found| Arc::ptr_eq(found, refused)) {
             self.current = None;
             self.is_invalidated = true;
@@ -162,7 +163,7 @@ impl CacheEntry {
             (None, Err(error)) => Err(error),
         };
         self.current = result.as_ref().ok().cloned();
-        self.failure = result.err().map(|error| (error, expiry::after(now, ERROR_LIFETIME)));
+        self.failure = result.err().map(|error| (error, now));
         self.watch = watch;
         self.passed_over = passed_over;
         self.is_invalidated = false;
@@ -217,6 +218,17 @@ mod tests {
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
+
+    #[test]
+    fn a_failure_is_returned_for_a_moment_even_if_the_clock_is_set_back() {
+        let mut entry = CacheEntry::default();
+        let error = Error::new(Kind::Credentials, "none");
+        entry.store(Err(error), Diagnostics::default(), NOW, NOW);
+        for (seconds, fails) in [(0, true), (4, true), (5, false), (-1, false), (-3600, false)] {
+            let now = NOW + time::Duration::seconds(seconds);
+            assert_eq!(matches!(entry.next(now, now), Next::Fail(_)), fails, "{seconds} s");
+        }
+    }
 
     #[test]
     fn warnings_are_reported_once_while_they_last() {

@@ -121,6 +121,11 @@ pub(crate) fn after(time: OffsetDateTime, wait: Duration) -> OffsetDateTime {
     time.saturating_add(time::Duration::try_from(wait).unwrap_or(time::Duration::MAX))
 }
 
+/// Whether `at` was less than `limit` ago. False if it lies in the future: the clock has been set back since.
+pub(crate) fn is_recent(at: OffsetDateTime, now: OffsetDateTime, limit: Duration) -> bool {
+    now >= at && left(now, at) < limit
+}
+
 /// When to refresh credentials that are valid for `left`; never if that is `None`.
 pub(crate) fn refresh_at(now: OffsetDateTime, left: Option<Duration>) -> Option<OffsetDateTime> {
     let left = left?;

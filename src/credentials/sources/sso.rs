@@ -94,7 +94,7 @@ impl SsoProvider<'_> {
         if self.sso.session.name.is_some() && is_expiring {
             let recent = last_failure
                 .clone()
-                .filter(|(at, _)| self.now >= *at && expiry::left(self.now, *at) < REFRESH_PAUSE);
+                .filter(|(at, _)| expiry::is_recent(*at, self.now, REFRESH_PAUSE));
             let failure = if let Some((_, failure)) = recent {
                 Some(failure)
             } else {
