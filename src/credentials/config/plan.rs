@@ -110,13 +110,9 @@ impl Plan {
         };
         let base = loop {
             warn_of_likely_mistakes(&profile, warnings);
-            // The keys of a source profile take precedence over its own role; those of the selected profile do not.
-            if path.len() > 1
-                && let Some(keys) = profile.keys()?
-            {
-                break BaseProvider::of_keys(keys, &profile);
-            }
-            let Some(arn) = profile.role_to_assume() else {
+            // A source profile with keys of its own assumes no role; the selected profile does.
+            let has_keys = path.len() > 1 && profile.keys()?.is_some();
+            let Some(arn) = profile.role_to_assume().filter(|_| !has_keys) else {
                 match (BaseProvider::of_profile(&profile)?, path.as_slice()) {
                     (Some(base), _) => break base,
                     (None, [.., before, last]) => {
@@ -130,10 +126,10 @@ impl Plan {
             };
             roles.push(Role::of_profile(&profile, arn, warnings));
             match (profile.get("source_profile"), profile.get("credential_source")) {
-                (Some(next), None) if next == profile.name => match profile.keys()? {
-                    Some(keys) => break BaseProvider::Static(keys),
-                    None => return Err(looped(&path, next)),
-                },
+                (Some(next), None) if next == profile.name && profile.keys()?.is_some() => {
+                    break BaseProvider::of_profile(&profile)?
+                        .ok_or_else(|| looped(&path, next))?;
+                }
                 (Some(next), None) if path.contains(&next) => return Err(looped(&path, next)),
                 (Some(next), None) => {
                     profile = profile.sibling(next).ok_or_else(|| {
@@ -429,7 +425,8 @@ mod tests {
         for (config, credentials, expected) in [
             (vec![], vec![], "none"),
             (vec!["sso_session=s\nregion=x\nsource_profile=y"], vec![], "none"),
-            (vec![ROLE, SSO, KEYS], vec![KEYS], "A S @credentials > r"),
+            (vec![ROLE, PROCESS, KEYS], vec![KEYS], "A S @credentials > r"),
+            (vec![ROLE, SSO, KEYS], vec![KEYS], "sso None x u  > r"),
             (vec![ROLE, WEB, SSO], vec![KEYS], "web r"),
             (vec![SSO, LOGIN, KEYS], vec![KEYS], "sso None x u "),
             (vec![LOGIN, PROCESS, KEYS], vec![KEYS], "A S @credentials"),
@@ -462,6 +459,22 @@ mod tests {
             (
                 "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\nrole_arn=rb\nsource_profile=a",
                 "profile \"a\": source_profile loop: a -> b -> a",
+            ),
+            // As in the AWS CLI, keys of a source profile outrank its role, but not the other providers in it.
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\nrole_arn=rb\nsource_profile=a\n\
+                 aws_access_key_id=B\naws_secret_access_key=S",
+                "B S @config > ra",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\ncredential_process=p\n\
+                 aws_access_key_id=B\naws_secret_access_key=S",
+                "process p > ra",
+            ),
+            (
+                "[profile a]\nrole_arn=ra\nsource_profile=b\n[profile b]\nsso_account_id=1\nsso_role_name=R\n\
+                 sso_start_url=u\nsso_region=x\naws_access_key_id=B\naws_secret_access_key=S",
+                "sso None x u  > ra",
             ),
             (
                 "[profile a]\nrole_arn=ra\nsource_profile=a",
