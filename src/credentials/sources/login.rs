@@ -150,13 +150,17 @@ impl LoginProvider<'_> {
             return Err(temporary("the response has no accessToken or expiresIn"));
         };
         let expires = expiry::after(self.time_of_aws(), lifetime);
+        let names = ["accessKeyId", "secretAccessKey", "sessionToken"];
+        // Before anything changes: what is cached stays in use after a failure.
+        if let Some(name) =
+            names.iter().find(|name| !fresh.get(**name).is_some_and(Value::is_string))
+        {
+            return Err(temporary(&format!("the response has no {name}")));
+        }
         let current =
             cached.object_mut("accessToken").ok_or_else(|| temporary("no accessToken"))?;
-        for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
-            let Some(text) = fresh.get(name).and_then(Value::as_str) else {
-                return Err(temporary(&format!("the response has no {name}")));
-            };
-            current.insert(name.to_owned(), text.into());
+        for name in names {
+            current.insert(name.to_owned(), fresh[name].clone());
         }
         current.insert("expiresAt".to_owned(), expiry::format(expires).into());
         if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
