@@ -133,7 +133,7 @@ impl Affinity {
             return part(None, false, Some(Arc::clone(fixed)));
         }
         if let Some(caller) = &self.caller
-            && let Some(id) = caller.id(credentials, cancel)?
+            && let Some(id) = caller.id(credentials, deadline, cancel)?
         {
             return part(None, false, Some(SessionHeader::chosen(id)));
         }

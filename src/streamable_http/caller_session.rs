@@ -45,13 +45,14 @@ impl CallerSession {
         }
     }
 
-    /// The id for the caller with these credentials; `None` if the caller is unknown.
+    /// The id for the caller with these credentials; `None` if the caller is unknown, or not known by `deadline`.
     ///
     /// # Errors
     /// `Cancelled`.
     pub(crate) fn id(
         &self,
         credentials: &Arc<Credentials>,
+        deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<Option<Secret>, Error> {
         if credentials.is_anonymous() {
@@ -72,7 +73,8 @@ impl CallerSession {
         }
         let (cache, answer) = (self.credentials.clone(), Arc::clone(&self.answer));
         let (credentials, log) = (Arc::clone(credentials), self.log.clone());
-        let limit = Instant::now().checked_add(TIMEOUT);
+        let longest = Instant::now().checked_add(TIMEOUT);
+        let limit = [longest, deadline].into_iter().flatten().min();
         let known = self.asking.get(limit, cancel, find, move || {
             let id = ask(&cache, &credentials, &log);
             let access_key_id = credentials.key.access_key_id.clone();
@@ -84,8 +86,9 @@ impl CallerSession {
             Ok(known) => return Ok(known),
             Err(_) => {}
         }
-        // The next requests do not wait for it; its result still counts.
-        if find(false).is_none() {
+        // The next requests do not wait for it; its result still counts. One that gave up
+        // sooner, at its own limit, does not decide that.
+        if limit == longest && find(false).is_none() {
             let id = Err(Instant::now() + PAUSE);
             *lock(&self.answer) = Some(Answer { access_key_id: key.clone(), id });
         }

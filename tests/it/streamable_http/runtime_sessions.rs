@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sigv4_proxy::clock;
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RUNTIME: &str = "http://bedrock-agentcore.us-east-1.amazonaws.com/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A123456789012%3Aruntime%2Fa-1/invocations?qualifier=DEFAULT";
 const CANCEL_1: &str =
@@ -468,4 +468,19 @@ fn processes_of_one_caller_share_the_session_of_their_identity() {
     assert_eq!(sessions(&server.requests()), [None, Some("named")]);
     let log = program.close().log;
     assert_eq!(log.matches("the caller is unknown").count(), 1, "{log}");
+}
+
+#[test]
+fn a_call_waits_for_sts_until_its_own_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = server(ServerOptions::default());
+    let mut program = launch(&server, RUNTIME)
+        .arg("--runtime-session=identity")
+        .arg("--timeout=1")
+        .env("AWS_ENDPOINT_URL_STS", &format!("http://{}", silent.local_addr().unwrap()))
+        .start();
+    let started = Instant::now();
+    let late = program.ask(&ping(1));
+    assert_eq!(late["error"]["data"]["kind"], "timed_out", "{late}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
