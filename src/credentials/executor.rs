@@ -84,6 +84,7 @@ impl Executor {
             let what = format!("profile {profile:?} no longer requires an MFA code");
             return Err(Error::new(Kind::Credentials, what));
         };
+        self.providers.network.redactor.add_key(&keys.key);
         Ok((keys.clone(), None))
     }
 
