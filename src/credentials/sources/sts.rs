@@ -175,8 +175,8 @@ impl Sts<'_> {
             || Error::new(Kind::InvalidResponse, "the response of STS has no Account and Arn");
         let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
         let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
-        let told = |name| text_of(document.root(), name);
-        let (Some(account), Some(arn)) = (told("Account"), told("Arn")) else {
+        let text = |name| text_of(document.root(), name);
+        let (Some(account), Some(arn)) = (text("Account"), text("Arn")) else {
             return Err(wrong());
         };
         Ok(CallerIdentity { account: quoted(&account), arn: quoted(&arn) })
