@@ -188,6 +188,11 @@ impl<I: Send + 'static> Scheduler<I> {
     pub(crate) fn set_awaits_client(self: &Arc<Self>, call: &InFlight, awaits: bool) {
         let mut queue = self.queue();
         queue.set_awaits_client(call, awaits);
+        self.start_waiting(queue);
+    }
+
+    /// Starts the messages that may start since the queue has changed.
+    fn start_waiting(self: &Arc<Self>, queue: MutexGuard<'_, Queue>) {
         let may_start = queue.needs_attention();
         drop(queue);
         if may_start {
@@ -230,11 +235,7 @@ impl<I: Send + 'static> Scheduler<I> {
             }
             let mut queue = self.end(&running);
             next = queue.start_next();
-            let may_start = queue.needs_attention();
-            drop(queue);
-            if may_start {
-                self.start();
-            }
+            self.start_waiting(queue);
         }
     }
 
@@ -432,7 +433,10 @@ impl<I: Send + 'static> Scheduler<I> {
             .unsent();
         let overdue: Vec<&Message> = overdue.iter().collect();
         (self.handle)(Task::Refuse(&overdue, &error));
-        self.check_idle(&self.queue());
+        let queue = self.queue();
+        self.check_idle(&queue);
+        // A notification that was queued after them needs no slot.
+        self.start_waiting(queue);
     }
 
     fn close_streams(self: &Arc<Self>, excess: &Excess, now: Instant) {

@@ -84,6 +84,21 @@ fn the_wait_for_its_turn_counts_for_a_request() {
 }
 
 #[test]
+fn what_was_queued_after_a_request_that_timed_out_is_sent() {
+    let changed = "notifications/roots/list_changed";
+    let server = Server::start(ServerOptions::default());
+    server.reply_next("ping", Reply::Hang);
+    let launch = Launch::to(&server.url("/mcp")).arg("--tool-timeout=300ms");
+    let mut program = launch.arg("--max-in-flight=1").start();
+    program.write(PING);
+    program.write(&call("1", "add", &json!({"a": 1, "b": 1})));
+    program.write(&format!(r#"{{"jsonrpc":"2.0","method":"{changed}"}}"#));
+    assert_error(&program.read(), &json!(1), &["timed out", "queued"]);
+    let is_sent = |all: &[Recorded]| all.iter().any(|request| request.label() == changed);
+    assert!(is_sent(&server.wait_for(Duration::from_secs(3), is_sent)), "the ping has no response");
+}
+
+#[test]
 fn a_source_that_does_not_respond_does_not_hold_a_call() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
