@@ -70,8 +70,12 @@ impl Call<'_> {
             Err(error) => self.respond_for_server(error),
         }
         if self.reply.is_unsent() {
-            // All of it was cancelled, and a client that cancels a request does not wait for its response.
-            let _ = self.reply.start_events();
+            // The rest was cancelled, and a client that cancels a request does not wait for its response.
+            let _ = if self.progress.parts.is_empty() {
+                self.reply.start_events()
+            } else {
+                self.send_parts(None)
+            };
         }
         client.end_call(in_flight);
     }
@@ -136,9 +140,7 @@ impl Call<'_> {
             self.in_flight.is_wanted()
         };
         if !is_wanted {
-            // Other requests of the batch may have their responses.
-            let is_over = is_answered && !self.progress.parts.is_empty();
-            return if is_over { self.send_parts(None) } else { Ok(()) };
+            return Ok(());
         }
         let is_alone = line.event.is_none() && !self.progress.has_events;
         if is_response && is_alone && self.reply.is_unsent() {

@@ -418,6 +418,35 @@ fn calls_beyond_the_limit_wait() {
 }
 
 #[test]
+fn one_request_of_a_batch_is_cancelled_and_the_other_has_its_response() {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    client.initialize();
+    let batch =
+        r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":"b","method":"b"}]"#;
+    let body = r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#;
+    let length = body.len();
+    let late = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let before = server.requests().len();
+    server.reply_next(
+        "response",
+        Reply::RawPieces(vec![(Duration::from_millis(300), late.into_bytes())]),
+    );
+    let mut calling = client.twin();
+    calling.send("POST", &[], batch.as_bytes()).unwrap();
+    server.wait_for(PATIENCE, |requests| requests.len() == before + 1);
+    let cancelled =
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"b"}}"#;
+    assert_eq!(client.twin().post(cancelled).status, 202);
+    let answer = calling.answer().unwrap();
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    assert_eq!(String::from_utf8_lossy(&answer.body), body);
+}
+
+#[test]
 fn batches_are_one_request_and_one_response() {
     let server = Server::start(ServerOptions::default());
     let (_listening, mut client) = begun(&server);
