@@ -1,15 +1,23 @@
 //! Dates of HTTP headers: `Date`, `Retry-After` and `Set-Cookie`. Pure; no value can overflow.
 
 use std::time::Duration;
+use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-/// Reads a date (RFC 9110 §5.6.7), in the one form that is still sent.
+/// The one form of dates that is still sent (RFC 9110 §5.6.7).
+const IMF_FIXDATE: &[BorrowedFormatItem<'_>] = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
+
+/// Reads a date.
 pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    PrimitiveDateTime::parse(text.trim(), format).ok().map(PrimitiveDateTime::assume_utc)
+    PrimitiveDateTime::parse(text.trim(), IMF_FIXDATE).ok().map(PrimitiveDateTime::assume_utc)
+}
+
+/// Writes a date, which is in UTC.
+pub(crate) fn write_date(out: &mut Vec<u8>, date: OffsetDateTime) {
+    date.format_into(out, IMF_FIXDATE).expect("a vector takes all, and a UTC time has all parts");
 }
 
 /// Reads the date of a cookie (RFC 6265 §5.1.1), which servers write in many ways: its parts in any order.
@@ -75,7 +83,11 @@ mod tests {
 
     #[test]
     fn dates_and_waits() {
-        assert_eq!(parse_date("Fri, 02 Jan 2026 03:04:05 GMT"), Some(NOW));
+        let date = "Fri, 02 Jan 2026 03:04:05 GMT";
+        assert_eq!(parse_date(date), Some(NOW));
+        let mut written = Vec::new();
+        write_date(&mut written, NOW);
+        assert_eq!(written, date.as_bytes());
         for (text, expected) in [
             ("7", Some(7)),
             (" 7 ", Some(7)),

@@ -29,7 +29,7 @@ mod wire;
 pub(crate) use body::BodyKind;
 pub(crate) use client::{HttpClient, Limits};
 pub(crate) use cookies::CookieJar;
-pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis};
+pub(crate) use date::{parse_date, parse_retry_after, parse_retry_after_millis, write_date};
 pub(crate) use errors::read_error;
 pub(crate) use intermediary::Intermediary;
 pub(crate) use probe::{Handshake, Probe};

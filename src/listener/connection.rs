@@ -484,6 +484,7 @@ mod tests {
         let (new, old) = (request("HTTP/1.1"), request("HTTP/1.0"));
         let (head, body) = new.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("\r\nTransfer-Encoding: chunked\r\n"), "{head}");
+        assert!(head.contains("\r\nDate: ") && head.contains(" GMT\r\n"), "{head}");
         assert!(head.contains("\r\nMcp-Session-Id: a\r\n") && !head.contains("X-Worse"), "{head}");
         assert_eq!(body, "9\r\ndata: 1\n\n\r\n12\r\ndata: 2\n\ndata: 3\n\n\r\n0\r\n\r\n");
         let (head, body) = old.split_once("\r\n\r\n").unwrap();

@@ -1,6 +1,8 @@
 //! `ResponseWriter`: the response to one request, whole or as a stream of events.
 
+use crate::clock;
 use crate::error::{Error, Kind};
+use crate::http::write_date;
 use crate::listener::connections::OpenConnection;
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -171,7 +173,9 @@ impl ResponseWriter {
 
     fn head(&self, status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);
-        let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason(status));
+        let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: ", reason(status));
+        write_date(&mut head, clock::now());
+        head.extend_from_slice(b"\r\n");
         // A line break in a value would end its header.
         for (name, value) in headers.iter().filter(|(_, value)| !value.contains(is_control)) {
             let _ = write!(head, "{name}: {value}\r\n");
@@ -218,7 +222,7 @@ fn is_control(c: char) -> bool {
     c.is_control() && c != '\t'
 }
 
-/// The reason phrase of a status; clients do not look at it (RFC 9112 §4).
+/// The reason phrase of a status; clients ignore it (RFC 9112 §4).
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

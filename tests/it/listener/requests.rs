@@ -5,12 +5,39 @@ use crate::harness::program::{Launch, PATIENCE};
 use crate::listener::raw::{PING, Raw, exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 fn start() -> (Server, Listening) {
     let server = Server::start(ServerOptions::default());
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     (server, listening)
+}
+
+#[test]
+fn every_response_has_the_date() {
+    let (_server, listening) = start();
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for (request, status) in [
+        (ping(""), 200),
+        (ping("").replace("/mcp", "/other"), 404),
+        (ping("Expect: more\r\n"), 417),
+        (get.to_owned(), 200),
+        (get.replace("GET", "HEAD"), 200),
+        (get.replace("GET", "PUT"), 405),
+        (get.replace("HTTP/1.1", "HTTP/7"), 505),
+    ] {
+        let response = exchange(listening.address(), &request);
+        assert_eq!(statuses(&response), [status], "{request}");
+        let head = response.split("\r\n\r\n").next().unwrap();
+        let dates: Vec<&str> =
+            head.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
+        let [date] = dates[..] else { panic!("{request}: {response}") };
+        let date = OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822).unwrap();
+        let passed = OffsetDateTime::from(SystemTime::now()) - date;
+        assert!((-1..=20).contains(&passed.whole_seconds()), "{response}");
+    }
 }
 
 /// Their end would never come.
