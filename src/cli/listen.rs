@@ -51,7 +51,7 @@ pub(crate) fn read(reader: &mut OptionReader<'_>) -> Option<ListenOptions> {
             "--no-listen-token is used: {who} can call the server with your credentials"
         ));
     }
-    if reader.text(Key::Lazy).is_some_and(|text| values::switch(&text).unwrap_or(false)) {
+    if reader.is_on(Key::Lazy) {
         reader.warn("--lazy has no effect with --listen");
     }
     Some(ListenOptions { address: address?, path, anyone, origins, hosts, token })
@@ -207,13 +207,14 @@ mod tests {
             ("http://127.0.0.1:80", "http://127.0.0.1"),
             ("http://[::1]:5173", "http://[::1]:5173"),
             ("https://a:80", "https://a:80"),
+            ("https://a:", "https://a"),
             ("vscode-webview://1ab", "vscode-webview://1ab"),
         ] {
             assert_eq!(origin(text).unwrap(), expected);
         }
         for text in ["", "*", "null", "example.com", "https://", "https://a/b", "https://a b"]
             .into_iter()
-            .chain(["https://u@a", "https://*.a", "://a", "https://a:x", "https://a:", "a,b"])
+            .chain(["https://u@a", "https://*.a", "://a", "https://a:x", "a,b"])
         {
             assert!(origin(text).is_err(), "{text}");
         }
@@ -225,13 +226,14 @@ mod tests {
             ("Proxy", "proxy"),
             ("proxy.example.com.", "proxy.example.com"),
             ("proxy:8080", "proxy:8080"),
+            ("proxy:", "proxy"),
             ("10.0.0.1:80", "10.0.0.1:80"),
             ("[::1]", "[::1]"),
             ("[FE80::1]:80", "[fe80::1]:80"),
         ] {
             assert_eq!(host(text).unwrap(), expected);
         }
-        for text in ["", "*", "*.a", "http://a", "a/b", "u@a", "a:", "a:b", "a:65536", "::1"]
+        for text in ["", "*", "*.a", "http://a", "a/b", "u@a", "a:b", "a:65536", "::1"]
             .into_iter()
             .chain(["[::1", "[::1]x", "[a]", "a b", "ü"])
         {

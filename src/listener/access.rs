@@ -49,7 +49,13 @@ impl Access {
         let is_here = host.eq_ignore_ascii_case("localhost")
             || (address.is_some() && address == local.map(|local| local.ip().to_canonical()));
         let is_named = |(name, named_port): &(String, Option<u16>)| {
-            host.eq_ignore_ascii_case(name) && named_port.is_none_or(|named| port == Some(named))
+            let is_port = match (*named_port, port) {
+                (None, _) => true,
+                // Clients omit the default port of their scheme, which is https with a TLS terminator in front.
+                (Some(named), None) => matches!(named, 80 | 443),
+                (Some(named), Some(port)) => named == port,
+            };
+            host.eq_ignore_ascii_case(name) && is_port
         };
         if (is_here && is_local_port) || self.hosts.iter().any(is_named) {
             return Ok(());

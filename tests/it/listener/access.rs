@@ -14,8 +14,9 @@ fn with(server: &Server, arguments: &[&str]) -> Launch {
 #[test]
 fn only_the_names_of_the_listener_are_answered() {
     let server = Server::start(ServerOptions::default());
-    let launch =
-        with(&server, &["--allow-host", "Proxy.example.com", "--allow-host", "tunnel:9000"]);
+    let names = ["Proxy.example.com", "tunnel:9000", "plain:80", "tls:443"];
+    let names = names.map(|name| ["--allow-host", name]);
+    let launch = with(&server, names.as_flattened());
     let listening = Listening::open(launch);
     let (_, port) = listening.address().split_once(':').unwrap();
     for (host, status) in [
@@ -29,6 +30,9 @@ fn only_the_names_of_the_listener_are_answered() {
         ("tunnel:9000", 200),
         ("tunnel:PORT", 403),
         ("tunnel", 403),
+        ("plain", 200),
+        ("tls", 200),
+        ("tls:80", 403),
         ("127.0.0.1:1", 403),
         ("localhost:1", 403),
         ("127.0.0.2:PORT", 403),
@@ -46,7 +50,8 @@ fn only_the_names_of_the_listener_are_answered() {
         ("localhost@evil.example:PORT", 400),
         ("evil.example@localhost:PORT", 400),
         ("localhost:PORT:PORT", 400),
-        ("localhost:", 400),
+        ("localhost:", 200),
+        ("evil.example:", 403),
         ("localhost:65536", 400),
         ("localhost:x", 400),
         ("localhost, localhost", 400),
