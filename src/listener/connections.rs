@@ -24,7 +24,7 @@ pub(crate) struct Connections {
     wake_watch: Box<dyn Fn() + Send + Sync>,
 }
 
-/// A request that a watch looks after.
+/// A request whose client is watched.
 pub(crate) struct Watched {
     number: u64,
     pub(crate) stream: Arc<Stream>,
@@ -167,7 +167,7 @@ impl Connections {
         }
     }
 
-    /// The requests to look after, and the number of changes so far. `sleeps`: the watch now waits until it is woken.
+    /// The requests whose clients are to be watched, and the number of changes so far. `sleeps`: the watch now waits until it is woken.
     #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
     pub(crate) fn watched(&self, sleeps: bool) -> (Vec<Watched>, u64) {
         let mut state = lock(&self.state);
@@ -228,16 +228,17 @@ impl OpenConnection {
         }
     }
 
-    /// Registers a request in progress. `cancel` fires when the client disconnects or the process ends. False: the process is ending.
+    /// Registers a request in progress. `cancel` fires when the client disconnects or the process ends. False: the process is
+    /// ending, or the connection has had to make room, and its client would not see the response.
     pub(crate) fn begin(&self, cancel: &Arc<Cancel>) -> bool {
         let mut state = lock(&self.connections.state);
         if state.is_closing {
             return false;
         }
         let running = Running { cancel: Arc::clone(cancel), is_standing: false, has_input: false };
-        if let Some(connection) = state.open.get_mut(&self.number) {
-            connection.request = Some(running);
-        }
+        let connection = state.open.get_mut(&self.number).filter(|open| !open.is_given_up);
+        let Some(connection) = connection else { return false };
+        connection.request = Some(running);
         state.changes += 1;
         let wakes = std::mem::take(&mut state.watch_sleeps);
         drop(state);
@@ -301,5 +302,25 @@ impl Drop for OpenConnection {
 impl fmt::Debug for OpenConnection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "OpenConnection({})", self.number)
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_request_on_a_connection_that_made_room_is_not_begun() {
+        let (stream, _client) = UnixStream::pair().expect("a pair of sockets");
+        let stream = Arc::new(Stream::Unix(stream));
+        let connections = Connections::new(|| ());
+        let admit = || connections.admit(&stream).expect("there is room");
+        let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| admit()).collect();
+        all[0].rest();
+        assert!(connections.admit(&stream).is_some(), "the first makes room");
+        assert!(!all[0].begin(&Cancel::new()));
+        assert!(all[1].begin(&Cancel::new()));
     }
 }
