@@ -226,7 +226,7 @@ pub fn login_settings(options: &SignInOptions) -> login::Settings {
     }
 }
 
-/// What stands between a client and the servers, which `exchangers` reach: one at least, in the order of the profiles.
+/// The conversation of a client with the servers of `exchangers`: at least one, in the order of the profiles.
 pub fn conversation(
     options: &Options,
     mut exchangers: impl Iterator<Item = Arc<Exchanger>>,
@@ -314,7 +314,7 @@ fn exchange_settings(options: &Options) -> streamable_http::Settings {
     }
 }
 
-/// The runtime session that the options choose. Beside a header of the user's own that names one, none is looked for.
+/// The runtime session that the options choose; none if a header of the user names one.
 fn runtime_session(options: &Options) -> RuntimeSession {
     let is_its_header = |name: &str| name.eq_ignore_ascii_case(RUNTIME_SESSION_HEADER);
     let is_named = options.headers.iter().any(|header| is_its_header(&header.name));
@@ -354,10 +354,7 @@ pub fn listener_settings(
 ) -> Option<listener::Settings> {
     let listen = options.listen.clone()?;
     Some(listener::Settings {
-        address: match listen.address {
-            ListenAddress::Tcp(address) => listener::Address::Tcp(address),
-            ListenAddress::Unix(path) => listener::Address::Unix(path),
-        },
+        address: listen_address(&listen.address),
         path: listen.path,
         anyone: listen.anyone,
         origins: listen.origins,
@@ -373,6 +370,14 @@ pub fn listener_settings(
         max_in_flight: options.max_in_flight,
         drain_timeout: options.drain_timeout,
     })
+}
+
+/// Where the listener listens.
+pub(crate) fn listen_address(address: &ListenAddress) -> listener::Address {
+    match address {
+        ListenAddress::Tcp(address) => listener::Address::Tcp(*address),
+        ListenAddress::Unix(path) => listener::Address::Unix(path.clone()),
+    }
 }
 
 /// The user's own folder for the time of a login, or else the one for temporary files. `su` and `sudo` may leave the variable with

@@ -1,15 +1,17 @@
 //! The checks of `--listen`: the token, the address, and which clients a running listener refuses. They send nothing to the server.
 
+use crate::assembly;
 use crate::cli::{ListenAddress, ListenOptions, ListenToken};
 use crate::doctor::report::{Check, Finding, Report, Verdict};
 use crate::error::io_message;
+use crate::listener::socket::{Socket, reachable};
 use crate::listener::stream::Stream;
 use crate::listener::token;
 use crate::redact::Redactor;
 use crate::signing::Secret;
 use serde_json::Value;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Time limit for a connection, and for a response.
@@ -123,27 +125,15 @@ impl Listener<'_> {
         (finding(Verdict::Fail, found).fix(fix), false)
     }
 
-    /// Whether it could be listened on.
+    /// Whether it can be listened on, which is tried.
     fn free_address(&self) -> Finding {
-        let shown = &self.listen.address;
-        let problem = match shown {
-            ListenAddress::Tcp(address) => TcpListener::bind(address).err(),
-            ListenAddress::Unix(path) => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                folder.and_then(|folder| std::fs::read_dir(folder).err())
+        let ListenOptions { address, anyone, .. } = self.listen;
+        match Socket::bind(&assembly::listen_address(address), *anyone) {
+            Ok(socket) => {
+                socket.remove();
+                Finding::new(Check::Listener, Verdict::Pass, format!("{address} is free"))
             }
-        };
-        match problem {
-            None => Finding::new(Check::Listener, Verdict::Pass, format!("{shown} is free")),
-            Some(error) => {
-                let found = format!("cannot listen at {shown}: {}", io_message(&error));
-                Finding::new(Check::Listener, Verdict::Fail, found).fix(match shown {
-                    ListenAddress::Tcp(_) => {
-                        "choose an address of this machine, such as 127.0.0.1, and a port above 1023"
-                    }
-                    ListenAddress::Unix(_) => "create the folder, or choose another one",
-                })
-            }
+            Err(error) => Finding::of_error(Check::Listener, Verdict::Fail, &error),
         }
     }
 
@@ -236,17 +226,6 @@ impl Listener<'_> {
             ListenAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
-}
-
-/// The address of this machine by which a listener on all addresses is reached.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 fn read_response(bytes: &[u8]) -> Option<Response> {

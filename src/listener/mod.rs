@@ -36,7 +36,7 @@ pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod slots;
-mod socket;
+pub(crate) mod socket;
 #[cfg(unix)]
 mod socket_file;
 pub(crate) mod standing_stream;

@@ -29,6 +29,9 @@ const BODY_TIME: Duration = Duration::from_secs(300);
 /// Pause after a connection that the system could not open, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Interval between checks for another signal.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
+
 /// Time that requests have to end after they were cancelled.
 const END_TIMEOUT: Duration = Duration::from_millis(600);
 
@@ -43,8 +46,11 @@ pub fn run(
     log: &Log,
     signals: &Receiver<()>,
 ) -> Result<(), Error> {
-    let socket = Arc::new(Socket::bind(&settings.address, settings.anyone)?);
     let (token, token_file) = Token::from_source(&settings.token, log)?;
+    let connections = connections()?;
+    // Last: a process that fails would leave the file of its socket behind.
+    let socket = Socket::bind(&settings.address, settings.anyone);
+    let socket = Arc::new(socket.map_err(|error| error.context("configuration error"))?);
     let url = socket.url(&settings.path);
     let mut hosts = settings.hosts;
     hosts.extend(socket.authority());
@@ -62,7 +68,7 @@ pub fn run(
         log: log.clone(),
         warned: Mutex::default(),
     };
-    let (connections, handler) = (connections()?, Arc::new(handler));
+    let handler = Arc::new(handler);
     let accepting = {
         let (socket, connections) = (Arc::clone(&socket), Arc::clone(&connections));
         let (rules, handler) = (Arc::new(rules), Arc::clone(&handler));
@@ -94,9 +100,6 @@ pub fn run(
     Ok(())
 }
 
-/// Time between looks for another signal.
-const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
-
 /// No connections yet.
 fn connections() -> Result<Arc<Connections>, Error> {
     #[cfg(unix)]
@@ -124,12 +127,15 @@ fn accept(
             continue;
         };
         let (rules, handler) = (Arc::clone(rules), Arc::clone(handler));
+        let served = Arc::clone(&connection);
         let run = move || {
-            serve(&connection, &rules, &|request, response| handler.handle(request, response));
+            serve(&served, &rules, &|request, response| handler.handle(request, response));
         };
         if spawn("client", run).is_err() {
             turn_away(&stream);
         }
+        // Not earlier, since that could close it.
+        drop(connection);
     }
 }
 

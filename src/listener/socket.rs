@@ -59,12 +59,7 @@ impl Socket {
     pub(crate) fn wake(&self) {
         match self {
             Socket::Tcp(_, local) => {
-                let ip = match local.ip() {
-                    IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                    IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                    ip => ip,
-                };
-                let _ = TcpStream::connect((ip, local.port()));
+                let _ = TcpStream::connect(reachable(*local));
             }
             #[cfg(unix)]
             Socket::Unix(file) => file.wake(),
@@ -100,9 +95,20 @@ impl Socket {
     }
 }
 
+/// The address of this machine by which a listener on all addresses is reached.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 fn cannot_listen(address: &str, error: &io::Error) -> Error {
     let what = format!("cannot listen on {address}: {}", io_message(error));
-    Error::new(Kind::Usage, what).context("configuration error").hint(match error.kind() {
+    Error::new(Kind::Usage, what).hint(match error.kind() {
         io::ErrorKind::AddrInUse => "stop the program that listens there, or use another address",
         io::ErrorKind::AddrNotAvailable => "use an address of this machine, such as 127.0.0.1",
         io::ErrorKind::InvalidInput => "use a shorter path",

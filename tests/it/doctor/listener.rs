@@ -66,15 +66,28 @@ fn an_address_that_cannot_be_listened_on() {
         |words: [&str; 2]| words.into_iter().fold(launch(&server.url("/mcp"), &sts()), Launch::arg);
     let ended = launch_with(["--listen=192.0.2.1:8080", "--listen-anyone"]).run("");
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
-    let words = &["cannot listen at 192.0.2.1:8080: ", "why: ", "fix: choose an address of this"];
+    let words = &["cannot listen on 192.0.2.1:8080: ", "why: ", "fix: use an address of this"];
     assert_check(&ended, "listener", "fail", words);
     #[cfg(unix)]
     {
         let ended = doctor(&["--listen=unix:/nonexistent/mcp.sock"]);
         assert_check(&ended, "listener", "fail", &["none runs at unix:/nonexistent/mcp.sock: "]);
         let ended = launch_with(["--listen=unix:/nonexistent/mcp.sock", "--verbose"]).run("");
-        let words = &["cannot listen at unix:/nonexistent/mcp.sock: ", "fix: create the folder"];
+        let words = &["cannot listen on /nonexistent/mcp.sock: ", "fix: create the directory"];
         assert_check(&ended, "listener", "fail", words);
+        let home = Home::new("doctor-socket");
+        let file = private_file(&home, "file", "");
+        let socket = |path: &str| format!("--listen=unix:{path}");
+        let ended = launch_with([&socket(&file), "--verbose"]).run("");
+        let words = &["cannot listen on ", "the file exists and is not a socket"];
+        assert_check(&ended, "listener", "fail", words);
+        let long = socket(&format!("/tmp/{}", "a".repeat(200)));
+        let ended = launch_with([&long, "--verbose"]).run("");
+        assert_check(&ended, "listener", "fail", &["cannot listen on ", "fix: use a shorter path"]);
+        let free = home.0.join("free");
+        let ended = launch_with([&socket(free.to_str().unwrap()), "--verbose"]).run("");
+        assert_check(&ended, "listener", "pass", &["free is free"]);
+        assert!(!free.exists(), "nothing is left");
     }
     let ended = doctor(&["--listen=0.0.0.0:8080"]);
     assert_eq!(ended.code, Some(1), "{}", text(&ended));

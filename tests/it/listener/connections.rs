@@ -62,6 +62,36 @@ fn more_than_256_requests_are_turned_away_until_one_ends() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_for_which_the_system_has_no_thread_is_turned_away() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let server = server();
+    let mut listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let health = HEALTH.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    assert_eq!(statuses(&exchange(listening.address(), &health)), [200]);
+    let pid = listening.program().pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB"));
+    let size = size.unwrap().trim().parse::<u64>().unwrap() * 1024;
+    // Enough to go on, and not enough for many stacks.
+    let limit = Some(size + 1_400_000);
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    prlimit(pid, Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
+    let mut others = Vec::new();
+    loop {
+        assert!(others.len() < 256, "there is a thread for everyone");
+        let mut raw = Raw::connect(listening.address());
+        raw.write(HEALTH);
+        let status = raw.read_until("\r\n");
+        others.push(raw);
+        if status != "HTTP/1.1 200 OK\r\n" {
+            assert_eq!(status, "HTTP/1.1 503 Service Unavailable\r\n");
+            break;
+        }
+    }
+}
+
 #[test]
 fn standing_streams_do_not_count_as_connections() {
     let server = server();

@@ -441,6 +441,11 @@ mod unix {
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
         assert!(socket.exists() && link.exists());
+        let unused = folder.join("unused");
+        let token = ["--listen-token-file", "/nonexistent"];
+        let name = format!("unix:{}", unused.display());
+        refused(&[&name, token[0], token[1]], "--listen-token-file /nonexistent: ");
+        assert!(!unused.exists(), "nothing listens there");
         drop(listener);
         fs::remove_dir_all(folder).unwrap();
     }
