@@ -13,7 +13,8 @@ use crate::bridge::watch::{Watched, is_refusal_of_era, of_refused_initialize, wa
 use crate::client::ClientRequests;
 use crate::error::Error;
 use crate::log::Log;
-use crate::mcp::error_response::{INVALID_REQUEST, protocol_error};
+use crate::mcp::error_codes::INVALID_REQUEST;
+use crate::mcp::error_response::protocol_error;
 use crate::mcp::message::Message;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;

@@ -2,12 +2,11 @@
 
 use crate::bridge::facts::MODERN_VERSION;
 use crate::error::Error;
+use crate::mcp::error_codes::METHOD_NOT_FOUND;
 use crate::mcp::error_response::protocol_error;
 use crate::mcp::message::Message;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use serde_json::json;
-
-const METHOD_NOT_FOUND: i32 = -32601;
 
 /// Responds that the server is modern, if messages are translated for one that is not; otherwise that it has no such method,
 /// after which every client that also speaks the legacy era continues with `initialize`.

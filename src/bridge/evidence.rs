@@ -5,16 +5,16 @@
 
 use crate::bridge::facts::{Known, MODERN_VERSION, Speaks, is_modern};
 use crate::json::object::Object;
+use crate::mcp::error_codes::{
+    HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// Codes of MCP 2026-07-28.
-const HEADER_MISMATCH: i64 = -32020;
-const MISSING_CAPABILITY: i64 = -32021;
-const UNSUPPORTED_VERSION: i64 = -32022;
-
 /// Codes of errors for requests that were not run.
-const NOT_RUN: [i64; 5] = [-32600, -32601, -32602, -32000, UNSUPPORTED_VERSION];
+const NOT_RUN: [i64; 5] =
+    [INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, -32000, UNSUPPORTED_VERSION];
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

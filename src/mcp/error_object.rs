@@ -3,7 +3,7 @@
 
 use crate::error::quoted;
 use crate::json::object::Object;
-use crate::mcp::error_response::INTERNAL_ERROR;
+use crate::mcp::error_codes::INTERNAL_ERROR;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -35,7 +35,7 @@ pub(crate) fn parse(error: &str) -> ErrorObject {
         .or_else(|| serde_json::from_str(error).ok())
         .unwrap_or_else(|| quoted(raw_message.map_or(error, RawValue::get)));
     let is_code_lost = raw_code.is_some() && code.is_none();
-    let (code, _) = code.unwrap_or((INTERNAL_ERROR.into(), false));
+    let (code, _) = code.unwrap_or((INTERNAL_ERROR, false));
     let mut members =
         vec![format!(r#""code":{code}"#), format!(r#""message":{}"#, Value::from(&*message))];
     let others = object.iter().flat_map(Object::members);

@@ -3,18 +3,11 @@
 use crate::error::{Error, Kind};
 use crate::json::edit;
 use crate::json::members::Members;
+use crate::mcp::error_codes::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::mcp::id::Id;
 use crate::redact::Redactor;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-
-/// Error codes of JSON-RPC 2.0.
-pub(crate) const PARSE_ERROR: i32 = -32700;
-pub(crate) const INVALID_REQUEST: i32 = -32600;
-pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
-pub(crate) const INVALID_PARAMS: i32 = -32602;
-/// Codes from -32000 to -32099 belong to the protocol and to servers, so our own failures are "internal".
-pub(crate) const INTERNAL_ERROR: i32 = -32603;
 
 /// The response to a request that failed: what happened, and how to fix it.
 pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String {
@@ -89,7 +82,7 @@ pub(crate) fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
 }
 
 /// The response to a message that breaks the rules of JSON-RPC. `id` is JSON.
-pub(crate) fn protocol_error(id: &str, code: i32, message: &str) -> String {
+pub(crate) fn protocol_error(id: &str, code: i64, message: &str) -> String {
     let error = json!({ "code": code, "message": message, "data": { "source": "sigv4-proxy" } });
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }

@@ -3,6 +3,7 @@
 //! A message is parsed only to route it. Whatever has to change in one is changed in that place; the rest keeps its bytes.
 
 pub(crate) mod client_info;
+pub(crate) mod error_codes;
 pub(crate) mod error_object;
 pub(crate) mod error_response;
 pub(crate) mod glob;

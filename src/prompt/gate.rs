@@ -3,7 +3,8 @@
 use crate::client::ClientRequests;
 use crate::error::{Error, SignIn};
 use crate::log::Log;
-use crate::mcp::error_response::{INTERNAL_ERROR, INVALID_PARAMS, protocol_error};
+use crate::mcp::error_codes::{INTERNAL_ERROR, INVALID_PARAMS, URL_ELICITATION_REQUIRED};
+use crate::mcp::error_response::protocol_error;
 use crate::mcp::message::Message;
 use crate::mcp::server_message::protocol_version;
 use crate::prompt::calls::{CALL_WAIT, Outcome, ROUND_WAIT, SignInCall};
@@ -22,9 +23,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// The error of MCP 2025-11-25 that requires a URL elicitation.
-const URL_ELICITATION_REQUIRED: i32 = -32042;
 
 /// Maximum number of sign-ins for one call: a role may need those of two sessions.
 const MAX_SIGN_INS: usize = 4;

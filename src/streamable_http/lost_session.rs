@@ -4,9 +4,7 @@
 //! count only about a session that nothing else qualifies: `Session not found` and `no valid session ID` do, `the browser
 //! session has expired` does not.
 
-use crate::streamable_http::error_codes::{
-    INVALID_PARAMS, METHOD_NOT_FOUND, SESSION_LOST, SESSION_NOT_FOUND,
-};
+use crate::mcp::error_codes::{INVALID_PARAMS, METHOD_NOT_FOUND, SESSION_LOST, SESSION_NOT_FOUND};
 use serde_json::Value;
 
 /// Maximum size of a text that is read as JSON; of a longer one only the beginning counts.

@@ -11,7 +11,7 @@
 //! | one attempt | `attempt`, `http_sse_attempt`, `http_sse_stream`, `resume`, `reconnect`, `failed_attempt` |
 //! | one response | `response_body`, `relay` |
 //! | state of the message and the server | `prepared_message`, `remote_server`, `affinity`, `caller_session`, `server_state`, `http_sse` |
-//! | decisions, without I/O | `retry`, `retry_quota`, `pacer`, `recoverable_errors`, `lost_session`, `error_codes`, `diagnosis` |
+//! | decisions, without I/O | `retry`, `retry_quota`, `pacer`, `recoverable_errors`, `lost_session`, `diagnosis` |
 //! | values | `relayed`, `settings` |
 //!
 //! A `tools/call` that may have run is never sent again. A request has exactly one response. No lock is held while a
@@ -22,7 +22,6 @@ mod affinity;
 mod attempt;
 mod caller_session;
 mod diagnosis;
-mod error_codes;
 pub(crate) mod exchange;
 mod failed_attempt;
 mod get_stream;

@@ -1,9 +1,7 @@
 //! `RecoverableErrors`: the JSON-RPC errors that are held back from the client, since another attempt may succeed.
 
+use crate::mcp::error_codes::{HEADER_MISMATCH, SESSION_LOST, SESSION_NOT_FOUND, THROTTLED};
 use crate::mcp::server_message::ErrorBody;
-use crate::streamable_http::error_codes::{
-    HEADER_MISMATCH, SESSION_LOST, SESSION_NOT_FOUND, THROTTLED,
-};
 use crate::streamable_http::lost_session::says_session_is_lost;
 
 /// AgentCore's lost session, expired token and throttling.

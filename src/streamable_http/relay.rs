@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Kind};
 use crate::http::event_stream::{Event, EventFields};
-use crate::mcp::error_response::{INTERNAL_ERROR, array, protocol_error, without_secrets};
+use crate::mcp::error_codes::INTERNAL_ERROR;
+use crate::mcp::error_response::{array, protocol_error, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
 use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};

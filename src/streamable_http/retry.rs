@@ -4,8 +4,8 @@
 
 use crate::aws::clock_skew;
 use crate::aws::error_cause::Cause;
+use crate::mcp::error_codes::{HEADER_MISMATCH, SESSION_NOT_FOUND, THROTTLED};
 use crate::random;
-use crate::streamable_http::error_codes::{HEADER_MISMATCH, SESSION_NOT_FOUND, THROTTLED};
 use crate::streamable_http::lost_session::{says_runtime_session_is_gone, says_session_is_lost};
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;

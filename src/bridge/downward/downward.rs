@@ -17,6 +17,7 @@ use crate::client::ClientRequests;
 use crate::error::{Error, Kind};
 use crate::json::object::Object;
 use crate::log::Log;
+use crate::mcp::error_codes::{INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::mcp::error_response::protocol_error;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
@@ -29,9 +30,6 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-const METHOD_NOT_FOUND: i32 = -32601;
-const INVALID_PARAMS: i32 = -32602;
 
 /// The levels of `logging/setLevel`.
 const LEVELS: [&str; 8] =

@@ -2,7 +2,8 @@
 
 use crate::json::edit;
 use crate::json::object::Object;
-use crate::mcp::error_response::{INTERNAL_ERROR, METHOD_NOT_FOUND, protocol_error};
+use crate::mcp::error_codes::{INTERNAL_ERROR, METHOD_NOT_FOUND};
+use crate::mcp::error_response::protocol_error;
 use crate::mcp::id::Id;
 use serde_json::Value;
 use serde_json::value::RawValue;

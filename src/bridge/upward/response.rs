@@ -6,21 +6,15 @@ use crate::bridge::upward::question::{Declared, Question};
 use crate::json::edit;
 use crate::json::members::Members;
 use crate::json::object::Object;
+use crate::mcp::error_codes::{
+    INTERNAL_ERROR, INVALID_PARAMS, MISSING_CAPABILITY, RESOURCE_NOT_FOUND,
+    URL_ELICITATION_REQUIRED,
+};
 use crate::mcp::error_object;
-use crate::mcp::error_response::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::mcp::id::Id;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// The code of older servers for a resource that does not exist.
-const RESOURCE_NOT_FOUND: i64 = -32002;
-
-/// Their code for "the user has to open these URLs first".
-const URL_ELICITATION_REQUIRED: i64 = -32042;
-
-/// The code of 2026-07-28 for a capability that the client should have declared.
-const MISSING_CAPABILITY: i32 = -32021;
 
 /// The result of a response for the client.
 #[derive(Debug)]
