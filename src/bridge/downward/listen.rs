@@ -207,7 +207,7 @@ impl ListenStream {
         if !state.is_opening {
             state.is_opening = true;
             self.spawn(state);
-        } else if let Some(pause) = state.pause.take() {
+        } else if let Some(pause) = &state.pause {
             pause.cancel();
         }
     }
@@ -234,6 +234,7 @@ impl ListenStream {
             let Some((source, filter, cancel)) = self.next() else { return };
             let started = Instant::now();
             let held = self.hold(&source, &filter, &cancel);
+            let pause = Cancel::new();
             let is_over = self.state.update(|state| {
                 let is_mine = |one: &Option<Arc<Cancel>>| {
                     one.as_ref().is_some_and(|one| Arc::ptr_eq(one, &cancel))
@@ -260,6 +261,7 @@ impl ListenStream {
                     return true;
                 }
                 state.is_opening = true;
+                state.pause = Some(Arc::clone(&pause));
                 false
             });
             if is_over {
@@ -276,15 +278,17 @@ impl ListenStream {
             if fruitless == MAX_FRUITLESS {
                 self.log.info("the server closes every notification stream: no further attempts");
                 self.state.update(|state| {
-                    state.is_opening = false;
-                    state.answered = state.wanted;
+                    if state.end_pause(&pause) {
+                        state.is_opening = false;
+                        state.answered = state.wanted;
+                    }
                 });
                 return;
             }
-            let pause = Cancel::new();
-            self.state.update(|state| state.pause = Some(Arc::clone(&pause)));
             pause.sleep(backoff);
-            self.state.update(|state| state.pause = None);
+            if !self.state.update(|state| state.end_pause(&pause)) {
+                return;
+            }
             backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
@@ -423,12 +427,18 @@ impl State {
         }
     }
 
+    /// Ends this wait before a stream is opened. False: the wait was cancelled, and with it the opening.
+    fn end_pause(&mut self, pause: &Arc<Cancel>) -> bool {
+        self.pause.take_if(|current| Arc::ptr_eq(current, pause)).is_some()
+    }
+
     fn cancel(&mut self) {
         let waits = [self.current.take(), self.opening.take(), self.pause.take()];
         for stream in waits.into_iter().flatten() {
             stream.cancel();
         }
         self.is_opening = false;
+        self.may_have_missed = false;
         self.answered = self.wanted;
         self.honored.clear();
     }

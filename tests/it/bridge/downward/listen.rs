@@ -1,7 +1,7 @@
 //! The stream of a modern server's own notifications, for a legacy client.
 
 use crate::bridge::downward::peer::{
-    A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, complete, discovered, request,
+    A_WHILE, Answer, Peer, UNSUPPORTED, acknowledgement, complete, discovered, initialize, request,
 };
 use serde_json::{Value, json};
 
@@ -87,6 +87,26 @@ fn an_ended_stream_is_reopened_and_the_client_notified() {
     assert_eq!(told[2]["params"], json!({"uri": "a:b"}));
     let filters = filters(&peer, 3);
     assert_eq!(filters[2], filters[1]);
+}
+
+/// The wait for the next stream ends with the session that it belongs to.
+#[test]
+fn a_new_session_has_one_stream_although_the_old_one_waited_for_another() {
+    let peer = Peer::modern(CAPABILITIES, |_| complete());
+    let mut program = peer.client("{}", &[]);
+    peer.wait_for("subscriptions/listen", 1);
+    program.silent_for(A_WHILE);
+    peer.end_streams();
+    peer.wait_for_closed(1);
+    program.silent_for(A_WHILE);
+    let begun = program.ask(&initialize("2025-11-25", "{}"));
+    assert_eq!(begun["result"]["protocolVersion"], "2025-11-25", "{begun}");
+    program.silent_for(A_WHILE);
+    assert_eq!(filters(&peer, 1).len(), 1, "it is not initialized yet");
+    program.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    filters(&peer, 2);
+    program.silent_for(A_WHILE * 2);
+    assert_eq!(filters(&peer, 2).len(), 2);
 }
 
 #[test]
