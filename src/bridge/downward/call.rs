@@ -158,7 +158,7 @@ impl Call<'_> {
                 notification(line, progress).map_or(Ok(()), |line| sink(Relayed::Line(line)))
             }
             Relayed::Request(_) => {
-                self.losses.tell(
+                self.losses.log_once(
                     "ignoring a request from the server: MCP 2026-07-28 has no server requests",
                 );
                 Ok(())

@@ -90,8 +90,8 @@ impl Downward {
             initialize: initialize.body().into(),
         };
         if session.offers.logging {
-            self.losses
-                .tell("the server sends no log messages until the client sends logging/setLevel");
+            let loss = "the server sends no log messages until the client sends logging/setLevel";
+            self.losses.log_once(loss);
         }
         self.listen.begin(exchanger, session.offers, &session.envelope.members());
         let requested = params_of(initialize)

@@ -12,7 +12,7 @@ use crate::mcp::error_codes::INVALID_PARAMS;
 use crate::mcp::error_response::protocol_error;
 use crate::mcp::message::Message;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
-use crate::sync::cancel::Cancel;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::WaitError;
 use crate::sync::spawn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,6 +80,13 @@ pub(crate) fn run(
     }
     if has_level {
         session.set_level(deadline, cancel);
+    }
+    // What ended meanwhile is not sent.
+    if cancel.is_cancelled() {
+        return Err(cancelled());
+    }
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        return Err(WaitError::TimedOut.into_error());
     }
     open.go_on(request, deadline, cancel, sink)
 }
@@ -156,7 +163,7 @@ impl OpenLeg<'_> {
             declared: request.declared(),
         };
         awaited.translate(response, &session.server(), &mut |tool| {
-            session.log_once(format!(
+            session.losses.log_once(&format!(
                 "tool {tool:?} is omitted from tools/list: it can only be called as a task, which MCP 2026-07-28 does not have"
             ));
         })

@@ -1,6 +1,7 @@
 //! `LegacySession`: the one session with an older server in which all requests of a client of 2026-07-28 run, and the
 //! server's messages in it.
 
+use crate::bridge::losses::Losses;
 use crate::bridge::upward::calls::{Abandoned, Calls, Placed};
 use crate::bridge::upward::legacy_server::LegacyServer;
 use crate::bridge::upward::level::Level;
@@ -18,7 +19,7 @@ use crate::streamable_http::relayed::{Line, Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::Monitor;
 use crate::sync::{lock, spawn};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -61,8 +62,7 @@ pub(crate) struct LegacySession {
     is_watched: AtomicBool,
     /// Ends the exchanges of calls that have their response, the oldest first.
     lingering: Mutex<VecDeque<Weak<Cancel>>>,
-    /// Texts that were logged once.
-    logged: Mutex<HashSet<String>>,
+    pub(crate) losses: Losses,
     pub(crate) closing: Arc<Cancel>,
     pub(crate) log: Log,
 }
@@ -90,7 +90,7 @@ impl LegacySession {
             given_up: Monitor::new(0),
             is_watched: AtomicBool::new(false),
             lingering: Mutex::default(),
-            logged: Mutex::default(),
+            losses: Losses::new(log.clone()),
             closing: Cancel::new(),
             log,
         }
@@ -196,27 +196,34 @@ impl LegacySession {
         }
     }
 
-    /// Sets the server's log level to the lowest that any call requests.
+    /// Sets the server's log level to the lowest that any call requests. A call that ends before the server responds leaves
+    /// that to the next one.
     pub(crate) fn set_level(self: &Arc<Self>, deadline: Option<Instant>, cancel: &Cancel) {
         if !self.server().takes_level() {
             return;
         }
-        let wanted = self.calls.lock().lowest_level();
         let wanted = self.level.wait(deadline, cancel, |level| {
             if level.is_changing {
                 return None;
             }
-            let news = wanted.filter(|wanted| level.last != Some(*wanted));
-            level.is_changing = news.is_some();
-            level.last = news.or(level.last);
-            Some(news)
+            let wanted = self.calls.lock().lowest_level().filter(|it| level.last != Some(*it));
+            level.is_changing = wanted.is_some();
+            Some(wanted)
         });
         let Ok(Some(wanted)) = wanted else { return };
         let params = format!(r#"{{"level":"{}"}}"#, wanted.name());
-        if let Err(error) = self.request("logging/setLevel", &params, deadline, cancel) {
-            self.log_once(format!("the server refused to set its log level: {error}"));
-        }
-        self.level.update(|level| level.is_changing = false);
+        let set = self.request("logging/setLevel", &params, deadline, cancel);
+        let is_settled = set.as_ref().err().is_none_or(|error| match error.kind() {
+            Kind::Cancelled | Kind::TimedOut | Kind::Unreachable => false,
+            _ => {
+                let loss = format!("the server refused to set its log level: {error}");
+                self.losses.log_once(&loss);
+                true
+            }
+        });
+        self.level.update(|level| {
+            *level = ServerLevel { last: is_settled.then_some(wanted), is_changing: false };
+        });
     }
 
     // ---- From the server
@@ -287,7 +294,7 @@ impl LegacySession {
         if placed == Placed::Unclaimed {
             let loss =
                 "ignoring log messages and progress from the server that belong to no request";
-            self.log_once(loss.to_owned());
+            self.losses.log_once(loss);
         }
         None
     }
@@ -326,7 +333,7 @@ impl LegacySession {
         if !is_needed || !self.given_up.update(has_room) {
             return cancel.cancel();
         }
-        let session = Arc::clone(self);
+        let (session, exchange) = (Arc::clone(self), Arc::clone(&cancel));
         let notify = move || {
             for response in responses {
                 session.post(response);
@@ -338,10 +345,11 @@ impl LegacySession {
                 ));
                 session.closing.sleep(CANCEL_GRACE);
             }
-            cancel.cancel();
+            exchange.cancel();
             session.given_up.update(|count| *count -= 1);
         };
         if spawn("give-up", notify).is_err() {
+            cancel.cancel();
             self.given_up.update(|count| *count -= 1);
         }
     }
@@ -374,7 +382,7 @@ impl LegacySession {
                 if !refusals.is_empty() {
                     let loss =
                         "refusing a request from the server: no call of the client could carry it";
-                    session.log_once(loss.to_owned());
+                    session.losses.log_once(loss);
                 }
                 for refusal in refusals {
                     session.post(refusal);
@@ -405,13 +413,5 @@ impl LegacySession {
         let limit = Instant::now().checked_add(CLOSE_TIMEOUT);
         let is_done = |count: &mut usize| (*count == 0).then_some(());
         let _ = self.given_up.wait(limit, &Cancel::default(), is_done);
-    }
-
-    /// Logs a loss of the translation, each once.
-    pub(crate) fn log_once(&self, what: String) {
-        if !lock(&self.logged).contains(&what) {
-            self.log.info(&what);
-            lock(&self.logged).insert(what);
-        }
     }
 }

@@ -185,6 +185,43 @@ fn progress_and_logs_are_relayed_as_they_were_asked_for() {
 }
 
 #[test]
+fn a_log_level_that_a_cancelled_call_did_not_set_is_set_for_the_next() {
+    let peer = peer();
+    let mut program = peer.launch(&[]);
+    let call = |id: &str| {
+        let meta = r#""io.modelcontextprotocol/logLevel":"info","#;
+        modern(id, "tools/call", r#""name":"t","#, meta)
+    };
+    program.write(&call("1"));
+    let unanswered = peer.next();
+    assert_eq!(unanswered.json["method"], "logging/setLevel");
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    program.write(&call("2"));
+    let level = peer.next();
+    assert_eq!(level.json["params"], json!({"level": "info"}), "{}", level.json);
+    level.result(&json!({}));
+    let sent = peer.next();
+    assert_eq!(sent.json["method"], "tools/call");
+    sent.result(&json!({}));
+    assert_eq!(program.read()["id"], 2);
+    assert!(peer.is_idle(), "the first call is never sent");
+    assert!(!peer.labels().contains(&"notifications/cancelled".to_owned()), "{:?}", peer.labels());
+}
+
+#[test]
+fn a_call_whose_time_was_spent_on_its_log_level_is_not_sent() {
+    let peer = peer();
+    let mut program = peer.launch(&["--timeout=1"]);
+    let meta = r#""io.modelcontextprotocol/logLevel":"info","#;
+    program.write(&modern("1", "tools/call", r#""name":"t","#, meta));
+    let unanswered = peer.next();
+    assert_eq!(unanswered.json["method"], "logging/setLevel");
+    assert_eq!(program.read()["error"]["data"]["kind"], "timed_out");
+    assert!(peer.is_idle());
+}
+
+#[test]
 fn a_cancelled_call_is_cancelled_at_the_server_and_then_closed() {
     let peer = peer();
     let mut program = peer.launch(&[]);
