@@ -17,6 +17,7 @@ mod harness;
 mod http;
 mod listener;
 mod mcp;
+mod process;
 mod prompt;
 mod redact;
 mod scheduler;

@@ -192,3 +192,17 @@ fn vpc_lattice_is_never_sent_a_signed_body() {
         }
     }
 }
+
+#[test]
+fn vpc_lattice_gets_an_unsigned_payload_and_says_so() {
+    let server = Server::start(ServerOptions {
+        service: "vpc-lattice-svcs".into(),
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&server.url("/mcp")).arg("--service=vpc-lattice-svcs").start();
+    program.shake_hands();
+    drop(program);
+    let requests = server.requests();
+    assert_eq!(requests[0].header("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
+    assert_all_verified(&requests);
+}

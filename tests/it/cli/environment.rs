@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ use sigv4_proxy::credentials::{CredentialCache, Settings};
 use sigv4_proxy::environment::Environment;
 
 use crate::credentials::chain::{Home, NOW, parts};
-use crate::harness::messages::{assert_error, call, text_of};
+use crate::harness::messages::assert_error;
 use crate::harness::program::{KEY_ID, Launch, SECRET};
 use crate::support::aws::Aws;
 use crate::support::{Server, ServerOptions};
@@ -327,35 +326,4 @@ fn a_log_file_that_is_no_file_ends_the_start_but_may_be_stderr_or_nothing() {
     assert!(ended.log.contains("INFO: Proxy is ready"), "{}", ended.log);
     let ended = launch(Path::new("/dev/null")).run(PING);
     assert_eq!((ended.code, ended.lines.len()), (Some(0), 1), "{}", ended.log);
-}
-
-/// Only Linux shows whether a signal is ignored; elsewhere SIGHUP counts as not ignored.
-#[cfg(target_os = "linux")]
-#[test]
-fn signals_stay_as_they_were_but_for_that_of_children() {
-    let home = Home::new("environment-signals");
-    let keys = json!({ "Version": 1, "AccessKeyId": KEY_ID, "SecretAccessKey": SECRET });
-    let ignored = home.0.join("ignored");
-    let command = format!(
-        "[default]\ncredential_process = grep SigIgn /proc/self/status >{}; echo '{keys}'\n",
-        ignored.display()
-    );
-    home.write(".aws/config", command);
-    let server = Server::start(ServerOptions::default());
-    let launch = Launch::bare(&["--target-url", &server.url("/mcp"), "--region=us-east-1"])
-        .arg("--service-name=execute-api")
-        .env_os("HOME", &home.0)
-        .env("PATH", "/usr/bin:/bin");
-    let mut program = launch.after("trap '' HUP INT QUIT CHLD").start();
-    program.shake_hands();
-    program.signal("-HUP");
-    program.signal("-INT");
-    assert_eq!(text_of(&program.ask(&call("1", "add", &json!({"a": 1, "b": 2})))), "3");
-    program.signal("-TERM");
-    let ended = program.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.log);
-    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
-    let ignored = fs::read_to_string(&ignored).unwrap();
-    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
-    assert_eq!(ignored >> 16 & 1, 0, "its children do not ignore SIGCHLD");
 }

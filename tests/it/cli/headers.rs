@@ -142,3 +142,30 @@ fn errors_in_a_file_of_headers_name_lines_and_no_values() {
     );
     check("/dev/stdin", &[format!("--header-file /dev/stdin: not a regular file {readable}")]);
 }
+
+#[test]
+fn headers_of_the_user_are_sent_and_signed() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--header=X-Team: a=b,  c")
+        .arg("--header=X-Key=${TEAM_KEY}")
+        .arg("--header=Cookie: not signed")
+        .env("TEAM_KEY", "hush-hush")
+        .env("MCP_LOG_LEVEL", "DEBUG")
+        .start();
+    program.shake_hands();
+    let ended = program.close();
+    let request = &server.requests()[0];
+    assert_eq!(
+        (request.header("x-team"), request.header("x-key")),
+        (Some("a=b,  c"), Some("hush-hush"))
+    );
+    assert_eq!(request.header("cookie"), Some("not signed"));
+    let authorization = request.header("authorization").unwrap();
+    assert!(
+        authorization.contains(";x-key;x-team,") && !authorization.contains("cookie"),
+        "{authorization}"
+    );
+    assert_all_verified(&server.requests());
+    assert!(ended.log.contains("DEBUG: ") && !ended.log.contains("hush"), "{}", ended.log);
+}

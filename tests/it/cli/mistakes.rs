@@ -56,3 +56,40 @@ fn one_mistake_is_one_line() {
         assert!(errors.len() == 1 && errors[0].starts_with(expected), "{arguments:?}: {errors:?}");
     }
 }
+
+#[test]
+fn usage_errors_are_listed_together_and_nothing_starts() {
+    let ended = Launch::bare(&["--sig-version", "v5", "ftp://x", "--frobnicate"]).run("");
+    assert_eq!((ended.code, ended.lines.len()), (Some(2), 0));
+    let ended = Launch::bare(&[]).run("");
+    assert_eq!(
+        ended.log,
+        "sigv4-proxy connects an MCP client to MCP servers protected by AWS IAM.\n  \
+         sigv4-proxy URL          sign and relay; your MCP client starts it this way\n  \
+         sigv4-proxy doctor URL   check credentials, network and server\n  \
+         sigv4-proxy --help       list all options\n\
+         ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n"
+    );
+    let ended = Launch::bare(&["--region=us-east-1"]).run("");
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: target URL is required (set MCP_TARGET_URL or --target-url)\n"
+    );
+    let ended = Launch::bare(&["--frobnicate"]).run("");
+    assert_eq!(ended.log, "ERROR: configuration error: unknown flag --frobnicate (see --help)\n");
+    let ended = Launch::bare(&[
+        "--target-url",
+        "ftp://abc.execute-api.us-east-1.amazonaws.com",
+        "--region=us-east-1",
+        "--service-name=execute-api",
+    ])
+    .run("");
+    assert_eq!(
+        ended.log,
+        "ERROR: configuration error: target URL must use http or https scheme, got: ftp\n"
+    );
+    let ended =
+        Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com", "--sig-version", "v5"])
+            .run("");
+    assert_eq!(ended.log, "ERROR: unsupported signature version: v5 (must be 'v4' or 'v4a')\n");
+}

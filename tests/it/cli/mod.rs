@@ -5,3 +5,4 @@ pub(crate) mod environment;
 #[cfg(unix)]
 pub(crate) mod headers;
 pub(crate) mod mistakes;
+mod version;

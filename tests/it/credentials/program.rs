@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use sigv4_proxy::clock;
 
 use crate::credentials::chain::Home;
-use crate::harness::program::{Ended, Launch, PATIENCE};
+use crate::harness::messages::{assert_all_verified, assert_error};
+use crate::harness::program::{Ended, Launch, PATIENCE, SECRET};
 use crate::support::aws::Aws;
 use crate::support::{Key, Server, ServerOptions};
 
@@ -307,5 +308,84 @@ fn the_hint_is_of_the_mistake_that_was_made() {
         ended.log,
         "ERROR: configuration error: region is required, and the profile cannot be read: \
          ~/.aws/config: line 2: neither a setting nor a section header (fix line 2 of ~/.aws/config: NAME = VALUE)\n"
+    );
+}
+
+#[test]
+fn missing_credentials_and_a_missing_server_do_not_end_it() {
+    let server = Server::start(ServerOptions::default());
+    let url = server.url("/mcp");
+    let mut program =
+        Launch::bare(&["--target-url", &url, "--region=us-east-1", "--service-name=execute-api"])
+            .start();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#);
+    assert_error(
+        &answer,
+        &json!(1),
+        &[
+            "failed to load AWS credentials: ",
+            "(ensure AWS credentials are configured via environment variables, ~/.aws/credentials, or IAM role)",
+        ],
+    );
+    assert_eq!(server.requests().len(), 0, "nothing is sent unsigned");
+    drop(program);
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut program = Launch::to(&format!("http://{closed}/mcp")).start();
+    for id in 1..=2 {
+        let answer =
+            program.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize"}}"#));
+        assert_error(&answer, &json!(id), &["connection refused"]);
+    }
+    let ended = program.close();
+    let told = format!("ERROR: proxy server error: connect to {closed}: connection refused");
+    assert_eq!(ended.log.matches(&told).count(), 1, "{}", ended.log);
+
+    let mut program = Launch::to("https://no-such-host.invalid/mcp").start();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#);
+    assert_error(&answer, &json!(1), &["no-such-host.invalid: no such host"]);
+}
+
+#[test]
+fn missing_credentials_are_reported_even_without_input() {
+    let ended = Launch::bare(&["https://abc.execute-api.us-east-1.amazonaws.com/mcp"]).run("");
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.log.contains("ERROR: failed to load AWS credentials: "), "{}", ended.log);
+    assert!(ended.log.contains("Proxy is ready to accept MCP protocol messages"), "{}", ended.log);
+}
+
+#[test]
+fn a_changed_credentials_file_counts_from_the_next_request() {
+    let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("changed-credentials");
+    let file = home.join(".aws/credentials");
+    std::fs::create_dir_all(home.join(".aws")).unwrap();
+    let write = |id: &str, secret: &str| {
+        let text = format!(
+            "# keys\n[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret} ; mine\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write("AKIAFIRSTEXAMPLEKEY1", SECRET);
+    let server = Server::start(ServerOptions::default());
+    server.set_keys(vec![Key::new("AKIAFIRSTEXAMPLEKEY1", SECRET)]);
+    let url = server.url("/mcp");
+    let mut program = Launch::bare(&[&url, "--region=us-east-1", "--service-name=execute-api"])
+        .env("HOME", home.to_str().unwrap())
+        .start();
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert!(program.ask(ping)["result"].is_object());
+    write("AKIASECONDEXAMPLEKEY", "another/secret/of/the/same/length/EXAMPLE");
+    server.set_keys(vec![Key::new(
+        "AKIASECONDEXAMPLEKEY",
+        "another/secret/of/the/same/length/EXAMPLE",
+    )]);
+    assert!(program.ask(ping)["result"].is_object());
+    let ended = program.close();
+    assert_all_verified(&server.requests());
+    assert!(
+        ended.log.contains("EY1 from profile default (~/.aws/credentials)")
+            || ended.log.contains("EKEY from profile default (~/.aws/credentials)"),
+        "{}",
+        ended.log
     );
 }

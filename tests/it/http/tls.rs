@@ -1,7 +1,7 @@
 //! Certificate authorities that are trusted, and the errors for others.
 
 use crate::harness::messages::{assert_all_verified, assert_error, not_found};
-use crate::harness::program::{Launch, PATIENCE, Program};
+use crate::harness::program::{Launch, Program};
 use crate::support::tls::{Authority, Identity, TlsServer, localhost};
 use crate::support::{Reply, Server, ServerOptions};
 use rcgen::{CertificateParams, KeyPair};
@@ -162,38 +162,4 @@ fn no_redirect_is_followed() {
     }
     assert_eq!(target.requests().len(), 0);
     assert_all_verified(&server.requests());
-}
-
-/// A client that never reads stderr.
-#[test]
-fn a_full_stderr_stops_nothing() {
-    let server = Server::start(ServerOptions::default());
-    let mut program = Launch::to(&server.url("/mcp"))
-        .arg("--no-sse")
-        .arg("--log-level=debug")
-        .without_reading_stderr()
-        .start();
-    let long = "x".repeat(4000);
-    for id in 0..60 {
-        // The method is part of the line in the log.
-        let answer = program.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{long}"}}"#));
-        assert_eq!(answer["id"], id);
-    }
-    let ended = program.close();
-    assert_eq!(ended.code, Some(0));
-    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
-}
-
-/// Other processes of the same user cannot read its memory, and it leaves no core dump.
-#[cfg(target_os = "linux")]
-#[test]
-fn memory_is_not_for_others() {
-    let server = Server::start(ServerOptions::default());
-    let mut program = Launch::to(&server.url("/mcp")).start();
-    program.ask(PING);
-    server.wait_for(PATIENCE, |requests| requests.len() == 1);
-    let environ = format!("/proc/{}/environ", program.pid());
-    let metadata = std::fs::metadata(&environ).unwrap();
-    // The /proc entries of a process that is not dumpable belong to root.
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
 }

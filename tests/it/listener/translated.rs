@@ -5,7 +5,7 @@ use crate::bridge::upward;
 use crate::harness::listening::Listening;
 use crate::harness::messages::call;
 use crate::harness::program::Launch;
-use crate::mcp::tool_policy::Accounts;
+use crate::mcp::profile_argument::Accounts;
 use crate::prompt::scene::{Scene, TAKES_URLS, add, sum};
 use crate::support::{HttpClient, Server, ServerOptions};
 use serde_json::{Value, json};

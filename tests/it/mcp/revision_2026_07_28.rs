@@ -1,7 +1,7 @@
 //! Requests that speak for themselves.
 
 use crate::harness::messages::{
-    assert_error, call, json_reply, labels, modern, stream_reply, text_of,
+    assert_all_verified, assert_error, call, json_reply, labels, modern, stream_reply, text_of,
 };
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::{Recorded, Reply, Server, ServerOptions};
@@ -328,4 +328,29 @@ fn limits_of_time_do_not_touch_a_subscription() {
     assert_eq!(program.read()["method"], "notifications/subscriptions/acknowledged");
     assert_eq!(program.read()["method"], "notifications/x");
     program.silent_for(Duration::from_millis(500));
+}
+
+#[test]
+fn requests_that_speak_for_themselves_have_headers_of_their_own_and_no_session() {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    // Two eras in one process: the session of the first does not affect the second.
+    for _ in 0..2 {
+        server.reply_next("tools/call", json_reply(200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+        program.write(&modern(1, "tools/call", r#""name":"größe","#));
+        assert_eq!(program.read()["id"], 1);
+    }
+    let requests = server.requests();
+    let call = requests.iter().find(|r| r.label() == "tools/call").unwrap();
+    assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"));
+    assert_eq!(call.header("mcp-method"), Some("tools/call"));
+    assert_eq!(call.header("mcp-name"), Some("=?base64?Z3LDtsOfZQ==?="));
+    assert_eq!(call.header("mcp-session-id"), None);
+    assert!(
+        call.header("authorization")
+            .unwrap()
+            .contains(";mcp-method;mcp-name;mcp-protocol-version;")
+    );
+    assert_all_verified(&requests);
 }

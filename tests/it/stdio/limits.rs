@@ -3,8 +3,8 @@
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_error, call, text_of};
 use crate::harness::program::{Launch, PATIENCE, Program};
-use crate::support::{Recorded, Reply, Server, ServerOptions};
-use serde_json::json;
+use crate::support::{Mode, Recorded, Reply, Server, ServerOptions};
+use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -321,4 +321,64 @@ fn the_sessions_of_all_profiles_end_side_by_side() {
     let ended = program.close();
     assert!(ended.took < Duration::from_secs(1), "{:?}", ended.took);
     assert_eq!(count(&server, "DELETE"), 5);
+}
+
+#[test]
+fn time_limits() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--timeout=300ms").start();
+    server.reply_next("ping", Reply::Hang);
+    let started = Instant::now();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    assert_error(&answer, &json!(1), &["timed out", "--timeout"]);
+    assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
+    drop(program);
+
+    let mut program = Launch::to(&server.url("/mcp")).arg("--tool-timeout").arg("0.2").start();
+    let answer = program.ask(&call("2", "slow", &json!({"ms": 5000})));
+    assert_error(&answer, &json!(2), &["timed out", "--tool-timeout"]);
+    drop(program);
+
+    // `--read-timeout` is an idle timeout: a stream that continues is not cut.
+    let server = Server::start(ServerOptions { mode: Mode::Sse, ..ServerOptions::default() });
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-timeout=250ms").start();
+    program.write(&call("3", "count", &json!({"to": 5, "delay_ms": 120})));
+    for _ in 0..5 {
+        assert_eq!(program.read()["method"], "notifications/progress");
+    }
+    assert_eq!(program.read()["id"], 3);
+    let answer = program.ask(&call("4", "slow", &json!({"ms": 5000})));
+    assert_error(&answer, &json!(4), &["sent nothing", "--read-timeout"]);
+}
+
+#[test]
+fn more_messages_than_may_wait_get_errors() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--max-in-flight=1")
+        .arg("--max-message-bytes=1000")
+        .start();
+    program.write(&call("0", "slow", &json!({"ms": 300})));
+    // Two of these fill the queue.
+    for id in 1..=4 {
+        program.write(&call(&id.to_string(), "echo", &json!({"text": "x".repeat(700)})));
+    }
+    let answers: Vec<Value> = (0..5).map(|_| program.read()).collect();
+    let (refused, answered): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|a| a["error"].is_object());
+    assert_eq!((refused.len(), answered.len()), (2, 3), "{refused:?}");
+    for answer in refused {
+        assert_error(answer, &answer["id"], &["already queued", "--max-in-flight"]);
+    }
+}
+
+#[test]
+fn messages_that_are_too_large_get_one_clear_error() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--max-message-bytes=10000").start();
+    let answer = program.ask(&call("1", "big", &json!({"bytes": 20_000})));
+    assert_error(&answer, &json!(1), &["larger than 10000 bytes", "--max-message-bytes"]);
+    let answer = program.ask(&call("2", "echo", &json!({"text": "x".repeat(20_000)})));
+    assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32600), &json!(2)), "{answer}");
+    assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":3,"method":"ping"}"#)["id"], 3);
 }

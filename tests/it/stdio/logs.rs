@@ -5,6 +5,7 @@ use crate::harness::program::Launch;
 use crate::support::{Mode, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::Duration;
 
 /// Clients take such words for a failure, and show INFO lines as errors.
 #[test]
@@ -72,4 +73,24 @@ fn json_in_a_file() {
     let members: Vec<&str> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["level", "message", "time"]);
     assert!(lines.iter().any(|line| line["message"].as_str().unwrap().starts_with("ping 1: HTTP")));
+}
+
+/// A client that never reads stderr.
+#[test]
+fn a_full_stderr_stops_nothing() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp"))
+        .arg("--no-sse")
+        .arg("--log-level=debug")
+        .without_reading_stderr()
+        .start();
+    let long = "x".repeat(4000);
+    for id in 0..60 {
+        // The method is part of the line in the log.
+        let answer = program.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{long}"}}"#));
+        assert_eq!(answer["id"], id);
+    }
+    let ended = program.close();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
 }

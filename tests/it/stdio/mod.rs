@@ -1,6 +1,7 @@
+pub(crate) mod cancelling;
 pub(crate) mod discover;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod logs;
-pub(crate) mod non_blocking;
 pub(crate) mod relaying;
+pub(crate) mod shutdown;

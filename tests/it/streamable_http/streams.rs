@@ -1,6 +1,8 @@
 //! Event streams before 2026-07-28, and calls that are cancelled.
 
-use crate::harness::messages::{assert_error, call, json_reply, labels, stream_reply, text_of};
+use crate::harness::messages::{
+    assert_all_verified, assert_error, call, json_reply, labels, stream_reply, text_of,
+};
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::{Mode, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
@@ -430,4 +432,63 @@ fn events_that_arrive_together_are_written_at_once() {
         assert_eq!(program.read()["params"]["progress"], 1000);
         assert_eq!(program.read()["result"], json!({"content": []}));
     }
+}
+
+#[test]
+fn an_interrupted_stream_is_taken_up_where_it_ended() {
+    let server = Server::start(ServerOptions { sessions: true, ..ServerOptions::default() });
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    server.reply_next("tools/list", stream_reply("id: a-1\nretry: 150\ndata:\n\n"));
+    server.reply_next(
+        "GET",
+        stream_reply("id: a-2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n"),
+    );
+    server
+        .reply_next("GET", stream_reply("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"));
+    program.write(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    assert_eq!(program.read()["method"], "notifications/x");
+    assert_eq!(program.read(), json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
+    let requests = server.requests();
+    let gets: Vec<&Recorded> = requests.iter().filter(|r| r.label() == "GET").collect();
+    let ids: Vec<_> = gets.iter().map(|get| get.header("last-event-id")).collect();
+    assert_eq!(ids, [Some("a-1"), Some("a-2")]);
+    let call = requests.iter().find(|r| r.label() == "tools/list").unwrap();
+    assert!(
+        gets[0].at - call.at >= Duration::from_millis(150),
+        "the server asked for some patience"
+    );
+    assert!(gets.iter().all(|get| get.header("mcp-session-id") == call.header("mcp-session-id")));
+    assert_all_verified(&requests);
+
+    // Refused, the request is sent again, since that does no harm.
+    server.reply_next("tools/list", stream_reply("id: b-1\nretry: 1\ndata:\n\n"));
+    server.reply_next("GET", Reply::Status { code: 404, headers: vec![], body: vec![] });
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    assert!(answer["result"]["tools"].is_array(), "{answer}");
+}
+
+#[test]
+fn the_servers_own_messages_come_over_the_get_stream() {
+    let server = Server::start(ServerOptions {
+        sessions: true,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    assert_eq!(program.read()["method"], "notifications/tools/list_changed");
+    drop(program);
+    assert_all_verified(&server.requests());
+
+    let quiet = Server::start(ServerOptions {
+        sessions: true,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let mut program = Launch::to(&quiet.url("/mcp")).arg("--no-sse").start();
+    program.shake_hands();
+    assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)["id"], 1);
+    assert!(quiet.requests().iter().all(|r| r.label() != "GET"));
 }

@@ -1,1 +1,2 @@
+mod responses;
 pub(crate) mod verification;
