@@ -1,31 +1,35 @@
 //! Suggestions for mistakes: the known name nearest to an unknown one, values that were not expanded or unquoted, and names in
 //! suggested commands.
 
-/// The name most similar to `word`, if one is similar enough.
+/// The name most similar to `word`, if one is similar enough. Of several, one that begins as `word` does: the first character
+/// is rarely mistyped.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = names.into_iter().map(|name| (distance(word, name), name));
-    near.filter(|(distance, name)| is_near(*distance, word, name)).min().map(|(_, name)| name)
+    let begins_otherwise = |name: &str| name.chars().next() != word.chars().next();
+    let near = names.into_iter().map(|name| (distance(word, name), begins_otherwise(name), name));
+    near.filter(|(distance, _, name)| is_near(*distance, word, name)).min().map(|(.., name)| name)
 }
 
-/// Whether the distance is small for the length of the name, or `word` is a prefix. Swapped characters count as two edits; a
-/// single character is similar to nothing.
+/// Whether the distance is small for the length of the name, or `word` is a prefix. A single character is similar to nothing.
 fn is_near(distance: usize, word: &str, name: &str) -> bool {
     let is_typo = distance <= 1 + name.len() / 4 && distance < name.len();
     is_typo || (word.len() > 2 && name.starts_with(word))
 }
 
-/// Levenshtein distance in characters.
+/// The number of characters to insert, remove or replace, and of neighbours to swap (optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, character) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let (mut row_before, mut row) = (Vec::new(), (0..=to.len()).collect::<Vec<usize>>());
+    let mut before = None;
+    for character in from.chars() {
+        let mut next = vec![row[0] + 1];
         for (j, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            let replaced = row[j] + usize::from(character != *other);
+            let fewest = replaced.min(next[j] + 1).min(row[j + 1] + 1);
+            let is_swapped = j > 0 && before == Some(*other) && character == to[j - 1];
+            next.push(if is_swapped { fewest.min(row_before[j - 1] + 1) } else { fewest });
         }
+        row_before = std::mem::replace(&mut row, next);
+        before = Some(character);
     }
     row[to.len()]
 }
@@ -40,12 +44,19 @@ pub(crate) fn flaw(value: &str) -> Option<&'static str> {
 }
 
 /// The flaw of an option's value. `"C:\new\team"` in JSON is a path with a line break and a tab, and looks right in messages,
-/// which escape them.
+/// which escape them. In `cmd.exe`, a backslash at the end of a value keeps the quote after it.
 pub(crate) fn flaw_of_option(value: &str) -> Option<&'static str> {
     let is_escaped = value.contains(['\n', '\t', '\r', '\u{8}', '\u{c}']);
-    flaw(value)
-        .or(is_escaped
-            .then_some("contains a line break or a tab; in JSON, write each backslash twice"))
+    let is_url = value.starts_with("http://") || value.starts_with("https://");
+    match flaw(value) {
+        None if is_escaped => {
+            Some("contains a line break or a tab; in JSON, write each backslash twice")
+        }
+        None if is_url && value.contains(['"', '\\']) => {
+            Some("contains a quote or a backslash, which does not belong in a URL")
+        }
+        found => found,
+    }
 }
 
 /// The flaw of a key id, a secret key or a token, in which there is no quote at any place.
@@ -80,7 +91,7 @@ fn is_placeholder(value: &str) -> bool {
         || value.strip_prefix('$').is_some_and(|name| name.starts_with(begins_name))
         || enclosed("{", "}").is_some_and(is_name)
         || enclosed("<", ">").is_some()
-        || (value.contains("://") && holds("<", ">"))
+        || (value.contains("://") && (holds("<", ">") || holds("/{", "}")))
         || enclosed("[[", "]]").is_some()
         || enclosed("%(", ")s").is_some()
         || value.starts_with("op://")
@@ -113,7 +124,9 @@ mod tests {
     fn similar_names() {
         for (word, expected) in [
             ("wrok", Some("work")),
-            ("worl", Some("work")),
+            ("pord", Some("prod")),
+            ("wird", Some("word")),
+            ("worl", Some("word")),
             ("defualt", Some("default")),
             ("defa", Some("default")),
             ("dev2", Some("dev")),
@@ -121,7 +134,11 @@ mod tests {
             ("y", None),
             ("", None),
         ] {
-            assert_eq!(nearest(word, ["default", "dev", "work", "x"]), expected, "{word}");
+            assert_eq!(
+                nearest(word, ["default", "dev", "prod", "word", "work", "x"]),
+                expected,
+                "{word}"
+            );
         }
     }
 
@@ -148,6 +165,8 @@ mod tests {
             "%USERPROFILE%\\.aws\\config",
             "<your key>",
             "https://<api-id>.execute-api.us-east-1.amazonaws.com/",
+            "https://{api_id}.execute-api.us-east-1.amazonaws.com/",
+            "https://bedrock-agentcore.us-west-2.amazonaws.com/runtimes/{encoded_arn}/invocations",
             "YOUR_ACCESS_KEY_ID",
             "op://vault/aws/key",
         ] {
@@ -163,6 +182,18 @@ mod tests {
         for value in ["\\\"AKIA\\\"", "AKIA\"", "AKIA'", "AKIA\u{201d}"] {
             assert_eq!(flaw(value), None, "{value}");
             assert!(flaw_of_key(value).is_some_and(|flaw| flaw.contains("quote")), "{value}");
+        }
+    }
+
+    #[test]
+    fn characters_that_a_shell_left_in_a_url() {
+        for value in
+            ["https://a.example/mcp\"", r"https://a.example\prod\mcp", r"https://a.example/b\"]
+        {
+            assert!(flaw_of_option(value).is_some_and(|flaw| flaw.contains("URL")), "{value}");
+        }
+        for value in ["https://a.example/it's?b=(c)", r"C:\ca.pem", r#"note="https://a.example""#] {
+            assert_eq!(flaw_of_option(value), None, "{value}");
         }
     }
 
