@@ -552,8 +552,12 @@ mod tests {
         let id = one("--external-id", "a word that is not shown");
         check(&["--external-id", "a", "hush", "https://a"], &[&id], url);
 
-        let commands = "remove it, or quote values that contain spaces; the commands are doctor, login, logout, completions, help, version";
-        let words = |words: &str| format!("not understood: {words} ({commands})");
+        let words = |words: &str| {
+            let them = if words.contains(',') { "them" } else { "it" };
+            format!(
+                "not understood: {words} (remove {them}, or quote values that contain spaces; the commands are doctor, login, logout, completions, help, version)"
+            )
+        };
         check(&["a", "3.12", "b"], &[&words("a, 3.12, b")], None);
         check(&["serve", "https://a"], &[&words("serve")], url);
         check(&["https://a", "serve", "KEY=hush"], &[&words("serve, KEY=…")], url);

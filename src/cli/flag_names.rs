@@ -51,6 +51,10 @@ const OF_ARGPARSE: [&str; 16] = [
     "write-timeout",
 ];
 
+/// Hyphens, dashes and the minus sign, which editors and chats make of `--`.
+pub(crate) const TYPOGRAPHIC_DASHES: [char; 7] =
+    ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}'];
+
 /// What the name of a flag stands for.
 pub(crate) enum Named {
     /// The row, and whether the flag is its `--no-` form.
@@ -88,9 +92,14 @@ pub(crate) fn find(name: &str) -> Option<(&'static Row, bool)> {
 }
 
 pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
-    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    let plain = without_dashes(name);
+    let dashes = match name.chars().count() {
+        _ if plain != name => "",
+        1 => "-",
+        _ => "--",
+    };
     let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
-    let hint = match (of_mcp_remote(name), nearest(name, flags)) {
+    let hint = match (of_mcp_remote(name), nearest(plain, flags)) {
         (Some(hint), _) => hint.to_owned(),
         (None, Some(flag)) => format!("did you mean --{flag}?"),
         (None, None) => "see --help".to_owned(),
@@ -133,12 +142,18 @@ fn beginning_with(name: &str) -> Vec<&'static str> {
     of_others.filter(|flag| flag.starts_with(name)).collect()
 }
 
+/// The name of a flag that was pasted with a typographic dash.
+fn without_dashes(name: &str) -> &str {
+    name.trim_start_matches(|c: char| c == '-' || TYPOGRAPHIC_DASHES.contains(&c))
+}
+
 /// The row of the flag with the most similar name.
 pub(crate) fn meant(name: &str) -> Option<&'static Row> {
     if of_mcp_remote(name).is_some() {
         return None;
     }
     // Only a switch has an opposite.
+    let name = without_dashes(name);
     let (name, is_opposite) = name.strip_prefix("no-").map_or((name, false), |name| (name, true));
     let rows = TABLE.iter().filter(|row| !is_opposite || row.takes == Arity::Switch);
     let flags = rows.flat_map(|row| row.flags).filter(|flag| flag.len() > 1);

@@ -163,13 +163,14 @@ impl Leftovers {
         }
         if !alone.is_empty() {
             let what = format!("not understood: {}", list(&alone, ", "));
+            let them = if alone.len() == 1 { "it" } else { "them" };
             let fix = match nearest(alone[0], COMMANDS) {
                 Some(command) => format!("did you mean {command}?"),
-                None if !takes_url => "remove it, or write --profile before it".to_owned(),
+                None if !takes_url => format!("remove {them}, or write --profile before {them}"),
                 None => {
                     let commands = COMMANDS.join(", ");
                     format!(
-                        "remove it, or quote values that contain spaces; the commands are {commands}"
+                        "remove {them}, or quote values that contain spaces; the commands are {commands}"
                     )
                 }
             };

@@ -50,11 +50,14 @@ impl Tokens {
             && let Some(mut raw) = self.parser.try_raw_args()
         {
             self.no_more_flags = raw.peek().is_some_and(|argument| argument == "--");
-            if let Some(argument) = raw.next_if(|argument| single_dash(argument).is_some()) {
+            let is_single =
+                |argument: &OsStr| single_dash(argument).is_some() || is_pasted_flag(argument);
+            if let Some(argument) = raw.next_if(is_single) {
                 let argument = text(argument, "a flag")?;
-                let (name, inline) = match argument[1..].split_once('=') {
+                let written = argument.strip_prefix('-').unwrap_or(&argument);
+                let (name, inline) = match written.split_once('=') {
                     Some((name, value)) => (name, Some(value.into())),
-                    None => (&argument[1..], None),
+                    None => (written, None),
                 };
                 let name = name.to_owned();
                 return Ok(Some(Token::Flag(Flag { name, inline, is_long: false })));
@@ -125,11 +128,19 @@ fn single_dash(argument: &OsStr) -> Option<&str> {
     (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
 }
 
+/// Whether this is a flag with a dash that an editor or a chat made of `--`: `—region`. Its name begins with that dash, so it
+/// is unknown.
+fn is_pasted_flag(argument: &OsStr) -> bool {
+    let name = argument.to_str().map(|text| text.strip_prefix('-').unwrap_or(text));
+    name.is_some_and(|name| name.starts_with(flag_names::TYPOGRAPHIC_DASHES))
+}
+
 /// Whether this is the next flag where a value is expected.
 fn is_flag(argument: &OsStr) -> bool {
     let known = |name: &str| flag_names::find(name).is_some();
     argument.to_str().is_some_and(|text| text.starts_with("--"))
         || single_dash(argument).is_some_and(known)
+        || is_pasted_flag(argument)
         || argument == "-h"
         || argument == "-V"
 }

@@ -29,7 +29,32 @@ fn words_that_are_left_over_are_named_with_what_was_meant() {
         ),
         (&[URL, "--lazy", "false"], "left over after --lazy: false (write --lazy=false)"),
         (&["docter", URL], "not understood: docter (did you mean doctor?)"),
+        (
+            &[URL, "dev", "prod"],
+            "not understood: dev, prod (remove them, or quote values that contain spaces; the commands are doctor, login, logout, completions, help, version)",
+        ),
         (&["login", "dev"], "not understood: dev (remove it, or write --profile before it)"),
+    ] {
+        assert_eq!(errors(arguments), [expected], "{arguments:?}");
+    }
+}
+
+#[test]
+fn dashes_that_an_editor_made_of_hyphens_are_those_of_flags() {
+    let bare = "http://localhost:1/mcp";
+    for (arguments, expected) in [
+        (&[URL, "—profile", "dev"][..], "unknown flag —profile (did you mean --profile?)"),
+        (&["–profile=dev", URL], "unknown flag –profile (did you mean --profile?)"),
+        (&[URL, "--profile", "dev", "−−sse"], "unknown flag −−sse (did you mean --sse?)"),
+        (&[URL, "-–read-only"], "unknown flag –read-only (did you mean --read-only?)"),
+        (&[URL, "—regoin", "us-east-1"], "unknown flag —regoin (did you mean --region?)"),
+        (&[URL, "—profile dev"], "unknown flag —profile (did you mean --profile?)"),
+        (&[URL, "—"], "unknown flag — (see --help)"),
+        // What it stands for is not reported missing.
+        (
+            &[bare, "--service=s3", "—region", "us-east-1"],
+            "unknown flag —region (did you mean --region?)",
+        ),
     ] {
         assert_eq!(errors(arguments), [expected], "{arguments:?}");
     }
