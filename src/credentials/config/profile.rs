@@ -12,8 +12,7 @@ use crate::credentials::types::Credentials;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::signing::AccessKey;
-use crate::suggest::nearest;
-use crate::suggest::shell_word;
+use crate::suggest::{flaw, nearest, shell_word};
 
 /// The profile to use, and the setting that selects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,12 +148,13 @@ impl Files {
             let values = values.join(", ");
             return error.hint(format!("write each name as an argument: \"--profile\", {values}"));
         }
-        match nearest(name, known) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None if advice.is_empty() => {
+        match (nearest(name, known), flaw(name)) {
+            (Some(near), _) => error.hint(format!("did you mean {near}?")),
+            (None, Some(flaw)) => error.hint(format!("the name {flaw}")),
+            (None, None) if advice.is_empty() => {
                 error.hint(format!("add it to {config}, or use another profile"))
             }
-            None => error,
+            (None, None) => error,
         }
     }
 
@@ -409,6 +409,9 @@ mod tests {
             "no profiles); write [x] instead of [profile x] in credentials"
         );
         assert_eq!(missing("[profile xy]", ""), "profiles: xy) (did you mean xy?)");
+        let unexpanded = files("[profile x]", "").profile(&named("${AWS_PROFILE}")).unwrap_err();
+        let hint = "(the name contains a placeholder such as ${…} that was not replaced)";
+        assert!(unexpanded.to_string().ends_with(hint), "{unexpanded}");
         let mut none = files("", "");
         none.absence = Some("/home/user/.aws/config does not exist".to_owned());
         let error = none.profile(&named("x")).unwrap_err().to_string();
