@@ -37,7 +37,8 @@ impl CaBundle {
             _ => wrong(io_message(&error)),
         })?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
+        let certificates = certificates
+            .map_err(|_| wrong("a certificate in it is cut off or damaged".to_owned()))?;
         if certificates.is_empty() {
             return Err(wrong("contains no certificate".to_owned()));
         }

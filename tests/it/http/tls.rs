@@ -115,9 +115,12 @@ fn a_server_without_tls_is_reported() {
 fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
     let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty.pem");
     std::fs::write(&empty, "no certificate here\n").unwrap();
+    let cut_off = empty.with_file_name("cut-off.pem");
+    std::fs::write(&cut_off, "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
     for (path, words) in [
         ("/nonexistent/ca.pem", &not_found("/nonexistent/ca.pem")[..]),
         (empty.to_str().unwrap(), "contains no certificate"),
+        (cut_off.to_str().unwrap(), "a certificate in it is cut off or damaged"),
     ] {
         for launch in [
             Launch::to("https://localhost:1/").arg("--ca-bundle").arg(path),
