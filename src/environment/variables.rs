@@ -102,15 +102,18 @@ impl Environment {
         self.home.as_deref()
     }
 
+    /// A path in the home folder, if that is known. On Windows `path` may be written with either separator.
+    pub(crate) fn in_home(&self, path: &str) -> Option<PathBuf> {
+        let home = self.home()?;
+        Some(if cfg!(windows) { home.join(path.replace('/', "\\")) } else { home.join(path) })
+    }
+
     /// A path with the home folder in place of a leading `~/`. As in AWS's tools, `~user` is not expanded.
     pub fn path(&self, text: &str) -> PathBuf {
         let rest = text
             .strip_prefix("~/")
             .or_else(|| if cfg!(windows) { text.strip_prefix("~\\") } else { None });
-        match (rest, self.home()) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(text),
-        }
+        rest.and_then(|rest| self.in_home(rest)).unwrap_or_else(|| PathBuf::from(text))
     }
 }
 
@@ -188,6 +191,11 @@ mod tests {
         let environment = Environment::from_pairs([("aws_profile", "work")]);
         assert_eq!(environment.get("AWS_PROFILE"), Some("work"));
         assert_eq!(environment.get("aws_Profile"), Some("work"));
+        let environment = Environment::from_pairs([("USERPROFILE", r"C:\Users\ann")]);
+        for written in ["~/.aws/config", r"~\.aws\config"] {
+            let path = environment.path(written).display().to_string();
+            assert_eq!(path, r"C:\Users\ann\.aws\config");
+        }
     }
 
     #[cfg(unix)]

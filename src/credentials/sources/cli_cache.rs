@@ -72,7 +72,7 @@ pub(crate) fn session_file(
 }
 
 fn file(environment: &Environment, arguments: &Value, style: Style) -> Option<PathBuf> {
-    let folder = environment.home()?.join(".aws/cli/cache");
+    let folder = environment.in_home(".aws/cli/cache")?;
     Some(folder.join(format!("{}.json", cache_key(arguments, style))))
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct LoginProvider<'a> {
 pub(crate) fn token_file(environment: &Environment, session: &str) -> Option<PathBuf> {
     let folder = match environment.get("AWS_LOGIN_CACHE_DIRECTORY") {
         Some(folder) => environment.path(folder),
-        None => environment.home()?.join(".aws/login/cache"),
+        None => environment.in_home(".aws/login/cache")?,
     };
     Some(folder.join(format!("{}.json", hex::encode(Sha256::digest(session)))))
 }

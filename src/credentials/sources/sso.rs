@@ -68,7 +68,7 @@ pub(crate) fn token_file(environment: &Environment, session: &SsoSession) -> Opt
 
 /// The folder of tokens and client registrations.
 pub(crate) fn cache_folder(environment: &Environment) -> Option<PathBuf> {
-    Some(environment.home()?.join(".aws/sso/cache"))
+    environment.in_home(".aws/sso/cache")
 }
 
 impl SsoProvider<'_> {
