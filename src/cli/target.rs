@@ -126,7 +126,7 @@ fn with_encoded_arn(endpoint: Endpoint) -> (Endpoint, Option<String>) {
     let path = agentcore::corrected_runtime_path(endpoint.path()).filter(|_| is_agentcore);
     let Some(path) = path else { return (endpoint, None) };
     let encoded = endpoint.with_path(path);
-    let note = format!("the ARN in the URL is not percent-encoded; using {encoded}");
+    let note = format!("the ARN in the URL must be percent-encoded once; using {encoded}");
     (encoded, Some(note))
 }
 
