@@ -111,7 +111,7 @@ fn open_stream<'a>(
         Err(error) if error.kind() == Kind::TimedOut => {
             let what = "the server's event stream did not send its endpoint in time";
             return Err(Error::new(Kind::TimedOut, what).hint(
-                "check that the URL is an MCP endpoint raise --timeout if the server is slow",
+                "check that the URL is an MCP endpoint; raise --timeout if the server is slow",
             ));
         }
         _ => return Ok(None),
