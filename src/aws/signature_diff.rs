@@ -138,13 +138,13 @@ mod tests {
     fn difference(ours: &SigningSteps, aws: &SigningSteps) -> String {
         match ours.compare(aws) {
             Comparison::Same => "none".to_owned(),
-            Comparison::Differ(told) => told,
+            Comparison::Differ(difference) => difference,
         }
     }
 
     #[test]
     fn the_first_line_that_differs_is_named() {
-        for (from, to, told) in [
+        for (from, to, expected) in [
             ("POST", "GET", r#"line 1, the method: signed "POST", AWS received "GET""#),
             ("/prod", "/", r#"line 2, the path: signed "/prod/mcp", AWS received "//mcp""#),
             ("a=1", "", r#"line 3, the query: signed "a=1", AWS received """#),
@@ -158,7 +158,7 @@ mod tests {
             ("\nabc", "", r#"signed "abc", AWS received nothing"#),
         ] {
             let found = difference(&steps(OURS, ""), &steps(&OURS.replace(from, to), ""));
-            assert!(found.contains(told), "{found}");
+            assert!(found.contains(expected), "{found}");
         }
     }
 

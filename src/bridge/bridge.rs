@@ -178,7 +178,7 @@ impl Bridge {
             exchanger.forget_session();
             self.downward.begin(exchanger, &initialize, &discovered);
             self.downward.listen();
-            retell_lists(exchanger);
+            announce_changed_lists(exchanger);
         }
         Ok(true)
     }
@@ -206,7 +206,7 @@ impl Bridge {
         });
         self.downward.end();
         self.log.info("the server was replaced by one that supports the client's revision; messages are no longer translated");
-        retell_lists(route.exchanger);
+        announce_changed_lists(route.exchanger);
         true
     }
 
@@ -404,7 +404,7 @@ impl Bridge {
 }
 
 /// Notifies the client that every list may have changed.
-fn retell_lists(exchanger: &Exchanger) {
+fn announce_changed_lists(exchanger: &Exchanger) {
     for list in ["tools", "prompts", "resources"] {
         let line = format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
         // An error means that the client has exited.

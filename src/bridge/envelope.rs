@@ -1,7 +1,7 @@
 //! `Envelope`: the data about the client in `params._meta` of a modern request.
 
 use crate::bridge::facts::MODERN_VERSION;
-use crate::json::edit::without_members;
+use crate::json::edit::without_member;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 
@@ -63,11 +63,6 @@ impl Envelope {
             r#""{PROTOCOL_VERSION}":"{MODERN_VERSION}","{CLIENT_INFO}":{client_info},"{CLIENT_CAPABILITIES}":{capabilities}"#
         )
     }
-}
-
-/// JSON of an object without the member of this name.
-pub(crate) fn without_member(object: &str, name: &str) -> String {
-    without_members(object, |known| known == name).unwrap_or_else(|| object.to_owned())
 }
 
 /// The info for a client that does not name itself.

@@ -19,6 +19,7 @@ pub(crate) mod evidence;
 pub(crate) mod facts;
 #[cfg(fuzzing)]
 mod fuzzing;
+mod level;
 mod losses;
 pub(crate) mod outgoing;
 pub(crate) mod settings;

@@ -279,7 +279,6 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_secret_that_root_gives_to_a_group_is_not_open_to_others() {
         for (mode, owner, own, expected) in [

@@ -46,6 +46,19 @@ pub(crate) fn without_members(object: &str, cut: impl Fn(&str) -> bool) -> Optio
     Some(rest)
 }
 
+/// A JSON object with this value of a member, in its old place if there is one. `value` is JSON.
+pub(crate) fn with_member(object: &str, name: &str, value: &str) -> String {
+    match Object::parse(object).and_then(|members| members.get(name)) {
+        Some(old) => replace(object, old.get(), value),
+        None => insert_member(object, name, value),
+    }
+}
+
+/// A JSON object without the member of this name.
+pub(crate) fn without_member(object: &str, name: &str) -> String {
+    without_members(object, |known| known == name).unwrap_or_else(|| object.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +68,10 @@ mod tests {
         let whole = r#"{"a": 1e400, "b":[ ] }"#;
         assert_eq!(replace(whole, &whole[13..16], "\"c\""), r#"{"a": 1e400, "c":[ ] }"#);
         assert_eq!(insert_member(whole, "x", "2"), r#"{"x":2,"a": 1e400, "b":[ ] }"#);
+        assert_eq!(with_member(whole, "b", "2"), r#"{"a": 1e400, "b":2 }"#);
+        assert_eq!(with_member(whole, "x", "2"), insert_member(whole, "x", "2"));
+        assert_eq!(without_member(whole, "a"), r#"{ "b":[ ] }"#);
+        assert_eq!(without_member(whole, "x"), whole);
         assert_eq!(insert_member("{ }", "x", "2"), r#"{"x":2 }"#);
         assert_eq!(insert_member("{}", "x\"", "2"), r#"{"x\"":2}"#);
     }

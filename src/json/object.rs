@@ -27,6 +27,11 @@ impl<'a> Object<'a> {
         self.get(name).filter(|value| value.get() != "null")
     }
 
+    /// The value of a member that is a string.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.get(name)?.get()).ok()
+    }
+
     /// Names and values, in their order.
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
@@ -99,6 +104,11 @@ mod tests {
         assert_eq!(members, expected);
         assert_eq!(object.get("p").map(RawValue::get), Some("null"));
         assert!(object.get_non_null("p").is_none() && object.get_non_null("z").is_some());
+        let texts = Object::parse(r#"{"a":"\u0062","c":7}"#).expect("an object");
+        assert_eq!(
+            ["a", "c", "d"].map(|name| texts.text(name)),
+            [Some("b".to_owned()), None, None]
+        );
         assert!(Object::parse("[]").is_none());
     }
 

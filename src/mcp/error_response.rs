@@ -14,7 +14,7 @@ pub(crate) fn error_line(id: &Id, error: &Error, redactor: &Redactor) -> String 
     error_text(id.as_json(), error, redactor)
 }
 
-/// The same for a message whose id, as JSON, may be `null`.
+/// The response to a message that failed. `id` is JSON, and may be `null`.
 pub(crate) fn error_text(id: &str, error: &Error, redactor: &Redactor) -> String {
     let mut data = json!({ "source": "sigv4-proxy", "kind": error.kind().name() });
     if let Kind::HttpStatus(status) = error.kind() {

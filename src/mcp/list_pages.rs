@@ -37,9 +37,9 @@ pub(crate) fn request_for_page(first: &Message, cursor: &str) -> Option<Message>
         let without = edit::without_members(meta, |name| name == "progressToken")?;
         Some(edit::replace(params, meta, &without))
     });
-    let params = with_member(reduced.as_deref().unwrap_or(params), "cursor", cursor);
-    let text = with_member(text, "params", &params);
-    let text = with_member(&text, "id", &format!("\"sigv4-proxy-{}\"", random::uuid()));
+    let params = edit::with_member(reduced.as_deref().unwrap_or(params), "cursor", cursor);
+    let text = edit::with_member(text, "params", &params);
+    let text = edit::with_member(&text, "id", &format!("\"sigv4-proxy-{}\"", random::uuid()));
     Message::parse(text.into_bytes()).ok()
 }
 
@@ -111,17 +111,18 @@ impl PagedList {
             return first;
         };
         let pages: Vec<String> = pages.into_iter().filter(|inner| !inner.is_empty()).collect();
-        let mut result = with_member(original.get(), items, &format!("[{}]", pages.join(",")));
+        let mut result =
+            edit::with_member(original.get(), items, &format!("[{}]", pages.join(",")));
         result = match next {
-            Some(next) => with_member(&result, "nextCursor", &next),
-            None => edit::without_members(&result, |name| name == "nextCursor").unwrap_or(result),
+            Some(next) => edit::with_member(&result, "nextCursor", &next),
+            None => edit::without_member(&result, "nextCursor"),
         };
         result = match ttl {
-            Some(ttl) => with_member(&result, "ttlMs", &ttl),
-            None => edit::without_members(&result, |name| name == "ttlMs").unwrap_or(result),
+            Some(ttl) => edit::with_member(&result, "ttlMs", &ttl),
+            None => edit::without_member(&result, "ttlMs"),
         };
         if is_private {
-            result = with_member(&result, "cacheScope", "\"private\"");
+            result = edit::with_member(&result, "cacheScope", "\"private\"");
         }
         edit::replace(&first, original.get(), &result)
     }
@@ -150,14 +151,6 @@ impl<'a> Page<'a> {
         let has_type = text("resultType").is_some();
         let next = text("nextCursor").filter(|cursor| has_type || *cursor != "\"\"");
         Some(Page { inner, next, ttl: text("ttlMs"), is_private })
-    }
-}
-
-/// A JSON object with this value of the member, in its old place if there is one.
-fn with_member(object: &str, name: &str, value: &str) -> String {
-    match Object::parse(object).and_then(|members| members.get(name)) {
-        Some(old) => edit::replace(object, old.get(), value),
-        None => edit::insert_member(object, name, value),
     }
 }
 

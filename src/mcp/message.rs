@@ -91,7 +91,7 @@ impl Message {
         Message { headers: Some(headers), ..self }
     }
 
-    /// The same message with a part of it changed.
+    /// This message with a part of it changed.
     ///
     /// # Errors
     /// As those of `parse`.

@@ -246,7 +246,7 @@ impl ToolCatalog {
         let name = || {
             let call = unambiguous(str::from_utf8(call).ok()?, &message::MEMBERS).ok()?;
             let params = unambiguous(call.get("params")?.get(), &CALL_MEMBERS).ok()?;
-            serde_json::from_str::<String>(params.get("name")?.get()).ok()
+            params.text("name")
         };
         let Some(name) = name() else { return false };
         lock(&self.knowledge).tools.get(&name).is_some_and(|known| known.may_repeat)
@@ -479,7 +479,7 @@ mod tests {
         learn(&page_of(&[READS], r#""2""#), None);
         let known = tools.list_number();
         tools.close_list(known);
-        assert_eq!(tools.only_reads("a"), Some(true), "longer than anybody reads");
+        assert_eq!(tools.only_reads("a"), Some(true), "longer than is read");
         tools.forget();
         tools.close_list(known);
         tools.close_list(tools.list_number());

@@ -34,7 +34,6 @@ impl<'a> Tool<'a> {
     /// Says why not.
     pub(crate) fn read(text: &'a str, is_judged: bool) -> Result<Tool<'a>, String> {
         let members = object(text, &TOOL_MEMBERS, is_judged)?;
-        let name = members.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
         let annotations = members.get_non_null("annotations");
         let hints = match annotations.map(|text| object(text.get(), &HINTS, is_judged)) {
             Some(Ok(hints)) => Some(hints),
@@ -52,7 +51,7 @@ impl<'a> Tool<'a> {
         let may_repeat =
             (has_hint("readOnlyHint") || has_hint("idempotentHint")) && is_unambiguous();
         Ok(Tool {
-            name: name.ok_or("its name is not a string")?,
+            name: members.text("name").ok_or("its name is not a string")?,
             input_schema: members.get("inputSchema"),
             only_reads: has_hint("readOnlyHint"),
             may_repeat,

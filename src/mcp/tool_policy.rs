@@ -146,8 +146,7 @@ impl ToolPolicy {
         if !is_call {
             return Ok(None);
         }
-        let name = params.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
-        let name: String = name.ok_or_else(names_no_tool)?;
+        let name = params.text("name").ok_or_else(names_no_tool)?;
         self.check_name(&name)?;
         Ok(Some(name))
     }

@@ -60,9 +60,8 @@ impl Round {
         let text = str::from_utf8(request.body()).ok()?;
         let params = Object::parse(text)?.get("params")?.get();
         let members = Object::parse(params)?;
-        let state = members.get("requestState")?;
-        let decoded: String = serde_json::from_str(state.get()).ok()?;
-        let encoded = decoded.strip_prefix(PREFIX)?;
+        let state = members.text("requestState")?;
+        let encoded = state.strip_prefix(PREFIX)?;
         let responses = members.get("inputResponses");
         let restore = || {
             let decoded = URL_SAFE_NO_PAD.decode(encoded).ok()?;
@@ -75,8 +74,12 @@ impl Round {
                 response["action"].as_str().unwrap_or_default().to_owned()
             });
             let round = Round { flight: flight.to_owned(), waits: waits.parse().ok()?, action };
-            let restored = with_member(params, "inputResponses", before.responses)?;
-            let restored = with_member(&restored, "requestState", before.state)?;
+            let set = |params: &str, name, value: Option<&RawValue>| match value {
+                Some(value) => edit::with_member(params, name, value.get()),
+                None => edit::without_member(params, name),
+            };
+            let restored = set(params, "inputResponses", before.responses);
+            let restored = set(&restored, "requestState", before.state);
             let restored = edit::replace(text, params, &restored);
             Some((round, request.changed_to(restored).ok()?))
         };
@@ -115,17 +118,6 @@ impl Round {
         }
         result
     }
-}
-
-/// The object with this value of a member, or without the member. All else keeps its bytes.
-fn with_member(object: &str, name: &str, value: Option<&RawValue>) -> Option<String> {
-    let present = Object::parse(object)?.get(name);
-    Some(match (present, value) {
-        (Some(present), Some(value)) => edit::replace(object, present.get(), value.get()),
-        (Some(_), None) => edit::without_members(object, |member| member == name)?,
-        (None, Some(value)) => edit::insert_member(object, name, value.get()),
-        (None, None) => object.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl SignInTool {
             return None;
         }
         let params = Object::parse(str::from_utf8(request.body()).ok()?)?.get("params")?.get();
-        let name: String = serde_json::from_str(Object::parse(params)?.get("name")?.get()).ok()?;
+        let name = Object::parse(params)?.text("name")?;
         lock(&self.why).clone().filter(|_| name == NAME)
     }
 

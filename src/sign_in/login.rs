@@ -19,7 +19,7 @@ use crate::sign_in::console::ConsoleSignIn;
 use crate::sign_in::device_code::{Begun, DeviceSignIn, Poll};
 use crate::sign_in::mfa;
 use crate::sign_in::sso_browser::BrowserSignIn;
-use crate::sign_in::sso_token::SignedIn;
+use crate::sign_in::sso_token::{SignedIn, Token};
 use crate::suggest::shell_word;
 use crate::sync::cancel::cancelled;
 
@@ -187,7 +187,7 @@ impl Login {
         let services = credentials.services(clock::now())?;
         let name = session.name.as_ref().unwrap_or(&session.start_url);
         if self.done.contains(name)
-            && let Some(token) = crate::sign_in::sso_token::Token::read(&services, session)
+            && let Some(token) = Token::read(&services, session)
         {
             return Ok(token.expires_at);
         }

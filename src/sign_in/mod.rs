@@ -1,6 +1,7 @@
 //! Signing in: by a browser or a prompt, to get credentials.
 //!
-//! The requests and files are those of the AWS CLI and the SDKs, so that sign-ins are shared in both directions. Every link is checked before it is shown, and time is an argument.
+//! The requests and files are those of the AWS CLI and the SDKs, so that sign-ins are shared in both directions. Every link
+//! is checked before it is shown, and time is an argument.
 
 pub(crate) mod browser;
 pub(crate) mod callback;

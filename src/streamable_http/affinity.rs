@@ -99,7 +99,7 @@ impl Affinity {
         }
     }
 
-    /// The same for another client: it is not on the micro-VM of this one, unless the user chose that.
+    /// The runtime session of another client, which is not on the micro-VM of this one unless the user chose that.
     pub(crate) fn for_another_client(&self) -> Affinity {
         Affinity {
             fixed: self.fixed.clone(),

@@ -26,7 +26,7 @@ pub(crate) struct FailedAttempt {
     pub(crate) failure: Option<Failure>,
     /// The server's own errors, one for each request: sent to the client instead of `error`.
     lines: Vec<String>,
-    /// The same for a message without requests.
+    /// The server's own error for a message without requests.
     refusal: Option<String>,
     /// The head of the server's response, if the client has it.
     head: Option<Box<Head>>,

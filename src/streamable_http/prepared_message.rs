@@ -59,7 +59,7 @@ impl<'a> PreparedMessage<'a> {
         }
     }
 
-    /// The same as a page of a list.
+    /// This message as the request for a page of a list.
     pub(crate) fn into_page_of_list(self) -> PreparedMessage<'a> {
         PreparedMessage { is_page: true, ..self }
     }

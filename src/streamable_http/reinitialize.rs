@@ -91,7 +91,7 @@ fn initialize(server: &Arc<RemoteServer>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells the client's side that a new session is in use.
+/// Announces to the client's side that a new session is in use.
 fn announce_session(server: &RemoteServer, is_news: bool) {
     let mut news = vec![Relayed::NewSession];
     if is_news {

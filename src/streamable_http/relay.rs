@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A stream that stays open after the response, or after a reported error, is read for this time.
 const STREAM_GRACE: Duration = Duration::from_secs(5);
 
-/// The same between two pages of a list.
+/// How long a stream is read after a page of a list, before the next page is requested.
 pub(crate) const PAGE_GRACE: Duration = Duration::from_millis(100);
 
 /// Some servers begin with one, which JSON parsers refuse.

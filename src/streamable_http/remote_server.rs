@@ -102,7 +102,7 @@ impl RemoteServer {
         }
     }
 
-    /// The same server for another client: nothing is known of it, and what limits requests is shared.
+    /// This server for another client: nothing is known of it, but the limits of requests are shared.
     pub(crate) fn for_another_client(&self) -> RemoteServer {
         RemoteServer {
             client: self.client.for_another_client(),

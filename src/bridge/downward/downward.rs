@@ -10,6 +10,7 @@ use crate::bridge::downward::response::Request;
 use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::envelope::Envelope;
 use crate::bridge::facts::MODERN_VERSION;
+use crate::bridge::level::Level;
 use crate::bridge::losses::Losses;
 use crate::bridge::outgoing::Outgoing;
 use crate::bridge::watch::Refusal;
@@ -26,14 +27,9 @@ use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::lock;
-use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-/// The levels of `logging/setLevel`.
-const LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 #[derive(Debug)]
 pub(crate) struct Downward {
@@ -94,9 +90,8 @@ impl Downward {
             self.losses.log_once(loss);
         }
         self.listen.begin(exchanger, session.offers, &session.envelope.members());
-        let requested = params_of(initialize)
-            .and_then(|params| serde_json::from_str(params.get("protocolVersion")?.get()).ok());
-        let version = negotiated(requested);
+        let requested = params_of(initialize).and_then(|params| params.text("protocolVersion"));
+        let version = negotiated(requested.as_deref());
         if lock(&self.session).replace(Arc::new(session)).is_none() {
             self.log.info(format_args!(
                 "translating between the client (MCP {version}) and the server (MCP {MODERN_VERSION}): --bridge"
@@ -206,9 +201,7 @@ impl Downward {
         let level = lock(&session.log_level).clone();
         let modern = to_modern(message, &session.envelope, level.as_deref())?;
         let params = params_of(message);
-        let text = |name| -> Option<String> {
-            serde_json::from_str(params.as_ref()?.get(name)?.get()).ok()
-        };
+        let text = |name| params.as_ref()?.text(name);
         let tool = text("name");
         let tools = Arc::clone(lock(&self.tools).entry(route.profile).or_default());
         let request = Request {
@@ -235,15 +228,12 @@ impl Downward {
             return protocol_error(id, METHOD_NOT_FOUND, "the server does not support logging");
         };
         let params = params_of(message);
-        let level = params.as_ref().and_then(|params| params.get("level")).map(RawValue::get);
-        let is_level = |level: &&str| {
-            serde_json::from_str::<String>(level).is_ok_and(|level| LEVELS.contains(&&*level))
-        };
-        let Some(level) = level.filter(is_level) else {
-            let why = format!("invalid params: level must be one of {}", LEVELS.join(", "));
+        let level = params.as_ref().and_then(|params| params.get("level"));
+        let Some(level) = level.filter(|level| Level::from_json(level).is_some()) else {
+            let why = format!("invalid params: level must be one of {}", Level::NAMES.join(", "));
             return protocol_error(id, INVALID_PARAMS, &why);
         };
-        *lock(&session.log_level) = Some(level.into());
+        *lock(&session.log_level) = Some(level.get().into());
         empty_result(id)
     }
 
@@ -259,9 +249,7 @@ impl Downward {
             let why = "the server does not support resource subscriptions";
             return respond(protocol_error(id, METHOD_NOT_FOUND, why), sink);
         }
-        let uri: Option<String> = params_of(message)
-            .and_then(|params| serde_json::from_str(params.get("uri")?.get()).ok());
-        let Some(uri) = uri else {
+        let Some(uri) = params_of(message).and_then(|params| params.text("uri")) else {
             let why = "invalid params: uri is missing";
             return respond(protocol_error(id, INVALID_PARAMS, why), sink);
         };

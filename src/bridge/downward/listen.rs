@@ -342,7 +342,7 @@ impl ListenStream {
             if let Some(honored) = acknowledged(&line.bytes) {
                 held.was_acknowledged = true;
                 if self.acknowledge(filter, honored, cancel) {
-                    retell(exchanger, filter)?;
+                    announce_changes(exchanger, filter)?;
                 }
                 return Ok(());
             }
@@ -461,7 +461,7 @@ fn acknowledged(message: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Notifies the client that everything in the filter may have changed.
-fn retell(exchanger: &Exchanger, filter: &Filter) -> Result<(), Error> {
+fn announce_changes(exchanger: &Exchanger, filter: &Filter) -> Result<(), Error> {
     let lists = filter
         .lists
         .iter()

@@ -20,8 +20,8 @@ const MAPS: [&str; 6] =
 
 /// Whether a schema allows only objects, according to its root.
 pub(crate) fn is_of_objects(schema: &str) -> bool {
-    let root = Object::parse(schema).and_then(|root| root.get("type"));
-    root.is_some_and(|of| serde_json::from_str::<String>(of.get()).is_ok_and(|of| of == "object"))
+    let kind = Object::parse(schema).and_then(|root| root.text("type"));
+    kind.is_some_and(|kind| kind == "object")
 }
 
 /// Wraps a schema, which is a slice of the text that is edited.

@@ -107,7 +107,7 @@ impl InputRequired {
 impl Question {
     fn read(key: &str, request: &str, abilities: Abilities) -> Result<Question, String> {
         let request = Object::parse(request).ok_or("it is not an object")?;
-        let method = request.get("method").and_then(text_of).ok_or("it has no method")?;
+        let method = request.text("method").ok_or("it has no method")?;
         let params = request.get_non_null("params").map(RawValue::get);
         let members = params.and_then(Object::parse);
         let has = |name| members.as_ref().is_some_and(|members| members.get(name).is_some());
@@ -132,8 +132,9 @@ impl Question {
         let mut elicitation_id = None;
         let mut params = params.unwrap_or("{}").to_owned();
         if method == "elicitation/create" {
-            let mode = members.as_ref().and_then(|members| members.get_non_null("mode"));
-            let mode = mode.map_or_else(|| Some("form".to_owned()), text_of).unwrap_or_default();
+            let mode = members.as_ref().filter(|members| members.get_non_null("mode").is_some());
+            let mode = mode.map_or_else(|| Some("form".to_owned()), |members| members.text("mode"));
+            let mode = mode.unwrap_or_default();
             match &*mode {
                 "form" if !abilities.forms => return undeclared("elicitation.form"),
                 "form" => {}
@@ -156,10 +157,6 @@ impl Question {
     fn is_elicitation(&self) -> bool {
         self.method == "elicitation/create"
     }
-}
-
-fn text_of(json: &RawValue) -> Option<String> {
-    serde_json::from_str(json.get()).ok()
 }
 
 /// The client's answers to all questions of a result.
@@ -257,9 +254,9 @@ fn collect(questions: &[Question], answers: &[Option<ClientResponse>]) -> Answer
             collected.responses.push(',');
         }
         collected.responses.extend([&*question.key, ":", result]);
-        let action = Object::parse(result).and_then(|result| result.get("action"));
+        let action = Object::parse(result).and_then(|result| result.text("action"));
         if let Some(id) = &question.elicitation_id
-            && action.and_then(text_of).is_some_and(|action| action == "accept")
+            && action.is_some_and(|action| action == "accept")
         {
             collected.accepted_urls.push(id.clone());
         }

@@ -52,7 +52,7 @@ impl WrappedTools {
                 None => continue,
             }
             if wrapped.len() < MAX_WRAPPED
-                && let Some(name) = tool.get("name").and_then(text_of)
+                && let Some(name) = tool.text("name")
             {
                 wrapped.insert(name);
             }
@@ -77,8 +77,8 @@ impl WrappedTools {
         let items: Option<Vec<&RawValue>> =
             content.and_then(|content| serde_json::from_str(content).ok());
         let is_text = |item: &&RawValue| {
-            let kind = Object::parse(item.get()).and_then(|item| item.get("type"));
-            kind.and_then(text_of).is_some_and(|kind| kind == "text")
+            let kind = Object::parse(item.get()).and_then(|item| item.text("type"));
+            kind.is_some_and(|kind| kind == "text")
         };
         if items.as_ref().is_some_and(|items| items.iter().any(is_text)) {
             return;
@@ -96,10 +96,6 @@ impl WrappedTools {
             (Some(_), None) => {}
         }
     }
-}
-
-fn text_of(json: &RawValue) -> Option<String> {
-    serde_json::from_str(json.get()).ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! No I/O and no clock: the caller sends the returned messages.
 
-use crate::bridge::upward::level::Level;
+use crate::bridge::level::Level;
 use crate::bridge::upward::notification::with_progress_token;
 use crate::bridge::upward::question::{Declared, Question};
 use crate::error::Error;

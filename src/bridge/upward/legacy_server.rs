@@ -1,8 +1,9 @@
 //! `LegacyServer`: an older server's data from `initialize`, as a `DiscoverResult` for clients of 2026-07-28.
 
-use crate::bridge::envelope::{SERVER_INFO, TASKS, without_member};
+use crate::bridge::envelope::{SERVER_INFO, TASKS};
 use crate::bridge::facts::MODERN_VERSION;
 use crate::bridge::upward::request::without_inner;
+use crate::json::edit::without_member;
 use crate::json::members::Members;
 use crate::json::object::Object;
 use serde_json::Value;

@@ -9,7 +9,6 @@ mod calls;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod legacy_server;
-mod level;
 mod listen;
 mod notification;
 mod question;

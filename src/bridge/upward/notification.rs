@@ -1,8 +1,8 @@
 //! `Notification`: a notification of an older server, classified, and its changes.
 
 use crate::bridge::envelope::SUBSCRIPTION_ID;
+use crate::bridge::level::Level;
 use crate::bridge::upward::legacy_server::LISTS;
-use crate::bridge::upward::level::Level;
 use crate::json::edit;
 use crate::json::object::Object;
 use crate::mcp::id::Id;
@@ -29,8 +29,7 @@ impl Notification {
     pub(crate) fn read(text: &str) -> Notification {
         let members = Object::parse(text);
         let member = |name: &str| members.as_ref().and_then(|members| members.get_non_null(name));
-        let method: Option<String> =
-            member("method").and_then(|method| serde_json::from_str(method.get()).ok());
+        let method = members.as_ref().and_then(|members| members.text("method"));
         let params = member("params").and_then(|params| Object::parse(params.get()));
         let param = |name: &str| params.as_ref().and_then(|params| params.get_non_null(name));
         match method.as_deref().unwrap_or_default() {
@@ -42,7 +41,7 @@ impl Notification {
                 .and_then(Level::from_json)
                 .map_or(Notification::LeftOut, Notification::Log),
             "notifications/resources/updated" => {
-                let uri = param("uri").and_then(|uri| serde_json::from_str(uri.get()).ok());
+                let uri = params.as_ref().and_then(|params| params.text("uri"));
                 uri.map_or(Notification::LeftOut, |uri| Notification::ResourceUpdated { uri })
             }
             "notifications/elicitation/complete"

@@ -82,7 +82,7 @@ impl Question {
     /// Reads a request of the server. Returns `None` if no client supports it.
     pub(crate) fn read(request: &str) -> Option<Question> {
         let members = Object::parse(request)?;
-        let method: String = serde_json::from_str(members.get("method")?.get()).ok()?;
+        let method = members.text("method")?;
         let params = members.get_non_null("params").map(RawValue::get);
         let known = params.and_then(Object::parse);
         let param = |name| known.as_ref().and_then(|params| params.get_non_null(name));

@@ -1,9 +1,9 @@
 //! `ModernRequest`: a request of a client of 2026-07-28, and its translation for an older server.
 
 use crate::bridge::envelope::{
-    CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, TASKS, without_member,
+    CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, TASKS,
 };
-use crate::bridge::upward::level::Level;
+use crate::bridge::level::Level;
 use crate::bridge::upward::question::Declared;
 use crate::json::edit;
 use crate::json::members::Members;
@@ -56,7 +56,7 @@ impl<'a> ModernRequest<'a> {
     /// The target of the request: the name of a tool or prompt, the URI of a resource.
     pub(crate) fn target(&self) -> Option<String> {
         let name = if self.method == "resources/read" { "uri" } else { "name" };
-        serde_json::from_str(self.param(name)?.get()).ok()
+        self.members.as_ref()?.text(name)
     }
 
     /// The client's data under this name.
@@ -125,7 +125,7 @@ fn without_meta(params: &str) -> Option<String> {
 
 /// The capabilities of a client in an `initialize`: without tasks, and without notices that its roots have changed.
 fn legacy_capabilities(capabilities: &str) -> String {
-    let mut text = without_member(capabilities, "tasks");
+    let mut text = edit::without_member(capabilities, "tasks");
     for (member, cut) in [("roots", "listChanged"), ("extensions", TASKS)] {
         text = without_inner(&text, member, cut).unwrap_or(text);
     }

@@ -164,8 +164,7 @@ fn readable_tools(tools: &RawValue, left_out: &mut dyn FnMut(String)) -> Option<
         let support = execution.and_then(|execution| execution.get("taskSupport"));
         if support.is_some_and(|support| support.get() == r#""required""#) {
             is_changed = true;
-            let name = members.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
-            left_out(name.unwrap_or_default());
+            left_out(members.text("name").unwrap_or_default());
             continue;
         }
         let cut = edit::without_members(tool.get(), |name| name == "execution");

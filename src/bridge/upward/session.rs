@@ -1,10 +1,10 @@
 //! `LegacySession`: the one session with an older server in which all requests of a client of 2026-07-28 run, and the
 //! server's messages in it.
 
+use crate::bridge::level::Level;
 use crate::bridge::losses::Losses;
 use crate::bridge::upward::calls::{Abandoned, Calls, Placed};
 use crate::bridge::upward::legacy_server::LegacyServer;
-use crate::bridge::upward::level::Level;
 use crate::bridge::upward::notification::Notification;
 use crate::bridge::upward::question::{Question, not_supported};
 use crate::bridge::upward::request::ModernRequest;

@@ -6,17 +6,17 @@ use serde_json::value::RawValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Level(usize);
 
-const NAMES: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
-
 impl Level {
+    pub(crate) const NAMES: [&str; 8] =
+        ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
     /// Returns `None` for JSON that names no level.
     pub(crate) fn from_json(json: &RawValue) -> Option<Level> {
         let name: String = serde_json::from_str(json.get()).ok()?;
-        NAMES.iter().position(|known| *known == name).map(Level)
+        Level::NAMES.iter().position(|known| *known == name).map(Level)
     }
 
     pub(crate) fn name(self) -> &'static str {
-        NAMES[self.0]
+        Level::NAMES[self.0]
     }
 }
