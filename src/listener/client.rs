@@ -7,13 +7,13 @@ use crate::listener::accepted::Accepted;
 use crate::listener::event::event;
 use crate::listener::outbox::Outbox;
 use crate::listener::reply::Reply;
+use crate::listener::slots::error_in_queue;
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::scheduler::InFlight;
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Relayed, ServerRequest};
 use crate::sync::cancel::Cancel;
-use crate::sync::monitor::WaitError;
 use crate::sync::{lock, spawn};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,7 +182,7 @@ impl Client {
         cancel: &Cancel,
     ) -> Result<(), Error> {
         let Some(accepted) = self.accepted() else { return Ok(()) };
-        accepted.wait_for_others(number, deadline, cancel).map_err(WaitError::into_error)
+        accepted.wait_for_others(number, deadline, cancel).map_err(error_in_queue)
     }
 
     /// Whether the client needs a session that the server has not given: this program keeps something for it.

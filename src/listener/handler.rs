@@ -6,7 +6,7 @@ use crate::listener::accepted::AcceptedCount;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
-use crate::listener::notice::{MAX_WAIT, Notice, Said};
+use crate::listener::notice::{MAX_WAIT, Notice, ServerResponse};
 use crate::listener::reply::Reply;
 use crate::listener::request::{Headers, Method, Request, SESSION_ID};
 use crate::listener::response::{ResponseWriter, too_many_streams};
@@ -53,7 +53,7 @@ impl Handler {
         Handler { clients, slots, accepted, opens_get_stream, log }
     }
 
-    /// Answers a request of the MCP endpoint.
+    /// Responds to a request for the MCP endpoint.
     ///
     /// # Errors
     /// The client is gone.
@@ -196,13 +196,13 @@ impl Handler {
         let deadline = Instant::now().checked_add(DELETE_TIMEOUT);
         let exchangers = client.conversation.profiles.exchangers();
         let has_own = client.has_own_stream();
-        let mut said = Said::default();
+        let mut server_response = ServerResponse::default();
         let deleted = if has_own {
             Ok(Some(204))
         } else {
             let passed = request.headers.of_mcp();
             let sink = &mut |relayed| {
-                said.take(relayed);
+                server_response.take(relayed);
                 Ok(())
             };
             exchangers[0].relay_delete(&passed, deadline, &request.cancel, sink)
@@ -215,8 +215,10 @@ impl Handler {
             self.clients.forget(id);
         }
         match deleted {
-            Ok(status) => said.send(status.unwrap_or(204), response),
-            Err(error) => said.send_error(of_error(&error), &self.error_text(&error), response),
+            Ok(status) => server_response.send(status.unwrap_or(204), response),
+            Err(error) => {
+                server_response.send_error(of_error(&error), &self.error_text(&error), response)
+            }
         }
     }
 

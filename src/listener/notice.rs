@@ -13,16 +13,13 @@ use crate::log::Log;
 use crate::mcp::error_response::error_text;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
-use crate::scheduler::CallKind;
+use crate::scheduler::{CANCEL_GRACE, CallKind};
 use crate::streamable_http::relayed::{Line, Relayed};
 use crate::sync::cancel::Cancel;
 use crate::sync::spawn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Maximum wait for the messages before it. Then it is sent all the same.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -37,7 +34,7 @@ pub(crate) struct Notice<'a> {
 }
 
 /// The message once its client has 202, until it is delivered.
-struct Accepted<'a> {
+struct InDelivery<'a> {
     _counted: Counted<'a>,
     _undelivered: Option<Undelivered>,
 }
@@ -59,72 +56,73 @@ impl<'a> Notice<'a> {
         let number = client.next_serial();
         // A call waits for these.
         let is_urgent = cancelled.is_some() || matches!(message.kind(), MessageKind::Response);
-        let (mut accepted, mut said) = (None, Said::default());
+        let (mut accepted, mut server_response) = (None, ServerResponse::default());
         if !is_urgent && client.accepted().is_some_and(|others| others.any_before(number)) {
             match self.accept(number, response) {
                 Ok(now) => accepted = Some(now),
-                Err(error) => return self.refuse(&error, said, response),
+                Err(error) => return self.refuse(&error, server_response, response),
             }
             let deadline = Instant::now().checked_add(MAX_WAIT);
             let _ = client.wait_for_accepted(number, deadline, &Cancel::default());
         }
-        let sent = self.send(&mut said, &mut || {
+        let sent = self.send(&mut server_response, &mut || {
             if accepted.is_none() {
                 accepted = Some(self.accept(number, response)?);
             }
             Ok(())
         });
         if accepted.is_some() {
-            let refused =
-                said.refusal.map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
+            let refused = server_response
+                .refusal
+                .map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
             if let Some(why) = sent.err().map(|error| error.to_string()).or(refused) {
                 log.warn(format_args!("a message of the client could not be delivered: {why}"));
             }
             return Ok(());
         }
         match sent {
-            Ok(()) => said.send(202, response),
-            Err(error) => self.refuse(&error, said, response),
+            Ok(()) => server_response.send(202, response),
+            Err(error) => self.refuse(&error, server_response, response),
         }
     }
 
     fn refuse(
         self,
         error: &Error,
-        mut said: Said,
+        mut server_response: ServerResponse,
         response: &mut ResponseWriter,
     ) -> Result<(), Error> {
         self.log.debug(format_args!("refused: {error}"));
         if error.kind() == Kind::TooMany {
-            said.headers.push(("Retry-After".to_owned(), "1".to_owned()));
+            server_response.headers.push(("Retry-After".to_owned(), "1".to_owned()));
         }
         let body = error_text("null", error, self.log.redactor());
-        said.send_error(of_error(error), &body, response)
+        server_response.send_error(of_error(error), &body, response)
     }
 
     /// Sends the response early. The client needs another connection, since this one is in use until the message is delivered.
     ///
     /// # Errors
     /// `TooMany`: too many messages wait for the server.
-    fn accept(self, number: u64, response: &mut ResponseWriter) -> Result<Accepted<'a>, Error> {
+    fn accept(self, number: u64, response: &mut ResponseWriter) -> Result<InDelivery<'a>, Error> {
         let counted = self.accepted.add()?;
         self.log.debug("accepting a message that the server does not take yet");
         let undelivered = self.client.accepted().map(|others| others.add(number));
         response.close_afterwards();
         // The message is delivered all the same if the client is gone.
         let _ = response.send(202, &[], b"");
-        Ok(Accepted { _counted: counted, _undelivered: undelivered })
+        Ok(InDelivery { _counted: counted, _undelivered: undelivered })
     }
 
     /// Sends the message. `on_delay` is called when the server is busy.
     fn send(
         self,
-        said: &mut Said,
+        server_response: &mut ServerResponse,
         on_delay: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Notice { client, message, .. } = self;
         let deliver = &mut |profile, relayed| {
-            match said.take(relayed) {
+            match server_response.take(relayed) {
                 Some(Relayed::Delayed) => on_delay()?,
                 Some(relayed) => client.deliver(profile, relayed),
                 None => {}
@@ -139,15 +137,15 @@ impl<'a> Notice<'a> {
     }
 }
 
-/// What a server said to a request that has no result.
+/// The server's response to a message that has no result.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct ServerResponse {
     headers: Vec<(String, String)>,
     /// Its own JSON-RPC error.
     refusal: Option<Line>,
 }
 
-impl Said {
+impl ServerResponse {
     /// Takes what belongs to the response, and returns anything else.
     pub(crate) fn take(&mut self, relayed: Relayed) -> Option<Relayed> {
         match relayed {

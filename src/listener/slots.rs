@@ -1,7 +1,8 @@
 //! `Slots`: limits how many requests are sent to the server at the same time (`--max-in-flight`).
 
 use crate::error::Error;
-use crate::sync::cancel::Cancel;
+use crate::scheduler::timed_out_in_queue;
+use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::{Monitor, WaitError};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,13 +35,21 @@ impl Slots {
         cancel: &Cancel,
     ) -> Result<Slot<'_>, Error> {
         let find = |taken: &mut usize| (*taken < self.max).then(|| *taken += 1);
-        self.taken.wait(deadline, cancel, find).map_err(WaitError::into_error)?;
+        self.taken.wait(deadline, cancel, find).map_err(error_in_queue)?;
         Ok(Slot { taken: &self.taken, is_held: true })
     }
 
     /// A slot for a request that does not count, such as a subscription.
     pub(crate) fn uncounted(&self) -> Slot<'_> {
         Slot { taken: &self.taken, is_held: false }
+    }
+}
+
+/// The error of a request whose wait for others ended before it was sent.
+pub(crate) fn error_in_queue(ended: WaitError) -> Error {
+    match ended {
+        WaitError::Cancelled => cancelled(),
+        WaitError::TimedOut => timed_out_in_queue(),
     }
 }
 
@@ -65,13 +74,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_place_is_free_at_the_end_and_while_its_request_waits_for_the_client() {
+    fn a_slot_is_free_at_the_end_and_while_its_request_waits_for_the_client() {
         let (slots, cancel) = (Slots::new(1), Cancel::default());
         let soon = || Instant::now().checked_add(Duration::from_millis(5));
-        let mut first = slots.take(None, &cancel).expect("a place");
+        let mut first = slots.take(None, &cancel).expect("a slot");
         assert!(slots.take(soon(), &cancel).is_err());
         first.hold(false);
-        let second = slots.take(None, &cancel).expect("a place");
+        let second = slots.take(None, &cancel).expect("a slot");
         first.hold(true);
         drop(second);
         assert!(slots.take(soon(), &cancel).is_err());

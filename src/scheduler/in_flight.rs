@@ -6,7 +6,10 @@ use crate::sync::cancel::Cancel;
 use crate::sync::lock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// The kinds of calls that are treated in a way of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub(crate) struct InFlight {
     /// One id, or those of a batch.
     pub(crate) ids: Vec<Id>,
     pub(crate) kind: CallKind,
-    /// Its responses belong into an array.
+    /// Its responses belong in an array.
     pub(crate) is_batch: bool,
     /// Needs no session; closing its connection cancels it (2026-07-28).
     pub(crate) is_sessionless: bool,

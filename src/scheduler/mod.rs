@@ -20,6 +20,6 @@ pub(crate) mod threads;
 pub(crate) mod timer;
 
 pub(crate) use detached::Purpose;
-pub(crate) use in_flight::{CallKind, InFlight};
-pub(crate) use queue::After;
+pub(crate) use in_flight::{CANCEL_GRACE, CallKind, InFlight};
+pub(crate) use queue::{After, timed_out_in_queue};
 pub(crate) use scheduler::{Cancelled, Scheduler, Task};

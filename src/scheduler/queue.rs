@@ -365,6 +365,13 @@ impl Queue {
     }
 }
 
+/// The error of a request whose deadline passed before it could start.
+pub(crate) fn timed_out_in_queue() -> Error {
+    Error::new(Kind::TimedOut, "the request timed out while it was queued after others")
+        .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
+        .unsent()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

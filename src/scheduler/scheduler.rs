@@ -1,7 +1,7 @@
 //! `Scheduler`: runs the messages of the queue on threads.
 
 use crate::clock::processor_time;
-use crate::error::{Error, Kind, out_of_threads};
+use crate::error::{Error, out_of_threads};
 use crate::log::Log;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
@@ -10,7 +10,7 @@ use crate::scheduler::detached::{DetachedQueue, Purpose, Push};
 use crate::scheduler::handoff::InputHandoff;
 use crate::scheduler::in_flight::InFlight;
 use crate::scheduler::open_streams::{Excess, STREAM_END_DELAY};
-use crate::scheduler::queue::{After, Queue, Runnable};
+use crate::scheduler::queue::{After, Queue, Runnable, timed_out_in_queue};
 use crate::scheduler::threads::{Job, ThreadPool};
 use crate::scheduler::timer::Timer;
 use crate::sync::cancel::Cancel;
@@ -427,12 +427,8 @@ impl<I: Send + 'static> Scheduler<I> {
         if overdue.is_empty() {
             return;
         }
-        let what = "the request timed out while it was queued after others";
-        let error = Error::new(Kind::TimedOut, what)
-            .hint("raise --timeout, --tool-timeout for tools/call, or --max-in-flight")
-            .unsent();
         let overdue: Vec<&Message> = overdue.iter().collect();
-        (self.handle)(Task::Refuse(&overdue, &error));
+        (self.handle)(Task::Refuse(&overdue, &timed_out_in_queue()));
         let queue = self.queue();
         self.check_idle(&queue);
         // A notification that was queued after them needs no slot.

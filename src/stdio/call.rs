@@ -5,16 +5,13 @@ use crate::error::{Error, Kind};
 use crate::mcp::error_response;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
-use crate::scheduler::{After, CallKind, Cancelled, InFlight, Purpose};
+use crate::scheduler::{After, CANCEL_GRACE, CallKind, Cancelled, InFlight, Purpose};
 use crate::stdio::context::Context;
 use crate::streamable_http::relayed::{Line, Relayed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// Time that a cancelled call gets to end in order: the server may have to finish a request that it nested in the call.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Minimum time between a request and its cancellation, so that the cancellation does not overtake it.
 const CANCEL_DELAY: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 use crate::credentials::chain::Home;
 use crate::harness::listening::Listening;
 use crate::harness::messages::{
-    assert_all_verified, call, json_reply, labels, modern, stream_reply,
+    assert_all_verified, assert_error, call, json_reply, labels, modern, stream_reply,
 };
 use crate::harness::program::{KEY_ID, Launch, PATIENCE, SECRET};
 use crate::support::{HttpClient, Key, Mode, Recorded, Reply, Server, ServerOptions};
@@ -385,7 +385,7 @@ fn notifications_and_responses_are_accepted_and_refused_as_the_server_does() {
 }
 
 #[test]
-fn a_cancelled_call_is_not_answered_and_the_server_is_told() {
+fn a_cancelled_call_gets_no_response_and_the_server_is_notified() {
     let server = with_sessions();
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
@@ -415,6 +415,20 @@ fn calls_beyond_the_limit_wait() {
     assert_eq!(other.call(2, "add", &json!({"a": 1, "b": 2})), "3");
     let requests = server.requests();
     assert!(requests[1].at.duration_since(requests[0].at) >= pause, "one after the other");
+}
+
+#[test]
+fn the_wait_for_its_turn_counts_for_a_request() {
+    let server = Server::start(ServerOptions::default());
+    let launch = Launch::to(&server.url("/mcp")).arg("--max-in-flight=1");
+    let listening = Listening::open(launch.arg("--tool-timeout=300ms"));
+    server.reply_next("ping", Reply::Hang);
+    let mut slow = listening.client();
+    slow.send("POST", &[], br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).unwrap();
+    server.wait_for(PATIENCE, |requests| requests.len() == 1);
+    let answer = listening.client().post(&call("2", "add", &json!({"a": 1, "b": 2})));
+    assert_eq!(answer.status, 504);
+    assert_error(&answer.json(), &json!(2), &["timed out", "queued"]);
 }
 
 #[test]
