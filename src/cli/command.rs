@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn sign_ins_by_calls_are_on_unless_nobody_is_there() {
+    fn calls_begin_sign_ins_except_in_ci() {
         for (line, pairs, expected) in [
             ("", &[][..], LoginMode::Auto),
             ("", &[("CI", "true")], LoginMode::Off),
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn the_profile_is_asked_once_for_what_nothing_else_tells() {
+    fn the_profile_is_read_once_for_what_nothing_else_provides() {
         let check = |line: &str, pairs: &[(&str, &str)], expected: Option<Option<&str>>| {
             let environment = Environment::from_pairs(pairs.iter().copied());
             let mut asked = None;
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_cannot_be_read_is_told_where_its_region_is_missed() {
+    fn a_profile_that_cannot_be_read_is_reported_if_its_region_is_needed() {
         let check = |line: &str, expected: &[&str]| {
             let words = line.split_whitespace().map(OsString::from);
             let unread = |_: Option<&str>| {

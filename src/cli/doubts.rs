@@ -6,7 +6,8 @@ use crate::cli::row::Key;
 use crate::cli::table::TABLE;
 use crate::suggest::flaw_of_option;
 
-/// What is wrong with the values of an option, as words that follow its name. Variables in headers are replaced here (`headers`).
+/// What is wrong with the values of an option, as words that follow its name. Variables in headers are not placeholders
+/// (`headers` replaces them).
 pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'static str)> {
     if matches!(key, Key::Header | Key::Headers) {
         return None;
@@ -16,7 +17,8 @@ pub(crate) fn flaw_of(args: &ParsedArgs<'_>, key: Key) -> Option<(String, &'stat
     values.find_map(|Value { text, from }| Some((from, flaw_of_option(&text)?)))
 }
 
-/// Warnings about placeholders that were not replaced, quotes that were not removed, and backslashes that JSON took. Values are not shown: some are secret.
+/// Warnings about placeholders that were not replaced, quotes that were not removed, and backslashes that JSON took. Values are
+/// not shown: some are secret.
 pub(crate) fn of_values(args: &ParsedArgs<'_>) -> Vec<String> {
     let flaws = TABLE.iter().filter_map(|row| flaw_of(args, row.key));
     flaws.map(|(from, flaw)| format!("{from} {flaw}")).collect()

@@ -1,4 +1,4 @@
-//! `Leftovers`: arguments that mean nothing here, and the errors that name them without showing what may be secret.
+//! `Leftovers`: arguments that have no meaning here, and the errors that name them without showing what may be secret.
 
 use crate::cli::old_command::{self, Follows};
 use crate::cli::problem::usage_error;

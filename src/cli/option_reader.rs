@@ -10,7 +10,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use std::time::Duration;
 
-/// Maximum number of errors; nobody fixes more at once.
+/// Maximum number of errors; no user fixes more at once.
 const MAX_PROBLEMS: usize = 64;
 
 /// Reads one option after another. An error is reported once, and none for an option that is already in doubt.

@@ -63,8 +63,8 @@ pub(crate) fn service(
     (service.unwrap_or_default(), from)
 }
 
-/// Whether the user wants bodies to be left out of signatures, or not. Without TLS nothing would protect the body. VPC Lattice verifies only signatures without a payload hash, so there
-/// `--allow-http` allows this, too.
+/// Whether the user wants bodies to be left out of signatures, or not. Without TLS nothing would protect the body. VPC Lattice
+/// verifies only signatures without a payload hash, so there `--allow-http` allows this, too.
 pub(crate) fn unsigned_payload(
     reader: &mut OptionReader<'_>,
     target: &Target,

@@ -1,4 +1,4 @@
-//! The client as this program itself talks to it: requests and notifications of our own, apart from those that are relayed.
+//! What this program itself sends to its client: requests and notifications, apart from those that are relayed.
 
 pub mod requests;
 

@@ -100,14 +100,14 @@ impl Conversation {
         self.bridge.exchange(outgoing, &mut |relayed| deliver(route.profile, relayed))
     }
 
-    /// Has the first session after a sign-in begun that is owed to the client since then.
+    /// Starts the session that was deferred for lack of a sign-in, once the user has signed in.
     pub(crate) fn begin_session_after_sign_in(self: &Arc<Self>) {
         let conversation = Arc::downgrade(self);
         self.sign_ins.on_signed_in(move || {
             let Some(conversation) = conversation.upgrade() else { return false };
             let first = conversation.profiles.first();
-            let is_owed = first.is_initialize_deferred();
-            if is_owed {
+            let is_deferred = first.is_initialize_deferred();
+            if is_deferred {
                 first.client().forget_credential_failure();
                 let begun = first.initialize_now(&Cancel::default());
                 // The user may have signed in for another profile.
@@ -115,7 +115,7 @@ impl Conversation {
                     conversation.report(&error);
                 }
             }
-            is_owed
+            is_deferred
         });
     }
 

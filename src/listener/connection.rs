@@ -4,7 +4,7 @@ use crate::error::{Error, Kind};
 use crate::listener::access::{Access, preflight};
 use crate::listener::body_budget::BodyBudget;
 use crate::listener::connections::OpenConnection;
-use crate::listener::input::{Input, Lack};
+use crate::listener::input::{Input, ReadError};
 use crate::listener::refusal::{Refusal, refused};
 use crate::listener::request::{Method, Request};
 use crate::listener::request_body::{self, BodyError, BodyLimits};
@@ -102,8 +102,8 @@ enum Next {
     Linger,
 }
 
-/// The purpose of an allowed request.
-enum Wish {
+/// What an allowed request asks for.
+enum Action {
     Exchange(Method),
     Health,
     Preflight,
@@ -125,17 +125,17 @@ impl Connection<'_> {
         };
         let checked = self.check_origin(&head).and_then(|origin| {
             form.origin = origin;
-            self.judge(&head)
+            self.authorize(&head)
         });
-        let wish = match checked {
-            Ok(wish) => wish,
+        let action = match checked {
+            Ok(action) => action,
             Err(refusal) => return self.refuse(&refusal, &form),
         };
         let mut response = ResponseWriter::new(self.open, form);
-        let sent = match wish {
-            Wish::Exchange(method) => return self.exchange(method, head),
-            Wish::Health => response.send(200, &[("Content-Type", "text/plain")], b"ok\n"),
-            Wish::Preflight => {
+        let sent = match action {
+            Action::Exchange(method) => return self.exchange(method, head),
+            Action::Health => response.send(200, &[("Content-Type", "text/plain")], b"ok\n"),
+            Action::Preflight => {
                 let headers = preflight(&head.headers);
                 let headers: Vec<_> =
                     headers.iter().map(|(name, value)| (*name, &**value)).collect();
@@ -164,10 +164,10 @@ impl Connection<'_> {
                 return Ok(Some(head));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match if left.is_zero() { Err(Lack::TimedOut) } else { self.input.fill(left) } {
+            match if left.is_zero() { Err(ReadError::TimedOut) } else { self.input.fill(left) } {
                 Ok(()) => {}
-                Err(Lack::Closed) => return Ok(None),
-                Err(Lack::TimedOut) => {
+                Err(ReadError::Closed) => return Ok(None),
+                Err(ReadError::TimedOut) => {
                     let fix = "send it faster";
                     let what = "the request headers did not arrive in time";
                     return Err(refused(what, 408, Kind::TimedOut, fix));
@@ -178,7 +178,7 @@ impl Connection<'_> {
 
     /// Waits for the first byte of a request. Empty lines before it mean nothing: some clients send one too many after a body
     /// (RFC 9112 §2.2).
-    fn await_request(&mut self, deadline: Instant) -> Result<(), Lack> {
+    fn await_request(&mut self, deadline: Instant) -> Result<(), ReadError> {
         loop {
             match self.input.unread() {
                 [b'\r', b'\n', ..] => self.input.consume(2),
@@ -186,7 +186,7 @@ impl Connection<'_> {
                     self.input.release();
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Err(Lack::TimedOut);
+                        return Err(ReadError::TimedOut);
                     }
                     self.input.fill(left)?;
                 }
@@ -200,10 +200,12 @@ impl Connection<'_> {
         self.rules.access.check_origin(&head.headers)
     }
 
-    /// The purpose of the request, if its client may send it.
-    fn judge(&self, head: &RequestHead) -> Result<Wish, Refusal> {
+    /// What the request asks for, if its client may send it.
+    fn authorize(&self, head: &RequestHead) -> Result<Action, Refusal> {
         let method = match (head.verb, head.path == self.rules.path) {
-            (Verb::Get | Verb::Head, false) if head.path == HEALTH_PATH => return Ok(Wish::Health),
+            (Verb::Get | Verb::Head, false) if head.path == HEALTH_PATH => {
+                return Ok(Action::Health);
+            }
             (_, false) if head.path == HEALTH_PATH => return Err(other_method("GET, HEAD")),
             (_, false) => {
                 let fix = format!("use the path {}", self.rules.path);
@@ -213,7 +215,7 @@ impl Connection<'_> {
             (Verb::Post, true) => Method::Post,
             (Verb::Get, true) => Method::Get,
             (Verb::Delete, true) => Method::Delete,
-            (Verb::Options, true) if is_preflight(head) => return Ok(Wish::Preflight),
+            (Verb::Options, true) if is_preflight(head) => return Ok(Action::Preflight),
             (Verb::Head | Verb::Options | Verb::Other, true) => {
                 return Err(other_method("GET, POST, DELETE"));
             }
@@ -221,7 +223,7 @@ impl Connection<'_> {
         self.rules.access.check_token(&head.headers)?;
         check_media(head)?;
         request_body::check_length(head.body, self.rules.body.max_bytes)?;
-        Ok(Wish::Exchange(method))
+        Ok(Action::Exchange(method))
     }
 
     /// Reads the body and passes the request to the handler.
@@ -284,7 +286,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Sends an error. Nothing that the client sends afterwards is looked at.
+    /// Sends an error. Whatever the client sends afterwards is discarded.
     fn refuse(&self, refusal: &Refusal, form: &ResponseForm<'_>) -> Next {
         self.rules.report(refusal);
         let body = error_text("null", &refusal.error, self.rules.log.redactor());

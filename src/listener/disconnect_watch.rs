@@ -73,12 +73,12 @@ impl DisconnectWatch {
         let _ = poll(&mut polled, limit);
         for (watched, polled) in watched.iter().zip(&polled) {
             if !polled.revents().is_empty() {
-                self.judge(watched);
+                self.examine(watched);
             }
         }
     }
 
-    fn judge(&self, watched: &Watched) {
+    fn examine(&self, watched: &Watched) {
         if watched.has_input {
             return watched.cancel.cancel();
         }

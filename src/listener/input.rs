@@ -27,7 +27,7 @@ pub(crate) struct Input {
 
 /// Why nothing more can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lack {
+pub(crate) enum ReadError {
     /// The client has closed the connection, or it is broken.
     Closed,
     TimedOut,
@@ -60,7 +60,7 @@ impl Input {
     }
 
     /// Reads at least a byte more.
-    pub(crate) fn fill(&mut self, limit: Duration) -> Result<(), Lack> {
+    pub(crate) fn fill(&mut self, limit: Duration) -> Result<(), ReadError> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -76,7 +76,7 @@ impl Input {
         count: usize,
         limit: Duration,
         deadline: Instant,
-    ) -> Result<(), Lack> {
+    ) -> Result<(), ReadError> {
         let buffered = count.min(self.unread().len());
         body.extend_from_slice(&self.unread()[..buffered]);
         self.consume(buffered);
@@ -89,7 +89,7 @@ impl Input {
             read_some(&self.stream, body, part)?;
             left -= body.len() - before;
             if left > 0 && Instant::now() > deadline {
-                return Err(Lack::TimedOut);
+                return Err(ReadError::TimedOut);
             }
         }
         Ok(())
@@ -110,11 +110,11 @@ impl Input {
         }
     }
 
-    fn set_limit(&mut self, limit: Duration) -> Result<(), Lack> {
+    fn set_limit(&mut self, limit: Duration) -> Result<(), ReadError> {
         // Zero would be no limit.
         let limit = limit.max(Duration::from_millis(1));
         if self.limit != limit {
-            self.stream.set_read_timeout(limit).map_err(|_| Lack::Closed)?;
+            self.stream.set_read_timeout(limit).map_err(|_| ReadError::Closed)?;
             self.limit = limit;
         }
         Ok(())
@@ -122,7 +122,7 @@ impl Input {
 }
 
 /// Reads 1 to `most` bytes to the end of `buffer`.
-fn read_some(stream: &Stream, buffer: &mut Vec<u8>, most: usize) -> Result<(), Lack> {
+fn read_some(stream: &Stream, buffer: &mut Vec<u8>, most: usize) -> Result<(), ReadError> {
     let before = buffer.len();
     add_zeros(buffer, most);
     let read = loop {
@@ -133,13 +133,13 @@ fn read_some(stream: &Stream, buffer: &mut Vec<u8>, most: usize) -> Result<(), L
     };
     buffer.truncate(before + *read.as_ref().unwrap_or(&0));
     match read {
-        Ok(0) => Err(Lack::Closed),
+        Ok(0) => Err(ReadError::Closed),
         Ok(_) => Ok(()),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
         {
-            Err(Lack::TimedOut)
+            Err(ReadError::TimedOut)
         }
-        Err(_) => Err(Lack::Closed),
+        Err(_) => Err(ReadError::Closed),
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Kind;
 use crate::http::is_header_name;
 use crate::listener::body_budget::BodyShare;
-use crate::listener::input::{Input, Lack};
+use crate::listener::input::{Input, ReadError};
 use crate::listener::refusal::{Refusal, malformed, refused};
 use crate::listener::request_head::BodyLength;
 use std::time::{Duration, Instant};
@@ -35,11 +35,11 @@ impl From<Refusal> for BodyError {
     }
 }
 
-impl From<Lack> for BodyError {
-    fn from(lack: Lack) -> BodyError {
-        match lack {
-            Lack::Closed => BodyError::Closed,
-            Lack::TimedOut => {
+impl From<ReadError> for BodyError {
+    fn from(error: ReadError) -> BodyError {
+        match error {
+            ReadError::Closed => BodyError::Closed,
+            ReadError::TimedOut => {
                 let fix = "send it faster";
                 refused("the body did not arrive in time", 408, Kind::TimedOut, fix).into()
             }
@@ -147,7 +147,7 @@ fn read_line(
             return Ok(line);
         }
         if Instant::now() > deadline {
-            return Err(Lack::TimedOut.into());
+            return Err(ReadError::TimedOut.into());
         }
         input.fill(limits.pause)?;
     }

@@ -55,7 +55,7 @@ mod quiet {
     /// Maximum length of a reply in bytes. The terminal's own line editing has shorter limits.
     const MAX_BYTES: usize = 8 * 1024;
 
-    /// The time between looks at the cancellation.
+    /// Interval between checks for the cancellation.
     const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
     const END_OF_INPUT: u8 = 0x04;

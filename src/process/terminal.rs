@@ -16,7 +16,7 @@ const NAME: &str = "sigv4-proxy: beginning a session";
 /// Columns of a terminal that does not report them.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// Width of the terminal that stdout is; `None` if it is another thing.
+/// Width of the terminal on stdout; `None` if stdout is not a terminal.
 pub fn terminal_columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
