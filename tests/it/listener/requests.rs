@@ -4,8 +4,9 @@ use crate::harness::listening::Listening;
 use crate::harness::program::{Launch, PATIENCE};
 use crate::listener::raw::{PING, Raw, exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
+use sigv4_proxy::clock;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -35,7 +36,7 @@ fn every_response_has_the_date() {
             head.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
         let [date] = dates[..] else { panic!("{request}: {response}") };
         let date = OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822).unwrap();
-        let passed = OffsetDateTime::from(SystemTime::now()) - date;
+        let passed = clock::now() - date;
         assert!((-1..=20).contains(&passed.whole_seconds()), "{response}");
     }
 }
