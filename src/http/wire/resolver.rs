@@ -103,12 +103,15 @@ fn addresses_of(uri: &Uri, timeout: NextTimeout) -> Result<Arc<[SocketAddr]>, ur
         LookupError::NoSuchHost => ureq::Error::HostNotFound,
         LookupError::Failed(error) => error.into(),
     })?;
-    // `localhost` is exempt from the https rule, so it must resolve to a loopback address.
+    let addresses = trusted(uri, found);
+    if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+}
+
+/// The addresses to connect to. `localhost` is exempt from the https rule, so it must resolve to a loopback address.
+fn trusted(uri: &Uri, found: Vec<SocketAddr>) -> Arc<[SocketAddr]> {
     let is_localhost = uri.host() == Some("localhost");
     let may_be = |address: &SocketAddr| !is_localhost || address.ip().is_loopback();
-    let addresses: Arc<[SocketAddr]> =
-        found.into_iter().take(MAX_ADDRESSES).filter(may_be).collect();
-    if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+    found.into_iter().take(MAX_ADDRESSES).filter(may_be).collect()
 }
 
 /// Why a lookup returned no addresses.
@@ -163,6 +166,17 @@ fn literal(uri: &Uri) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn localhost_leads_to_this_machine_only() {
+        let uri = |text: &str| text.parse::<Uri>().expect("a URL");
+        let found = ["192.0.2.1:80", "127.0.0.1:80", "[2001:db8::1]:80", "[::1]:80"];
+        let found = || found.map(|address| address.parse().expect("an address")).to_vec();
+        let kept: Vec<SocketAddr> = vec![found()[1], found()[3]];
+        assert_eq!(*trusted(&uri("http://localhost/"), found()), kept);
+        assert_eq!(*trusted(&uri("https://example.com/"), found()), found());
+        assert!(trusted(&uri("http://localhost/"), found()[..1].to_vec()).is_empty());
+    }
 
     #[test]
     fn clones_share_cached_addresses_until_they_are_forgotten() {
