@@ -19,15 +19,17 @@ help:
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
+	@echo 'make test-packer  test the packer and the workflows, with made-up binaries, in seconds (needs Python 3.11)'
 	@echo "make bench   signing, the whole program against no proxy and a bare relay, a listener, and a long link; PEERS='COMMAND {url}; …'"
 	@echo "             for other programs, BUILDS='release static' for the static binary, too (needs what make static needs)"
 	@echo 'make figures  renew the figures of the README and of docs/benchmarks.md, measured against mcp-proxy-for-aws, which it installs'
 	@echo '             from PyPI: on a quiet machine, for half an hour'
 	@echo 'make pictures  draw the pictures of doctor from two runs, that of speed from README.md (needs python3, openssl, user namespaces)'
+	@echo 'make install-docs  renew the commands of installation in README.md and docs/installing.md (needs Python 3.11)'
 	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
-	@echo 'make fmt     format the sources'
+	@echo 'make fmt     format the sources; make clippy, make doc and make audit are the other parts of make check'
 	@echo
-	@echo 'All that is needed is Rust 1.89 or newer (https://rustup.rs) and a C compiler.'
+	@echo 'Unless brackets name more, Rust 1.89 or newer (https://rustup.rs) and a C compiler are enough.'
 
 demo:
 	cargo build --locked --bin sigv4-proxy --example demo
