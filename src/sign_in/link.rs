@@ -64,6 +64,10 @@ pub(crate) fn is_portal(host: &str) -> bool {
 
 fn is_trusted(link: &str, service: &Endpoint, region: &str) -> bool {
     let Some((scheme, authority)) = authority(link) else { return false };
+    // It ends the host for browsers, and does not for other programs.
+    if authority.contains('\\') {
+        return false;
+    }
     let Ok(target) = Endpoint::parse(&format!("{scheme}://{authority}/")) else { return false };
     if target.had_user_info() {
         return false;
@@ -79,18 +83,20 @@ fn is_trusted(link: &str, service: &Endpoint, region: &str) -> bool {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     });
     let Partition { suffix, dual_stack_suffix, .. } = Partition::of_region(region);
-    let is_device_page = [suffix, dual_stack_suffix]
-        .iter()
-        .any(|suffix| host == format!("device.sso.{region}.{suffix}"));
+    // AWS's own hosts for device codes and sign-ins by browser, which a configured endpoint may name as well.
+    let is_sign_in_host = [suffix, dual_stack_suffix].iter().any(|suffix| {
+        let service = host.strip_suffix(&format!(".{region}.{suffix}"));
+        matches!(service, Some("device.sso" | "oidc"))
+    });
     scheme.eq_ignore_ascii_case("https")
         && is_host
-        && (is_portal(&host) || is_device_page || host == service.host())
+        && (is_portal(&host) || is_sign_in_host || host == service.host())
 }
 
-/// Scheme and authority of a URL, as they are written. A backslash ends the authority, as browsers read it.
+/// Scheme and authority of a URL, as they are written.
 fn authority(link: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = link.split_once("://")?;
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some((scheme, &rest[..end]))
 }
 
@@ -140,7 +146,9 @@ mod tests {
             ("https://awsapps.com.evil.example/", "awsapps.com.evil.example"),
             ("https://example.awsapps.com@evil.example/", "example.awsapps.com@evil.example"),
             ("https://user@example.awsapps.com/", "user@example.awsapps.com"),
-            ("https://evil.example\\.awsapps.com/", "evil.example"),
+            ("https://evil.example\\.awsapps.com/", "evil.example\\.awsapps.com"),
+            ("https://example.awsapps.com\\@evil.example/", "example.awsapps.com\\@evil.example"),
+            ("https://example.awsapps.com\\/start", "example.awsapps.com\\"),
             ("https://evil.example#.awsapps.com/", "evil.example"),
             ("https://evil.example?.awsapps.com/", "evil.example"),
             ("https://evil%2eexample.awsapps.com/", "evil%2eexample.awsapps.com"),
@@ -192,8 +200,16 @@ mod tests {
             assert_eq!(check(link, here, "eu-west-1"), Ok(()), "{link}");
         }
         assert_eq!(check("https://example.awsapps.com/start", here, "eu-west-1"), Ok(()));
-        for link in ["http://192.0.2.1/d", "http://u@127.0.0.1/d", "http://127.0.0.1.evil.example/"]
-        {
+        assert_eq!(
+            check("https://oidc.eu-west-1.amazonaws.com/authorize", here, "eu-west-1"),
+            Ok(())
+        );
+        for link in [
+            "http://192.0.2.1/d",
+            "http://u@127.0.0.1/d",
+            "http://127.0.0.1.evil.example/",
+            "http://127.0.0.1\\@evil.example/",
+        ] {
             assert!(check(link, here, "eu-west-1").is_err(), "{link}");
         }
         let own = "https://oidc.corp.example/";

@@ -343,15 +343,7 @@ impl Login {
         credentials: &CredentialCache,
         until: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
-        let found = credentials.get(clock::now()).map_err(|error| {
-            // The user is signed in, but as an identity without this role.
-            let Some(hint) = error.hint_text().filter(|hint| hint.contains("sigv4-proxy logout"))
-            else {
-                return error;
-            };
-            let (profile, what) = error.message().split_once(": ").unwrap_or_default();
-            Error::new(error.kind(), format!("{profile}: signed in, but {what}; {hint}"))
-        })?;
+        let found = credentials.get(clock::now())?;
         let until = until.or(found.expires).map(|until| format!(" until {}", moment(until)));
         let until = until.unwrap_or_default();
         self.say(&format!("signed in{until}: {}", found.identity()));

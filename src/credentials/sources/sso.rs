@@ -247,7 +247,8 @@ impl SsoProvider<'_> {
                 let hint = format!(
                     "sign out with \"sigv4-proxy logout --profile {profile}\" to sign in as another user"
                 );
-                Err(self.fault(self.refusal(&reply)).hint(hint))
+                let what = format!("signed in, but {}", self.refusal(&reply));
+                Err(self.fault(what).hint(hint))
             }
             _ => Err(self.fault(self.refusal(&reply))),
         }

@@ -323,8 +323,8 @@ fn signed_in_as_someone_without_the_role() {
         let rig = Rig::new(&format!("role-{status}"), CONFIG, entries);
         let (code, text) = rig.run(&["login", "--profile", "dev"]);
         let expected = format!(
-            "ERROR: profile \"dev\": signed in, but role Dev in account 111122223333: No access ({status}); \
-             sign out with \"sigv4-proxy logout --profile dev\" to sign in as another user\n"
+            "ERROR: profile \"dev\": signed in, but role Dev in account 111122223333: No access ({status}) \
+             (sign out with \"sigv4-proxy logout --profile dev\" to sign in as another user)\n"
         );
         assert_eq!((code, text), (Some(1), expected));
         assert!(rig.has(&token_path("corp")), "the token stays");
