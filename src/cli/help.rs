@@ -177,7 +177,8 @@ Flags take precedence over environment variables; an empty value counts as
 unset. Write --flag VALUE or --flag=VALUE, with one dash or two; after two
 dashes, an unambiguous beginning of the name is enough. --no-FLAG switches a
 switch off. A duration is 30s, 1m30s, 500ms or plain seconds; 0 means no limit.
-A size is plain bytes, 64K, 64MiB or 64MB.
+A size is plain bytes, 64K, 64MiB or 64MB. HTTPS_PROXY and NO_PROXY name proxies
+and exceptions, as for curl.
 
 Examples, for sh, PowerShell and cmd.exe:
   sigv4-proxy https://abc123.execute-api.us-east-1.amazonaws.com/prod/mcp
