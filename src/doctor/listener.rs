@@ -19,8 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// A host, and part of an origin, that no listener allows (RFC 2606).
-const STRANGER: &str = "stranger.invalid";
+/// A host and an origin that no listener allows (RFC 2606). The listener's log shows the origin.
+const OTHER_HOST: &str = "Host: sigv4-proxy-doctor.invalid";
+const OTHER_ORIGIN: &str = "Origin: https://sigv4-proxy-doctor.invalid";
 
 /// Adds the findings to the report. `may_be_free`: it is all right if no listener runs there yet.
 pub(crate) fn check(
@@ -48,7 +49,7 @@ pub(crate) fn check(
 fn check_token(source: &ListenToken) -> (Finding, Option<Secret>) {
     let path = match source {
         ListenToken::Made => {
-            let found = "created at each start; the log shows its file";
+            let found = "not checked without --listen-token-file";
             return (Finding::skipped(Check::Token, found), None);
         }
         ListenToken::NotRequired => {
@@ -105,7 +106,7 @@ impl Listener<'_> {
                 return (finding(Verdict::Fail, found).fix(fix), false);
             }
         }
-        let is_own = self.post(&[]).is_ok_and(|refusal| refusal.is_own_error);
+        let is_own = self.post(&[OTHER_ORIGIN]).is_ok_and(|refusal| refusal.is_own_error);
         let health = self.send("GET /healthz", &[], "");
         let (found, fix) = match (is_own, health) {
             (true, Ok(Response { status: 200, .. })) => {
@@ -139,8 +140,6 @@ impl Listener<'_> {
 
     /// Whom the listener refuses.
     fn access(&self) -> Finding {
-        let origin = format!("Origin: https://{STRANGER}");
-        let host = format!("Host: {STRANGER}");
         let bearer =
             self.token.as_ref().map(|token| format!("Authorization: Bearer {}", token.expose()));
         let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -155,8 +154,8 @@ impl Listener<'_> {
             };
         let bearer: Vec<&str> = bearer.as_deref().into_iter().collect();
         let with = |header| [bearer.as_slice(), &[header]].concat();
-        expect("a web page of another host", &with(&origin), |status| status == 403);
-        expect("another Host", &with(&host), |status| status == 403);
+        expect("a web page of another host", &with(OTHER_ORIGIN), |status| status == 403);
+        expect("another Host", &with(OTHER_HOST), |status| status == 403);
         if self.listen.token != ListenToken::NotRequired {
             expect("no token", &[], |status| status == 401);
         }

@@ -152,14 +152,12 @@ impl Check {
 
     fn why(self) -> &'static str {
         match self {
-            Check::Configuration => {
-                "signatures are only valid for the service and region that the server expects"
-            }
+            Check::Configuration => "requests are signed and sent as it says",
             Check::Credentials => "every request is signed with them",
             Check::Identity => "policies allow or deny this identity",
             Check::Proxy => "a wrong proxy setting makes the server unreachable",
             Check::Dns | Check::Tcp => "requests cannot be sent without a connection",
-            Check::Tls => "requests are only sent to a server with a trusted certificate",
+            Check::Tls => "requests are only sent over TLS, to a server with a trusted certificate",
             Check::Clock => "AWS rejects signatures that are more than 5 minutes off",
             Check::Initialize => "every session starts with it",
             Check::Server => "features depend on the protocol revision",

@@ -33,7 +33,7 @@ fn free_port() -> u16 {
 fn without_a_server_nothing_else_is_checked() {
     let ended = doctor(&["--listen=127.0.0.1:0"]);
     assert_eq!(ended.code, Some(0), "{}", text(&ended));
-    assert_check(&ended, "token", "skip", &["created at each start"]);
+    assert_check(&ended, "token", "skip", &["not checked without --listen-token-file"]);
     assert_check(&ended, "listener", "pass", &["127.0.0.1:0: any free port"]);
     assert_check(&ended, "access", "skip", &["no listener runs there"]);
     assert!(!text(&ended).contains("credentials") && !text(&ended).contains("configuration"));
@@ -171,12 +171,15 @@ fn a_listener_that_runs() {
 
     // Nothing of this was the server's business.
     assert_eq!(server.requests().len(), 0);
+    // Who reads the log sees whose request it was.
+    let log = listening.end().log;
+    assert!(log.contains("origin https://sigv4-proxy-doctor.invalid are not allowed"), "{log}");
 }
 
 #[test]
 fn a_listener_that_is_more_open_than_it_should_be() {
     let server = Server::start(ServerOptions::default());
-    let launch = Launch::to(&server.url("/mcp")).arg("--allow-host=stranger.invalid");
+    let launch = Launch::to(&server.url("/mcp")).arg("--allow-host=sigv4-proxy-doctor.invalid");
     let listening = Listening::open(launch);
     let ended = doctor(&["--listen", listening.address()]);
     assert_eq!(ended.code, Some(1), "{}", text(&ended));
