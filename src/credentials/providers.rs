@@ -306,6 +306,6 @@ fn nothing_found(passed_over: &[String], imds: &str) -> Error {
     let message = format!("no AWS credentials found ({reasons}; IMDS: {imds})");
     Error::new(Kind::NoCredentials, message).advice(
         "run \"aws sso login\", \"aws login\" or \"aws configure\", \
-         or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
+         or set AWS_PROFILE or AWS_ACCESS_KEY_ID; on AWS, give the instance, task or pod a role",
     )
 }

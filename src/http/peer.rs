@@ -85,7 +85,7 @@ impl Peer {
 
     pub(crate) fn host_not_found(&self) -> Error {
         let what = format!("lookup {}: no such host", self.next_hop());
-        self.unreachable(what, "check the URL, DNS, and HTTPS_PROXY")
+        self.unreachable(what, "check the URL, DNS, HTTPS_PROXY and NO_PROXY")
     }
 
     pub(crate) fn lookup_timeout(&self) -> Error {
@@ -128,14 +128,15 @@ impl Peer {
         let what = format!("CONNECT {}: {why}", self.path());
         let TunnelError::Refused { status: 407, schemes } = why else {
             let hint = match why {
-                TunnelError::Refused { status: 403, .. } => format!(
-                    "check {variable}, have the proxy allow {host}, or list it in NO_PROXY if it needs no proxy",
-                    host = self.host
-                ),
-                TunnelError::Refused { status: 511, .. } => {
+                TunnelError::Refused { status: 300..=399 | 511, .. } => {
                     "sign in to the network with a browser".to_owned()
                 }
-                _ => format!("check {variable}, its user and password, and NO_PROXY"),
+                // It forbids the host, or cannot reach it.
+                TunnelError::Refused { .. } => format!(
+                    "check the URL and {variable}, have the proxy allow {host}, or list it in NO_PROXY if it needs no proxy",
+                    host = self.host
+                ),
+                _ => format!("check {variable}: it may not name an HTTP proxy"),
             };
             return Error::new(Kind::Unreachable, what).hint(hint).unsent();
         };
@@ -164,7 +165,9 @@ impl Peer {
         let is_certificate = text.contains("certificate");
         let issuer = self.tls.last_refused_issuer().filter(|_| is_certificate);
         let by = issuer.map(|issuer| format!(" (issued by {issuer})")).unwrap_or_default();
-        let hint = if text.contains("UnknownIssuer") {
+        let hint = if text.contains("UnknownIssuer") && self.tls.has_ca_bundle() {
+            "if the network inspects TLS, add its CA certificate to your CA bundle, which lacks it"
+        } else if text.contains("UnknownIssuer") {
             "if the network inspects TLS, add its CA certificate with --ca-bundle FILE"
         } else if text.contains("not valid for") {
             "compare the host in the URL with the names in the certificate; if it is that of a network's sign-in page, sign in there with a browser"

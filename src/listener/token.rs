@@ -102,7 +102,8 @@ impl TokenFile {
         let path = folder.join(format!("{NAME_START}{:016x}{NAME_END}", random::number()));
         let file = file::create_private(&path, secret.expose().as_bytes()).map_err(|error| {
             let why = io_message(&error);
-            let what = format!("the file {} for the bearer token: {why}", path.display());
+            let what =
+                format!("cannot create the file {} for the bearer token: {why}", path.display());
             let fix = "provide a token with --listen-token-file";
             Error::new(Kind::Usage, what).context("configuration error").hint(fix)
         })?;

@@ -11,7 +11,7 @@ use crate::credentials::sources::request::{Call, Network, RetryPolicy};
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, io_message};
+use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, without_brackets};
 use crate::signing::AccessKey;
 
@@ -39,11 +39,12 @@ fn request(environment: &Environment, network: &Network) -> Result<Credentials, 
         let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
         network.send(&call, &RetryPolicy::CONTAINER)
     };
-    let wrong = |what: String| Error::new(Kind::Credentials, what);
     let reply = if let Some(path) = environment.get(TOKEN_FILE) {
         let file = environment.path(path);
-        let token = token_file::read(&file, &network.cancel)
-            .map_err(|error| wrong(format!("token file {path}: {}", io_message(&error))))?;
+        let token = token_file::read(&file, &network.cancel).map_err(|error| {
+            let what = format!("token file {path}");
+            error.context(what)
+        })?;
         check_token(TOKEN_FILE, &token)?;
         let reply = send(Some(&token))?;
         let is_refused = matches!(reply.status, 400 | 401 | 403);

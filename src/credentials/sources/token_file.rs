@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::environment::file;
+use crate::error::{Error, Kind, io_message};
 use crate::sync::cancel::Cancel;
 
 /// The largest token file, in bytes.
@@ -18,7 +19,17 @@ pub(crate) const REREAD_PAUSES: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
 /// Reads a token, which is not empty.
-pub(crate) fn read(path: &Path, cancel: &Cancel) -> io::Result<String> {
+pub(crate) fn read(path: &Path, cancel: &Cancel) -> Result<String, Error> {
+    read_whole(path, cancel).map_err(|error| {
+        let failed = Error::new(Kind::Credentials, io_message(&error));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => failed.hint(file::how_to_permit(path)),
+            _ => failed,
+        }
+    })
+}
+
+fn read_whole(path: &Path, cancel: &Cancel) -> io::Result<String> {
     let mut pauses = REREAD_PAUSES.iter();
     loop {
         let bytes = file::read(path, MAX_TOKEN_BYTES)?;
@@ -35,7 +46,7 @@ pub(crate) fn read(path: &Path, cancel: &Cancel) -> io::Result<String> {
 pub(crate) fn read_newer(path: &Path, refused: &str, cancel: &Cancel) -> Option<String> {
     let mut pauses = REREAD_PAUSES.iter();
     loop {
-        let token = read(path, cancel).ok()?;
+        let token = read_whole(path, cancel).ok()?;
         if token != refused {
             return Some(token);
         }

@@ -1,6 +1,5 @@
 //! Web identity: the token in a file is exchanged for the credentials of a role.
 
-use std::io;
 use std::path::Path;
 
 use time::OffsetDateTime;
@@ -9,8 +8,7 @@ use crate::credentials::config::plan::WebIdentity;
 use crate::credentials::sources::sts::Sts;
 use crate::credentials::sources::token_file;
 use crate::credentials::types::Credentials;
-use crate::environment::file;
-use crate::error::{Error, Kind, io_message};
+use crate::error::Error;
 
 /// `path` is that of the token's file.
 pub(crate) fn credentials(
@@ -21,12 +19,8 @@ pub(crate) fn credentials(
 ) -> Result<Credentials, Error> {
     let cancel = &sts.network.cancel;
     let token = token_file::read(path, cancel).map_err(|error| {
-        let message = format!("web identity token {}: {}", path.display(), io_message(&error));
-        let failed = Error::new(Kind::Credentials, message);
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => failed.hint(file::how_to_permit(path)),
-            _ => failed,
-        }
+        let what = format!("web identity token {}", path.display());
+        error.context(what)
     })?;
     let assume = |token: &str| sts.assume_role_with_web_identity(identity, token.trim_end(), now);
     match assume(&token) {

@@ -67,6 +67,10 @@ impl ProxyServer {
         if scheme.is_empty() && !matches!(path, "" | "/") {
             return malformed(format!("{variable} has a path, but no scheme"));
         }
+        // `proxy.pac` and `wpad.dat` are what browsers are configured with.
+        if [".pac", ".dat"].iter().any(|end| path.ends_with(end)) {
+            return malformed(format!("{variable} has the path of a PAC file, which is not read"));
+        }
         if path.contains('@') {
             return malformed(format!(
                 "{variable} has a user or password that is not percent-encoded"
@@ -208,6 +212,8 @@ mod tests {
             "http://ann:hush",
             "http://ann:hush@",
             "http://%ff:hush@h:1",
+            "http://wpad.corp/wpad.dat",
+            "http://h:1/proxy.pac",
             "\"http://h:1\"",
         ] {
             let error = ProxyServer::parse("https_proxy", text).expect_err(text);

@@ -88,6 +88,11 @@ impl TlsConnector {
         }
     }
 
+    /// Whether the user named certificate authorities.
+    pub(crate) fn has_ca_bundle(&self) -> bool {
+        !self.shared.ca_bundle.is_empty()
+    }
+
     /// The issuer of the last certificate that was refused.
     pub(crate) fn last_refused_issuer(&self) -> Option<String> {
         lock(&self.shared.last_refused).clone()

@@ -23,9 +23,9 @@ impl CaBundle {
         let tried = file::absolute(path);
         let wrong = |why: String| {
             let hint = if path.is_absolute() {
-                "use a readable PEM file"
+                "use a PEM file, with a line -----BEGIN CERTIFICATE-----"
             } else {
-                "use the absolute path of a readable PEM file: a relative one begins in the folder where the client starts sigv4-proxy"
+                "use the absolute path of a PEM file: a relative one begins in the folder where the client starts sigv4-proxy"
             };
             Error::new(Kind::Usage, format!("{named_by}: CA bundle {}: {why}", tried.display()))
                 .hint(hint)
@@ -43,6 +43,10 @@ impl CaBundle {
             return Err(wrong("contains no certificate".to_owned()));
         }
         Ok(CaBundle(certificates.into()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -79,16 +79,18 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
     ];
     let not_allowed = &[
         "CONNECT mcp.example through the proxy",
-        "HTTP 403 (check HTTPS_PROXY, have the proxy allow mcp.example, or list it in NO_PROXY",
+        "HTTP 403 (check the URL and HTTPS_PROXY, have the proxy allow mcp.example, or list it in NO_PROXY",
     ];
-    let no_tunnel = &["CONNECT mcp.example through the proxy", "HTTP 502 (check HTTPS_PROXY, its"];
+    let no_tunnel = &["HTTP 502 (check the URL and HTTPS_PROXY, have the proxy allow mcp.example"];
     let (failing_port, _) = refusing_proxy("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+    let (portal_port, _) = refusing_proxy("HTTP/1.1 302 Found\r\nLocation: http://p/\r\n\r\n");
+    let (other_port, _) = refusing_proxy("SSH-2.0-x\r\n");
     let (plain_port, _) = refusing_proxy("HTTP/1.1 400 Bad Request\r\n\r\n");
     let no_tls = &[
         &format!("TLS with 127.0.0.1:{plain_port} (the proxy): "),
         "(if the proxy itself does not expect TLS, write http:// in HTTPS_PROXY)",
     ];
-    let cases: [(&str, String, &[&str]); 6] = [
+    let cases: [(&str, String, &[&str]); 8] = [
         ("HTTPS_PROXY", format!("http://127.0.0.1:{port}"), refused),
         (
             "https_proxy",
@@ -102,6 +104,16 @@ fn a_proxy_that_cannot_be_used_is_named_with_its_variable() {
         ),
         ("HTTPS_PROXY", plain.url("/").replace("/mcp", ""), not_allowed),
         ("HTTPS_PROXY", format!("http://127.0.0.1:{failing_port}"), no_tunnel),
+        (
+            "HTTPS_PROXY",
+            format!("http://127.0.0.1:{portal_port}"),
+            &["HTTP 302 (sign in to the network with a browser)"],
+        ),
+        (
+            "HTTPS_PROXY",
+            format!("http://127.0.0.1:{other_port}"),
+            &["the response is not HTTP (check HTTPS_PROXY: it may not name an HTTP proxy)"],
+        ),
         ("HTTPS_PROXY", format!("https://127.0.0.1:{plain_port}"), no_tls),
     ];
     for (variable, proxy, words) in cases {
@@ -145,6 +157,7 @@ fn a_variable_that_cannot_be_read_ends_the_start_and_is_named_without_its_passwo
         ("https_proxy", "http://ann:hush-hush@127.0.0.1:port", "https://mcp.example/mcp"),
         ("HTTPS_PROXY", "ftp://ann:hush-hush@127.0.0.1", "https://mcp.example/mcp"),
         ("ALL_PROXY", "http://", "https://mcp.example/mcp"),
+        ("HTTPS_PROXY", "http://ann:hush-hush@wpad/proxy.pac", "https://mcp.example/mcp"),
         ("ALL_PROXY", "socks5h://ann:hush-hush@127.0.0.1:1", "https://mcp.example/mcp"),
         ("https_proxy", "http://ann:hush/hush-hush@127.0.0.1:1", "http://127.0.0.1:9/mcp"),
     ] {

@@ -57,9 +57,9 @@ fn untrusted_servers_get_no_byte_and_the_error_says_why() {
     for (identity, words) in [
         (
             other.sign(&localhost()),
-            &["UnknownIssuer", "Corporate Inspection CA", "--ca-bundle"][..],
+            &["UnknownIssuer", "Corporate Inspection CA", "to your CA bundle, which lacks it"][..],
         ),
-        (own, &["--ca-bundle"]),
+        (own, &["to your CA bundle, which lacks it"]),
         (authority.sign(&of_authority), &["CaUsedAsEndEntity", "basicConstraints=CA:FALSE"]),
         (authority.sign(&expired), &["expired", "(check the local clock"]),
         (authority.sign(&early), &["not valid yet", "(check the local clock"]),
@@ -119,7 +119,10 @@ fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
     std::fs::write(&cut_off, "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
     for (path, words) in [
         ("/nonexistent/ca.pem", &not_found("/nonexistent/ca.pem")[..]),
-        (empty.to_str().unwrap(), "contains no certificate"),
+        (
+            empty.to_str().unwrap(),
+            "contains no certificate (use a PEM file, with a line -----BEGIN CERTIFICATE-----)",
+        ),
         (cut_off.to_str().unwrap(), "a certificate in it is cut off or damaged"),
     ] {
         for launch in [

@@ -61,6 +61,16 @@ fn other_machines_may_connect_only_if_that_is_said_and_with_a_token() {
     program.kill();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_token_that_cannot_be_written_is_to_be_provided() {
+    let launch = with(&["127.0.0.1:0"]).env("TMPDIR", "/nowhere").env("XDG_RUNTIME_DIR", "");
+    let ended = launch.start().wait();
+    assert_eq!(ended.code, Some(2), "{}", ended.log);
+    assert!(ended.log.contains("cannot create the file /nowhere/sigv4-proxy-"), "{}", ended.log);
+    assert!(ended.log.contains("(provide a token with --listen-token-file)"), "{}", ended.log);
+}
+
 #[test]
 fn options_that_exclude_each_other() {
     for (arguments, why) in [
