@@ -280,7 +280,9 @@ impl<'a, 'd> Relay<'a, 'd> {
                 }
             }
         }
-        if recoverable.len() == self.ids.len() {
+        // With a notification among them, they are not the first thing that comes.
+        let nothing_else = lines.iter().flatten().count() == recoverable.len();
+        if nothing_else && recoverable.len() == self.ids.len() {
             recoverable.sort_unstable();
             let code = recoverable[0].1;
             return self

@@ -48,6 +48,15 @@ fn missing_responses_become_errors_and_none_comes_twice() {
 }
 
 #[test]
+fn a_notification_in_an_array_of_errors_is_relayed_with_them() {
+    let (server, mut program) = started();
+    let answer = r#"[{"jsonrpc":"2.0","method":"notifications/y"},{"jsonrpc":"2.0","id":1,"error":{"code":-32004,"message":"slow down"}}]"#;
+    server.reply_next("response", json_reply(200, answer));
+    program.write(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
+    assert_eq!(program.read_line(), answer);
+}
+
+#[test]
 fn the_response_to_a_batch_may_be_an_event_stream() {
     let (server, mut program) = started();
     server.reply_next(
