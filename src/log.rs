@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use time::format_description::well_known::Rfc3339;
+use time::OffsetDateTime;
 
 /// Severity of a line, and the minimum severity that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,14 +197,20 @@ fn line(format: Format, level: Level, text: &str, in_file: bool) -> String {
         Level::Warn => "WARN",
         Level::Error | Level::Silent => "ERROR",
     };
-    let time = || clock::now().format(&Rfc3339).unwrap_or_default();
     match format {
         Format::Json => {
-            format!("{}\n", serde_json::json!({ "time": time(), "level": name, "message": text }))
+            let time = timestamp(clock::now());
+            format!("{}\n", serde_json::json!({ "time": time, "level": name, "message": text }))
         }
-        Format::Text if in_file => format!("{} {name}: {text}\n", time()),
+        Format::Text if in_file => format!("{} {name}: {text}\n", timestamp(clock::now())),
         Format::Text => format!("{name}: {text}\n"),
     }
+}
+
+/// A time in UTC, always of the same length, so that lines align and sort.
+fn timestamp(now: OffsetDateTime) -> String {
+    let (hour, minute, second) = now.to_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{:03}Z", now.date(), now.millisecond())
 }
 
 #[cfg(test)]
@@ -217,5 +223,7 @@ mod tests {
         let json: serde_json::Value =
             serde_json::from_str(&line(Format::Json, Level::Info, "a", false)).expect("JSON");
         assert_eq!((&json["level"], &json["message"]), (&"INFO".into(), &"a".into()));
+        let time = OffsetDateTime::UNIX_EPOCH + Duration::from_millis(70);
+        assert_eq!(timestamp(time), "1970-01-01T00:00:00.070Z");
     }
 }

@@ -1,6 +1,8 @@
 //! Accepts connections, each served by a thread of its own, until the process ends: `run`.
 
-use crate::error::{Error, out_of_threads};
+use crate::error::Error;
+#[cfg(unix)]
+use crate::error::out_of_threads;
 use crate::listener::access::Access;
 use crate::listener::body_budget::BodyBudget;
 use crate::listener::connection::{Rules, serve};
@@ -82,7 +84,7 @@ pub fn run(
     }
 
     let _ = signals.recv();
-    log.debug("ending: Signal");
+    log.debug("ending: a signal");
     connections.begin_closing();
     // Clients that come from now on are refused by the system, and another process can take the address.
     socket.wake();

@@ -67,7 +67,7 @@ pub fn run(
     if reason == ShutdownReason::InputClosed {
         reason = server.drain(reasons);
     }
-    server.context.log.debug(format_args!("ending: {reason:?}"));
+    server.context.log.debug(format_args!("ending: {}", reason.words()));
     server.close(reason, reasons);
     Ok(reason)
 }

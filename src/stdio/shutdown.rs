@@ -20,3 +20,15 @@ pub enum ShutdownReason {
     /// stdin ended, and nothing is in flight any more.
     Idle,
 }
+
+impl ShutdownReason {
+    /// The reason in the words of the log.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            ShutdownReason::InputClosed => "stdin has ended",
+            ShutdownReason::OutputClosed => "stdout is closed",
+            ShutdownReason::Signal => "a signal",
+            ShutdownReason::Idle => "stdin has ended, and nothing is in flight",
+        }
+    }
+}

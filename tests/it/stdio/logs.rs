@@ -56,6 +56,7 @@ fn one_line_a_request_at_debug() {
     let ping = line("DEBUG: ping \"p\": HTTP 403 after ");
     assert!(ping.ends_with(", refused") && !ping.contains("attempts"), "{ping}");
     line("DEBUG: notifications/initialized: HTTP 202 after ");
+    line("DEBUG: ending: stdin has ended");
 }
 
 #[test]
