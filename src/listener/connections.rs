@@ -25,6 +25,7 @@ pub(crate) struct Connections {
 }
 
 /// A request whose client is watched.
+#[cfg_attr(not(unix), expect(dead_code, reason = "only the watch of Unix reads all of it"))]
 pub(crate) struct Watched {
     number: u64,
     pub(crate) stream: Arc<Stream>,
