@@ -10,7 +10,7 @@ botocore 1.44.8 and awscrt 0.38.1. Requests on which they disagree go to standar
 canonical request: decisions.jsonl has such.
 
 A vector states no rule that follows from its service, so it tests the service's rule, too. A service with a rule of its
-own must be added to S3_FAMILY, or its rule to `random_request` and `sign_with_crt`.
+own must be added to S3_FAMILY, or its rule to `complete`, which signs with botocore, and to `sign_with_crt`.
 
 SigV4: both must come to the same signature; the canonical request, which awscrt does not show, is botocore's.
 SigV4a: botocore has no signer of its own, so the canonical request is the one that its SigV4 signer makes with the
@@ -147,6 +147,8 @@ def complete(vector):
         return False
     return True
 
+if len(sys.argv) < 4:
+    sys.exit(__doc__)
 seed, *counts = [int(argument) for argument in sys.argv[1:4]]
 services = sys.argv[4:] or SERVICES
 rng = random.Random(seed)

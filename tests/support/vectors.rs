@@ -90,7 +90,7 @@ fn headers(vector: &Value) -> Result<Vec<Header<'_>>, String> {
         .iter()
         .map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
         .collect::<Option<_>>()
-        .ok_or_else(|| "headers is no list of pairs".to_owned())
+        .ok_or_else(|| "headers is not a list of pairs".to_owned())
 }
 
 fn region(vector: &Value) -> Result<String, String> {

@@ -138,7 +138,7 @@ fn every_service_with_a_rule_of_its_own_has_vectors() {
         assert!(services.contains(&"s3"), "{file}: {services:?}");
         for service in services {
             let has_vector = vectors.iter().any(|vector| vector["service"] == service);
-            assert!(has_vector, "{file}: no vector is of {service} (test-vectors/README.md)");
+            assert!(has_vector, "{file}: no vector is of {service} (docs/contributing.md)");
         }
     }
 }
