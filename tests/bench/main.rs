@@ -39,7 +39,7 @@ pub struct Row {
 }
 
 /// What is compared with something else: the release build, the static one, the signer, the listener.
-const OURS: [&str; 4] = ["sigv4-proxy", "static", "ours", "listener"];
+const OURS: [&str; 3] = ["sigv4-proxy", "static", "listener"];
 
 struct Arguments {
     rounds: usize,
@@ -159,7 +159,7 @@ fn latency(port: u16) -> Vec<Measure> {
     let time = "Latency (less is better)";
     measures.push((
         time,
-        "start to the answer of initialize, ms".into(),
+        "start to the response to initialize, ms".into(),
         Box::new(move |peer| {
             median(&mut (0..10).map(|_| peer.start(port, "").1).collect::<Vec<f64>>())
         }),
@@ -199,9 +199,9 @@ fn throughput(port: u16) -> Vec<Measure> {
     let mut measures: Vec<Measure> = Vec::new();
     for delay in [0, 20] {
         let title = if delay == 0 {
-            "Calls a second, the server answers at once (more is better)"
+            "Calls a second, the server responds at once (more is better)"
         } else {
-            "Calls a second, the server answers after 20 ms (more is better)"
+            "Calls a second, the server responds after 20 ms (more is better)"
         };
         for in_flight in [1_usize, 16, 64, 256] {
             let count = if delay == 0 { 20_000 } else { (in_flight * 60).min(8000) };

@@ -11,11 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 RELEASE, STATIC, RELAY, DIRECT, PYTHON = "sigv4-proxy", "static", "relay-floor", "direct", "mcp-proxy-for-aws"
 
-AT_ONCE, DELAYED, FAR = "Calls a second, the server answers at once", "Calls a second, the server answers after 20 ms", "Round trips"
+AT_ONCE, DELAYED, FAR = "Calls a second, the server responds at once", "Calls a second, the server responds after 20 ms", "Round trips"
 
 # Rows of the README's comparison: the beginning of the row, where its figure is measured, the unit of that.
 COMPARED = [
-    ("from start to `initialize`", "Latency", "start to the answer of initialize", "ms"),
+    ("from start to `initialize`", "Latency", "start to the response to initialize", "ms"),
     ("the same over a long link", FAR, "start to the response to initialize", "RTT"),
     ("memory when idle", "Cost", "resident when idle", "MB"),
     ("one small call", "Latency", "sequential call, p50", "µs"),
@@ -26,7 +26,7 @@ IN_SHORT = ("| from start", "| the same over", "| memory when idle")
 
 # What is to be reached by every build: where it is measured, and at most (or at least) how much, of what.
 GOALS = [
-    ("Latency", "start to the answer of initialize", "≤", 2, RELAY),
+    ("Latency", "start to the response to initialize", "≤", 2, RELAY),
     ("Latency", "sequential call, p50", "≤", 1.6, RELAY),
     ("Latency", "sequential call, p99", "≤", 2, RELAY),
     (AT_ONCE, "64 in flight", "≥", 0.5, DIRECT),

@@ -70,7 +70,7 @@ pub fn measure(rounds: usize) -> Vec<Row> {
             rows.push(Row {
                 name: format!("{} {name}, {cache}", algorithm.name()),
                 figures: vec![
-                    ("ours".into(), ours),
+                    ("sigv4-proxy".into(), ours),
                     ("aws-sigv4".into(), theirs),
                     ("the hash alone".into(), hash),
                 ],
