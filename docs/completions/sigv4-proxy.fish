@@ -22,7 +22,7 @@ complete -c sigv4-proxy -l aws-service -x -d 'Signing name of the service, such 
 complete -c sigv4-proxy -l sign-host -x -d 'Host to sign for and to send in the Host header, if the URL only leads to it, through a tunnel, a VPC endpoint or a CNAME'
 complete -c sigv4-proxy -l signing-endpoint -x -d 'Host to sign for and to send in the Host header, if the URL only leads to it, through a tunnel, a VPC endpoint or a CNAME'
 complete -c sigv4-proxy -l sig-version -x -a 'v4 v4a' -d 'Signature version'
-complete -c sigv4-proxy -l unsigned-payload -d 'Omit the body from the signature'
+complete -c sigv4-proxy -l unsigned-payload -d 'Omit the body from the signature: only TLS then protects it'
 complete -c sigv4-proxy -l skip-auth -d 'Send unsigned requests if no credentials are found'
 complete -c sigv4-proxy -l optional-auth -d 'Send unsigned requests if no credentials are found'
 complete -c sigv4-proxy -l profile -x -a '(sed -n \'s/^\\[ *\\(profile \\)\\{0,1\\} *\\([^] ]*\\) *\\]$/\\2/p\' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u)' -d 'Profiles in ~/.aws/config and ~/.aws/credentials'

@@ -91,7 +91,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off; on for VPC Lattice",
         group: Group::Signing,
-        help: "Omit the body from the signature. Requires https, which then alone protects the body, except for VPC Lattice with --allow-http.",
+        help: "Omit the body from the signature: only TLS then protects it. Requires https, a server on this machine, or VPC Lattice with --allow-http.",
     },
     Row {
         key: Key::SkipAuth,
@@ -298,7 +298,7 @@ pub(crate) const TABLE: &[Row] = &[
         takes: Arity::Switch,
         default: "off",
         group: Group::Messages,
-        help: "Omit the client's name from the User-Agent. Nothing else identifies the client, and nothing is sent anywhere but to the server and AWS.",
+        help: "Omit the client's name from the User-Agent. Nothing else identifies the client, and data goes to the server and AWS only.",
     },
     Row {
         key: Key::Listen,
