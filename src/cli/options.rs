@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Member of `params._meta` in which AWS's own MCP servers expect the region to work in.
 pub(crate) const WORKING_REGION: &str = "AWS_REGION";
 
-/// Everything the user decides. `None` as a time limit is no limit.
+/// Everything the user decides. A time limit of `None` means that there is none.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Options {

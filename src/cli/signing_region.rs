@@ -150,7 +150,7 @@ fn warn_of_doubts(
     warnings.extend(ProxySettings::warnings(reader.environment));
     warnings.extend(doubts::of_regions(regions));
     if let (Some(region), Some(of_url)) = (region, of_url) {
-        // A variable that the URL outranks is no mistake: it is the region of the shell's other work.
+        // A variable that the URL outranks is not a mistake: it is the region of the shell's other work.
         warnings.extend(doubts::of_host(region, of_url, target.named_by));
     }
     for warning in warnings {

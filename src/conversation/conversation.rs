@@ -190,7 +190,7 @@ impl Conversation {
         lock(&self.server_requests).end(origin);
     }
 
-    /// Drops the requests of all sessions: the client has begun again.
+    /// Drops the requests of all sessions: the client has started over.
     pub(crate) fn end_requests_of_sessions(&self) {
         lock(&self.server_requests).end_sessions();
     }

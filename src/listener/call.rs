@@ -158,7 +158,7 @@ impl Call<'_> {
         }
         self.progress.held.extend(text);
         if is_answered {
-            // The client may read slowly, of which the server knows nothing.
+            // The client may read slowly, which does not concern the server.
             self.slot.hold(false);
         }
         if line.has_next && !is_response { Ok(()) } else { self.write_held() }

@@ -196,7 +196,7 @@ impl Client {
                 || first.has_shared_stream())
     }
 
-    /// Whether what belongs to no call comes from this program alone: the server has no GET stream for the client.
+    /// Whether messages that belong to no call come from this program alone: the server has no GET stream for the client.
     pub(crate) fn has_own_stream(&self) -> bool {
         let Conversation { profiles, bridge, .. } = &*self.conversation;
         let first = profiles.first();
@@ -299,7 +299,7 @@ impl Client {
 
     // ---- The end
 
-    /// When it was last used. One that is in use is also held by others.
+    /// Time of its last use. A client in use is also held by others.
     pub(crate) fn last_used(&self) -> Instant {
         lock(&self.state).last_used
     }
@@ -312,7 +312,7 @@ impl Client {
         lock(&self.state).is_closed
     }
 
-    /// Those that have a session at their server in which the client, which knows this one, cannot go on later.
+    /// The exchangers with a session at their server in which the client cannot continue later: it knows the id `known` only.
     pub(crate) fn with_unknown_sessions<'a>(
         &'a self,
         known: Option<&'a str>,
@@ -321,7 +321,7 @@ impl Client {
         exchangers.filter(move |exchanger| exchanger.has_other_session(known))
     }
 
-    /// Ends everything that belongs to it, but for sessions at servers.
+    /// Ends everything that belongs to it, except sessions at servers.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;

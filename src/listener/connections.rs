@@ -50,7 +50,7 @@ struct Connection {
     request: Option<Running>,
     /// The start of the wait for a request; `None` from its head to its response.
     idle_since: Option<Instant>,
-    /// Whether a request was answered on it.
+    /// Whether it has carried a request and its response.
     has_served: bool,
     /// Closed to make room for another one.
     is_given_up: bool,
@@ -169,7 +169,7 @@ impl Connections {
     }
 
     /// The requests whose clients are to be watched, and the number of changes so far. `sleeps`: the watch now waits until it is woken.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch calls it, which needs poll"))]
     pub(crate) fn watched(&self, sleeps: bool) -> (Vec<Watched>, u64) {
         let mut state = lock(&self.state);
         state.watch_sleeps = sleeps;
@@ -182,7 +182,7 @@ impl Connections {
     }
 
     /// The client has sent more than this request.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch asks, which needs poll"))]
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only the watch calls it, which needs poll"))]
     pub(crate) fn note_input(&self, watched: &Watched) {
         let mut state = lock(&self.state);
         let open = state.open.get_mut(&watched.number);

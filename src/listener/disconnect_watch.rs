@@ -15,8 +15,8 @@ use std::sync::Arc;
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// The end of a client's sending, even behind input that is not read yet. Elsewhere than on Linux only the end of the whole connection
-/// shows there.
+/// The end of a client's sending, even after input that is not read yet. On systems other than Linux, only the end of the whole
+/// connection can be seen.
 #[cfg(target_os = "linux")]
 const END: PollFlags = PollFlags::RDHUP;
 #[cfg(not(target_os = "linux"))]
