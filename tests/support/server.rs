@@ -188,8 +188,24 @@ impl Server {
         lock(&self.shared.recorded).clone()
     }
 
-    /// Waits until the requests satisfy `enough`; gives them also when the time is up.
+    /// Waits until the requests satisfy `enough`, and returns them.
+    ///
+    /// # Panics
+    /// They do not within `limit`.
+    #[track_caller]
     pub fn wait_for(&self, limit: Duration, enough: impl Fn(&[Recorded]) -> bool) -> Vec<Recorded> {
+        let recorded = self.received_within(limit, &enough);
+        let labels: Vec<String> = recorded.iter().map(Recorded::label).collect();
+        assert!(enough(&recorded), "not as expected within {limit:?}: {labels:?}");
+        recorded
+    }
+
+    /// The requests when they satisfy `enough`, at the latest after `limit`.
+    pub fn received_within(
+        &self,
+        limit: Duration,
+        enough: impl Fn(&[Recorded]) -> bool,
+    ) -> Vec<Recorded> {
         let recorded = lock(&self.shared.recorded);
         let (recorded, _) = self
             .shared
