@@ -95,19 +95,16 @@ pub(crate) fn region(text: &str, algorithm: Algorithm) -> Result<String, Error> 
 /// A region becomes part of host names, so it must be a DNS label; in a set it may also be a glob.
 fn label(text: &str, glob: bool) -> Result<&str, Error> {
     let is_label = if glob { is_host_label(&text.replace('*', "x")) } else { is_host_label(text) };
-    if !is_label {
-        let hint = match meant_region(text) {
-            Some(region) => format!("did you mean {region}?"),
-            None => "write it like us-east-1".to_owned(),
-        };
-        return Err(invalid(format!("not a region: {}", text.escape_debug()), &hint));
-    }
     let lower = text.to_ascii_lowercase();
-    if lower == text {
-        Ok(text)
-    } else {
-        Err(invalid(format!("not a region: {text}"), &format!("did you mean {lower}?")))
+    if is_label && lower == text {
+        return Ok(text);
     }
+    let hint = match meant_region(text) {
+        Some(region) => format!("did you mean {region}?"),
+        None if is_label => format!("did you mean {lower}?"),
+        None => "write it like us-east-1".to_owned(),
+    };
+    Err(invalid(format!("not a region: {}", text.escape_debug()), &hint))
 }
 
 pub(crate) fn service(text: &str) -> Result<String, Error> {
@@ -283,7 +280,9 @@ mod tests {
             same(text, region(text, Algorithm::V4), &text.to_owned());
         }
         same("trimmed", region(" us-east-1 ", Algorithm::V4), &"us-east-1".to_owned());
-        refused("US-EAST-1", region("US-EAST-1", Algorithm::V4), "did you mean us-east-1?");
+        for text in ["US-EAST-1", "USEAST1", "Us-Eats-1"] {
+            refused(text, region(text, Algorithm::V4), "did you mean us-east-1?");
+        }
         refused("a,b", region("a,b", Algorithm::V4), "--sig-version v4a");
         refused("*", region("*", Algorithm::V4), "--sig-version v4a");
         let long = "a".repeat(64);
