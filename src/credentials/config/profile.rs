@@ -146,9 +146,14 @@ impl Files {
         if several.len() > 1 && several.iter().all(|name| known.contains(name)) {
             let values = several.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
             let values = values.join(", ");
-            return error.hint(format!("write each name as an argument: \"--profile\", {values}"));
+            return error.hint(format!(
+                "write each name as an argument: \"--profile\", {values}; AWS_MCP_PROXY_PROFILES separates them by spaces"
+            ));
         }
-        match (nearest(name, known), flaw(name)) {
+        // Some copy the whole header of a section.
+        let bare = name.trim_matches(['[', ']']);
+        let bare = bare.strip_prefix("profile ").unwrap_or(bare);
+        match (nearest(bare, known), flaw(name)) {
             (Some(near), _) => error.hint(format!("did you mean {near}?")),
             (None, Some(flaw)) => error.hint(format!("the name {flaw}")),
             (None, None) if advice.is_empty() => {
@@ -370,7 +375,7 @@ mod tests {
         let files = files("[profile dev]\n[profile prod]", "");
         for value in ["dev prod", "dev,prod", "dev, prod"] {
             let error = files.profile(&named(value)).unwrap_err().to_string();
-            let hint = "(write each name as an argument: \"--profile\", \"dev\", \"prod\")";
+            let hint = "(write each name as an argument: \"--profile\", \"dev\", \"prod\"; AWS_MCP_PROXY_PROFILES separates them by spaces)";
             assert!(error.ends_with(hint), "{error}");
         }
         let error = files.profile(&named("dev test")).unwrap_err().to_string();
@@ -409,6 +414,10 @@ mod tests {
             "no profiles); write [x] instead of [profile x] in credentials"
         );
         assert_eq!(missing("[profile xy]", ""), "profiles: xy) (did you mean xy?)");
+        for copied in ["profile xy", "[profile xy]", "[xy]"] {
+            let error = files("[profile xy]", "").profile(&named(copied)).unwrap_err();
+            assert_eq!(error.hint_text(), Some("did you mean xy?"));
+        }
         let unexpanded = files("[profile x]", "").profile(&named("${AWS_PROFILE}")).unwrap_err();
         let hint = "(the name contains a placeholder such as ${…} that was not replaced)";
         assert!(unexpanded.to_string().ends_with(hint), "{unexpanded}");
