@@ -66,7 +66,6 @@ impl HttpClient {
         let config = Config::builder()
             .user_agent(concat!("sigv4-proxy/", env!("CARGO_PKG_VERSION")))
             .accept("")
-            .accept_encoding("identity")
             // A signature is for one host and path, and its token would leak to another.
             .max_redirects(0)
             // AWS explains itself in the bodies of its errors.

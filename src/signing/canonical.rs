@@ -126,29 +126,46 @@ fn lower_case(name: &str) -> Cow<'_, str> {
 
 /// Appends `value`, trimmed, with each run of spaces and tabs (the only white space in headers) as one space.
 fn push_collapsed(text: &mut String, value: &str) {
-    if memchr::memchr2(b' ', b'\t', value.as_bytes()).is_none() {
-        text.push_str(value);
-        return;
+    let mut rest = value.trim_matches([' ', '\t']);
+    while let Some(end) = memchr::memchr2(b' ', b'\t', rest.as_bytes()) {
+        text.push_str(&rest[..end]);
+        text.push(' ');
+        rest = rest[end..].trim_start_matches([' ', '\t']);
     }
-    let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
-    if let Some(first) = words.next() {
-        text.push_str(first);
-        for word in words {
-            text.push(' ');
-            text.push_str(word);
-        }
-    }
+    text.push_str(rest);
 }
 
-/// The string to sign of a canonical request. `date` is `YYYYMMDDTHHMMSSZ`.
-pub(crate) fn string_to_sign(
-    algorithm: &str,
-    date: &str,
-    scope: &str,
-    canonical_request: &str,
-) -> String {
-    let hash = sha256_hex(canonical_request.as_bytes());
-    [algorithm, date, scope, &hash].join("\n")
+/// A string to sign.
+pub(crate) struct StringToSign {
+    pub(crate) text: String,
+    /// Range of `text` that is the credential scope.
+    pub(crate) scope: Range<usize>,
+}
+
+impl StringToSign {
+    /// `date` is `YYYYMMDDTHHMMSSZ`; `scope` are the parts of the credential scope.
+    pub(crate) fn new(
+        algorithm: &str,
+        date: &str,
+        scope: &[&str],
+        canonical_request: &str,
+    ) -> StringToSign {
+        let hash = sha256_hex(canonical_request.as_bytes());
+        let start = algorithm.len() + date.len() + 2;
+        let mut end = start;
+        let mut text = String::with_capacity(256);
+        for line in [algorithm, date] {
+            text.push_str(line);
+            text.push('\n');
+        }
+        for part in scope {
+            text.push_str(part);
+            end += part.len();
+        }
+        text.push('\n');
+        text.push_str(&hash);
+        StringToSign { text, scope: start..end }
+    }
 }
 
 #[cfg(test)]

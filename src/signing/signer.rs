@@ -1,6 +1,6 @@
 //! `Signer`: signs requests for one algorithm, region and service.
 
-use crate::signing::canonical::{CanonicalRequest, string_to_sign};
+use crate::signing::canonical::{CanonicalRequest, StringToSign};
 use crate::signing::payload::Payload;
 use crate::signing::request::Request;
 use crate::signing::secret::AccessKey;
@@ -122,12 +122,11 @@ impl Signer {
         let date = amz_date(at);
         let date = str::from_utf8(&date).expect("digits are ASCII");
         let day = &date[..8];
-        let (algorithm, scope) = match self.algorithm {
+        let (algorithm, scope): (_, &[&str]) = match self.algorithm {
             Algorithm::V4 => {
-                let scope = [day, "/", &self.region, "/", &self.service, "/aws4_request"];
-                (v4::ALGORITHM, scope.concat())
+                (v4::ALGORITHM, &[day, "/", &self.region, "/", &self.service, "/aws4_request"])
             }
-            Algorithm::V4a => (v4a::ALGORITHM, [day, "/", &self.service, "/aws4_request"].concat()),
+            Algorithm::V4a => (v4a::ALGORITHM, &[day, "/", &self.service, "/aws4_request"]),
         };
 
         let Payload { hash, in_header } = request.payload;
@@ -143,14 +142,15 @@ impl Signer {
 
         let CanonicalRequest { text: canonical_request, signed_headers } =
             CanonicalRequest::new(request, owned.clone());
-        let string_to_sign = string_to_sign(algorithm, date, &scope, &canonical_request);
+        let StringToSign { text: string_to_sign, scope } =
+            StringToSign::new(algorithm, date, scope, &canonical_request);
         let signature = self.signature(key, day, &string_to_sign);
         let authorization = [
             algorithm,
             " Credential=",
             &key.access_key_id,
             "/",
-            &scope,
+            &string_to_sign[scope],
             ", SignedHeaders=",
             &canonical_request[signed_headers],
             ", Signature=",

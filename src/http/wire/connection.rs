@@ -5,15 +5,16 @@ use crate::http::request::Request;
 use crate::http::wire::buffers::OutputSize;
 use crate::http::wire::call_limits::{CallLimits, Purpose};
 use crate::http::wire::coalesce::CoalescingConnector;
+use crate::http::wire::message::MessageBuilder;
 use crate::http::wire::resolver::{CachingResolver, NoLookup};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::tunnel::TunnelConnector;
+use crate::sync::lock;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use ureq::config::Config;
-use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::Connector as _;
 use ureq::{Agent, AsSendBody, Body};
@@ -35,6 +36,7 @@ pub(crate) struct Connection {
     call_limits: CallLimits,
     output_size: OutputSize,
     destination: Arc<Destination>,
+    message_builder: Mutex<MessageBuilder>,
 }
 
 impl Connection {
@@ -59,6 +61,7 @@ impl Connection {
             call_limits,
             output_size,
             destination: Arc::clone(destination),
+            message_builder: Mutex::default(),
         }
     }
 
@@ -103,36 +106,21 @@ impl Connection {
         self.output_size.set(head_bytes, request.body.len());
         self.call_limits.set(request.deadline, request.is_stream);
         if request.method == "POST" {
-            self.send_body(request, request.body)
+            self.send_body(request, Some(request.body.len()), request.body)
         } else {
-            self.send_body(request, ())
+            self.send_body(request, None, ())
         }
     }
 
     fn send_body(
         &self,
         request: &Request<'_>,
+        length: Option<usize>,
         body: impl AsSendBody,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut message = ureq::http::Request::new(body);
-        *message.method_mut() = request.method.parse().map_err(invalid)?;
-        *message.uri_mut() = request.url.parse().map_err(invalid)?;
-        *message.headers_mut() = headers(request)?;
-        self.agent.run(message)
+        let head = lock(&self.message_builder).head(request, length)?;
+        self.agent.run(ureq::http::Request::from_parts(head, body))
     }
-}
-
-fn headers(request: &Request<'_>) -> Result<HeaderMap, ureq::Error> {
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    for (name, value) in request.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?;
-        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).map_err(invalid)?);
-    }
-    Ok(headers)
-}
-
-fn invalid(error: impl Into<ureq::http::Error>) -> ureq::Error {
-    ureq::Error::Http(error.into())
 }
 
 /// Omits header values, which may be secret.
