@@ -18,11 +18,10 @@ use crate::http::wire::unreceived::Unreceived;
 use crate::log::Log;
 use crate::sync::cancel::{Cancel, cancelled};
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use ureq::Body;
 use ureq::config::Config;
 use ureq::http::{HeaderValue, StatusCode};
-use ureq::{Agent, Body};
 
 /// Maximum size of the head of a response.
 const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
@@ -146,8 +145,7 @@ impl HttpClient {
         };
         let Acquired { connection, idle_since } = acquired;
         let began = idle_since.map(|_| Instant::now());
-        let agent = Arc::clone(connection.agent());
-        let shutdown_on_cancel = cancel.on_cancel(move || Agent::clone(&agent).shutdown());
+        let shutdown_on_cancel = cancel.on_cancel(connection.shutdown());
         let response = connection.send(request, head_bytes);
         let address = connection.call_limits().address();
         if let (Some(requests), Some(since)) = (connection.call_limits().closed_after(), idle_since)

@@ -23,7 +23,7 @@ pub(crate) struct Idle {
     since_time: OffsetDateTime,
     /// Number of requests that were sent on the connection.
     pub(crate) requests: u32,
-    pub(crate) connection: Connection,
+    pub(crate) connection: Box<Connection>,
     /// Of the last response. In a box, since there is rarely one.
     unread: Option<Box<UnreadBody>>,
 }
@@ -50,7 +50,7 @@ impl UnreadBody {
 
 impl Idle {
     /// `None` if the connection cannot serve another request. Its unread body is read as it arrives, if it arrives soon.
-    pub(crate) fn new(connection: Connection, unread: Option<UnreadBody>) -> Option<Idle> {
+    pub(crate) fn new(connection: Box<Connection>, unread: Option<UnreadBody>) -> Option<Idle> {
         let requests = connection.socket()?.requests();
         let (since, since_time, unread) = (Instant::now(), clock::now(), unread.map(Box::new));
         let mut idle = Idle { since, since_time, requests, connection, unread };

@@ -13,14 +13,14 @@ pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     cancel: &'a Cancel,
     shutdown_on_cancel: Option<OnCancel<'a>>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     is_reusable: bool,
 }
 
 impl<'a> Lease<'a> {
     pub(crate) fn new(
         pool: &'a Pool,
-        connection: Connection,
+        connection: Box<Connection>,
         cancel: &'a Cancel,
         shutdown_on_cancel: OnCancel<'a>,
     ) -> Lease<'a> {

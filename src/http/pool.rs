@@ -73,7 +73,7 @@ enum Opening {
     /// A request waits for it.
     Awaited(Instant),
     /// For the request that waits.
-    Done(Result<Connection, ureq::Error>),
+    Done(Result<Box<Connection>, ureq::Error>),
     /// The proxy wants other credentials. Asking it again may lock the user's account.
     Refused(ureq::Error, Instant),
 }
@@ -91,7 +91,7 @@ enum Sweeper {
 
 /// A connection for a request.
 pub(crate) struct Acquired {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Box<Connection>,
     /// Since when it was idle; `None` if it is new.
     pub(crate) idle_since: Option<Instant>,
 }
@@ -157,7 +157,7 @@ impl Pool {
     }
 
     /// Keeps a connection. Its unread body is read as it arrives, if it arrives soon.
-    pub(crate) fn release(&self, connection: Connection, unread: Option<UnreadBody>) {
+    pub(crate) fn release(&self, connection: Box<Connection>, unread: Option<UnreadBody>) {
         let Some(shared) = &self.shared else { return };
         shared.keep(connection, unread);
     }
@@ -181,7 +181,7 @@ impl Pool {
 }
 
 impl Shared {
-    fn keep(self: &Arc<Self>, connection: Connection, unread: Option<UnreadBody>) {
+    fn keep(self: &Arc<Self>, connection: Box<Connection>, unread: Option<UnreadBody>) {
         let is_stream = connection.call_limits().is_stream();
         let Some(idle) = Idle::new(connection, unread) else { return };
         let mut state = self.state.lock();
@@ -246,7 +246,7 @@ impl Shared {
     }
 
     /// Hands the connection, or why there is none, to the request that waits for it. Without one, the connection is kept.
-    fn end_opening(self: &Arc<Self>, opened: Result<Connection, ureq::Error>) {
+    fn end_opening(self: &Arc<Self>, opened: Result<Box<Connection>, ureq::Error>) {
         let unclaimed = self.state.update(|state| {
             if matches!(state.opening, Opening::Awaited(_)) {
                 state.opening = Opening::Done(opened);
@@ -273,7 +273,7 @@ impl Shared {
         self: &Arc<Self>,
         deadline: Option<Instant>,
         cancel: &Cancel,
-    ) -> Result<Connection, ureq::Error> {
+    ) -> Result<Box<Connection>, ureq::Error> {
         let opened =
             self.state.wait(deadline, cancel, |state| match mem::take(&mut state.opening) {
                 Opening::Done(opened) => Some(opened),

@@ -141,7 +141,7 @@ impl Handler {
         }
         let in_flight = Arc::new(InFlight::new(client.next_serial(), message, deadline));
         let ended = Arc::clone(&in_flight);
-        let _ends = cancel.on_cancel(move || ended.cancel.cancel());
+        let _ends = cancel.on_cancel(Arc::new(move || ended.cancel.cancel()));
         let reply = Reply::new(response);
         let call = Call {
             client,

@@ -30,7 +30,7 @@ pub(crate) fn relay_stream(
         let session = exchanger.session_number();
         let at_server = Cancel::new();
         let ended = Arc::clone(&at_server);
-        let _ends = request.cancel.on_cancel(move || ended.cancel());
+        let _ends = request.cancel.on_cancel(Arc::new(move || ended.cancel()));
         let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
             if matches!(&relayed, Relayed::Head(head) if head.is_event_stream) {
                 client.begin_stream(&at_server, reply);
@@ -59,7 +59,7 @@ pub(crate) fn hold_stream(
 ) -> Result<(), Error> {
     let own = Cancel::new();
     let ended = Arc::clone(&own);
-    let _ends = cancel.on_cancel(move || ended.cancel());
+    let _ends = cancel.on_cancel(Arc::new(move || ended.cancel()));
     reply.start_events()?;
     client.begin_stream(&own, reply);
     while !own.sleep(KEEP_ALIVE) && reply.write_events(b":\n\n").is_ok() {}

@@ -39,7 +39,7 @@ pub(crate) fn open(
     let limit = limit.into_iter().flatten().min();
     let stream = Cancel::new();
     let closing = Arc::clone(&stream);
-    let _until_opened = cancel.on_cancel(move || closing.cancel());
+    let _until_opened = cancel.on_cancel(Arc::new(move || closing.cancel()));
     let (report, opened) = channel();
     let server = Arc::clone(server);
     spawn("http-sse", move || read_stream(&server, &stream, limit, &report))?;

@@ -21,11 +21,11 @@ struct CancelState {
     next_number: u64,
 }
 
-/// Ends one wait of the call.
-type Waker = Box<dyn FnOnce() + Send>;
+/// Ends one wait of the call. Shared, so that what is waited for often can keep one.
+pub(crate) type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Registration of a callback, removed on drop.
-pub struct OnCancel<'a> {
+pub(crate) struct OnCancel<'a> {
     cancel: &'a Cancel,
     number: u64,
 }
@@ -61,7 +61,7 @@ impl Cancel {
     ///
     /// To wake a thread that waits for a condition, `wake` must take and release the lock of that condition before it
     /// notifies: the thread may have checked `is_cancelled` and not be waiting yet.
-    pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) -> OnCancel<'_> {
+    pub(crate) fn on_cancel(&self, wake: Waker) -> OnCancel<'_> {
         let mut state = lock(&self.state);
         let number = state.next_number;
         state.next_number += 1;
@@ -69,7 +69,7 @@ impl Cancel {
             drop(state);
             wake();
         } else {
-            state.wakers.push((number, Box::new(wake)));
+            state.wakers.push((number, wake));
         }
         OnCancel { cancel: self, number }
     }
@@ -108,9 +108,9 @@ mod tests {
         let woken = Arc::new(AtomicUsize::new(0));
         let wake = |by: usize| {
             let woken = Arc::clone(&woken);
-            move || {
+            Arc::new(move || {
                 woken.fetch_add(by, Ordering::SeqCst);
-            }
+            })
         };
         let cancel = Cancel::new();
         let _kept = cancel.on_cancel(wake(1));

@@ -61,7 +61,7 @@ impl<T: Send + 'static> Monitor<T> {
         }
         let monitor = Arc::clone(self);
         // Takes the lock, so that the notification cannot fall between the check and the wait after it.
-        let _waking = cancel.on_cancel(move || monitor.update(|_| ()));
+        let _waking = cancel.on_cancel(Arc::new(move || monitor.update(|_| ())));
         let mut value = self.lock();
         loop {
             if let Some(found) = find(&mut value) {

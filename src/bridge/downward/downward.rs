@@ -160,7 +160,7 @@ impl Downward {
                 let send = |one: &Message, sink: &mut Sink<'_>| {
                     let own = Cancel::new();
                     let ends_own = Arc::clone(&own);
-                    let _with_batch = cancel.on_cancel(move || ends_own.cancel());
+                    let _with_batch = cancel.on_cancel(Arc::new(move || ends_own.cancel()));
                     let _listed = self.batched.list(one, &own);
                     let sent =
                         self.exchange(Outgoing { message: one, cancel: &own, ..outgoing }, sink);

@@ -11,6 +11,7 @@ use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
 use crate::http::wire::tls::TlsConnector;
 use crate::http::wire::tunnel::TunnelConnector;
+use crate::sync::cancel::Waker;
 use crate::sync::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,8 @@ pub(crate) struct Destination {
 /// One connection and its ureq agent.
 pub(crate) struct Connection {
     /// Not shared: shutting it down interrupts the call on this connection only.
-    agent: Arc<Agent>,
+    agent: Agent,
+    shutdown: Waker,
     call_limits: CallLimits,
     output_size: OutputSize,
     destination: Arc<Destination>,
@@ -40,8 +42,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Creates a connection. Its first call opens it.
-    pub(crate) fn new(destination: &Arc<Destination>) -> Connection {
+    /// Creates a connection. Its first call opens it. In a box, since it passes through many hands.
+    pub(crate) fn new(destination: &Arc<Destination>) -> Box<Connection> {
         let Destination { config, resolver, proxy, tls, .. } = &**destination;
         let call_limits = CallLimits::default();
         let output_size = OutputSize::default();
@@ -56,13 +58,16 @@ impl Connection {
                 .chain(TunnelConnector { proxy: proxy.clone(), tls: tls.clone() })
                 .chain(tls)
                 .chain(CoalescingConnector { call_limits: call_limits.clone() });
-        Connection {
-            agent: Arc::new(Agent::with_parts(config.clone(), connector, NoLookup)),
+        let agent = Agent::with_parts(config.clone(), connector, NoLookup);
+        let to_shut_down = agent.clone();
+        Box::new(Connection {
+            agent,
+            shutdown: Arc::new(move || to_shut_down.clone().shutdown()),
             call_limits,
             output_size,
             destination: Arc::clone(destination),
             message_builder: Mutex::default(),
-        }
+        })
     }
 
     /// The socket, while the connection can serve another request.
@@ -70,8 +75,9 @@ impl Connection {
         self.call_limits.socket()
     }
 
-    pub(crate) fn agent(&self) -> &Arc<Agent> {
-        &self.agent
+    /// Interrupts the call on this connection.
+    pub(crate) fn shutdown(&self) -> Waker {
+        Arc::clone(&self.shutdown)
     }
 
     pub(crate) fn call_limits(&self) -> &CallLimits {
