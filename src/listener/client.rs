@@ -270,7 +270,7 @@ impl Client {
 
     /// Has a thread write what waits, if there is a stream for it.
     fn flush(self: &Arc<Self>) {
-        if self.outbox.is_empty() || self.replies().is_empty() || !self.outbox.begin_writing() {
+        if self.replies().is_empty() || !self.outbox.begin_writing() {
             return;
         }
         let client = Arc::clone(self);
@@ -282,8 +282,7 @@ impl Client {
     fn write_outbox(&self) {
         while let Some(events) = self.outbox.next() {
             let is_written = self.replies().iter().any(|reply| reply.write_events(&events).is_ok());
-            if !is_written {
-                self.outbox.put_back(events);
+            if !is_written && !self.outbox.put_back(events) {
                 return;
             }
         }

@@ -16,6 +16,8 @@ struct State {
     waiting: VecDeque<Vec<u8>>,
     bytes: usize,
     is_writing: bool,
+    /// Since the thread that writes looked for streams, there may be others.
+    is_flushed_again: bool,
 }
 
 impl Outbox {
@@ -32,13 +34,15 @@ impl Outbox {
         true
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.0).waiting.is_empty()
-    }
-
-    /// Makes the caller the one that writes. False: another thread is.
+    /// Makes the caller the one that writes. False: none wait, or another thread writes, which then looks for streams again.
     pub(crate) fn begin_writing(&self) -> bool {
-        !std::mem::replace(&mut lock(&self.0).is_writing, true)
+        let mut state = lock(&self.0);
+        if state.is_writing {
+            state.is_flushed_again = true;
+            return false;
+        }
+        state.is_writing = !state.waiting.is_empty();
+        state.is_writing
     }
 
     pub(crate) fn end_writing(&self) {
@@ -51,15 +55,17 @@ impl Outbox {
         let next = state.waiting.pop_front();
         state.bytes -= next.as_ref().map_or(0, Vec::len);
         state.is_writing = next.is_some();
+        state.is_flushed_again = false;
         next
     }
 
-    /// Keeps events that no stream could carry. The thread no longer writes.
-    pub(crate) fn put_back(&self, events: Vec<u8>) {
+    /// Keeps events that no stream could carry. False: the thread no longer writes; true: there may be other streams now.
+    pub(crate) fn put_back(&self, events: Vec<u8>) -> bool {
         let mut state = lock(&self.0);
         state.bytes += events.len();
         state.waiting.push_front(events);
-        state.is_writing = false;
+        state.is_writing = state.is_flushed_again;
+        state.is_writing
     }
 }
 
@@ -73,12 +79,23 @@ mod tests {
         assert!(outbox.push(b"1".to_vec()) && outbox.push(b"2".to_vec()));
         assert!(outbox.begin_writing() && !outbox.begin_writing(), "one thread writes");
         let first = outbox.next().expect("it waits");
-        outbox.put_back(first);
+        assert!(!outbox.put_back(first), "no other stream");
         assert!(outbox.begin_writing());
         assert_eq!(outbox.next(), Some(b"1".to_vec()));
         assert_eq!(outbox.next(), Some(b"2".to_vec()));
-        assert!(outbox.next().is_none() && outbox.begin_writing());
+        assert!(outbox.next().is_none() && !outbox.begin_writing());
         assert!(outbox.push(vec![0; MAX_WAITING_BYTES + 1]), "one is always taken");
         assert!(!outbox.push(b"3".to_vec()));
+    }
+
+    #[test]
+    fn a_stream_that_begins_while_others_are_tried_is_tried_too() {
+        let outbox = Outbox::default();
+        assert!(outbox.push(b"1".to_vec()) && outbox.begin_writing());
+        let first = outbox.next().expect("it waits");
+        assert!(!outbox.begin_writing(), "the thread that writes sees to it");
+        assert!(outbox.put_back(first));
+        let first = outbox.next().expect("it waits");
+        assert!(!outbox.put_back(first), "once");
     }
 }
