@@ -27,6 +27,9 @@ const COMMON_METHODS: [&str; 4] = ["tools/call", "tools/list", "resources/read",
 /// Maximum number of errors for members of a batch that are not messages: they could be much larger than the batch.
 const MAX_INVALID_MEMBERS: usize = 100;
 
+/// Maximum number of requests in a batch: the time to match its responses grows with the square of the number.
+const MAX_BATCH_REQUESTS: usize = 10_000;
+
 /// One line from the client.
 #[derive(Debug)]
 pub struct Message {
@@ -268,6 +271,9 @@ fn classify_batch(messages: &[&str]) -> Result<MessageKind, String> {
                     problem = Some("invalid request: initialize cannot be part of a batch");
                 }
                 ids.push(id);
+                if ids.len() > MAX_BATCH_REQUESTS {
+                    problem = Some("invalid request: the batch has more than 10000 requests");
+                }
             }
             Ok(MessageKind::Notification { .. }) => has_notification = true,
             Ok(MessageKind::Response | MessageKind::Batch { .. }) => {}
@@ -484,6 +490,19 @@ mod tests {
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!((&answer[0]["id"], &answer[1]["id"]), (&json!(1), &json!(2)));
         assert_eq!(answer[1]["error"]["code"], INVALID_REQUEST);
+    }
+
+    #[test]
+    fn a_batch_has_a_maximum_of_requests() {
+        let parsed = |count| {
+            let batch = vec![r#"{"id":1,"method":"a"}"#; count].join(",");
+            Message::parse(format!("[{batch}]").into())
+        };
+        assert!(parsed(MAX_BATCH_REQUESTS).is_ok());
+        let answer = parsed(MAX_BATCH_REQUESTS + 1).expect_err("too many");
+        let answer: Vec<Value> = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer.len(), MAX_BATCH_REQUESTS + 1);
+        assert_eq!(answer[0]["error"]["code"], INVALID_REQUEST);
     }
 
     #[test]

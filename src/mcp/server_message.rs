@@ -62,10 +62,10 @@ impl ServerMessage {
         ServerMessage::parse_after(&[], text, ids)
     }
 
-    /// Parses a message when the requests at the indexes `answered` have their responses. Of requests with one id the first
+    /// Parses a message when the requests that are `answered` have their responses. Of requests with one id the first
     /// that still waits is meant.
     pub(crate) fn parse_after(
-        answered: &[usize],
+        answered: &[bool],
         text: &[u8],
         ids: &[Id],
     ) -> Result<ServerMessage, Error> {
@@ -207,8 +207,9 @@ fn corrected(text: &[u8], values: &[(&str, &str)]) -> String {
 
 /// The request that a response with this id belongs to: one that waits before one that has its response, one with this
 /// spelling of the id before one with this value. Some servers make a string of a number.
-fn index_of(json: &str, ids: &[Id], answered: &[usize]) -> Option<usize> {
-    let waiting = || ids.iter().enumerate().filter(|(index, _)| !answered.contains(index));
+fn index_of(json: &str, ids: &[Id], answered: &[bool]) -> Option<usize> {
+    let is_waiting = |index: usize| answered.get(index) != Some(&true);
+    let waiting = || ids.iter().enumerate().filter(|(index, _)| is_waiting(*index));
     let find = |is_it: &dyn Fn(&Id) -> bool| waiting().find(|(_, id)| is_it(id));
     let found = find(&|id| id.is_spelt(json)).or_else(|| find(&|id| id.is(json)));
     if let Some((index, _)) = found {
@@ -493,12 +494,12 @@ mod tests {
             (&["1", "1.0"], &[], r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#, result(1, None)),
             (
                 &["1", "1.0"],
-                &[0],
+                &[true, false],
                 r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
                 result(1, Some(r#"1.0,"result":{}"#)),
             ),
-            (&["5", "5"], &[0], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(1, None)),
-            (&["5"], &[0], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(0, None)),
+            (&["5", "5"], &[true], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(1, None)),
+            (&["5"], &[true], r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, result(0, None)),
             (
                 &["7"],
                 &[],
@@ -508,7 +509,7 @@ mod tests {
             (&["7", "\"7\""], &[], r#"{"jsonrpc":"2.0","id":"7","result":{}}"#, result(1, None)),
             (
                 &["7", "\"7\""],
-                &[1],
+                &[false, true],
                 r#"{"jsonrpc":"2.0","id":"7","result":{}}"#,
                 result(0, Some(r#"7,"result":{}"#)),
             ),

@@ -49,8 +49,8 @@ pub(crate) struct Relay<'a, 'd> {
     /// Takes responses to other requests.
     pub(crate) on_other_response: Option<&'a dyn Fn(String)>,
     sink: &'a mut Sink<'d>,
-    /// The indexes of the ids that have their responses.
-    answered: Vec<usize>,
+    /// Which of the ids have their responses.
+    answered: Vec<bool>,
     /// Anything was handed out.
     any_line: bool,
     /// Nothing can follow the message that is read.
@@ -84,7 +84,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             is_clients_own: false,
             on_other_response: None,
             sink,
-            answered: Vec::new(),
+            answered: vec![false; ids.len()],
             any_line: false,
             is_only_message: false,
             pairs_lines: false,
@@ -112,7 +112,7 @@ impl<'a, 'd> Relay<'a, 'd> {
 
     /// Whether every request has its response, or an error was held back.
     pub(crate) fn is_done(&self) -> bool {
-        self.held.is_some() || self.answered.len() == self.ids.len()
+        self.held.is_some() || !self.answered.contains(&false)
     }
 
     pub(crate) fn holds_error(&self) -> bool {
@@ -205,7 +205,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     pub(crate) fn conclude(&mut self, error: Error) -> Result<(), Error> {
         if error.kind() == Kind::InvalidResponse
             && !self.has_report()
-            && self.answered.is_empty()
+            && !self.answered.contains(&true)
             && let Some(other) = self.diagnosis.take_lone_error()
         {
             let lines = self.ids.iter().map(|id| other.with_id(id)).collect();
@@ -263,7 +263,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                 }
                 ServerMessageKind::InvalidRequest => lines.push(None),
                 ServerMessageKind::Result { index } | ServerMessageKind::Error { index, .. }
-                    if answered.contains(&index) =>
+                    if answered[index] =>
                 {
                     lines.push(None);
                 }
@@ -274,7 +274,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                     {
                         recoverable.push((index, code, line.clone()));
                     }
-                    answered.push(index);
+                    answered[index] = true;
                     answers.push(index);
                     lines.push(Some(without_secrets(line, self.server.log.redactor())));
                 }
@@ -318,7 +318,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                 self.relay_line(Line { cancels, ..Line::notification(message) })
             }
             ServerMessageKind::Result { index } => {
-                if self.answered.contains(&index) {
+                if self.answered[index] {
                     return self.relay_response(index, message);
                 }
                 let message = self.learn_tools(message)?;
@@ -366,7 +366,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         let answers: Vec<usize> = (0..lines.len()).collect();
         let redactor = self.server.log.redactor();
         let errors = array(lines.into_iter().map(|line| without_secrets(line, redactor)));
-        self.answered.clone_from(&answers);
+        self.answered.fill(true);
         self.relay_line(Line::responses(errors.into_bytes(), answers))
     }
 
@@ -431,11 +431,10 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     fn relay_response(&mut self, index: usize, message: Vec<u8>) -> Result<(), Error> {
-        if self.answered.contains(&index) {
+        if std::mem::replace(&mut self.answered[index], true) {
             self.server.log.debug("ignoring a second response");
             return Ok(());
         }
-        self.answered.push(index);
         let message = if self.is_batch && self.is_only_message {
             [b"[", &*message, b"]"].concat()
         } else {

@@ -48,6 +48,20 @@ fn missing_responses_become_errors_and_none_comes_twice() {
 }
 
 #[test]
+fn a_large_batch_takes_moments() {
+    let (server, mut program) = started();
+    let batch = |member: &dyn Fn(u32) -> String| {
+        format!("[{}]", (0..2000).map(member).collect::<Vec<_>>().join(","))
+    };
+    // The last request has its response first, and ids repeat.
+    let answer =
+        batch(&|n| format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, (1999 - n) / 2));
+    server.reply_next("response", json_reply(200, &answer));
+    program.write(&batch(&|n| format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, n / 2)));
+    assert_eq!(program.read_line(), answer);
+}
+
+#[test]
 fn a_notification_in_an_array_of_errors_is_relayed_with_them() {
     let (server, mut program) = started();
     let answer = r#"[{"jsonrpc":"2.0","method":"notifications/y"},{"jsonrpc":"2.0","id":1,"error":{"code":-32004,"message":"slow down"}}]"#;
