@@ -27,7 +27,7 @@ pub(crate) fn uuid() -> String {
     )
 }
 
-/// 128 bits from the system's random source, as lower-case hex: what knows them was told them.
+/// 128 bits from the system's random source, as lower-case hex: an identifier that cannot be guessed.
 ///
 /// # Panics
 /// If the system has no random source.

@@ -59,7 +59,7 @@ pub(crate) fn flaw_of_option(value: &str) -> Option<&'static str> {
     }
 }
 
-/// The flaw of a key id, a secret key or a token, in which there is no quote at any place.
+/// The flaw of a key id, a secret key or a token, none of which contains a quote.
 pub(crate) fn flaw_of_key(value: &str) -> Option<&'static str> {
     let holds_quote = || value.contains(QUOTES);
     flaw(value)

@@ -4,7 +4,7 @@ use crate::error::Kind;
 use crate::listener::refusal::{Refusal, refused};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A body up to this size, in bytes, is always read: there are not so many connections that these would matter.
+/// A body up to this size, in bytes, is always read: the number of connections bounds their sum.
 const SMALL_BODY: usize = 64 * 1024;
 
 /// The budget is this multiple of the largest body, and at least this size in bytes.

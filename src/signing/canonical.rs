@@ -5,8 +5,8 @@ use crate::signing::request::{Header, Request};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Headers that belong to the signature: those that signing sets, and `date`, which `x-amz-date` replaces. A caller's own
-/// are not signed.
+/// Headers that belong to the signature: those that signing sets, and `date`, which `x-amz-date` replaces. Values of the
+/// caller are not signed.
 const OWN: [&str; 7] = [
     "authorization",
     "date",

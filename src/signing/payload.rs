@@ -56,7 +56,7 @@ impl Payload {
         }
     }
 
-    /// Whether the body was treated so.
+    /// Whether the body was treated in this way.
     pub(crate) fn is_treated(&self, signing: PayloadSigning) -> bool {
         match signing {
             PayloadSigning::Hashed => !self.in_header,

@@ -100,7 +100,7 @@ impl OpenLeg<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<Option<Refusal>, Error> {
         let OpenLeg { session, key, .. } = self;
-        // What has begun at the server is not begun again elsewhere.
+        // A call that has started at the server is not started again elsewhere.
         let mut may_be_refused = request.param("requestState").is_none();
         loop {
             let step = |calls: &mut Calls| calls.step(key, Instant::now());

@@ -55,7 +55,7 @@ impl Upward {
         self.is_in_use() && lock(&self.sessions).values().any(|session| session.is_begun())
     }
 
-    /// Whether any session is begun for the client, or is about to be.
+    /// Whether any session was started for the client, or is about to be.
     pub(crate) fn is_in_use(&self) -> bool {
         self.has_sessions.load(Ordering::Acquire)
     }

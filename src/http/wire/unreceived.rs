@@ -161,7 +161,7 @@ mod tests {
                 stream.shutdown(Shutdown::Write).expect("an open connection");
                 reset(&stream);
             },
-            // These have not read it, but that cannot be told.
+            // These have not read it, but nothing proves that.
             |mut stream| stream.read_exact(&mut [0; 500]).expect("half a request"),
             |_unread| thread::park_timeout(Duration::from_millis(20)),
             |_unread_and_acknowledged| thread::park_timeout(Duration::from_millis(60)),

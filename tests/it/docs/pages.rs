@@ -272,8 +272,8 @@ fn is_test(name: &str) -> bool {
         let parts: Vec<&str> = module.split("::").collect();
         let files = (1..=parts.len()).rev().map(|n| parts[..n].join("/"));
         let mut files = files.map(|file| root().join(folder).join(format!("{file}.rs")));
-        let text = files.find_map(|file| fs::read_to_string(file).ok());
-        let has_test = text.is_some_and(|text| text.contains(&start));
+        let source = files.find_map(|file| fs::read_to_string(file).ok());
+        let has_test = source.is_some_and(|source| source.contains(&start));
         let path = root().join(folder).join(name.trim_end_matches("::*").replace("::", "/"));
         has_test || path.is_dir() || path.with_extension("rs").is_file()
     })
