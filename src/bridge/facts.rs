@@ -141,9 +141,9 @@ mod tests {
             (Unknown, Yes, false, [false, true, true, true]),
             (Yes, Yes, false, [false, true, true, true]),
             (No, Unknown, false, [false, true, true, false]),
-            // A legacy client before a modern server, which may send modern requests.
+            // A legacy client of a modern server, which may send modern requests.
             (No, Yes, true, [false, false, false, true]),
-            // A modern client before a legacy server.
+            // A modern client of a legacy server.
             (Yes, No, false, [false, false, false, false]),
             (Yes, No, true, [false, true, true, true]),
         ] {

@@ -4,7 +4,7 @@
 //! `bridge` takes every message of the client on its way to `streamable_http`. A message whose era the server speaks, or may
 //! speak, passes untouched. Only its refusal is `evidence`; `detection` then asks the server for the other era, `facts`
 //! remember the outcome for the endpoint, and from then on one of two rooms translates: `downward` for a legacy client
-//! before a modern server, `upward` for a modern client before a legacy server.
+//! of a modern server, `upward` for a modern client of a legacy server.
 
 #[expect(
     clippy::module_inception,

@@ -234,7 +234,7 @@ impl Chain {
         }
         let why = match (profile, self.environment.home()) {
             (Some(_), _) => "has no credentials",
-            (None, Some(_)) => "not there",
+            (None, Some(_)) => "not found",
             (None, None) => "not found, and the home directory is unknown",
         };
         let why = [&[why.to_owned()], absent.as_slice()].concat().join(", ");

@@ -1,4 +1,4 @@
-//! `Downward`: the messages of a legacy client before a modern server.
+//! `Downward`: the messages of a legacy client of a modern server.
 
 use crate::bridge::downward::batch::{BatchedRequests, exchange_batch};
 use crate::bridge::downward::call::Call;
