@@ -110,6 +110,10 @@ impl Login {
             self.say(&format!("profile {profile:?} needs no sign-in: {}", found.summary()));
             return Ok(());
         }
+        // Those who omitted --profile would otherwise wonder about the console.
+        self.say(&format!(
+            "profile {profile:?} configures no credentials, so this signs in to the console; --profile selects another profile"
+        ));
         self.console(credentials, profile, None).map(drop)
     }
 

@@ -119,6 +119,8 @@ fn the_profile_decides_who_may_sign_in_and_the_config_file_is_never_written() {
     let (code, text, _) = sign_in(&rig, "empty", "code=canary-authorization-code");
     let expected = format!("add to ~/.aws/config:\n[profile empty]\nlogin_session = {ARN}\n");
     assert!(code == Some(0) && text.contains(&expected) && rig.has(&file()), "{text}");
+    let why = "profile \"empty\" configures no credentials, so this signs in to the console; --profile selects another profile\n";
+    assert!(text.starts_with(why), "{text}");
     assert_eq!(std::fs::read_to_string(rig.home.0.join(".aws/config")).unwrap(), config());
 
     let (code, text) = rig.run(&["login", "--remote", "--profile", "process"]);
