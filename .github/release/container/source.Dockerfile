@@ -4,6 +4,7 @@ FROM rust:1.89-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
+COPY .github/release/commit.rs .github/release/commit.rs
 COPY src src
 COPY tests tests
 COPY docs/library.md docs/library.md

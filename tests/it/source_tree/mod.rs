@@ -1,2 +1,3 @@
 pub(crate) mod dependencies;
+pub(crate) mod image;
 pub(crate) mod rooms;
