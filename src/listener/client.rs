@@ -270,7 +270,7 @@ impl Client {
 
     /// Has a thread write what waits, if there is a stream for it.
     fn flush(self: &Arc<Self>) {
-        if self.replies().is_empty() || !self.outbox.begin_writing() {
+        if self.outbox.is_idle() || self.replies().is_empty() || !self.outbox.begin_writing() {
             return;
         }
         let client = Arc::clone(self);

@@ -34,6 +34,12 @@ impl Outbox {
         true
     }
 
+    /// Whether no events wait or are being written.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = lock(&self.0);
+        state.waiting.is_empty() && !state.is_writing
+    }
+
     /// Makes the caller the one that writes. False: none wait, or another thread writes, which then looks for streams again.
     pub(crate) fn begin_writing(&self) -> bool {
         let mut state = lock(&self.0);
@@ -91,8 +97,10 @@ mod tests {
     #[test]
     fn a_stream_that_begins_while_others_are_tried_is_tried_too() {
         let outbox = Outbox::default();
+        assert!(outbox.is_idle());
         assert!(outbox.push(b"1".to_vec()) && outbox.begin_writing());
         let first = outbox.next().expect("it waits");
+        assert!(!outbox.is_idle(), "one is being written");
         assert!(!outbox.begin_writing(), "the thread that writes sees to it");
         assert!(outbox.put_back(first));
         let first = outbox.next().expect("it waits");
