@@ -10,9 +10,9 @@ fn the_dockerfile_copies_every_file_that_the_manifest_names() {
     let dockerfile = read(".github/release/container/source.Dockerfile");
     let ignored = read(".github/release/container/source.Dockerfile.dockerignore");
     let (stage, _) = dockerfile.split_once("FROM scratch").expect("two stages");
-    let copies = stage.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let lines = stage.lines().filter_map(|line| line.strip_prefix("COPY "));
     let copied: Vec<&str> =
-        copies.flat_map(|words| words.rsplit_once(' ').unwrap().0.split(' ')).collect();
+        lines.flat_map(|words| words.rsplit_once(' ').unwrap().0.split(' ')).collect();
     for source in &copied {
         assert!(ignored.lines().any(|line| line == format!("!{source}")), "{source} is ignored");
     }
