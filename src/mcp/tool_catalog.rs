@@ -122,10 +122,12 @@ impl ToolCatalog {
         }
     }
 
-    /// Forgets everything but the response to this page, which is newer.
-    pub(crate) fn forget_before(&self, page: &mut Page) {
+    /// Forgets everything but the response to this page, if there is one, which is newer.
+    pub(crate) fn forget_before(&self, page: Option<&mut Page>) {
         self.forget();
-        page.times_forgotten = lock(&self.knowledge).times_forgotten;
+        if let Some(page) = page {
+            page.times_forgotten = lock(&self.knowledge).times_forgotten;
+        }
     }
 
     /// Reads a result of `tools/list`. The first page replaces what was known, and of two tools with one name the stricter
@@ -447,7 +449,7 @@ mod tests {
         assert_eq!(listing.changed, Some(list(&[READS, OTHER])), "it is changed all the same");
         assert_eq!(tools.only_reads("b"), None, "what was asked for before is forgotten as well");
         let mut old = old;
-        tools.forget_before(&mut old);
+        tools.forget_before(Some(&mut old));
         learn(&[OTHER], old);
         assert_eq!(tools.only_reads("b"), Some(true));
     }

@@ -41,7 +41,7 @@ pub(crate) fn attempt(
     sink: &mut Sink<'_>,
 ) -> Result<(), Box<FailedAttempt>> {
     message.count_attempt();
-    let AttemptContext { credentials, session, page } = context;
+    let AttemptContext { credentials, session, mut page } = context;
     if let Some(http_sse) = &session.http_sse {
         let attempt = HttpSseAttempt {
             server,
@@ -86,7 +86,7 @@ pub(crate) fn attempt(
         // Clients without a session share this state: an id that one of them is given is not for the others.
         let is_shared = message.message.headers().is_some() && session.id().is_none();
         if message.needs_session() && !is_shared {
-            server.learn_session_id(&mut sent.session, &response);
+            server.learn_session_id(&mut sent.session, &response, page.as_mut());
         }
         if message.message.headers().is_some() {
             sink(Relayed::Head(Box::new(head_of(&response)))).map_err(FailedAttempt::permanent)?;

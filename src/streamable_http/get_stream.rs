@@ -85,7 +85,7 @@ pub(crate) fn relay_one(
         return if is_success { relayed.map_err(|_| missing) } else { relayed };
     }
     response.check_coding()?;
-    server.learn_session_id(&mut session, &response);
+    server.learn_session_id(&mut session, &response, None);
     let mut relay = Relay::new(server, &[], sink);
     relay.keeps_events = true;
     relay.is_clients_own = true;

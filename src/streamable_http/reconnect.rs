@@ -45,7 +45,7 @@ pub(crate) fn open<'a>(
     if (200..300).contains(&status) {
         response.check_coding().map_err(NotOpened::Final)?;
         if response.opens_event_stream() {
-            server.learn_session_id(session, &response);
+            server.learn_session_id(session, &response, None);
             return Ok(response);
         }
     }

@@ -393,12 +393,8 @@ impl<'a, 'd> Relay<'a, 'd> {
         if is_response || !is_list_changed(message) {
             return;
         }
-        let tools = &self.server.state.tools;
-        match &mut self.page {
-            // A list that follows on this stream is a new one.
-            Some(page) => tools.forget_before(page),
-            None => tools.forget(),
-        }
+        // A list that follows on this stream is a new one.
+        self.server.state.tools.forget_before(self.page.as_mut());
     }
 
     fn relay_request(&mut self, id: Id, is_ping: bool, message: Vec<u8>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use crate::mcp::error_response::without_secrets;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::{Session, check_session_id};
+use crate::mcp::tool_catalog::Page;
 use crate::signing::Header;
 use crate::streamable_http::affinity::Affinity;
 use crate::streamable_http::pacer::Pacer;
@@ -207,11 +208,13 @@ impl RemoteServer {
         sink(Relayed::Line(Line { http_error, is_last: true, ..Line::notification(bytes) }))
     }
 
-    /// Continues `session` under the id that a successful response names, if that is another.
+    /// Continues `session` under the id that a successful response names, if that is another. Its tools may be others, too:
+    /// of what is known, only `page`, to which this is the response, still counts.
     pub(crate) fn learn_session_id(
         &self,
         session: &mut Arc<ServerSession>,
         response: &Response<'_>,
+        page: Option<&mut Page>,
     ) {
         let named = match session_id(response) {
             Ok(named) => named.filter(|named| session.id() != Some(named)),
@@ -222,6 +225,9 @@ impl RemoteServer {
         };
         let Some(id) = named else { return };
         self.log.debug("the server changed the id of the session");
+        if session.id().is_some() {
+            self.state.tools.forget_before(page);
+        }
         self.state.set_session_id(session, id);
         Arc::make_mut(session).set_id(id);
     }

@@ -194,6 +194,32 @@ fn changed_tools_are_listed_again() {
     assert!(count(&server, "tools/list") >= 2, "{:?}", labels(&server.requests()));
 }
 
+/// Also if every response has another, as that to the list of tools.
+#[test]
+fn tools_are_listed_again_under_another_session_id() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let scripted = |session: &str, id: &str, result: Value| Reply::Status {
+        code: 200,
+        headers: [("content-type", "application/json"), ("mcp-session-id", session)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        body: json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string().into_bytes(),
+    };
+    let list =
+        |hint: bool| json!({"tools": [{"name": "slow", "annotations": {"readOnlyHint": hint}}]});
+    server.reply_next("tools/list", scripted("s-1", "list", list(true)));
+    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    server.reply_next("tools/list", scripted("s-2", "list", list(true)));
+    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    server.reply_next("tools/call", scripted("s-3", "c", json!({"content": []})));
+    assert_eq!(program.ask(&call("\"c\"", "slow", &json!({})))["result"]["content"], json!([]));
+    // The server's own list does not mark it.
+    let answer = program.ask(&call("2", "slow", &json!({})));
+    assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
+    assert_eq!(count(&server, "tools/call"), 1);
+}
+
 #[test]
 fn metadata_is_added_to_that_of_the_client() {
     let server = server();
