@@ -265,8 +265,8 @@ fn the_tests_that_the_pages_name_exist() {
 
 /// Whether there is a test of this path, from the room on; the end of its name may be omitted.
 fn is_test(name: &str) -> bool {
-    let (module, test) = name.rsplit_once("::").unwrap();
-    let start = format!("fn {}", test.trim_end_matches(['…', '*']));
+    let (module, function) = name.rsplit_once("::").unwrap();
+    let start = format!("fn {}", function.trim_end_matches(['…', '*']));
     ["tests/it", "src"].iter().any(|folder| {
         // A file may have modules.
         let parts: Vec<&str> = module.split("::").collect();
