@@ -84,7 +84,9 @@ fn the_users_own_cookie_wins() {
 #[test]
 fn no_cookie_is_logged_or_in_an_error_that_repeats_it() {
     let server = Server::start(ServerOptions::default());
-    let mut program = Launch::to(&server.url("/mcp")).arg("--log-level=debug").start();
+    // A stream opened late would be the last request.
+    let launch = Launch::to(&server.url("/mcp")).arg("--no-sse");
+    let mut program = launch.arg("--log-level=debug").start();
     program.shake_hands();
     let (old, new) = ("OldStickyCookie/01234", "NewStickyCookie/01234");
     for value in [old, new] {
