@@ -145,7 +145,7 @@ impl HttpClient {
         };
         let Acquired { connection, idle_since } = acquired;
         let began = idle_since.map(|_| Instant::now());
-        let shutdown_on_cancel = cancel.on_cancel(connection.shutdown());
+        let shutdown_on_cancel = cancel.on_cancel(connection.waker());
         let response = connection.send(request, head_bytes);
         let address = connection.call_limits().address();
         if let (Some(requests), Some(since)) = (connection.call_limits().closed_after(), idle_since)

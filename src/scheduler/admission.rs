@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-/// Number of calls in flight that are never held back. With 8, the static build makes an eighth fewer calls per second.
+/// Number of calls in flight that are never held back. With 8, the static build made 4 to 11 % fewer calls per second.
 pub(crate) const QUICK_CALLS: usize = 16;
 
 /// Time between two ticks.

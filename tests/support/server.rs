@@ -34,6 +34,13 @@ pub struct ServerOptions {
     pub get_stream: bool,
 }
 
+impl ServerOptions {
+    /// The default, but with sessions and their GET streams.
+    pub fn with_sessions_and_stream() -> ServerOptions {
+        ServerOptions { sessions: true, get_stream: true, ..ServerOptions::default() }
+    }
+}
+
 impl Default for ServerOptions {
     /// AWS's documented example key, JSON responses, no sessions, no GET stream.
     fn default() -> ServerOptions {

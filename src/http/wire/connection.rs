@@ -5,7 +5,7 @@ use crate::http::request::Request;
 use crate::http::wire::buffers::OutputSize;
 use crate::http::wire::call_limits::{CallLimits, Purpose};
 use crate::http::wire::coalesce::CoalescingConnector;
-use crate::http::wire::message::MessageBuilder;
+use crate::http::wire::request_head::HeadBuilder;
 use crate::http::wire::resolver::{CachingResolver, NoLookup};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::tcp::TcpConnector;
@@ -34,11 +34,11 @@ pub(crate) struct Destination {
 pub(crate) struct Connection {
     /// Not shared: shutting it down interrupts the call on this connection only.
     agent: Agent,
-    shutdown: Waker,
+    waker: Waker,
     call_limits: CallLimits,
     output_size: OutputSize,
     destination: Arc<Destination>,
-    message_builder: Mutex<MessageBuilder>,
+    head_builder: Mutex<HeadBuilder>,
 }
 
 impl Connection {
@@ -62,11 +62,11 @@ impl Connection {
         let to_shut_down = agent.clone();
         Box::new(Connection {
             agent,
-            shutdown: Arc::new(move || to_shut_down.clone().shutdown()),
+            waker: Arc::new(move || to_shut_down.clone().shutdown()),
             call_limits,
             output_size,
             destination: Arc::clone(destination),
-            message_builder: Mutex::default(),
+            head_builder: Mutex::default(),
         })
     }
 
@@ -75,9 +75,9 @@ impl Connection {
         self.call_limits.socket()
     }
 
-    /// Interrupts the call on this connection.
-    pub(crate) fn shutdown(&self) -> Waker {
-        Arc::clone(&self.shutdown)
+    /// What interrupts the call on this connection.
+    pub(crate) fn waker(&self) -> Waker {
+        Arc::clone(&self.waker)
     }
 
     pub(crate) fn call_limits(&self) -> &CallLimits {
@@ -124,7 +124,7 @@ impl Connection {
         length: Option<usize>,
         body: impl AsSendBody,
     ) -> Result<Response<Body>, ureq::Error> {
-        let head = lock(&self.message_builder).head(request, length)?;
+        let head = lock(&self.head_builder).head(request, length)?;
         self.agent.run(ureq::http::Request::from_parts(head, body))
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod connect_error;
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod early_response;
-pub(crate) mod message;
+pub(crate) mod request_head;
 pub(crate) mod resolver;
 pub(crate) mod socket;
 pub(crate) mod tcp;

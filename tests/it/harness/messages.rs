@@ -1,6 +1,6 @@
 //! Messages to the program, and checks of its output.
 
-use crate::support::{Recorded, Reply, Verdict};
+use crate::support::{Recorded, Reply, Server, Verdict};
 use serde_json::Value;
 
 pub(crate) fn call(id: &str, tool: &str, arguments: &Value) -> String {
@@ -51,9 +51,23 @@ pub(crate) fn stream_reply(body: &str) -> Reply {
     Reply::Raw([head, body].concat().into_bytes())
 }
 
+/// A request for the list of tools.
+pub(crate) const LIST_TOOLS: &str = r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#;
+
+/// The names in a list of tools.
+pub(crate) fn tool_names(list: &Value) -> Vec<&str> {
+    let tools = list["result"]["tools"].as_array().unwrap_or_else(|| panic!("{list}"));
+    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
+}
+
 /// The labels of the requests, but for the standing stream's.
 pub(crate) fn labels(requests: &[Recorded]) -> Vec<String> {
     requests.iter().map(Recorded::label).filter(|label| label != "GET").collect()
+}
+
+/// How many requests with this label the server has received.
+pub(crate) fn count(server: &Server, label: &str) -> usize {
+    server.requests().iter().filter(|request| request.label() == label).count()
 }
 
 /// The system's error for this file, which does not exist.

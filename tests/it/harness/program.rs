@@ -121,6 +121,13 @@ impl Launch {
         program
     }
 
+    /// A start followed by the handshake.
+    pub(crate) fn begin(&self) -> Program {
+        let mut program = self.start();
+        program.shake_hands();
+        program
+    }
+
     /// As a client that does not read.
     pub(crate) fn start_unread(&self) -> Program {
         let program = env!("CARGO_BIN_EXE_sigv4-proxy");

@@ -26,7 +26,7 @@ fn sent(server: &Server) -> Vec<Option<String>> {
 
 #[test]
 fn the_load_balancers_cookie_goes_with_every_later_request_and_is_not_signed() {
-    let options = ServerOptions { sessions: true, get_stream: true, ..ServerOptions::default() };
+    let options = ServerOptions::with_sessions_and_stream();
     let server = Server::start(options);
     let cookie = "AWSALB=Ab+/c9==; Expires=Tue, 01 Jan 2030 00:00:00 GMT; Path=/";
     server.reply_next("notifications/initialized", sets(202, &[cookie], ""));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SESSION: &str = "Mcp-Session-Id";
 
 fn with_sessions() -> Server {
-    Server::start(ServerOptions { sessions: true, get_stream: true, ..ServerOptions::default() })
+    Server::start(ServerOptions::with_sessions_and_stream())
 }
 
 /// A client without a session, before a server that has none.

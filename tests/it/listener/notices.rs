@@ -10,11 +10,7 @@ use std::time::{Duration, Instant};
 const CHANGED: &str = "notifications/roots/list_changed";
 
 fn started() -> (Server, Listening, HttpClient) {
-    let server = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
     client.initialize();

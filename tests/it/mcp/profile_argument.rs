@@ -2,20 +2,12 @@
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{
-    assert_all_verified, assert_error, call, json_reply, modern, text_of,
+    LIST_TOOLS, assert_all_verified, assert_error, call, json_reply, modern, text_of,
 };
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::{Key, Mode, Recorded, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-const LIST: &str = r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#;
-
-fn begun(launch: &Launch) -> Program {
-    let mut program = launch.start();
-    program.shake_hands();
-    program
-}
 
 /// Two accounts that share one server.
 pub(crate) struct Accounts {
@@ -66,8 +58,8 @@ impl Accounts {
 fn a_call_chooses_its_profile() {
     let options = ServerOptions { sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-profiles", options);
-    let mut program = begun(&accounts.launch().arg("--metadata=x=y"));
-    let list = program.ask(LIST);
+    let mut program = accounts.launch().arg("--metadata=x=y").begin();
+    let list = program.ask(LIST_TOOLS);
     for tool in list["result"]["tools"].as_array().unwrap() {
         let argument = &tool["inputSchema"]["properties"]["aws_profile"];
         assert_eq!(argument["enum"], json!(["a", "b"]), "{tool}");
@@ -103,7 +95,7 @@ fn a_call_chooses_its_profile() {
 fn questions_and_cancellations_find_their_session() {
     let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-questions", options);
-    let mut program = begun(&accounts.launch());
+    let mut program = accounts.launch().begin();
     program.write(&call("1", "ask", &json!({"aws_profile": "b"})));
     let question = program.read();
     assert_eq!(question["method"], "elicitation/create");
@@ -141,7 +133,7 @@ fn question(id: u32) -> Value {
 #[test]
 fn the_profile_of_a_call_is_removed_where_the_tool_has_no_such_argument() {
     let accounts = Accounts::new("policies-stray-profile", ServerOptions::default());
-    let mut program = begun(&accounts.launch_with("aws___*"));
+    let mut program = accounts.launch_with("aws___*").begin();
     let profile = || json!({"aws_profile": "b", "text": "x"});
     let arguments = |program: &mut Program, id: &str| {
         let sent: Value =
@@ -149,14 +141,14 @@ fn the_profile_of_a_call_is_removed_where_the_tool_has_no_such_argument() {
         sent["params"]["arguments"].clone()
     };
     assert_eq!(arguments(&mut program, "1"), json!({"text": "x"}), "before any list");
-    assert!(program.ask(LIST)["result"].is_object());
+    assert!(program.ask(LIST_TOOLS)["result"].is_object());
     assert_eq!(arguments(&mut program, "2"), json!({"text": "x"}));
     // The server's own argument stays, even with a value that is not a profile.
     let schema = json!({"type": "object", "properties": {"aws_profile": {"type": "string"}}});
     let tools = json!([{"name": "raw", "inputSchema": schema}, {"name": "aws___own", "inputSchema": schema}]);
     let list = json!({"jsonrpc": "2.0", "id": 3, "result": {"tools": tools}}).to_string();
     accounts.server.reply_next("tools/list", json_reply(200, &list));
-    let listed = program.ask(&LIST.replace("\"list\"", "3"));
+    let listed = program.ask(&LIST_TOOLS.replace("\"list\"", "3"));
     assert_eq!(listed["result"]["tools"], tools);
     assert_eq!(arguments(&mut program, "4"), profile());
     let own = json!({"aws_profile": "not-one-of-ours"});
@@ -175,7 +167,7 @@ fn cancellation(id: u32) -> Value {
 fn a_server_of_any_profile_cancels_its_questions() {
     let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-cancelled-questions", options);
-    let mut program = begun(&accounts.launch());
+    let mut program = accounts.launch().begin();
     // During the handshake they belong to no call: more of them than may wait for the client at a time.
     let asked: Vec<Value> = (0..70).flat_map(|id| [question(id), cancellation(id)]).collect();
     accounts.server.reply_next("initialize", event_stream(&asked));
@@ -206,7 +198,7 @@ fn a_server_of_any_profile_cancels_its_questions() {
 fn a_repeated_question_is_asked_once_for_all_profiles() {
     let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-repeated-questions", options);
-    let mut program = begun(&accounts.launch());
+    let mut program = accounts.launch().begin();
     for (id, profile) in [("1", "a"), ("2", "b")] {
         let result = json!({"jsonrpc": "2.0", "id": json!(id.parse::<u32>().unwrap()), "result": {"content": []}});
         accounts.server.reply_next("tools/call", event_stream(&[question(7), question(7), result]));
@@ -222,7 +214,7 @@ fn every_profile_has_its_own_session_over_http_sse() {
     let options =
         ServerOptions { mode: Mode::HttpSse, get_stream: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-http-sse", options);
-    let mut program = begun(&accounts.launch());
+    let mut program = accounts.launch().begin();
     // The server responds on its latest stream.
     for (id, profile) in [("1", "a"), ("2", "b"), ("3", "b")] {
         let arguments = json!({"text": profile, "aws_profile": profile});

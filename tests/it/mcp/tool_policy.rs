@@ -1,32 +1,16 @@
 //! Restrictions and additions of the user: tool filters and metadata.
 
 use crate::harness::messages::{
-    assert_all_verified, assert_error, call, json_reply, labels, modern, text_of,
+    LIST_TOOLS, assert_all_verified, assert_error, call, count, json_reply, labels, modern,
+    text_of, tool_names,
 };
-use crate::harness::program::{Launch, PATIENCE, Program};
+use crate::harness::program::{Launch, PATIENCE};
 use crate::support::{Reply, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const LIST: &str = r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#;
-
 fn server() -> Server {
     Server::start(ServerOptions { sessions: true, ..ServerOptions::default() })
-}
-
-fn begun(launch: &Launch) -> Program {
-    let mut program = launch.start();
-    program.shake_hands();
-    program
-}
-
-fn names(list: &Value) -> Vec<&str> {
-    let tools = list["result"]["tools"].as_array().unwrap_or_else(|| panic!("{list}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
-}
-
-fn count(server: &Server, label: &str) -> usize {
-    labels(&server.requests()).iter().filter(|known| *known == label).count()
 }
 
 #[test]
@@ -36,8 +20,8 @@ fn globs_hold_for_lists_and_calls_alike() {
         .arg("--allow-tool=e*")
         .arg("--allow-tool=add")
         .arg("--ignore-tool=?dd");
-    let mut program = begun(&launch);
-    assert_eq!(names(&program.ask(LIST)), ["echo"]);
+    let mut program = launch.begin();
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)), ["echo"]);
     let answer = program.ask(&call("1", "echo", &json!({"text": "x"})));
     assert_eq!(text_of(&answer), "x");
     for (tool, words) in [("add", "--deny-tool ?dd"), ("slow", "blocked by --allow-tool e* add")] {
@@ -60,7 +44,7 @@ fn globs_hold_for_lists_and_calls_alike() {
 #[test]
 fn a_batch_cannot_get_around_it() {
     let server = server();
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--deny-tool=add"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--deny-tool=add").begin();
     let batch = format!("[{},{}]", call("1", "add", &json!({})), call("2", "echo", &json!({})));
     let answers = program.ask(&batch);
     for (answer, id) in answers.as_array().unwrap().iter().zip(1..=2) {
@@ -74,7 +58,7 @@ fn a_batch_cannot_get_around_it() {
 #[test]
 fn read_only_asks_the_server_what_a_tool_does() {
     let server = server();
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     // The client has not listed the tools yet.
     assert_eq!(text_of(&program.ask(&call("1", "add", &json!({"a": 1, "b": 2})))), "3");
     let answer = program.ask(&call("2", "slow", &json!({})));
@@ -82,7 +66,7 @@ fn read_only_asks_the_server_what_a_tool_does() {
     assert_eq!(count(&server, "tools/list"), 1, "the list is kept");
     let answer = program.ask(&call("3", "no-such-tool", &json!({})));
     assert_error(&answer, &json!(3), &["no-such-tool"]);
-    assert_eq!(names(&program.ask(LIST)), ["add", "echo", "raw"]);
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)), ["add", "echo", "raw"]);
     assert_eq!(count(&server, "tools/call"), 1);
     assert_all_verified(&server.requests());
 }
@@ -90,7 +74,7 @@ fn read_only_asks_the_server_what_a_tool_does() {
 #[test]
 fn read_only_reads_every_page_and_both_eras() {
     let server = server();
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     let page = |tools: &str, more: &str| {
         json_reply(
             200,
@@ -101,7 +85,7 @@ fn read_only_reads_every_page_and_both_eras() {
     let one = r#"{"name":"a","annotations":{"readOnlyHint":true},"inputSchema":{}}"#;
     let two = r#"{"name":"b","inputSchema":{}}"#;
     server.reply_next("tools/list", page(&format!("{two}, {one}"), r#","nextCursor":"p2""#));
-    program.write(LIST);
+    program.write(LIST_TOOLS);
     let line = program.read_line();
     assert!(line.contains(&format!(r#"{{"tools":[{one}],"nextCursor":"p2"}}"#)), "{line}");
 
@@ -114,13 +98,13 @@ fn read_only_reads_every_page_and_both_eras() {
     let answer =
         program.ask(&modern(2, "tools/call", r#""name":"echo","arguments":{"text":"y"},"#));
     assert_eq!(text_of(&answer), "y");
-    assert_eq!(names(&program.ask(&modern(3, "tools/list", ""))), ["add", "echo", "raw"]);
+    assert_eq!(tool_names(&program.ask(&modern(3, "tools/list", ""))), ["add", "echo", "raw"]);
 }
 
 #[test]
 fn a_list_that_was_asked_for_in_the_session_before_teaches_nothing() {
     let server = server();
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}}]}}"#;
     let late = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{list}",
@@ -128,11 +112,11 @@ fn a_list_that_was_asked_for_in_the_session_before_teaches_nothing() {
     );
     let pause = Duration::from_millis(700);
     server.reply_next("tools/list", Reply::RawPieces(vec![(pause, late.into_bytes())]));
-    program.write(LIST);
+    program.write(LIST_TOOLS);
     server
         .wait_for(PATIENCE, |requests| labels(requests).iter().any(|label| label == "tools/list"));
     program.shake_hands();
-    assert_eq!(names(&program.read()), ["slow"]);
+    assert_eq!(tool_names(&program.read()), ["slow"]);
     let answer = program.ask(&call("2", "slow", &json!({})));
     assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
     assert_eq!(count(&server, "tools/call"), 0);
@@ -141,10 +125,10 @@ fn a_list_that_was_asked_for_in_the_session_before_teaches_nothing() {
 #[test]
 fn a_page_alone_allows_nothing() {
     let server = server();
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     let page = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}}],"nextCursor":"2"}}"#;
     server.reply_next("tools/list", json_reply(200, page));
-    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)), ["slow"]);
     let answer = program.ask(&call("2", "slow", &json!({})));
     assert_error(&answer, &json!(2), &["slow", "does not mark it as read-only"]);
     assert_eq!(count(&server, "tools/call"), 0);
@@ -155,7 +139,7 @@ fn a_page_alone_allows_nothing() {
 fn a_throttled_list_is_no_empty_list() {
     let server = server();
     let launch = Launch::to(&server.url("/mcp")).arg("--read-only").arg("--retries=0");
-    let mut program = begun(&launch);
+    let mut program = launch.begin();
     let throttled = || Reply::aws_error(429, "ThrottlingException", "Rate exceeded");
     server.reply_next("tools/list", throttled());
     let answer = program.ask(&call("1", "add", &json!({"a": 1, "b": 2})));
@@ -165,7 +149,7 @@ fn a_throttled_list_is_no_empty_list() {
         &["cannot be listed, which --read-only requires", "Rate exceeded"],
     );
     server.reply_next("tools/list", throttled());
-    assert_error(&program.ask(LIST), &json!("list"), &["Rate exceeded"]);
+    assert_error(&program.ask(LIST_TOOLS), &json!("list"), &["Rate exceeded"]);
     let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32004,"message":"Too many requests"}}"#;
     server.reply_next("tools/list", json_reply(200, error));
     let answer = program.ask(&call("2", "add", &json!({"a": 1, "b": 2})));
@@ -175,12 +159,8 @@ fn a_throttled_list_is_no_empty_list() {
 
 #[test]
 fn changed_tools_are_listed_again() {
-    let server = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     assert_eq!(text_of(&program.ask(&call("1", "add", &json!({"a": 1, "b": 2})))), "3");
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
     assert_eq!(program.read()["method"], "notifications/tools/list_changed");
@@ -198,7 +178,7 @@ fn changed_tools_are_listed_again() {
 #[test]
 fn tools_are_listed_again_under_another_session_id() {
     let server = Server::start(ServerOptions::default());
-    let mut program = begun(&Launch::to(&server.url("/mcp")).arg("--read-only"));
+    let mut program = Launch::to(&server.url("/mcp")).arg("--read-only").begin();
     let scripted = |session: &str, id: &str, result: Value| Reply::Status {
         code: 200,
         headers: [("content-type", "application/json"), ("mcp-session-id", session)]
@@ -209,9 +189,9 @@ fn tools_are_listed_again_under_another_session_id() {
     let list =
         |hint: bool| json!({"tools": [{"name": "slow", "annotations": {"readOnlyHint": hint}}]});
     server.reply_next("tools/list", scripted("s-1", "list", list(true)));
-    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)), ["slow"]);
     server.reply_next("tools/list", scripted("s-2", "list", list(true)));
-    assert_eq!(names(&program.ask(LIST)), ["slow"]);
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)), ["slow"]);
     server.reply_next("tools/call", scripted("s-3", "c", json!({"content": []})));
     assert_eq!(program.ask(&call("\"c\"", "slow", &json!({})))["result"]["content"], json!([]));
     // The server's own list does not mark it.
@@ -228,7 +208,7 @@ fn metadata_is_added_to_that_of_the_client() {
         .arg("team=search")
         .arg("token=from-us")
         .env("AWS_REGION", "eu-central-1");
-    let mut program = begun(&launch);
+    let mut program = launch.begin();
     let line = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"raw","arguments":{"n":1.10},"_meta":{"token":"mine"}}}"#;
     let sent: Value = serde_json::from_str(text_of(&program.ask(line))).unwrap();
     let meta = json!({"team": "search", "token": "mine", "AWS_REGION": "eu-central-1"});
@@ -249,9 +229,9 @@ fn metadata_is_added_to_that_of_the_client() {
     // The caller may leave the region out, and without the flag nothing is touched.
     let launch =
         Launch::to(&server.url("/mcp")).arg("--metadata=AWS_REGION=").arg("--metadata=a=b");
-    let mut program = begun(&launch);
+    let mut program = launch.begin();
     let sent: Value = serde_json::from_str(text_of(&program.ask(line))).unwrap();
     assert_eq!(sent["params"]["_meta"], json!({"a": "b", "token": "mine"}));
-    let mut program = begun(&Launch::to(&server.url("/mcp")));
+    let mut program = Launch::to(&server.url("/mcp")).begin();
     assert_eq!(text_of(&program.ask(line)), line);
 }

@@ -1,15 +1,11 @@
 //! The start without a token: the client keeps the server, and lists one tool, `aws_sign_in`.
 
+use crate::harness::messages::tool_names;
 use crate::prompt::scene::{Scene, TAKES_URLS, add, assert_link, response, shake_hands, sum};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{}}"#;
-
-fn names(list: &Value) -> Vec<&str> {
-    let tools = list["result"]["tools"].as_array().unwrap_or_else(|| panic!("{list}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
-}
 
 fn sign_in(id: u32) -> String {
     format!(
@@ -23,7 +19,7 @@ fn a_tool_signs_in_and_then_the_tools_appear() {
     let mut program = scene.launch().arg("--read-only").arg("--allow-tool=add").start();
     shake_hands(&mut program, "2025-06-18", "{}");
     let list = program.ask(LIST);
-    assert_eq!(names(&list), ["aws_sign_in"]);
+    assert_eq!(tool_names(&list), ["aws_sign_in"]);
     let tool = &list["result"]["tools"][0];
     assert_eq!(
         tool["inputSchema"],
@@ -45,7 +41,7 @@ fn a_tool_signs_in_and_then_the_tools_appear() {
     let lists =
         ["tools", "prompts", "resources"].map(|list| format!("notifications/{list}/list_changed"));
     assert_eq!(changed, lists);
-    assert!(names(&program.ask(LIST)).contains(&"add"));
+    assert!(tool_names(&program.ask(LIST)).contains(&"add"));
     program.write(&sign_in(3));
     assert_eq!(sum(&response(&mut program, 3)), "signed in; the server's tools are available now");
 }
@@ -54,7 +50,7 @@ fn a_tool_signs_in_and_then_the_tools_appear() {
 fn the_tool_asks_in_the_client_where_that_opens_urls() {
     let scene = Scene::new("tool-url");
     let mut program = scene.client(TAKES_URLS);
-    assert_eq!(names(&program.ask(LIST)), ["aws_sign_in"]);
+    assert_eq!(tool_names(&program.ask(LIST)), ["aws_sign_in"]);
     let question = program.ask(&sign_in(1));
     assert_eq!(question["method"], "elicitation/create", "{question}");
     program.write(r#"{"jsonrpc":"2.0","id":"sigv4-proxy-sign-in-1","result":{"action":"accept"}}"#);
@@ -73,7 +69,7 @@ fn the_tool_of_a_modern_client_repeats_the_call() {
         )
     };
     let list = program.ask(&request(1, "tools/list", ""));
-    assert_eq!(names(&list), ["aws_sign_in"]);
+    assert_eq!(tool_names(&list), ["aws_sign_in"]);
     let result = &list["result"];
     assert_eq!(
         (&result["resultType"], &result["ttlMs"], &result["cacheScope"]),
@@ -104,7 +100,7 @@ fn a_list_that_was_handed_out_is_not_replaced() {
     program.write(&add(2));
     response(&mut program, 2);
     program.write(LIST);
-    assert!(names(&response(&mut program, 5)).contains(&"add"));
+    assert!(tool_names(&response(&mut program, 5)).contains(&"add"));
     // The token is revoked: the file looks valid, and counts no longer.
     scene.center.revoke();
     scene.server.reply_next(
@@ -174,7 +170,7 @@ fn a_code_of_an_mfa_device_is_never_asked_for() {
     let scene = Scene::new("start-mfa");
     let mut program = scene.launch_with(&["--profile=mfa"]).start();
     shake_hands(&mut program, "2025-11-25", TAKES_URLS);
-    assert_eq!(names(&program.ask(LIST)), ["aws_sign_in"]);
+    assert_eq!(tool_names(&program.ask(LIST)), ["aws_sign_in"]);
     for request in [add(1), sign_in(2)] {
         let response = program.ask(&request).to_string();
         assert!(

@@ -1,7 +1,7 @@
 //! A call gets a response at its own limit, and the process ends in time, even if something hangs.
 
 use crate::credentials::chain::Home;
-use crate::harness::messages::{assert_error, call, text_of};
+use crate::harness::messages::{assert_error, call, count, text_of};
 use crate::harness::program::{Launch, PATIENCE, Program};
 use crate::support::{Mode, Reply, Server, ServerOptions};
 use serde_json::{Value, json};
@@ -200,10 +200,6 @@ fn with_profiles(name: &str, names: &[&str]) -> (Server, Program) {
 
 fn of_profile(id: &str, name: &str) -> String {
     call(id, "add", &json!({"a": 1, "b": 1, "aws_profile": name}))
-}
-
-fn count(server: &Server, label: &str) -> usize {
-    server.requests().iter().filter(|request| request.label() == label).count()
 }
 
 fn wait_for(server: &Server, label: &str, count: usize) {

@@ -59,11 +59,7 @@ fn end_of_input_does_not_wait_for_ever() {
 
 #[test]
 fn idle_end_is_at_once() {
-    let server = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
     server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "GET"));

@@ -1,25 +1,16 @@
 //! `--lazy`: the session starts with the first request that needs it.
 
 use crate::credentials::chain::Home;
-use crate::harness::messages::{assert_error, call, labels, text_of};
+use crate::harness::messages::{
+    LIST_TOOLS, assert_error, call, count, labels, text_of, tool_names,
+};
 use crate::harness::program::{KEY_ID, Launch, SECRET};
 use crate::support::{Reply, Server, ServerOptions};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{Duration, Instant};
-
-const LIST: &str = r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#;
 
 fn server() -> Server {
     Server::start(ServerOptions { sessions: true, ..ServerOptions::default() })
-}
-
-fn names(list: &Value) -> Vec<&str> {
-    let tools = list["result"]["tools"].as_array().unwrap_or_else(|| panic!("{list}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
-}
-
-fn count(server: &Server, label: &str) -> usize {
-    labels(&server.requests()).iter().filter(|known| *known == label).count()
 }
 
 #[test]
@@ -32,7 +23,7 @@ fn a_lazy_session_begins_with_the_first_request_that_needs_it() {
     program.silent_for(Duration::from_millis(200));
     assert_eq!(server.requests().len(), 0, "nothing is sent yet");
 
-    program.write(LIST);
+    program.write(LIST_TOOLS);
     let mut told = Vec::new();
     let list = loop {
         let line = program.read();
@@ -41,7 +32,7 @@ fn a_lazy_session_begins_with_the_first_request_that_needs_it() {
         }
         told.push(line["method"].as_str().unwrap().to_owned());
     };
-    assert_eq!(names(&list).len(), 7);
+    assert_eq!(tool_names(&list).len(), 7);
     let changed = ["tools", "prompts", "resources"];
     assert_eq!(told, changed.map(|list| format!("notifications/{list}/list_changed")));
     let requests = server.requests();
@@ -62,7 +53,7 @@ fn a_lazy_session_waits_for_server_and_credentials() {
         .env("HOME", home.0.to_str().unwrap())
         .start();
     program.shake_hands();
-    assert_error(&program.ask(LIST), &json!("list"), &["no AWS credentials found"]);
+    assert_error(&program.ask(LIST_TOOLS), &json!("list"), &["no AWS credentials found"]);
     home.write(
         ".aws/credentials",
         format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"),
@@ -74,7 +65,7 @@ fn a_lazy_session_waits_for_server_and_credentials() {
     for _ in 0..2 {
         program.read();
     }
-    assert_eq!(names(&program.ask(LIST)).len(), 7);
+    assert_eq!(tool_names(&program.ask(LIST_TOOLS)).len(), 7);
 
     // A cold start is waited for.
     let service = "bedrock-agentcore";

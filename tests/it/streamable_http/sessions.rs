@@ -328,11 +328,7 @@ fn a_notification_initializes_a_lost_session_again_too() {
 
 #[test]
 fn the_get_stream_is_that_of_the_new_session() {
-    let server = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
     let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();

@@ -470,11 +470,7 @@ fn an_interrupted_stream_is_taken_up_where_it_ended() {
 
 #[test]
 fn the_servers_own_messages_come_over_the_get_stream() {
-    let server = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
@@ -482,11 +478,7 @@ fn the_servers_own_messages_come_over_the_get_stream() {
     drop(program);
     assert_all_verified(&server.requests());
 
-    let quiet = Server::start(ServerOptions {
-        sessions: true,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
+    let quiet = Server::start(ServerOptions::with_sessions_and_stream());
     let mut program = Launch::to(&quiet.url("/mcp")).arg("--no-sse").start();
     program.shake_hands();
     assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)["id"], 1);

@@ -1,18 +1,12 @@
 //! Requests as the server receives them: unsigned with `--skip-auth`, and their `User-Agent`.
 
 use crate::harness::messages::{assert_all_verified, assert_error, call, text_of};
-use crate::harness::program::{KEY_ID, Launch, Program};
+use crate::harness::program::{KEY_ID, Launch};
 use crate::support::{Server, ServerOptions, Verdict};
 use serde_json::json;
 
 fn server() -> Server {
     Server::start(ServerOptions { sessions: true, ..ServerOptions::default() })
-}
-
-fn begun(launch: &Launch) -> Program {
-    let mut program = launch.start();
-    program.shake_hands();
-    program
 }
 
 #[test]
@@ -21,7 +15,7 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     let bare = |url: &str| {
         Launch::bare(&[url, "--region=us-east-1", "--service-name=execute-api", "--skip-auth"])
     };
-    let mut program = begun(&bare(&server.url("/mcp")));
+    let mut program = bare(&server.url("/mcp")).begin();
     assert_eq!(text_of(&program.ask(&call("1", "echo", &json!({"text": "x"})))), "x");
     for request in server.requests() {
         for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
@@ -34,7 +28,7 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     // With credentials it signs.
     let signed = self::server();
     let launch = Launch::to(&signed.url("/mcp")).arg("--skip-auth");
-    begun(&launch);
+    launch.begin();
     assert!(signed.requests().iter().all(|request| request.verdict == Verdict::Verified));
     // Credentials that cannot be used are still an error.
     let mut program = bare(&server.url("/mcp")).env("AWS_ACCESS_KEY_ID", KEY_ID).start();
@@ -52,7 +46,7 @@ fn the_client_is_named_unless_that_is_not_wanted() {
     let agents = |arguments: &[&str]| {
         let server = server();
         let launch = arguments.iter().fold(Launch::to(&server.url("/mcp")), |l, a| l.arg(a));
-        let mut program = begun(&launch);
+        let mut program = launch.begin();
         program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
         drop(program);
         let requests = server.requests();
