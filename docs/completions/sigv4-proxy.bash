@@ -6,7 +6,7 @@ _sigv4_proxy() {
         completions)
             COMPREPLY=($(compgen -W 'bash fish powershell zsh' -- "$word"))
             return ;;
-        --target-url|--url|--runtime-arn|--endpoint) return ;;
+        --target-url|--url|--runtime-arn|--endpoint|--endpoint-url) return ;;
         --qualifier) return ;;
         --ca-bundle)
             COMPREPLY=($(compgen -f -- "$word"))
@@ -71,7 +71,7 @@ _sigv4_proxy() {
     if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then
         COMPREPLY=($(compgen -W 'doctor login logout completions help version' -- "$word"))
     else
-        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --endpoint --qualifier --allow-http --ca-bundle --region --aws-region --service-name --service --aws-service --sign-host --signing-endpoint --sig-version --unsigned-payload --skip-auth --optional-auth --profile --aws-profile --profile-tools --role-arn --external-id --role-session-name --login --header --headers --header-file --metadata --read-only --allow-tool --deny-tool --ignore-tool --merge-lists --lazy --lazy-connect --bridge --sse --no-sse --server-stream --runtime-session --max-message-bytes --max-in-flight --retries --disable-telemetry --listen --listen-path --listen-anyone --allow-origin --allow-host --listen-token-file --no-listen-token --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --verbose --debug --log-file --log-format --sso-session --use-device-code --remote --no-browser --if-needed --json --help --version' -- "$word"))
+        COMPREPLY=($(compgen -W '--target-url --url --runtime-arn --endpoint --endpoint-url --qualifier --allow-http --ca-bundle --region --aws-region --service-name --service --aws-service --sign-host --signing-endpoint --sig-version --unsigned-payload --skip-auth --optional-auth --profile --aws-profile --profile-tools --role-arn --external-id --role-session-name --login --header --headers --header-file --metadata --read-only --allow-tool --deny-tool --ignore-tool --merge-lists --lazy --lazy-connect --bridge --sse --no-sse --server-stream --runtime-session --max-message-bytes --max-in-flight --retries --disable-telemetry --listen --listen-path --listen-anyone --allow-origin --allow-host --listen-token-file --no-listen-token --timeout --tool-timeout --connect-timeout --read-timeout --write-timeout --drain-timeout --log-level --verbose --debug --log-file --log-format --sso-session --use-device-code --remote --no-browser --if-needed --json --help --version' -- "$word"))
     fi
 }
 complete -F _sigv4_proxy sigv4-proxy

@@ -12,6 +12,7 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
         '--url' = { }
         '--runtime-arn' = { }
         '--endpoint' = { }
+        '--endpoint-url' = { }
         '--qualifier' = { }
         '--ca-bundle' = { }
         '--region' = { }
@@ -64,7 +65,7 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
     } elseif ($before -eq 'sigv4-proxy' -and $word -notlike '-*') {
         'doctor', 'login', 'logout', 'completions', 'help', 'version'
     } else {
-        '--target-url', '--url', '--runtime-arn', '--endpoint', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sign-host', '--signing-endpoint', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--listen', '--listen-path', '--listen-anyone', '--allow-origin', '--allow-host', '--listen-token-file', '--no-listen-token', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--verbose', '--debug', '--log-file', '--log-format', '--sso-session', '--use-device-code', '--remote', '--no-browser', '--if-needed', '--json', '--help', '--version'
+        '--target-url', '--url', '--runtime-arn', '--endpoint', '--endpoint-url', '--qualifier', '--allow-http', '--ca-bundle', '--region', '--aws-region', '--service-name', '--service', '--aws-service', '--sign-host', '--signing-endpoint', '--sig-version', '--unsigned-payload', '--skip-auth', '--optional-auth', '--profile', '--aws-profile', '--profile-tools', '--role-arn', '--external-id', '--role-session-name', '--login', '--header', '--headers', '--header-file', '--metadata', '--read-only', '--allow-tool', '--deny-tool', '--ignore-tool', '--merge-lists', '--lazy', '--lazy-connect', '--bridge', '--sse', '--no-sse', '--server-stream', '--runtime-session', '--max-message-bytes', '--max-in-flight', '--retries', '--disable-telemetry', '--listen', '--listen-path', '--listen-anyone', '--allow-origin', '--allow-host', '--listen-token-file', '--no-listen-token', '--timeout', '--tool-timeout', '--connect-timeout', '--read-timeout', '--write-timeout', '--drain-timeout', '--log-level', '--verbose', '--debug', '--log-file', '--log-format', '--sso-session', '--use-device-code', '--remote', '--no-browser', '--if-needed', '--json', '--help', '--version'
     }
     $candidates | Where-Object { $_ -like "$word*" } | ForEach-Object {
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)

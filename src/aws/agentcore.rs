@@ -69,6 +69,12 @@ pub(crate) fn corrected_runtime_path(path: &str) -> Option<String> {
     (right != path).then_some(right)
 }
 
+/// The region of the ARN in the path of a runtime's URL.
+pub(crate) fn region_in_path(path: &str) -> Option<String> {
+    let arn = String::from_utf8(percent::decode(path.strip_prefix("/runtimes/arn")?)).ok()?;
+    arn.split(':').nth(3).map(str::to_owned)
+}
+
 /// Encodes all but RFC 3986's unreserved characters.
 fn percent_encoded(text: &str) -> String {
     percent::encode(text.as_bytes(), b"")

@@ -533,6 +533,38 @@ mod tests {
     }
 
     #[test]
+    fn a_runtime_of_another_region_than_its_host_is_warned_of() {
+        let url = |region: &str, separator: &str| {
+            let arn = ["arn", "aws", "bedrock-agentcore", region, "123456789012", "runtime/a-1"];
+            let arn = arn.join(separator);
+            format!("https://bedrock-agentcore.us-east-1.amazonaws.com/runtimes/{arn}/invocations")
+        };
+        for separator in [":", "%3A", "%253A"] {
+            let other = options(&url("eu-west-1", separator), &[]).warnings;
+            let expected = "the URL names us-east-1, the ARN in the URL eu-west-1: use the host of that region";
+            assert_eq!(other, [expected], "{separator}");
+            assert_eq!(options(&url("us-east-1", separator), &[]).warnings.len(), 0);
+        }
+        let hop = url("us-east-1", ":")
+            .replace("bedrock-agentcore.us-east-1.amazonaws.com", "tunnel.example");
+        let line = format!("{hop} --sign-host bedrock-agentcore.eu-west-1.amazonaws.com");
+        let expected = "--sign-host names eu-west-1, the ARN in the URL us-east-1: use the host of that region";
+        assert_eq!(options(&line, &[]).warnings, [expected]);
+    }
+
+    #[test]
+    fn entries_of_metadata_that_commas_separate_are_warned_of() {
+        let warnings = |entry: &str| options(&format!("{API} --metadata {entry}"), &[]).warnings;
+        let expected = "the value of --metadata A contains what may be another entry: separate entries with spaces, not commas";
+        for entry in ["A=1,B=2", "A=,b_2=", "A=1,2,B=2 C=3", "C=3 A=hush,x=y"] {
+            assert_eq!(warnings(entry), [expected], "{entry}");
+        }
+        for entry in ["A=1 B=2", "A=1,2", "A=x=1,2", "A={\"a\":1,\"b\":\"=\"}", "A=1,=2"] {
+            assert_eq!(warnings(entry).len(), 0, "{entry}");
+        }
+    }
+
+    #[test]
     fn the_quotes_around_a_profile_s_region_are_the_hint_of_its_error() {
         let words = ["https://mcp.example.com", "--service=s"].map(OsString::from);
         let settings = ProfileSettings {

@@ -73,7 +73,8 @@ impl Word {
             "login" => Word::Login,
             "logout" => Word::Logout,
             "completions" => Word::Completions,
-            "help" => Word::Help,
+            // As programs of Windows have it.
+            "help" | "/?" => Word::Help,
             "version" => Word::Version,
             _ => return None,
         })
@@ -105,6 +106,8 @@ struct Reader {
     flags: Flags,
     /// URLs and ARNs that stand alone, each with the number of values before it.
     targets: Vec<(usize, String)>,
+    /// Those that follow an unknown flag, whose values they may be.
+    doubtful_targets: Vec<(usize, String)>,
     word: Option<Word>,
     shell: Option<Shell>,
     leftovers: Leftovers,
@@ -128,7 +131,8 @@ impl Reader {
     /// Takes an argument that is not a flag, nor the value of an option.
     fn take_word(&mut self, text: &str) {
         let is_target_or_more = is_target(text);
-        match std::mem::take(&mut self.next) {
+        let next = std::mem::take(&mut self.next);
+        match next {
             Next::OfLauncher { may_be_url } if may_be_url || !is_target_or_more => {
                 return self.leftovers.take_value(text);
             }
@@ -150,6 +154,10 @@ impl Reader {
             return;
         }
         match text.split_once(" -") {
+            _ if next == Next::OfUnknownFlag => {
+                self.place = Place::Nowhere;
+                self.doubtful_targets.push((self.flags.values.len(), text.to_owned()));
+            }
             Some((url, _)) if is_target_or_more => {
                 let fix = "write each as a separate argument";
                 let what = "a URL and a flag are in one argument";
@@ -265,7 +273,7 @@ impl Reader {
             self.flags.may_hold_missing = true;
             self.expect_value(flag);
             if let Some(url) = flag.inline_text().filter(|inline| is_target(inline)) {
-                self.targets.push((self.flags.values.len(), url.into_owned()));
+                self.doubtful_targets.push((self.flags.values.len(), url.into_owned()));
             }
             return;
         };
@@ -330,6 +338,9 @@ impl Reader {
     /// Chooses the server's URL or ARN, and reports what is left over.
     fn settle_target(&mut self) {
         let flags = &mut self.flags;
+        if self.targets.is_empty() && !flags.has_target() {
+            self.targets.append(&mut self.doubtful_targets);
+        }
         let takes_url = !matches!(self.word, Some(Word::Login | Word::Logout));
         let is_old_command = self.leftovers.are_of_old_command();
         if !is_old_command {
@@ -581,7 +592,7 @@ mod tests {
         // What follows an unknown flag may be its value.
         check(
             &["-H", "Authorization:", "hush", "https://a"],
-            &["unknown flag -H (see --help)"],
+            &["unknown flag -H (write --header \"NAME: VALUE\")"],
             url,
         );
     }

@@ -1,5 +1,6 @@
 //! Warnings about settings that can be used and were probably not meant as they are.
 
+use crate::aws::agentcore;
 use crate::aws::region::region_hint;
 use crate::cli::parsed_args::{ParsedArgs, Value};
 use crate::cli::row::Key;
@@ -43,6 +44,28 @@ pub(crate) fn of_regions<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec
 pub(crate) fn of_host(used: &Value, of_host: &str, named_by: &str) -> Option<String> {
     let Value { text, from } = used;
     (!includes(text, of_host)).then(|| format!("{from} {text} is used; {named_by} names {of_host}"))
+}
+
+/// A warning if a host of one region gets the ARN of a runtime in another, which it does not know.
+pub(crate) fn of_arn(path: &str, of_host: &str, named_by: &str) -> Option<String> {
+    let of_arn = agentcore::region_in_path(path).filter(|region| region != of_host)?;
+    Some(format!(
+        "{named_by} names {of_host}, the ARN in the URL {of_arn}: use the host of that region"
+    ))
+}
+
+/// Warnings about values of `--metadata` that seem to hold another entry, as in `A=1,B=2`. Values are not shown.
+pub(crate) fn of_metadata(metadata: &[(String, String)]) -> impl Iterator<Item = String> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let holds_entry = move |value: &str| {
+        let mut parts = value.split(',').skip(1).filter_map(|part| part.split_once('='));
+        parts.any(|(name, _)| is_name(name.trim()))
+    };
+    metadata.iter().filter(move |(_, value)| holds_entry(value)).map(|(name, _)| {
+        format!("the value of --metadata {name} contains what may be another entry: separate entries with spaces, not commas")
+    })
 }
 
 /// Whether a region set includes the region. An entry that ends in `*` stands for all regions that begin so.

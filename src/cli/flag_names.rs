@@ -16,18 +16,32 @@ const OF_OTHERS: [(&str, bool); 3] =
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
-const NO_OAUTH: &str = "omit it: requests are signed with AWS credentials instead of OAuth tokens";
-
-/// Flags of mcp-remote that have no equivalent, and what to do instead.
-const OF_MCP_REMOTE: [(&str, &str); 8] = [
-    ("auth-timeout", NO_OAUTH),
-    ("enable-proxy", "omit it: HTTPS_PROXY and NO_PROXY are always used"),
-    ("host", NO_OAUTH),
-    ("resource", NO_OAUTH),
-    ("silent", "write --log-level silent"),
-    ("static-oauth-client-info", NO_OAUTH),
-    ("static-oauth-client-metadata", NO_OAUTH),
-    ("transport", "omit it: the transport is detected"),
+/// Flags of mcp-remote, the AWS CLI, curl and others that do not exist here, and what to do instead. Names are separated by
+/// spaces. One that is a part of a longer name, between hyphens, stands for that as well.
+const OF_OTHER_PROGRAMS: [(&str, &str); 14] = [
+    (
+        "insecure k strict-ssl unauthorized verify",
+        "omit it: certificates are always verified; --ca-bundle FILE adds an authority",
+    ),
+    ("proxy", "omit it: HTTPS_PROXY and NO_PROXY are always used"),
+    ("ca cacert cafile cert", "write --ca-bundle FILE; client certificates are not supported"),
+    ("assume assume-role", "write --role-arn ARN"),
+    ("session-name", "write --role-session-name NAME"),
+    ("duration mfa serial", "set it in the profile of the role, in ~/.aws/config"),
+    (
+        "key secret session-token",
+        "omit it: set --profile or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+    ),
+    (
+        "auth auth-timeout client-id client-secret host oauth resource scope token",
+        "omit it: requests are signed with AWS credentials instead of OAuth tokens",
+    ),
+    ("anonymous no-sign-request", "write --skip-auth"),
+    ("attempts", "write --retries NUMBER"),
+    ("H api-key", "write --header \"NAME: VALUE\""),
+    ("address bind port", "write --listen 127.0.0.1:PORT"),
+    ("q quiet silent", "write --log-level silent"),
+    ("stdio transport", "omit it: the transport is detected"),
 ];
 
 /// The flags of mcp-proxy-for-aws, which takes every unambiguous beginning of their names. They keep their abbreviations,
@@ -99,10 +113,12 @@ pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
         _ => "--",
     };
     let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
-    let hint = match (of_mcp_remote(name), nearest(plain, flags)) {
+    let hint = match (of_other_program(name), nearest(plain, flags)) {
         (Some(hint), _) => hint.to_owned(),
         (None, Some(flag)) => format!("did you mean --{flag}?"),
-        (None, None) => "see --help".to_owned(),
+        (None, None) => {
+            name.split(['-', '_']).find_map(of_other_program).unwrap_or("see --help").to_owned()
+        }
     };
     usage_error(&format!("unknown flag {dashes}{name}"), &hint)
 }
@@ -113,8 +129,10 @@ pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {
     usage_error(&what, &format!("use one of {}", candidates.join(", ")))
 }
 
-fn of_mcp_remote(name: &str) -> Option<&'static str> {
-    OF_MCP_REMOTE.iter().find(|(flag, _)| *flag == name).map(|(_, hint)| *hint)
+/// What to do instead of a flag of another program, by its whole name or a part of it.
+fn of_other_program(name: &str) -> Option<&'static str> {
+    let mut rows = OF_OTHER_PROGRAMS.iter();
+    rows.find(|(names, _)| names.split(' ').any(|one| one == name)).map(|(_, hint)| *hint)
 }
 
 fn exact(name: &str) -> Option<Named> {
@@ -149,7 +167,7 @@ fn without_dashes(name: &str) -> &str {
 
 /// The row of the flag with the most similar name.
 pub(crate) fn meant(name: &str) -> Option<&'static Row> {
-    if of_mcp_remote(name).is_some() {
+    if of_other_program(name).is_some() {
         return None;
     }
     // Only a switch has an opposite.
@@ -204,9 +222,9 @@ mod tests {
     /// Otherwise one would hide the other.
     #[test]
     fn ignored_flags_are_no_options() {
-        let of_others = OF_OTHERS.map(|(flag, _)| flag);
-        let of_mcp_remote = OF_MCP_REMOTE.map(|(flag, _)| flag);
-        assert!(of_others.iter().chain(&of_mcp_remote).all(|flag| find(flag).is_none()));
+        let of_others = OF_OTHERS.iter().map(|(flag, _)| *flag);
+        let of_programs = OF_OTHER_PROGRAMS.iter().flat_map(|(names, _)| names.split(' '));
+        assert!(of_others.chain(of_programs).all(|flag| find(flag).is_none()));
         assert!(OF_ARGPARSE.iter().all(|flag| find(flag).is_some()));
     }
 }

@@ -149,9 +149,11 @@ fn warn_of_doubts(
     warnings.extend(doubts::of_values(&reader.args));
     warnings.extend(ProxySettings::warnings(reader.environment));
     warnings.extend(doubts::of_regions(regions));
+    warnings.extend(doubts::of_metadata(metadata));
     if let (Some(region), Some(of_url)) = (region, of_url) {
         // A variable that the URL outranks is not a mistake: it is the region of the shell's other work.
         warnings.extend(doubts::of_host(region, of_url, target.named_by));
+        warnings.extend(doubts::of_arn(target.endpoint.path(), of_url, target.named_by));
     }
     for warning in warnings {
         reader.warn(warning);

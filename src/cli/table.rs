@@ -14,7 +14,7 @@ pub(crate) fn row(key: Key) -> &'static Row {
 pub(crate) const TABLE: &[Row] = &[
     Row {
         key: Key::TargetUrl,
-        flags: &["target-url", "url", "runtime-arn", "endpoint"],
+        flags: &["target-url", "url", "runtime-arn", "endpoint", "endpoint-url"],
         environment: &["MCP_TARGET_URL", "MCP_SERVER_URL", "AGENTCORE_AGENT_ARN", "AGENT_ARN"],
         takes: Arity::Value("URL"),
         default: "",

@@ -24,8 +24,8 @@ pub struct ClientRequests {
 
 #[derive(Default)]
 struct Shared {
-    /// Queues a line for the client.
-    output: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
+    /// Queues a line for the client; `true`: a request.
+    output: OnceLock<Box<dyn Fn(String, bool) + Send + Sync>>,
     /// Whether any request was sent. Most processes send none, and then no response is parsed for its id.
     any_sent: AtomicBool,
     state: Mutex<State>,
@@ -61,8 +61,8 @@ pub(crate) struct SentRequest {
 }
 
 impl ClientRequests {
-    /// Sets, once, the function that queues lines for the client. It must not block.
-    pub(crate) fn set_output(&self, output: impl Fn(String) + Send + Sync + 'static) {
+    /// Sets, once, the function that queues lines for the client, and learns whether a line is a request. It must not block.
+    pub(crate) fn set_output(&self, output: impl Fn(String, bool) + Send + Sync + 'static) {
         let _ = self.shared.output.set(Box::new(output));
     }
 
@@ -97,15 +97,15 @@ impl ClientRequests {
         };
         self.shared.any_sent.store(true, Ordering::SeqCst);
         let json = id.as_json();
-        self.queue(format!(
-            r#"{{"jsonrpc":"2.0","id":{json},"method":"{method}","params":{params}}}"#
-        ));
+        let line =
+            format!(r#"{{"jsonrpc":"2.0","id":{json},"method":"{method}","params":{params}}}"#);
+        self.queue(line, true);
         Ok(SentRequest { requests: self.clone(), id })
     }
 
     /// Queues a notification. `params` is JSON.
     pub(crate) fn notify(&self, method: &str, params: &str) {
-        self.queue(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#));
+        self.queue(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#), false);
     }
 
     /// Takes the responses to requests of this program out of a message of the client. Returns the rest, for the server.
@@ -176,9 +176,9 @@ impl ClientRequests {
         Some(waiting.swap_remove(at).1)
     }
 
-    fn queue(&self, line: String) {
+    fn queue(&self, line: String, is_request: bool) {
         if let Some(output) = self.shared.output.get() {
-            output(line);
+            output(line, is_request);
         }
     }
 }
@@ -213,7 +213,7 @@ mod tests {
         let requests = ClientRequests::default();
         let (sender, lines) = channel();
         let sender = Mutex::new(sender);
-        requests.set_output(move |line| lock(&sender).send(line).expect("it is read"));
+        requests.set_output(move |line, _| lock(&sender).send(line).expect("it is read"));
         (requests, lines)
     }
 

@@ -121,7 +121,7 @@ impl Call<'_> {
             self.register(head.session_id.as_deref())?;
         }
         self.progress.has_events = head.is_event_stream;
-        if head.is_event_stream { self.reply.start_events() } else { Ok(()) }
+        if head.is_event_stream { self.write_events(&[]) } else { Ok(()) }
     }
 
     fn take_line(&mut self, profile: usize, line: Line) -> Result<(), Error> {
@@ -175,6 +175,9 @@ impl Call<'_> {
             let parts: Vec<&[u8]> = parts.iter().map(|part| without_brackets(part)).collect();
             [b"[", parts.join(&b","[..]).as_slice(), b"]"].concat()
         };
+        if http_error.is_none() {
+            self.client.begin_with_outbox(self.reply)?;
+        }
         if !self.reply.send(http_error.map_or(200, of_server), &body)? {
             self.write(&event(body, None))?;
         }
@@ -183,12 +186,19 @@ impl Call<'_> {
 
     fn write(&mut self, event: &[u8]) -> Result<(), Error> {
         self.write_held()?;
-        self.reply.write_events(event)
+        self.write_events(event)
+    }
+
+    /// Writes events, which make the response a stream, and with it what waits for one.
+    fn write_events(&self, events: &[u8]) -> Result<(), Error> {
+        self.reply.write_events(events)?;
+        self.client.flush();
+        Ok(())
     }
 
     fn write_held(&mut self) -> Result<(), Error> {
         let held = std::mem::take(&mut self.progress.held);
-        if held.is_empty() { Ok(()) } else { self.reply.write_events(&held) }
+        if held.is_empty() { Ok(()) } else { self.write_events(&held) }
     }
 
     fn is_answered(&self) -> bool {

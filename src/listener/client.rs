@@ -5,7 +5,7 @@ use crate::conversation::{Conversation, Origin, Passage};
 use crate::error::{Error, out_of_threads};
 use crate::listener::accepted::Accepted;
 use crate::listener::event::event;
-use crate::listener::outbox::Outbox;
+use crate::listener::outbox::{Outbox, Waiting};
 use crate::listener::reply::Reply;
 use crate::listener::slots::error_in_queue;
 use crate::log::Log;
@@ -68,9 +68,9 @@ impl Client {
     /// Queues messages that no call waits for in the outbox.
     fn deliver_between_calls(self: &Arc<Self>) {
         let client = Arc::downgrade(self);
-        self.conversation.client.set_output(move |line| {
+        self.conversation.client.set_output(move |line, is_request| {
             if let Some(client) = client.upgrade() {
-                client.post(event(line.into_bytes(), None));
+                client.post(event(line.into_bytes(), None), is_request);
             }
         });
         for (profile, exchanger) in self.conversation.profiles.exchangers().iter().enumerate() {
@@ -120,9 +120,10 @@ impl Client {
     /// Receives messages that belong to no call of the client.
     pub(crate) fn deliver(self: &Arc<Self>, profile: usize, relayed: Relayed) {
         let Some(relayed) = self.conversation.bridge.take(profile, relayed) else { return };
+        let is_request = matches!(relayed, Relayed::Request(_));
         let origin = Origin::Session { profile };
         if let Some(event) = self.event_of(profile, relayed, origin) {
-            self.post(event);
+            self.post(event, is_request);
         }
     }
 
@@ -257,11 +258,12 @@ impl Client {
 
     // ---- The outbox
 
-    /// Sends events on any stream of the client, as soon as there is one. Never waits.
-    fn post(self: &Arc<Self>, events: Vec<u8>) {
+    /// Sends an event on any stream of the client, as soon as there is one. A request begins the stream of a call under way,
+    /// which may depend on its response. Never waits.
+    fn post(self: &Arc<Self>, event: Vec<u8>, is_request: bool) {
         if self.is_shared {
             self.log.debug("dropping a message for a client without a session");
-        } else if self.outbox.push(events) {
+        } else if self.outbox.push(Waiting { event, is_request }) {
             self.flush();
         } else {
             self.log.error_once("dropping messages for a client that does not read them");
@@ -269,8 +271,8 @@ impl Client {
     }
 
     /// Has a thread write what waits, if there is a stream for it.
-    fn flush(self: &Arc<Self>) {
-        if self.outbox.is_idle() || self.replies().is_empty() || !self.outbox.begin_writing() {
+    pub(crate) fn flush(self: &Arc<Self>) {
+        if self.outbox.is_idle() || self.streams(false).is_empty() || !self.outbox.begin_writing() {
             return;
         }
         let client = Arc::clone(self);
@@ -279,20 +281,36 @@ impl Client {
         }
     }
 
+    /// Begins the response of a call with what waits. The call has succeeded, so its status is that of a stream.
+    pub(crate) fn begin_with_outbox(&self, reply: &Reply) -> Result<(), Error> {
+        if self.outbox.is_idle() {
+            return Ok(());
+        }
+        reply.start_events()?;
+        if self.outbox.begin_writing() {
+            self.write_outbox();
+        }
+        Ok(())
+    }
+
     fn write_outbox(&self) {
-        while let Some(events) = self.outbox.next() {
-            let is_written = self.replies().iter().any(|reply| reply.write_events(&events).is_ok());
-            if !is_written && !self.outbox.put_back(events) {
+        while let Some(waiting) = self.outbox.next() {
+            let streams = self.streams(waiting.is_request);
+            let is_written = streams.iter().any(|reply| reply.write_events(&waiting.event).is_ok());
+            if !is_written && !self.outbox.put_back(waiting) {
                 return;
             }
         }
     }
 
-    /// Where messages can be written that belong to no call: the latest GET stream first, then the latest call.
-    fn replies(&self) -> Vec<Arc<Reply>> {
+    /// Where messages can be written that belong to no call: the latest GET stream first, then the latest call. The status of a
+    /// call without an outcome is kept for an error, unless there is a request among the messages.
+    fn streams(&self, any_request: bool) -> Vec<Arc<Reply>> {
+        let any_request = any_request || self.outbox.holds_request();
         let state = lock(&self.state);
         let streams = state.streams.iter().rev().map(|(_, reply)| reply);
         let calls = state.calls.iter().rev().map(|(_, reply)| reply);
+        let calls = calls.filter(|reply| any_request || reply.has_events());
         streams.chain(calls).map(Arc::clone).collect()
     }
 

@@ -11,9 +11,17 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<State>);
 
+/// An event that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) event: Vec<u8>,
+    /// Its sender waits for a response.
+    pub(crate) is_request: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<Waiting>,
     bytes: usize,
     is_writing: bool,
     /// Since the thread that writes looked for streams, there may be others.
@@ -21,16 +29,16 @@ struct State {
 }
 
 impl Outbox {
-    /// Queues events. False: the queue is full.
-    pub(crate) fn push(&self, events: Vec<u8>) -> bool {
+    /// Queues an event. False: the queue is full.
+    pub(crate) fn push(&self, waiting: Waiting) -> bool {
         let mut state = lock(&self.0);
-        let bytes = state.bytes + events.len();
+        let bytes = state.bytes + waiting.event.len();
         let is_full = state.waiting.len() == MAX_WAITING || bytes > MAX_WAITING_BYTES;
         if is_full && !state.waiting.is_empty() {
             return false;
         }
         state.bytes = bytes;
-        state.waiting.push_back(events);
+        state.waiting.push_back(waiting);
         true
     }
 
@@ -38,6 +46,11 @@ impl Outbox {
     pub(crate) fn is_idle(&self) -> bool {
         let state = lock(&self.0);
         state.waiting.is_empty() && !state.is_writing
+    }
+
+    /// Whether a request waits.
+    pub(crate) fn holds_request(&self) -> bool {
+        lock(&self.0).waiting.iter().any(|waiting| waiting.is_request)
     }
 
     /// Makes the caller the one that writes. False: none wait, or another thread writes, which then looks for streams again.
@@ -55,21 +68,21 @@ impl Outbox {
         lock(&self.0).is_writing = false;
     }
 
-    /// The next events for the thread that writes. `None`: none wait, and it no longer writes.
-    pub(crate) fn next(&self) -> Option<Vec<u8>> {
+    /// The next event for the thread that writes. `None`: none wait, and it no longer writes.
+    pub(crate) fn next(&self) -> Option<Waiting> {
         let mut state = lock(&self.0);
         let next = state.waiting.pop_front();
-        state.bytes -= next.as_ref().map_or(0, Vec::len);
+        state.bytes -= next.as_ref().map_or(0, |next| next.event.len());
         state.is_writing = next.is_some();
         state.is_flushed_again = false;
         next
     }
 
-    /// Keeps events that no stream could carry. False: the thread no longer writes; true: there may be other streams now.
-    pub(crate) fn put_back(&self, events: Vec<u8>) -> bool {
+    /// Keeps an event that no stream could carry. False: the thread no longer writes; true: there may be other streams now.
+    pub(crate) fn put_back(&self, waiting: Waiting) -> bool {
         let mut state = lock(&self.0);
-        state.bytes += events.len();
-        state.waiting.push_front(events);
+        state.bytes += waiting.event.len();
+        state.waiting.push_front(waiting);
         state.is_writing = state.is_flushed_again;
         state.is_writing
     }
@@ -79,26 +92,30 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    fn event(text: &[u8]) -> Waiting {
+        Waiting { event: text.to_vec(), is_request: false }
+    }
+
     #[test]
     fn events_keep_their_order_and_are_bounded() {
         let outbox = Outbox::default();
-        assert!(outbox.push(b"1".to_vec()) && outbox.push(b"2".to_vec()));
+        assert!(outbox.push(event(b"1")) && outbox.push(event(b"2")));
         assert!(outbox.begin_writing() && !outbox.begin_writing(), "one thread writes");
         let first = outbox.next().expect("it waits");
         assert!(!outbox.put_back(first), "no other stream");
         assert!(outbox.begin_writing());
-        assert_eq!(outbox.next(), Some(b"1".to_vec()));
-        assert_eq!(outbox.next(), Some(b"2".to_vec()));
+        assert_eq!(outbox.next().expect("it waits").event, b"1");
+        assert_eq!(outbox.next().expect("it waits").event, b"2");
         assert!(outbox.next().is_none() && !outbox.begin_writing());
-        assert!(outbox.push(vec![0; MAX_WAITING_BYTES + 1]), "one is always taken");
-        assert!(!outbox.push(b"3".to_vec()));
+        assert!(outbox.push(event(&vec![0; MAX_WAITING_BYTES + 1])), "one is always taken");
+        assert!(!outbox.push(event(b"3")));
     }
 
     #[test]
     fn a_stream_that_begins_while_others_are_tried_is_tried_too() {
         let outbox = Outbox::default();
         assert!(outbox.is_idle());
-        assert!(outbox.push(b"1".to_vec()) && outbox.begin_writing());
+        assert!(outbox.push(event(b"1")) && outbox.begin_writing());
         let first = outbox.next().expect("it waits");
         assert!(!outbox.is_idle(), "one is being written");
         assert!(!outbox.begin_writing(), "the thread that writes sees to it");

@@ -53,6 +53,11 @@ impl Reply {
         lock(&self.state).form == Form::Nothing
     }
 
+    /// Whether a stream of events has begun.
+    pub(crate) fn has_events(&self) -> bool {
+        lock(&self.state).form == Form::Events
+    }
+
     /// Sends the whole response. Returns false if it is a stream of events already.
     ///
     /// # Errors

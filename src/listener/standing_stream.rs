@@ -32,14 +32,16 @@ pub(crate) fn relay_stream(
         let ended = Arc::clone(&at_server);
         let _ends = request.cancel.on_cancel(Arc::new(move || ended.cancel()));
         let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
-            if matches!(&relayed, Relayed::Head(head) if head.is_event_stream) {
+            let begins = matches!(&relayed, Relayed::Head(head) if head.is_event_stream);
+            take_from_stream(client, relayed, reply)?;
+            if begins {
                 client.begin_stream(&at_server, reply);
                 // A session that has ended meanwhile has not ended this.
                 if exchanger.session_number() != session {
                     at_server.cancel();
                 }
             }
-            take_from_stream(client, relayed, reply)
+            Ok(())
         });
         client.end_stream(&at_server);
         let is_over = request.cancel.is_cancelled() || client.is_closed();

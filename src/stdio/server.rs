@@ -116,7 +116,7 @@ impl Server {
     /// Writes messages that no call waits for, such as those during an `initialize` that this program sends.
     fn deliver_between_calls(self: &Arc<Self>) {
         let server = Arc::downgrade(self);
-        self.context.conversation.client.set_output(move |line| {
+        self.context.conversation.client.set_output(move |line, _| {
             if let Some(server) = server.upgrade() {
                 server.context.output.queue(line);
             }

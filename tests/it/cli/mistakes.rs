@@ -61,6 +61,56 @@ fn dashes_that_an_editor_made_of_hyphens_are_those_of_flags() {
 }
 
 #[test]
+fn flags_of_other_programs_say_what_to_do_instead() {
+    const CERTIFICATES: &str =
+        "omit it: certificates are always verified; --ca-bundle FILE adds an authority";
+    const PROXY: &str = "omit it: HTTPS_PROXY and NO_PROXY are always used";
+    const AUTHORITY: &str = "write --ca-bundle FILE; client certificates are not supported";
+    const KEYS: &str =
+        "omit it: set --profile or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+    for (arguments, fix) in [
+        (&["--insecure"][..], CERTIFICATES),
+        (&["-k"], CERTIFICATES),
+        (&["--no-verify-ssl"], CERTIFICATES),
+        (&["--verify", "false"], CERTIFICATES),
+        (&["--skip-tls-verify"], CERTIFICATES),
+        (&["--proxy", "http://proxy:3128"], PROXY),
+        (&["--http-proxy=http://proxy:3128"], PROXY),
+        (&["--no-proxy", "localhost"], PROXY),
+        (&["--cacert", "/ca.pem"], AUTHORITY),
+        (&["--ca-cert=/ca.pem"], AUTHORITY),
+        (&["--assume-role", "arn:aws:iam::123456789012:role/a"], "write --role-arn ARN"),
+        (&["--session-name", "ann"], "write --role-session-name NAME"),
+        (
+            &["--role-session-duration", "900"],
+            "set it in the profile of the role, in ~/.aws/config",
+        ),
+        (&["--aws-secret-access-key", "hush"], KEYS),
+        (&["--secret_key=hush"], KEYS),
+        (
+            &["--client-secret", "hush"],
+            "omit it: requests are signed with AWS credentials instead of OAuth tokens",
+        ),
+        (&["--port", "8080"], "write --listen 127.0.0.1:PORT"),
+        (&["--no-sign-request"], "write --skip-auth"),
+        // A misspelt flag of this program is still that.
+        (&["--ca-bundel", "/ca.pem"], "did you mean --ca-bundle?"),
+    ] {
+        let flag = arguments[0].split('=').next().unwrap_or_default();
+        let expected = [format!("unknown flag {flag} ({fix})")];
+        assert_eq!(errors(&[&[URL], arguments].concat()), expected, "{arguments:?}");
+        assert_eq!(errors(&[arguments, &[URL]].concat()), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn windows_users_get_help_with_a_slash() {
+    let ended = Launch::bare(&["/?"]).run("");
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.lines.iter().any(|line| line.contains("--target-url")));
+}
+
+#[test]
 fn one_mistake_is_one_line() {
     for (arguments, expected) in [
         (

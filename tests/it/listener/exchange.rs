@@ -578,3 +578,30 @@ fn before_a_server_of_2024_11_05_a_client_has_a_session_and_a_stream_of_this_pro
     assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
     assert_eq!(client.ask("DELETE", &[], b"").unwrap().status, 204);
 }
+
+#[test]
+fn messages_that_wait_for_a_stream_do_not_take_the_status_of_an_error() {
+    let server = Server::start(ServerOptions {
+        mode: Mode::HttpSse,
+        get_stream: true,
+        ..ServerOptions::default()
+    });
+    let listening = Listening::open(Launch::to(&server.url("/sse")));
+    let mut client = listening.client();
+    client.initialize();
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    for (refusal, status) in [(403, 502), (400, 400), (500, 500)] {
+        server.reply_next("tools/call", json_reply(refusal, "no"));
+        let answer = client.post(&call("1", "x", &json!({})));
+        let form = answer.header("content-type");
+        assert_eq!((answer.status, form), (status, Some("application/json")), "{answer:?}");
+    }
+    // A response that succeeds brings them.
+    let answer = client.post(&call("2", "add", &json!({"a": 1, "b": 2})));
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+    let events = String::from_utf8_lossy(&answer.body).into_owned();
+    let (message, response) = (events.find("notifications/message"), events.find("\"result\""));
+    assert!(message.is_some() && message < response, "{events}");
+    let answer = client.post(&call("3", "add", &json!({"a": 1, "b": 2})));
+    assert_eq!(answer.header("content-type"), Some("application/json"), "once");
+}
