@@ -13,8 +13,11 @@ pub(crate) const MARK: char = '…';
 /// Minimum length of a secret: a shorter one would match ordinary text.
 const MIN_SECRET_BYTES: usize = 8;
 
-/// Minimum length of the beginning of a secret that is removed before the end of a truncated text.
-const MIN_TRUNCATED_BYTES: usize = 12;
+/// Minimum length of the beginning of a secret that is removed before the mark of a truncated text.
+const MIN_MARKED_BYTES: usize = 4;
+
+/// The same before the end of a text without the mark, which need not be truncated.
+const MIN_UNMARKED_BYTES: usize = 12;
 
 /// A secret and the needles that find it.
 #[derive(Clone)]
@@ -90,9 +93,10 @@ impl Needle {
         let mut surplus = 0;
         let mut is_space = false;
         while let Some(expected) = left.first() {
+            let found = self.bytes.len() - left.len();
             if may_be_truncated
-                && self.bytes.len() - left.len() >= MIN_TRUNCATED_BYTES
-                && let Some(end) = end_of_truncated(text, at)
+                && found >= MIN_MARKED_BYTES
+                && let Some(end) = end_of_truncated(text, at, found < MIN_UNMARKED_BYTES)
             {
                 return Some(end);
             }
@@ -187,14 +191,15 @@ fn base64_digit(byte: u8) -> u8 {
     }
 }
 
-/// Index after the mark or the end of the text, if the text was truncated at `at` or within the escape that begins there.
-fn end_of_truncated(text: &[u8], at: usize) -> Option<usize> {
+/// Index after the mark or, unless `needs_mark`, the end of the text, if the text was truncated at `at` or within the escape that
+/// begins there.
+fn end_of_truncated(text: &[u8], at: usize, needs_mark: bool) -> Option<usize> {
     const MAX_ESCAPE_BYTES: usize = 10;
     let rest = &text[at..];
     let mark = MARK.encode_utf8(&mut [0; 4]).len();
     let is_mark = |rest: &[u8]| rest.starts_with(MARK.encode_utf8(&mut [0; 4]).as_bytes());
     if rest.is_empty() {
-        return Some(at);
+        return (!needs_mark).then_some(at);
     }
     if is_mark(rest) {
         return Some(at + mark);
@@ -208,7 +213,7 @@ fn end_of_truncated(text: &[u8], at: usize) -> Option<usize> {
         .take_while(|byte| byte.is_ascii_alphanumeric() || b"\\%&#".contains(byte));
     let length = escape.count();
     match &rest[length..] {
-        [] => Some(text.len()),
+        [] => (!needs_mark).then_some(text.len()),
         after if is_mark(after) => Some(at + length + mark),
         _ => None,
     }

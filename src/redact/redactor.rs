@@ -207,15 +207,16 @@ fn cleaned(text: &str) -> String {
     clean
 }
 
-/// Whether a character moves the cursor, changes the direction of text, ends a line or is invisible.
+/// Whether a character moves the cursor, changes the direction of text, ends a line or is invisible: control characters, ends of
+/// lines, and those with Unicode's property `Default_Ignorable_Code_Point`. Joiners and the selectors of emoji remain, since
+/// ordinary text needs them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            // Soft hyphen, marks and overrides of direction, invisible spaces and operators, line and paragraph ends.
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            // Tag characters, which only machines read.
-            | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -371,7 +372,7 @@ mod tests {
             "",
             "quota-17/used+up bucket=team%2Fsearch cXVvdGEgMTcgdXNlZCB1cA== \\u0041 %zz %4 &amp; a\\",
             "wJalrXUtnFE, a short one, the product, 0123456789a",
-            "日本語 é 👩‍👩‍👧 می‌خواهم",
+            "日本語 é 👩‍👩‍👧 ❤️ می‌خواهم",
         ] {
             assert_eq!(redactor.safe(text), text);
             assert_eq!(redactor.safe_json(&json!({ "a": [text], "n": 1.50 }).to_string()), None);
@@ -388,6 +389,10 @@ mod tests {
             {
                 assert!(!safe.contains("wJalr"), "{end}: {safe}");
             }
+        }
+        for end in 4..16 {
+            let safe = redactor.safe(&format!("of {}… (x)", &text[..end]));
+            assert!(!safe.contains("wJ"), "{end}: {safe}");
         }
         for shift in (0..40).step_by(9) {
             let safe = redactor.safe(&(".".repeat(shift) + &format!("{SECRET} ").repeat(4000)));
@@ -452,6 +457,13 @@ mod tests {
         let text = "a\u{1b}[31m\r\nb\u{9b}\u{7f}\u{202e}c\u{2066}\u{feff}\u{e0041}é";
         let safe = r"a\u{1b}[31m\r\nb\u{9b}\u{7f}\u{202e}c\u{2066}\u{feff}\u{e0041}é";
         assert_eq!(redactor.safe(text), safe);
+        for hidden in
+            ["\u{ad}\u{34f}\u{3164}\u{ffa0}", "\u{fe00}\u{e0100}\u{e01ef}\u{180b}\u{180e}\u{115f}"]
+        {
+            let spelled: String =
+                hidden.chars().map(|c| format!("\\u{{{:x}}}", u32::from(c))).collect();
+            assert_eq!(redactor.safe(hidden), spelled);
+        }
         let long = redactor.safe(&"é\u{7f}".repeat(2000));
         assert!(long.len() <= MAX_FIELD_BYTES + 3 && long.ends_with(MARK));
     }
