@@ -1,4 +1,4 @@
-//! Changes to one part of a JSON text; every other byte stays as it was.
+//! Changes to a JSON text: one, by a function, or several, by `Edits`. Every other byte stays as it was.
 
 use crate::json::object::Object;
 use std::ops::Range;
@@ -25,25 +25,9 @@ pub(crate) fn insert_member(object: &str, name: &str, value: &str) -> String {
 
 /// A JSON object without the members whose names are `cut`; `None` if it has none of them, or is not an object.
 pub(crate) fn without_members(object: &str, cut: impl Fn(&str) -> bool) -> Option<String> {
-    let members = Object::parse(object)?;
-    if !members.members().any(|(name, _)| cut(name)) {
-        return None;
-    }
-    let open = object.find('{')? + 1;
-    let mut rest = object[..open].to_owned();
-    let mut end = open;
-    for (name, value) in members.members() {
-        // From the comma before the name to the end of the value.
-        let member = &object[end..range_of(value.get(), object).end];
-        end += member.len();
-        if cut(name) {
-            continue;
-        }
-        let without_comma = member.trim_start().strip_prefix(',').filter(|_| rest.len() == open);
-        rest.push_str(without_comma.unwrap_or(member));
-    }
-    rest.push_str(&object[end..]);
-    Some(rest)
+    let mut edits = Edits::new(object);
+    edits.change_members(object, cut, "");
+    (!edits.changes.is_empty()).then(|| edits.finish())
 }
 
 /// A JSON object with this value of a member, in its old place if there is one. `value` is JSON.
@@ -59,9 +43,99 @@ pub(crate) fn without_member(object: &str, name: &str) -> String {
     without_members(object, |known| known == name).unwrap_or_else(|| object.to_owned())
 }
 
+/// Changes to a text. No two may overlap.
+pub(crate) struct Edits<'a> {
+    whole: &'a str,
+    changes: Vec<(Range<usize>, String)>,
+}
+
+impl<'a> Edits<'a> {
+    pub(crate) fn new(whole: &'a str) -> Edits<'a> {
+        Edits { whole, changes: Vec::new() }
+    }
+
+    /// Writes `replacement` in place of `part`, which is a slice of the text.
+    pub(crate) fn replace(&mut self, part: &str, replacement: impl Into<String>) {
+        self.changes.push((range_of(part, self.whole), replacement.into()));
+    }
+
+    /// Writes text before and after `part`, which is a slice of the text.
+    pub(crate) fn surround(&mut self, part: &str, before: impl Into<String>, after: &str) {
+        let Range { start, end } = range_of(part, self.whole);
+        self.changes.push((start..start, before.into()));
+        self.changes.push((end..end, after.to_owned()));
+    }
+
+    /// Removes all members with these names from `object`, a slice of the text, and adds `added`: members without braces,
+    /// which come first.
+    pub(crate) fn change_members(
+        &mut self,
+        object: &'a str,
+        is_removed: impl Fn(&str) -> bool,
+        added: &str,
+    ) {
+        let Some(members) = Object::parse(object) else { return };
+        let inside = object.find('{').map_or(object.len(), |brace| brace + 1);
+        let mut spans = Vec::with_capacity(members.members().len());
+        let mut end_before = inside;
+        for (name, value) in members.members() {
+            let between = &object[end_before..];
+            let start = end_before + between.len()
+                - between.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace()).len();
+            let end = range_of(value.get(), object).end;
+            spans.push((start, end, is_removed(name)));
+            end_before = end;
+        }
+        let offset = range_of(object, self.whole).start;
+        let mut kept_before = None;
+        for (index, (start, end, is_removed)) in spans.iter().enumerate() {
+            if !is_removed {
+                kept_before = Some(*end);
+                continue;
+            }
+            let next = spans.get(index + 1).map(|(start, ..)| *start);
+            // Without a kept member before it, the comma after it goes, too.
+            let gone = match kept_before {
+                Some(before) => {
+                    kept_before = Some(*end);
+                    before..*end
+                }
+                None => *start..next.unwrap_or(*end),
+            };
+            self.changes.push((gone.start + offset..gone.end + offset, String::new()));
+        }
+        if !added.is_empty() {
+            let is_kept = |span: &(usize, usize, bool)| !span.2;
+            let comma = if spans.iter().any(is_kept) { "," } else { "" };
+            self.changes.push((inside + offset..inside + offset, format!("{added}{comma}")));
+        }
+    }
+
+    /// The text with all changes.
+    pub(crate) fn finish(mut self) -> String {
+        // Stable: an insertion comes before what is removed at the same place.
+        self.changes.sort_by_key(|(range, _)| (range.start, range.end));
+        let added: usize = self.changes.iter().map(|(_, text)| text.len()).sum();
+        let mut text = String::with_capacity(self.whole.len() + added);
+        let mut copied = 0;
+        for (range, replacement) in self.changes {
+            debug_assert!(copied <= range.start, "changes overlap");
+            if range.start < copied {
+                continue;
+            }
+            text.push_str(&self.whole[copied..range.start]);
+            text.push_str(&replacement);
+            copied = range.end;
+        }
+        text.push_str(&self.whole[copied..]);
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn one_part_changes() {
@@ -90,5 +164,80 @@ mod tests {
             assert_eq!(without.as_deref(), expected, "{cut:?}");
         }
         assert_eq!(without_members("[]", |_| true), None);
+    }
+
+    fn without(text: &str, names: &[&str], added: &str) -> String {
+        let mut edits = Edits::new(text);
+        edits.change_members(text, |name| names.contains(&name), added);
+        edits.finish()
+    }
+
+    #[test]
+    fn members_go_with_one_comma() {
+        let text = r#" { "a" : 1.0 , "b\n":[ ] ,"c" :"x"} "#;
+        for (names, expected) in [
+            (&["a"][..], r#" { "b\n":[ ] ,"c" :"x"} "#),
+            (&["b\n"], r#" { "a" : 1.0 ,"c" :"x"} "#),
+            (&["c"], r#" { "a" : 1.0 , "b\n":[ ]} "#),
+            (&["a", "b\n"], r#" { "c" :"x"} "#),
+            (&["b\n", "c"], r#" { "a" : 1.0} "#),
+            (&["a", "c"], r#" { "b\n":[ ]} "#),
+            (&["a", "b\n", "c"], " { } "),
+            (&["d"], text),
+        ] {
+            assert_eq!(without(text, names, ""), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn members_are_added_first() {
+        for (text, names, expected) in [
+            ("{}", &[][..], r#"{"n":1}"#),
+            (r#"{ "a":2}"#, &[], r#"{"n":1, "a":2}"#),
+            (r#"{"a":2}"#, &["a"], r#"{"n":1}"#),
+            (r#"{"n":0,"a":2,"n":3}"#, &["n"], r#"{"n":1,"a":2}"#),
+        ] {
+            assert_eq!(without(text, names, r#""n":1"#), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_at_several_depths_change() {
+        let text = r#"{"id":7,"params":{"_meta":{"x":1},"y":1e400}}"#;
+        let mut edits = Edits::new(text);
+        let params = Object::parse(text).and_then(|all| all.get("params")).expect("it is there");
+        let meta = Object::parse(params.get()).and_then(|all| all.get("_meta")).expect("so is it");
+        edits.change_members(meta.get(), |name| name == "x", r#""z":0"#);
+        edits.change_members(params.get(), |_| false, r#""w":[]"#);
+        edits.replace(&text[6..7], "\"q\"");
+        assert_eq!(edits.finish(), r#"{"id":"q","params":{"w":[],"_meta":{"z":0},"y":1e400}}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn unchanged_parts_stay_unchanged(
+            members in prop::collection::vec(("[a-e]", 0..9_u8, "[ \t]{0,2}"), 0..8),
+            removed in prop::collection::vec("[a-e]", 0..4),
+            added: bool,
+        ) {
+            let written: Vec<String> = members
+                .iter()
+                .map(|(name, value, space)| format!("{space}\"{name}\"{space}:{value}{space}"))
+                .collect();
+            let text = format!("{{{}}}", written.join(","));
+            let names: Vec<&str> = removed.iter().map(String::as_str).collect();
+            let changed = without(&text, &names, if added { "\"n\":9" } else { "" });
+            let of = |text: &str| -> Vec<(String, String)> {
+                let object = Object::parse(text).expect("an object");
+                let members = object.members();
+                members.map(|(name, value)| (name.to_owned(), value.get().to_owned())).collect()
+            };
+            let mut expected = of(&text);
+            expected.retain(|(name, _)| !names.contains(&name.as_str()));
+            if added {
+                expected.insert(0, ("n".into(), "9".into()));
+            }
+            prop_assert_eq!(of(&changed), expected);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! JSON as text: the members of a message, the end of a string, changes to one part, a document as one line.
+//! JSON as text: the members of a message, the end of a string, changes to parts, a document as one line.
 //!
 //! Messages are relayed unchanged, so nothing here parses values or serialises them again. What routing needs is found
 //! in one pass; what must change is replaced in place. Where parsers could read a text differently and that matters,
@@ -6,7 +6,6 @@
 
 mod block;
 pub(crate) mod edit;
-pub(crate) mod edits;
 pub mod line;
 pub(crate) mod member_names;
 pub(crate) mod members;

@@ -1,8 +1,7 @@
 //! The response to `initialize`, from the server's `DiscoverResult`. Pure.
 
 use crate::bridge::envelope::{SERVER_INFO, TASKS};
-use crate::json::edit::{without_member, without_members};
-use crate::json::edits::Edits;
+use crate::json::edit::{Edits, without_member, without_members};
 use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;

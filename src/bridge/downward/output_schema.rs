@@ -3,7 +3,7 @@
 //! As the official server does it for them, a schema of anything else becomes that of an object whose only member, `result`,
 //! has it.
 
-use crate::json::edits::Edits;
+use crate::json::edit::Edits;
 use crate::json::object::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;

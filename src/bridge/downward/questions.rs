@@ -2,7 +2,7 @@
 
 use crate::client::{ClientRequests, ClientResponse, SentRequest};
 use crate::error::{Error, Kind};
-use crate::json::edits::Edits;
+use crate::json::edit::Edits;
 use crate::json::object::Object;
 use crate::random;
 use crate::sync::cancel::{Cancel, cancelled};

@@ -4,7 +4,7 @@ use crate::bridge::envelope::{
     CLIENT_CAPABILITIES, CLIENT_INFO, Envelope, LOG_LEVEL, PROTOCOL_VERSION, RELATED_TASK,
 };
 use crate::error::{Error, Kind};
-use crate::json::edits::Edits;
+use crate::json::edit::Edits;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
 

@@ -2,7 +2,7 @@
 
 use crate::bridge::downward::tools::WrappedTools;
 use crate::bridge::envelope::{SERVER_INFO, SUBSCRIPTION_ID};
-use crate::json::edits::Edits;
+use crate::json::edit::Edits;
 use crate::json::object::Object;
 use serde_json::value::RawValue;
 

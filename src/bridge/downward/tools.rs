@@ -3,7 +3,7 @@
 use crate::bridge::downward::output_schema::{
     is_of_objects, spell_out_properties, spelled_out, wrap,
 };
-use crate::json::edits::Edits;
+use crate::json::edit::Edits;
 use crate::json::object::Object;
 use crate::sync::lock;
 use serde_json::Value;
