@@ -72,7 +72,7 @@ pub(crate) fn hint(
     let hint = match cause {
         Cause::Clock { .. } => "sync the local clock with NTP: it is wrong",
         Cause::ExpiredCredentials => {
-            "renew the session token, which has expired: run aws sso login or aws login"
+            "renew the session token, which has expired: run sigv4-proxy login or aws sso login"
         }
         Cause::UnknownCredentials => {
             "check the access key with aws sts get-caller-identity: AWS does not recognize it"

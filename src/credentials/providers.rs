@@ -305,7 +305,7 @@ fn nothing_found(passed_over: &[String], imds: &str) -> Error {
     let reasons = passed_over.join("; ");
     let message = format!("no AWS credentials found ({reasons}; IMDS: {imds})");
     Error::new(Kind::NoCredentials, message).advice(
-        "run \"aws sso login\", \"aws login\" or \"aws configure\", \
+        "run \"sigv4-proxy login\", \"aws sso login\", \"aws login\" or \"aws configure\", \
          or set AWS_PROFILE or AWS_ACCESS_KEY_ID; on AWS, give the instance, task or pod a role",
     )
 }

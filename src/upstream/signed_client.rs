@@ -399,7 +399,7 @@ impl SignedClient {
             error if error_response.requires_oauth() => error,
             error if !mistakes.is_empty() => error.hint(mistakes.join("; ")),
             error if credentials.is_anonymous() && is_denied => error.hint(
-                "run aws sso login, aws login or aws configure: there are no usable AWS credentials, so requests are sent unsigned",
+                "run sigv4-proxy login, aws sso login or aws configure: there are no usable AWS credentials, so requests are sent unsigned",
             ),
             error => error,
         };

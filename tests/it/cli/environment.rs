@@ -229,7 +229,7 @@ fn what_is_in_the_way_of_the_profiles_is_named_with_the_fix() {
     fs::write(home.0.join(".aws"), "").unwrap();
     let fix = format!("replace the file {} with a folder", home.0.join(".aws").display());
     let (error, warnings) = get(&home);
-    assert!(error.contains(&format!("({fix}) (run \"aws sso login\"")), "{error}");
+    assert!(error.contains(&format!("({fix}) (run \"sigv4-proxy login\"")), "{error}");
     assert!(
         warnings.contains(&format!("~/.aws/config: Not a directory; treated as empty ({fix})"))
     );
