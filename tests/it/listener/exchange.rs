@@ -90,6 +90,35 @@ fn a_session_id_for_a_client_without_a_session_is_not_used_for_others() {
     assert_eq!(last(&server).header("mcp-session-id"), None);
 }
 
+/// Clients without a session cannot be distinguished, so one that has many requests of the server takes none from another.
+#[test]
+fn requests_of_the_server_are_limited_for_a_client_with_a_session() {
+    let server = with_sessions();
+    let (_listening, mut client) = begun(&server);
+    let requests = |count: usize| -> String {
+        let one = |id| format!(r#"{{"jsonrpc":"2.0","id":"s-{id}","method":"roots/list"}}"#);
+        (0..count).map(|id| format!("data: {}\n\n", one(id))).collect()
+    };
+    let events = requests(66) + "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+    let relayed = |client: &mut HttpClient| {
+        server.reply_next("tools/call", stream_reply(&events));
+        let answer = client.post(&call("1", "x", &json!({})));
+        String::from_utf8_lossy(&answer.body).matches("roots/list").count()
+    };
+    assert_eq!(relayed(&mut client), 66);
+    client.initialize();
+    assert_eq!(relayed(&mut client), 64);
+    let refusals = |requests: &[Recorded]| -> Vec<Value> {
+        let posted = requests.iter().filter(|recorded| recorded.request.method == "POST");
+        posted.map(Recorded::json).filter(|body| body["error"].is_object()).collect()
+    };
+    let requests = server.wait_for(PATIENCE, |requests| refusals(requests).len() == 2);
+    for refusal in refusals(&requests) {
+        assert_error(&refusal, &refusal["id"], &["too many requests"]);
+        assert!(refusal["id"] == "s-64" || refusal["id"] == "s-65", "{refusal}");
+    }
+}
+
 #[test]
 fn headers_of_mcp_pass_in_both_directions_and_others_do_not() {
     let server = Server::start(ServerOptions::default());
