@@ -124,25 +124,16 @@ fn before_canonical_request(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::hint::SIGNED;
 
     fn error_of(status: u16, error_type: Option<&str>, body: &str) -> Error {
-        let signed = SignedWith {
-            service: "execute-api",
-            region: "us-east-1",
-            host: "abc.execute-api.us-east-1.amazonaws.com",
-            path: "/mcp",
-            identity: "key AKIA****MPLE from environment",
-            steps: None,
-            private_issuer: None,
-            intercepted: None,
-        };
         let body = AwsErrorBody::parse(error_type, body.as_bytes());
         let location = Some("https://evil/");
         let lambda_error = Some("Runtime.RequestTimeout").filter(|_| status == 504);
         let challenge = Some("Bearer realm=\"x\"").filter(|_| status == 401);
         let request_id = Some("r-1");
         ErrorResponse { status, request_id, lambda_error, location, challenge, body: &body }
-            .to_error(&signed)
+            .to_error(&SIGNED)
     }
 
     #[test]

@@ -25,6 +25,19 @@ pub struct SignedWith<'a> {
     pub intercepted: Option<&'a str>,
 }
 
+/// A request of the tests.
+#[cfg(test)]
+pub(crate) const SIGNED: SignedWith<'static> = SignedWith {
+    service: "execute-api",
+    region: "us-east-1",
+    host: "abc.execute-api.us-east-1.amazonaws.com",
+    path: "/mcp",
+    identity: "key AKIA****MPLE from environment",
+    steps: None,
+    private_issuer: None,
+    intercepted: None,
+};
+
 impl SignedWith<'_> {
     /// The hint for a request that AWS did not receive as it was signed, if the network probably opens TLS.
     pub(crate) fn inspected(&self) -> Option<String> {
@@ -148,16 +161,6 @@ mod tests {
 
     #[test]
     fn each_cause_has_its_hint() {
-        let signed = SignedWith {
-            service: "execute-api",
-            region: "us-east-1",
-            host: "abc.execute-api.us-east-1.amazonaws.com",
-            path: "/mcp",
-            identity: "key AKIA****MPLE from environment",
-            steps: None,
-            private_issuer: None,
-            intercepted: None,
-        };
         for (status, error_type, body, expected) in [
             (
                 403,
@@ -189,7 +192,7 @@ mod tests {
             (429, None, "", "too many"),
         ] {
             let found = AwsErrorBody::parse(error_type, body.as_bytes());
-            let hint = hint(status, &found, None, &signed).unwrap_or_default();
+            let hint = hint(status, &found, None, &SIGNED).unwrap_or_default();
             assert!(hint.contains(expected), "{body}: {hint}");
         }
     }
@@ -263,16 +266,7 @@ mod tests {
             ),
             ("s3", "mcp.example.com", "/", ["the action", "", "", "", "", "gateway"]),
         ] {
-            let signed = SignedWith {
-                service,
-                region: "us-east-1",
-                host,
-                path,
-                identity: "key",
-                steps: None,
-                private_issuer: None,
-                intercepted: None,
-            };
+            let signed = SignedWith { service, host, path, ..SIGNED };
             let hint = |status, error_type| {
                 let body = AwsErrorBody::parse(error_type, b"{}");
                 hint(status, &body, None, &signed).unwrap_or_default()
@@ -311,16 +305,7 @@ mod tests {
         let missing = AwsErrorBody::parse(Some("MissingAuthenticationTokenException"), missing);
         let denied = AwsErrorBody::parse(None, br#"{"message":"Forbidden"}"#);
         let hint = |body: &AwsErrorBody, private_issuer| {
-            let signed = SignedWith {
-                service: "execute-api",
-                region: "us-east-1",
-                host: "mcp.example.com",
-                path: "/",
-                identity: "key",
-                steps: Some(&steps),
-                private_issuer,
-                intercepted: None,
-            };
+            let signed = SignedWith { steps: Some(&steps), private_issuer, ..SIGNED };
             hint(403, body, None, &signed).unwrap()
         };
         for (body, usual, may_be_the_network) in [
@@ -339,32 +324,14 @@ mod tests {
 
     #[test]
     fn a_web_function_is_recognised_by_its_error_under_any_name() {
-        let signed = SignedWith {
-            service: "lambda",
-            region: "us-east-1",
-            host: "mcp.example.com",
-            path: "/",
-            identity: "key",
-            steps: None,
-            private_issuer: None,
-            intercepted: None,
-        };
+        let signed = SignedWith { service: "lambda", host: "mcp.example.com", ..SIGNED };
         let hint = hint(504, &AwsErrorBody::default(), Some("Runtime.RequestTimeout"), &signed);
         assert!(hint.unwrap().contains("timeoutSeconds"));
     }
 
     #[test]
     fn a_misspelt_region_is_the_likeliest_reason_of_a_refused_signature() {
-        let signed = SignedWith {
-            service: "s3",
-            region: "us-east-1a",
-            host: "mcp.example.com",
-            path: "/",
-            identity: "key",
-            steps: None,
-            private_issuer: None,
-            intercepted: None,
-        };
+        let signed = SignedWith { service: "s3", region: "us-east-1a", ..SIGNED };
         for (status, error_type, expected) in [
             (403, Some("SignatureDoesNotMatch"), true),
             (403, None, true),

@@ -220,6 +220,7 @@ mod tests {
             (&["a=1; Max-Age=0; Expires=Tue, 01 Jan 2030 00:00:00 GMT"], ""),
             (&["a=1; Max-Age=99999999999999999999999"], "a=1"),
             (&["a=1; Max-Age=soon; Expires=later"], "a=1"),
+            (&["a=1; Max-Age=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], ""),
             (&["a=1; Secure"], "a=1"),
             (&["a=1; Domain=mcp.example.com"], "a=1"),
             (&["a=1; Domain=.Example.com"], "a=1"),

@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- stdin_line event_stream ini error_answer url sts_xml server_message policy bridge http_request
+[ $# -gt 0 ] || set -- stdin_line event_stream ini error_response url sts_xml server_message policy bridge http_request
 host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1" \
     cargo build --quiet --release --locked --manifest-path "$here/Cargo.toml" --target-dir "$root/target/fuzz" --target "$host"
