@@ -75,39 +75,28 @@ impl<'a> Edits<'a> {
         added: &str,
     ) {
         let Some(members) = Object::parse(object) else { return };
-        let inside = object.find('{').map_or(object.len(), |brace| brace + 1);
-        let mut spans = Vec::with_capacity(members.members().len());
-        let mut end_before = inside;
-        for (name, value) in members.members() {
-            let between = &object[end_before..];
-            let start = end_before + between.len()
-                - between.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace()).len();
-            let end = range_of(value.get(), object).end;
-            spans.push((start, end, is_removed(name)));
-            end_before = end;
-        }
         let offset = range_of(object, self.whole).start;
-        let mut kept_before = None;
-        for (index, (start, end, is_removed)) in spans.iter().enumerate() {
-            if !is_removed {
-                kept_before = Some(*end);
-                continue;
-            }
-            let next = spans.get(index + 1).map(|(start, ..)| *start);
-            // Without a kept member before it, the comma after it goes, too.
-            let gone = match kept_before {
-                Some(before) => {
-                    kept_before = Some(*end);
-                    before..*end
+        let inside = offset + object.find('{').map_or(object.len(), |brace| brace + 1);
+        let mut end = inside;
+        let (mut any_before, mut any_kept) = (false, false);
+        for (name, value) in members.members() {
+            // From the comma before the name to the end of the value.
+            let start = end;
+            end = range_of(value.get(), self.whole).end;
+            if is_removed(name) {
+                self.changes.push((start..end, String::new()));
+            } else {
+                if any_before && !any_kept {
+                    let comma = start + self.whole[start..end].find(',').unwrap_or_default();
+                    self.changes.push((start..comma + 1, String::new()));
                 }
-                None => *start..next.unwrap_or(*end),
-            };
-            self.changes.push((gone.start + offset..gone.end + offset, String::new()));
+                any_kept = true;
+            }
+            any_before = true;
         }
         if !added.is_empty() {
-            let is_kept = |span: &(usize, usize, bool)| !span.2;
-            let comma = if spans.iter().any(is_kept) { "," } else { "" };
-            self.changes.push((inside + offset..inside + offset, format!("{added}{comma}")));
+            let comma = if any_kept { "," } else { "" };
+            self.changes.push((inside..inside, format!("{added}{comma}")));
         }
     }
 
@@ -179,10 +168,10 @@ mod tests {
             (&["a"][..], r#" { "b\n":[ ] ,"c" :"x"} "#),
             (&["b\n"], r#" { "a" : 1.0 ,"c" :"x"} "#),
             (&["c"], r#" { "a" : 1.0 , "b\n":[ ]} "#),
-            (&["a", "b\n"], r#" { "c" :"x"} "#),
+            (&["a", "b\n"], r#" {"c" :"x"} "#),
             (&["b\n", "c"], r#" { "a" : 1.0} "#),
             (&["a", "c"], r#" { "b\n":[ ]} "#),
-            (&["a", "b\n", "c"], " { } "),
+            (&["a", "b\n", "c"], " {} "),
             (&["d"], text),
         ] {
             assert_eq!(without(text, names, ""), expected, "{names:?}");
