@@ -261,7 +261,9 @@ impl Server {
         match bridge {
             BridgeMode::Off => format!("bridge: off, so {clients} cannot use this server"),
             BridgeMode::Auto if !self.is_sessionless => {
-                format!("bridge: for {clients}; some need --bridge always")
+                format!(
+                    "bridge: for {clients}; those that speak nothing older need --bridge always"
+                )
             }
             BridgeMode::Auto | BridgeMode::Always => format!("bridge: for {clients}"),
         }

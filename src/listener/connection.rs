@@ -317,7 +317,7 @@ fn check_media(head: &RequestHead) -> Result<(), Refusal> {
     }
     let coding = head.headers.get("content-encoding").unwrap_or("identity");
     if !coding.eq_ignore_ascii_case("identity") {
-        let fix = "send the body as it is";
+        let fix = "send the body uncompressed";
         return Err(refused("the body is compressed", 415, Kind::InvalidRequest, fix));
     }
     Ok(())

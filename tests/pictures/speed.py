@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Rows of the table, with the title of their bars.
 PANELS = {
-    "from start to `initialize`": "Start, until initialize is answered",
+    "from start to `initialize`": "From start to the response to initialize",
     "memory when idle": "Memory when idle",
     "the same over a long link (RTT 100 ms, TLS)": "Start over a long link (RTT 100 ms, TLS)",
 }
