@@ -32,12 +32,14 @@ pub(crate) fn credentials(
 
 fn request(environment: &Environment, network: &Network) -> Result<Credentials, Error> {
     let endpoint = endpoint(environment)?;
+    // Over http it is on this machine or in its network.
+    let policy = RetryPolicy { uses_proxy: endpoint.is_https(), ..RetryPolicy::CONTAINER };
     let send = |token: Option<&str>| {
         network.redactor.add_header(token.unwrap_or_default());
         let mut headers = vec![("accept", "application/json")];
         headers.extend(token.map(|token| ("authorization", token)));
         let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };
-        network.send(&call, &RetryPolicy::CONTAINER)
+        network.send(&call, &policy)
     };
     let reply = if let Some(path) = environment.get(TOKEN_FILE) {
         let file = environment.path(path);

@@ -232,11 +232,29 @@ fn metadata_are_never_asked_through_a_proxy_and_services_are() {
         .env("HTTP_PROXY", &proxy)
         .env("HTTPS_PROXY", &proxy);
     let _program = launch.start();
-    let (mut stream, _) = tunnel.accept().unwrap();
-    let mut head = [0; 27];
-    std::io::Read::read_exact(&mut stream, &mut head).unwrap();
-    assert_eq!(String::from_utf8_lossy(&head), "CONNECT sts.example:443 HTT");
+    assert_eq!(request_line(&tunnel), "CONNECT sts.example:443 HTTP/1.1");
     assert_eq!(aws.counts(), [1]);
+}
+
+#[test]
+fn a_container_endpoint_on_another_host_is_asked_through_the_proxy() {
+    let home = Home::new("program-container-proxy");
+    let aws = Aws::start(vec![], clock::now());
+    let tunnel = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut program = launch("http://127.0.0.1:9/", &home, &aws)
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://vault.example/keys")
+        .env("HTTPS_PROXY", &format!("http://{}", tunnel.local_addr().unwrap()))
+        .start();
+    program.write(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    assert_eq!(request_line(&tunnel), "CONNECT vault.example:443 HTTP/1.1");
+}
+
+/// The first line that a proxy receives.
+fn request_line(proxy: &std::net::TcpListener) -> String {
+    let (stream, _) = proxy.accept().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line).unwrap();
+    line.trim_end().to_owned()
 }
 
 /// Client and doctor get the specific fix as the hint; the log adds the general one.
