@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::credentials::Services;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, RetryPolicy};
+use crate::credentials::sources::token_cache::text_of;
 use crate::error::{AwsError, Error, Kind, SsoSession};
 use crate::http::url::Endpoint;
 use crate::sign_in::start_url;
@@ -100,8 +101,7 @@ pub(crate) fn is_of_client(error: &Error) -> bool {
 /// # Errors
 /// The response has none of this name.
 pub(crate) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Error> {
-    let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    text.ok_or_else(|| {
+    text_of(body, name).ok_or_else(|| {
         Error::new(Kind::Credentials, format!("the response of the sign-in service has no {name}"))
     })
 }

@@ -14,7 +14,7 @@ use crate::credentials::source::Source;
 use crate::credentials::sources::dpop;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, RetryPolicy};
-use crate::credentials::sources::token_cache::CachedToken;
+use crate::credentials::sources::token_cache::{CachedToken, text_of};
 use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
@@ -118,8 +118,7 @@ impl LoginProvider<'_> {
         let missing = |name: &str| self.no_login(&format!("not usable ({name} is missing)"));
         let current = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
         let text = |name: &str| {
-            let text = current.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-            text.ok_or_else(|| missing(&format!("accessToken.{name}")))
+            text_of(current, name).ok_or_else(|| missing(&format!("accessToken.{name}")))
         };
         for name in ["refreshToken", "clientId", "dpopKey"] {
             cached.text(name).ok_or_else(|| missing(name))?;
@@ -152,9 +151,7 @@ impl LoginProvider<'_> {
         let expires = expiry::after(self.time_of_aws(), lifetime);
         let names = ["accessKeyId", "secretAccessKey", "sessionToken"];
         // Before anything changes: what is cached stays in use after a failure.
-        if let Some(name) =
-            names.iter().find(|name| !fresh.get(**name).is_some_and(Value::is_string))
-        {
+        if let Some(name) = names.iter().find(|name| text_of(fresh, name).is_none()) {
             return Err(temporary(&format!("the response has no {name}")));
         }
         let current =
@@ -163,7 +160,7 @@ impl LoginProvider<'_> {
             current.insert(name.to_owned(), fresh[name].clone());
         }
         current.insert("expiresAt".to_owned(), expiry::format(expires).into());
-        if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
+        if let Some(token) = text_of(&body, "refreshToken") {
             cached.set("refreshToken", token);
         }
         if let Err(error) = cached.write(watch) {

@@ -13,7 +13,7 @@ use crate::credentials::header_value::is_header_value;
 use crate::credentials::source::Source;
 use crate::credentials::sources::endpoints::{Endpoints, Service};
 use crate::credentials::sources::request::{Call, Network, Reply, RetryPolicy};
-use crate::credentials::sources::token_cache::CachedToken;
+use crate::credentials::sources::token_cache::{CachedToken, text_of};
 use crate::credentials::types::Credentials;
 use crate::credentials::watch::Watch;
 use crate::environment::Environment;
@@ -150,7 +150,7 @@ impl SsoProvider<'_> {
                 return Ok(());
             }
         };
-        let token = body.get("accessToken").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let token = text_of(&body, "accessToken");
         let lifetime = body.get("expiresIn").and_then(expiry::lifetime);
         let (Some(token), Some(lifetime)) = (token, lifetime) else {
             let incomplete = "the response has no accessToken or expiresIn";
@@ -160,7 +160,7 @@ impl SsoProvider<'_> {
         cached.set("accessToken", token);
         cached.set("expiresAt", expiry::format(expires));
         // Without a new refresh token, the old one remains valid.
-        if let Some(token) = body.get("refreshToken").and_then(Value::as_str) {
+        if let Some(token) = text_of(&body, "refreshToken") {
             cached.set("refreshToken", token);
         }
         self.register_secrets(cached);
@@ -274,8 +274,8 @@ impl SsoProvider<'_> {
         let body = reply.json().unwrap_or_default();
         let found = body.get("roleCredentials").and_then(Value::as_object);
         let text = |name: &str| {
-            let text = found.and_then(|found| found.get(name)?.as_str());
-            text.filter(|text| !text.is_empty())
+            found
+                .and_then(|found| text_of(found, name))
                 .ok_or_else(|| self.fault(format!("SSO: no {name} in the response")))
         };
         let expires = found

@@ -84,9 +84,8 @@ impl CachedToken {
         }
     }
 
-    /// A string that is not empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.members.get(name)?.as_str().filter(|text| !text.is_empty())
+        text_of(&self.members, name)
     }
 
     pub(crate) fn time(&self, name: &str) -> Option<OffsetDateTime> {
@@ -139,6 +138,11 @@ impl CachedToken {
         }
         written
     }
+}
+
+/// A string in a file or a response; `None` if it is empty, as it is for what does not exist.
+pub(crate) fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// Forgets a token whose file could not be written.

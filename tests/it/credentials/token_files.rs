@@ -16,6 +16,8 @@ const SOON: Duration = Duration::from_millis(120);
 
 const SSO: &str = "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Dev\n\
                    [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.example/start\n";
+/// A key for DPoP.
+const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEICrng3403JpAhbL48EihRMpa0nzhY8IyqX5rBheIFwUOoAoGCCqGSM49\nAwEHoUQDQgAEYksCw++HESTQ9OXukR6YYOpp5ux8STs1XmE/kMqYRB0ngc7SOuJx\nF1RHV/WXsHVCtoQbXgG13fz+vQ9pd+mhwg==\n-----END EC PRIVATE KEY-----\n";
 const SESSION: &str = "arn:aws:iam::123456789012:user/ann";
 
 /// The access key that is found after `path` is written with `content`, which happens while the credentials are looked for.
@@ -32,8 +34,7 @@ fn found_while_written(
             thread::park_timeout(SOON);
             home.write(path, content);
         });
-        let found = cache.get(NOW).map_err(|error| error.to_string())?;
-        Ok(parts(&found)[0].unwrap_or_default().to_owned())
+        found_in(&cache)
     })
 }
 
@@ -169,26 +170,79 @@ fn a_refused_refresh_of_sso_finds_what_another_process_has_renewed() {
 
 #[test]
 fn a_refused_refresh_of_aws_login_finds_what_another_process_has_renewed() {
-    let home = Home::new("login-renewed");
+    let (home, path) = home_of_login("login-renewed");
+    for (refusal_ms, error, status) in
+        [(0, "TOKEN_EXPIRED", 401), (250, "USER_CREDENTIALS_CHANGED", 400), (250, "other", 403)]
+    {
+        home.write(&path, login_file("ASIAOLD", "2029-12-31T23:00:00Z", "r1"));
+        let refusal = json!({ "ask": "POST /v1/token", "wait_ms": refusal_ms, "status": status, "answer": { "error": error } });
+        let aws = Aws::start(vec![refusal], NOW);
+        let renewed = login_file("ASIARENEWED", "2030-01-01T00:15:00Z", "r2");
+        let found = found_while_written(&home, &aws, &[], (&path, &renewed));
+        assert_eq!((found.as_deref(), aws.unexpected()), (Ok("ASIARENEWED"), vec![]), "{error}");
+    }
+}
+
+/// Where a response has nothing, the file keeps what it has, so that the session can be refreshed again.
+#[test]
+fn an_empty_value_in_a_response_replaces_nothing() {
+    let home = Home::new("sso-empty");
+    home.write(".aws/config", SSO);
+    for refresh_token in [json!(""), json!(null), json!(7)] {
+        let (path, old) = sso_file("old", "r1", "2029-12-31T23:00:00Z");
+        home.write(&path, old);
+        let answer =
+            json!({ "accessToken": "new", "expiresIn": 3600, "refreshToken": refresh_token });
+        let refresh = json!({ "ask": "POST /token", "answer": answer });
+        let aws = Aws::start(vec![refresh, role_for("new")], NOW);
+        assert_eq!(found(&home, &aws).as_deref(), Ok("ASIASSO"), "{refresh_token}");
+        assert_eq!(member(&home, &path, "refreshToken"), "r1", "{refresh_token}");
+    }
+
+    let (home, path) = home_of_login("login-empty");
+    for (id, refresh_token, used, kept) in
+        [("ASIANEW", "", "ASIANEW", "r1"), ("", "r2", "ASIAOLD", "r1")]
+    {
+        home.write(&path, login_file("ASIAOLD", "2030-01-01T00:02:00Z", "r1"));
+        let keys = json!({ "accessKeyId": id, "secretAccessKey": "s", "sessionToken": "t" });
+        let answer =
+            json!({ "accessToken": keys, "expiresIn": 900, "refreshToken": refresh_token });
+        let aws = Aws::start(vec![json!({ "ask": "POST /v1/token", "answer": answer })], NOW);
+        assert_eq!(found(&home, &aws).as_deref(), Ok(used), "{id:?}");
+        assert_eq!(member(&home, &path, "refreshToken"), kept, "{id:?}");
+    }
+}
+
+fn found(home: &Home, aws: &Aws) -> Result<String, String> {
+    let environment = home.environment([("AWS_ENDPOINT_URL", aws.url.as_str())]);
+    let cache = CredentialCache::new(environment, Settings::default(), NOW);
+    found_in(&cache)
+}
+
+fn found_in(cache: &CredentialCache) -> Result<String, String> {
+    let found = cache.get(NOW).map_err(|error| error.to_string())?;
+    Ok(parts(&found)[0].unwrap_or_default().to_owned())
+}
+
+/// A string in a JSON file.
+fn member(home: &Home, path: &str, name: &str) -> String {
+    let file: Value = serde_json::from_slice(&std::fs::read(home.0.join(path)).unwrap()).unwrap();
+    file[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// A home with a profile of `aws login`, and the path of the session's file.
+fn home_of_login(name: &str) -> (Home, String) {
+    let home = Home::new(name);
     home.write(
         ".aws/config",
         format!("[default]\nregion = us-east-1\nlogin_session = {SESSION}\n"),
     );
-    let path = format!(".aws/login/cache/{}.json", hex::encode(Sha256::digest(SESSION)));
-    let key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEICrng3403JpAhbL48EihRMpa0nzhY8IyqX5rBheIFwUOoAoGCCqGSM49\nAwEHoUQDQgAEYksCw++HESTQ9OXukR6YYOpp5ux8STs1XmE/kMqYRB0ngc7SOuJx\nF1RHV/WXsHVCtoQbXgG13fz+vQ9pd+mhwg==\n-----END EC PRIVATE KEY-----\n";
-    let file = |id: &str, expires: &str, refresh_token: &str| {
-        let keys = json!({ "accessKeyId": id, "secretAccessKey": "s", "sessionToken": "t", "accountId": "123456789012", "expiresAt": expires });
-        let members = json!({ "accessToken": keys, "refreshToken": refresh_token, "clientId": "c", "dpopKey": key });
-        members.to_string()
-    };
-    for (refusal_ms, error, status) in
-        [(0, "TOKEN_EXPIRED", 401), (250, "USER_CREDENTIALS_CHANGED", 400), (250, "other", 403)]
-    {
-        home.write(&path, file("ASIAOLD", "2029-12-31T23:00:00Z", "r1"));
-        let refusal = json!({ "ask": "POST /v1/token", "wait_ms": refusal_ms, "status": status, "answer": { "error": error } });
-        let aws = Aws::start(vec![refusal], NOW);
-        let renewed = file("ASIARENEWED", "2030-01-01T00:15:00Z", "r2");
-        let found = found_while_written(&home, &aws, &[], (&path, &renewed));
-        assert_eq!((found.as_deref(), aws.unexpected()), (Ok("ASIARENEWED"), vec![]), "{error}");
-    }
+    (home, format!(".aws/login/cache/{}.json", hex::encode(Sha256::digest(SESSION))))
+}
+
+/// The file of `aws login`.
+fn login_file(id: &str, expires: &str, refresh_token: &str) -> String {
+    let keys = json!({ "accessKeyId": id, "secretAccessKey": "s", "sessionToken": "t", "accountId": "123456789012", "expiresAt": expires });
+    json!({ "accessToken": keys, "refreshToken": refresh_token, "clientId": "c", "dpopKey": KEY })
+        .to_string()
 }
