@@ -6,7 +6,7 @@ use crate::listener::accepted::AcceptedCount;
 use crate::listener::call::{Call, Progress};
 use crate::listener::client::Client;
 use crate::listener::clients::Clients;
-use crate::listener::notice::{MAX_WAIT, Notice, ServerResponse};
+use crate::listener::notice::{self, MAX_WAIT, Notice, ServerResponse};
 use crate::listener::reply::Reply;
 use crate::listener::request::{Headers, Method, Request, SESSION_ID};
 use crate::listener::response::{ResponseWriter, too_many_streams};
@@ -96,6 +96,9 @@ impl Handler {
         }
         let message = match message.kind() {
             MessageKind::Response | MessageKind::Batch { .. } => {
+                for id in message.cancelled_by_batch() {
+                    notice::cancel(&client, &id);
+                }
                 let Some(left) = client.conversation.client.take_responses(message) else {
                     return response.send(202, &[], b"");
                 };

@@ -185,7 +185,7 @@ impl ServerResponse {
 }
 
 /// Cancels the call with this id. Returns whether the server is to be notified.
-fn cancel(client: &Arc<Client>, id: &Id) -> bool {
+pub(crate) fn cancel(client: &Arc<Client>, id: &Id) -> bool {
     let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
     let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
     let is_unsent = call.is_held.load(Ordering::SeqCst);

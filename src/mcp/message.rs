@@ -218,6 +218,20 @@ impl Message {
         Message::parse(format!("[{}]", rest.join(",")).into_bytes()).ok()
     }
 
+    /// The requests that the notifications of a batch cancel.
+    pub(crate) fn cancelled_by_batch(&self) -> Vec<Id> {
+        let MessageKind::Batch { has_notification: true, .. } = self.kind else {
+            return Vec::new();
+        };
+        let messages = split_batch(&self.line).unwrap_or_default();
+        let cancelled =
+            messages.iter().filter_map(|message| match classify_one(message.as_bytes()) {
+                Ok(MessageKind::Notification { cancels, .. }) => cancels,
+                _ => None,
+            });
+        cancelled.collect()
+    }
+
     /// Whether it is a `tools/call`, or a batch with one.
     pub(crate) fn calls_tool(&self) -> bool {
         self.any_method(|method| method == "tools/call")
@@ -518,5 +532,19 @@ mod tests {
         assert!(left.without_request(&id("1")).is_none());
         let one = Message::parse(br#"[{"id":1,"method":"a"}]"#.to_vec()).expect("a batch");
         assert!(one.without_request(&id("1")).is_none());
+    }
+
+    #[test]
+    fn what_a_batch_cancels() {
+        let cancelled = |line: &str| {
+            Message::parse(line.as_bytes().to_vec()).expect("a message").cancelled_by_batch()
+        };
+        let cancel = |id: &str| {
+            format!(r#"{{"method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
+        };
+        let batch = format!(r#"[{},{{"id":1,"method":"a"}},{}]"#, cancel("1"), cancel(r#""b""#));
+        assert_eq!(cancelled(&batch), [id("1"), id("\"b\"")]);
+        assert!(cancelled(r#"[{"id":1,"method":"a"},{"method":"n"}]"#).is_empty());
+        assert!(cancelled(&cancel("1")).is_empty());
     }
 }

@@ -121,16 +121,18 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Handles `notifications/cancelled`: the response of this request is no longer written, and the server is notified.
-/// Returns whether a waiting message may start now.
-pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> bool {
+/// Handles `notifications/cancelled`: the response of this request is no longer written, and the server is notified, unless
+/// a batch brings it the notification. Returns whether a waiting message may start now.
+pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Option<Message>) -> bool {
     let call = match context.scheduler.cancel(id) {
         // Neither has been sent, so the server is not notified.
         Cancelled::Waiting { may_start } => return may_start,
         Cancelled::InFlight(call) if call.kind != CallKind::Initialize => call,
         Cancelled::InFlight(_) | Cancelled::Unknown => {
             // The response was just written, or there never was a request. Only a server with a session may know the id.
-            if context.conversation.profiles.first().has_session() {
+            if let Some(notification) = notification
+                && context.conversation.profiles.first().has_session()
+            {
                 context.send_detached(Purpose::Cancellation, notification);
             }
             return false;
@@ -150,12 +152,14 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Message) -> 
     }
     let now = Instant::now();
     let due = (call.started + CANCEL_DELAY).max(now);
-    let sender = Arc::clone(context);
-    let send = move || sender.send_detached(Purpose::Cancellation, notification);
-    if due > now {
-        context.scheduler.run_at(due, send);
-    } else {
-        send();
+    if let Some(notification) = notification {
+        let sender = Arc::clone(context);
+        let send = move || sender.send_detached(Purpose::Cancellation, notification);
+        if due > now {
+            context.scheduler.run_at(due, send);
+        } else {
+            send();
+        }
     }
     if is_whole {
         // Many servers never end the stream of a cancelled call.

@@ -218,11 +218,14 @@ impl Server {
         match message.kind() {
             MessageKind::Notification { cancels: Some(id), .. } => {
                 let id = id.clone();
-                call::cancel(context, &id, message)
+                call::cancel(context, &id, Some(message))
             }
             MessageKind::Response | MessageKind::Batch { .. } => {
+                let cancelled = message.cancelled_by_batch();
+                let may_start =
+                    cancelled.iter().fold(false, |any, id| call::cancel(context, id, None) | any);
                 let left = context.conversation.client.take_responses(message);
-                left.is_some_and(|message| self.accept_responses(message))
+                left.is_some_and(|message| self.accept_responses(message)) | may_start
             }
             MessageKind::Request { .. } | MessageKind::Notification { .. } => self.submit(message),
         }

@@ -419,17 +419,20 @@ fn a_cancelled_call_gets_no_response_and_the_server_is_notified() {
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut client = listening.client();
     client.initialize();
-    server.reply_next(
-        "tools/call",
-        Reply::OpenStream("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n".into()),
-    );
-    let mut calling = client.twin();
-    calling.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
-    assert!(calling.event().unwrap().is_some());
+    let stream = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n";
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-    assert_eq!(client.post(cancel).status, 202);
-    assert_eq!(labels(&server.requests()).last().unwrap(), "notifications/cancelled");
-    assert_eq!(calling.event().unwrap(), None, "the stream ends");
+    for (cancel, label) in
+        [(cancel.to_owned(), "notifications/cancelled"), (format!("[{cancel}]"), "response")]
+    {
+        server.reply_next("tools/call", Reply::OpenStream(stream.into()));
+        let mut calling = client.twin();
+        calling.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+        assert!(calling.event().unwrap().is_some());
+        server.reply_next(label, Reply::Status { code: 202, headers: vec![], body: vec![] });
+        assert_eq!(client.post(&cancel).status, 202);
+        assert_eq!(labels(&server.requests()).last().unwrap(), label);
+        assert_eq!(calling.event().unwrap(), None, "the stream ends");
+    }
 }
 
 #[test]

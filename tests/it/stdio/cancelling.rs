@@ -31,6 +31,28 @@ fn a_cancellation_reaches_the_server_and_the_call_gets_no_response() {
 }
 
 #[test]
+fn a_cancellation_in_a_batch_cancels_and_the_batch_is_sent_unchanged() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--max-in-flight=2").start();
+    program.shake_hands();
+    program.write(&call("1", "slow", &json!({"ms": 400})));
+    program.write(&call("2", "slow", &json!({"ms": 400})));
+    server.wait_for(PATIENCE, |all| all.iter().filter(|r| r.label() == "tools/call").count() == 2);
+    program.write(&call("3", "add", &json!({"a": 1, "b": 1})));
+    let cancel = |id: u32| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+        )
+    };
+    let batch = format!("[{},{}]", cancel(3), cancel(1));
+    program.write(&batch);
+    server.wait_for(PATIENCE, |all| all.iter().any(|r| r.request.body == batch.as_bytes()));
+    assert_eq!(program.read()["id"], 2);
+    program.silent_for(Duration::from_millis(200));
+    assert!(server.requests().iter().all(|r| r.json()["id"] != 3));
+}
+
+#[test]
 fn a_call_cancelled_while_it_waits_is_never_sent() {
     let server = server();
     let mut program = Launch::to(&server.url("/mcp")).arg("--max-in-flight=1").start();

@@ -279,6 +279,10 @@ fn a_cancelled_call_is_closed_and_nothing_is_sent_for_it() {
     peer.wait_for("tools/call", 1);
     program.write(&cancel("1"));
     peer.wait_for_closed(1);
+    program.write(&call("3", "t"));
+    peer.wait_for("tools/call", 2);
+    program.write(&format!("[{}]", cancel("3")));
+    peer.wait_for_closed(2);
     program.silent_for(A_WHILE);
     assert_eq!(program.ask(&request("2", "ping", "{}"))["id"], 2);
     assert!(!peer.labels().contains(&"notifications/cancelled".to_owned()));
