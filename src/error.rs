@@ -159,6 +159,14 @@ impl Error {
         self
     }
 
+    /// Adds what failed then, and how to fix that unless there is a hint already.
+    #[must_use]
+    pub(crate) fn followed_by(mut self, next: &Error) -> Error {
+        self.0.message = format!("{}; {}", self.0.message, next.0.message);
+        self.0.hint = self.0.hint.or_else(|| next.0.hint.clone());
+        self
+    }
+
     /// Sets AWS's name for the failure and its request id.
     #[must_use]
     pub fn aws(mut self, aws: AwsError) -> Error {

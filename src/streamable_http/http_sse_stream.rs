@@ -86,7 +86,7 @@ fn open_stream<'a>(
     limit: Option<Instant>,
 ) -> Result<Option<OpenStream<'a>>, Error> {
     let mut response = match server.get_stream(&Session::default(), None, limit, true, stream) {
-        Ok(response) if response.status() == 200 => response,
+        Ok((response, _)) if response.status() == 200 => response.response,
         Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Unreachable) => {
             return Err(error);
         }

@@ -1,5 +1,6 @@
 //! Reopens an event stream: after which errors, and after which wait.
 
+use crate::aws::error_cause::Cause;
 use crate::error::{Error, Kind};
 use crate::http::Response;
 use crate::streamable_http::remote_server::RemoteServer;
@@ -35,8 +36,9 @@ pub(crate) fn open<'a>(
     is_standing: bool,
     cancel: &'a Cancel,
 ) -> Result<Response<'a>, NotOpened> {
-    let mut response = match server.get_stream(session, last_id, deadline, is_standing, cancel) {
-        Ok(response) => response,
+    let opened = server.get_stream(session, last_id, deadline, is_standing, cancel);
+    let (mut response, credentials) = match opened {
+        Ok(opened) => opened,
         Err(error) if error.kind() == Kind::Cancelled => return Err(NotOpened::Final(error)),
         Err(error) => return Err(NotOpened::Later { error, retry_after: None }),
     };
@@ -46,13 +48,25 @@ pub(crate) fn open<'a>(
         response.check_coding().map_err(NotOpened::Final)?;
         if response.opens_event_stream() {
             server.learn_session_id(session, &response, None);
-            return Ok(response);
+            return Ok(response.response);
         }
     }
     let error = no_event_stream(&response);
     Err(match status {
         408 | 409 | 425 | 429 | 500 | 502..=599 => {
             NotOpened::Later { error, retry_after: retry_after(&response) }
+        }
+        // A refused signature says nothing of the stream, and later ones have other credentials or the right time.
+        400 | 401 | 403 => {
+            let report = server.client.read_error(&mut response, &credentials);
+            match report.cause {
+                Cause::Other => NotOpened::Final(error),
+                Cause::ExpiredCredentials | Cause::UnknownCredentials => {
+                    server.client.invalidate_credentials(&credentials);
+                    NotOpened::Later { error: report.error, retry_after: None }
+                }
+                _ => NotOpened::Later { error: report.error, retry_after: None },
+            }
         }
         // Also 404, which does not mean that the session is lost: many servers respond so to any GET.
         _ => NotOpened::Final(error),

@@ -156,7 +156,8 @@ impl RemoteServer {
         }
     }
 
-    /// Requests an event stream: the standing one, or the rest of one after the event `last_id`.
+    /// Requests an event stream: the standing one, or the rest of one after the event `last_id`. Returns also what the
+    /// request was signed with.
     pub(crate) fn get_stream<'a>(
         &'a self,
         session: &Session,
@@ -164,14 +165,14 @@ impl RemoteServer {
         deadline: Option<Instant>,
         is_standing: bool,
         cancel: &'a Cancel,
-    ) -> Result<Response<'a>, Error> {
+    ) -> Result<(SignedResponse<'a>, Arc<Credentials>), Error> {
         let mut headers = vec![("accept", "text/event-stream")];
         headers.extend(session_headers(session));
         headers.extend(last_id.map(|id| ("last-event-id", id)));
         let request = UnsignedRequest::new("GET", self.client.target(), &headers, deadline);
         let request = UnsignedRequest { is_stream: is_standing, ..request };
         let credentials = self.client.credentials_for_request(deadline, cancel)?;
-        Ok(self.client.send(&request, &credentials, cancel)?.response)
+        Ok((self.client.send(&request, &credentials, cancel)?, credentials))
     }
 
     /// Sends a request without a body for a client that speaks HTTP, with the headers that it sent.

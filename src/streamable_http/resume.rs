@@ -30,6 +30,7 @@ pub(crate) fn resume(
     let mut backoff = Backoff::default();
     backoff.set_wait(retry);
     let mut wait = backoff.after_success();
+    let mut not_opened = None;
     while backoff.fruitless() < MAX_FRUITLESS {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left <= wait) {
@@ -44,6 +45,7 @@ pub(crate) fn resume(
         session = server.state.latest(session);
         wait = match open(server, &mut session, Some(&last_id), deadline, false, cancel) {
             Ok(response) => {
+                not_opened = None;
                 let Err(ended) = relay_stream(response, relay, Some(last_id.clone())) else {
                     return Ok(());
                 };
@@ -63,13 +65,18 @@ pub(crate) fn resume(
             }
             Err(NotOpened::Final(error)) => {
                 server.log.debug(format_args!("the event stream cannot be resumed: {error}"));
-                return Err(unanswered);
+                not_opened = Some(error);
+                break;
             }
             Err(NotOpened::Later { error, retry_after }) => {
                 server.log.debug(format_args!("resuming the event stream later: {error}"));
+                not_opened = Some(error);
                 backoff.after_failure(retry_after)
             }
         };
+    }
+    if let Some(why) = not_opened {
+        unanswered.error = unanswered.error.followed_by(&why);
     }
     Err(unanswered)
 }

@@ -249,8 +249,13 @@ impl SignedClient {
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
-        self.shared.credentials.invalidate(refused, clock::now());
+        self.invalidate_credentials(refused);
         Ok(self.credentials_for_request(deadline, cancel)?.key != refused.key)
+    }
+
+    /// Has the next request look for other credentials than the refused ones.
+    pub(crate) fn invalidate_credentials(&self, refused: &Arc<Credentials>) {
+        self.shared.credentials.invalidate(refused, clock::now());
     }
 
     /// Cancels the credential look-up and the processes it started; no look-up starts from now on. Does not wait.

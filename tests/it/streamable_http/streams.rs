@@ -103,6 +103,14 @@ fn a_server_without_get_stream_is_asked_once_and_the_client_does_not_notice() {
 fn a_get_stream_that_is_refused_for_now_is_requested_later() {
     let mut refusals: Vec<Vec<Reply>> =
         [408, 409, 425, 429, 500, 502, 503, 504, 599].map(|code| vec![status(code, &[])]).into();
+    // Of the signature, not of the stream.
+    for (code, error_type) in [
+        (403, "ExpiredTokenException"),
+        (403, "InvalidSignatureException"),
+        (400, "ThrottlingException"),
+    ] {
+        refusals.push(vec![status(code, &[("x-amzn-errortype", error_type)])]);
+    }
     refusals.push(vec![Reply::Close]);
     let asks_to_wait = refusals.len();
     refusals.push(vec![status(503, &[("Retry-After", "2")])]);
@@ -252,18 +260,22 @@ fn a_stream_that_cannot_be_resumed_now_is_resumed_later() {
     let (server, mut program) = started_for_polling(&[]);
     server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\n\n"));
     server.reply_next("GET", status(429, &[("Retry-After", "1")]));
-    server.reply_next("GET", Reply::Close);
+    server.reply_next("GET", status(403, &[("x-amzn-errortype", "ExpiredToken")]));
     server.reply_next("GET", stream_reply(&format!("data: {RESULT}\n\n")));
     program.write(&call("1", "add", &json!({})));
     assert_eq!(program.read_line(), RESULT);
     assert_eq!(resumed_after(&server), ["0", "0", "0"]);
     assert!(waits(&server, 2).iter().all(|wait| *wait >= Duration::from_millis(950)));
     // Refused for good, or with something else, the call ends.
-    for refusal in [status(404, &[]), status(501, &[]), json_reply(200, RESULT)] {
+    for (refusal, why) in [
+        (status(404, &[]), "; the server refused an event stream with HTTP 404"),
+        (status(501, &[]), "HTTP 501"),
+        (json_reply(200, RESULT), "application/json instead of an event stream"),
+    ] {
         server.reply_next("tools/call", stream_reply("id: 0\nretry: 1\n\n"));
         server.reply_next("GET", refusal);
         let answer = program.ask(&call("1", "add", &json!({})));
-        assert_error(&answer, &json!(1), &["ended before the response"]);
+        assert_error(&answer, &json!(1), &["ended before the response", why]);
     }
 }
 
