@@ -38,7 +38,8 @@ impl ErrorResponse<'_> {
             Some(fix) => format!("{hint}; or {fix}"),
             None => hint.to_owned(),
         };
-        if (300..400).contains(&status) {
+        // 304 answers a question that no request of ours asks.
+        if (300..400).contains(&status) && status != 304 {
             let target = self.location.map_or_else(|| "an unspecified location".to_owned(), quoted);
             return Error::new(
                 Kind::HttpStatus(status),
@@ -198,6 +199,7 @@ mod tests {
     fn a_redirect_is_an_error_that_names_its_target() {
         let error = error_of(307, None, "");
         assert!(error.message().contains("https://evil/"), "{error}");
+        assert!(!error_of(304, None, "").message().contains("redirect"));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! `Diagnosis`: explains why a request has no response, from what the server sent instead.
 
-use crate::aws::error_body::AwsErrorBody;
+use crate::aws::error_body::{AwsErrorBody, words_in};
 use crate::error::{Error, Kind, quoted};
 use crate::mcp::server_message::ErrorBody;
+use serde_json::{Map, Value};
+
+/// Maximum size of a document whose words are looked for.
+const MAX_WORDY_BYTES: usize = 64 * 1024;
 
 /// What came instead of a response.
 #[derive(Debug, Default)]
@@ -26,8 +30,12 @@ enum OtherResponses {
 }
 
 impl Diagnosis {
-    pub(crate) fn note_skipped(&mut self, why: String) {
-        self.skipped.get_or_insert(why);
+    /// Notes why a document was skipped, and what it says.
+    pub(crate) fn note_skipped(&mut self, why: String, document: &[u8]) {
+        self.skipped.get_or_insert_with(|| match words_of(document) {
+            Some(words) => format!("{why}: {words}"),
+            None => why,
+        });
     }
 
     pub(crate) fn note_report(&mut self, text: String) {
@@ -65,7 +73,9 @@ impl Diagnosis {
             );
         }
         match self.skipped.take().filter(|_| error.kind() == Kind::InvalidResponse) {
-            Some(why) if all => Error::new(Kind::InvalidResponse, why),
+            Some(why) if all => {
+                Error::new(Kind::InvalidResponse, why).hint("check that the URL is an MCP endpoint")
+            }
             Some(why) => {
                 let what = format!("{}; {why}", error.message());
                 Error::new(Kind::InvalidResponse, what)
@@ -73,6 +83,13 @@ impl Diagnosis {
             None => error,
         }
     }
+}
+
+/// What a JSON object says that is not JSON-RPC: functions and gateways report their own failures so.
+fn words_of(document: &[u8]) -> Option<String> {
+    let document = Some(document).filter(|document| document.len() <= MAX_WORDY_BYTES)?;
+    let members: Map<String, Value> = serde_json::from_slice(document).ok()?;
+    words_in(&members).map(quoted)
 }
 
 /// The words in the data of an `error` event, which is text, or JSON with a message.

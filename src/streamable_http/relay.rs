@@ -258,7 +258,7 @@ impl<'a, 'd> Relay<'a, 'd> {
                     lines.push(None);
                 }
                 ServerMessageKind::NotAMessage { why, .. } => {
-                    self.skip(why);
+                    self.skip(why, line.as_bytes());
                     lines.push(None);
                 }
                 ServerMessageKind::InvalidRequest => lines.push(None),
@@ -346,7 +346,7 @@ impl<'a, 'd> Relay<'a, 'd> {
             }
             ServerMessageKind::NotAMessage { why, is_cut_short } => {
                 self.diagnosis.is_cut_short = is_cut_short;
-                self.skip(why);
+                self.skip(why, &message);
                 Ok(())
             }
         }
@@ -375,9 +375,9 @@ impl<'a, 'd> Relay<'a, 'd> {
         self.relay_response(index, line.into_bytes())
     }
 
-    fn skip(&mut self, why: String) {
+    fn skip(&mut self, why: String, document: &[u8]) {
         self.server.log.debug(format_args!("ignoring data that is not a message: {why}"));
-        self.diagnosis.note_skipped(why);
+        self.diagnosis.note_skipped(why, document);
     }
 
     /// Forgets the tools when a message says that they have changed, even one that cannot be read otherwise.

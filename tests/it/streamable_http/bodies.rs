@@ -94,6 +94,12 @@ fn pages_and_other_bodies_are_errors_that_say_so() {
         (Some("text/plain"), "Hello", "neither JSON nor an event stream (text/plain)"),
         (Some("text/plain"), "dat", "neither JSON nor an event stream (text/plain)"),
         (Some("application/json"), "\"Hello\"", "not JSON-RPC"),
+        (
+            Some("application/json"),
+            r#"{"errorMessage":"Task timed out after 3.00 seconds","errorType":"Sandbox.Timedout"}"#,
+            "no method, result or error: Task timed out after 3.00 seconds (check that the URL",
+        ),
+        (Some("application/json"), "[{\"message\":\"no such stage\"}]", "no such stage"),
         (Some("text/plain"), " \n", "an empty body"),
         (None, "", "an empty body"),
     ] {
