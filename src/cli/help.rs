@@ -55,9 +55,7 @@ pub(crate) fn help() -> String {
         let _ = write!(text, "\n{}:\n", group.title());
         for row in TABLE.iter().filter(|row| row.group == group) {
             let _ = writeln!(text, "  {}", spelling(row));
-            for line in wrapped(&remarks(row), 70) {
-                let _ = writeln!(text, "          {line}");
-            }
+            let _ = writeln!(text, "{:10}{}", "", wrapped(&remarks(row), 10, 10, 80));
         }
     }
     text + CLOSING
@@ -131,21 +129,30 @@ fn remarks(row: &Row) -> String {
     format!("{} [{}]", row.help, facts.join("; "))
 }
 
-/// The lines of a text, wrapped between words.
-pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is always a line");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
+/// A text that begins at column `at`, wrapped between words before the column `end`. Its further lines begin at `indent`. A
+/// quoted command stays in one line; what fits in none is left to the terminal, which breaks it.
+pub(crate) fn wrapped(text: &str, mut at: usize, indent: usize, end: usize) -> String {
+    let mut wrapped = String::new();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let closing = text.strip_prefix('"').and_then(|text| text.find('"')).map(|at| at + 1);
+        let quoted = closing.filter(|closing| indent + closing < end).unwrap_or(0);
+        let word = text[quoted..].find(' ').map_or(text, |space| &text[..quoted + space]);
+        rest = text.get(word.len() + 1..);
+        let width = word.chars().count();
+        if wrapped.is_empty() {
+            at += width;
+        } else if at + 1 + width > end && indent + width <= end {
+            let _ = write!(wrapped, "\n{:indent$}", "");
+            at = indent + width;
         } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+            wrapped.push(' ');
+            at += 1 + width;
         }
+        wrapped.push_str(word);
+        at = if at > end { at % end } else { at };
     }
-    lines
+    wrapped
 }
 
 fn code<T: AsRef<str>>(names: impl Iterator<Item = T>) -> String {
@@ -205,6 +212,28 @@ mod tests {
         assert_eq!(help.matches("\n  sigv4-proxy ").count(), 4);
         // cmd.exe does not know single quotes, nor a backslash at the end of a line.
         assert!(!help.contains(" '") && !help.contains("\\\n"));
+    }
+
+    #[test]
+    fn texts_are_wrapped_between_words_with_a_hanging_indent() {
+        let url = "https://abc.example/a/long/path/to/mcp";
+        for (text, expected) in [
+            ("", ""),
+            ("one two three four", "one two three four"),
+            // The first line begins further left, and lines are full.
+            ("one two three fours", "one two three\n    fours"),
+            ("one two three four five 678 90", "one two three four\n    five 678 90"),
+            ("über über über über", "über über über\n    über"),
+            // A command can be copied.
+            ("run it: \"a b\" or not", "run it: \"a b\" or\n    not"),
+            ("do run it now: \"é b é\", or", "do run it now:\n    \"é b é\", or"),
+            ("an \"open quote is text", "an \"open quote is\n    text"),
+            ("a \"longer text than a line\"", "a \"longer text\n    than a line\""),
+            // What fits in no line has no line to itself: the terminal breaks it.
+            (&format!("at {url} [x] and some more"), &format!("at {url} [x] and some\n    more")),
+        ] {
+            assert_eq!(wrapped(text, 2, 4, 20), expected, "{text}");
+        }
     }
 
     #[test]

@@ -222,10 +222,10 @@ impl<'a> Report<'a> {
     fn print(&mut self, finding: &Finding) -> io::Result<()> {
         let word = self.coloured(finding.verdict.word(), finding.verdict.colour());
         write!(self.out, "{word}  {:<13}  ", finding.check.name())?;
-        self.print_wrapped(&finding.found, INDENT)?;
+        self.print_wrapped(&finding.found, INDENT, INDENT + 2)?;
         for detail in &finding.details {
             write!(self.out, "{:INDENT$}", "")?;
-            self.print_wrapped(detail, INDENT + 2)?;
+            self.print_wrapped(detail, INDENT, INDENT + 2)?;
         }
         if finding.is_bad() {
             self.print_labelled("why:", DIM, finding.shown_why())?;
@@ -239,17 +239,17 @@ impl<'a> Report<'a> {
     fn print_labelled(&mut self, label: &str, colour: &str, text: &str) -> io::Result<()> {
         let shown = self.coloured(label, colour);
         write!(self.out, "{:INDENT$}{shown} ", "")?;
-        self.print_wrapped(text, INDENT + label.len() + 1)
+        let indent = INDENT + label.len() + 1;
+        self.print_wrapped(text, indent, indent)
     }
 
-    /// Prints text that begins at or before the column `indent`, where its further lines begin.
-    fn print_wrapped(&mut self, text: &str, indent: usize) -> io::Result<()> {
+    /// Prints text that begins at the column `at`; its further lines begin at `indent`.
+    fn print_wrapped(&mut self, text: &str, at: usize, indent: usize) -> io::Result<()> {
         let Style::Text { columns: Some(columns), .. } = self.style else {
             return writeln!(self.out, "{text}");
         };
-        let width = columns.min(MAX_COLUMNS).saturating_sub(indent).max(MIN_COLUMNS);
-        let lines = wrapped(text, width);
-        writeln!(self.out, "{}", lines.join(&format!("\n{:indent$}", "")))
+        let end = columns.clamp(indent + MIN_COLUMNS, MAX_COLUMNS);
+        writeln!(self.out, "{}", wrapped(text, at, indent, end))
     }
 
     fn coloured(&self, text: &str, colour: &str) -> String {

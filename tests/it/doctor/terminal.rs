@@ -56,10 +56,16 @@ fn lines_wrap_at_the_width_of_the_terminal_with_a_hanging_indent() {
         assert!(longest <= widest && longest > widest * 3 / 4, "{longest} of {widest}: {shown}");
         let fix = lines.iter().position(|line| line.trim_start().starts_with("fix: ")).unwrap();
         let failed = lines.iter().position(|line| line.starts_with("fail  initialize")).unwrap();
-        assert!(lines[failed + 1].starts_with(&" ".repeat(21)), "{shown}");
+        assert!(lines[failed + 1].starts_with(&" ".repeat(23)), "{shown}");
+        // Further lines begin further right than any paragraph.
+        let begin = |line: &str| line.len() - line.trim_start().len();
+        assert_eq!((begin(lines[fix]), lines[fix].find("set --service-name")), (21, Some(26)));
+        assert!(
+            lines[failed + 1..fix].iter().all(|line| [21, 23].contains(&begin(line))),
+            "{shown}"
+        );
         if widest == 60 {
-            assert!(lines[failed + 1].chars().nth(21).is_some_and(|c| c != ' '), "{shown}");
-            assert!(lines[fix].starts_with(&" ".repeat(21)), "{shown}");
+            assert_eq!(begin(lines[fix + 1]), 26, "{shown}");
         }
     }
 }
