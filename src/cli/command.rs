@@ -1,6 +1,6 @@
 //! `Command`: the subcommand to run, with its options.
 
-use crate::cli::command_line::{self, Flags, Line};
+use crate::cli::command_line::{self, Flags, Line, Subcommand};
 use crate::cli::flag_names::VARIABLES_OF_OTHERS;
 use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{Options, ProfileSettings, SignInOptions};
@@ -65,15 +65,12 @@ fn command(
     profile: &mut dyn FnMut(Option<&str>) -> Result<ProfileSettings, Error>,
 ) -> Result<Command, Vec<Error>> {
     let has_arguments = !arguments.is_empty();
-    let (flags, subcommand) = match command_line::read(arguments)? {
+    let (subcommand, flags) = match command_line::read(arguments)? {
         Line::BriefHelp => return Ok(Command::Print(help::brief())),
         Line::Help => return Ok(Command::Print(help::help())),
         Line::Completions(shell) => return Ok(Command::Print(shell.completions())),
         Line::Version => return Ok(Command::Print(version::text())),
-        Line::Doctor(flags) => (flags, Some("doctor")),
-        Line::Login(flags) => (flags, Some("login")),
-        Line::Logout(flags) => (flags, Some("logout")),
-        Line::Proxy(flags) => (flags, None),
+        Line::Run(subcommand, flags) => (subcommand, flags),
     };
     let Flags { values, mut ignored, abbreviated, mut in_doubt, may_hold_missing, problems } =
         flags;
@@ -88,10 +85,10 @@ fn command(
         return Ok(Command::Usage(target::missing()));
     }
     // `doctor --listen` without a server checks the listener alone.
-    let is_of_listener = subcommand == Some("doctor")
+    let is_of_listener = subcommand == Subcommand::Doctor
         && args.value(Key::Listen).is_some()
         && args.value(Key::TargetUrl).is_none();
-    if is_of_listener || matches!(subcommand, Some("login" | "logout")) {
+    if is_of_listener || matches!(subcommand, Subcommand::Login | Subcommand::Logout) {
         let of_server = [Key::TargetUrl, Key::Region, Key::ServiceName];
         in_doubt.extend(of_server.into_iter().filter(|key| args.value(*key).is_none()));
     }
@@ -102,7 +99,7 @@ fn command(
     let options = resolve::options(&mut reader, &mut |name| {
         profile(name).map_err(|error| match subcommand {
             // Its check of the credentials says how to fix the profile.
-            Some("doctor") => error.hint("set AWS_REGION or --region, or fix the profile"),
+            Subcommand::Doctor => error.hint("set AWS_REGION or --region, or fix the profile"),
             _ => error,
         })
     });
@@ -124,11 +121,11 @@ fn command(
     Ok(match subcommand {
         // All at once, so that they can be fixed at once.
         _ if is_of_line => return Err(problems),
-        Some("doctor") => Command::Doctor { options, problems, server_checks, as_json },
+        Subcommand::Doctor => Command::Doctor { options, problems, server_checks, as_json },
         _ if !problems.is_empty() => return Err(problems),
-        Some("login") => Command::Login(options, sign_in),
-        Some("logout") => Command::Logout(options, sign_in),
-        _ => Command::Run(options),
+        Subcommand::Login => Command::Login(options, sign_in),
+        Subcommand::Logout => Command::Logout(options, sign_in),
+        Subcommand::Proxy => Command::Run(options),
     })
 }
 

@@ -13,20 +13,23 @@ use std::ffi::OsString;
 
 /// The command line: a subcommand and its flags.
 pub(crate) enum Line {
-    /// Run the proxy.
-    Proxy(Flags),
-    /// `doctor`, with the flags of the proxy.
-    Doctor(Flags),
-    /// `login`, with the flags of the proxy.
-    Login(Flags),
-    /// `logout`, with the flags of the proxy.
-    Logout(Flags),
+    /// A subcommand that has the flags of the proxy.
+    Run(Subcommand, Flags),
     Completions(Shell),
     /// `-h`.
     BriefHelp,
     /// `--help`, or `help`.
     Help,
     Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subcommand {
+    /// No word: relays between the client and the server.
+    Proxy,
+    Doctor,
+    Login,
+    Logout,
 }
 
 #[derive(Default)]
@@ -55,12 +58,10 @@ impl Flags {
     }
 }
 
-/// The subcommand of this command line.
+/// The word that selects what the program does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
-    Doctor,
-    Login,
-    Logout,
+    Run(Subcommand),
     Completions,
     Help,
     Version,
@@ -69,9 +70,9 @@ enum Word {
 impl Word {
     fn of(text: &str) -> Option<Word> {
         Some(match text {
-            "doctor" => Word::Doctor,
-            "login" => Word::Login,
-            "logout" => Word::Logout,
+            "doctor" => Word::Run(Subcommand::Doctor),
+            "login" => Word::Run(Subcommand::Login),
+            "logout" => Word::Run(Subcommand::Logout),
             "completions" => Word::Completions,
             // As programs of Windows have it.
             "help" | "/?" => Word::Help,
@@ -314,7 +315,9 @@ impl Reader {
     }
 
     fn line(mut self) -> Result<Line, Vec<Error>> {
-        match self.word {
+        let subcommand = match self.word {
+            None => Subcommand::Proxy,
+            Some(Word::Run(subcommand)) => subcommand,
             Some(Word::Help) => return Ok(Line::Help),
             Some(Word::Version) => return Ok(Line::Version),
             Some(Word::Completions) if self.flags.problems.is_empty() => {
@@ -324,24 +327,18 @@ impl Reader {
                 });
             }
             Some(Word::Completions) => return Err(self.flags.problems),
-            _ => {}
-        }
-        self.settle_target();
-        Ok(match self.word {
-            None => Line::Proxy(self.flags),
-            Some(Word::Login) => Line::Login(self.flags),
-            Some(Word::Logout) => Line::Logout(self.flags),
-            Some(_) => Line::Doctor(self.flags),
-        })
+        };
+        self.settle_target(subcommand);
+        Ok(Line::Run(subcommand, self.flags))
     }
 
     /// Chooses the server's URL or ARN, and reports what is left over.
-    fn settle_target(&mut self) {
+    fn settle_target(&mut self, subcommand: Subcommand) {
         let flags = &mut self.flags;
         if self.targets.is_empty() && !flags.has_target() {
             self.targets.append(&mut self.doubtful_targets);
         }
-        let takes_url = !matches!(self.word, Some(Word::Login | Word::Logout));
+        let takes_url = !matches!(subcommand, Subcommand::Login | Subcommand::Logout);
         let is_old_command = self.leftovers.are_of_old_command();
         if !is_old_command {
             for flag in self.leftovers.take_flags() {
@@ -384,7 +381,9 @@ mod tests {
     #[test]
     fn every_way_of_writing_a_flag() {
         let check = |line: &[&str], expected: &[(Key, &str)]| {
-            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let Ok(Line::Run(Subcommand::Proxy, flags)) = read_words(line) else {
+                panic!("{line:?}")
+            };
             let flags = flags.values.iter();
             let flags: Vec<_> = flags.map(|(key, value)| (*key, &value.text[..])).collect();
             assert_eq!(flags, expected, "{line:?}");
@@ -469,7 +468,7 @@ mod tests {
     fn mistakes_are_listed_all_at_once() {
         let check = |line: &[&str], expected: &[&str]| {
             let problems = match read_words(line) {
-                Ok(Line::Proxy(flags)) => flags.problems,
+                Ok(Line::Run(Subcommand::Proxy, flags)) => flags.problems,
                 Ok(_) => Vec::new(),
                 Err(problems) => problems,
             };
@@ -516,9 +515,7 @@ mod tests {
     #[test]
     fn words_that_are_left_over_are_named() {
         let check = |line: &[&str], expected: &[&str], target: Option<&str>| {
-            let Ok(Line::Proxy(flags) | Line::Login(flags)) = read_words(line) else {
-                panic!("{line:?}")
-            };
+            let Ok(Line::Run(_, flags)) = read_words(line) else { panic!("{line:?}") };
             let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
             let expected: Vec<String> =
                 expected.iter().map(|text| format!("configuration error: {text}")).collect();
@@ -600,7 +597,9 @@ mod tests {
     #[test]
     fn what_is_left_over_from_an_old_command_is_named() {
         let check = |line: &[&str], named: &str| {
-            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let Ok(Line::Run(Subcommand::Proxy, flags)) = read_words(line) else {
+                panic!("{line:?}")
+            };
             let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
             let expected = format!(
                 "configuration error: the arguments contain the command of another program (remove {named}: it belongs to the old command)"
@@ -645,7 +644,7 @@ mod tests {
             "run --rm -i -e TOKEN=… images.example/a/b:1",
         );
         // A flag that is not known may take a value or none.
-        let Ok(Line::Proxy(flags)) =
+        let Ok(Line::Run(Subcommand::Proxy, flags)) =
             read_words(&["--frob", "mcp-remote@0.15.0", "--pin", "a@1.hush", "https://a"])
         else {
             panic!()
@@ -654,10 +653,16 @@ mod tests {
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems[2].contains("(remove mcp-remote@0.15.0: it belongs"), "{problems:?}");
         // Two dashes are not theirs.
-        let Ok(Line::Proxy(flags)) = read_words(&["--p", "work", "https://a"]) else { panic!() };
+        let Ok(Line::Run(Subcommand::Proxy, flags)) = read_words(&["--p", "work", "https://a"])
+        else {
+            panic!()
+        };
         assert!(flags.problems.is_empty() && flags.values[0].0 == Key::Profile);
         // Without a launcher they are unknown flags like others.
-        let Ok(Line::Proxy(flags)) = read_words(&["-p", "work", "https://a"]) else { panic!() };
+        let Ok(Line::Run(Subcommand::Proxy, flags)) = read_words(&["-p", "work", "https://a"])
+        else {
+            panic!()
+        };
         let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems, ["configuration error: unknown flag -p (see --help)"]);
     }
@@ -665,7 +670,9 @@ mod tests {
     #[test]
     fn a_flag_and_its_value_in_one_argument() {
         let check = |line: &[&str], problem: &str, values: &[(Key, &str)]| {
-            let Ok(Line::Proxy(flags)) = read_words(line) else { panic!("{line:?}") };
+            let Ok(Line::Run(Subcommand::Proxy, flags)) = read_words(line) else {
+                panic!("{line:?}")
+            };
             let problems: Vec<String> = flags.problems.iter().map(ToString::to_string).collect();
             assert_eq!(problems, [format!("configuration error: {problem}")], "{line:?}");
             let found = flags.values.iter().map(|(key, value)| (*key, &*value.text));
@@ -696,7 +703,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let check = |line: &[&[u8]]| {
             let words = line.iter().map(|word| OsString::from_vec(word.to_vec())).collect();
-            let Ok(Line::Proxy(flags)) = read(words) else { panic!("{line:?}") };
+            let Ok(Line::Run(Subcommand::Proxy, flags)) = read(words) else { panic!("{line:?}") };
             assert!(flags.problems[0].message().contains("UTF-8"));
         };
         check(&[b"--region", b"\xff"]);

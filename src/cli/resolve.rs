@@ -2,6 +2,7 @@
 
 use crate::aws::hostname::{self, Reach};
 use crate::aws::service_facts::ServiceFacts;
+use crate::cli::command_line::Subcommand;
 use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{
     GetStream, LoginMode, Options, Origins, ProfileSettings, SignInOptions, WORKING_REGION,
@@ -114,17 +115,18 @@ pub(crate) fn sign_in_options(reader: &mut OptionReader<'_>) -> SignInOptions {
 }
 
 /// Reports flags that go only with other subcommands than this one.
-pub(crate) fn report_flags_of_others(reader: &mut OptionReader<'_>, subcommand: Option<&str>) {
-    const OF_ONE: [(Key, &str, &[&str]); 6] = [
-        (Key::SsoSession, "login and logout", &["login", "logout"]),
-        (Key::UseDeviceCode, "login", &["login"]),
-        (Key::Remote, "login", &["login"]),
-        (Key::NoBrowser, "login", &["login"]),
-        (Key::IfNeeded, "login", &["login"]),
-        (Key::Json, "doctor", &["doctor"]),
+pub(crate) fn report_flags_of_others(reader: &mut OptionReader<'_>, subcommand: Subcommand) {
+    use Subcommand::{Doctor, Login, Logout};
+    const OF_SOME: [(Key, &str, &[Subcommand]); 6] = [
+        (Key::SsoSession, "login and logout", &[Login, Logout]),
+        (Key::UseDeviceCode, "login", &[Login]),
+        (Key::Remote, "login", &[Login]),
+        (Key::NoBrowser, "login", &[Login]),
+        (Key::IfNeeded, "login", &[Login]),
+        (Key::Json, "doctor", &[Doctor]),
     ];
-    for (key, which, words) in OF_ONE {
-        if subcommand.is_none_or(|word| !words.contains(&word))
+    for (key, which, subcommands) in OF_SOME {
+        if !subcommands.contains(&subcommand)
             && let Some(Value { from, .. }) = reader.args.flag(key)
         {
             reader.report(key, usage_error(&format!("{from} is only for {which}"), "omit it"));
