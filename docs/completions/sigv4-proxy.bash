@@ -18,7 +18,7 @@ _sigv4_proxy() {
             COMPREPLY=($(compgen -W 'v4 v4a' -- "$word"))
             return ;;
         --profile|--aws-profile)
-            COMPREPLY=($(compgen -W "$(sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u)" -- "$word"))
+            COMPREPLY=($(compgen -W "$(sed -n 's|^\[ *\(profile \)\{0,1\} *\([[:alnum:]_.@:/+=,-]*\) *\]$|\2|p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u)" -- "$word"))
             return ;;
         --profile-tools) return ;;
         --role-arn) return ;;

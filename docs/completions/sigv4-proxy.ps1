@@ -3,7 +3,7 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {
     param($word, $command, $position)
     $profiles = {
         Get-Content ~/.aws/config, ~/.aws/credentials -ErrorAction SilentlyContinue |
-            ForEach-Object { if ($_ -match '^\[ *(profile +)?([^\] ]+) *\]') { $Matches[2] } } |
+            ForEach-Object { if ($_ -match '^\[ *(profile +)?([\w.@:/+=,-]+) *\]') { $Matches[2] } } |
             Sort-Object -Unique
     }
     $values = @{

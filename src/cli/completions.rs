@@ -65,8 +65,9 @@ impl Completed {
     }
 }
 
-/// Shell command that prints the profile names, one a line.
-const PROFILES: &str = r"sed -n 's/^\[ *\(profile \)\{0,1\} *\([^] ]*\) *\]$/\2/p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u";
+/// Shell command that prints the profile names, one a line. Names with other characters are left out: bash expands the words that it
+/// offers, so a name with `$(…)` would be run.
+const PROFILES: &str = r"sed -n 's|^\[ *\(profile \)\{0,1\} *\([[:alnum:]_.@:/+=,-]*\) *\]$|\2|p' ~/.aws/config ~/.aws/credentials 2>/dev/null | sort -u";
 
 fn long_flags(row: &Row) -> impl Iterator<Item = String> {
     row.flags.iter().filter(|flag| flag.len() > 1).map(|flag| format!("--{flag}"))
@@ -199,7 +200,7 @@ Register-ArgumentCompleter -Native -CommandName sigv4-proxy -ScriptBlock {{
     param($word, $command, $position)
     $profiles = {{
         Get-Content ~/.aws/config, ~/.aws/credentials -ErrorAction SilentlyContinue |
-            ForEach-Object {{ if ($_ -match '^\[ *(profile +)?([^\] ]+) *\]') {{ $Matches[2] }} }} |
+            ForEach-Object {{ if ($_ -match '^\[ *(profile +)?([\w.@:/+=,-]+) *\]') {{ $Matches[2] }} }} |
             Sort-Object -Unique
     }}
     $values = @{{

@@ -23,14 +23,19 @@ class WorkflowTest(unittest.TestCase):
             for action in actions:
                 self.assertRegex(action, PINNED, name)
 
-    def test_jobs_have_no_permission_that_they_do_not_name(self) -> None:
-        for name, text in TEXTS.items():
-            self.assertIn("\npermissions: {}\n", text, name)
-            for job, body in jobs(text).items():
-                self.assertRegex(body, r"(?m)^    permissions:", f"{name}: {job}")
-                self.assertRegex(body, r"(?m)^    timeout-minutes: \d+$", f"{name}: {job}")
-            kept = text.count("actions/checkout@") - text.count("persist-credentials: false")
-            self.assertEqual(kept, 0, f"{name}: a checkout keeps its credentials")
+    def test_tools_from_registries_have_one_version(self) -> None:
+        tools = re.findall(r"(?:cargo install --locked|--package) (\S+)", "\n".join(TEXTS.values()))
+        self.assertEqual(len(tools), 3, tools)
+        for tool in tools:
+            self.assertRegex(tool, r"^[\w-]+@\d+\.\d+\.\d+$")
+
+    def test_nothing_is_built_where_packages_are_published(self) -> None:
+        for job, body in jobs(TEXTS["publish.yml"]).items():
+            if job != "verify":
+                self.assertNotRegex(body, r"cargo (?!publish --locked --no-verify\n)", job)
+        verify = jobs(TEXTS["publish.yml"])["verify"]
+        self.assertIn("cargo publish --locked --dry-run", verify)
+        self.assertNotIn(": write", verify)
 
     def test_one_password_is_stored(self) -> None:
         secrets = {secret for text in TEXTS.values() for secret in re.findall(r"secrets\.(\w+)", text)}
@@ -39,7 +44,9 @@ class WorkflowTest(unittest.TestCase):
     def test_what_is_published_was_attested(self) -> None:
         attested = TEXTS["release.yml"].split("subject-path: |\n")[1].split("      - uses:")[0].split()
         attested = {path.removeprefix("target/packages/") for path in attested}
-        verified = re.search(r"for file in (.*); do\n *gh attestation verify", TEXTS["publish.yml"])[1].split()
+        loop = re.search(r"for file in (.*); do\n((?:.*\n)*?) *done", TEXTS["publish.yml"])
+        verified = loop[1].split()
+        self.assertRegex(loop[2], r'gh attestation verify "\$file" .*--source-ref "\$GITHUB_REF"')
         self.assertEqual(attested, {"sigv4-proxy*", "npm/*", "pypi/*", "SHA256SUMS"})
         self.assertEqual(verified, ["SHA256SUMS", "sigv4-proxy.mcpb", "sigv4-proxy-image.tar", "npm/*", "pypi/*"])
 

@@ -1,6 +1,11 @@
 //! Completion scripts for shells.
 
+#[cfg(unix)]
+use crate::credentials::chain::Home;
 use crate::harness::program::Launch;
+#[cfg(unix)]
+use std::path::Path;
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 
 fn script(shell: &str) -> String {
@@ -10,7 +15,14 @@ fn script(shell: &str) -> String {
 }
 
 /// The completions that bash offers after these words.
+#[cfg(unix)]
 fn completed(words: &[&str]) -> Vec<String> {
+    completed_at(Path::new("/nonexistent"), words)
+}
+
+/// The same with this home folder.
+#[cfg(unix)]
+fn completed_at(home: &Path, words: &[&str]) -> Vec<String> {
     let script = script("bash");
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let command = format!(
@@ -21,6 +33,7 @@ fn completed(words: &[&str]) -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "the child gets a stdin of its own")]
     let output = Command::new("bash")
         .args(["--norc", "-c", &command])
+        .env("HOME", home)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -39,6 +52,18 @@ fn bash_completes_flags_and_values() {
     assert_eq!(completed(&["--log-level", "w"]), ["warn"]);
     assert_eq!(completed(&["--region", "us"]), [""; 0]);
     assert!(completed(&["doctor", "--"]).contains(&"--json".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn no_profile_name_is_run_by_the_shell() {
+    let home = Home::new("completions-profiles");
+    let config = "[default]\n[profile $(touch${IFS}$HOME/made)]\n[profile `echo;echo`]\n[profile {a,b}]\n[profile a;b]\n\
+        [profile dev-1.x/y@corp]\n";
+    home.write(".aws/config", config);
+    home.write(".aws/credentials", "[work]\n[$((1+1))]\n");
+    assert_eq!(completed_at(&home.0, &["--profile", ""]), ["default", "dev-1.x/y@corp", "work"]);
+    assert!(!home.0.join("made").exists());
 }
 
 #[test]
