@@ -4,9 +4,9 @@ use crate::error::{Error, Kind, SignIn};
 use crate::log::Log;
 use crate::mcp::message::Message;
 use crate::prompt::client_view::{ClientView, takes_urls};
-use crate::prompt::flight::{Ending, Flight, Waited};
 use crate::prompt::link::Link;
 use crate::prompt::round::Round;
+use crate::prompt::shared_sign_in::{Ending, SharedSignIn, Waited};
 use crate::sync::cancel::{Cancel, cancelled};
 use crate::sync::monitor::WaitError;
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(crate) const CALL_WAIT: Duration = Duration::from_secs(300);
 pub(crate) const ROUND_WAIT: Duration = Duration::from_secs(50);
 
 pub(crate) struct SignInCall<'a> {
-    pub(crate) flight: &'a Arc<Flight>,
+    pub(crate) sign_in: &'a Arc<SharedSignIn>,
     /// The sign-in that this call needs; another profile with the same session may have started it.
     pub(crate) need: &'a SignIn,
     pub(crate) message: &'a Message,
@@ -49,7 +49,7 @@ impl SignInCall<'_> {
     /// # Errors
     /// The call was cancelled.
     pub(crate) fn begin(&self, limit: Duration) -> Result<Outcome, Error> {
-        let link = match self.flight.wait_for_link(self.deadline, self.cancel) {
+        let link = match self.sign_in.wait_for_link(self.deadline, self.cancel) {
             Ok(Ok(link)) => link,
             Ok(Err(ending)) => return Ok(self.ended(ending)),
             Err(WaitError::Cancelled) => return Err(cancelled()),
@@ -59,23 +59,23 @@ impl SignInCall<'_> {
                 return Ok(Outcome::Failed(error.hint(format!("run {}", self.command()))));
             }
         };
-        if !self.flight.note_logged() {
+        if !self.sign_in.note_logged() {
             self.log.warn(link.instruction(self.need));
         }
         let profile = &self.need.profile;
         if self.message.request_meta().is_some() {
-            if takes_urls(self.message) && self.flight.may_ask() {
-                let round = Round::first(&self.flight.id);
+            if takes_urls(self.message) && self.sign_in.may_ask() {
+                let round = Round::first(&self.sign_in.id);
                 return Ok(Outcome::Repeat(round.result(self.message, profile, Some(&link))));
             }
         } else if self.view.takes_elicitations() {
-            let elicitation = link.elicitation(profile, Some(&self.flight.id));
-            let waited = self.flight.wait(Some(&elicitation), self.until(limit), self.cancel);
+            let elicitation = link.elicitation(profile, Some(&self.sign_in.id));
+            let waited = self.sign_in.wait(Some(&elicitation), self.until(limit), self.cancel);
             return match waited.map_err(|_| cancelled())? {
                 Waited::Ended(ending) => Ok(self.ended(ending)),
                 Waited::Dismissed => Ok(Outcome::Link { link, is_required: false }),
                 Waited::TimedOut => {
-                    self.flight.note_announced();
+                    self.sign_in.note_announced();
                     Ok(Outcome::Link { link, is_required: self.view.takes_required_error() })
                 }
             };
@@ -88,8 +88,8 @@ impl SignInCall<'_> {
     /// # Errors
     /// The call was cancelled.
     pub(crate) fn wait(&self) -> Result<Outcome, Error> {
-        let waited = self.flight.wait(None, self.until(ROUND_WAIT), self.cancel);
-        Ok(match (waited.map_err(|_| cancelled())?, self.flight.link()) {
+        let waited = self.sign_in.wait(None, self.until(ROUND_WAIT), self.cancel);
+        Ok(match (waited.map_err(|_| cancelled())?, self.sign_in.link()) {
             (Waited::Ended(ending), _) => self.ended(ending),
             (_, Some(link)) => Outcome::Link { link, is_required: false },
             (_, None) => Outcome::SignedIn,
@@ -105,10 +105,10 @@ impl SignInCall<'_> {
             Outcome::Repeat(round.result(self.message, &self.need.profile, link))
         };
         let is_accepted = match &round.action {
-            Some(action) => self.flight.take_action(action),
+            Some(action) => self.sign_in.take_action(action),
             None => round.waits > 0,
         };
-        if let (false, Some(link)) = (is_accepted, self.flight.link()) {
+        if let (false, Some(link)) = (is_accepted, self.sign_in.link()) {
             return Ok(match round.action {
                 Some(_) => Outcome::Link { link, is_required: false },
                 None => repeat(round, Some(&link)),

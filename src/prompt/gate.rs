@@ -9,11 +9,11 @@ use crate::mcp::message::Message;
 use crate::mcp::server_message::protocol_version;
 use crate::prompt::calls::{CALL_WAIT, Outcome, ROUND_WAIT, SignInCall};
 use crate::prompt::client_view::{ClientView, takes_urls};
-use crate::prompt::flight::{Audience, Flight};
-use crate::prompt::flights::Flights;
 use crate::prompt::link::Link;
 use crate::prompt::mode::Mode;
 use crate::prompt::round::{Round, may_be_repeated};
+use crate::prompt::shared_sign_in::{Audience, SharedSignIn};
+use crate::prompt::sign_ins::SignIns;
 use crate::prompt::tool::{self, SignInTool};
 use crate::streamable_http::Exchanger;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
@@ -31,7 +31,7 @@ const MAX_SIGN_INS: usize = 4;
 pub struct SignInGate {
     mode: Mode,
     view: ClientView,
-    flights: Flights,
+    sign_ins: SignIns,
     tool: SignInTool,
     client: ClientRequests,
     has_answered_initialize: AtomicBool,
@@ -56,7 +56,7 @@ impl SignInGate {
         SignInGate {
             mode,
             view: ClientView::default(),
-            flights: Flights::new(mode, audience, log.clone()),
+            sign_ins: SignIns::new(mode, audience, log.clone()),
             tool: SignInTool::default(),
             client,
             has_answered_initialize: AtomicBool::new(false),
@@ -67,7 +67,7 @@ impl SignInGate {
     /// Sets, once, the function that starts a deferred session after a sign-in. It returns whether there was one.
     pub(crate) fn on_signed_in(self: &Arc<Self>, begin: impl Fn() -> bool + Send + Sync + 'static) {
         let gate = Arc::downgrade(self);
-        let _ = self.flights.on_signed_in.set(Box::new(move || {
+        let _ = self.sign_ins.on_signed_in.set(Box::new(move || {
             let Some(gate) = gate.upgrade() else { return };
             if !begin() && gate.tool.is_offered() && gate.view.has_session() {
                 gate.client.notify("notifications/tools/list_changed", "{}");
@@ -118,12 +118,12 @@ impl SignInGate {
             return self.call_tool(exchange, &why, repeated.as_ref(), sink);
         }
         if let Some(round) = repeated
-            && let Some(flight) = self.flights.find(&round.flight)
+            && let Some(sign_in) = self.sign_ins.find(&round.sign_in)
         {
-            let call = self.call(exchange, &flight, &flight.need);
+            let call = self.call(exchange, &sign_in, &sign_in.need);
             match exchange.hold(|| call.resume(&round))? {
                 Outcome::SignedIn => {}
-                outcome => return self.respond(message, &flight.need, &flight, outcome, sink),
+                outcome => return self.respond(message, &sign_in.need, &sign_in, outcome, sink),
             }
         }
         self.send_signed_in(exchange, sink)
@@ -140,16 +140,16 @@ impl SignInGate {
             };
             // The token that ended the last sign-in is refused, although it looks valid.
             let distrusts_token = needed.iter().any(|before| before.method == need.method);
-            let flight = if begins_sign_in(message) {
-                self.flights.begin(need, exchange.exchanger, distrusts_token)
+            let sign_in = if begins_sign_in(message) {
+                self.sign_ins.begin(need, exchange.exchanger, distrusts_token)
             } else {
-                self.flights.pending(need)
+                self.sign_ins.pending(need)
             };
-            let Some(flight) = flight else { return Err(error) };
+            let Some(sign_in) = sign_in else { return Err(error) };
             let outcome = if begins_sign_in(message) {
-                exchange.hold(|| self.call(exchange, &flight, need).begin(CALL_WAIT))?
+                exchange.hold(|| self.call(exchange, &sign_in, need).begin(CALL_WAIT))?
             } else {
-                match flight.link() {
+                match sign_in.link() {
                     Some(link) => Outcome::Link { link, is_required: false },
                     None => return Err(error),
                 }
@@ -159,7 +159,7 @@ impl SignInGate {
                     exchange.exchanger.client().forget_credential_failure();
                     needed.push(need.clone());
                 }
-                outcome => return self.respond(message, need, &flight, outcome, sink),
+                outcome => return self.respond(message, need, &sign_in, outcome, sink),
             }
         }
     }
@@ -225,22 +225,22 @@ impl SignInGate {
     ) -> Result<(), Error> {
         let message = exchange.message;
         let need = why.needed_sign_in();
-        let Some(flight) =
-            need.and_then(|need| self.flights.begin(need, exchange.exchanger, false))
+        let Some(sign_in) =
+            need.and_then(|need| self.sign_ins.begin(need, exchange.exchanger, false))
         else {
             return result_line(message, &tool::result(message, &self.safe(why), true), sink);
         };
-        let need = need.unwrap_or(&flight.need);
-        let call = self.call(exchange, &flight, need);
+        let need = need.unwrap_or(&sign_in.need);
+        let call = self.call(exchange, &sign_in, need);
         let takes_url = takes_urls(message)
             || (message.request_meta().is_none() && self.view.takes_elicitations());
         let outcome = exchange.hold(|| {
-            let outcome = match repeated.filter(|round| round.flight == flight.id) {
+            let outcome = match repeated.filter(|round| round.sign_in == sign_in.id) {
                 Some(round) => call.resume(round)?,
                 None => call.begin(ROUND_WAIT)?,
             };
             match outcome {
-                Outcome::Link { .. } if !takes_url && flight.note_shown_by_tool() => call.wait(),
+                Outcome::Link { .. } if !takes_url && sign_in.note_shown_by_tool() => call.wait(),
                 outcome => Ok(outcome),
             }
         })?;
@@ -260,11 +260,11 @@ impl SignInGate {
     fn call<'a>(
         &'a self,
         exchange: &Exchange<'a>,
-        flight: &'a Arc<Flight>,
+        sign_in: &'a Arc<SharedSignIn>,
         need: &'a SignIn,
     ) -> SignInCall<'a> {
         let Exchange { message, deadline, cancel, .. } = *exchange;
-        SignInCall { flight, need, message, deadline, cancel, view: &self.view, log: &self.log }
+        SignInCall { sign_in, need, message, deadline, cancel, view: &self.view, log: &self.log }
     }
 
     /// Responds to a call that cannot continue.
@@ -272,7 +272,7 @@ impl SignInGate {
         &self,
         message: &Message,
         need: &SignIn,
-        flight: &Flight,
+        sign_in: &SharedSignIn,
         outcome: Outcome,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
@@ -281,7 +281,7 @@ impl SignInGate {
             Outcome::Failed(error) => Err(error),
             Outcome::Repeat(result) => result_line(message, &result, sink),
             Outcome::Link { link, is_required } => {
-                let required = is_required.then_some(&*flight.id);
+                let required = is_required.then_some(&*sign_in.id);
                 let error = self.link_error(&link, need, required).to_string();
                 let last = message.ids().len() - 1;
                 message.ids().iter().enumerate().try_for_each(|(index, id)| {

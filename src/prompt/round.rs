@@ -27,7 +27,7 @@ const MAX_WAITS: u32 = 6;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Round {
     /// The sign-in, by its id.
-    pub(crate) flight: String,
+    pub(crate) sign_in: String,
     /// How often the client has waited since the user accepted.
     pub(crate) waits: u32,
     /// The `action` of its response to our request; an empty one if the response cannot be read.
@@ -67,13 +67,13 @@ impl Round {
             let decoded = URL_SAFE_NO_PAD.decode(encoded).ok()?;
             let OnlyObject(before): OnlyObject<Encoded<'_>> =
                 serde_json::from_slice(&decoded).ok()?;
-            let (flight, waits) = before.round.rsplit_once('.')?;
+            let (sign_in, waits) = before.round.rsplit_once('.')?;
             let response = responses.and_then(|all| Object::parse(all.get())?.get(REQUEST_NAME));
             let action = response.map(|response| {
                 let response: Value = serde_json::from_str(response.get()).unwrap_or_default();
                 response["action"].as_str().unwrap_or_default().to_owned()
             });
-            let round = Round { flight: flight.to_owned(), waits: waits.parse().ok()?, action };
+            let round = Round { sign_in: sign_in.to_owned(), waits: waits.parse().ok()?, action };
             let set = |params: &str, name, value: Option<&RawValue>| match value {
                 Some(value) => edit::with_member(params, name, value.get()),
                 None => edit::without_member(params, name),
@@ -87,14 +87,14 @@ impl Round {
     }
 
     /// The round in which the user is asked.
-    pub(crate) fn first(flight: &str) -> Round {
-        Round { flight: flight.to_owned(), waits: 0, action: None }
+    pub(crate) fn first(sign_in: &str) -> Round {
+        Round { sign_in: sign_in.to_owned(), waits: 0, action: None }
     }
 
     /// The round after this one, in which the client only waits; `None` after too many.
     pub(crate) fn next(&self) -> Option<Round> {
         let waits = self.waits + 1;
-        (waits <= MAX_WAITS).then(|| Round { flight: self.flight.clone(), waits, action: None })
+        (waits <= MAX_WAITS).then(|| Round { sign_in: self.sign_in.clone(), waits, action: None })
     }
 
     /// The result that asks the client to repeat `request`, with a question to the user if there is a link.
@@ -104,7 +104,7 @@ impl Round {
         let params = params.and_then(|params| Object::parse(params.get()));
         let member = |name| params.as_ref().and_then(|params| params.get(name));
         let state = Encoded {
-            round: format!("{}.{}", self.flight, self.waits),
+            round: format!("{}.{}", self.sign_in, self.waits),
             state: member("requestState"),
             responses: member("inputResponses"),
         };

@@ -5,10 +5,10 @@ use crate::credentials::Services;
 use crate::credentials::sources::sso::token_file;
 use crate::error::{Error, Kind, SignIn, SignInMethod, SsoSession, io_message, quoted};
 use crate::log::Log;
-use crate::prompt::flight::{Ending, Flight};
 use crate::prompt::holder::{Hold, Holder, Pending};
 use crate::prompt::link::Link;
 use crate::prompt::mode::Mode;
+use crate::prompt::shared_sign_in::{Ending, SharedSignIn};
 use crate::sign_in::callback;
 use crate::sign_in::console::ConsoleSignIn;
 use crate::sign_in::device_code::{Begun, DeviceSignIn, Poll};
@@ -36,7 +36,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 const SLOW_DOWN_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Worker {
-    pub(crate) flight: Arc<Flight>,
+    pub(crate) shared: Arc<SharedSignIn>,
     pub(crate) exchanger: Arc<Exchanger>,
     pub(crate) mode: Mode,
     /// The token that is there was refused, although it looks valid.
@@ -57,7 +57,7 @@ struct Sso<'a> {
 impl Worker {
     /// Carries the sign-in out until it has ended for this process.
     pub(crate) fn run(self) {
-        let ended = catch_unwind(AssertUnwindSafe(|| match &self.flight.need.method {
+        let ended = catch_unwind(AssertUnwindSafe(|| match &self.shared.need.method {
             SignInMethod::Sso(session) => self.sign_in(session),
             SignInMethod::Login { session } => self.sign_in_to_console(session),
             // The code of an MFA device is never requested.
@@ -66,26 +66,26 @@ impl Worker {
         match ended {
             Ok(Ok(ending)) => {
                 let is_signed_in = matches!(ending, Ending::SignedIn);
-                self.flight.end(ending);
+                self.shared.end(ending);
                 if is_signed_in && let Some(begin) = self.on_signed_in.get() {
                     begin();
                 }
             }
             Ok(Err(error)) => match error_name(&error) {
-                "expired_token" => self.flight.end(Ending::Expired),
-                "access_denied" => self.flight.end(Ending::Denied),
+                "expired_token" => self.shared.end(Ending::Expired),
+                "access_denied" => self.shared.end(Ending::Denied),
                 _ => self.fail(&error),
             },
             Err(_) => {
                 let what = "a bug in sigv4-proxy ended the sign-in";
                 let error = Error::new(Kind::Internal, what).hint("please report it");
-                self.flight.end(Ending::Failed(error));
+                self.shared.end(Ending::Failed(error));
             }
         }
     }
 
     fn fail(&self, error: &Error) {
-        let SignIn { profile, problem, .. } = &self.flight.need;
+        let SignIn { profile, problem, .. } = &self.shared.need;
         let (what, pause) = match error.kind() {
             _ if error_name(error) == "slow_down" => {
                 ("the sign-in service limits requests (wait a minute)", SLOW_DOWN_PAUSE)
@@ -94,8 +94,8 @@ impl Worker {
             _ => ("the sign-in service is unreachable", FAILURE_PAUSE),
         };
         let what = format!("profile {profile:?}: {problem}, and {what}: {}", error.message());
-        let hint = format!("try again, or run {} in a terminal", self.flight.need.command());
-        self.flight.fail(Error::new(Kind::Credentials, what).hint(hint), pause);
+        let hint = format!("try again, or run {} in a terminal", self.shared.need.command());
+        self.shared.fail(Error::new(Kind::Credentials, what).hint(hint), pause);
     }
 
     fn sign_in(&self, session: &SsoSession) -> Result<Ending, Error> {
@@ -125,7 +125,7 @@ impl Worker {
                 if shown.is_none() {
                     shown = sso.pending().map(|(link, _)| link);
                     if let Some(link) = &shown {
-                        self.flight.show(link.clone());
+                        self.shared.show(link.clone());
                     } else if looking_since.elapsed() > LINK_TIMEOUT {
                         let what =
                             "another process has started a sign-in and has no link yet; try again";
@@ -133,7 +133,7 @@ impl Worker {
                     }
                 }
                 let interval = if shown.is_some() { TOKEN_INTERVAL } else { LINK_INTERVAL };
-                if self.flight.cancel.sleep(interval) {
+                if self.shared.cancel.sleep(interval) {
                     return Ok(Ending::Lost);
                 }
                 if sso.has_token() {
@@ -190,9 +190,9 @@ impl Worker {
 
     /// Polls the service until the user has finished.
     fn poll(&self, mut sign_in: DeviceSignIn) -> Result<Ending, Error> {
-        self.flight.show(link_of(&sign_in));
+        self.shared.show(link_of(&sign_in));
         loop {
-            if self.flight.cancel.sleep(sign_in.wait(clock::now())) {
+            if self.shared.cancel.sleep(sign_in.wait(clock::now())) {
                 return Ok(Ending::Lost);
             }
             if let Poll::Done(signed_in) = sign_in.poll(clock::now())? {
@@ -210,19 +210,19 @@ impl Worker {
         let sign_in = BrowserSignIn::begin(&sso.services, sso.session, clock::now())?;
         let link = browser_link(&sign_in.link);
         self.publish(sso, &Pending::Browser(link.clone()));
-        self.flight.show(link);
+        self.shared.show(link);
         let is_over = Cancel::default();
         let code = thread::scope(|scope| {
             let watch = || {
                 while !is_over.sleep(TOKEN_INTERVAL) {
                     if sso.has_token() {
-                        return self.flight.end(Ending::SignedIn);
+                        return self.shared.end(Ending::SignedIn);
                     }
                 }
             };
             // Without a thread the browser alone ends the wait.
             let _ = thread::Builder::new().name("sign-in".to_owned()).spawn_scoped(scope, watch);
-            let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.flight.cancel);
+            let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.shared.cancel);
             is_over.cancel();
             code
         });
@@ -239,8 +239,8 @@ impl Worker {
     fn sign_in_to_console(&self, session: &str) -> Result<Ending, Error> {
         let services = self.exchanger.client().credential_services(clock::now())?;
         let mut sign_in = ConsoleSignIn::begin(&services, false)?;
-        self.flight.show(browser_link(&sign_in.link));
-        let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.flight.cancel)?;
+        self.shared.show(browser_link(&sign_in.link));
+        let code = sign_in.wait(Instant::now() + callback::TIMEOUT, &self.shared.cancel)?;
         let gained = sign_in.exchange(&code, clock::now())?;
         if gained.arn != session {
             let what =

@@ -325,15 +325,16 @@ impl Program {
 }
 
 impl Program {
-    /// The text on stderr. Fails if it contains a secret.
+    /// The text on stderr. Fails if it contains a secret or reports a bug.
     fn checked_log(&mut self) -> String {
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
         assert_no_secret(&log, &self.secrets);
+        assert!(!log.contains("bug in sigv4-proxy"), "{log}");
         if self.shows_debug {
             return log;
         }
-        let told = log.lines().filter(|line| !line.starts_with("DEBUG: "));
-        told.fold(String::new(), |text, line| text + line + "\n")
+        let shown = log.lines().filter(|line| !line.starts_with("DEBUG: "));
+        shown.fold(String::new(), |text, line| text + line + "\n")
     }
 }
 
@@ -369,9 +370,9 @@ fn decoded(text: &str) -> String {
         } else {
             None
         };
-        let (c, behind) = escape.unwrap_or((c, &rest[c.len_utf8()..]));
+        let (c, after) = escape.unwrap_or((c, &rest[c.len_utf8()..]));
         decoded.push(c);
-        rest = behind;
+        rest = after;
     }
     decoded
 }

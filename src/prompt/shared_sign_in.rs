@@ -1,4 +1,4 @@
-//! `Flight`: a sign-in in progress, shared by all calls that need the same token.
+//! `SharedSignIn`: a sign-in in progress, shared by all calls that need the same token.
 
 use crate::client::{ClientRequests, ClientResponse, SentRequest};
 use crate::error::{Error, SignIn};
@@ -18,7 +18,7 @@ const FIRST_HUMAN_RESPONSE: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_CANCEL: Duration = Duration::from_secs(60);
 const PAUSE_AFTER_DECLINE: Duration = Duration::from_secs(5 * 60);
 
-/// State that all flights of a process share.
+/// State that all sign-ins of a process share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Audience {
     client: ClientRequests,
@@ -27,7 +27,7 @@ pub(crate) struct Audience {
 }
 
 /// A sign-in under way.
-pub(crate) struct Flight {
+pub(crate) struct SharedSignIn {
     /// Names it to the client: `elicitationId` and, since 2026-07-28, part of `requestState`.
     pub(crate) id: String,
     /// The sign-in that the call which started it needs.
@@ -104,12 +104,16 @@ impl Audience {
     }
 }
 
-impl Flight {
+impl SharedSignIn {
     /// `last`: the sign-in for the same token before this one.
-    pub(crate) fn new(need: SignIn, audience: Audience, last: Option<&Flight>) -> Arc<Flight> {
+    pub(crate) fn new(
+        need: SignIn,
+        audience: Audience,
+        last: Option<&SharedSignIn>,
+    ) -> Arc<SharedSignIn> {
         let quiet_until = last.and_then(|last| last.state.lock().quiet_until);
         let state = Monitor::new(State { quiet_until, ..State::default() });
-        Arc::new(Flight { id: random::uuid(), need, audience, cancel: Cancel::new(), state })
+        Arc::new(SharedSignIn { id: random::uuid(), need, audience, cancel: Cancel::new(), state })
     }
 
     // ---- The worker's side
@@ -253,10 +257,10 @@ impl Flight {
             if !self.may_ask_in(state) {
                 return false;
             }
-            let (flight, sent_at) = (Arc::downgrade(self), Instant::now());
+            let (shared, sent_at) = (Arc::downgrade(self), Instant::now());
             let on_response = move |response| {
-                if let Some(flight) = Weak::upgrade(&flight) {
-                    flight.take_answer(Answer::of(&response, sent_at.elapsed()));
+                if let Some(shared) = Weak::upgrade(&shared) {
+                    shared.take_answer(Answer::of(&response, sent_at.elapsed()));
                 }
             };
             let (client, params) = (&self.audience.client, params.to_string());
@@ -303,12 +307,12 @@ impl Answer {
 }
 
 /// A call that waits. When none does any more, an elicitation without a response is withdrawn.
-struct Waiting<'a>(&'a Flight);
+struct Waiting<'a>(&'a SharedSignIn);
 
 impl<'a> Waiting<'a> {
-    fn new(flight: &'a Flight) -> Waiting<'a> {
-        flight.state.lock().waiting += 1;
-        Waiting(flight)
+    fn new(shared: &'a SharedSignIn) -> Waiting<'a> {
+        shared.state.lock().waiting += 1;
+        Waiting(shared)
     }
 }
 

@@ -1,29 +1,29 @@
-//! `Flights`: the sign-ins of this process, one for each token.
+//! `SignIns`: the sign-ins of this process, one for each token.
 
 use crate::error::{SignIn, SignInMethod};
 use crate::log::Log;
-use crate::prompt::flight::{Audience, Ending, Flight};
 use crate::prompt::mode::Mode;
+use crate::prompt::shared_sign_in::{Audience, Ending, SharedSignIn};
 use crate::prompt::worker::Worker;
 use crate::streamable_http::Exchanger;
 use crate::sync::{lock, spawn};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-pub(crate) struct Flights {
+pub(crate) struct SignIns {
     mode: Mode,
     audience: Audience,
     log: Log,
     /// The last sign-in for each token, by the name of the session.
-    last: Mutex<HashMap<String, Arc<Flight>>>,
+    last: Mutex<HashMap<String, Arc<SharedSignIn>>>,
     /// Called after each sign-in that succeeded.
     pub(crate) on_signed_in: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
 }
 
-impl Flights {
-    pub(crate) fn new(mode: Mode, audience: Audience, log: Log) -> Flights {
+impl SignIns {
+    pub(crate) fn new(mode: Mode, audience: Audience, log: Log) -> SignIns {
         let (last, on_signed_in) = (Mutex::default(), Arc::default());
-        Flights { mode, audience, log, last, on_signed_in }
+        SignIns { mode, audience, log, last, on_signed_in }
     }
 
     /// The sign-in in progress for the token; starts one if there is none. `None`: calls may not start one of
@@ -33,21 +33,21 @@ impl Flights {
         need: &SignIn,
         exchanger: &Arc<Exchanger>,
         distrusts_token: bool,
-    ) -> Option<Arc<Flight>> {
+    ) -> Option<Arc<SharedSignIn>> {
         let key = self.key(need)?;
-        let flight = {
+        let sign_in = {
             let mut last = lock(&self.last);
             let before = last.get(key);
-            if let Some(current) = before.filter(|flight| flight.is_current()) {
+            if let Some(current) = before.filter(|sign_in| sign_in.is_current()) {
                 return Some(Arc::clone(current));
             }
-            let before = before.map(|flight| &**flight);
-            let flight = Flight::new(need.clone(), self.audience.clone(), before);
-            last.insert(key.to_owned(), Arc::clone(&flight));
-            flight
+            let before = before.map(|sign_in| &**sign_in);
+            let sign_in = SharedSignIn::new(need.clone(), self.audience.clone(), before);
+            last.insert(key.to_owned(), Arc::clone(&sign_in));
+            sign_in
         };
         let worker = Worker {
-            flight: Arc::clone(&flight),
+            shared: Arc::clone(&sign_in),
             exchanger: Arc::clone(exchanger),
             mode: self.mode,
             distrusts_token,
@@ -55,20 +55,20 @@ impl Flights {
             log: self.log.clone(),
         };
         if let Err(error) = spawn("sign-in", move || worker.run()) {
-            flight.end(Ending::Failed(error));
+            sign_in.end(Ending::Failed(error));
         }
-        Some(flight)
+        Some(sign_in)
     }
 
     /// The sign-in under way for the token that is needed.
-    pub(crate) fn pending(&self, need: &SignIn) -> Option<Arc<Flight>> {
+    pub(crate) fn pending(&self, need: &SignIn) -> Option<Arc<SharedSignIn>> {
         let last = lock(&self.last);
-        last.get(self.key(need)?).filter(|flight| !flight.has_ended()).cloned()
+        last.get(self.key(need)?).filter(|sign_in| !sign_in.has_ended()).cloned()
     }
 
     /// The sign-in of this id, which may have ended.
-    pub(crate) fn find(&self, id: &str) -> Option<Arc<Flight>> {
-        lock(&self.last).values().find(|flight| flight.id == id).cloned()
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<SharedSignIn>> {
+        lock(&self.last).values().find(|sign_in| sign_in.id == id).cloned()
     }
 
     /// The name of the token. Profiles with the same session share one. `None` for MFA devices, whose codes are never
