@@ -225,7 +225,7 @@ impl<R: Read> EventStream<R> {
         Ok(false)
     }
 
-    /// True when the line ends an event.
+    /// True when the line ends an event, or is a comment that belongs to none.
     fn parse_line(&mut self, line: &[u8]) -> Result<bool, Error> {
         let byte_order_mark: &[u8] = b"\xef\xbb\xbf";
         let line = match line.strip_prefix(byte_order_mark) {
@@ -276,7 +276,12 @@ impl<R: Read> EventStream<R> {
             }
             b"" => {
                 if let Some(fields) = &mut self.fields {
+                    // Outside an event, a line is all that keeps the connection alive.
+                    let is_alone = **fields == EventFields::default()
+                        && self.name.is_empty()
+                        && self.data.is_none();
                     fields.is_commented = true;
+                    return Ok(is_alone);
                 }
             }
             _ => {}
@@ -456,6 +461,20 @@ mod tests {
             while stream.next_event().expect("the stream is whole").is_some() {}
             assert_eq!(stream.brought_anything(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_comment_outside_an_event_is_returned_without_its_blank_line() {
+        let text = ": alive\n:\n\nid: 1\n: of the event\ndata: a\n\n";
+        let mut stream = EventStream::new(text.as_bytes(), 1000, broken).keeping_fields(true);
+        let mut found = Vec::new();
+        while let Some(event) = stream.next_event().expect("the stream is whole") {
+            let fields = event.fields.expect("they are kept");
+            found.push((event.data, fields.id, fields.is_commented));
+        }
+        let comment = (b"".to_vec(), None, true);
+        let event = (b"a".to_vec(), Some("1".to_owned()), true);
+        assert_eq!(found, [comment.clone(), comment, event]);
     }
 
     #[test]

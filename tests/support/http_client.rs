@@ -304,7 +304,7 @@ impl HttpClient {
     }
 
     /// The next piece of the body, `None` at its end.
-    fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let length = match self.body {
             Body::Nothing => return Ok(None),
             Body::Bytes(length) => length,

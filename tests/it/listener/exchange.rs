@@ -248,6 +248,17 @@ fn the_standing_stream_is_the_servers_with_its_ids_its_end_and_its_refusal() {
     assert_eq!(answer.json()["error"]["data"]["source"], "sigv4-proxy");
 }
 
+/// As the standard advises servers, a line alone keeps the connection alive.
+#[test]
+fn a_comment_of_the_server_reaches_the_client_at_once() {
+    let server = with_sessions();
+    let (_listening, mut client) = begun(&server);
+    client.initialize();
+    server.reply_next("GET", Reply::OpenStream(": alive\n".to_owned()));
+    let mut stream = client.standing_stream();
+    assert_eq!(stream.piece().unwrap().as_deref(), Some(&b":\n\n"[..]));
+}
+
 #[test]
 fn a_stream_that_the_client_resumes_has_the_responses_that_it_missed() {
     let server = with_sessions();
