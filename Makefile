@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 
-.PHONY: help demo test test-moto test-clients static cross packages sbom install-docs pictures test-packer test-packages bench figures conformance fuzz soak check audit fmt fmt-check clippy doc
+.PHONY: help demo test test-moto test-clients static cross packages sbom licences install-docs pictures test-packer test-packages bench figures conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
 	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
@@ -19,6 +19,7 @@ help:
 	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
 	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
 	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
+	@echo 'make licences  renew the licences of the libraries in the binaries, after a change of Cargo.lock (needs Python 3.11)'
 	@echo 'make test-packer  test the packer and the workflows, with made-up binaries, in seconds (needs Python 3.11)'
 	@echo "make bench   signing, the whole program against no proxy and a bare relay, a listener, and a long link; PEERS='COMMAND {url}; …'"
 	@echo "             for other programs, BUILDS='release static' for the static binary, too (needs what make static needs)"
@@ -71,6 +72,9 @@ target/binaries:
 
 sbom: target/binaries
 	.github/release/sbom.sh target/binaries
+
+licences:
+	python3 -B .github/release/third_party.py
 
 install-docs:
 	python3 -B .github/release/install_docs.py

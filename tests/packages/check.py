@@ -99,7 +99,7 @@ def archive() -> Path:
     program = unpacked / "sigv4-proxy"
     assert starts(run(program, "--version", home=home))
     assert session.run([program], home) == 0
-    assert {file.name for file in unpacked.rglob("*")} >= {"LICENSE", "README.md", "sigv4-proxy.1", "_sigv4-proxy"}
+    assert {file.name for file in unpacked.rglob("*")} >= {"LICENSE", "THIRD-PARTY.txt", "README.md", "sigv4-proxy.1", "_sigv4-proxy"}
     run("bash", "-n", unpacked / "completions/sigv4-proxy.bash")
     ok(f"{path.name}: unpacked, a whole session")
     return program

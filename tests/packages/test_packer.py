@@ -153,6 +153,25 @@ class PackerTest(unittest.TestCase):
             binary = ALL[f"{source}-unknown-linux-musl/sigv4-proxy"]
             self.assertEqual(files[f"image/{architecture}/sigv4-proxy"], binary)
 
+    def test_the_licences_of_the_libraries_go_along_with_every_binary(self) -> None:
+        third_party = (RELEASE / "third-party.txt").read_bytes()
+        files = self.pack(self.binaries(ALL))
+        packed = [name for name in files if name.endswith((".tar.gz", ".tgz", ".zip", ".whl", ".mcpb"))]
+        for name in packed:
+            found = members(files[name])
+            by_name = {Path(path).name: data for path, data in found.items()}
+            self.assertIn("LICENSE", by_name, name)
+            if name != f"npm/sigv4-proxy-{VERSION}.tgz":  # no binary in it
+                self.assertEqual(by_name["THIRD-PARTY.txt"], third_party, name)
+            for path, data in found.items():
+                if path.endswith("/METADATA"):
+                    self.assertIn(b"\nLicense-File: THIRD-PARTY.txt\n", data)
+        self.assertEqual(files["image/THIRD-PARTY.txt"], third_party)
+        self.assertIn(b"COPY ${TARGETARCH}/sigv4-proxy LICENSE THIRD-PARTY.txt /", files["image/Dockerfile"])
+        layout = members(gzip.compress(files["sigv4-proxy-image.tar"]))
+        layers = [members(data) for data in layout.values() if data[:2] == b"\x1f\x8b"]
+        self.assertEqual([layer["THIRD-PARTY.txt"] for layer in layers], [third_party] * 2)
+
     def test_checksums_are_those_of_the_files(self) -> None:
         files = self.pack(self.binaries(ALL))
         lines = dict(reversed(line.split("  ")) for line in files["SHA256SUMS"].decode().splitlines())

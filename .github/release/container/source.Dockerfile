@@ -13,6 +13,7 @@ RUN cargo build --locked --release --bin sigv4-proxy
 FROM scratch
 COPY --from=build /build/target/release/sigv4-proxy /
 COPY LICENSE /
+COPY .github/release/third-party.txt /THIRD-PARTY.txt
 ENV HOME=/home/app
 USER 1000:1000
 ENTRYPOINT ["/sigv4-proxy"]

@@ -1,4 +1,4 @@
-"""The archives to download: the program, its licence, its manual page and completions, in a folder of their own."""
+"""The archives to download: the program, its licences, its manual page and completions, in a folder of their own."""
 
 from .archives import Entry, tar_gz, zipped
 from .binaries import Binary, Platform
@@ -23,9 +23,9 @@ def archive(project: Project, binary: Binary) -> bytes:
     folder = folder_name(binary.platform)
     entries = [
         Entry(f"{folder}/{binary.platform.program}", binary.data, executable=True),
-        Entry(f"{folder}/LICENSE", project.license()),
         Entry(f"{folder}/README.md", project.readme()),
     ]
+    entries += [Entry(f"{folder}/{name}", data) for name, data in project.licenses().items()]
     entries += [Entry(f"{folder}/{name}", (ROOT / path).read_bytes()) for name, path in DOCUMENTS.items()]
     pack = zipped if binary.platform.os == "win32" else tar_gz
     return pack(entries, project.date)

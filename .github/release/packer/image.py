@@ -13,7 +13,8 @@ OCI = "application/vnd.oci.image"
 
 def contexts(project: Project, binaries: list[Binary]) -> dict[str, Entry]:
     """The folder from which `docker build` makes the same image."""
-    files = {"Dockerfile": Entry("Dockerfile", dockerfile(project)), "LICENSE": Entry("LICENSE", project.license())}
+    files = {"Dockerfile": Entry("Dockerfile", dockerfile(project))}
+    files |= {name: Entry(name, data) for name, data in project.licenses().items()}
     for binary in on_images(binaries):
         path = f"{binary.platform.image_arch}/{NAME}"
         files[path] = Entry(path, binary.data, executable=True)
@@ -46,14 +47,15 @@ def layout(project: Project, binaries: list[Binary]) -> bytes | None:
     manifests = []
     for binary in on_images(binaries):
         platform = {"architecture": binary.platform.image_arch, "os": "linux"}
-        files = [Entry(NAME, binary.data, executable=True), Entry("LICENSE", project.license())]
+        files = [Entry(NAME, binary.data, executable=True)]
+        files += [Entry(name, data) for name, data in project.licenses().items()]
         layer = tar(files, project.date)
         config = platform | {
             "created": created,
             # HOME: so that a mounted ~/.aws has a place, and one name in all instructions.
             "config": {"Entrypoint": [f"/{NAME}"], "User": "1000:1000", "Env": ["HOME=/home/app"], "Labels": labels},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer)}"]},
-            "history": [{"created": created, "created_by": f"COPY {NAME} LICENSE /"}],
+            "history": [{"created": created, "created_by": f"COPY {NAME} LICENSE THIRD-PARTY.txt /"}],
         }
         manifest = {
             "schemaVersion": 2,

@@ -36,7 +36,7 @@ def bundle(project: Project, binaries: list[Binary]) -> bytes | None:
     entries = [
         Entry("manifest.json", (json.dumps(manifest, indent=2) + "\n").encode()),
         Entry("icon.png", (HERE / "mcpb/icon.png").read_bytes()),
-        Entry("LICENSE", project.license()),
+        *(Entry(name, data) for name, data in project.licenses().items()),
         Entry("README.md", project.readme()),
     ]
     entries += [Entry(PROGRAMS[binary.platform], binary.data, executable=True) for binary in programs]

@@ -70,7 +70,7 @@ def platform_entries(project: Project, binary: Binary) -> list[Entry]:
     entries = [
         Entry("package/package.json", json_file(description)),
         Entry(f"package/bin/{platform.program}", binary.data, executable=True),
-        Entry("package/LICENSE", project.license()),
+        *(Entry(f"package/{name}", data) for name, data in project.licenses().items()),
         Entry("package/README.md", f"The program of [{NAME}]({project.repository}); install `{NAME}`.\n".encode()),
     ]
     if binary.sbom:

@@ -70,6 +70,10 @@ class Project:
     def license(self) -> bytes:
         return (ROOT / "LICENSE").read_bytes()
 
+    def licenses(self) -> dict[str, bytes]:
+        """What goes along with a binary, which contains libraries of others: files by name."""
+        return {"LICENSE": self.license(), "THIRD-PARTY.txt": (HERE / "third-party.txt").read_bytes()}
+
 
 def load() -> Project:
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]

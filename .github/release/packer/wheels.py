@@ -27,7 +27,7 @@ def wheel(project: Project, binary: Binary) -> tuple[str, bytes]:
         Entry(f"{stem}.data/scripts/{binary.platform.program}", binary.data, executable=True),
         Entry(f"{info}/METADATA", metadata(project)),
         Entry(f"{info}/WHEEL", wheel_file(tag)),
-        Entry(f"{info}/licenses/LICENSE", project.license()),
+        *(Entry(f"{info}/licenses/{name}", data) for name, data in project.licenses().items()),
     ]
     if binary.sbom:
         entries.append(Entry(f"{info}/sboms/{NAME}.cdx.json", binary.sbom))  # PEP 770
@@ -44,7 +44,7 @@ def metadata(project: Project) -> bytes:
         f"Summary: {project.summary}",
         f"Keywords: {','.join(project.keywords)}",
         "License-Expression: MIT OR Apache-2.0",
-        "License-File: LICENSE",
+        *(f"License-File: {name}" for name in project.licenses()),
         f"Project-URL: Source, {project.repository}",
         f"Project-URL: Documentation, {project.repository}/tree/v{project.version}/docs",
         f"Project-URL: Changelog, {project.repository}/blob/v{project.version}/docs/changelog.md",
