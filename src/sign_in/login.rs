@@ -171,7 +171,7 @@ impl Login {
                     self.perform(credentials, needed)?;
                     credentials.prepare_exchange(profile, clock::now())?;
                 }
-                mfa::sign_in(credentials, profile, serial)?
+                mfa::sign_in(credentials, &self.redactor, profile, serial)?
             }
             SignInMethod::Login { session } => {
                 Some(self.console(credentials, profile, Some(session))?)
@@ -287,7 +287,8 @@ impl Login {
         let whose = format!("profile {profile:?} (console)");
         self.show_link(&services, &whose, &waiting.link, !self.settings.is_remote);
         let code = if self.settings.is_remote {
-            let text = mfa::ask(credentials, "Authorization code shown in the browser: ")?;
+            let text =
+                mfa::ask(credentials, &self.redactor, "Authorization code shown in the browser: ")?;
             waiting.code_of_page(text.expose())
         } else {
             if !browser::is_here(&services.environment) {

@@ -7,6 +7,7 @@ use crate::credentials::CredentialCache;
 use crate::credentials::sources::sts::MfaCode;
 use crate::error::{Error, Kind};
 use crate::process;
+use crate::redact::Redactor;
 use crate::signing::Secret;
 use crate::sync::cancel::cancelled;
 
@@ -19,12 +20,13 @@ const PROMPTS: usize = 3;
 /// There is no terminal, no code was accepted, or STS refuses or cannot be reached.
 pub(crate) fn sign_in(
     credentials: &CredentialCache,
+    redactor: &Redactor,
     profile: &str,
     serial: &str,
 ) -> Result<Option<OffsetDateTime>, Error> {
     let mut why = "";
     for _ in 0..PROMPTS {
-        let code = ask(credentials, &format!("{why}MFA code for {serial}: "))?;
+        let code = ask(credentials, redactor, &format!("{why}MFA code for {serial}: "))?;
         let Some(code) = six_digits(&code) else {
             why = "a code has six digits; ";
             continue;
@@ -44,9 +46,13 @@ pub(crate) fn sign_in(
 ///
 /// # Errors
 /// There is no terminal, or the user ended the prompt.
-pub(crate) fn ask(credentials: &CredentialCache, prompt: &str) -> Result<Secret, Error> {
+pub(crate) fn ask(
+    credentials: &CredentialCache,
+    redactor: &Redactor,
+    prompt: &str,
+) -> Result<Secret, Error> {
     let end = credentials.end();
-    let line = process::ask(prompt, || end.is_cancelled()).map_err(|error| {
+    let line = process::ask(&redactor.safe(prompt), || end.is_cancelled()).map_err(|error| {
         let what = prompt.trim_end_matches([' ', ':']);
         Error::new(Kind::Credentials, format!("cannot ask for {what}: {error}"))
             .hint("run it in a terminal")

@@ -262,3 +262,14 @@ fn ctrl_c_at_the_prompt() {
     terminal.keyboard.write_all(b"\x03").unwrap();
     assert_eq!(terminal.end(), (Some(130), String::new()));
 }
+
+#[test]
+fn a_prompt_cannot_control_the_terminal() {
+    let config = CONFIG.replace(SERIAL, &format!("{SERIAL}\u{1b}]0;title\u{7}\u{9b}2J\u{202e}"));
+    let rig = Rig::new("mfa-escapes", &config, vec![]);
+    let mut terminal = Terminal::start(&rig, "login --profile mfa");
+    terminal
+        .wait_for(&format!(r"MFA code for {SERIAL}\u{{1b}}]0;title\u{{7}}\u{{9b}}2J\u{{202e}}: "));
+    terminal.keyboard.write_all(b"\x03").unwrap();
+    assert_eq!(terminal.end(), (Some(130), String::new()));
+}
