@@ -1,7 +1,7 @@
 //! `ClientRequests`: requests that this program sends to its client, and the client's responses to them.
 //!
 //! Their ids, `sigv4-proxy-PURPOSE-NUMBER`, are used once. A response with such an id never goes to a server, even if it
-//! arrives after the request was withdrawn; all other responses pass.
+//! arrives after the request was withdrawn; all other responses pass. Servers may not use ids that begin like these.
 
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
@@ -12,6 +12,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+
+/// How the JSON of the ids begins.
+const START: &str = "\"sigv4-proxy-";
 
 /// Maximum number of requests that wait for their responses.
 const MAX_WAITING: usize = 64;
@@ -90,7 +93,7 @@ impl ClientRequests {
             }
             let count = state.sent.entry(purpose).or_default();
             *count += 1;
-            let id = Id::from_json(&format!("\"sigv4-proxy-{purpose}-{count}\""));
+            let id = Id::from_json(&format!("{START}{purpose}-{count}\""));
             let id = id.expect("a string is an id");
             state.waiting.push((id.clone(), Box::new(on_response)));
             id
@@ -129,10 +132,16 @@ impl ClientRequests {
         }
     }
 
+    /// Whether an id is kept for requests of this program. One that is not used yet counts, too: a request of a server that has it
+    /// would get the response to a later request of this program, or the other way round.
+    pub(crate) fn is_reserved(id: &Id) -> bool {
+        id.as_json().starts_with(START)
+    }
+
     /// Whether a request of this program has, or had, this id.
-    pub(crate) fn has_sent(&self, id: &Id) -> bool {
+    fn has_sent(&self, id: &Id) -> bool {
         let parts = || {
-            let text = id.as_json().strip_prefix("\"sigv4-proxy-")?.strip_suffix('"')?;
+            let text = id.as_json().strip_prefix(START)?.strip_suffix('"')?;
             let (purpose, number) = text.rsplit_once('-')?;
             let count = *lock(&self.shared.state).sent.get(purpose)?;
             let sent: u64 = number.parse().ok()?;

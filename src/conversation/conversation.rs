@@ -136,7 +136,8 @@ impl Conversation {
     /// What becomes of a request of this profile's server. One that passes waits for the client's response from now on.
     pub(crate) fn admit(&self, profile: usize, request: ServerRequest, origin: Origin) -> Passage {
         let client_id = self.profiles.client_id(profile, &request.id);
-        if client_id.as_ref().is_some_and(|id| self.client.has_sent(id)) {
+        let is_kept = client_id.as_ref() == Some(&request.id);
+        if is_kept && ClientRequests::is_reserved(&request.id) {
             self.log.debug("refusing a request from the server whose id is reserved");
             return refusal_of(&request.id);
         }
