@@ -92,8 +92,17 @@ pub(crate) fn format(time: OffsetDateTime) -> String {
 
 /// Converts milliseconds since 1970.
 pub(crate) fn of_unix_millis(value: &Value) -> Option<OffsetDateTime> {
-    let seconds = time::Duration::saturating_seconds_f64((number(value)? / 1000.0).floor());
-    Some(OffsetDateTime::UNIX_EPOCH.saturating_add(seconds))
+    Some(since_1970(number(value)? / 1000.0))
+}
+
+/// Converts seconds since 1970.
+pub(crate) fn of_unix_seconds(value: &Value) -> Option<OffsetDateTime> {
+    number(value).map(since_1970)
+}
+
+fn since_1970(seconds: f64) -> OffsetDateTime {
+    let whole = time::Duration::saturating_seconds_f64(seconds.floor());
+    OffsetDateTime::UNIX_EPOCH.saturating_add(whole)
 }
 
 /// Converts a lifetime in seconds.

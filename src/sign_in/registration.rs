@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use time::OffsetDateTime;
 
 use crate::credentials::cache_key::{Style, cache_key};
@@ -94,8 +94,7 @@ impl Registration {
         let response = oidc
             .post("/client/register", &body, &RetryPolicy::SERVICE, now)
             .map_err(|error| error.context("registering with the sign-in service"))?;
-        let seconds = response.get("clientSecretExpiresAt").and_then(Value::as_i64);
-        let expires_at = seconds.and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+        let expires_at = response.get("clientSecretExpiresAt").and_then(expiry::of_unix_seconds);
         let registration = Registration {
             client_id: text(&response, "clientId")?.to_owned(),
             client_secret: Secret::new(text(&response, "clientSecret")?),

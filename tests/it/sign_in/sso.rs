@@ -180,6 +180,21 @@ fn a_sign_in_that_was_granted_before_troubles_no_one_and_counts_for_every_profil
     assert_eq!(rig.aws.unexpected(), [""; 0]);
 }
 
+/// A registration that seems to have ended could not refresh its token, and would be made again by each sign-in.
+#[test]
+fn the_end_of_a_registration_may_be_text_or_have_a_fraction() {
+    for (name, ends) in [("text", json!("4102444800")), ("fraction", json!(4_102_444_800.5))] {
+        let mut register = register_corp();
+        register["answer"]["clientSecretExpiresAt"] = ends;
+        let entries = vec![register, authorize(), granted(), role_credentials(200)];
+        let rig = Rig::new(&format!("registration-{name}"), CONFIG, entries);
+        assert_eq!(rig.run(&["login", "--profile=dev"]).0, Some(0), "{name}");
+        let token = rig.json(&token_path("corp"));
+        assert_eq!(token["registrationExpiresAt"], "2100-01-01T00:00:00Z", "{name}");
+        assert_eq!(rig.json(REGISTRATION)["expiresAt"], "2100-01-01T00:00:00Z", "{name}");
+    }
+}
+
 #[test]
 fn the_older_form_and_a_session_without_a_profile() {
     let register_old = register(&json!({ "clientName": "sigv4-proxy", "clientType": "public" }));
