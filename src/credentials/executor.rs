@@ -11,6 +11,7 @@ use crate::credentials::providers::{Lookup, Providers};
 use crate::credentials::sources::cli_cache;
 use crate::credentials::sources::sts::MfaCode;
 use crate::credentials::types::Credentials;
+use crate::credentials::watch::Watch;
 use crate::error::{Error, Kind, SignIn, SignInMethod, io_message};
 use crate::signing::Secret;
 use crate::suggest::shell_word;
@@ -20,11 +21,13 @@ pub(crate) struct Executor {
     pub(crate) providers: Providers,
     /// The credentials of each step of the plan, and when to refresh them. Steps that are not needed have none.
     steps: Vec<Option<(Credentials, Option<OffsetDateTime>)>>,
+    /// The files that the first step read.
+    base_files: Watch,
 }
 
 impl Executor {
     pub(crate) fn new(providers: Providers) -> Executor {
-        Executor { providers, steps: Vec::new() }
+        Executor { providers, steps: Vec::new(), base_files: Watch::default() }
     }
 
     /// Forgets the credentials of earlier steps, so that all sources of a plan are used again.
@@ -162,7 +165,8 @@ impl Executor {
         Ok((steps, self.accept(steps, found, lookup.now)?))
     }
 
-    /// The credentials of the first provider. If roles follow, they are remembered until it is time to refresh them.
+    /// The credentials of the first provider. If roles follow, they are remembered until it is time to refresh them; until
+    /// then their files are watched.
     fn base(
         &mut self,
         base: &BaseProvider,
@@ -177,10 +181,14 @@ impl Executor {
             && !is_static
             && let Some(found) = self.remembered(0, lookup.now)
         {
+            diagnostics.watch.extend(&self.base_files);
             return Ok(found);
         }
-        let found = self.providers.provide(base, lookup, diagnostics)?;
-        self.accept(0, found, lookup.now)
+        let others = std::mem::take(&mut diagnostics.watch);
+        let found = self.providers.provide(base, lookup, diagnostics);
+        self.base_files = std::mem::replace(&mut diagnostics.watch, others);
+        diagnostics.watch.extend(&self.base_files);
+        self.accept(0, found?, lookup.now)
     }
 
     /// Assumes each role with the credentials before it, except the first `done`, which `first` includes. The credentials

@@ -19,7 +19,7 @@ pub(crate) struct Watch {
     seen: Vec<Seen>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     path: PathBuf,
     /// The largest content that is read, in bytes.
@@ -50,6 +50,11 @@ impl Watch {
     pub(crate) fn wrote(&mut self, path: &Path) {
         let known = self.seen.iter().find(|seen| seen.path == path);
         let _ = self.read_up_to(known.map_or(MAX_FILE_BYTES, |seen| seen.limit), path);
+    }
+
+    /// Watches the files of another watch as well, as they were when they were read.
+    pub(crate) fn extend(&mut self, other: &Watch) {
+        self.seen.extend_from_slice(&other.seen);
     }
 
     /// Whether all files have the same content as when they were read. The content is compared only if the metadata are

@@ -183,6 +183,38 @@ fn a_refused_refresh_of_aws_login_finds_what_another_process_has_renewed() {
     }
 }
 
+/// The role on top of the session is assumed more often than the session is asked.
+#[test]
+fn a_new_login_counts_after_the_role_alone_was_refreshed() {
+    let assumed = |id: &str, expires: &str| {
+        let credentials = format!(
+            "<a><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>t</SessionToken><Expiration>{expires}</Expiration></Credentials></a>"
+        );
+        json!({ "ask": "POST /", "form": { "Action": "AssumeRole" }, "answer": credentials })
+    };
+    let home = Home::new("sso-role");
+    let role = "[profile top]\nrole_arn = arn:aws:iam::123456789012:role/A\nsource_profile = default\nregion = us-east-1\n";
+    home.write(".aws/config", format!("{SSO}{role}"));
+    let (path, login) = sso_file("ann", "r", "2030-01-01T08:00:00Z");
+    home.write(&path, login);
+    let (soon, late) = ("2030-01-01T00:01:00Z", "2030-01-01T01:00:00Z");
+    let aws =
+        Aws::start(vec![role_for("ann"), assumed("ASIAONE", soon), assumed("ASIATWO", late)], NOW);
+    let environment = home.environment([("AWS_ENDPOINT_URL", aws.url.as_str())]);
+    let settings = Settings { profile: Some("top".to_owned()), ..Settings::default() };
+    let cache = CredentialCache::new(environment, settings, NOW);
+    let found_at = |now| cache.get(now).unwrap().key.access_key_id.clone();
+    assert_eq!(found_at(NOW), "ASIAONE");
+    let later = NOW + Duration::from_secs(70);
+    assert_eq!((found_at(later).as_str(), aws.left()), ("ASIATWO", vec![]));
+
+    let (_, login) = sso_file("robert", "r", "2030-01-01T08:00:00Z");
+    home.write(&path, login);
+    aws.expect(vec![role_for("robert"), assumed("ASIATHREE", late)]);
+    assert_eq!((found_at(later).as_str(), aws.unexpected()), ("ASIATHREE", vec![]));
+}
+
 /// Where a response has nothing, the file keeps what it has, so that the session can be refreshed again.
 #[test]
 fn an_empty_value_in_a_response_replaces_nothing() {
