@@ -4,7 +4,8 @@
 
 use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -45,14 +46,23 @@ pub struct Identity {
 
 impl Identity {
     pub fn server_config(&self) -> ServerConfig {
+        self.server_config_for(rustls::ALL_VERSIONS)
+    }
+
+    /// For these versions of TLS only. The key need not be that of the certificate.
+    pub fn server_config_for(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ServerConfig {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let identity = CertifiedKey::new(vec![self.certificate.clone()], key);
         ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], key)
-            .unwrap()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
     }
 }
 
@@ -72,7 +82,11 @@ pub struct TlsServer {
 
 impl TlsServer {
     pub fn start(identity: &Identity) -> TlsServer {
-        let config = Arc::new(identity.server_config());
+        TlsServer::with_config(identity.server_config())
+    }
+
+    pub fn with_config(config: ServerConfig) -> TlsServer {
+        let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(AtomicUsize::new(0));

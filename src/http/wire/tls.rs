@@ -12,10 +12,14 @@ use crate::http::wire::tcp::time_left;
 use crate::http::wire::trusted_roots::{CaBundle, trusted_roots};
 use crate::http::wire::unreceived::Unreceived;
 use crate::sync::lock;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature,
+    verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::SigningKey;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -116,18 +120,16 @@ impl TlsConnector {
         if let Some(config) = self.shared.config.get() {
             return Ok(Arc::clone(config));
         }
-        let roots = trusted_roots(&self.shared.ca_bundle)?;
         let provider = cryptography();
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .build()
-                .map_err(other)?;
         let names = self.shared.other_name.as_ref().map(|name| {
             let parsed = |name: &str| ServerName::try_from(name.to_owned()).map_err(other);
             Ok::<_, ureq::Error>([parsed(&name.asked)?, parsed(&name.of_url)?])
         });
-        let verifier = IssuerRecorder {
-            verifier,
+        let verifier = Verifier {
+            trust: Trust {
+                roots: trusted_roots(&self.shared.ca_bundle)?,
+                algorithms: provider.signature_verification_algorithms,
+            },
             names: names.transpose()?,
             last_refused: Arc::clone(&self.shared.last_refused),
             last_accepted: Arc::clone(&self.shared.last_accepted),
@@ -170,11 +172,40 @@ impl TlsConnector {
 
 /// Whether Mozilla's roots alone would trust this chain for this host.
 pub(crate) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+    let [certificate, intermediates @ ..] = chain else { return false };
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), cryptography()).build();
-    let (Ok(verifier), [end_entity, intermediates @ ..]) = (verifier, chain) else { return false };
-    verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).is_ok()
+    let algorithms = cryptography().signature_verification_algorithms;
+    Trust { roots, algorithms }.verify(certificate, intermediates, name, UnixTime::now()).is_ok()
+}
+
+/// The authorities that are trusted, and the algorithms that their signatures may have.
+#[derive(Debug)]
+struct Trust {
+    roots: RootCertStore,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Trust {
+    /// Verifies the certificate of a host: the two steps of rustls's `WebPkiServerVerifier`, whose lists of revoked certificates
+    /// would be 22 kB of the binary, and empty.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        )?;
+        verify_server_name(&parsed, name)
+    }
 }
 
 /// That of `ring`, without what signs for certificates of clients: there are none, and it would be a part of the binary.
@@ -389,28 +420,27 @@ impl fmt::Debug for TlsTransport {
     }
 }
 
-/// Leaves the decision to rustls and records the issuer of a refused certificate, which rustls's error does not name.
+/// Verifies certificates of servers, and records the issuer of a refused one, which rustls's error does not name.
 #[derive(Debug)]
-struct IssuerRecorder {
-    verifier: Arc<WebPkiServerVerifier>,
+struct Verifier {
+    trust: Trust,
     /// Accepts a certificate for the second of these names, although the first was requested.
     names: Option<[ServerName<'static>; 2]>,
     last_refused: Arc<Mutex<Option<String>>>,
     last_accepted: Arc<Mutex<Option<Accepted>>>,
 }
 
-impl ServerCertVerifier for IssuerRecorder {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verify = |name: &ServerName<'_>| {
-            self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
-        };
+        let verify =
+            |name: &ServerName<'_>| self.trust.verify(end_entity, intermediates, name, now);
         let (name, verified) = match (&self.names, verify(name)) {
             (Some([asked, of_url]), Err(error)) if asked == name => {
                 (of_url, verify(of_url).map_err(|_| error))
@@ -424,7 +454,7 @@ impl ServerCertVerifier for IssuerRecorder {
         } else {
             *lock(&self.last_refused) = Certificate::read(end_entity).issuer;
         }
-        verified
+        verified.map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -433,7 +463,7 @@ impl ServerCertVerifier for IssuerRecorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.trust.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -442,10 +472,10 @@ impl ServerCertVerifier for IssuerRecorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.trust.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.trust.algorithms.supported_schemes()
     }
 }

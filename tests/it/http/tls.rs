@@ -83,6 +83,25 @@ fn untrusted_servers_get_no_byte_and_the_error_says_why() {
 }
 
 #[test]
+fn a_certificate_proves_nothing_without_its_key() {
+    let authority = authority("key CA");
+    let own = authority.sign(&localhost());
+    let stolen = Identity {
+        certificate: own.certificate.clone(),
+        key: KeyPair::generate().unwrap().serialize_der(),
+    };
+    for version in rustls::ALL_VERSIONS {
+        let server = TlsServer::with_config(own.server_config_for(&[version]));
+        let response = trusting(&authority, &server.url()).ask(PING);
+        assert!(response["result"].is_object(), "{version:?}: {response}");
+        let server = TlsServer::with_config(stolen.server_config_for(&[version]));
+        let response = trusting(&authority, &server.url()).ask(PING);
+        assert_error(&response, &json!(1), &["BadSignature"]);
+        assert_eq!(server.requests(), 0, "{version:?}");
+    }
+}
+
+#[test]
 fn a_server_without_tls_is_reported() {
     let plain = Server::start(ServerOptions::default());
     let url = plain.url("/mcp").replace("http://127.0.0.1", "https://localhost");
