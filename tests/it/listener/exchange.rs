@@ -97,7 +97,7 @@ fn requests_of_the_server_are_limited_for_a_client_with_a_session() {
     let (_listening, mut client) = begun(&server);
     let requests = |count: usize| -> String {
         let one = |id| format!(r#"{{"jsonrpc":"2.0","id":"s-{id}","method":"roots/list"}}"#);
-        (0..count).map(|id| format!("data: {}\n\n", one(id))).collect()
+        (0..count).map(|id| format!("data: {}\n\n", one(id))).collect::<Vec<_>>().concat()
     };
     let events = requests(66) + "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
     let relayed = |client: &mut HttpClient| {
