@@ -439,8 +439,10 @@ fn a_cancelled_call_gets_no_response_and_the_server_is_notified() {
         let mut calling = client.twin();
         calling.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
         assert!(calling.event().unwrap().is_some());
+        let connection = last(&server).connection;
         server.reply_next(label, Reply::Status { code: 202, headers: vec![], body: vec![] });
         assert_eq!(client.post(&cancel).status, 202);
+        assert!(server.is_open(connection), "the server has time to end the call itself");
         assert_eq!(labels(&server.requests()).last().unwrap(), label);
         assert_eq!(calling.event().unwrap(), None, "the stream ends");
     }
