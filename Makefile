@@ -1,36 +1,51 @@
-# `make` alone prints what there is.
+# `make` alone lists the targets.
 
 .PHONY: help demo test test-moto test-clients static cross packages sbom licences install-docs pictures test-packer test-packages bench figures conformance fuzz soak check audit fmt fmt-check clippy doc
 
 help:
-	@echo 'make demo    build everything and show a whole MCP session, signed and relayed, from both ends'
-	@echo 'make test    run all tests'
-	@echo 'make test-moto  assume roles at a moto server, with MFA codes too (needs python3; installs moto from PyPI into target/)'
-	@echo 'make test-clients  run the official TypeScript and Python SDKs through the proxy, on stdio and over HTTP (needs Node 20, python3; installs both)'
-	@echo 'make conformance  run the official MCP suite through the proxy, on stdio and over HTTP (needs Node 20; installs the suite from npm)'
-	@echo 'make fuzz    fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less (needs a C++ compiler)'
-	@echo 'make soak    20,000 requests to a server that breaks at random, and to one that multiplies what it can; COUNT=100000 SEED=7 for others'
-	@echo 'make static  build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
-	@echo '             (needs rustup component add rust-src, or rust-src of Debian; python3, and zig from PyPI, which it installs;'
-	@echo '             root or user namespaces; for another architecture qemu-user-static)'
-	@echo 'make cross   build for Windows and macOS, and run all tests under wine (needs rustup, python3, and gcc-mingw-w64-x86-64'
-	@echo '             and wine64 of Debian; zig from PyPI, which it installs)'
-	@echo "make packages  pack what is in target/binaries (BINARIES='…' for others) for every channel: PyPI, npm, MCPB, images, Homebrew, …"
-	@echo '             (needs Python 3.11, and what make static needs if nothing was built yet)'
-	@echo 'make test-packages  pack, and use every package as its users do (needs Node 20, python3; installs uv, twine, mcpb, validators)'
-	@echo 'make sbom    write the list of libraries (CycloneDX) next to each binary in target/binaries (installs cargo-cyclonedx)'
-	@echo 'make licences  renew the licences of the libraries in the binaries, after a change of Cargo.lock (needs Python 3.11)'
-	@echo 'make test-packer  test the packer and the workflows, with made-up binaries, in seconds (needs Python 3.11)'
-	@echo "make bench   signing, the whole program against no proxy and a bare relay, a listener, and a long link; PEERS='COMMAND {url}; …'"
-	@echo "             for other programs, BUILDS='release static' for the static binary, too (needs what make static needs)"
-	@echo 'make figures  renew the figures of the README and of docs/benchmarks.md, measured against mcp-proxy-for-aws, which it installs'
-	@echo '             from PyPI: on a quiet machine, for half an hour'
-	@echo 'make pictures  draw the pictures of doctor from two runs, that of speed from README.md (needs python3, openssl, user namespaces)'
-	@echo 'make install-docs  renew the commands of installation in README.md and docs/installing.md (needs Python 3.11)'
-	@echo 'make check   what every change must pass: format, clippy, tests, documentation (needs rustfmt and clippy: rustup component add)'
-	@echo 'make fmt     format the sources; make clippy, make doc and make audit are the other parts of make check'
+	@echo 'make demo           build everything and show a whole MCP session, signed and relayed, from both ends'
+	@echo 'make test           run all tests'
+	@echo 'make check          what every change must pass: format, clippy, tests, documentation, dependencies'
+	@echo '                    (rustfmt and clippy: rustup component add)'
+	@echo 'make fmt            format the sources; clippy, doc and audit run the other parts of check alone'
 	@echo
-	@echo 'Unless brackets name more, Rust 1.89 or newer (https://rustup.rs) and a C compiler are enough.'
+	@echo 'make conformance    run the official MCP suite through the proxy, on stdio and over HTTP'
+	@echo '                    (Node 20; installs the suite from npm)'
+	@echo 'make test-clients   run the official TypeScript and Python SDKs through the proxy, on stdio and over HTTP'
+	@echo '                    (Node 20, python3; installs both SDKs)'
+	@echo 'make test-moto      assume roles at a moto server, with MFA codes too'
+	@echo '                    (python3; installs moto from PyPI into target/)'
+	@echo 'make fuzz           fuzz every parser, 10 minutes each; SECONDS=60 TARGETS=url for less'
+	@echo '                    (a C++ compiler)'
+	@echo 'make soak           20,000 requests to a server that breaks at random, and to one that multiplies what it can;'
+	@echo '                    COUNT=100000 SEED=7 for others'
+	@echo 'make bench          signing, the whole program against no proxy and a bare relay, a listener, and a long link;'
+	@echo '                    PEERS="COMMAND {url}; …" for other programs, BUILDS="release static" for the static binary, too'
+	@echo
+	@echo 'make static         build the static binary twice and try it in an empty root; TARGET=aarch64-unknown-linux-musl for the other'
+	@echo '                    (rust-src, by rustup or from Debian; python3, and zig from PyPI, which it installs; root or user namespaces;'
+	@echo '                    for another architecture qemu-user-static)'
+	@echo 'make cross          build for Windows and macOS, and run all tests under wine'
+	@echo '                    (rustup, python3; gcc-mingw-w64-x86-64 and wine64 of Debian; zig from PyPI, which it installs)'
+	@echo 'make packages       pack what is in target/binaries (BINARIES=… for others) for every channel: PyPI, npm, MCPB, images, Homebrew, …'
+	@echo '                    (Python 3.11, and what static needs if nothing was built yet)'
+	@echo 'make test-packages  pack, and use every package as its users do'
+	@echo '                    (Node 20, python3; installs uv, twine, mcpb, validators)'
+	@echo 'make test-packer    test the packer and the workflows, with made-up binaries, in seconds'
+	@echo '                    (Python 3.11)'
+	@echo 'make sbom           write the list of libraries (CycloneDX) next to each binary in target/binaries'
+	@echo '                    (installs cargo-cyclonedx)'
+	@echo 'make licences       renew the licences of the libraries in the binaries, after a change of Cargo.lock'
+	@echo '                    (Python 3.11)'
+	@echo
+	@echo 'make figures        renew the figures of README.md and docs/benchmarks.md, on a quiet machine, in half an hour'
+	@echo '                    (installs mcp-proxy-for-aws from PyPI)'
+	@echo 'make pictures       draw the pictures of doctor from two runs, that of speed from README.md'
+	@echo '                    (python3, openssl, user namespaces)'
+	@echo 'make install-docs   renew the commands of installation in README.md and docs/installing.md'
+	@echo '                    (Python 3.11)'
+	@echo
+	@echo 'Rust 1.89 or newer (https://rustup.rs) and a C compiler are enough, unless parentheses name more.'
 
 demo:
 	cargo build --locked --bin sigv4-proxy --example demo
