@@ -119,7 +119,7 @@ fn a_server_that_needs_no_credentials_passes_without_them() {
 }
 
 #[test]
-fn all_is_well() {
+fn a_working_setup_passes_every_check() {
     for (mode, sessions) in [(Mode::Json, true), (Mode::Sse, false)] {
         let server = Server::start(ServerOptions { mode, sessions, ..ServerOptions::default() });
         let ended = launch(&server.url("/mcp"), &sts()).run("");
@@ -249,7 +249,7 @@ fn a_clock_that_is_off() {
 }
 
 #[test]
-fn an_expired_token() {
+fn the_fix_for_an_expired_token_is_to_renew_it() {
     let token = "the-session-token-of-the-test";
     let key = Key::new(KEY_ID, SECRET).with_token(token);
     let server = Server::start(ServerOptions { keys: vec![key], ..ServerOptions::default() });
@@ -312,7 +312,7 @@ fn the_way_to_the_server() {
 }
 
 #[test]
-fn tls() {
+fn an_untrusted_certificate_names_its_issuer_and_what_trusts_it() {
     let sts = sts();
     let authority = crate::http::tls::authority("doctor CA");
     let server = TlsServer::start(&authority.sign(&localhost()));
@@ -546,7 +546,7 @@ fn a_refused_initialize_is_no_success_with_lazy_either() {
 }
 
 #[test]
-fn as_json() {
+fn with_json_the_report_is_one_document() {
     let server = Server::start(ServerOptions::default());
     let ended = launch(&server.url("/mcp"), &sts()).arg("--json").arg("--region=eu-west-1").run("");
     assert_eq!(ended.code, Some(1));

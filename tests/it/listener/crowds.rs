@@ -149,11 +149,11 @@ fn a_thousand_sessions_that_their_clients_leave_behind() {
 
 /// A session that the server does not know is the server's to refuse, and so is a request without one.
 #[test]
-fn sessions_of_others() {
+fn unknown_and_missing_sessions_are_refused_as_the_server_does() {
     let server = server(Mode::Json);
     let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    let unknown = listening.client().with("Mcp-Session-Id", "of-nobody").post(ping);
+    let unknown = listening.client().with("Mcp-Session-Id", "unknown").post(ping);
     assert_eq!(
         (unknown.status, &unknown.json()["error"]["message"]),
         (404, &json!("Session not found"))

@@ -106,7 +106,7 @@ fn granted() -> Value {
 }
 
 #[test]
-fn by_device_code() {
+fn a_device_code_signs_in_once_it_is_approved() {
     let entries = vec![
         register_corp(),
         authorize(),
@@ -502,7 +502,7 @@ fn ctrl_c_ends_it_at_once() {
 /// Not in containers, where `login` expects the browser to be on another machine.
 #[cfg(unix)]
 #[test]
-fn by_browser() {
+fn a_browser_on_this_machine_signs_in_by_redirect() {
     if ["/.dockerenv", "/run/.containerenv"].into_iter().any(|file| Path::new(file).exists()) {
         return;
     }

@@ -111,12 +111,12 @@ fn vectors_on_which_all_signers_agree() {
 }
 
 #[test]
-fn generated_vectors() {
+fn random_requests_are_signed_as_by_botocore_and_awscrt() {
     check("generated.jsonl");
 }
 
 #[test]
-fn generated_vectors_of_the_s3_family() {
+fn random_requests_to_the_s3_family_are_signed_as_by_botocore_and_awscrt() {
     check("generated-s3.jsonl");
 }
 
@@ -144,7 +144,7 @@ fn every_service_with_a_rule_of_its_own_has_vectors() {
 }
 
 #[test]
-fn v4a_vectors() {
+fn sigv4a_requests_are_signed_as_by_other_implementations() {
     check("v4a.jsonl");
 }
 

@@ -320,7 +320,7 @@ fn the_sessions_of_all_profiles_end_side_by_side() {
 }
 
 #[test]
-fn time_limits() {
+fn a_request_ends_with_an_error_at_its_time_limit() {
     let server = Server::start(ServerOptions::default());
     let mut program = Launch::to(&server.url("/mcp")).arg("--timeout=300ms").start();
     server.reply_next("ping", Reply::Hang);

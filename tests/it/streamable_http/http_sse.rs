@@ -25,7 +25,7 @@ fn started(server: &Server) -> Program {
 }
 
 #[test]
-fn a_whole_session() {
+fn a_whole_session_runs_over_the_older_transport() {
     let server = old_server();
     let mut program = started(&server);
     for id in 1..=20 {
