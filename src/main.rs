@@ -1,7 +1,7 @@
 //! The entry point: parses the command line, assembles the parts, returns the exit code.
 
 use sigv4_proxy::assembly::{self, Connection};
-use sigv4_proxy::cli::{self, Command, Options, ServerChecks};
+use sigv4_proxy::cli::{self, Checkup, Command, Options, ServerChecks};
 use sigv4_proxy::credentials::{CredentialCache, ProfileFiles, Terminal};
 use sigv4_proxy::doctor::{Doctor, Style};
 use sigv4_proxy::environment::Environment;
@@ -42,10 +42,7 @@ fn main() -> ExitCode {
     let profile = |name: Option<&str>| assembly::profile_settings(&files, name);
     match cli::parse(arguments, &environment, profile) {
         Ok(Command::Print(text)) => print(&text),
-        Ok(Command::Doctor { options, problems, server_checks, as_json }) => {
-            let found = (problems, server_checks);
-            doctor(&options, found, as_json, &environment, &files, &redactor)
-        }
+        Ok(Command::Doctor(checkup)) => doctor(checkup, &environment, &files, &redactor),
         Ok(Command::Login(options, sign_in)) => {
             let mut login = Login::new(assembly::login_settings(&sign_in), redactor.clone());
             for_identities(&options, &environment, &redactor, |credentials| {
@@ -201,14 +198,14 @@ fn for_identities(
 
 /// Runs all checks and prints the report.
 fn doctor(
-    options: &Options,
-    (mut problems, mut server_checks): (Vec<Error>, ServerChecks),
-    as_json: bool,
+    checkup: Checkup,
     environment: &Environment,
     files: &ProfileFiles<'_>,
     redactor: &Redactor,
 ) -> ExitCode {
     process::protect_memory();
+    let Checkup { options, mut problems, mut server_checks, as_json } = checkup;
+    let options = &*options;
     assembly::add_header_values(redactor, options);
     // The report holds all findings; the log adds details on request.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };

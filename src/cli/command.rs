@@ -16,13 +16,7 @@ use std::ffi::OsString;
 #[derive(Debug)]
 pub enum Command {
     /// Check everything and report.
-    Doctor {
-        /// Invalid values are replaced by placeholders, so that the checks can continue.
-        options: Box<Options>,
-        problems: Vec<Error>,
-        server_checks: ServerChecks,
-        as_json: bool,
-    },
+    Doctor(Checkup),
     /// Sign in for what the options configure.
     Login(Box<Options>, SignInOptions),
     /// Sign out.
@@ -32,6 +26,16 @@ pub enum Command {
     Run(Box<Options>),
     /// Print how to use the program, and this error.
     Usage(Error),
+}
+
+/// What `doctor` checks.
+#[derive(Debug)]
+pub struct Checkup {
+    /// Invalid values are replaced by placeholders, so that the checks can continue.
+    pub options: Box<Options>,
+    pub problems: Vec<Error>,
+    pub server_checks: ServerChecks,
+    pub as_json: bool,
 }
 
 /// Which checks of the server `doctor` makes.
@@ -121,7 +125,9 @@ fn command(
     Ok(match subcommand {
         // All at once, so that they can be fixed at once.
         _ if is_of_line => return Err(problems),
-        Subcommand::Doctor => Command::Doctor { options, problems, server_checks, as_json },
+        Subcommand::Doctor => {
+            Command::Doctor(Checkup { options, problems, server_checks, as_json })
+        }
         _ if !problems.is_empty() => return Err(problems),
         Subcommand::Login => Command::Login(options, sign_in),
         Subcommand::Logout => Command::Logout(options, sign_in),

@@ -29,7 +29,7 @@ mod tokens;
 mod values;
 mod version;
 
-pub use command::{Command, ServerChecks, man_page, markdown, parse};
+pub use command::{Checkup, Command, ServerChecks, man_page, markdown, parse};
 pub(crate) use help::wrapped;
 pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;

@@ -33,7 +33,9 @@ pub(crate) fn assert_accepted(words: &[String], page: &Path) {
     let arguments = words.iter().map(OsString::from);
     let read = cli::parse(arguments, &environment, |_| Ok(ProfileSettings::default()));
     match read {
-        Ok(Command::Doctor { problems, .. }) => assert!(problems.is_empty(), "{problems:?}"),
+        Ok(Command::Doctor(checkup)) => {
+            assert!(checkup.problems.is_empty(), "{:?}", checkup.problems);
+        }
         Ok(_) => {}
         Err(problems) => panic!("{}: {words:?}: {problems:?}", page.display()),
     }
