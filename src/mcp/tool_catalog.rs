@@ -454,6 +454,15 @@ mod tests {
         assert_eq!(tools.only_reads("b"), Some(true));
     }
 
+    #[test]
+    fn a_list_is_filtered_however_large_it_is() {
+        let tools = read_only();
+        let padding = " ".repeat(MAX_BYTES_FOR_HINTS);
+        let large = |tools: &[&str]| list(tools) + &padding;
+        let listing = tools.learn(&large(&[READS, WRITES]), &first_page(&tools, false));
+        assert_eq!(listing.expect("a list").changed, Some(large(&[READS])));
+    }
+
     fn page_of(tools: &[&str], next: &str) -> String {
         let tools = tools.join(",");
         format!(r#"{{"id":1,"result":{{"tools":[{tools}],"nextCursor":{next}}}}}"#)
