@@ -242,18 +242,18 @@ fn read_in_background(mut pipe: impl Read + Send + 'static, keep: Keep) -> io::R
 mod tests {
     use super::*;
 
-    fn quickly(command: &str) -> Ended {
-        let limit = Duration::from_millis(300);
+    fn run_within(limit: Duration, command: &str) -> Ended {
         run(command, Terminal::Background, limit, &Cancel::default()).unwrap()
     }
 
     #[test]
     fn output_is_bounded() {
-        assert_eq!(quickly("cat; echo done").stdout.unwrap(), b"done\n");
-        assert_eq!(quickly("echo problem >&2; exit 3").stderr, b"problem\n");
-        let many = quickly("head -c 3000000 /dev/zero");
+        let finished = |command| run_within(Duration::from_secs(20), command);
+        assert_eq!(finished("cat; echo done").stdout.unwrap(), b"done\n");
+        assert_eq!(finished("echo problem >&2; exit 3").stderr, b"problem\n");
+        let many = finished("head -c 3000000 /dev/zero");
         assert_eq!(many.stdout.unwrap().len(), MAX_STDOUT_BYTES + 1);
-        let long = quickly("head -c 99999 /dev/zero | tr '\\0' y >&2; echo end >&2; exit 1");
+        let long = finished("head -c 99999 /dev/zero | tr '\\0' y >&2; echo end >&2; exit 1");
         assert_eq!(long.stderr.len(), KEPT_STDERR_BYTES);
         assert!(long.stderr.ends_with(b"end\n"));
     }
@@ -261,7 +261,10 @@ mod tests {
     #[test]
     fn a_command_that_takes_too_long_is_killed_with_its_children() {
         let mark = format!("86{:06}", std::process::id());
-        let ended = quickly(&format!("echo wait >&2; sleep {mark} & sleep {mark}"));
+        let ended = run_within(
+            Duration::from_millis(300),
+            &format!("echo wait >&2; sleep {mark} & sleep {mark}"),
+        );
         assert!(matches!(ended.how, End::TimedOut));
         assert_eq!(ended.stderr, b"wait\n");
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
