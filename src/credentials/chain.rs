@@ -9,7 +9,7 @@ use crate::credentials::config::plan::{BaseProvider, Plan, session_of_section};
 use crate::credentials::config::profile::{Files, Profile, Selection};
 use crate::credentials::diagnostics::Diagnostics;
 use crate::credentials::executor::Executor;
-use crate::credentials::providers::Lookup;
+use crate::credentials::providers::{Lookup, Providers};
 use crate::credentials::services::Services;
 use crate::credentials::settings::Settings;
 use crate::credentials::sign_in_plan::SignInPlan;
@@ -33,6 +33,9 @@ const CHECKED_VARIABLES: [&str; 8] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
+
+/// The variable that configures a web identity.
+const WEB_IDENTITY: &[&str] = &["AWS_WEB_IDENTITY_TOKEN_FILE"];
 
 /// The provider chain.
 pub(crate) struct Chain {
@@ -150,34 +153,36 @@ impl Chain {
         credentials: &Credentials,
         now: OffsetDateTime,
     ) -> Result<CallerIdentity, Error> {
-        let files = Files::read(&self.environment, &mut Diagnostics::default())?;
-        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let lookup =
-            self.executor.providers.lookup(files.profile(&selection)?, &selection.name, now);
-        self.executor.providers.caller_identity(credentials, &lookup)
+        self.with_profile(now, |providers, lookup| providers.caller_identity(credentials, lookup))
     }
 
     /// The credential services as the selected profile configures them.
-    pub(crate) fn services(&self, now: OffsetDateTime) -> Result<Services, Error> {
+    pub(crate) fn services(&mut self, now: OffsetDateTime) -> Result<Services, Error> {
+        self.with_profile(now, |providers, lookup| Ok(providers.services(lookup)))
+    }
+
+    /// The region of this EC2 instance.
+    pub(crate) fn instance_region(&mut self, now: OffsetDateTime) -> Option<String> {
+        self.with_profile(now, |providers, lookup| Ok(providers.instance_region(lookup))).ok()?
+    }
+
+    /// Reads the files and calls `act` for the selected profile, whatever source is configured.
+    fn with_profile<T>(
+        &mut self,
+        now: OffsetDateTime,
+        act: impl FnOnce(&mut Providers, &Lookup<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let files = Files::read(&self.environment, &mut Diagnostics::default())?;
         let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let lookup =
-            self.executor.providers.lookup(files.profile(&selection)?, &selection.name, now);
-        Ok(self.executor.providers.services(&lookup))
+        let providers = &mut self.executor.providers;
+        let lookup = providers.lookup(files.profile(&selection)?, &selection.name, now);
+        act(providers, &lookup)
     }
 
     /// The `[sso-session]` of this name.
     pub(crate) fn sso_session(&self, name: &str) -> Result<SsoSession, Error> {
         let files = Files::read(&self.environment, &mut Diagnostics::default())?;
         session_of_section(name, files.sso_session(name)?)
-    }
-
-    /// The region of this EC2 instance.
-    pub(crate) fn instance_region(&mut self, now: OffsetDateTime) -> Option<String> {
-        let files = Files::read(&self.environment, &mut Diagnostics::default()).ok()?;
-        let selection = Selection::new(&self.environment, self.settings.profile.as_deref());
-        let profile = files.profile(&selection).ok()?;
-        self.executor.providers.instance_region(profile.as_ref(), now)
     }
 
     /// The first source that is configured. Those before it are noted as passed over; variables that configure one after
@@ -258,9 +263,6 @@ impl Chain {
         Some(format!("{variable}{path} is ignored: {winner} takes precedence"))
     }
 }
-
-/// The variable that configures a web identity.
-const WEB_IDENTITY: &[&str] = &["AWS_WEB_IDENTITY_TOKEN_FILE"];
 
 /// An error of a profile, with the absent files, which may be its cause.
 fn explain(error: Error, absent: &[String]) -> Error {

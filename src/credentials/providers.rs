@@ -112,14 +112,10 @@ impl Providers {
     }
 
     /// The region of this EC2 instance, requested once.
-    pub(crate) fn instance_region(
-        &mut self,
-        profile: Option<&Profile<'_>>,
-        now: OffsetDateTime,
-    ) -> Option<String> {
+    pub(crate) fn instance_region(&mut self, lookup: &Lookup<'_>) -> Option<String> {
         if self.instance_region.is_none() {
-            let service = imds::Service::new(&self.environment, profile).ok()?;
-            self.instance_region = self.imds.region(&service, &self.network, now);
+            let service = imds::Service::new(&self.environment, lookup.profile.as_ref()).ok()?;
+            self.instance_region = self.imds.region(&service, &self.network, lookup.now);
         }
         self.instance_region.clone()
     }
@@ -278,8 +274,7 @@ impl Providers {
 
     /// The region of requests to credential services: the configured one, or that of this instance.
     fn region(&mut self, lookup: &Lookup<'_>) -> Option<String> {
-        self.configured_region(lookup)
-            .or_else(|| self.instance_region(lookup.profile.as_ref(), lookup.now))
+        self.configured_region(lookup).or_else(|| self.instance_region(lookup))
     }
 
     /// The region of `--region`, the environment, the selected profile or the target.
