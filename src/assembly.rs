@@ -58,36 +58,36 @@ pub fn redactor(environment: &Environment) -> Redactor {
     redactor
 }
 
-/// Opens the log that the options name, and registers header values as secrets.
+/// Opens the log that the options name, and registers their secrets.
 ///
 /// # Errors
 /// `Kind::Usage`: the log file cannot be written.
 pub fn log(options: &Options, redactor: &Redactor) -> Result<Log, Error> {
-    add_header_values(redactor, options);
+    add_secrets(redactor, options);
     let file = options.log_file.as_deref();
     Log::new(options.log_level, options.log_format, file, redactor.clone())
         .map_err(|error| unusable_log_file(options, &error))
 }
 
-/// Registers the id of `--runtime-session` and the values of `--header` as secrets, except those that messages name anyway,
-/// such as the region or a media type.
-pub fn add_header_values(redactor: &Redactor, options: &Options) {
+/// Registers the id of `--runtime-session`, the secrets in the URL's query and the values of `--header` as secrets, except those
+/// that messages name anyway, such as the region or a media type.
+pub fn add_secrets(redactor: &Redactor, options: &Options) {
     let endpoint = &options.endpoint;
     let hosts = [endpoint.host(), endpoint.service_host()];
     let named = [options.service.as_str(), &options.region, hosts[0], hosts[1]];
+    let is_named =
+        |value: &str| named.contains(&value) || options.profiles.iter().any(|name| name == value);
     if let RuntimeSession::Fixed(id) = &options.runtime_session {
         redactor.add(id.expose());
     }
+    let in_query = endpoint.secrets_in_query().filter(|value| !is_named(value.expose()));
+    in_query.for_each(|value| redactor.add(value.expose()));
     let is_media_type = |header: &&Header| {
         ["accept", "content-type"].iter().any(|name| header.name.eq_ignore_ascii_case(name))
     };
     let headers = options.headers.iter().filter(|header| !is_media_type(header));
-    for value in headers.map(|header| header.value.expose()) {
-        let is_named = named.contains(&value) || options.profiles.iter().any(|name| name == value);
-        if !is_named {
-            redactor.add_header(value);
-        }
-    }
+    let values = headers.map(|header| header.value.expose()).filter(|value| !is_named(value));
+    values.for_each(|value| redactor.add_header(value));
 }
 
 /// Whether the user sends a User-Agent of their own.

@@ -206,7 +206,7 @@ fn doctor(
     process::protect_memory();
     let Checkup { options, mut problems, mut server_checks, as_json } = checkup;
     let options = &*options;
-    assembly::add_header_values(redactor, options);
+    assembly::add_secrets(redactor, options);
     // The report holds all findings; the log adds details on request.
     let level = if options.log_level == Level::Debug { Level::Debug } else { Level::Silent };
     let Ok(log) = Log::new(level, options.log_format, None, redactor.clone()) else {

@@ -6,6 +6,7 @@
 use crate::error::{Error, Kind};
 use crate::http::punycode;
 use crate::percent;
+use crate::signing::Secret;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use ureq::http::Uri;
@@ -155,6 +156,18 @@ impl Endpoint {
     /// Without the `?`; empty when there is none.
     pub fn query(&self) -> &str {
         &self.query
+    }
+
+    /// The values of the query whose names say that they are secrets, such as `api_key` or `token`.
+    pub(crate) fn secrets_in_query(&self) -> impl Iterator<Item = Secret> {
+        const WORDS: [&str; 8] =
+            ["auth", "code", "credential", "key", "pass", "secret", "sig", "token"];
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let secrets = pairs.filter(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            WORDS.iter().any(|word| name.contains(word))
+        });
+        secrets.map(|(_, value)| Secret::new(String::from_utf8_lossy(&percent::decode(value))))
     }
 
     /// Whether a user name or password was typed. It is never sent.

@@ -191,6 +191,24 @@ fn is_hidden(c: char) -> bool {
 }
 
 #[test]
+fn secrets_in_the_query_of_the_url() {
+    let server = server(Mode::Json);
+    let url = server.url("/mcp?Api-Key=quiet%2FKey%2B0123&team=research&keyspace=us-east-1");
+    let mut program = Launch::to(&url).env("AWS_SESSION_TOKEN", TOKEN).start();
+    program.shake_hands();
+    let echo = json!({ "message": "denied for quiet/Key+0123 of research in us-east-1" });
+    server.reply_next("tools/call", Reply::Echo(Response::json(403, echo.to_string())));
+    let answer = program.ask(&call("1", "add", &json!({})));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("denied for … of research in us-east-1"), "{message}");
+    let log = program.close().log;
+    assert!(log.contains("/mcp?Api-Key=…&team=research&keyspace=us-east-1"), "{log}");
+    assert!(!log.contains("0123"), "{log}");
+    let doctor = Launch::bare(&["doctor", &url]).run("");
+    assert!(!doctor.lines.join(" ").contains("0123"), "{:?}", doctor.lines);
+}
+
+#[test]
 fn the_password_of_a_proxy_is_a_secret() {
     let password = "proxy/Password+0123";
     let in_url = password.replace('/', "%2F");
