@@ -1,7 +1,8 @@
 //! AWS's dialect of INI: the bytes of a config or credentials file → its sections. Pure.
 //!
-//! There are two passes. `normalized` applies AWS's rules to each line and writes it in a form that leaves nothing to
-//! interpretation; rust-ini then parses that. Errors name the line and never quote it, since it may hold a secret.
+//! AWS's rules are applied to each line, which is written in a form that leaves nothing to interpretation; rust-ini then parses
+//! that, one section at a time, so that a large file takes little memory. Errors name the line and never quote it, since it may
+//! hold a secret.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,33 +29,32 @@ pub struct Sections {
 /// The settings of a section; names are in lower case.
 #[derive(Default)]
 pub struct Section {
-    settings: BTreeMap<String, Setting>,
+    /// In their order; of several with one name the last counts. The name of a nested setting is `block=name`.
+    settings: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Section {
     /// The value, including quotes; an empty value counts as unset. The lines of a continued value are joined with `\n`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.settings.get(name).map(|setting| setting.value.as_str()).filter(|v| !v.is_empty())
+        let (_, value) = self.settings.iter().rev().find(|(other, _)| **other == *name)?;
+        Some(&**value).filter(|value| !value.is_empty())
     }
 
     /// The value of a setting in the indented block below `block =`.
     pub fn nested(&self, block: &str, name: &str) -> Option<&str> {
-        let value = self.settings.get(block)?.nested.get(name)?;
-        (!value.is_empty()).then_some(value)
+        let is_meant = |other: &str| other.split_once('=') == Some((block, name));
+        // Another block of the name replaces all of the earlier one.
+        let mut of_block = self.settings.iter().rev().take_while(|(other, _)| **other != *block);
+        let (_, value) = of_block.find(|(other, _)| is_meant(other))?;
+        Some(&**value).filter(|value| !value.is_empty())
     }
 }
 
 /// Prints names only, because values may be secrets.
 impl fmt::Debug for Section {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.settings.keys()).finish()
+        out.debug_set().entries(self.settings.iter().map(|(name, _)| name)).finish()
     }
-}
-
-#[derive(Default)]
-struct Setting {
-    value: String,
-    nested: BTreeMap<String, String>,
 }
 
 /// Parses a file. Sections with the same name are merged, and of settings with the same name the last counts.
@@ -63,37 +63,21 @@ struct Setting {
 /// The file is not UTF-8 or a line is not in AWS's format. In the hint, `FILE` stands for the name of the file, which the
 /// caller knows.
 pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Sections, Error> {
-    let normalized = normalized(text(bytes)?, dialect)?;
-    // All escapes were made by `escaped`; quotes have no meaning to AWS.
-    let option = ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
-    let file = Ini::load_from_str_opt(&normalized, option)
-        .map_err(|error| at_line(error.line, "invalid", "NAME = VALUE"))?;
-
-    let mut sections = Sections::default();
-    let mut bare_default = None;
-    for (header, settings) in file {
-        let Some((word, name)) = header.as_deref().and_then(|header| header.split_once(' ')) else {
-            continue;
-        };
-        let section = match word {
-            "bare" => bare_default.get_or_insert_default(),
-            "profile" => sections.profiles.entry(name.to_owned()).or_default(),
-            "services" => sections.services.entry(name.to_owned()).or_default(),
-            "sso-session" => sections.sso_sessions.entry(name.to_owned()).or_default(),
-            _ => {
-                sections.misnamed.insert(name.to_owned());
-                continue;
-            }
-        };
-        for (name, value) in settings {
-            if let Some((block, name)) = name.split_once('=') {
-                let block = section.settings.entry(block.to_owned()).or_default();
-                block.nested.insert(name.to_owned(), value);
-            } else {
-                section.settings.insert(name, Setting { value, ..Default::default() });
-            }
-        }
+    let mut reader = Reader {
+        dialect,
+        sections: Sections::default(),
+        bare_default: None,
+        normalized: String::new(),
+        position: Position::BeforeSections,
+    };
+    let mut number = 0;
+    for line in text(bytes)?.split('\n') {
+        number += 1;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        reader.take(line).map_err(|fault| at_line(number, fault))?;
     }
+    reader.end_section().map_err(|fault| at_line(number, fault))?;
+    let Reader { mut sections, bare_default, .. } = reader;
     // `[profile default]` replaces all `[default]` sections, wherever they are.
     if let Some(section) = bare_default {
         sections.profiles.entry("default".to_owned()).or_insert(section);
@@ -110,59 +94,105 @@ fn text(bytes: &[u8]) -> Result<&str, Error> {
     str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|_| error())
 }
 
-/// The text, line by line, in the form for rust-ini: without comments, with section headers as `[kind name]`, continued
-/// values in the line of their setting, and nested settings as `block=name`, which cannot be the name of another setting.
-fn normalized(text: &str, dialect: Dialect) -> Result<String, Error> {
-    let mut lines: Vec<String> = Vec::new();
-    let mut position = Position::BeforeSections;
-    for line in text.split('\n') {
-        let here = lines.len();
-        let fault = |message, form| at_line(here + 1, message, form);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        let content = line.trim();
-        let mut written = String::new();
+/// What is wrong with a line, and the form that it should have.
+type Fault = (&'static str, &'static str);
 
+const SETTING: &str = "NAME = VALUE";
+
+fn fault(what: &'static str, form: &'static str) -> Fault {
+    (what, form)
+}
+
+/// The sections so far, and the one that the next line is in.
+struct Reader {
+    dialect: Dialect,
+    sections: Sections,
+    /// What `[default]` sections of the config file have.
+    bare_default: Option<Section>,
+    /// The section in the form for rust-ini: without comments and empty lines, its header as `[kind name]`, continued values in
+    /// the line of their setting, and nested settings as `block=name`, which cannot be the name of another setting.
+    normalized: String,
+    position: Position,
+}
+
+impl Reader {
+    fn take(&mut self, line: &str) -> Result<(), Fault> {
+        let content = line.trim();
         if content.is_empty() || content.starts_with(['#', ';']) {
             // An indented comment does not continue the value above it.
-        } else if content.starts_with('[') {
+            return Ok(());
+        }
+        if content.starts_with('[') {
             let (word, name) =
-                header::parse(content, dialect).map_err(|what| fault(what, "[NAME]"))?;
+                header::parse(content, self.dialect).map_err(|what| (what, "[NAME]"))?;
+            self.end_section()?;
             if !name.is_empty() {
-                written = format!("[{word} {}]", escaped(&name));
+                self.normalized = format!("[{word} {}]", escaped(&name));
             }
             let is_skipped = name.is_empty() || word == MISNAMED;
-            position = if is_skipped { Position::Skipped } else { Position::Section(None) };
-        } else {
-            match &mut position {
-                Position::BeforeSections => {
-                    return Err(fault("a setting before any section", "[default] above it"));
-                }
-                Position::Skipped => {}
-                Position::Section(Some(above)) if indentation(line) > above.indentation => {
-                    if above.is_block {
-                        let (name, value) =
-                            setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
-                        let name = format!("{}={name}", above.name);
-                        written = format!("{}={}", escaped(&name), escaped(value));
-                    } else {
-                        let continued = &mut lines[above.line];
-                        continued.push_str("\\n");
-                        continued.push_str(&escaped(content));
-                    }
-                }
-                Position::Section(above) => {
-                    let (name, value) =
-                        setting(content).map_err(|what| fault(what, "NAME = VALUE"))?;
-                    written = format!("{}={}", escaped(&name), escaped(value));
-                    let is_block = value.is_empty();
-                    let indentation = indentation(line);
-                    *above = Some(Above { name, is_block, indentation, line: here });
-                }
-            }
+            self.position = if is_skipped { Position::Skipped } else { Position::Section(None) };
+            return Ok(());
         }
-        lines.push(written);
+        let (name, value) = match &mut self.position {
+            Position::BeforeSections => {
+                return Err(fault("a setting before any section", "[default] above it"));
+            }
+            Position::Skipped => return Ok(()),
+            Position::Section(Some(above)) if indentation(line) > above.indentation => {
+                if !above.is_block {
+                    self.normalized.push_str("\\n");
+                    self.normalized.push_str(&escaped(content));
+                    return Ok(());
+                }
+                let (name, value) = setting(content)?;
+                (format!("{}={name}", above.name), value)
+            }
+            Position::Section(above) => {
+                let (name, value) = setting(content)?;
+                let is_block = value.is_empty();
+                *above =
+                    Some(Above { name: name.clone(), is_block, indentation: indentation(line) });
+                (name, value)
+            }
+        };
+        let (name, value) = (escaped(&name), escaped(value));
+        self.normalized.extend(["\n", &name, "=", &value]);
+        Ok(())
     }
-    Ok(lines.join("\n"))
+
+    /// Adds the settings of the section that has ended.
+    fn end_section(&mut self) -> Result<(), Fault> {
+        // All escapes were made by `escaped`; quotes have no meaning to AWS.
+        let option =
+            ParseOption { enabled_quote: false, enabled_escape: true, ..Default::default() };
+        let file =
+            Ini::load_from_str_opt(&self.normalized, option).map_err(|_| ("invalid", SETTING))?;
+        self.normalized.clear();
+        let Sections { profiles, sso_sessions, services, misnamed } = &mut self.sections;
+        for (header, settings) in file {
+            let Some((word, name)) = header.as_deref().and_then(|header| header.split_once(' '))
+            else {
+                continue;
+            };
+            let section = match word {
+                "bare" => self.bare_default.get_or_insert_default(),
+                "profile" => profiles.entry(name.to_owned()).or_default(),
+                "services" => services.entry(name.to_owned()).or_default(),
+                "sso-session" => sso_sessions.entry(name.to_owned()).or_default(),
+                _ => {
+                    misnamed.insert(name.to_owned());
+                    continue;
+                }
+            };
+            if section.settings.is_empty() {
+                section.settings.reserve_exact(settings.len());
+            }
+            section
+                .settings
+                .extend(settings.into_iter().map(|(name, value)| (name.into(), value.into())));
+        }
+        Ok(())
+    }
 }
 
 /// The context of a line.
@@ -180,17 +210,20 @@ struct Above {
     /// It has no value of its own, so each line that follows is `name = value`.
     is_block: bool,
     indentation: usize,
-    line: usize,
 }
 
 /// Splits `name = value` or `name: value`. A comment begins after a space or tab, and not in quotes.
-fn setting(content: &str) -> Result<(String, &str), &'static str> {
+fn setting(content: &str) -> Result<(String, &str), Fault> {
     let uncommented = comment(content).map_or(content, |at| &content[..at]);
     let at = memchr2(b'=', b':', uncommented.as_bytes())
-        .ok_or("neither a setting nor a section header")?;
+        .ok_or(fault("neither a setting nor a section header", SETTING))?;
     let (name, value) = (&uncommented[..at], &uncommented[at + 1..]);
     let name = name.trim().to_lowercase();
-    if name.is_empty() { Err("a value without a name") } else { Ok((name, value.trim())) }
+    if name.is_empty() {
+        Err(fault("a value without a name", SETTING))
+    } else {
+        Ok((name, value.trim()))
+    }
 }
 
 /// The start of a comment. In the quotes of a command, as in `sh -c 'one ; two'`, there is none; apostrophes, and quotes that
@@ -241,8 +274,8 @@ fn indentation(line: &str) -> usize {
 }
 
 /// An error in a line, with the form that the line should have.
-fn at_line(line: usize, message: &str, form: &str) -> Error {
-    Error::new(Kind::Credentials, format!("line {line}: {message}"))
+fn at_line(line: usize, (what, form): Fault) -> Error {
+    Error::new(Kind::Credentials, format!("line {line}: {what}"))
         .hint(format!("fix line {line} of FILE: {form}"))
 }
 
@@ -265,11 +298,15 @@ mod tests {
         for (kind, of_kind) in kinds {
             for (name, section) in of_kind {
                 let mut line = format!("[{kind} {name}]");
-                for (name, Setting { value, nested }) in &section.settings {
-                    line = format!("{line} {name}={value}");
-                    for (inner, value) in nested {
-                        line = format!("{line} {name}/{inner}={value}");
-                    }
+                let names: BTreeSet<&str> =
+                    section.settings.iter().map(|(name, _)| &**name).collect();
+                for name in names {
+                    let value = match name.split_once('=') {
+                        Some((block, nested)) => section.nested(block, nested),
+                        None => Some(section.get(name).unwrap_or_default()),
+                    };
+                    let shown = value.map(|value| format!(" {}={value}", name.replace('=', "/")));
+                    line.extend(shown);
                 }
                 lines.push(line);
             }

@@ -91,6 +91,28 @@ fn a_role_on_top_of_the_environment() {
     assert_eq!(aws.unexpected(), [""; 0]);
 }
 
+/// Each takes a hundred bytes, not kilobytes.
+#[test]
+#[cfg(target_os = "linux")]
+fn tens_of_thousands_of_profiles_take_little_memory() {
+    let (server, home) = (server_of_the_role(), Home::new("program-many"));
+    let mut config: String =
+        (0..40_000).map(|at| format!("[profile p{at:06}]\nregion = us-east-1\n")).collect();
+    config += &format!(
+        "[profile last]\naws_access_key_id = {ROLE_KEY}\naws_secret_access_key = role-secret\n\
+         aws_session_token = role-token\n"
+    );
+    home.write(".aws/config", config);
+    let aws = Aws::start(Vec::new(), clock::now());
+    let mut program = launch(&server.url("/mcp"), &home, &aws).arg("--profile=last").start();
+    let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    assert!(answer["result"].is_object(), "{answer}");
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(peak < 70 << 10, "{peak} KiB");
+}
+
 /// The first request gets the error within two seconds, with the profile and the command that fixes it.
 #[test]
 fn each_failure_has_its_words() {
