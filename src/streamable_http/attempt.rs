@@ -14,7 +14,7 @@ use crate::streamable_http::remote_server::{
 };
 use crate::streamable_http::response_body::relay_body;
 use crate::streamable_http::resume::resume;
-use crate::streamable_http::server_state::{OnInitialized, ServerSession};
+use crate::streamable_http::server_state::{OnInitialized, ServerSession, StandingOffer};
 use crate::upstream::response::SignedResponse;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -155,7 +155,9 @@ fn relay_response(
     let on_result = offered.as_ref().map(|offered| {
         |version| {
             is_initialized.set(true);
-            on_initialized(offered.with_version(version));
+            // Another response may have named another id meanwhile.
+            let latest = standing.as_ref().and_then(StandingOffer::session);
+            on_initialized(latest.as_deref().unwrap_or(offered).with_version(version));
         }
     });
     let mut relay = Relay::new(server, message.ids(), sink)

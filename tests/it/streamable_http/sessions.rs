@@ -37,6 +37,16 @@ fn answered(id: &str, result: &serde_json::Value, session: &str) -> Reply {
     }
 }
 
+/// An event stream, with this session id.
+fn stream(session: &str, text: &str) -> Reply {
+    let headers = [("content-type", "text/event-stream"), ("mcp-session-id", session)];
+    Reply::Status {
+        code: 200,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: text.as_bytes().to_vec(),
+    }
+}
+
 #[test]
 fn session_ids_have_8_kib_of_visible_ascii() {
     let server = Server::start(ServerOptions::default());
@@ -85,13 +95,6 @@ fn a_stream_goes_on_under_the_latest_session_id_and_may_name_another() {
     let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
     server.reply_next("initialize", initialized("s-1"));
     program.shake_hands();
-    let stream = |session: &str, text: &str| Reply::Status {
-        code: 200,
-        headers: [("content-type", "text/event-stream"), ("mcp-session-id", session)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-        body: text.as_bytes().to_vec(),
-    };
     server.reply_next("tools/call", stream("s-1", "id: 0\nretry: 1\n\n"));
     server.reply_next("GET", stream("", "id: 1\n\n"));
     let result = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
@@ -110,6 +113,19 @@ fn a_stream_goes_on_under_the_latest_session_id_and_may_name_another() {
     assert_eq!(polled, [Some("s-1".to_owned()), Some("s-2".to_owned())]);
     program.ask(ping);
     assert_eq!(session_of(server.requests().last().unwrap()), Some("s-3"));
+}
+
+#[test]
+fn an_initialize_that_is_polled_may_be_given_another_session_id() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--no-sse").start();
+    server.reply_next("initialize", stream("s-1", "id: 0\nretry: 1\n\n"));
+    let result = r#"{"jsonrpc":"2.0","id":"init","result":{"protocolVersion":"2025-11-25"}}"#;
+    server.reply_next("GET", stream("s-2", &format!("data: {result}\n\n")));
+    program.shake_hands();
+    let requests = server.wait_for(PATIENCE, |requests| requests.len() == 3);
+    let sessions: Vec<_> = requests.iter().map(session_of).collect();
+    assert_eq!(sessions, [None, Some("s-1"), Some("s-2")]);
 }
 
 /// A call that was sent with the old id may get its response after the new one is known.
