@@ -79,7 +79,7 @@ impl InFlight {
         }
     }
 
-    /// Cancels one id. Returns whether all ids are cancelled now.
+    /// Cancels one id. Returns whether all ids are cancelled now; then nothing more is sent.
     pub(crate) fn cancel_id(&self, id: &Id) -> bool {
         let mut cancelled = lock(&self.cancelled);
         for (index, own) in self.ids.iter().enumerate() {
@@ -87,7 +87,11 @@ impl InFlight {
                 cancelled.push(index);
             }
         }
-        cancelled.len() == self.ids.len()
+        let is_whole = cancelled.len() == self.ids.len();
+        if is_whole {
+            self.cancel.withdraw();
+        }
+        is_whole
     }
 
     /// Whether lines other than responses may still be written.

@@ -13,6 +13,7 @@ use crate::streamable_http::remedies::Recovery;
 use crate::streamable_http::remote_server::RemoteServer;
 use crate::streamable_http::retry::Next;
 use crate::streamable_http::server_state::{OnInitialized, ServerSession};
+use crate::sync::cancel::cancelled;
 use std::sync::Arc;
 
 /// Calls `attempt` until it succeeds or `retry` gives up; then the server's own errors are relayed, or the last error is
@@ -69,6 +70,10 @@ fn context_for(
         } else {
             Arc::default()
         };
+        // While it waited for credentials, for a session, or to be sent again.
+        if message.cancel.is_withdrawn() {
+            return Err(cancelled());
+        }
         // What is known of the tools ends with the session, so each attempt is checked again.
         check()?;
         let page = message.page(server);

@@ -16,6 +16,7 @@ pub struct Cancel {
 #[derive(Default)]
 struct CancelState {
     cancelled: bool,
+    withdrawn: bool,
     /// Callbacks by registration number.
     wakers: Vec<(u64, Waker)>,
     next_number: u64,
@@ -49,6 +50,17 @@ impl Cancel {
 
     pub fn is_cancelled(&self) -> bool {
         lock(&self.state).cancelled
+    }
+
+    /// Has nothing more sent for the call. What was sent goes on until `cancel`.
+    pub(crate) fn withdraw(&self) {
+        lock(&self.state).withdrawn = true;
+    }
+
+    /// Whether nothing more is to be sent for the call.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        let state = lock(&self.state);
+        state.withdrawn || state.cancelled
     }
 
     /// Sleeps for `time`, or until the call is cancelled. Returns whether it was.

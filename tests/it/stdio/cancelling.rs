@@ -2,7 +2,7 @@
 
 use crate::harness::messages::{call, modern};
 use crate::harness::program::{Launch, PATIENCE};
-use crate::support::{Server, ServerOptions, Verdict};
+use crate::support::{Reply, Server, ServerOptions, Verdict};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,38 @@ fn a_call_cancelled_while_it_waits_is_never_sent() {
             .iter()
             .all(|r| r.json()["id"] != 2 && r.label() != "notifications/cancelled")
     );
+}
+
+#[test]
+fn a_call_cancelled_before_it_is_sent_again_is_not_sent_again() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    let wait = vec![("Retry-After".to_owned(), "1".to_owned())];
+    server.reply_next("tools/call", Reply::Status { code: 429, headers: wait, body: vec![] });
+    program.write(&call("1", "add", &json!({"a": 1, "b": 1})));
+    server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "tools/call"));
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    program.silent_for(Duration::from_millis(1300));
+    let sent = server.requests();
+    assert_eq!(sent.iter().filter(|r| r.label() == "tools/call").count(), 1);
+}
+
+#[test]
+fn a_call_cancelled_while_its_session_begins_is_never_sent() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).arg("--lazy").arg("--no-sse").start();
+    program.shake_hands();
+    server.reply_next("initialize", Reply::Late(Duration::from_millis(400)));
+    program.write(&call("1", "add", &json!({"a": 1, "b": 1})));
+    server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "initialize"));
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    program.write(&call("2", "add", &json!({"a": 1, "b": 1})));
+    while program.read()["id"] != 2 {}
+    let sent = server.requests();
+    assert!(sent.iter().all(|r| r.label() != "tools/call" || r.json()["id"] == 2));
 }
 
 #[test]
