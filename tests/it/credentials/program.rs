@@ -1,5 +1,6 @@
 //! Credentials in the real program: the number of requests to AWS, the texts of errors, and files and processes that remain.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -96,9 +97,12 @@ fn a_role_on_top_of_the_environment() {
 #[cfg(target_os = "linux")]
 fn tens_of_thousands_of_profiles_take_little_memory() {
     let (server, home) = (server_of_the_role(), Home::new("program-many"));
-    let mut config: String =
-        (0..40_000).map(|at| format!("[profile p{at:06}]\nregion = us-east-1\n")).collect();
-    config += &format!(
+    let mut config = String::new();
+    for at in 0..40_000 {
+        let _ = write!(config, "[profile p{at:06}]\nregion = us-east-1\n");
+    }
+    let _ = write!(
+        config,
         "[profile last]\naws_access_key_id = {ROLE_KEY}\naws_secret_access_key = role-secret\n\
          aws_session_token = role-token\n"
     );
