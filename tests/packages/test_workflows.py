@@ -37,12 +37,17 @@ class WorkflowTest(unittest.TestCase):
         self.assertIn("cargo publish --locked --dry-run", verify)
         self.assertNotIn(": write", verify)
 
+    def test_only_actions_run_where_packages_are_attested(self) -> None:
+        attesting = [body for body in jobs(TEXTS["release.yml"]).values() if "id-token: write" in body]
+        self.assertEqual(len(attesting), 1)
+        self.assertNotIn("run: ", attesting[0])
+
     def test_one_password_is_stored(self) -> None:
         secrets = {secret for text in TEXTS.values() for secret in re.findall(r"secrets\.(\w+)", text)}
         self.assertEqual(secrets, {"TAP_TOKEN"})
 
     def test_what_is_published_was_attested(self) -> None:
-        attested = TEXTS["release.yml"].split("subject-path: |\n")[1].split("      - uses:")[0].split()
+        attested = TEXTS["release.yml"].split("subject-path: |\n")[1].split("\n\n")[0].split()
         attested = {path.removeprefix("target/packages/") for path in attested}
         loop = re.search(r"for file in (.*); do\n((?:.*\n)*?) *done", TEXTS["publish.yml"])
         verified = loop[1].split()
