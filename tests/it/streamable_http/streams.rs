@@ -255,6 +255,19 @@ fn an_event_that_was_cut_short_is_requested_again() {
     assert_eq!(resumed_after(&server), ["a", "a", "a"]);
 }
 
+/// Only its blank line is missing.
+#[test]
+fn a_last_event_that_is_a_whole_message_is_not_requested_again() {
+    let (server, mut program) = started_for_polling(&[]);
+    let last = format!("retry: 1\nid: a\ndata: {}\n", progress(1));
+    server.reply_next("tools/call", stream_reply(&last));
+    server.reply_next("GET", stream_reply(&format!("id: b\ndata: {RESULT}\n\n")));
+    program.write(&call("1", "add", &json!({})));
+    assert_eq!(program.read()["params"]["progress"], 1);
+    assert_eq!(program.read_line(), RESULT);
+    assert_eq!(resumed_after(&server), ["a"]);
+}
+
 #[test]
 fn a_stream_that_cannot_be_resumed_now_is_resumed_later() {
     let (server, mut program) = started_for_polling(&[]);
