@@ -68,6 +68,8 @@ fn other_answers_are_errors_and_none_asks_again() {
         let error = program.ask(&repeated(3, &first, action));
         assert!(error["error"]["message"].as_str().unwrap().contains(words), "{error}");
         assert_eq!(error["error"]["code"], -32603);
+        // For some time, the next call does not ask either.
+        assert_link(&program.ask(&call(4, URLS, "")), "CODE-0001");
         assert_eq!(scene.center.count("/device_authorization"), 1);
     }
 }
