@@ -6,7 +6,7 @@ const MAX_DEPTH: u8 = 3;
 /// Maximum number of backslashes before an escaped character: JSON in JSON doubles them with each level.
 const MAX_BACKSLASHES: usize = 15;
 
-/// Maximum length of an XML entity, `&` and `;` not counted.
+/// Maximum length of an XML or HTML entity, `&` and `;` not counted.
 const MAX_ENTITY_BYTES: usize = 8;
 
 /// A literal byte, or the UTF-8 bytes of an escaped character.
@@ -133,6 +133,10 @@ fn entity(at: usize, next: impl Fn(usize) -> Option<Unit>) -> Option<Unit> {
         "gt" => '>',
         "quot" => '"',
         "apos" => '\'',
+        // Of the characters of keys and tokens, these have names in HTML.
+        "sol" => '/',
+        "plus" => '+',
+        "equals" => '=',
         name => {
             let number = name.strip_prefix('#')?;
             let code = match number.strip_prefix(['x', 'X']) {
