@@ -27,11 +27,11 @@ CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 export CARGO_PROFILE_RELEASE_OPT_LEVEL
 
 # Frame pointers shorten the tables that unwinding needs, and so does a process that ends when a destructor panics: together they
-# are 0.3 MB. A panic anywhere else still costs one answer only.
+# are 0.3 MB. A panic anywhere else still costs one response only.
 
 # No folder's name may get into the binary: two builds in two folders are compared. The parts of libc are zig's, not the
 # ones that rustup would bring. Stable compilers build the standard library only when told that this is not stable.
 PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 \
-    RUSTFLAGS="-C target-feature=+crt-static -C link-self-contained=no -C relocation-model=static -C force-frame-pointers=yes -Z panic-in-drop=abort -C llvm-args=-inline-threshold=25 --remap-path-prefix=$here=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$(rustc --print sysroot)=rust" \
+    RUSTFLAGS="-C target-feature=+crt-static -C link-self-contained=no -C relocation-model=static -C force-frame-pointers=yes -Z panic-in-drop=abort -C llvm-args=-inline-threshold=30 --remap-path-prefix=$here=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$(rustc --print sysroot)=rust" \
     cargo-zigbuild zigbuild --release --locked --bin sigv4-proxy --target "$target" \
     -Z build-std=std,panic_unwind -Z build-std-features=optimize_for_size >&2
