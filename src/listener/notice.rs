@@ -187,12 +187,17 @@ impl ServerResponse {
 /// Cancels the call with this id. Returns whether the server is to be notified.
 pub(crate) fn cancel(client: &Arc<Client>, id: &Id) -> bool {
     let call = client.call(id).filter(|call| call.kind != CallKind::Initialize);
+    let was_cancelled = call.as_ref().is_some_and(|call| call.cancel.is_withdrawn());
     let Some(call) = call.filter(|call| call.cancel_id(id)) else { return true };
     let is_unsent = call.is_held.load(Ordering::SeqCst);
     if call.is_sessionless || is_unsent || client.conversation.bridge.is_downward() {
         // Closing the connection is the cancellation, or nothing was sent.
         call.cancel.cancel();
         return false;
+    }
+    // A batch may cancel a call ten thousand times.
+    if was_cancelled {
+        return true;
     }
     // Many servers never end the stream of a cancelled call.
     let late = Arc::clone(&call);

@@ -24,6 +24,16 @@ fn begun(server: &Server) -> (Listening, HttpClient) {
     (listening, client)
 }
 
+/// The same before a server of the older transport.
+fn begun_with_http_sse() -> (Server, Listening, HttpClient) {
+    let options =
+        ServerOptions { mode: Mode::HttpSse, get_stream: true, ..ServerOptions::default() };
+    let server = Server::start(options);
+    let listening = Listening::open(Launch::to(&server.url("/sse")));
+    let client = listening.client();
+    (server, listening, client)
+}
+
 fn last(server: &Server) -> Recorded {
     server.requests().pop().expect("a request has arrived")
 }
@@ -606,15 +616,29 @@ fn a_call_that_waits_for_its_turn_can_be_cancelled() {
     assert_eq!(server.requests().len(), count + 1, "neither is sent");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_cancels_a_call_many_times_takes_one_thread() {
+    let server = with_sessions();
+    let mut listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let mut client = listening.client();
+    client.initialize();
+    let stream = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n";
+    server.reply_next("tools/call", Reply::OpenStream(stream.into()));
+    let mut calling = client.twin();
+    calling.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+    assert!(calling.event().unwrap().is_some());
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    server.reply_next("response", Reply::Status { code: 202, headers: vec![], body: vec![] });
+    assert_eq!(client.post(&format!("[{}]", vec![cancel; 500].join(","))).status, 202);
+    let threads = format!("/proc/{}/task", listening.program().pid());
+    assert!(std::fs::read_dir(threads).unwrap().count() < 50);
+    assert_eq!(calling.event().unwrap(), None, "the stream ends");
+}
+
 #[test]
 fn before_a_server_of_2024_11_05_a_client_has_a_session_and_a_stream_of_this_program() {
-    let server = Server::start(ServerOptions {
-        mode: Mode::HttpSse,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
-    let listening = Listening::open(Launch::to(&server.url("/sse")));
-    let mut client = listening.client();
+    let (server, _listening, mut client) = begun_with_http_sse();
     let hello = client.initialize();
     assert!(hello.header(SESSION).is_some_and(|id| id.starts_with("sigv4-proxy-")), "{hello:?}");
     assert_eq!(client.call(1, "add", &json!({"a": 1, "b": 2})), "3");
@@ -626,13 +650,7 @@ fn before_a_server_of_2024_11_05_a_client_has_a_session_and_a_stream_of_this_pro
 
 #[test]
 fn messages_that_wait_for_a_stream_do_not_take_the_status_of_an_error() {
-    let server = Server::start(ServerOptions {
-        mode: Mode::HttpSse,
-        get_stream: true,
-        ..ServerOptions::default()
-    });
-    let listening = Listening::open(Launch::to(&server.url("/sse")));
-    let mut client = listening.client();
+    let (server, _listening, mut client) = begun_with_http_sse();
     client.initialize();
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
     for (refusal, status) in [(403, 502), (400, 400), (500, 500)] {
