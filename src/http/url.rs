@@ -158,16 +158,23 @@ impl Endpoint {
         &self.query
     }
 
-    /// The values of the query whose names say that they are secrets, such as `api_key` or `token`.
+    /// The values of the query whose names say that they are secrets, such as `api_key` or `token`. A short word, as in
+    /// `key=production`, is a secret only together with its name, since alone it is ordinary text.
     pub(crate) fn secrets_in_query(&self) -> impl Iterator<Item = Secret> {
+        const MAX_WORD_BYTES: usize = 15;
         const WORDS: [&str; 8] =
             ["auth", "code", "credential", "key", "pass", "secret", "sig", "token"];
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let secrets = pairs.filter(|(name, _)| {
+        self.query.split('&').filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
             let name = name.to_ascii_lowercase();
-            WORDS.iter().any(|word| name.contains(word))
-        });
-        secrets.map(|(_, value)| Secret::new(String::from_utf8_lossy(&percent::decode(value))))
+            if !WORDS.iter().any(|word| name.contains(word)) {
+                return None;
+            }
+            let is_word = value.len() <= MAX_WORD_BYTES
+                && value.bytes().all(|byte| byte.is_ascii_lowercase());
+            let secret = if is_word { pair } else { value };
+            Some(Secret::new(String::from_utf8_lossy(&percent::decode(secret))))
+        })
     }
 
     /// Whether a user name or password was typed. It is never sent.

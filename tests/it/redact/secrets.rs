@@ -209,6 +209,21 @@ fn secrets_in_the_query_of_the_url() {
 }
 
 #[test]
+fn a_word_in_the_query_of_the_url_is_cut_there_and_nowhere_else() {
+    let server = server(Mode::Json);
+    let url = server.url("/mcp?key=production&auth=required&token=1");
+    let mut program = Launch::to(&url).env("AWS_SESSION_TOKEN", TOKEN).start();
+    program.shake_hands();
+    let body = json!({ "message": "a token is required in production" }).to_string();
+    server.reply_next("tools/call", Reply::Echo(Response::json(403, body)));
+    let answer = program.ask(&call("1", "add", &json!({})));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("a token is required in production"), "{message}");
+    let log = program.close().log;
+    assert!(log.contains("/mcp?…&…&token=1"), "{log}");
+}
+
+#[test]
 fn the_password_of_a_proxy_is_a_secret() {
     let password = "proxy/Password+0123";
     let in_url = password.replace('/', "%2F");
