@@ -16,6 +16,8 @@ const OF_OTHERS: [(&str, bool); 3] =
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
+const HEADER: &str = "write --header \"NAME: VALUE\"";
+
 /// Flags of mcp-remote, the AWS CLI, curl and others that do not exist here, and what to do instead. Names are separated by
 /// spaces. One that is a part of a longer name, between hyphens, stands for that as well.
 const OF_OTHER_PROGRAMS: [(&str, &str); 14] = [
@@ -38,7 +40,7 @@ const OF_OTHER_PROGRAMS: [(&str, &str); 14] = [
     ),
     ("anonymous no-sign-request", "write --skip-auth"),
     ("attempts", "write --retries NUMBER"),
-    ("H api-key", "write --header \"NAME: VALUE\""),
+    ("H api-key", HEADER),
     ("address bind port", "write --listen 127.0.0.1:PORT"),
     ("q quiet silent", "write --log-level silent"),
     ("stdio transport", "omit it: the transport is detected"),
@@ -106,21 +108,27 @@ pub(crate) fn find(name: &str) -> Option<(&'static Row, bool)> {
 }
 
 pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
+    // As in curl's `-HNAME:VALUE`; the value may be a secret.
+    let without_value = name.split_once(':').map(|(name, _)| format!("{name}:…"));
+    let is_header = without_value.is_some() && name.starts_with('H');
     let plain = without_dashes(name);
     let dashes = match name.chars().count() {
         _ if plain != name => "",
         1 => "-",
+        _ if is_header => "-",
         _ => "--",
     };
     let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
     let hint = match (of_other_program(name), nearest(plain, flags)) {
         (Some(hint), _) => hint.to_owned(),
+        _ if is_header => HEADER.to_owned(),
         (None, Some(flag)) => format!("did you mean --{flag}?"),
         (None, None) => {
             name.split(['-', '_']).find_map(of_other_program).unwrap_or("see --help").to_owned()
         }
     };
-    usage_error(&format!("unknown flag {dashes}{name}"), &hint)
+    let shown = without_value.as_deref().unwrap_or(name);
+    usage_error(&format!("unknown flag {dashes}{shown}"), &hint)
 }
 
 pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {

@@ -104,6 +104,14 @@ fn flags_of_other_programs_say_what_to_do_instead() {
 }
 
 #[test]
+fn a_header_joined_with_a_flag_of_curl_is_not_shown() {
+    for argument in ["-HX-Api-Key:hush1234", "-HX-Api-Key: hush1234", "-HX-Api-Key:a=hush1234"] {
+        let expected = ["unknown flag -HX-Api-Key:… (write --header \"NAME: VALUE\")"];
+        assert_eq!(errors(&[URL, argument]), expected, "{argument}");
+    }
+}
+
+#[test]
 fn windows_users_get_help_with_a_slash() {
     let ended = Launch::bare(&["/?"]).run("");
     assert_eq!(ended.code, Some(0), "{}", ended.log);
