@@ -38,7 +38,7 @@ impl ErrorResponse<'_> {
             Some(fix) => format!("{hint}; or {fix}"),
             None => hint.to_owned(),
         };
-        // 304 answers a question that no request of ours asks.
+        // 304 responds to conditional requests, which are never sent.
         if (300..400).contains(&status) && status != 304 {
             let target = self.location.map_or_else(|| "an unspecified location".to_owned(), quoted);
             return Error::new(

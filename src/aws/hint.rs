@@ -25,7 +25,7 @@ pub struct SignedWith<'a> {
     pub intercepted: Option<&'a str>,
 }
 
-/// A request of the tests.
+/// What the requests of tests are signed with.
 #[cfg(test)]
 pub(crate) const SIGNED: SignedWith<'static> = SignedWith {
     service: "execute-api",

@@ -74,7 +74,7 @@ impl Word {
             "login" => Word::Run(Subcommand::Login),
             "logout" => Word::Run(Subcommand::Logout),
             "completions" => Word::Completions,
-            // As programs of Windows have it.
+            // The usual form on Windows.
             "help" | "/?" => Word::Help,
             "version" => Word::Version,
             _ => return None,

@@ -276,7 +276,7 @@ impl<R: Read> EventStream<R> {
             }
             b"" => {
                 if let Some(fields) = &mut self.fields {
-                    // Outside an event, a line is all that keeps the connection alive.
+                    // Outside an event, it keeps the connection alive, so it does not wait for a blank line.
                     let is_alone = **fields == EventFields::default()
                         && self.name.is_empty()
                         && self.data.is_none();
