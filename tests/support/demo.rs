@@ -152,8 +152,8 @@ fn refused(client: &mut Client<'_>) -> Outcome<()> {
         println!("      {line}");
     }
     println!();
-    let told = answer["id"] == 1 && !message.is_empty();
-    expect(told, "the client gets an error", &answer)?;
+    let reported = answer["id"] == 1 && !message.is_empty();
+    expect(reported, "the client gets an error", &answer)?;
     expect(!answer.to_string().contains(WRONG_SECRET), "no secret is shown", &answer)?;
     let wrong = Verdict::HttpStatus("InvalidSignatureException");
     let refused = client.server.requests().iter().all(|request| request.verdict == wrong);

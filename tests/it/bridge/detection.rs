@@ -193,11 +193,11 @@ fn a_lazy_client_is_notified_once_the_server_turns_out_to_be_modern() {
     program.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     assert_eq!(peer.labels(), [""; 0]);
     program.write(&request("1", "tools/list", "{}"));
-    let mut told: Vec<Value> = (0..3).map(|_| program.read()["method"].clone()).collect();
-    told.sort_by_key(ToString::to_string);
+    let mut reported: Vec<Value> = (0..3).map(|_| program.read()["method"].clone()).collect();
+    reported.sort_by_key(ToString::to_string);
     let lists = ["prompts", "resources", "tools"];
     let expected = lists.map(|list| json!(format!("notifications/{list}/list_changed")));
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     assert_eq!(program.read()["result"], json!({"tools": []}));
     assert_eq!(peer.labels(), ["initialize", "server/discover", "tools/list"]);
     // Logging works although it was not declared.

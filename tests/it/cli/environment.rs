@@ -48,7 +48,7 @@ fn a_variable_that_is_not_utf_8_ends_the_start_and_is_never_taken_for_unset() {
         assert_eq!(ended.code, Some(2), "{name}: {}", ended.log);
         let problem = format!("configuration error: {name} is not UTF-8");
         assert!(ended.log.contains(&problem), "{name}: {}", ended.log);
-        assert!(!ended.log.contains("rk"), "the value is not told: {}", ended.log);
+        assert!(!ended.log.contains("rk"), "the value is not shown: {}", ended.log);
     }
     assert!(server.requests().is_empty());
 

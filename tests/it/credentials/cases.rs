@@ -262,8 +262,8 @@ impl<'a> Case<'a> {
                 );
                 assert_eq!(mode & 0o777, 0o600, "{name}");
             }
-            let beside = fs::read_dir(path.parent().unwrap()).unwrap().count();
-            assert_eq!(beside, 1, "{name}: a draft was left behind");
+            let files = fs::read_dir(path.parent().unwrap()).unwrap().count();
+            assert_eq!(files, 1, "{name}: a draft was left");
         }
     }
 

@@ -294,7 +294,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
     let process = &format!(
         "[profile work]\ncredential_process = echo no>&2{then} exit 3{then} echo hush-hush\n"
     )[..];
-    for (name, config, credentials, arguments, told, hint) in [
+    for (name, config, credentials, arguments, reported, hint) in [
         (
             "broken",
             "[default]\nhush",
@@ -334,7 +334,7 @@ fn the_hint_is_of_the_mistake_that_was_made() {
         let ended = launched(&[]).run("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
         let line = ended.log.lines().find(|line| line.starts_with("ERROR: ")).unwrap();
         assert!(line.starts_with("ERROR: failed to load AWS credentials: "), "{name}: {line}");
-        assert!(line.contains(told) && line.ends_with(ADVICE), "{name}: {line}");
+        assert!(line.contains(reported) && line.ends_with(ADVICE), "{name}: {line}");
         let answer: Value = serde_json::from_str(&ended.lines[0]).unwrap();
         assert_eq!(answer["error"]["data"]["hint"], hint, "{name}: {answer}");
         let ended = launched(&["doctor"]).run("");
@@ -382,8 +382,8 @@ fn missing_credentials_and_a_missing_server_do_not_end_it() {
         assert_error(&answer, &json!(id), &["connection refused"]);
     }
     let ended = program.close();
-    let told = format!("ERROR: proxy server error: connect to {closed}: connection refused");
-    assert_eq!(ended.log.matches(&told).count(), 1, "{}", ended.log);
+    let reported = format!("ERROR: proxy server error: connect to {closed}: connection refused");
+    assert_eq!(ended.log.matches(&reported).count(), 1, "{}", ended.log);
 
     let mut program = Launch::to("https://no-such-host.invalid/mcp").start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#);

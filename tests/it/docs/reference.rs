@@ -79,9 +79,9 @@ fn the_hosts_are_read_as_the_page_says() {
         if !host.contains('.') {
             continue;
         }
-        let told = hostname::of_host(host);
-        assert_eq!(told.service.as_deref().unwrap_or("nothing"), service, "{host}");
-        assert_eq!(told.region.as_deref().unwrap_or("nothing"), region, "{host}");
+        let facts = hostname::of_host(host);
+        assert_eq!(facts.service.as_deref().unwrap_or("nothing"), service, "{host}");
+        assert_eq!(facts.region.as_deref().unwrap_or("nothing"), region, "{host}");
         rows += 1;
     }
     assert!(rows > 10, "only {rows} hosts were found");

@@ -24,7 +24,7 @@ enum Event {
     Request(usize, String),
 }
 
-/// A server that reports what happens, and closes connections when it is told to.
+/// A server that reports what happens, and closes connections on request.
 struct Server {
     port: u16,
     is_https: bool,

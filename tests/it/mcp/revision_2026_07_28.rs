@@ -101,8 +101,8 @@ fn tools_with_broken_marks_are_removed_and_reported() {
     program.write(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert_eq!(program.read_line(), answer(bad));
     let ended = program.close();
-    let told = ended.log.lines().filter(|line| line.contains("\"bad\" is omitted")).count();
-    assert_eq!(told, 1, "{}", ended.log);
+    let reported = ended.log.lines().filter(|line| line.contains("\"bad\" is omitted")).count();
+    assert_eq!(reported, 1, "{}", ended.log);
 }
 
 #[test]
@@ -275,9 +275,9 @@ fn the_abrupt_end_of_a_subscription_is_reported() {
     let event = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n".to_vec();
     let (_server, mut program) = subscribed(vec![(Duration::from_millis(100), event)]);
     assert_eq!(program.read()["method"], "notifications/x");
-    let told = program.read();
-    assert_eq!(told["method"], "notifications/cancelled", "{told}");
-    assert_eq!(told["params"]["requestId"], 1);
+    let sent = program.read();
+    assert_eq!(sent["method"], "notifications/cancelled", "{sent}");
+    assert_eq!(sent["params"]["requestId"], 1);
     program.silent_for(Duration::from_millis(100));
 
     // Refused at once it is an error like any other.

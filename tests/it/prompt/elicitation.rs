@@ -282,7 +282,7 @@ fn a_request_of_the_server_under_an_id_of_this_program_is_refused() {
     scene.center.approve();
     notification(&mut program, "notifications/elicitation/complete");
     assert_eq!(sum(&response(&mut program, 1)), "2");
-    // One that is not used yet would be answered twice.
+    // One that is not used yet would get two responses.
     for (call, id) in
         [(2, "sigv4-proxy-sign-in-1"), (3, "sigv4-proxy-sign-in-2"), (4, "sigv4-proxy-q-1")]
     {

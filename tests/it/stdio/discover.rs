@@ -57,8 +57,8 @@ fn nothing_is_written_for_a_discover_after_initialize() {
         let labels = labels(&server.requests());
         assert!(!labels[2..].contains(&"initialize".to_owned()), "{bridge} {late:?} {labels:?}");
         let ended = program.close();
-        let told = ended.log.lines().count();
-        assert!(ended.lines.is_empty() && told == 3, "{bridge} {late:?} {ended:?}");
+        let reported = ended.log.lines().count();
+        assert!(ended.lines.is_empty() && reported == 3, "{bridge} {late:?} {ended:?}");
     }
 }
 

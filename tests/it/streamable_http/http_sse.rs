@@ -228,9 +228,9 @@ fn a_cancellation_reaches_the_server_and_the_call_gets_no_response() {
     server.wait_for(PATIENCE, |requests| requests.iter().any(|r| r.label() == "tools/call"));
     program
         .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
-    let told =
+    let is_notified =
         |requests: &[Recorded]| requests.iter().any(|r| r.label() == "notifications/cancelled");
-    assert!(told(&server.wait_for(PATIENCE, told)));
+    assert!(is_notified(&server.wait_for(PATIENCE, is_notified)));
     server.push(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
     program.silent_for(Duration::from_millis(200));
     assert_eq!(program.close().code, Some(0));

@@ -24,17 +24,17 @@ fn a_lazy_session_begins_with_the_first_request_that_needs_it() {
     assert_eq!(server.requests().len(), 0, "nothing is sent yet");
 
     program.write(LIST_TOOLS);
-    let mut told = Vec::new();
+    let mut notified = Vec::new();
     let list = loop {
         let line = program.read();
         if line["id"] == "list" {
             break line;
         }
-        told.push(line["method"].as_str().unwrap().to_owned());
+        notified.push(line["method"].as_str().unwrap().to_owned());
     };
     assert_eq!(tool_names(&list).len(), 7);
     let changed = ["tools", "prompts", "resources"];
-    assert_eq!(told, changed.map(|list| format!("notifications/{list}/list_changed")));
+    assert_eq!(notified, changed.map(|list| format!("notifications/{list}/list_changed")));
     let requests = server.requests();
     assert_eq!(labels(&requests), ["initialize", "notifications/initialized", "tools/list"]);
     let initialize = requests[0].json();

@@ -453,9 +453,13 @@ fn a_wrong_clock_is_noticed_and_corrected_once() {
         .collect();
     assert_eq!(refused, ["initialize"], "what was learned lasts");
     let ended = program.close();
-    let told: Vec<&str> = ended.log.lines().filter(|line| line.contains("clock")).collect();
-    assert_eq!(told.len(), 1, "{}", ended.log);
-    assert!(told[0].starts_with("WARN: ") && told[0].contains("behind") && told[0].contains("NTP"));
+    let reported: Vec<&str> = ended.log.lines().filter(|line| line.contains("clock")).collect();
+    assert_eq!(reported.len(), 1, "{}", ended.log);
+    assert!(
+        reported[0].starts_with("WARN: ")
+            && reported[0].contains("behind")
+            && reported[0].contains("NTP")
+    );
 }
 
 #[test]

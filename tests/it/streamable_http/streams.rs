@@ -380,8 +380,8 @@ fn a_cancelled_call_leaks_nothing() {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     program.silent_for(Duration::from_millis(50));
-    let told = labels(&server.requests());
-    assert_eq!(told.iter().filter(|label| *label == "notifications/cancelled").count(), 10);
+    let sent = labels(&server.requests());
+    assert_eq!(sent.iter().filter(|label| *label == "notifications/cancelled").count(), 10);
 }
 
 #[test]

@@ -37,8 +37,8 @@ fn nothing_is_signed_where_there_is_nothing_to_sign_with() {
     // A refusal of an unsigned request differs from one of a signed request.
     let mut program = bare(&signed.url("/mcp")).start();
     let answer = program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-    let told = ["[not signed]", "there are no usable AWS credentials"];
-    assert_error(&answer, &json!(1), &told);
+    let reported = ["[not signed]", "there are no usable AWS credentials"];
+    assert_error(&answer, &json!(1), &reported);
 }
 
 #[test]

@@ -46,10 +46,10 @@ fn requests_name_the_host_that_they_are_signed_for() {
             assert!(requests.iter().any(|request| request.label() == "DELETE"));
             assert_eq!(ended.log.matches("WARN").count(), 0, "{}", ended.log);
             let url = server.url("/mcp");
-            let told = format!(
+            let reported = format!(
                 "signing for execute-api in eu-west-1 with SigV4, relaying to {url} as {API}\n"
             );
-            assert!(ended.log.contains(&told), "{}", ended.log);
+            assert!(ended.log.contains(&reported), "{}", ended.log);
         }
     }
 }

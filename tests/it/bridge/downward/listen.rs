@@ -74,8 +74,8 @@ fn an_ended_stream_is_reopened_and_the_client_notified() {
     program.ask(&request("1", "resources/subscribe", r#"{"uri":"a:b"}"#));
     peer.wait_for_closed(1);
     peer.end_streams();
-    let told: Vec<Value> = (0..3).map(|_| program.read()).collect();
-    let methods: Vec<&str> = told.iter().map(|line| line["method"].as_str().unwrap()).collect();
+    let reported: Vec<Value> = (0..3).map(|_| program.read()).collect();
+    let methods: Vec<&str> = reported.iter().map(|line| line["method"].as_str().unwrap()).collect();
     assert_eq!(
         methods,
         [
@@ -84,7 +84,7 @@ fn an_ended_stream_is_reopened_and_the_client_notified() {
             "notifications/resources/updated"
         ]
     );
-    assert_eq!(told[2]["params"], json!({"uri": "a:b"}));
+    assert_eq!(reported[2]["params"], json!({"uri": "a:b"}));
     let filters = filters(&peer, 3);
     assert_eq!(filters[2], filters[1]);
 }
