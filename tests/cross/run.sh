@@ -29,6 +29,7 @@ rustup target add $windows aarch64-apple-darwin x86_64-apple-darwin 2>/dev/null 
 export CARGO_TARGET_DIR="$folder" CARGO_PROFILE_DEV_DEBUG=0
 export WINEPREFIX="$folder/wine" WINEDEBUG=-all WINEDLLOVERRIDES='mscoree=;mshtml='
 unset DISPLAY
+mkdir -p "$WINEPREFIX"
 server=$(command -v wineserver || echo /usr/lib/wine/wineserver)
 trap '"$server" -k 2>/dev/null || true' EXIT
 "$wine" cmd /c exit
