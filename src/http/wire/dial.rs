@@ -242,6 +242,7 @@ mod nonblocking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
     use std::net::TcpListener;
 
     fn address(text: &str) -> SocketAddr {

@@ -1,5 +1,6 @@
 //! Credentials in the real program: the number of requests to AWS, the texts of errors, and files and processes that remain.
 
+#[cfg(target_os = "linux")]
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,9 @@ use sigv4_proxy::clock;
 
 use crate::credentials::chain::Home;
 use crate::harness::messages::{assert_all_verified, assert_error};
-use crate::harness::program::{Ended, Launch, PATIENCE, SECRET};
+#[cfg(target_os = "linux")]
+use crate::harness::program::PATIENCE;
+use crate::harness::program::{Ended, Launch, SECRET};
 use crate::support::aws::Aws;
 use crate::support::{Key, Server, ServerOptions};
 

@@ -1,6 +1,8 @@
 //! The real program with `--listen`, and clients that connect to it.
 
-use crate::harness::program::{Ended, Launch, Program};
+#[cfg(unix)]
+use crate::harness::program::Ended;
+use crate::harness::program::{Launch, Program};
 use crate::support::HttpClient;
 
 /// A program that listens on loopback. It is killed when it is dropped.
@@ -51,6 +53,11 @@ impl Listening {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://").split('/').next().unwrap_or_default()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.as_ref().expect("it has not ended").pid()
     }
 
     pub(crate) fn program(&mut self) -> &mut Program {

@@ -220,6 +220,7 @@ pub(crate) struct Ended {
 }
 
 impl Program {
+    #[cfg(unix)]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

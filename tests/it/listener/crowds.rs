@@ -28,8 +28,8 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Resident memory in megabytes.
 #[cfg(target_os = "linux")]
-fn resident(listening: &mut Listening) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", listening.program().pid()));
+fn resident(listening: &Listening) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", listening.pid()));
     let status = status.unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
@@ -95,7 +95,7 @@ fn clients_that_vanish_take_their_calls_with_them() {
 fn clients_that_do_not_read_delay_no_other() {
     let server = server(Mode::Json);
     // There are more of them than calls that may be in flight.
-    let mut listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--max-in-flight=16"));
+    let listening = Listening::open(Launch::to(&server.url("/mcp")).arg("--max-in-flight=16"));
     let mut client = listening.client();
     client.initialize();
     let body = json!({
@@ -117,17 +117,17 @@ fn clients_that_do_not_read_delay_no_other() {
     // Far less than the time after which such a client is given up.
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     #[cfg(target_os = "linux")]
-    assert!(resident(&mut listening) < 600, "{} MB", resident(&mut listening));
+    assert!(resident(&listening) < 600, "{} MB", resident(&listening));
     drop(deaf);
     #[cfg(target_os = "linux")]
-    eventually("their responses are kept", || resident(&mut listening) < 150);
+    eventually("their responses are kept", || resident(&listening) < 150);
 }
 
 /// More than are remembered, which is a few thousand, take a minute; so the state of each is what is looked at.
 #[test]
 fn a_thousand_sessions_that_their_clients_leave_behind() {
     let server = server(Mode::Json);
-    let mut listening = Listening::open(Launch::to(&server.url("/mcp")));
+    let listening = Listening::open(Launch::to(&server.url("/mcp")));
     let mut first = listening.client();
     first.initialize();
     let mut client = listening.client();
@@ -144,7 +144,7 @@ fn a_thousand_sessions_that_their_clients_leave_behind() {
         .collect();
     assert_eq!(sessions.last().unwrap(), &sessions[0], "it is the session of the first client");
     #[cfg(target_os = "linux")]
-    assert!(resident(&mut listening) < 60, "{} MB", resident(&mut listening));
+    assert!(resident(&listening) < 60, "{} MB", resident(&listening));
 }
 
 /// A session that the server does not know is the server's to refuse, and so is a request without one.
@@ -176,13 +176,13 @@ fn unknown_and_missing_sessions_are_refused_as_the_server_does() {
 fn idle_event_streams_keep_no_call_out() {
     let server = server(Mode::Json);
     let launch = Launch::to(&server.url("/mcp")).after("ulimit -S -n 256");
-    let mut listening = Listening::open(launch);
+    let listening = Listening::open(launch);
     let mut client = listening.client();
     client.initialize();
-    let before = resident(&mut listening);
+    let before = resident(&listening);
     let streams: Vec<_> = (0..400).map(|_| client.standing_stream()).collect();
     assert_eq!(client.call(1, "add", &json!({"a": 2, "b": 3})), "5");
-    assert!(resident(&mut listening) - before < 40, "{} MB", resident(&mut listening));
+    assert!(resident(&listening) - before < 40, "{} MB", resident(&listening));
     drop(streams);
     eventually("streams of clients that left go on", || server.connections() < 20);
 }

@@ -2,7 +2,9 @@
 
 use crate::harness::listening::Listening;
 use crate::harness::messages::labels;
-use crate::harness::program::{Launch, PATIENCE};
+use crate::harness::program::Launch;
+#[cfg(unix)]
+use crate::harness::program::PATIENCE;
 use crate::support::{HttpClient, Reply, Server, ServerOptions};
 use serde_json::json;
 use std::time::{Duration, Instant};

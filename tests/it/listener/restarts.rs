@@ -4,6 +4,7 @@ use crate::harness::listening::Listening;
 use crate::harness::program::Launch;
 use crate::support::{Mode, Server, ServerOptions};
 use serde_json::json;
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 fn server() -> Server {
@@ -66,6 +67,7 @@ fn bind_soon(address: &str) -> Duration {
     started.elapsed()
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_lets_running_calls_finish() {
     let server = server();

@@ -1,8 +1,12 @@
 //! The start of a listener: addresses, token files, sockets in files, options that exclude each other.
 
 use crate::harness::listening::Listening;
-use crate::harness::program::{Launch, PATIENCE};
-use crate::listener::raw::{Raw, exchange, ping, statuses};
+use crate::harness::program::Launch;
+#[cfg(unix)]
+use crate::harness::program::PATIENCE;
+#[cfg(unix)]
+use crate::listener::raw::Raw;
+use crate::listener::raw::{exchange, ping, statuses};
 use crate::support::{Server, ServerOptions};
 use std::fs;
 use std::net::TcpListener;

@@ -1,7 +1,7 @@
 //! The end of the process: the end of stdin, signals, a stdout that is full or closed.
 
 use crate::harness::messages::{assert_error, call};
-use crate::harness::program::{Ended, Launch, PATIENCE};
+use crate::harness::program::{Launch, PATIENCE};
 use crate::support::{Mode, Recorded, Server, ServerOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -85,7 +85,7 @@ fn signals_end_it_in_order() {
         program.write(&call("1", "slow", &json!({"ms": 10_000})));
         server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "tools/call"));
         program.signal(signal);
-        let ended: Ended = program.wait();
+        let ended = program.wait();
         assert!(
             ended.code == Some(0) && ended.took < Duration::from_secs(1),
             "{signal}: {ended:?}"
