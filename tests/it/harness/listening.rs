@@ -87,7 +87,6 @@ fn url_in(line: &str) -> Option<String> {
 
 /// The content of the file that the log names.
 fn token_in(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("token")?;
-    let path = rest[rest.find(" /")? + 1..].split_whitespace().next()?;
-    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+    let (_, path) = line.split_once("with the token in ")?;
+    Some(std::fs::read_to_string(path.trim_end()).ok()?.trim().to_owned())
 }

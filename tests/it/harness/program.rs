@@ -52,6 +52,8 @@ impl Launch {
             reads_stderr: true,
         }
         .env("HOME", "/nonexistent")
+        // Otherwise Windows makes temporary files in the home folder.
+        .env("TEMP", env!("CARGO_TARGET_TMPDIR"))
         .env("AWS_EC2_METADATA_DISABLED", "true")
         // The whole log is searched for secrets; tests see it without the debug lines.
         .env("MCP_LOG_LEVEL", "debug")
