@@ -62,6 +62,7 @@ fn two_hundred_and_fifty_six_calls_at_once_from_fifty_clients() {
     assert_all_verified(&server.requests());
 }
 
+#[cfg_attr(windows, ignore = "clients that disconnect are not noticed")]
 #[test]
 fn clients_that_vanish_take_their_calls_with_them() {
     let server = server(Mode::Sse);
