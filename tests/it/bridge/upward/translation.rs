@@ -185,6 +185,10 @@ fn progress_and_logs_are_relayed_as_they_were_asked_for() {
 }
 
 #[test]
+#[cfg_attr(
+    windows,
+    ignore = "under wine, shutting a connection down ends no read of another thread"
+)]
 fn a_log_level_that_a_cancelled_call_did_not_set_is_set_for_the_next() {
     let peer = peer();
     let mut program = peer.launch(&[]);
