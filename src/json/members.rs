@@ -81,32 +81,48 @@ fn parse_with_serde(document: &[u8]) -> Result<Members<'_>, MembersError> {
 
 /// Returns `None` in any doubt.
 fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
-    let mut scan = Scan { text: document, at: 0 };
     let mut members = Members::default();
+    for_each_member(document, |name, value| {
+        match name {
+            b"jsonrpc" if members.jsonrpc.is_none() => {
+                members.jsonrpc = Some(str::from_utf8(value).ok()?);
+            }
+            b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
+            b"method" if members.method.is_none() => {
+                members.method = Some(plain_string(value)?);
+            }
+            b"params" if members.params.is_none() && value != b"null" => {
+                members.params = Some(value);
+            }
+            b"result" if members.result.is_none() => members.result = Some(value),
+            b"error" if members.error.is_none() => members.error = Some(value),
+            b"jsonrpc" | b"id" | b"method" | b"params" | b"result" | b"error" => return None,
+            _ if name.contains(&b'\\') => return None,
+            _ => {}
+        }
+        Some(())
+    })?;
+    let null = Some(&b"null"[..]);
+    members.has_null = [members.jsonrpc, members.id].contains(&Some("null"))
+        || [members.result, members.error].contains(&null);
+    Some(members)
+}
+
+/// Calls `found` with the name, as written between its quotes, and the value of each member of a document that is one JSON
+/// object. `None`: it may not be one, or `found` returned `None`.
+#[inline]
+pub(crate) fn for_each_member<'a>(
+    document: &'a [u8],
+    mut found: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>,
+) -> Option<()> {
+    let mut scan = Scan { text: document, at: 0 };
     scan.skip_whitespace();
     scan.take(b'{')?;
     scan.skip_whitespace();
     if scan.next()? != b'}' {
         loop {
             let name = scan.name()?;
-            let value = scan.value()?;
-            match name {
-                b"jsonrpc" if members.jsonrpc.is_none() => {
-                    members.jsonrpc = Some(str::from_utf8(value).ok()?);
-                }
-                b"id" if members.id.is_none() => members.id = Some(str::from_utf8(value).ok()?),
-                b"method" if members.method.is_none() => {
-                    members.method = Some(plain_string(value)?);
-                }
-                b"params" if members.params.is_none() && value != b"null" => {
-                    members.params = Some(value);
-                }
-                b"result" if members.result.is_none() => members.result = Some(value),
-                b"error" if members.error.is_none() => members.error = Some(value),
-                b"jsonrpc" | b"id" | b"method" | b"params" | b"result" | b"error" => return None,
-                _ if name.contains(&b'\\') => return None,
-                _ => {}
-            }
+            found(name, scan.value()?)?;
             scan.skip_whitespace();
             if scan.next()? == b'}' {
                 break;
@@ -117,10 +133,7 @@ fn parse_quickly(document: &[u8]) -> Option<Members<'_>> {
     }
     scan.at += 1;
     scan.skip_whitespace();
-    let null = Some(&b"null"[..]);
-    members.has_null = [members.jsonrpc, members.id].contains(&Some("null"))
-        || [members.result, members.error].contains(&null);
-    (scan.at == document.len()).then_some(members)
+    (scan.at == document.len()).then_some(())
 }
 
 /// A JSON string without escapes.

@@ -2,21 +2,12 @@
 //!
 //! Such a request needs no session: the values of all its headers come from the message.
 
+use crate::json::members::for_each_member;
 use crate::json::object::OnlyObject;
 use crate::mcp::headers::encoded;
-use memchr::memmem::Finder;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::sync::LazyLock;
-
-/// The name in `params._meta` by which such a request is recognised. The searcher is built once, which takes longer than
-/// searching a small request.
-static VERSION: LazyLock<Finder<'static>> =
-    LazyLock::new(|| Finder::new("io.modelcontextprotocol/protocolVersion"));
-
-/// The escapes with which that name could be written: of its slash, and of ASCII characters.
-static SLASH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\/"));
-static CHARACTER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u00"));
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestMeta {
@@ -53,10 +44,21 @@ impl RequestMeta {
     }
 }
 
+/// Whether `_meta` may have the member by which such a request is recognised.
 fn may_hold_version(params: &[u8]) -> bool {
-    VERSION.find(params).is_some()
-        || SLASH.find(params).is_some()
-        || CHARACTER.find_iter(params).any(|at| matches!(params.get(at + 4), Some(b'2'..=b'7')))
+    let mut is_possible = false;
+    let is_known = for_each_member(params, |name, value| {
+        is_possible |= match name {
+            b"_meta" => is_escaped(value) || memmem::find(value, b"protocolVersion").is_some(),
+            _ => is_escaped(name),
+        };
+        Some(())
+    });
+    is_possible || is_known.is_none()
+}
+
+fn is_escaped(json: &[u8]) -> bool {
+    memchr::memchr(b'\\', json).is_some()
 }
 
 #[derive(Deserialize)]
@@ -113,7 +115,21 @@ mod tests {
         check("tools/call", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}"#, None);
         check("m", r#"[{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}]"#, None);
         check("m", r#"{"_meta":["io.modelcontextprotocol/protocolVersion"]}"#, None);
+        check(
+            "m",
+            r#"{"x":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#,
+            None,
+        );
         check("m", r#"{"_meta":{"io.modelcontextprotocol\\/protocolVersion":"2026-07-28"}}"#, None);
+    }
+
+    #[test]
+    fn depth_hides_no_version() {
+        let deep = ["[".repeat(200), "]".repeat(200)].concat();
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "m")];
+        check("m", &format!(r#"{{"x":{deep},{meta}}}"#), Some(&headers));
+        check("m", &format!(r#"{{"x":{deep}}}"#), None);
     }
 
     #[test]
