@@ -134,14 +134,16 @@ mod tests {
 
     #[test]
     fn escapes_hide_no_version() {
-        for name in [
+        let names = [
+            r"io.modelcontextprotocol/protocolVersion",
             r"io.modelcontextprotocol\/protocolVersion",
             r"io.modelcontextprotocol\u002fprotocolVersion",
             r"io.modelcontextprotocol/protocol\u0056ersion",
             r"\u0069o.modelcontextprotocol/protocolVersion",
-        ] {
-            let params =
-                format!(r#"{{"_m\u0065ta":{{"{name}":"2026\u002d07-28"}},"n\u0061me":"\u0061"}}"#);
+        ];
+        for (meta, name) in ["_meta", r"_m\u0065ta"].into_iter().flat_map(|m| names.map(|n| (m, n)))
+        {
+            let params = format!(r#"{{"{meta}":{{"{name}":"2026\u002d07-28"}},"name":"\u0061"}}"#);
             let headers = [
                 ("mcp-protocol-version", "2026-07-28"),
                 ("mcp-method", "tools/call"),
