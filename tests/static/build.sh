@@ -23,7 +23,7 @@ fi
 tools=$(tests/static/tools.sh)
 
 # Smaller than the release build, and a little slower: `"z"`, but with more functions inlined when all is linked than it would.
-# Only then: compiled with that threshold, the crates that are optimised for speed would have fewer, and SHA-256 take twice as long.
+# Only then: compiled with that threshold, the crates that are optimised for speed would have fewer, and SHA-256 take a sixth longer.
 CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 export CARGO_PROFILE_RELEASE_OPT_LEVEL
 
