@@ -10,7 +10,7 @@ use crate::json::member_names::unambiguous;
 use crate::json::object::{Object, OnlyObject};
 use crate::mcp::message::{self, Message};
 use crate::mcp::param_headers::ParamHeader;
-use crate::mcp::tool_list::{Tool, names_of, next_cursor, tools_of};
+use crate::mcp::tool_list::{Tool, ToolList, names_of};
 use crate::mcp::tool_policy::ToolPolicy;
 use crate::sync::lock;
 use serde::Deserialize;
@@ -141,8 +141,8 @@ impl ToolCatalog {
             self.forget();
             return Ok(Listing::default());
         }
-        let tools = match tools_of(response, is_judged) {
-            Ok(tools) => tools,
+        let list = match ToolList::read(response, is_judged) {
+            Ok(list) => list,
             Err(why) if is_judged => {
                 // It is a new list all the same.
                 self.forget();
@@ -151,11 +151,11 @@ impl ToolCatalog {
             }
             Err(_) => return Ok(Listing::default()),
         };
-        let is_unambiguous = is_judged || tools_of(response, true).is_ok();
+        let tools = list.tools;
         let mut listing = Listing::default();
         let mut listed = Vec::with_capacity(tools.len());
         let mut knowledge = lock(&self.knowledge);
-        let is_current = knowledge.accept(page, next_cursor(response));
+        let is_current = knowledge.accept(page, list.next_cursor);
         for raw in &tools {
             let tool = match Tool::read(raw.get(), is_judged) {
                 Ok(tool) => tool,
@@ -180,7 +180,7 @@ impl ToolCatalog {
                 }
                 Err(why) => listing.newly_removed.extend(knowledge.report(&tool.name, why)),
             }
-            let may_repeat = tool.may_repeat && is_unambiguous;
+            let may_repeat = tool.may_repeat && list.is_unambiguous;
             let has_own_profile = tool
                 .input_schema
                 .is_some_and(|schema| self.policy.has_own_profile_argument(schema.get()));

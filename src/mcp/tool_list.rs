@@ -1,6 +1,7 @@
-//! Responses to `tools/list`: the tools in them, their hints, and the notification that they have changed.
+//! Responses to `tools/list`: the tools in them, their hints, and the notification that they have changed. Lists are long, so
+//! each of their objects is parsed once.
 
-use crate::json::member_names::{self, unambiguous};
+use crate::json::member_names;
 use crate::json::object::Object;
 use crate::mcp::message;
 use memchr::memchr;
@@ -27,58 +28,70 @@ pub(crate) struct Tool<'a> {
     pub(crate) may_repeat: bool,
 }
 
+/// A page of the server's list of tools.
+pub(crate) struct ToolList<'a> {
+    pub(crate) tools: Vec<&'a RawValue>,
+    /// That of the next page, as JSON.
+    pub(crate) next_cursor: Option<String>,
+    /// Every parser finds the same tools in it.
+    pub(crate) is_unambiguous: bool,
+}
+
+impl<'a> ToolList<'a> {
+    /// Reads a response. `is_judged`: only one that every parser reads alike.
+    ///
+    /// # Errors
+    /// Says why it is not such a response.
+    pub(crate) fn read(response: &'a str, is_judged: bool) -> Result<ToolList<'a>, String> {
+        let response = object(response)?;
+        let result = object(response.get("result").ok_or("it has no result")?.get())?;
+        let checked = member_names::check(&response, &message::MEMBERS)
+            .and_then(|()| member_names::check(&result, &RESULT_MEMBERS));
+        let is_unambiguous = checked.is_ok();
+        if is_judged {
+            checked?;
+        }
+        let tools = result.get_non_null("tools").map(|tools| serde_json::from_str(tools.get()));
+        Ok(ToolList {
+            tools: tools.transpose().map_err(|_| "its tools are not a list")?.unwrap_or_default(),
+            next_cursor: result.get_non_null("nextCursor").map(|cursor| cursor.get().to_owned()),
+            is_unambiguous,
+        })
+    }
+}
+
 impl<'a> Tool<'a> {
     /// Reads a tool. `is_judged`: only one that every parser reads alike.
     ///
     /// # Errors
     /// Says why not.
     pub(crate) fn read(text: &'a str, is_judged: bool) -> Result<Tool<'a>, String> {
-        let members = object(text, &TOOL_MEMBERS, is_judged)?;
+        let members = object(text)?;
         let annotations = members.get_non_null("annotations");
-        let hints = match annotations.map(|text| object(text.get(), &HINTS, is_judged)) {
-            Some(Ok(hints)) => Some(hints),
-            Some(Err(why)) if is_judged => return Err(format!("its annotations: {why}")),
-            _ => None,
+        let annotations = annotations.map(|annotations| object(annotations.get()));
+        let annotations_checked = match &annotations {
+            Some(Ok(hints)) => member_names::check(hints, &HINTS),
+            Some(Err(why)) => Err(why.clone()),
+            None => Ok(()),
         };
+        let checked = member_names::check(&members, &TOOL_MEMBERS)
+            .and_then(|()| annotations_checked.map_err(|why| format!("its annotations: {why}")));
+        let is_unambiguous = checked.is_ok();
+        if is_judged {
+            checked?;
+        }
+        let hints = annotations.and_then(Result::ok);
         let has_hint = |hint: &str| {
             hints.as_ref().and_then(|h| h.get(hint)).is_some_and(|h| h.get() == "true")
         };
-        let is_unambiguous = || {
-            is_judged
-                || unambiguous(text, &TOOL_MEMBERS).is_ok()
-                    && annotations.is_some_and(|hints| unambiguous(hints.get(), &HINTS).is_ok())
-        };
-        let may_repeat =
-            (has_hint("readOnlyHint") || has_hint("idempotentHint")) && is_unambiguous();
         Ok(Tool {
             name: members.text("name").ok_or("its name is not a string")?,
             input_schema: members.get("inputSchema"),
             only_reads: has_hint("readOnlyHint"),
-            may_repeat,
+            may_repeat: is_unambiguous
+                && (has_hint("readOnlyHint") || has_hint("idempotentHint")),
         })
     }
-}
-
-/// The tools in a response. `is_judged`: only in one that every parser reads alike.
-///
-/// # Errors
-/// Says why it is not such a response.
-pub(crate) fn tools_of(response: &str, is_judged: bool) -> Result<Vec<&RawValue>, String> {
-    let members = object(response, &message::MEMBERS, is_judged)?;
-    let result = members.get("result").ok_or("it has no result")?;
-    let result = object(result.get(), &RESULT_MEMBERS, is_judged)?;
-    match result.get_non_null("tools") {
-        Some(tools) => {
-            serde_json::from_str(tools.get()).map_err(|_| "its tools are not a list".into())
-        }
-        None => Ok(Vec::new()),
-    }
-}
-
-/// The cursor of the next page, as JSON.
-pub(crate) fn next_cursor(response: &str) -> Option<String> {
-    let result = Object::parse(response)?.get("result")?;
-    Some(Object::parse(result.get())?.get_non_null("nextCursor")?.get().to_owned())
 }
 
 /// Everything that some parser may take for the name of this tool.
@@ -104,10 +117,7 @@ pub(crate) fn is_list_changed(message: &[u8]) -> bool {
     })
 }
 
-fn object<'a>(text: &'a str, expected: &[&str], is_judged: bool) -> Result<Object<'a>, String> {
-    if is_judged {
-        return unambiguous(text, expected);
-    }
+fn object(text: &str) -> Result<Object<'_>, String> {
     Object::parse(text).ok_or_else(|| "it is not a JSON object".into())
 }
 

@@ -1,9 +1,10 @@
 //! `SignInTool`: the only tool in the list while the server's list needs a sign-in.
 
 use crate::error::Error;
+use crate::json::members::Members;
 use crate::json::object::Object;
 use crate::mcp::message::Message;
-use crate::mcp::tool_list::{names_of, tools_of};
+use crate::mcp::tool_list::{ToolList, names_of};
 use crate::sync::lock;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -51,12 +52,16 @@ impl SignInTool {
 
     /// Takes a response of the server to `tools/list`.
     pub(crate) fn learn(&self, response: &[u8]) {
-        let Some(tools) = str::from_utf8(response).ok().and_then(|text| tools_of(text, false).ok())
-        else {
-            return;
-        };
-        self.is_list_known.store(true, Ordering::Relaxed);
-        if tools.iter().any(|tool| names_of(tool.get()).iter().any(|name| name == NAME)) {
+        let Ok(response) = str::from_utf8(response) else { return };
+        if Members::parse(response.as_bytes()).is_ok_and(|response| response.result.is_some()) {
+            self.is_list_known.store(true, Ordering::Relaxed);
+        }
+        // Lists are long, and hardly any has this name, which only a Unicode escape could hide.
+        let may_have_it = response.contains(NAME) || response.contains("\\u");
+        if may_have_it
+            && let Ok(list) = ToolList::read(response, false)
+            && list.tools.iter().any(|tool| names_of(tool.get()).iter().any(|name| name == NAME))
+        {
             self.is_servers_own.store(true, Ordering::Relaxed);
         }
     }
