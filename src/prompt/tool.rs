@@ -94,3 +94,27 @@ pub(crate) fn result(request: &Message, text: &str, is_error: bool) -> Value {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_of_the_server_with_this_name_is_the_servers() {
+        for (tool, is_servers_own) in [
+            (r#"{"name":"aws_sign_in"}"#, true),
+            (r#"{"name":"aws_sign_\u0069n"}"#, true),
+            (r#"{"Name":"aws_sign_in"}"#, true),
+            (r#"{"name":"\u0061dd"}"#, false),
+            (r#"{"name":"add","description":"after aws_sign_in"}"#, false),
+        ] {
+            let known = SignInTool::default();
+            known.learn(format!(r#"{{"id":1,"result":{{"tools":[{tool}]}}}}"#).as_bytes());
+            assert!(!known.may_stand_in(), "{tool}");
+            assert_eq!(known.is_servers_own.load(Ordering::Relaxed), is_servers_own, "{tool}");
+        }
+        let known = SignInTool::default();
+        known.learn(br#"{"id":1,"error":{"code":-32603,"message":"aws_sign_in"}}"#);
+        assert!(known.may_stand_in(), "an error is no list");
+    }
+}
