@@ -88,8 +88,7 @@ impl<'a> Tool<'a> {
             name: members.text("name").ok_or("its name is not a string")?,
             input_schema: members.get("inputSchema"),
             only_reads: has_hint("readOnlyHint"),
-            may_repeat: is_unambiguous
-                && (has_hint("readOnlyHint") || has_hint("idempotentHint")),
+            may_repeat: is_unambiguous && (has_hint("readOnlyHint") || has_hint("idempotentHint")),
         })
     }
 }
