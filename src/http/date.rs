@@ -5,14 +5,16 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-/// The one form of dates that is still sent (RFC 9110 §5.6.7).
+/// The form of dates that is still sent (RFC 9110 §5.6.7).
 const IMF_FIXDATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// Reads a date.
+/// Reads a date, also in the two obsolete forms, which are among those of cookies.
 pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
-    PrimitiveDateTime::parse(text.trim(), IMF_FIXDATE).ok().map(PrimitiveDateTime::assume_utc)
+    let date =
+        PrimitiveDateTime::parse(text.trim(), IMF_FIXDATE).map(PrimitiveDateTime::assume_utc);
+    date.ok().or_else(|| parse_cookie_date(text))
 }
 
 /// Writes a date, which is in UTC.
@@ -93,6 +95,8 @@ mod tests {
             (" 7 ", Some(7)),
             ("Fri, 02 Jan 2026 03:04:15 GMT", Some(10)),
             ("Fri, 02 Jan 2026 03:04:00 GMT", Some(0)),
+            ("Friday, 02-Jan-26 03:04:15 GMT", Some(10)),
+            ("Fri Jan  2 03:04:15 2026", Some(10)),
             ("soon", None),
             ("-1", None),
             ("", None),

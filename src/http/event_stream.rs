@@ -11,6 +11,11 @@ use std::time::Duration;
 /// With its colon and space.
 const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Maximum size of an id that is sent back, in a header: that of session ids.
+const MAX_ID_BYTES: usize = 8 * 1024;
+
 /// Size of a read. It grows with what the stream brings: a listener holds many silent streams open.
 const MIN_CHUNK_BYTES: usize = 2 * 1024;
 const MAX_CHUNK_BYTES: usize = 16 * 1024;
@@ -116,8 +121,9 @@ impl<R: Read> EventStream<R> {
                 return Ok(Some(event));
             }
             if !self.fill()? {
+                // Half of an id or a name is not one; half of a message is seen to be none.
                 let line = std::mem::take(&mut self.line);
-                if !line.is_empty() {
+                if line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line).starts_with(b"data") {
                     self.parse_owned_line(line)?;
                 }
                 return Ok(self.dispatch(true));
@@ -227,8 +233,7 @@ impl<R: Read> EventStream<R> {
 
     /// True when the line ends an event, or is a comment that belongs to none.
     fn parse_line(&mut self, line: &[u8]) -> Result<bool, Error> {
-        let byte_order_mark: &[u8] = b"\xef\xbb\xbf";
-        let line = match line.strip_prefix(byte_order_mark) {
+        let line = match line.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) if self.at_start => rest,
             _ => line,
         };
@@ -258,7 +263,10 @@ impl<R: Read> EventStream<R> {
             }
             b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
             // An id is sent back in a header, so one that a header cannot carry is dropped.
-            b"id" if value.len() <= 1024 && value.iter().all(|b| matches!(b, 0x20..=0x7e)) => {
+            b"id"
+                if value.len() <= MAX_ID_BYTES
+                    && value.iter().all(|b| matches!(b, 0x20..=0x7e)) =>
+            {
                 self.id = String::from_utf8_lossy(value).into_owned();
                 if let Some(fields) = &mut self.fields {
                     fields.id = Some(self.id.clone());
@@ -289,18 +297,18 @@ impl<R: Read> EventStream<R> {
         Ok(false)
     }
 
-    /// Ends the event. `None` without anything that is handed out.
+    /// Ends the event. `None` without anything that is handed out. Of one that may be cut short, only data counts.
     fn dispatch(&mut self, may_be_cut_short: bool) -> Option<Event> {
         let name = std::mem::take(&mut self.name);
         let data = self.data.take().filter(|data| !data.is_empty());
-        if data.is_none() {
+        if data.is_none() && !may_be_cut_short {
             self.confirm_id();
         }
         self.is_handed_out = data.is_some();
         let fields = self.fields.as_mut().map(std::mem::take);
         let has_fields = fields.as_ref().is_some_and(|fields| **fields != EventFields::default());
         let fields = fields.map(|fields| Box::new(EventFields { name: name.clone(), ..*fields }));
-        let is_handed_out = data.is_some() || has_fields;
+        let is_handed_out = data.is_some() || has_fields && !may_be_cut_short;
         let data = data.unwrap_or_default();
         is_handed_out.then_some(Event { name, data, may_be_cut_short, fields })
     }
@@ -378,6 +386,8 @@ mod tests {
         check("data\n\ndata: a\n\n", &[("", "a")]);
         check("data: last", &[("", "last")]);
         check("data: last\n", &[("", "last")]);
+        check("\u{feff}data: last", &[("", "last")]);
+        check("data: last\nevent: x", &[("", "last")]);
         check("\u{feff}\n\n\n", &[]);
         check("", &[]);
     }
@@ -400,7 +410,12 @@ mod tests {
             ("id: 1\ndata: a\n\nid: 2\ndata: b\n\n", "1 2"),
             ("id: 1\ndata: a\n\nid: 2\n\n", "1 2"),
             ("id: 1\ndata: a\n\nid: 2\ndata:\n\n", "1 2"),
-            ("id: 1\ndata: a\n\nid: 2", "1 2"),
+            ("id: 1\ndata: a\n\nid: 2\n\n", "1 2"),
+            ("id: 1\ndata: a\n\nid: 2\n", "1 1"),
+            ("id: 1\ndata: a\n\nid: 2", "1 1"),
+            ("id: 1\ndata: a\n\nid", "1 1"),
+            ("id: 1\ndata: a\n\nid: 2\ndata: b", "1 2"),
+            ("id: 1\ndata: a\n\ndata: b\nid: 2", "1 1"),
             ("id: 1\ndata: a\n\ndata: b\n\n", "1 1"),
             ("id: 1\ndata: a\n\nid\ndata: b\n\n", "1 -"),
             ("id: 1\ndata: a\n\n: c\n\nretry: 3\n\n", "1 1"),

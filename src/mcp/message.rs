@@ -3,7 +3,7 @@
 //! It is parsed only to route it: its bytes are relayed as they came, never serialised again.
 
 use crate::error::Error;
-use crate::json::edit;
+use crate::json::edit::Edits;
 use crate::json::members::{Members, MembersError};
 use crate::json::object::{Object, OnlyObject};
 use crate::mcp::error_codes::{INVALID_REQUEST, PARSE_ERROR};
@@ -197,12 +197,18 @@ impl Message {
         self.method() == Some("subscriptions/listen") && self.request_meta().is_some()
     }
 
-    /// This request with another id, which is text.
-    pub(crate) fn with_id(&self, id: &str) -> Option<Message> {
+    /// This request as one of this program: with another id, which is text, and without its progress token, which the client
+    /// may use for another request.
+    pub(crate) fn with_own_id(&self, id: &str) -> Option<Message> {
         let text = str::from_utf8(&self.line).ok()?;
-        let old = Members::parse(text.as_bytes()).ok()?.id?;
-        let line = edit::replace(text, old, &Value::from(id).to_string());
-        Message::parse(line.into_bytes()).ok()
+        let request = Object::parse(text)?;
+        let mut edits = Edits::new(text);
+        edits.replace(request.get("id")?.get(), Value::from(id).to_string());
+        let params = request.get("params").and_then(|params| Object::parse(params.get()));
+        if let Some(meta) = params.and_then(|params| params.get("_meta")) {
+            edits.change_members(meta.get(), |name| name == "progressToken", "");
+        }
+        Message::parse(edits.finish().into_bytes()).ok()
     }
 
     /// This batch without its requests of this id; `None` if nothing is left, or if it has no such request.
@@ -476,14 +482,27 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_another_id() {
-        let line = r#"{"params":{"id":"x"}, "id" : 7 ,"method":"initialize","n":1.00}"#;
-        let again = Message::parse(line.into()).expect("a message").with_id("a\"b").expect("again");
-        assert_eq!(
-            String::from_utf8_lossy(again.body()),
-            r#"{"params":{"id":"x"}, "id" : "a\"b" ,"method":"initialize","n":1.00}"#
-        );
-        assert_eq!(again.ids()[0].as_json(), r#""a\"b""#);
+    fn a_request_of_the_client_sent_as_an_own_one() {
+        for (params, expected) in [
+            (r#"{"id":"x"}"#, r#"{"id":"x"}"#),
+            (
+                r#"{"_meta":{"a":1.0,"progressToken":7},"id":"x"}"#,
+                r#"{"_meta":{"a":1.0},"id":"x"}"#,
+            ),
+            (r#"{"_meta":[7]}"#, r#"{"_meta":[7]}"#),
+        ] {
+            let line =
+                format!(r#"{{"params":{params}, "id" : 7 ,"method":"initialize","n":1.00}}"#);
+            let message = Message::parse(line.into()).expect("a message");
+            let again = message.with_own_id("a\"b").expect("again");
+            assert_eq!(
+                String::from_utf8_lossy(again.body()),
+                format!(
+                    r#"{{"params":{expected}, "id" : "a\"b" ,"method":"initialize","n":1.00}}"#
+                )
+            );
+            assert_eq!(again.ids()[0].as_json(), r#""a\"b""#);
+        }
     }
 
     #[test]

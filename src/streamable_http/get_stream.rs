@@ -19,9 +19,14 @@ const MAX_FRUITLESS: u32 = 10;
 pub(crate) fn listen(server: &RemoteServer, cancel: &Cancel, sink: &mut Sink<'_>) {
     let mut backoff = Backoff::default();
     let mut last_id = None;
+    let mut last_session = None;
     let mut is_kept = false;
     loop {
         let mut session = server.state.session();
+        // Another session has other events.
+        if last_session.replace(session.number()) != Some(session.number()) {
+            last_id = None;
+        }
         // The older transport has its own standing stream.
         if session.http_sse.is_some() {
             return;
@@ -117,8 +122,13 @@ fn listen_to(
     let result = loop {
         match events.next_event() {
             Ok(Some(event)) => {
+                let may_be_cut_short = event.may_be_cut_short;
                 if let Err(error) = relay.take_event(event) {
                     break Err(error);
+                }
+                // Its id does not count: it comes again.
+                if may_be_cut_short && relay.is_cut_short() {
+                    break Ok(());
                 }
             }
             Ok(None) => break Ok(()),

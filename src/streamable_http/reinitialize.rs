@@ -119,7 +119,7 @@ fn handshake(server: &Arc<RemoteServer>) -> Result<bool, Error> {
             // It had its metadata when it was sent, or it would not have been.
             Ok(None) | Err(_) => message,
         })
-        .and_then(|message| message.with_id(&format!("sigv4-proxy-{}", random::uuid())))
+        .and_then(|message| message.with_own_id(&format!("sigv4-proxy-{}", random::uuid())))
         .ok_or_else(|| {
             Error::new(Kind::InvalidResponse, "it was not initialized by this process")
         })?;
