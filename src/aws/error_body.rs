@@ -5,7 +5,7 @@
 //! was cut off is neither JSON nor XML and has no type; AWS's own errors are never so long.
 
 use crate::aws::error_cause::{Cause, classify};
-use crate::aws::xml::text_of;
+use crate::aws::xml::{self, text_of};
 use serde_json::{Map, Value};
 
 /// Members with text for people, in errors of AWS, JSON-RPC, OAuth, RFC 9457 and common frameworks.
@@ -72,9 +72,7 @@ impl AwsErrorBody {
 
     /// Nothing, if it is a page for people.
     fn of_xml(text: &str) -> AwsErrorBody {
-        let Ok(document) = roxmltree::Document::parse(text) else {
-            return AwsErrorBody::default();
-        };
+        let Some(document) = xml::parse(text) else { return AwsErrorBody::default() };
         let text = |name| text_of(document.root(), name);
         AwsErrorBody {
             error_type: text("Code"),

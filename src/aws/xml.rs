@@ -1,6 +1,14 @@
 //! Elements of AWS's XML, by their local names, since each service has a namespace of its own.
 
-use roxmltree::Node;
+use roxmltree::{Document, Node};
+
+/// Maximum size of a document. AWS's are a few KB, and the time that some take grows with the square of their size.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Parses a document. `None`: it is not XML, or too large.
+pub(crate) fn parse(text: &str) -> Option<Document<'_>> {
+    if text.len() > MAX_BYTES { None } else { Document::parse(text).ok() }
+}
 
 /// The first element of this name.
 pub(crate) fn element<'a, 'x>(within: Node<'a, 'x>, name: &str) -> Option<Node<'a, 'x>> {

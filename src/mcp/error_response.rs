@@ -5,6 +5,7 @@ use crate::json::edit;
 use crate::json::members::Members;
 use crate::mcp::error_codes::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::mcp::id::Id;
+use crate::mcp::server_message::ErrorBody;
 use crate::redact::Redactor;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -47,14 +48,37 @@ pub(crate) fn array(documents: impl Iterator<Item = String>) -> String {
     format!("[{}]", documents.collect::<Vec<_>>().join(","))
 }
 
-/// A server's own error response without the secrets that it repeats; nearly always the same bytes. The id stays as it is.
+/// Maximum size of a server's own error response. The search for secrets takes up to a second for each MB.
+const MAX_ERROR_BYTES: usize = 256 * 1024;
+
+/// A server's own error response to a request of the client, whose id stays as it is. Without the secrets that it repeats: nearly
+/// always the same bytes. Of one that is too large only the code and the beginning of the message are left.
 pub(crate) fn without_secrets(line: String, redactor: &Redactor) -> String {
-    let Some(safe) = redactor.safe_json(&line) else { return line };
+    let Some(safe) = changed_without_secrets(&line, redactor) else { return line };
     let id_of = |line| Members::parse(str::as_bytes(line)).ok().and_then(|members| members.id);
     match (id_of(&line), id_of(&safe)) {
         (Some(id), Some(changed)) if id != changed => edit::replace(&safe, changed, id),
         _ => safe,
     }
+}
+
+/// The same of one whose id is not that of a request here, but what the server wrote.
+pub(crate) fn wholly_without_secrets(line: String, redactor: &Redactor) -> String {
+    changed_without_secrets(&line, redactor).unwrap_or(line)
+}
+
+fn changed_without_secrets(line: &str, redactor: &Redactor) -> Option<String> {
+    if line.len() <= MAX_ERROR_BYTES {
+        return redactor.safe_json(line);
+    }
+    let read = ErrorBody::parse(line);
+    let (code, message) = read.map_or((INTERNAL_ERROR, String::new()), |it| (it.code, it.message));
+    let what = format!(
+        "{} (the rest of an error of {} bytes is left out)",
+        redactor.safe(&message),
+        line.len()
+    );
+    Some(protocol_error("null", code, &what))
 }
 
 /// The response to a request of the server, if too many of them wait for the client.
@@ -85,4 +109,36 @@ pub(crate) fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
 pub(crate) fn protocol_error(id: &str, code: i64, message: &str) -> String {
     let error = json!({ "code": code, "message": message, "data": { "source": "sigv4-proxy" } });
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_cut_from_an_id_unless_it_is_that_of_a_request() {
+        let redactor = Redactor::default();
+        redactor.add("12345678");
+        let line = || r#"{"id":"12345678","error":{"code":-1,"message":"12345678"}}"#.to_owned();
+        let of_request = r#"{"id":"12345678","error":{"code":-1,"message":"…"}}"#;
+        assert_eq!(without_secrets(line(), &redactor), of_request);
+        let of_server = r#"{"id":"…","error":{"code":-1,"message":"…"}}"#;
+        assert_eq!(wholly_without_secrets(line(), &redactor), of_server);
+    }
+
+    #[test]
+    fn of_an_error_that_is_too_large_the_beginning_is_left() {
+        let redactor = Redactor::default();
+        redactor.add("12345678");
+        let text = "x".repeat(MAX_ERROR_BYTES);
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","id":7,"error":{{"code":-5,"message":"12345678 {text}"}}}}"#
+        );
+        let size = line.len();
+        let safe: Value = serde_json::from_str(&without_secrets(line, &redactor)).expect("JSON");
+        assert_eq!((&safe["id"], &safe["error"]["code"]), (&json!(7), &json!(-5)));
+        let message = safe["error"]["message"].as_str().expect("a message");
+        assert!(message.starts_with("… xxx") && message.len() < 3000, "{message}");
+        assert!(message.ends_with(&format!("(the rest of an error of {size} bytes is left out)")));
+    }
 }

@@ -2,13 +2,15 @@
 //! `x-mcp-header` (2026-07-28).
 
 use crate::http::is_header_name;
+use crate::json::object::Object;
 use crate::mcp::headers::encoded;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
-use std::collections::HashMap;
 
 const MARK: &str = "x-mcp-header";
+
+/// Maximum number of marks in a tool: no server takes as many headers.
+const MAX_HEADERS: usize = 100;
 
 /// Larger integers are not the same in every language, so no header carries one.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
@@ -40,12 +42,11 @@ impl ParamHeader {
 
     /// Name and value for a call with these arguments; `None` if the argument is absent, null, or not a value that a
     /// header can carry.
-    pub(crate) fn for_arguments(&self, arguments: &RawValue) -> Option<(String, String)> {
-        let mut argument = arguments;
-        for name in &self.path {
-            let members: HashMap<Cow<'_, str>, &RawValue> =
-                serde_json::from_str(argument.get()).ok()?;
-            argument = members.get(name.as_str())?;
+    pub(crate) fn for_arguments(&self, arguments: &Object<'_>) -> Option<(String, String)> {
+        let (first, inner) = self.path.split_first()?;
+        let mut argument = arguments.get(first)?;
+        for name in inner {
+            argument = Object::parse(argument.get())?.get(name)?;
         }
         let value = match argument.get() {
             text if text.starts_with('"') => encoded(serde_json::from_str(text).ok()?),
@@ -124,6 +125,9 @@ fn checked(
     if others.iter().any(|other| other.header == header) {
         return Err(breaks_rule("another argument has the same header"));
     }
+    if others.len() == MAX_HEADERS {
+        return Err(breaks_rule("too many arguments have a header"));
+    }
     Ok(ParamHeader { header, path: path.clone() })
 }
 
@@ -182,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_has_a_limited_number_of_headers() {
+        let schema = |marks: usize| {
+            let property = |n| json!({"type": "string", "x-mcp-header": format!("H{n}")});
+            let properties: Map<String, Value> =
+                (0..marks).map(|n| (format!("p{n}"), property(n))).collect();
+            json!({ "properties": properties })
+        };
+        assert_eq!(headers_of(&schema(MAX_HEADERS)).map(|headers| headers.len()), Ok(MAX_HEADERS));
+        assert!(headers_of(&schema(MAX_HEADERS + 1)).is_err());
+    }
+
+    #[test]
     fn good_marks_and_what_only_looks_like_one() {
         for schema in [
             json!({"properties": {"a": {"type": "string", "x-mcp-header": "A!#$%&'*+-.^_`|~9"}}}),
@@ -222,11 +238,10 @@ mod tests {
                 &[("deep", "=?base64?PT9iYXNlNjQ/ZUE9PT89?=")],
             ),
             (r#"{"deep":7,"a.b":"x"}"#, &[]),
-            ("[]", &[]),
         ] {
-            let parsed: &RawValue = serde_json::from_str(arguments).expect("JSON");
+            let parsed = Object::parse(arguments).expect("an object");
             let mut found: Vec<_> =
-                headers.iter().filter_map(|header| header.for_arguments(parsed)).collect();
+                headers.iter().filter_map(|header| header.for_arguments(&parsed)).collect();
             found.sort();
             let expected: Vec<(String, String)> = expected
                 .iter()

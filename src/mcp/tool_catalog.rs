@@ -26,6 +26,12 @@ const MAX_TOOLS: usize = 10_000;
 /// repeated.
 const MAX_BYTES_FOR_HINTS: usize = 1024 * 1024;
 
+/// A tool with a longer name is not remembered. MCP allows 128 characters.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// Maximum number of bytes that are reported of a removed tool's name, and of the reason.
+const MAX_REPORTED_BYTES: usize = 256;
+
 /// The members that matter in the params of a `tools/call`.
 const CALL_MEMBERS: [&str; 4] = ["name", "arguments", "task", "_meta"];
 
@@ -152,13 +158,33 @@ impl ToolCatalog {
             Err(_) => return Ok(Listing::default()),
         };
         let tools = list.tools;
+        // Read before the lock is taken, for which calls of other tools would wait.
+        let read: Vec<Result<(String, KnownTool), String>> = tools
+            .iter()
+            .map(|raw| {
+                let tool = Tool::read(raw.get(), is_judged)?;
+                let schema = tool.input_schema.filter(|_| page.has_marks);
+                let has_own_profile = tool
+                    .input_schema
+                    .is_some_and(|schema| self.policy.has_own_profile_argument(schema.get()));
+                let known = KnownTool {
+                    param_headers: schema
+                        .map_or(Ok(Vec::new()), ParamHeader::of_schema)
+                        .map_err(|why| beginning(&why, MAX_REPORTED_BYTES).to_owned()),
+                    only_reads: tool.only_reads,
+                    may_repeat: tool.may_repeat && list.is_unambiguous,
+                    has_own_profile,
+                };
+                Ok((tool.name, known))
+            })
+            .collect();
         let mut listing = Listing::default();
         let mut listed = Vec::with_capacity(tools.len());
         let mut knowledge = lock(&self.knowledge);
         let is_current = knowledge.accept(page, list.next_cursor);
-        for raw in &tools {
-            let tool = match Tool::read(raw.get(), is_judged) {
-                Ok(tool) => tool,
+        for (raw, read) in tools.iter().zip(read) {
+            let (name, known) = match read {
+                Ok(read) => read,
                 Err(_) if !is_judged => {
                     listed.push(Cow::Borrowed(raw.get()));
                     continue;
@@ -172,22 +198,13 @@ impl ToolCatalog {
                     continue;
                 }
             };
-            let schema = tool.input_schema.filter(|_| page.has_marks);
-            let param_headers = schema.map_or(Ok(Vec::new()), ParamHeader::of_schema);
-            match &param_headers {
-                Ok(_) => {
-                    listed.extend(self.policy.listed(&tool.name, tool.only_reads, raw.get()));
-                }
-                Err(why) => listing.newly_removed.extend(knowledge.report(&tool.name, why)),
+            match &known.param_headers {
+                Ok(_) => listed.extend(self.policy.listed(&name, known.only_reads, raw.get())),
+                Err(why) => listing.newly_removed.extend(knowledge.report(&name, why)),
             }
-            let may_repeat = tool.may_repeat && list.is_unambiguous;
-            let has_own_profile = tool
-                .input_schema
-                .is_some_and(|schema| self.policy.has_own_profile_argument(schema.get()));
-            let only_reads = tool.only_reads;
-            let known = KnownTool { param_headers, only_reads, may_repeat, has_own_profile };
-            knowledge.store(tool.name, known, is_current);
+            knowledge.store(name, known, is_current);
         }
+        drop(knowledge);
         let is_changed =
             listed.len() < tools.len() || listed.iter().any(|tool| matches!(tool, Cow::Owned(_)));
         if is_changed && let (Some(first), Some(last)) = (tools.first(), tools.last()) {
@@ -291,10 +308,15 @@ impl ToolCatalog {
         else {
             return Vec::new();
         };
-        let known = lock(&self.knowledge);
-        let headers =
-            known.tools.get(name.as_ref()).and_then(|tool| tool.param_headers.as_ref().ok());
-        headers.into_iter().flatten().filter_map(|header| header.for_arguments(arguments)).collect()
+        let headers = match lock(&self.knowledge).tools.get(name.as_ref()) {
+            Some(KnownTool { param_headers: Ok(headers), .. }) => headers.clone(),
+            _ => Vec::new(),
+        };
+        if headers.is_empty() {
+            return Vec::new();
+        }
+        let Some(arguments) = Object::parse(arguments.get()) else { return Vec::new() };
+        headers.iter().filter_map(|header| header.for_arguments(&arguments)).collect()
     }
 }
 
@@ -332,7 +354,8 @@ impl Knowledge {
 
     /// Stores a tool of a current list. Of two with one name the stricter hint counts.
     fn store(&mut self, name: String, mut known: KnownTool, is_current: bool) {
-        if !is_current || (self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&name)) {
+        let is_full = self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&name);
+        if !is_current || is_full || name.len() > MAX_NAME_BYTES {
             return;
         }
         if let Some(other) = self.tools.get(&name) {
@@ -342,8 +365,9 @@ impl Knowledge {
         self.tools.insert(name, known);
     }
 
-    /// Name and reason of a tool that is removed, unless they were reported before.
+    /// The beginnings of name and reason of a tool that is removed, unless they were reported before.
     fn report(&mut self, name: &str, why: &str) -> Option<(String, String)> {
+        let [name, why] = [name, why].map(|text| beginning(text, MAX_REPORTED_BYTES));
         let is_known = self.reported.get(name).is_some_and(|reported| reported == why);
         if is_known || self.reported.len() >= MAX_TOOLS {
             return None;
@@ -351,6 +375,12 @@ impl Knowledge {
         self.reported.insert(name.to_owned(), why.to_owned());
         Some((name.to_owned(), why.to_owned()))
     }
+}
+
+/// The text up to a maximum number of bytes.
+fn beginning(text: &str, max_bytes: usize) -> &str {
+    let ends = (0..=max_bytes.min(text.len())).rev();
+    &text[..ends.into_iter().find(|end| text.is_char_boundary(*end)).unwrap_or_default()]
 }
 
 #[cfg(test)]

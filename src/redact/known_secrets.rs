@@ -1,84 +1,137 @@
 //! `KnownSecrets`: all secrets of the process, and the search for them.
 
-use crate::redact::forms::{MARK, SecretForms};
+use crate::redact::forms::{MARK, Needle, SecretForms};
 use crate::redact::unit::Unit;
+use crate::signing::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memchr2;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-/// Maximum number of secrets, since keys and tokens are replaced all day; the oldest are dropped.
-const MAX_SECRETS: usize = 512;
+/// Maximum number of signatures that are searched for: a response may repeat the signature of its request, and this is twice the
+/// default number of requests in flight.
+pub(crate) const MAX_SIGNATURES: usize = 512;
 
-/// All secrets, and a filter that rejects most positions of a text.
+/// Maximum number of cookies and session ids that are searched for: several for each client of a listener.
+pub(crate) const MAX_ISSUED: usize = 1024;
+
+/// For how long a secret is searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the process runs: values of flags and variables.
+    Process,
+    /// Until many others have replaced it: keys without an expiration. Temporary ones, which are replaced all day, do not count.
+    LongTerm,
+    /// Until many others have replaced it: keys and tokens that expire.
+    Temporary,
+    /// Of a request. The oldest are dropped first.
+    Signature,
+    /// Until it is replaced or withdrawn: cookies and ids of sessions.
+    Issued,
+}
+
+impl Lifetime {
+    const ALL: [Lifetime; 5] = [
+        Lifetime::Process,
+        Lifetime::LongTerm,
+        Lifetime::Temporary,
+        Lifetime::Signature,
+        Lifetime::Issued,
+    ];
+
+    /// Maximum number of such secrets; the oldest are dropped.
+    fn max(self) -> usize {
+        match self {
+            // The user wrote them down.
+            Lifetime::Process => usize::MAX,
+            Lifetime::LongTerm | Lifetime::Temporary => 512,
+            Lifetime::Signature => MAX_SIGNATURES,
+            Lifetime::Issued => MAX_ISSUED,
+        }
+    }
+}
+
+/// All secrets, and an index that rejects most positions of a text.
 #[derive(Clone)]
 pub(crate) struct KnownSecrets {
-    secrets: VecDeque<SecretForms>,
-    signatures: VecDeque<SecretForms>,
-    issued: Vec<SecretForms>,
+    /// By lifetime, in the order of `Lifetime::ALL`.
+    secrets: [VecDeque<SecretForms>; Lifetime::ALL.len()],
     /// Bit set of the hashes of the needles' first bytes.
     beginnings: Vec<u64>,
+    /// The needles, sorted by these hashes. A text that repeats the beginning of a secret costs no more than other text.
+    needles: Vec<(u16, Place)>,
 }
+
+/// Where a needle is: its secret's lifetime, the secret, the needle.
+type Place = (u8, u32, u8);
 
 impl Default for KnownSecrets {
     fn default() -> KnownSecrets {
-        let beginnings = vec![0; 1 << 10];
-        KnownSecrets {
-            secrets: VecDeque::new(),
-            signatures: VecDeque::new(),
-            issued: Vec::new(),
-            beginnings,
-        }
+        let secrets = Default::default();
+        KnownSecrets { secrets, beginnings: vec![0; 1 << 10], needles: Vec::new() }
     }
 }
 
 impl KnownSecrets {
-    /// Adds a secret, unless it is too short; a known one becomes the newest.
-    pub(crate) fn add(&mut self, secret: &str) {
-        let known = self.secrets.iter().position(|forms| forms.secret() == secret);
-        let forms = match known.and_then(|at| self.secrets.remove(at)) {
-            Some(forms) => forms,
-            None => match SecretForms::of(secret) {
-                Some(forms) => forms,
-                None => return,
-            },
-        };
-        self.secrets.push_back(forms);
-        if self.secrets.len() > MAX_SECRETS {
-            self.secrets.pop_front();
-        }
-        self.refresh();
-    }
-
-    /// Adds signatures and drops the oldest beyond `max`.
-    pub(crate) fn add_signatures<'a>(
+    /// Adds secrets that are not too short. Known ones become the newest.
+    pub(crate) fn add<'a>(
         &mut self,
-        signatures: impl Iterator<Item = &'a str>,
-        max: usize,
+        secrets: impl IntoIterator<Item = &'a str>,
+        lifetime: Lifetime,
     ) {
-        self.signatures.extend(signatures.filter_map(SecretForms::of));
-        let surplus = self.signatures.len().saturating_sub(max);
-        self.signatures.drain(..surplus);
+        let list = &mut self.secrets[lifetime as usize];
+        for secret in secrets {
+            let known = list.iter().position(|forms| forms.secret() == secret);
+            let known = known.and_then(|at| list.remove(at));
+            list.extend(known.or_else(|| SecretForms::of(secret)));
+        }
+        list.drain(..list.len().saturating_sub(lifetime.max()));
         self.refresh();
     }
 
-    /// Replaces the values that the server issued.
-    pub(crate) fn set_issued<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
-        self.issued = values.filter_map(SecretForms::of).collect();
+    /// Drops all but these of the values that the server issued, and adds those that are new.
+    pub(crate) fn set_issued(&mut self, values: &VecDeque<Secret>) {
+        let list = &mut self.secrets[Lifetime::Issued as usize];
+        let kept: HashSet<&str> = values.iter().map(Secret::expose).collect();
+        list.retain(|forms| kept.contains(forms.secret()));
+        let known: HashSet<&str> = list.iter().map(SecretForms::secret).collect();
+        let is_new = |value: &&Secret| !known.contains(value.expose());
+        let new: Vec<SecretForms> = values
+            .iter()
+            .filter(is_new)
+            .filter_map(|value| SecretForms::of(value.expose()))
+            .collect();
+        list.extend(new);
         self.refresh();
     }
 
     fn refresh(&mut self) {
         self.beginnings.fill(0);
-        let all = self.secrets.iter().chain(&self.signatures).chain(&self.issued);
-        for needle in all.flat_map(SecretForms::needles) {
-            let hash = Beginning::of(needle.bytes());
-            self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
+        self.needles.clear();
+        for (lifetime, secrets) in (0..).zip(&self.secrets) {
+            for (secret, forms) in (0..).zip(secrets) {
+                for (number, needle) in (0..).zip(forms.needles()) {
+                    let hash = Beginning::of(needle.bytes());
+                    self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
+                    self.needles.push((hash, (lifetime, secret, number)));
+                }
+            }
         }
+        self.needles.sort_unstable();
+    }
+
+    /// The needles whose first bytes have this hash.
+    fn needles_of(&self, hash: u16) -> impl Iterator<Item = &Needle> {
+        let first = self.needles.partition_point(|(known, _)| *known < hash);
+        let same = self.needles[first..].iter().take_while(move |(known, _)| *known == hash);
+        same.map(|(_, (lifetime, secret, number))| {
+            let forms = &self.secrets[usize::from(*lifetime)][*secret as usize];
+            &forms.needles()[usize::from(*number)]
+        })
     }
 
     fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.signatures.is_empty() && self.issued.is_empty()
+        self.needles.is_empty()
     }
 
     /// The text without secrets; `None` when it holds none.
@@ -149,8 +202,7 @@ impl KnownSecrets {
         if self.beginnings[usize::from(hash >> 6)] & (1 << (hash & 63)) == 0 {
             return None;
         }
-        let all = self.secrets.iter().chain(&self.signatures).chain(&self.issued);
-        all.flat_map(SecretForms::needles)
+        self.needles_of(hash)
             .filter_map(|needle| needle.end_in(bytes, at, may_be_truncated))
             .filter(|end| text.is_char_boundary(at) && text.is_char_boundary(*end))
             .max()

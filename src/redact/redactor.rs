@@ -5,26 +5,22 @@
 //! Secrets are registered before they are sent, so that a response that repeats them is already covered.
 
 use crate::redact::forms::MARK;
-use crate::redact::known_secrets::{KnownSecrets, user_and_password};
+use crate::redact::known_secrets::{
+    KnownSecrets, Lifetime, MAX_ISSUED, MAX_SIGNATURES, user_and_password,
+};
 use crate::signing::{AccessKey, Secret};
 use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
+use zeroize::Zeroizing;
 
 /// Maximum size of a field, the mark of truncation not counted.
 const MAX_FIELD_BYTES: usize = 2048;
 
 /// Maximum size of a text that is searched; the redacted result nearly always fills a field.
 const MAX_SEARCHED_BYTES: usize = 64 * 1024;
-
-/// Maximum number of signatures that are searched for: a response may repeat the signature of its request, and this is twice the
-/// default number of requests in flight.
-const MAX_SIGNATURES: usize = 512;
-
-/// Maximum number of cookies and session ids that are searched for; the oldest are dropped.
-const MAX_ISSUED: usize = 64;
 
 /// Maximum length of a signature: SigV4a has up to 72 bytes of DER, in hex.
 const MAX_SIGNATURE_BYTES: usize = 144;
@@ -47,8 +43,7 @@ struct Shared {
     known: Mutex<Arc<KnownSecrets>>,
 }
 
-/// Values that the server issued and that requests carry: cookies, ids of runtime sessions. However many it issues, they
-/// displace no other secret.
+/// Values that the server issued and that requests carry: cookies, ids of runtime sessions.
 #[derive(Default)]
 struct Issued {
     values: VecDeque<Secret>,
@@ -71,33 +66,39 @@ struct Signature {
 }
 
 impl Redactor {
-    /// Registers a secret. One of less than 8 bytes would match ordinary text and is ignored.
+    /// Registers a secret for as long as the process runs. One of less than 8 bytes would match ordinary text and is ignored.
     pub fn add(&self, secret: &str) {
-        Arc::make_mut(&mut lock(&self.shared.known)).add(secret);
+        self.add_for(Lifetime::Process, [secret]);
+    }
+
+    /// Registers a secret that others replace in time, such as a token.
+    pub(crate) fn add_temporary(&self, secret: &str) {
+        self.add_for(Lifetime::Temporary, [secret]);
     }
 
     /// Registers the secret key and the session token of an access key.
     pub fn add_key(&self, key: &AccessKey) {
-        for secret in std::iter::once(&key.secret_access_key).chain(&key.session_token) {
-            self.add(secret.expose());
-        }
+        let is_temporary = key.session_token.is_some();
+        let lifetime = if is_temporary { Lifetime::Temporary } else { Lifetime::LongTerm };
+        let secrets = std::iter::once(&key.secret_access_key).chain(&key.session_token);
+        self.add_for(lifetime, secrets.map(Secret::expose));
     }
 
-    /// Registers the value of a header and the secrets within it: the token after `Bearer`, the password in `Basic`, the value
-    /// of a cookie.
+    /// Registers the value of a header for as long as the process runs, and the secrets within it: the token after `Bearer`, the
+    /// password in `Basic`, the value of a cookie.
     pub fn add_header(&self, value: &str) {
-        self.add(value);
-        for part in value.split([' ', ';', ',']) {
-            let after_name = part.split_once('=').map_or("", |(_, value)| value);
-            for part in [part, after_name] {
-                if part.len() >= MIN_PART_BYTES && part.len() < value.len() {
-                    self.add(part);
-                }
-            }
-            if let Some((_, password)) = user_and_password(part) {
-                self.add(&password);
-            }
-        }
+        let secrets = secrets_in_header(value);
+        self.add_for(Lifetime::Process, secrets.iter().map(|secret| secret.as_str()));
+    }
+
+    /// Registers the value of a header that others replace in time.
+    pub(crate) fn add_temporary_header(&self, value: &str) {
+        let secrets = secrets_in_header(value);
+        self.add_for(Lifetime::Temporary, secrets.iter().map(|secret| secret.as_str()));
+    }
+
+    fn add_for<'a>(&self, lifetime: Lifetime, secrets: impl IntoIterator<Item = &'a str>) {
+        Arc::make_mut(&mut lock(&self.shared.known)).add(secrets, lifetime);
     }
 
     /// Registers the signature of a request. Does not allocate, since every request calls it.
@@ -163,16 +164,30 @@ impl Redactor {
         let signatures = std::mem::take(&mut *lock(&self.shared.signatures));
         if !signatures.is_empty() {
             let texts = signatures.iter().filter_map(Signature::text);
-            Arc::make_mut(&mut known).add_signatures(texts, MAX_SIGNATURES);
+            Arc::make_mut(&mut known).add(texts, Lifetime::Signature);
         }
         let mut issued = lock(&self.shared.issued);
         if std::mem::take(&mut issued.is_changed) {
-            let values = issued.values.iter().map(Secret::expose);
-            Arc::make_mut(&mut known).set_issued(values);
+            Arc::make_mut(&mut known).set_issued(&issued.values);
         }
         drop(issued);
         Arc::clone(&known)
     }
+}
+
+/// The value of a header and the secrets within it.
+fn secrets_in_header(value: &str) -> Vec<Zeroizing<String>> {
+    let mut secrets = vec![Zeroizing::new(value.to_owned())];
+    for part in value.split([' ', ';', ',']) {
+        let after_name = part.split_once('=').map_or("", |(_, value)| value);
+        for part in [part, after_name] {
+            if part.len() >= MIN_PART_BYTES && part.len() < value.len() {
+                secrets.push(Zeroizing::new(part.to_owned()));
+            }
+        }
+        secrets.extend(user_and_password(part).map(|(_, password)| Zeroizing::new(password)));
+    }
+    secrets
 }
 
 /// Prints no secrets.
@@ -444,6 +459,43 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_stay_are_not_displaced_by_those_that_are_replaced() {
+        let redactor = Redactor::default();
+        let key = |secret: &str, session_token: Option<&str>| AccessKey {
+            access_key_id: "AKIDEXAMPLE".into(),
+            secret_access_key: Secret::new(secret),
+            session_token: session_token.map(Secret::new),
+        };
+        redactor.add_header("X-value-of-a-flag");
+        redactor.add_key(&key("a-long-term-key", None));
+        redactor.add_session_id(&Secret::new("an-issued-session-id"));
+        for number in 0..1000 {
+            redactor
+                .add_key(&key(&format!("secret-{number}-key"), Some(&format!("token-{number}"))));
+            redactor.add_temporary_header(&format!("header-{number}"));
+        }
+        let lasting = "X-value-of-a-flag a-long-term-key an-issued-session-id";
+        assert_eq!(redactor.safe(lasting), "… … …");
+        assert_eq!(redactor.safe("token-999 token-0"), "… token-0");
+    }
+
+    #[test]
+    fn every_cookie_of_many_clients_is_known_until_it_is_replaced() {
+        let redactor = Redactor::default();
+        let cookie =
+            |client: u32, turn: u32| Secret::new(&format!("cookie-{client}-of-{turn}-turns"));
+        for client in 0..200 {
+            redactor.replace_cookie(None, &cookie(client, 0));
+        }
+        for turn in 1..10 {
+            redactor.replace_cookie(Some(&cookie(7, turn - 1)), &cookie(7, turn));
+            assert_eq!(redactor.safe(cookie(7, turn).expose()), "…");
+        }
+        assert_eq!(redactor.safe("cookie-0-of-0-turns cookie-199-of-0-turns"), "… …");
+        assert_eq!(redactor.safe("cookie-7-of-0-turns"), "cookie-7-of-0-turns");
+    }
+
+    #[test]
     fn the_secret_within_a_header_is_removed_alone() {
         let redactor = Redactor::default();
         redactor.add_header("Bearer 0123456789-abcdefgh");
@@ -473,9 +525,22 @@ mod tests {
         let redactor = redactor_with(&[SECRET]);
         let signature = "a".repeat(64);
         redactor.add_signature(&signature);
-        for text in
-            ["\\", "%", "&", "%25", "\\u005c", "a", "&#", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKE"]
-        {
+        for number in 0..600_u64 {
+            let digits = format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            redactor.add_signature(&digits.repeat(4));
+        }
+        let beginning = format!("{:016x}", 599_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for text in [
+            "\\",
+            "%",
+            "&",
+            "%25",
+            "\\u005c",
+            "a",
+            "&#",
+            &beginning[..4],
+            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKE",
+        ] {
             let json = format!("[\"{}\"]", text.repeat(20_000 / text.len()));
             let is_quick = || {
                 let started = std::time::Instant::now();

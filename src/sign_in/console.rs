@@ -124,17 +124,19 @@ impl ConsoleSignIn {
         now: OffsetDateTime,
     ) -> Result<ConsoleSession, Error> {
         let network = &self.services.network;
-        network.redactor.add(code.expose());
+        network.redactor.add_temporary(code.expose());
         let key = new_key()?;
         let pem = key.to_sec1_pem(LineEnding::LF).map_err(|error| {
             Error::new(Kind::Internal, format!("the key cannot be written: {error}"))
         })?;
-        network.redactor.add(&pem);
+        network.redactor.add_temporary(&pem);
         let (endpoint, _) =
             self.services.endpoints.of(Service::SignIn, &self.region, "/v1/token")?;
         let response = self.create_token(&endpoint, code, &SigningKey::from(key), now)?;
         for name in ["refreshToken", "idToken"] {
-            network.redactor.add(response.get(name).and_then(Value::as_str).unwrap_or_default());
+            network
+                .redactor
+                .add_temporary(response.get(name).and_then(Value::as_str).unwrap_or_default());
         }
         let incomplete = |name: &str| {
             let what = format!("the response of the sign-in service has no {name}");
@@ -143,7 +145,7 @@ impl ConsoleSignIn {
         let keys = response.get("accessToken").and_then(Value::as_object);
         let keys = keys.ok_or_else(|| incomplete("accessToken"))?;
         for name in ["secretAccessKey", "sessionToken"] {
-            network.redactor.add(text(keys, name)?);
+            network.redactor.add_temporary(text(keys, name)?);
         }
         let lifetime = response.get("expiresIn").and_then(expiry::lifetime);
         let lifetime = lifetime.ok_or_else(|| incomplete("expiresIn"))?;
@@ -189,7 +191,7 @@ impl ConsoleSignIn {
         let url = endpoint.to_string();
         let reply = network.send_dated(now, |now| {
             let proof = dpop::proof(key, &url, now);
-            network.redactor.add(&proof);
+            network.redactor.add_temporary(&proof);
             let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
             let body = body.as_bytes();
             network.send(

@@ -99,7 +99,7 @@ impl DeviceSignIn {
         let registration = Registration::kept(&oidc, Flow::DeviceCode, now);
         let registration = registration.filter(|kept| kept.client_id == authorization.client_id);
         let Some(registration) = registration else { return Ok(None) };
-        services.network.redactor.add(authorization.device_code.expose());
+        services.network.redactor.add_temporary(authorization.device_code.expose());
         DeviceSignIn::new(oidc, registration, authorization, now).map(Some)
     }
 

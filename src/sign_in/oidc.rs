@@ -66,7 +66,7 @@ impl Oidc {
                 for name in ["clientSecret", "deviceCode", "accessToken", "refreshToken"] {
                     network
                         .redactor
-                        .add(body.get(name).and_then(Value::as_str).unwrap_or_default());
+                        .add_temporary(body.get(name).and_then(Value::as_str).unwrap_or_default());
                 }
                 Ok(body)
             }

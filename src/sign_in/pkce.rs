@@ -22,7 +22,7 @@ impl Pkce {
     /// The system has no random numbers.
     pub(crate) fn new(redactor: &Redactor) -> Result<Pkce, Error> {
         let pkce = Pkce { verifier: secure_random::verifier()?, state: secure_random::uuid()? };
-        redactor.add(pkce.verifier.expose());
+        redactor.add_temporary(pkce.verifier.expose());
         Ok(pkce)
     }
 

@@ -61,7 +61,7 @@ impl Registration {
             return None;
         }
         let client_secret = Secret::new(file.text("clientSecret")?);
-        network.redactor.add(client_secret.expose());
+        network.redactor.add_temporary(client_secret.expose());
         let client_id = file.text("clientId")?.to_owned();
         Some(Registration { client_id, client_secret, expires_at, is_old: true })
     }

@@ -78,7 +78,7 @@ impl BrowserSignIn {
                 Registration::forget(&oidc, Flow::Browser);
             }
         })?;
-        oidc.services.network.redactor.add(code.expose());
+        oidc.services.network.redactor.add_temporary(code.expose());
         Ok(BrowserCode { oidc, registration, pkce, redirect_uri, code })
     }
 }

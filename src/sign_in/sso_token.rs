@@ -36,7 +36,7 @@ impl Token {
         let network = &services.network;
         let file = CachedToken::read(&path, &mut Watch::default(), &network.cancel)?;
         let access_token = Secret::new(file.text("accessToken")?);
-        network.redactor.add(access_token.expose());
+        network.redactor.add_temporary(access_token.expose());
         Some(Token { access_token, expires_at: file.time("expiresAt")? })
     }
 }

@@ -4,7 +4,7 @@ use crate::aws::error_cause::Cause;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::log::Log;
-use crate::mcp::error_response::{array, without_secrets};
+use crate::mcp::error_response::{array, wholly_without_secrets, without_secrets};
 use crate::mcp::server_message::{ErrorBody, server_error};
 use crate::streamable_http::affinity::AttemptIds;
 use crate::streamable_http::prepared_message::PreparedMessage;
@@ -225,7 +225,7 @@ impl FailedAttempt {
         let status = self.failure.map(|failure| failure.status);
         let http_error = status.filter(|status| *status >= 300);
         if let Some(refusal) = self.refusal {
-            let bytes = without_secrets(refusal, log.redactor()).into_bytes();
+            let bytes = wholly_without_secrets(refusal, log.redactor()).into_bytes();
             let line = Line { http_error, is_last: true, ..Line::notification(bytes) };
             return sink(Relayed::Line(line));
         }

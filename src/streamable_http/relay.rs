@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind};
 use crate::http::event_stream::{Event, EventFields};
 use crate::mcp::error_codes::INTERNAL_ERROR;
-use crate::mcp::error_response::{array, protocol_error, without_secrets};
+use crate::mcp::error_response::{array, protocol_error, wholly_without_secrets, without_secrets};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
 use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
@@ -419,7 +419,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     /// A response to a request that the client sent on another stream, perhaps to another process.
     fn relay_unknown_response(&mut self, response: String, is_error: bool) -> Result<(), Error> {
         let response = if is_error {
-            without_secrets(response, self.server.log.redactor())
+            wholly_without_secrets(response, self.server.log.redactor())
         } else {
             self.server.state.tools.filter_unknown(&response)?.changed.unwrap_or(response)
         };

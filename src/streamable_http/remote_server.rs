@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::http::Response;
 use crate::log::Log;
 use crate::mcp::client_info;
-use crate::mcp::error_response::without_secrets;
+use crate::mcp::error_response::wholly_without_secrets;
 use crate::mcp::message::{Message, MessageKind};
 use crate::mcp::server_message::ErrorBody;
 use crate::mcp::session::{Session, check_session_id};
@@ -204,7 +204,7 @@ impl RemoteServer {
         if ErrorBody::parse(&report.body).is_none() {
             return Err(report.error);
         }
-        let bytes = without_secrets(report.body, self.log.redactor()).into_bytes();
+        let bytes = wholly_without_secrets(report.body, self.log.redactor()).into_bytes();
         let http_error = Some(response.status());
         sink(Relayed::Line(Line { http_error, is_last: true, ..Line::notification(bytes) }))
     }

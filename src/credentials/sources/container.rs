@@ -35,7 +35,7 @@ fn request(environment: &Environment, network: &Network) -> Result<Credentials, 
     // Over http it is on this machine or in its network.
     let policy = RetryPolicy { uses_proxy: endpoint.is_https(), ..RetryPolicy::CONTAINER };
     let send = |token: Option<&str>| {
-        network.redactor.add_header(token.unwrap_or_default());
+        network.redactor.add_temporary_header(token.unwrap_or_default());
         let mut headers = vec![("accept", "application/json")];
         headers.extend(token.map(|token| ("authorization", token)));
         let call = Call { method: "GET", endpoint: &endpoint, headers: &headers, body: b"" };

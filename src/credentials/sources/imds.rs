@@ -256,7 +256,7 @@ impl Imds {
             }
             _ => return Err(unusable("token", &reply)),
         }
-        network.redactor.add(&token);
+        network.redactor.add_temporary(&token);
         let lifetime = reply.token_ttl.and_then(|seconds| seconds.trim().parse::<u32>().ok());
         let lifetime = Duration::from_secs(u64::from(lifetime.unwrap_or(21_600)));
         self.token =

@@ -113,7 +113,7 @@ impl LoginProvider<'_> {
     /// registered with the redactor.
     fn parse_credentials(&self, cached: &CachedToken) -> Result<Credentials, Error> {
         for name in ["refreshToken", "dpopKey"] {
-            self.network.redactor.add(cached.text(name).unwrap_or_default());
+            self.network.redactor.add_temporary(cached.text(name).unwrap_or_default());
         }
         let missing = |name: &str| self.no_login(&format!("not usable ({name} is missing)"));
         let current = cached.object("accessToken").ok_or_else(|| missing("accessToken"))?;
@@ -190,7 +190,7 @@ impl LoginProvider<'_> {
         let key = key.map_err(|_| Refusal::Permanent(self.no_login("not usable (dpopKey)")))?;
         let send = |now| {
             let proof = dpop::proof(&key, &url, now);
-            self.network.redactor.add(&proof);
+            self.network.redactor.add_temporary(&proof);
             let headers = [("content-type", "application/json"), ("dpop", proof.as_str())];
             let body = body.as_bytes();
             let call = Call { method: "POST", endpoint: &endpoint, headers: &headers, body };

@@ -79,7 +79,7 @@ fn stderr_text(bytes: &[u8]) -> String {
 /// Registers the secrets of an output before any of it is quoted, even if it turns out to be unusable.
 fn add_secrets(output: &serde_json::Map<String, Value>, redactor: &Redactor) {
     for name in ["SecretAccessKey", "SessionToken"] {
-        redactor.add(output.get(name).and_then(Value::as_str).unwrap_or_default());
+        redactor.add_temporary(output.get(name).and_then(Value::as_str).unwrap_or_default());
     }
 }
 

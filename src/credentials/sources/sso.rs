@@ -176,7 +176,7 @@ impl SsoProvider<'_> {
 
     fn register_secrets(&self, cached: &CachedToken) {
         for name in ["accessToken", "refreshToken", "clientSecret"] {
-            self.network.redactor.add(cached.text(name).unwrap_or_default());
+            self.network.redactor.add_temporary(cached.text(name).unwrap_or_default());
         }
     }
 

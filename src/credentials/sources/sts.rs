@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::aws::error_body::AwsErrorBody;
 use crate::aws::error_response::ErrorResponse;
 use crate::aws::hint::SignedWith;
-use crate::aws::xml::{element, text_of};
+use crate::aws::xml::{self, element, text_of};
 use crate::credentials::config::plan::{Role, WebIdentity};
 use crate::credentials::expiry;
 use crate::credentials::source::Source;
@@ -120,7 +120,7 @@ impl Sts<'_> {
         token: &str,
         now: OffsetDateTime,
     ) -> Result<Credentials, Error> {
-        self.network.redactor.add(token);
+        self.network.redactor.add_temporary(token);
         let body = form(&[
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
@@ -174,7 +174,7 @@ impl Sts<'_> {
         let wrong =
             || Error::new(Kind::InvalidResponse, "the response of STS has no Account and Arn");
         let text = str::from_utf8(&reply.body).map_err(|_| wrong())?;
-        let document = roxmltree::Document::parse(text).map_err(|_| wrong())?;
+        let document = xml::parse(text).ok_or_else(wrong)?;
         let text = |name| text_of(document.root(), name);
         let (Some(account), Some(arn)) = (text("Account"), text("Arn")) else {
             return Err(wrong());
@@ -250,11 +250,10 @@ fn form(fields: &[(&str, &str)]) -> String {
 }
 
 /// The `Credentials` element of a response, wherever it is.
-fn credentials(xml: &[u8], source: Source) -> Result<Credentials, Error> {
+fn credentials(body: &[u8], source: Source) -> Result<Credentials, Error> {
     let wrong = |what: &str| Error::new(Kind::Credentials, what);
-    let text = str::from_utf8(xml).map_err(|_| wrong("response is not UTF-8"))?;
-    let document = roxmltree::Document::parse(text)
-        .map_err(|_| wrong("response is not XML with Credentials"))?;
+    let text = str::from_utf8(body).map_err(|_| wrong("response is not UTF-8"))?;
+    let document = xml::parse(text).ok_or_else(|| wrong("response is not XML with Credentials"))?;
     let found = element(document.root(), "Credentials")
         .ok_or_else(|| wrong("response has no Credentials"))?;
     let field = |name: &str| {
