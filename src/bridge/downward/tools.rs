@@ -11,15 +11,17 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-/// Maximum number of tools whose wrapped schemas are remembered.
+/// Maximum number of tools whose wrapped schemas are remembered, and of bytes in their names. MCP allows 128 characters.
 const MAX_WRAPPED: usize = 10_000;
+const MAX_NAME_BYTES: usize = 1024;
 
 /// The tools of one server whose output schemas were wrapped in the list: their results are wrapped, too.
 #[derive(Debug, Default)]
 pub(crate) struct WrappedTools(Mutex<HashSet<String>>);
 
 impl WrappedTools {
-    /// Makes the tools in the result of `tools/list` readable. `is_first_page`: older lists are forgotten.
+    /// Makes the tools in the result of `tools/list` readable. What is remembered of a tool counts until a list has it again: while
+    /// the client requests page after page, it still knows the tools of the older list.
     pub(crate) fn edit_list<'a>(
         &self,
         edits: &mut Edits<'a>,
@@ -27,7 +29,7 @@ impl WrappedTools {
         is_first_page: bool,
     ) {
         let mut wrapped = lock(&self.0);
-        if is_first_page {
+        if is_first_page && wrapped.len() >= MAX_WRAPPED {
             wrapped.clear();
         }
         let tools = result.get_non_null("tools").map_or("[]", RawValue::get);
@@ -36,24 +38,12 @@ impl WrappedTools {
             if let Some(schema) = tool.get("inputSchema") {
                 spell_out_properties(edits, schema.get());
             }
-            let Some(schema) = tool.get("outputSchema").map(RawValue::get) else { continue };
-            if is_of_objects(schema) {
-                spell_out_properties(edits, schema);
-                continue;
-            }
-            match spelled_out(schema) {
-                Some(object) => edits.replace(
-                    schema,
-                    format!(
-                        r#"{{"type":"object","properties":{{"result":{object}}},"required":["result"]}}"#
-                    ),
-                ),
-                None if schema.starts_with('{') => wrap(edits, schema),
-                None => continue,
-            }
-            if wrapped.len() < MAX_WRAPPED
-                && let Some(name) = tool.text("name")
-            {
+            let schema = tool.get("outputSchema").map(RawValue::get);
+            let is_wrapped = schema.is_some_and(|schema| edit_output_schema(edits, schema));
+            let Some(name) = tool.text("name") else { continue };
+            if !is_wrapped {
+                wrapped.remove(&name);
+            } else if wrapped.len() < MAX_WRAPPED && name.len() <= MAX_NAME_BYTES {
                 wrapped.insert(name);
             }
         }
@@ -96,6 +86,25 @@ impl WrappedTools {
             (Some(_), None) => {}
         }
     }
+}
+
+/// Makes an output schema readable. True if that wraps it.
+fn edit_output_schema<'a>(edits: &mut Edits<'a>, schema: &'a str) -> bool {
+    if is_of_objects(schema) {
+        spell_out_properties(edits, schema);
+        return false;
+    }
+    match spelled_out(schema) {
+        Some(object) => edits.replace(
+            schema,
+            format!(
+                r#"{{"type":"object","properties":{{"result":{object}}},"required":["result"]}}"#
+            ),
+        ),
+        None if schema.starts_with('{') => wrap(edits, schema),
+        None => return false,
+    }
+    true
 }
 
 #[cfg(test)]
@@ -145,6 +154,21 @@ mod tests {
         let mut wrapped: Vec<String> = lock(&tools.0).iter().cloned().collect();
         wrapped.sort();
         assert_eq!(wrapped, ["c", "d"]);
+    }
+
+    #[test]
+    fn a_tool_stays_wrapped_until_a_list_has_it_otherwise() {
+        let tools = WrappedTools::default();
+        let call = r#"{"structuredContent":{"a":1},"content":[{"type":"text","text":"t"}]}"#;
+        let is_wrapped = || returned(&tools, "c", call).contains(r#"{"result":{"a":1}}"#);
+        listed(&tools, r#"{"tools":[{"name":"c","outputSchema":{"anyOf":[]}}]}"#);
+        listed(&tools, r#"{"tools":[{"name":"of another page"}],"nextCursor":"2"}"#);
+        assert!(is_wrapped());
+        listed(&tools, r#"{"tools":[{"name":"c","outputSchema":{"type":"object"}}]}"#);
+        assert!(!is_wrapped());
+        listed(&tools, r#"{"tools":[{"name":"c","outputSchema":{"anyOf":[]}}]}"#);
+        listed(&tools, r#"{"tools":[{"name":"c"}]}"#);
+        assert!(!is_wrapped());
     }
 
     #[test]
