@@ -98,7 +98,9 @@ impl Upward {
                 respond(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#), sink)
             }
             "subscriptions/listen" => {
-                listen::run(&session, &request, deadline, cancel, sink).map(|()| None)
+                let is_over_http = message.headers().is_some();
+                let client = listen::Client { request: &request, is_over_http };
+                listen::run(&session, &client, deadline, cancel, sink).map(|()| None)
             }
             method if is_removed(method) => {
                 let what = format!("{method} is not part of MCP 2026-07-28");
