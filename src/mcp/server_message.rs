@@ -29,6 +29,11 @@ pub enum ServerMessageKind {
         index: usize,
         code: i64,
     },
+    /// It has the id of this request, but is not a response.
+    BadResponse {
+        index: usize,
+        why: String,
+    },
     /// A response to another request.
     OtherResponse {
         is_error: bool,
@@ -55,28 +60,21 @@ pub enum ServerMessageKind {
 impl ServerMessage {
     /// Parses a message that came in response to the requests `ids`. An error without a usable id belongs to the only
     /// request.
-    ///
-    /// # Errors
-    /// It has the id of one of the requests, but is not a response.
-    pub fn parse(text: &[u8], ids: &[Id]) -> Result<ServerMessage, Error> {
+    pub fn parse(text: &[u8], ids: &[Id]) -> ServerMessage {
         ServerMessage::parse_after(&[], text, ids)
     }
 
     /// Parses a message when the requests that are `answered` have their responses. Of requests with one id the first
     /// that still waits is meant.
-    pub(crate) fn parse_after(
-        answered: &[bool],
-        text: &[u8],
-        ids: &[Id],
-    ) -> Result<ServerMessage, Error> {
+    pub(crate) fn parse_after(answered: &[bool], text: &[u8], ids: &[Id]) -> ServerMessage {
         let members = match Members::parse(text) {
             Ok(members) => members,
-            Err(error) => return Ok(ServerMessage::not_a_message(error)),
+            Err(error) => return ServerMessage::not_a_message(error),
         };
         let is_present = |value: Option<&[u8]>| value.is_some_and(|value| value != b"null");
         let (has_result, has_error) = (is_present(members.result), is_present(members.error));
         if members.method.is_some() && !has_result && !has_error {
-            return Ok(ServerMessage::of_server(text, &members));
+            return ServerMessage::of_server(text, &members);
         }
         let index = members.id.and_then(|json| index_of(json, ids, answered));
         let contradiction = match (&members.method, has_result, has_error) {
@@ -89,16 +87,16 @@ impl ServerMessage {
             _ => None,
         };
         if let Some(what) = contradiction {
-            let what = format!("the server's message {what}");
-            if index.is_some() {
-                return Err(Error::new(Kind::InvalidResponse, what));
-            }
-            let kind = ServerMessageKind::NotAMessage { why: what, is_cut_short: false };
-            return Ok(ServerMessage { kind, corrected: None });
+            let why = format!("the server's message {what}");
+            let kind = match index {
+                Some(index) => ServerMessageKind::BadResponse { index, why },
+                None => ServerMessageKind::NotAMessage { why, is_cut_short: false },
+            };
+            return ServerMessage { kind, corrected: None };
         }
         match members.error.filter(|_| has_error) {
-            Some(error) => Ok(error_response(text, &members, error, index, ids)),
-            None => Ok(result_response(text, &members, index, ids)),
+            Some(error) => error_response(text, &members, error, index, ids),
+            None => result_response(text, &members, index, ids),
         }
     }
 
@@ -296,8 +294,7 @@ mod tests {
     }
 
     fn parsed(text: &str, ids: &[Id]) -> (ServerMessageKind, Option<String>) {
-        let ServerMessage { kind, corrected } =
-            ServerMessage::parse(text.as_bytes(), ids).expect(text);
+        let ServerMessage { kind, corrected } = ServerMessage::parse(text.as_bytes(), ids);
         (kind, corrected)
     }
 
@@ -422,8 +419,9 @@ mod tests {
             r#"{"id":1,"result":{},"error":{}}"#,
             r#"{"id":1,"method":"x","result":{}}"#,
         ] {
-            let error = ServerMessage::parse(text.as_bytes(), &[id("1")]).expect_err(text);
-            assert_eq!(error.kind(), Kind::InvalidResponse, "{text}");
+            let (kind, _) = parsed(text, &[id("2"), id("1")]);
+            let is_bad = matches!(kind, ServerMessageKind::BadResponse { index: 1, .. });
+            assert!(is_bad, "{text}: {kind:?}");
         }
     }
 
@@ -517,8 +515,7 @@ mod tests {
             (&["7"], &[], r#"{"jsonrpc":"2.0","id":"seven","result":{}}"#, other()),
             (&["\"7\""], &[], r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, other()),
         ] {
-            let found =
-                ServerMessage::parse_after(answered, text.as_bytes(), &ids(asked)).expect(text);
+            let found = ServerMessage::parse_after(answered, text.as_bytes(), &ids(asked));
             assert_eq!(found, expected, "{asked:?} {answered:?} {text}");
         }
     }

@@ -132,5 +132,5 @@ fn is_heartbeat(event: &Event) -> bool {
         return !matches!(&*event.name, "endpoint" | "error");
     }
     let message = ServerMessage::parse(&event.data, &[]);
-    message.is_ok_and(|message| matches!(message.kind, ServerMessageKind::NotAMessage { .. }))
+    matches!(message.kind, ServerMessageKind::NotAMessage { .. })
 }

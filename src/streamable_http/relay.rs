@@ -3,7 +3,9 @@
 use crate::error::{Error, Kind};
 use crate::http::event_stream::{Event, EventFields};
 use crate::mcp::error_codes::INTERNAL_ERROR;
-use crate::mcp::error_response::{array, protocol_error, wholly_without_secrets, without_secrets};
+use crate::mcp::error_response::{
+    array, error_line, protocol_error, wholly_without_secrets, without_secrets,
+};
 use crate::mcp::id::Id;
 use crate::mcp::message::split_batch;
 use crate::mcp::server_message::{ErrorBody, ServerMessage, ServerMessageKind, protocol_version};
@@ -179,13 +181,11 @@ impl<'a, 'd> Relay<'a, 'd> {
         let is_error = str::from_utf8(data).ok().and_then(ErrorBody::parse).is_some();
         let read = || ServerMessage::parse_after(&self.answered, data, self.ids);
         is_error
-            && read().is_ok_and(|message| {
-                matches!(
-                    message.kind,
-                    ServerMessageKind::Error { .. }
-                        | ServerMessageKind::OtherResponse { is_error: true }
-                )
-            })
+            && matches!(
+                read().kind,
+                ServerMessageKind::Error { .. }
+                    | ServerMessageKind::OtherResponse { is_error: true }
+            )
     }
 
     /// Takes the data of an `error` event.
@@ -239,7 +239,7 @@ impl<'a, 'd> Relay<'a, 'd> {
         for message in messages {
             let read = ServerMessage::parse_after(&answered, message.as_bytes(), self.ids);
             self.forget_changed_tools(&read, message.as_bytes());
-            let ServerMessage { kind, corrected } = read?;
+            let ServerMessage { kind, corrected } = read;
             let line = corrected.unwrap_or_else(|| (*message).to_owned());
             match kind {
                 ServerMessageKind::Notification { cancels: None } => lines.push(Some(line)),
@@ -262,10 +262,17 @@ impl<'a, 'd> Relay<'a, 'd> {
                     lines.push(None);
                 }
                 ServerMessageKind::InvalidRequest => lines.push(None),
-                ServerMessageKind::Result { index } | ServerMessageKind::Error { index, .. }
+                ServerMessageKind::Result { index }
+                | ServerMessageKind::Error { index, .. }
+                | ServerMessageKind::BadResponse { index, .. }
                     if answered[index] =>
                 {
                     lines.push(None);
+                }
+                ServerMessageKind::BadResponse { index, why } => {
+                    answered[index] = true;
+                    answers.push(index);
+                    lines.push(Some(self.error_in_place(index, why)));
                 }
                 kind @ (ServerMessageKind::Result { index }
                 | ServerMessageKind::Error { index, .. }) => {
@@ -306,7 +313,7 @@ impl<'a, 'd> Relay<'a, 'd> {
     fn take_message(&mut self, message: Vec<u8>) -> Result<(), Error> {
         let read = ServerMessage::parse_after(&self.answered, &message, self.ids);
         self.forget_changed_tools(&read, &message);
-        let ServerMessage { kind, corrected } = read?;
+        let ServerMessage { kind, corrected } = read;
         let message = corrected.map_or(message, String::into_bytes);
         match kind {
             ServerMessageKind::Request { id, is_ping } => self.relay_request(id, is_ping, message),
@@ -332,6 +339,14 @@ impl<'a, 'd> Relay<'a, 'd> {
                 self.relay_error(index, text_of(message))
             }
             ServerMessageKind::Error { code, .. } => self.take_errors(code, vec![text_of(message)]),
+            // The others of a batch have responses of their own.
+            ServerMessageKind::BadResponse { index, why } if self.is_batch => {
+                let error = self.error_in_place(index, why);
+                self.relay_error(index, error)
+            }
+            ServerMessageKind::BadResponse { why, .. } => {
+                Err(Error::new(Kind::InvalidResponse, why))
+            }
             ServerMessageKind::OtherResponse { is_error } => {
                 let message = text_of(message);
                 if let Some(on_other_response) = self.on_other_response {
@@ -370,6 +385,14 @@ impl<'a, 'd> Relay<'a, 'd> {
         self.relay_line(Line::responses(errors.into_bytes(), answers))
     }
 
+    /// The error for a request of a batch whose response cannot be relayed.
+    fn error_in_place(&self, index: usize, why: String) -> String {
+        let log = &self.server.log;
+        let error = Error::new(Kind::InvalidResponse, why);
+        log.warn(&error);
+        error_line(&self.ids[index], &error, log.redactor())
+    }
+
     fn relay_error(&mut self, index: usize, line: String) -> Result<(), Error> {
         let line = without_secrets(line, self.server.log.redactor());
         self.relay_response(index, line.into_bytes())
@@ -381,15 +404,13 @@ impl<'a, 'd> Relay<'a, 'd> {
     }
 
     /// Forgets the tools when a message says that they have changed, even one that cannot be read otherwise.
-    fn forget_changed_tools(&mut self, read: &Result<ServerMessage, Error>, message: &[u8]) {
-        let is_response = read.as_ref().is_ok_and(|message| {
-            matches!(
-                message.kind,
-                ServerMessageKind::Result { .. }
-                    | ServerMessageKind::Error { .. }
-                    | ServerMessageKind::OtherResponse { .. }
-            )
-        });
+    fn forget_changed_tools(&mut self, read: &ServerMessage, message: &[u8]) {
+        let is_response = matches!(
+            read.kind,
+            ServerMessageKind::Result { .. }
+                | ServerMessageKind::Error { .. }
+                | ServerMessageKind::OtherResponse { .. }
+        );
         if is_response || !is_list_changed(message) {
             return;
         }

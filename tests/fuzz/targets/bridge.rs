@@ -11,8 +11,13 @@ fuzz_target!(|input: &[u8]| {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
     let Ok(client) = Message::parse(input[..end].to_vec()) else { return };
     let server = &input[end + 1..];
-    let Ok(ServerMessage { kind, corrected }) = ServerMessage::parse(server, client.ids()) else { return };
-    if matches!(kind, ServerMessageKind::NotAMessage { .. } | ServerMessageKind::InvalidRequest) {
+    let ServerMessage { kind, corrected } = ServerMessage::parse(server, client.ids());
+    if matches!(
+        kind,
+        ServerMessageKind::NotAMessage { .. }
+            | ServerMessageKind::BadResponse { .. }
+            | ServerMessageKind::InvalidRequest
+    ) {
         return;
     }
     let server = corrected.unwrap_or_else(|| String::from_utf8(server.to_vec()).expect("what is relayed is UTF-8"));

@@ -48,6 +48,40 @@ fn missing_responses_become_errors_and_none_comes_twice() {
 }
 
 #[test]
+fn a_bad_response_fails_no_other_request() {
+    let (server, mut program) = started();
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"},{"jsonrpc":"2.0","id":3,"method":"ping"}]"#;
+    let good = |id: u32| json!({"jsonrpc": "2.0", "id": id, "result": {}});
+    for bad in [
+        json!({"jsonrpc": "2.0", "id": 2}),
+        json!({"jsonrpc": "2.0", "id": 2, "result": {}, "error": {"code": 1, "message": "x"}}),
+        json!({"jsonrpc": "2.0", "id": 2, "result": {}, "method": "ping"}),
+    ] {
+        let responses = [good(1), bad, good(3)];
+        let events: String = responses.iter().map(|one| format!("data: {one}\n\n")).collect();
+        let array = json!(responses).to_string();
+        for reply in [
+            json_reply(200, &array),
+            stream_reply(&format!("data: {array}\n\n")),
+            stream_reply(&events),
+        ] {
+            server.reply_next("response", reply);
+            program.write(batch);
+            let mut answers = Vec::new();
+            while answers.len() < 3 {
+                match program.read() {
+                    Value::Array(several) => answers.extend(several),
+                    one => answers.push(one),
+                }
+            }
+            assert_eq!([&answers[0], &answers[2]], [&good(1), &good(3)]);
+            assert_error(&answers[1], &json!(2), &["the server's message"]);
+        }
+    }
+    program.silent_for(Duration::from_millis(100));
+}
+
+#[test]
 fn a_large_batch_takes_moments() {
     let (server, mut program) = started();
     let batch = |member: &dyn Fn(u32) -> String| {
