@@ -154,7 +154,12 @@ pub(crate) fn cancel(context: &Arc<Context>, id: &Id, notification: Option<Messa
     let due = (call.started + CANCEL_DELAY).max(now);
     if let Some(notification) = notification {
         let sender = Arc::clone(context);
-        let send = move || sender.send_detached(Purpose::Cancellation, notification);
+        // The end of stdin waits for it.
+        context.scheduler.begin_detached();
+        let send = move || {
+            sender.send_detached(Purpose::Cancellation, notification);
+            sender.scheduler.end_detached();
+        };
         if due > now {
             context.scheduler.run_at(due, send);
         } else {

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::log::Log;
 use crate::mcp::list_pages::items_of_list;
-use crate::mcp::message::Message;
+use crate::mcp::message::{Message, MessageKind};
 use crate::streamable_http::attempt::param_headers;
 use crate::streamable_http::failed_attempt::FailedAttempt;
 use crate::streamable_http::get_stream;
@@ -100,6 +100,12 @@ impl Exchanger {
         }
         if message.method() == Some("notifications/initialized")
             && server.state.defer_initialized(message)
+        {
+            return Ok(());
+        }
+        // The request that it names has not been sent, or was lost with the session.
+        if matches!(message.kind(), MessageKind::Notification { cancels: Some(_), .. })
+            && server.awaits_session()
         {
             return Ok(());
         }

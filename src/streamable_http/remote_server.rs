@@ -133,6 +133,11 @@ impl RemoteServer {
         self.session_sink.0.get().map_or(Ok(()), |deliver| deliver(relayed))
     }
 
+    /// Whether a session has yet to begin before the messages that need one can be sent.
+    pub(crate) fn awaits_session(&self) -> bool {
+        self.state.is_initialize_deferred() || self.initializing.is_under_way()
+    }
+
     /// When the message must have its response.
     pub(crate) fn deadline(&self, message: &Message) -> Option<Instant> {
         // A batch is one request to the server, so the shortest limit of its members is that of all.

@@ -94,9 +94,8 @@ fn session_for(
     if matches!(message.message.kind(), MessageKind::Response) {
         return Ok(server.state.offer().unwrap_or_else(|| server.state.session()));
     }
-    let is_pending = server.state.is_initialize_deferred() || server.initializing.is_under_way();
     let mut session = server.state.session();
-    if is_pending {
+    if server.awaits_session() {
         session = live_session(server, None, deadline, cancel)?;
     }
     if !message.survives_session() {

@@ -1,6 +1,6 @@
 //! `notifications/cancelled` of the client.
 
-use crate::harness::messages::{call, modern};
+use crate::harness::messages::{call, count, modern};
 use crate::harness::program::{Launch, PATIENCE};
 use crate::support::{Reply, Server, ServerOptions, Verdict};
 use serde_json::json;
@@ -28,6 +28,21 @@ fn a_cancellation_reaches_the_server_and_the_call_gets_no_response() {
     );
     program.silent_for(Duration::from_millis(600));
     assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)["id"], 1);
+}
+
+#[test]
+fn a_cancellation_just_before_the_end_of_stdin_reaches_the_server() {
+    let server = server();
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    program.write(&call("1", "slow", &json!({"ms": 400})));
+    server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "tools/call"));
+    program
+        .write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    let started = Instant::now();
+    assert_eq!(program.close().code, Some(0));
+    assert!(started.elapsed() < Duration::from_secs(2), "it waits for the call");
+    assert_eq!(count(&server, "notifications/cancelled"), 1);
 }
 
 #[test]
