@@ -7,7 +7,6 @@ use crate::mcp::error_codes::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::mcp::id::Id;
 use crate::mcp::server_message::ErrorBody;
 use crate::redact::Redactor;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// The response to a request that failed: what happened, and how to fix it.
@@ -96,13 +95,18 @@ pub(crate) fn cancelled_line(id: &Id, error: &Error, redactor: &Redactor) -> Str
     )
 }
 
-/// The response to a line that is longer than allowed. `id` is the JSON of its id, if that was found.
-pub(crate) fn too_long_line(id: Option<&str>, max_bytes: usize) -> String {
+/// The response to a line that is longer than allowed. `id`: its id, if that was found.
+pub(crate) fn too_long_line(id: Option<&Id>, max_bytes: usize) -> String {
     let why = format!(
         "invalid request: the message is larger than {max_bytes} bytes (raise --max-message-bytes)"
     );
-    let id = id.and_then(|json| Id::from_json(serde_json::from_str::<&RawValue>(json).ok()?.get()));
-    protocol_error(id.as_ref().map_or("null", Id::as_json), INVALID_REQUEST, &why)
+    protocol_error(id.map_or("null", Id::as_json), INVALID_REQUEST, &why)
+}
+
+/// What a server gets in place of the client's response, if that is longer than allowed.
+pub(crate) fn too_long_response_line(id: &Id, max_bytes: usize) -> String {
+    let why = format!("the client's response is larger than {max_bytes} bytes");
+    protocol_error(id.as_json(), INTERNAL_ERROR, &why)
 }
 
 /// The response to a message that breaks the rules of JSON-RPC. `id` is JSON.

@@ -2,7 +2,7 @@
 
 use crate::buffer::make_room;
 use crate::signing::BodyHash;
-use crate::stdio::oversized::IdScan;
+use crate::stdio::oversized::{Oversized, Scan};
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Size of the buffer that stdin is read through.
@@ -22,10 +22,8 @@ pub(crate) enum Input {
         bytes: Vec<u8>,
         hash: Option<Box<BodyHash>>,
     },
-    /// A line that was longer than allowed was skipped. `id` is the raw JSON of its id, if it had one.
-    TooLong {
-        id: Option<String>,
-    },
+    /// A line that was longer than allowed was skipped.
+    TooLong(Oversized),
     End,
 }
 
@@ -50,13 +48,13 @@ pub(crate) fn read_line(
             hash = None;
         }
         if line.len() > max_bytes {
-            let mut scan = IdScan::default();
+            let mut scan = Scan::default();
             scan.feed(&line);
             drop(line);
             if !is_whole {
                 skip_line(input, &mut scan)?;
             }
-            return Ok(Input::TooLong { id: scan.id() });
+            return Ok(Input::TooLong(scan.message()));
         }
         if line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
@@ -100,7 +98,7 @@ fn read_until_newline(
 }
 
 /// Skips to the end of the line and feeds what is skipped to `scan`.
-fn skip_line(input: &mut impl BufRead, scan: &mut IdScan) -> io::Result<()> {
+fn skip_line(input: &mut impl BufRead, scan: &mut Scan) -> io::Result<()> {
     loop {
         let chunk = match input.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -136,7 +134,7 @@ mod tests {
                     assert!(is_same, "{}", bytes.escape_ascii());
                     lines.push(String::from_utf8(bytes).expect("UTF-8"));
                 }
-                Input::TooLong { id } => lines.push(format!("(too long: {id:?})")),
+                Input::TooLong(message) => lines.push(format!("(too long: {message:?})")),
                 Input::End => return lines,
             }
         }
@@ -170,9 +168,9 @@ mod tests {
     fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
         assert_eq!(
             lines(b"12345\n123456\n1234567890\nok\n", 5),
-            ["12345", "(too long: None)", "(too long: None)", "ok"]
+            ["12345", "(too long: Request(None))", "(too long: Request(None))", "ok"]
         );
-        assert_eq!(lines(b"12345\r\n12345678", 5), ["12345", "(too long: None)"]);
-        assert_eq!(lines(b"{\"a\":1,\"id\":7}\n", 5), ["(too long: Some(\"7\"))"]);
+        assert_eq!(lines(b"12345\r\n12345678", 5), ["12345", "(too long: Request(None))"]);
+        assert_eq!(lines(b"{\"a\":1,\"id\":7}\n", 5), ["(too long: Request(Some(Id(7))))"]);
     }
 }

@@ -15,6 +15,7 @@ use crate::stdio::deferred_initialize::DeferredInitialize;
 use crate::stdio::discover::{self, Discovers};
 use crate::stdio::input::{ClientInput, Input, buffered, read_line};
 use crate::stdio::output::Output;
+use crate::stdio::oversized::Oversized;
 use crate::stdio::shutdown::{SHUTDOWN_FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ShutdownReason};
 use crate::stdio::standing_stream::StandingStream;
 use crate::streamable_http::relayed::Relayed;
@@ -176,15 +177,12 @@ impl Server {
 
     /// Reads lines until the input ends; then true. False: another thread reads on.
     fn read_lines(&self, mut input: ClientInput) -> bool {
-        let Context { scheduler, output, log, .. } = &*self.context;
+        let Context { scheduler, log, .. } = &*self.context;
         let max_bytes = self.settings.max_message_bytes;
         loop {
             let may_start = match read_line(&mut input, max_bytes, self.signs_bodies) {
                 Ok(Input::Line { bytes, hash }) => self.accept(bytes, hash),
-                Ok(Input::TooLong { id }) => {
-                    output.queue(error_response::too_long_line(id.as_deref(), max_bytes));
-                    false
-                }
+                Ok(Input::TooLong(message)) => self.refuse_oversized(&message),
                 Ok(Input::End) => return true,
                 Err(error) => {
                     log.error(format_args!("cannot read stdin: {error}"));
@@ -228,6 +226,30 @@ impl Server {
                 left.is_some_and(|message| self.accept_responses(message)) | may_start
             }
             MessageKind::Request { .. } | MessageKind::Notification { .. } => self.submit(message),
+        }
+    }
+
+    /// A request gets an error, and so does the server whose request loses its response. Returns as `accept` does.
+    fn refuse_oversized(&self, message: &Oversized) -> bool {
+        let Context { output, log, .. } = &*self.context;
+        let max_bytes = self.settings.max_message_bytes;
+        let what = match message {
+            Oversized::Request(id) => {
+                output.queue(error_response::too_long_line(id.as_ref(), max_bytes));
+                return false;
+            }
+            Oversized::Response(_) => "response",
+            Oversized::Notification => "notification",
+        };
+        log.warn(format_args!(
+            "dropping a {what} of the client: it is larger than {max_bytes} bytes (raise --max-message-bytes)"
+        ));
+        match message {
+            Oversized::Response(Some(id)) => {
+                let instead = error_response::too_long_response_line(id, max_bytes);
+                self.accept(instead.into_bytes(), None)
+            }
+            _ => false,
         }
     }
 

@@ -378,3 +378,27 @@ fn messages_that_are_too_large_get_one_clear_error() {
     assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32600), &json!(2)), "{answer}");
     assert_eq!(program.ask(r#"{"jsonrpc":"2.0","id":3,"method":"ping"}"#)["id"], 3);
 }
+
+#[test]
+fn responses_and_notifications_that_are_too_large_get_no_response() {
+    let server = Server::start(ServerOptions::default());
+    let mut program = Launch::to(&server.url("/mcp")).arg("--max-message-bytes=10000").start();
+    program.shake_hands();
+    let question = r#"data: {"jsonrpc":"2.0","id":5,"method":"roots/list"}"#;
+    server.reply_next("tools/call", Reply::OpenStream(format!("{question}\n\n")));
+    // A request of the client has the id of the server's.
+    assert_eq!(program.ask(&call("5", "add", &json!({})))["method"], "roots/list");
+    let large = "x".repeat(20_000);
+    program.write(
+        &json!({"jsonrpc": "2.0", "id": 5, "result": {"roots": [], "_meta": {"x": large}}})
+            .to_string(),
+    );
+    program.write(
+        &json!({"jsonrpc": "2.0", "method": "notifications/x", "params": {"x": large}}).to_string(),
+    );
+    let requests = server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "response"));
+    let instead = requests.iter().find(|r| r.label() == "response").unwrap().json();
+    assert_error(&instead, &json!(5), &["the client's response is larger than 10000 bytes"]);
+    program.silent_for(Duration::from_millis(100));
+    assert_eq!(count(&server, "notifications/x"), 0);
+}
