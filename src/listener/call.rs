@@ -117,11 +117,10 @@ impl Call<'_> {
 
     fn take_head(&mut self, head: Head) -> Result<(), Error> {
         self.reply.set_headers(head.headers);
-        if self.in_flight.kind == CallKind::Initialize && head.session_id.is_some() {
-            self.register(head.session_id.as_deref())?;
-        }
         self.progress.has_events = head.is_event_stream;
-        if head.is_event_stream { self.write_events(&[]) } else { Ok(()) }
+        // Whether a session begins, and which, is known with the first message.
+        let begins = head.is_event_stream && self.in_flight.kind != CallKind::Initialize;
+        if begins { self.write_events(&[]) } else { Ok(()) }
     }
 
     fn take_line(&mut self, profile: usize, line: Line) -> Result<(), Error> {
@@ -190,7 +189,10 @@ impl Call<'_> {
     }
 
     /// Writes events, which make the response a stream, and with it what waits for one.
-    fn write_events(&self, events: &[u8]) -> Result<(), Error> {
+    fn write_events(&mut self, events: &[u8]) -> Result<(), Error> {
+        if self.in_flight.kind == CallKind::Initialize && !self.is_answered() {
+            self.begin_session()?;
+        }
         self.reply.write_events(events)?;
         self.client.flush();
         Ok(())
@@ -205,21 +207,28 @@ impl Call<'_> {
         self.progress.answered.len() == self.in_flight.ids.len()
     }
 
-    /// Makes the client known before it has the response to its `initialize`.
+    /// The session of a refused `initialize` is none, even if the server names one.
     fn finish_session(&mut self, response: &Line) -> Result<(), Error> {
         let text = str::from_utf8(&response.bytes).unwrap_or_default();
-        if ErrorBody::parse(text).is_some() {
-            if let Some(id) = self.progress.session.take() {
-                self.clients.forget(&id);
-            }
-            return Ok(());
+        if ErrorBody::parse(text).is_none() {
+            return self.begin_session();
         }
-        let needs_one = self.progress.session.is_none() && self.client.needs_session();
-        if needs_one && self.reply.is_unsent() { self.register(None) } else { Ok(()) }
+        if let Some(id) = self.progress.session.take() {
+            self.clients.forget(&id);
+        }
+        Ok(())
     }
 
-    fn register(&mut self, id: Option<&str>) -> Result<(), Error> {
-        let id = self.clients.register(self.client, id)?;
+    /// Makes the client known before it has the response to its `initialize`, whose head names the session.
+    fn begin_session(&mut self) -> Result<(), Error> {
+        if self.progress.session.is_some() || !self.reply.is_unsent() {
+            return Ok(());
+        }
+        let of_server = self.client.conversation.profiles.first().session_id();
+        if of_server.is_none() && !self.client.needs_session() {
+            return Ok(());
+        }
+        let id = self.clients.register(self.client, of_server.as_deref())?;
         self.reply.set_headers(vec![("Mcp-Session-Id".to_owned(), id.clone())]);
         self.progress.session = Some(id);
         Ok(())

@@ -56,6 +56,12 @@ impl Exchanger {
         self.server.state.session().id().is_some()
     }
 
+    /// The id of the session that an `initialize` in flight is offered, or else of the one in use.
+    pub(crate) fn session_id(&self) -> Option<String> {
+        let state = &self.server.state;
+        state.offer().unwrap_or_else(|| state.session()).id().map(str::to_owned)
+    }
+
     /// Whether there is a session to end other than this one.
     pub(crate) fn has_other_session(&self, known: Option<&str>) -> bool {
         self.server.state.session().id().is_some_and(|id| Some(id) != known)

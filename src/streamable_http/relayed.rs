@@ -70,7 +70,6 @@ pub struct ServerRequest {
 #[derive(Debug)]
 pub struct Head {
     pub is_event_stream: bool,
-    pub session_id: Option<String>,
     /// Names and values.
     pub headers: Vec<(String, String)>,
 }

@@ -287,7 +287,6 @@ pub(crate) fn head_of(response: &Response<'_>) -> Head {
     let headers = response.all_headers().filter(|(name, _)| is_passed(name));
     Head {
         is_event_stream: response.is_event_stream(),
-        session_id: session_id(response).ok().flatten().map(str::to_owned),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     }
 }

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const SESSION: &str = "Mcp-Session-Id";
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{"name":"test","version":"1"}}}"#;
 
 fn with_sessions() -> Server {
     Server::start(ServerOptions::with_sessions_and_stream())
@@ -287,6 +288,44 @@ fn a_stream_that_the_client_resumes_has_the_responses_that_it_missed() {
         let answer = client.ask("GET", &[("Last-Event-ID", "0")], b"").unwrap();
         assert_eq!(String::from_utf8_lossy(&answer.body), expected, "{option}");
     }
+}
+
+/// A gateway may name the same session for every client.
+#[test]
+fn a_refused_initialize_leaves_the_session_that_it_names_to_its_client() {
+    let server = with_sessions();
+    let (listening, mut client) = begun(&server);
+    let hello = client.initialize();
+    let session = hello.header(SESSION).expect("a session");
+    let mut stream = client.standing_stream();
+    for code in [400, 200] {
+        let headers = [("content-type", "application/json"), ("mcp-session-id", session)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let body = br#"{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"no"}}"#.to_vec();
+        server.reply_next("initialize", Reply::Status { code, headers, body });
+        let refused = listening.client().post(INITIALIZE);
+        assert_eq!((refused.status, refused.header(SESSION)), (code, None), "{refused:?}");
+        server.push(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+        assert!(stream.event().unwrap().expect("an event").contains("notifications/message"));
+    }
+}
+
+#[test]
+fn a_server_may_ask_before_it_responds_to_initialize() {
+    let server = Server::start(ServerOptions {
+        mode: Mode::Sse,
+        ..ServerOptions::with_sessions_and_stream()
+    });
+    let (_listening, mut client) = begun(&server);
+    server.reply_next("initialize", Reply::AskFirst(Duration::ZERO));
+    let head = client.begin("POST", &[], INITIALIZE.as_bytes()).unwrap();
+    let session = head.header(SESSION).expect("a session").to_owned();
+    let asks: Value = serde_json::from_str(&client.event().unwrap().unwrap()).unwrap();
+    let response = json!({"jsonrpc": "2.0", "id": asks["id"], "result": {"roots": []}});
+    let mut answering = client.twin().with(SESSION, &session);
+    assert_eq!(answering.post(&response.to_string()).status, 202);
+    assert!(client.event().unwrap().expect("an event").contains("protocolVersion"));
+    assert_eq!(answering.call(1, "add", &json!({"a": 1, "b": 2})), "3");
 }
 
 #[test]

@@ -75,6 +75,37 @@ fn questions_of_a_newer_server_come_on_the_clients_stream_or_that_of_the_call() 
     assert_eq!(client.twin().post(&call("3", "x", &json!({}))).status, 404);
 }
 
+/// As behind a gateway that names a session in every response.
+#[test]
+fn a_session_that_a_newer_server_names_in_its_refusal_is_not_the_clients() {
+    for status in [400, 200] {
+        let server = downward::peer::Peer::scripted(move |arrived| match &*arrived.label {
+            "initialize" => {
+                let error = downward::peer::UNSUPPORTED.to_owned();
+                downward::peer::Answer::SessionError(status, error)
+            }
+            "server/discover" => {
+                downward::peer::Answer::Result(downward::peer::discovered(r#"{"tools":{}}"#))
+            }
+            _ => downward::peer::complete(),
+        });
+        let listening = Listening::open(Launch::to(&server.url()));
+        let (first, one) = older_client(&listening, "{}");
+        let mut stream = first.standing_stream();
+        let (second, other) = older_client(&listening, "{}");
+        for id in [&one, &other] {
+            assert!(id.starts_with("sigv4-proxy-"), "{status}: {id}");
+        }
+        assert_ne!(one, other);
+        for client in [&first, &second] {
+            assert_eq!(client.twin().post(&call("1", "x", &json!({}))).status, 200);
+        }
+        assert_eq!(first.twin().ask("DELETE", &[], b"").unwrap().status, 204);
+        assert_eq!(stream.event().unwrap(), None, "it was open until now");
+        assert_eq!(second.twin().post(&call("2", "x", &json!({}))).status, 200);
+    }
+}
+
 #[test]
 fn a_newer_client_hears_what_an_older_server_says_between_calls() {
     let server = upward::peer::Peer::start(json!({"tools": {"listChanged": true}}));

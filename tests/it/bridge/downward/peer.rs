@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     Session(String),
     /// HTTP status and JSON of the error.
     Error(u16, String),
+    /// The same, with the id of a session.
+    SessionError(u16, String),
     /// HTTP status and a body that is not JSON-RPC.
     Status(u16, &'static str),
     /// An event stream of these messages, in which `ID` is the request's. It ends with them.
@@ -222,6 +224,10 @@ impl Shared {
             }
             Answer::Error(status, error) => {
                 connection.respond(&Response::json(status, body("error", &error)))?;
+            }
+            Answer::SessionError(status, error) => {
+                let response = Response::json(status, body("error", &error));
+                connection.respond(&response.with("mcp-session-id", "s-1"))?;
             }
             Answer::Status(status, text) => {
                 let mut response = Response::empty(status);
