@@ -142,9 +142,12 @@ impl Conversation {
             return refusal_of(&request.id);
         }
         let mut requests = lock(&self.server_requests);
-        if client_id.is_some_and(|id| requests.contains(&id)) {
-            self.log.debug("ignoring a repeated request from the server");
-            return Passage::LeftOut;
+        if let Some(id) = client_id {
+            if requests.is_repeated(&id, origin) {
+                self.log.debug("ignoring a repeated request from the server");
+                return Passage::LeftOut;
+            }
+            requests.remove(&id);
         }
         if !requests.has_room() {
             self.log.debug(format_args!(

@@ -24,6 +24,12 @@ pub(crate) enum Origin {
     Call(u64),
     /// A stream of the session of this profile.
     Session { profile: usize },
+    /// The GET stream with this serial number, which the client opened.
+    Stream {
+        serial: u64,
+        /// It goes on after the last event that the client has: the server sends again what was lost.
+        is_resumed: bool,
+    },
 }
 
 impl ServerRequests {
@@ -31,11 +37,14 @@ impl ServerRequests {
         self.waiting.len() < MAX_WAITING
     }
 
-    pub(crate) fn contains(&self, id: &Id) -> bool {
-        self.waiting.iter().any(|waiting| waiting.id == *id)
+    /// Whether the client has the request with this id already, which arrives on this stream.
+    pub(crate) fn is_repeated(&self, id: &Id, origin: Origin) -> bool {
+        let is_resumed = matches!(origin, Origin::Stream { is_resumed: true, .. });
+        let mut of_id = self.waiting.iter().filter(|waiting| waiting.id == *id);
+        of_id.any(|waiting| !is_resumed || waiting.origin == origin)
     }
 
-    /// Adds a request that is passed to the client, which `contains` none with this id.
+    /// Adds a request that is passed to the client, of which none with this id waits.
     pub(crate) fn add(&mut self, id: Id, is_ping: bool, origin: Origin) {
         self.waiting.push(Waiting { id, is_ping, origin });
     }
@@ -73,18 +82,38 @@ mod tests {
         for number in 0..MAX_WAITING {
             assert!(requests.has_room());
             let origin = if number % 2 == 0 { Origin::Call(7) } else { SESSION };
-            assert!(!requests.contains(&id(number)));
+            assert!(!requests.is_repeated(&id(number), origin));
             requests.add(id(number), number == 3, origin);
         }
         assert!(!requests.has_room());
         assert_eq!(requests.remove(&id(3)), Some(true));
         assert!(requests.has_room() && requests.remove(&id(3)).is_none());
-        assert!(requests.contains(&id(5)));
+        assert!(requests.is_repeated(&id(5), SESSION));
         requests.end(Origin::Call(7));
         assert_eq!(requests.waiting.len(), MAX_WAITING / 2 - 1);
         requests.end(Origin::Session { profile: 0 });
         assert_eq!(requests.waiting.len(), MAX_WAITING / 2 - 1, "another profile's");
         requests.end_sessions();
         assert!(requests.waiting.is_empty());
+    }
+
+    #[test]
+    fn what_is_sent_again_on_a_stream_that_the_client_resumed_is_new_to_it() {
+        let mut requests = ServerRequests::default();
+        let stream = |serial, is_resumed| Origin::Stream { serial, is_resumed };
+        requests.add(id(1), false, Origin::Call(7));
+        for (origin, is_repeated) in [
+            (Origin::Call(7), true),
+            (Origin::Call(8), true),
+            (SESSION, true),
+            (stream(9, false), true),
+            (stream(9, true), false),
+        ] {
+            assert_eq!(requests.is_repeated(&id(1), origin), is_repeated, "{origin:?}");
+        }
+        requests.remove(&id(1));
+        requests.add(id(1), false, stream(9, true));
+        assert!(requests.is_repeated(&id(1), stream(9, true)), "twice on one stream");
+        assert!(!requests.is_repeated(&id(1), stream(10, true)));
     }
 }

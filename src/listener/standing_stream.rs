@@ -27,13 +27,15 @@ pub(crate) fn relay_stream(
         headers.push(("last-event-id".to_owned(), id.to_owned()));
     }
     loop {
+        let is_resumed = headers.iter().any(|(name, _)| name == "last-event-id");
+        let origin = Origin::Stream { serial: client.next_serial(), is_resumed };
         let session = exchanger.session_number();
         let at_server = Cancel::new();
         let ended = Arc::clone(&at_server);
         let _ends = request.cancel.on_cancel(Arc::new(move || ended.cancel()));
         let result = exchanger.relay_stream(&headers, &at_server, &mut |relayed| {
             let begins = matches!(&relayed, Relayed::Head(head) if head.is_event_stream);
-            take_from_stream(client, relayed, reply)?;
+            take_from_stream(client, relayed, origin, reply)?;
             if begins {
                 client.begin_stream(&at_server, reply);
                 // A session that has ended meanwhile has not ended this.
@@ -44,6 +46,7 @@ pub(crate) fn relay_stream(
             Ok(())
         });
         client.end_stream(&at_server);
+        client.conversation.end_requests(origin);
         let is_over = request.cancel.is_cancelled() || client.is_closed();
         if is_over || exchanger.session_number() == session {
             return result;
@@ -73,6 +76,7 @@ pub(crate) fn hold_stream(
 fn take_from_stream(
     client: &Arc<Client>,
     relayed: Relayed,
+    origin: Origin,
     reply: &Arc<Reply>,
 ) -> Result<(), Error> {
     match relayed {
@@ -89,7 +93,6 @@ fn take_from_stream(
             let Some(relayed) = client.conversation.bridge.take(0, relayed) else {
                 return Ok(());
             };
-            let origin = Origin::Session { profile: 0 };
             let event = client.event_of(0, relayed, origin);
             event.map_or(Ok(()), |event| reply.write_events(&event))
         }

@@ -290,6 +290,33 @@ fn a_stream_that_the_client_resumes_has_the_responses_that_it_missed() {
     }
 }
 
+/// The client may have lost its connection without anyone having noticed, so the old stream may be open.
+#[test]
+fn a_stream_that_the_client_resumes_has_the_requests_that_it_missed() {
+    let server = with_sessions();
+    let (_listening, mut client) = begun(&server);
+    client.initialize();
+    let asks = "id: 2\ndata: {\"jsonrpc\":\"2.0\",\"id\":77,\"method\":\"roots/list\"}\n\n";
+    let stream_of = |headers: &[(&str, &str)]| {
+        server.reply_next("GET", stream_reply(asks));
+        let answer = client.twin().ask("GET", headers, b"").unwrap();
+        String::from_utf8_lossy(&answer.body).into_owned()
+    };
+    for label in ["GET", "tools/call"] {
+        server.reply_next(label, Reply::OpenStream(asks.to_owned()));
+        let mut old = client.twin();
+        if label == "GET" {
+            old.begin("GET", &[], b"").unwrap();
+        } else {
+            old.begin("POST", &[], call("1", "x", &json!({})).as_bytes()).unwrap();
+        }
+        assert!(old.event().unwrap().expect("an event").contains("roots/list"));
+        assert!(!stream_of(&[]).contains("roots/list"), "the client has it already");
+        assert_eq!(stream_of(&[("Last-Event-ID", "1")]), asks, "{label}");
+        assert_eq!(stream_of(&[("Last-Event-ID", "1")]), asks, "it is lost again");
+    }
+}
+
 /// A gateway may name the same session for every client.
 #[test]
 fn a_refused_initialize_leaves_the_session_that_it_names_to_its_client() {
