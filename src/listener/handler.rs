@@ -16,6 +16,7 @@ use crate::listener::status::of_error;
 use crate::log::Log;
 use crate::mcp::error_response;
 use crate::mcp::message::{Message, MessageKind};
+use crate::mcp::session::check_version;
 use crate::scheduler::InFlight;
 use crate::sync::cancel::Cancel;
 use crate::sync::spawn;
@@ -124,7 +125,12 @@ impl Handler {
         // Since 2026-07-28 there are no sessions.
         let is_modern = message.is_some_and(|message| message.request_meta().is_some());
         if let Some(id) = headers.get(SESSION_ID).filter(|id| !is_modern && !id.is_empty()) {
-            return self.clients.with_session(id, version);
+            let client = self.clients.with_session(id, version)?;
+            // Otherwise the server has the header, and decides.
+            if client.conversation.bridge.is_downward() {
+                version.map_or(Ok(()), check_version)?;
+            }
+            return Ok(client);
         }
         let identity = message.and_then(Message::client_meta).unwrap_or_default();
         let version = version.unwrap_or_default().as_bytes();

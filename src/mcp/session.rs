@@ -19,6 +19,19 @@ pub(crate) fn negotiated(requested: Option<&str>) -> &'static str {
     known.unwrap_or(LEGACY_VERSION)
 }
 
+/// Checks the value of an `MCP-Protocol-Version` header in a session of this program.
+///
+/// # Errors
+/// `InvalidRequest`: no session has this version.
+pub(crate) fn check_version(version: &str) -> Result<(), Error> {
+    if LEGACY_VERSIONS.contains(&version) {
+        return Ok(());
+    }
+    let what = "the MCP-Protocol-Version is not supported in a session";
+    let hint = format!("send the version that initialize returned, such as {LEGACY_VERSION}");
+    Err(Error::new(Kind::InvalidRequest, what).hint(hint))
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
     /// Distinguishes the sessions of this process: a server may give the same id again. Zero: none was initialized.

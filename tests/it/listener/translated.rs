@@ -107,6 +107,29 @@ fn a_session_that_a_newer_server_names_in_its_refusal_is_not_the_clients() {
 }
 
 #[test]
+fn a_version_that_no_session_has_is_refused_before_a_newer_server() {
+    let server = asking_server();
+    let listening = Listening::open(Launch::to(&server.url()));
+    let (client, _) = older_client(&listening, "{}");
+    let ask = |method: &str, version: &str, body: &str| {
+        let headers = [("MCP-Protocol-Version", version)];
+        client.twin().begin(method, &headers, body.as_bytes()).unwrap().status
+    };
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    for version in ["1999-01-01", "2026-07-28", "x", ""] {
+        for (method, body) in [("POST", ping), ("POST", changed), ("GET", ""), ("DELETE", "")] {
+            assert_eq!(ask(method, version, body), 400, "{method} {version:?} {body}");
+        }
+    }
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        assert_eq!(ask("POST", version, ping), 200, "{version}");
+        assert_eq!(ask("POST", version, changed), 202, "{version}");
+        assert_eq!(ask("GET", version, ""), 200, "{version}");
+    }
+}
+
+#[test]
 fn a_newer_client_hears_what_an_older_server_says_between_calls() {
     let server = upward::peer::Peer::start(json!({"tools": {"listChanged": true}}));
     let listening = Listening::open(Launch::to(&server.url()));
