@@ -145,7 +145,7 @@ impl Call<'_> {
                 let refuses = is_error && !any_line && is_of_legacy_server(Ok(&line));
                 // The server responds to the id of this leg.
                 let bytes = to_legacy(text, &self.request, self.tools).into_bytes();
-                let line = Line { bytes, ..line };
+                let line = Line { bytes, http_error: legacy_status(line.http_error), ..line };
                 if refuses {
                     instead = Some(Leg::Refused(Refusal(Ok(line))));
                     return Ok(());
@@ -187,6 +187,12 @@ impl Call<'_> {
         }
         Ok(())
     }
+}
+
+/// The HTTP status of a JSON-RPC error for a legacy client. A legacy server has none for it, and such a client takes the 404 of an
+/// unknown method for the end of its session. What says something of the credentials stays.
+fn legacy_status(status: Option<u16>) -> Option<u16> {
+    status.filter(|status| matches!(status, 401 | 403))
 }
 
 /// Notifies the client that the elicitations by URL are complete.

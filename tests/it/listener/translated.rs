@@ -107,6 +107,22 @@ fn a_session_that_a_newer_server_names_in_its_refusal_is_not_the_clients() {
 }
 
 #[test]
+fn errors_of_a_newer_server_come_as_an_older_one_sends_them() {
+    let server = downward::peer::Peer::modern(r#"{"tools":{}}"#, |arrived| {
+        let status = arrived.params()["arguments"]["status"].as_u64().unwrap();
+        let error = json!({"code": -32601, "message": "Method not found"});
+        downward::peer::Answer::Error(u16::try_from(status).unwrap(), error.to_string())
+    });
+    let listening = Listening::open(Launch::to(&server.url()));
+    let (client, _) = older_client(&listening, "{}");
+    for (sent, expected) in [(404, 200), (400, 200), (500, 200), (401, 502), (403, 403)] {
+        let answer = client.twin().post(&call("1", "x", &json!({"status": sent})));
+        assert_eq!(answer.status, expected, "{sent}: {answer:?}");
+        assert_eq!(answer.json()["error"]["code"], -32601, "{sent}: {answer:?}");
+    }
+}
+
+#[test]
 fn a_version_that_no_session_has_is_refused_before_a_newer_server() {
     let server = asking_server();
     let listening = Listening::open(Launch::to(&server.url()));
