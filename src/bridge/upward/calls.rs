@@ -73,10 +73,8 @@ struct Call {
     leg: Leg,
     /// The newest leg still waits.
     is_open: bool,
-    /// The id of the request at the server.
+    /// The id and the progress token of the request at the server.
     sent_as: Option<i64>,
-    /// The token that the server knows, as JSON.
-    server_token: Option<String>,
     /// With their keys.
     questions: Vec<(String, Question)>,
     /// How many questions there have been.
@@ -171,7 +169,6 @@ impl Calls {
             method: method.to_owned(),
             target,
             may_be_asked,
-            server_token: leg.progress_token.clone(),
             leg,
             is_open: true,
             sent_as: None,
@@ -209,9 +206,6 @@ impl Calls {
         call.leg = leg;
         if let Some(progress) = call.progress.take() {
             call.relay_progress(&progress);
-        }
-        if call.sent_as.is_none() {
-            call.server_token.clone_from(&call.leg.progress_token);
         }
         Some(call.key)
     }
@@ -336,15 +330,12 @@ impl Calls {
         }
     }
 
-    /// Progress of the call with this token, which came on the stream of the call `own` if one is named.
-    pub(crate) fn progress(&mut self, own: Option<u64>, token: &str, line: &str) -> Placed {
-        let is_its = |call: &&mut Call| {
-            call.server_token.as_deref() == Some(token) && call.sent_as.is_some()
-        };
-        let mut calls = self.all.iter_mut().filter(is_its).collect::<Vec<_>>();
-        // Of two calls with one token, the one with this stream is meant; otherwise the newest.
-        calls.sort_by_key(|call| (Some(call.key) == own, call.key));
-        let Some(call) = calls.pop() else { return Placed::Unclaimed };
+    /// Progress of the call with this token.
+    pub(crate) fn progress(&mut self, token: &Id, line: &str) -> Placed {
+        // Some servers make a string of a number.
+        let is_its = |id: i64| token.is(&id.to_string()) || token.is(&format!("\"{id}\""));
+        let call = self.all.iter_mut().find(|call| call.sent_as.is_some_and(is_its));
+        let Some(call) = call else { return Placed::Unclaimed };
         if !call.is_open {
             call.progress = Some(line.to_owned());
             return Placed::Taken;
@@ -623,9 +614,6 @@ mod tests {
         calls.take_over(&state, "tools/call", Some("t"), leg(ALL, Some("2"))).expect("parked");
         assert_eq!(answer(&mut calls, key, r#"{"q1":{"roots":[]}}"#).len(), 1);
         assert!(matches!(calls.step(key, now), Some(Step::Send(2, _))), "after the other, 1");
-        // The server knows the token of the leg that was sent.
-        assert_eq!(calls.progress(None, "2", r#"{"params":{"progressToken":2}}"#), Placed::Taken);
-        assert_eq!(calls.progress(None, "1", "{}"), Placed::Unclaimed);
         assert!(calls.step(other, now).is_none());
         calls.ask(None, question(5, "sampling/createMessage"), now).expect("room");
         calls.abandon(key).expect("it is open");
@@ -687,18 +675,30 @@ mod tests {
     #[test]
     fn progress_comes_with_the_token_of_the_newest_leg() {
         let (mut calls, now) = (calls(), Instant::now());
-        let key = begun(&mut calls, leg(ALL, Some("\"a\"")));
-        let progress = |n: u32| format!(r#"{{"params":{{"progressToken":"a","progress":{n}}}}}"#);
-        assert_eq!(calls.progress(None, "\"a\"", &progress(1)), Placed::Taken);
-        assert!(matches!(calls.step(key, now), Some(Step::Relay(line)) if line == progress(1)));
+        let key = begun(&mut calls, leg(ALL, Some(r#""\u0061""#)));
+        let other = begun(&mut calls, leg(ALL, Some(r#""\u0061""#)));
+        let progress = |token: &str, n: u32| {
+            format!(r#"{{"params":{{"progressToken":{token},"progress":{n}}}}}"#)
+        };
+        let place = |calls: &mut Calls, token: &str, n| {
+            calls.progress(&Id::from_json(token).expect("a token"), &progress(token, n))
+        };
+        // The server's spelling does not matter, and that of the client is kept.
+        for token in ["1", "1.0", r#""1""#] {
+            assert_eq!(place(&mut calls, token, 1), Placed::Taken);
+            let Some(Step::Relay(line)) = calls.step(key, now) else { panic!("progress") };
+            assert_eq!(line, progress(r#""\u0061""#, 1));
+        }
+        assert!(calls.step(other, now).is_none(), "two calls may have one token");
+        assert_eq!(place(&mut calls, r#""a""#, 1), Placed::Unclaimed);
         calls.ask(Some(key), question(1, "roots/list"), now).expect("room");
         let (state, _) = parked(&mut calls, key, now);
         for n in 2..5 {
-            assert_eq!(calls.progress(Some(key), "\"a\"", &progress(n)), Placed::Taken);
+            assert_eq!(place(&mut calls, "1", n), Placed::Taken);
         }
         calls.take_over(&state, "tools/call", Some("t"), leg(ALL, Some("7"))).expect("parked");
         let Some(Step::Relay(line)) = calls.step(key, now) else { panic!("the latest progress") };
-        assert_eq!(line, r#"{"params":{"progressToken":7,"progress":4}}"#);
+        assert_eq!(line, progress("7", 4));
         assert!(matches!(calls.step(key, now), Some(Step::Ask(_))), "only the latest");
     }
 

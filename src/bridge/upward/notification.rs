@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notification {
-    /// Of the call with this progress token, which is JSON.
+    /// Of the call with this progress token.
     Progress {
-        token: String,
+        token: Id,
     },
     Log(Level),
     /// One of `LISTS` has changed.
@@ -33,10 +33,9 @@ impl Notification {
         let params = member("params").and_then(|params| Object::parse(params.get()));
         let param = |name: &str| params.as_ref().and_then(|params| params.get_non_null(name));
         match method.as_deref().unwrap_or_default() {
-            "notifications/progress" => match param("progressToken") {
-                Some(token) => Notification::Progress { token: token.get().to_owned() },
-                None => Notification::LeftOut,
-            },
+            "notifications/progress" => param("progressToken")
+                .and_then(|token| Id::from_json(token.get()))
+                .map_or(Notification::LeftOut, |token| Notification::Progress { token }),
             "notifications/message" => param("level")
                 .and_then(Level::from_json)
                 .map_or(Notification::LeftOut, Notification::Log),
@@ -96,7 +95,7 @@ mod tests {
         for (text, expected) in [
             (
                 r#"{"method":"notifications/progress","params":{"progressToken": "a\u0062","progress":1}}"#,
-                Notification::Progress { token: r#""a\u0062""#.to_owned() },
+                Notification::Progress { token: Id::from_json("\"ab\"").expect("an id") },
             ),
             (r#"{"method":"notifications/progress","params":{}}"#, Notification::LeftOut),
             (

@@ -5,7 +5,7 @@ use crate::bridge::envelope::{
 };
 use crate::bridge::level::Level;
 use crate::bridge::upward::question::Declared;
-use crate::json::edit;
+use crate::json::edit::{self, Edits};
 use crate::json::members::Members;
 use crate::json::object::Object;
 use crate::mcp::id::Id;
@@ -78,7 +78,7 @@ impl<'a> ModernRequest<'a> {
         self.reserved(LOG_LEVEL).and_then(Level::from_json)
     }
 
-    /// As JSON.
+    /// As the client wrote it.
     pub(crate) fn progress_token(&self) -> Option<&'a str> {
         self.meta.as_ref()?.get_non_null("progressToken").map(RawValue::get)
     }
@@ -94,15 +94,15 @@ impl<'a> ModernRequest<'a> {
         Message::parse(line.into_bytes()).ok()
     }
 
-    /// The request in the form of an older server, with an id of the bridge. Everything else keeps its bytes.
+    /// The request in the form of an older server, with an id of the bridge, which is its progress token, too: tokens of
+    /// clients are not unique in the session that they share. Everything else keeps its bytes.
     pub(crate) fn translated(&self, id: i64) -> Option<Message> {
         let mut text = self.text.to_owned();
         if let Some(params) = self.params {
-            let stripped = without_meta(params);
-            let params_now = stripped.as_deref().unwrap_or(params);
-            let stripped_too =
-                edit::without_members(params_now, |name| RETRY_MEMBERS.contains(&name));
-            let params_now = stripped_too.as_deref().unwrap_or(params_now);
+            let changed = with_older_meta(params, id);
+            let params_now = changed.as_deref().unwrap_or(params);
+            let stripped = edit::without_members(params_now, |name| RETRY_MEMBERS.contains(&name));
+            let params_now = stripped.as_deref().unwrap_or(params_now);
             text = edit::replace(self.text, params, params_now);
         }
         let old = Members::parse(text.as_bytes()).ok()?.id?;
@@ -111,16 +111,20 @@ impl<'a> ModernRequest<'a> {
     }
 }
 
-/// Params without the reserved members of `_meta`, and without `_meta` if nothing else is in it. `None`: nothing changes.
-fn without_meta(params: &str) -> Option<String> {
+/// Params without the reserved members of `_meta`, and without `_meta` if nothing else is in it. A progress token becomes
+/// this one. `None`: nothing changes.
+fn with_older_meta(params: &str, token: i64) -> Option<String> {
     let meta = Object::parse(params)?.get("_meta")?.get();
-    let rest = edit::without_members(meta, |name| RESERVED.contains(&name));
-    let is_empty = Object::parse(rest.as_deref().unwrap_or(meta))
-        .is_some_and(|meta| meta.members().len() == 0);
-    if is_empty {
+    let members = Object::parse(meta)?;
+    if members.members().all(|(name, _)| RESERVED.contains(&name)) {
         return edit::without_members(params, |name| name == "_meta");
     }
-    rest.map(|rest| edit::replace(params, meta, &rest))
+    let mut edits = Edits::new(meta);
+    edits.change_members(meta, |name| RESERVED.contains(&name), "");
+    if let Some(old) = members.get_non_null("progressToken") {
+        edits.replace(old.get(), token.to_string());
+    }
+    Some(edit::replace(params, meta, &edits.finish()))
 }
 
 /// The capabilities of a client in an `initialize`: without tasks, and without notices that its roots have changed.
@@ -162,7 +166,7 @@ mod tests {
                 format!(
                     r#"{{ "id" : 3, "params":{{"name":"\u00e9", "arguments":{{"_meta":{{{VERSION}}},"n":1e400}}, "_meta":{{"progressToken": 1.0,{VERSION},"io.modelcontextprotocol/logLevel":"info", "traceparent":"x"}},"requestState":"s","inputResponses":{{}}}},"method":"tools/call","jsonrpc":"2.0"}}"#
                 ),
-                r#"{ "id" : 7, "params":{"name":"\u00e9", "arguments":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"n":1e400}, "_meta":{"progressToken": 1.0, "traceparent":"x"}},"method":"tools/call","jsonrpc":"2.0"}"#,
+                r#"{ "id" : 7, "params":{"name":"\u00e9", "arguments":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"n":1e400}, "_meta":{"progressToken": 7, "traceparent":"x"}},"method":"tools/call","jsonrpc":"2.0"}"#,
             ),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#.to_owned(),

@@ -273,9 +273,7 @@ impl LegacySession {
         }
         let text = str::from_utf8(&line.bytes).unwrap_or_default();
         let placed = match Notification::read(text) {
-            Notification::Progress { token } => {
-                self.place(|calls| calls.progress(own, &token, text))
-            }
+            Notification::Progress { token } => self.place(|calls| calls.progress(&token, text)),
             Notification::Log(level) => self.place(|calls| calls.log(own, level, text)),
             Notification::ListChanged(list) => {
                 self.subscriptions.update(|known| known.list_changed(list, text));

@@ -162,6 +162,34 @@ fn a_newer_client_hears_what_an_older_server_says_between_calls() {
     assert_eq!(event(&mut client)["method"], "notifications/tools/list_changed");
 }
 
+/// Clients that state the same about themselves share the session with an older server.
+#[test]
+fn newer_clients_with_one_progress_token_get_their_own_progress() {
+    let server = upward::peer::Peer::start(json!({"tools": {}}));
+    let listening = Listening::open(Launch::to(&server.url()));
+    let token = json!("job/7");
+    let meta = format!(r#""progressToken":{token},"#);
+    let call = upward::peer::modern("1", "tools/call", r#""name":"t","#, &meta);
+    let calls: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = listening.client();
+            client.send("POST", &[], call.as_bytes()).unwrap();
+            (client, server.next())
+        })
+        .collect();
+    let progress = |token: &Value, n: usize| json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
+    // Nothing but the token says whose it is.
+    for (n, (_, asked)) in calls.iter().enumerate() {
+        server.push(&progress(&asked.progress_token(), n));
+    }
+    for (n, (mut client, asked)) in calls.into_iter().enumerate() {
+        assert_eq!(client.head().unwrap().status, 200);
+        assert_eq!(event(&mut client), progress(&token, n));
+        asked.result(&json!({}));
+        assert_eq!(event(&mut client)["id"], 1);
+    }
+}
+
 #[test]
 fn a_call_that_needs_a_sign_in_shows_the_link_on_its_stream() {
     let scene = Scene::new("listener");

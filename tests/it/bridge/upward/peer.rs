@@ -228,6 +228,10 @@ fn refusal_with(status: u16, error: &Value) -> Response {
 }
 
 impl Exchange {
+    pub(crate) fn progress_token(&self) -> Value {
+        self.json["params"]["_meta"]["progressToken"].clone()
+    }
+
     /// Sends a message on the stream of this request.
     pub(crate) fn send(&mut self, message: &Value) {
         if !self.is_stream {

@@ -86,14 +86,15 @@ fn messages_during_the_wait_come_with_the_next_repetition() {
         let meta = format!(r#""progressToken":{token},"#);
         modern(id, "tools/call", &format!(r#""name":"t",{rest}"#), &meta)
     };
-    let progress = |token: u32, n: u32| json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
+    let progress = |token: &Value, n: u32| json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
     program.write(&leg("1", 10, ""));
     let mut asked = peer.next();
     asked.send(&elicit(70));
     let first = program.read();
+    let token = asked.progress_token();
     asked.send(&roots(71));
-    asked.send(&progress(10, 1));
-    asked.send(&progress(10, 2));
+    asked.send(&progress(&token, 1));
+    asked.send(&progress(&token, 2));
     asked.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 70}}));
     // The response to a ping comes at once, after all earlier messages were read.
     asked.send(&json!({"jsonrpc": "2.0", "id": 72, "method": "ping"}));
@@ -103,7 +104,7 @@ fn messages_during_the_wait_come_with_the_next_repetition() {
         state(&first)
     );
     program.write(&leg("2", 20, &rest));
-    assert_eq!(program.read(), progress(20, 2));
+    assert_eq!(program.read(), progress(&json!(20), 2));
     let second = program.read();
     assert_eq!(second["result"]["inputRequests"], json!({"q2": {"method": "roots/list"}}));
     // The final result comes while nothing waits for it.

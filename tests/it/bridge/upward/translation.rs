@@ -141,7 +141,7 @@ fn errors_that_would_be_misread_are_translated() {
 fn progress_and_logs_are_relayed_as_they_were_asked_for() {
     let peer = peer();
     let mut program = peer.launch(&[]);
-    let progress = |n: u32| json!({"method": "notifications/progress", "jsonrpc": "2.0", "params": {"progressToken": "p", "progress": n}});
+    let progress = |token: &Value, n: u32| json!({"method": "notifications/progress", "jsonrpc": "2.0", "params": {"progressToken": token, "progress": n}});
     let message = |level: &str| json!({"method": "notifications/message", "jsonrpc": "2.0", "params": {"level": level, "data": "d"}});
     let meta = r#""progressToken":"p","io.modelcontextprotocol/logLevel":"warning","#;
     program.write(&modern("1", "tools/call", r#""name":"t","#, meta));
@@ -152,16 +152,18 @@ fn progress_and_logs_are_relayed_as_they_were_asked_for() {
     );
     level.result(&json!({}));
     let mut asked = peer.next();
-    assert_eq!(asked.json["params"]["_meta"], json!({"progressToken": "p"}));
-    asked.send(&progress(1));
+    let token = asked.progress_token();
+    assert_eq!(asked.json["params"]["_meta"], json!({"progressToken": token}));
+    asked.send(&progress(&token, 1));
     asked.send(&message("info"));
     asked.send(&message("error"));
     // Some servers send them outside the call's stream.
     peer.wait_for("GET", 1);
-    assert_eq!(program.read(), progress(1));
+    let own = json!("p");
+    assert_eq!(program.read(), progress(&own, 1));
     assert_eq!(program.read(), message("error"));
-    peer.push(&progress(2));
-    assert_eq!(program.read(), progress(2));
+    peer.push(&progress(&token, 2));
+    assert_eq!(program.read(), progress(&own, 2));
     peer.push(&message("critical"));
     assert_eq!(program.read(), message("critical"));
     // A call that requests more lowers the level; one without a level does not change it.
