@@ -7,7 +7,7 @@
 //! No I/O and no clock: the caller sends the returned messages.
 
 use crate::bridge::level::Level;
-use crate::bridge::upward::notification::with_progress_token;
+use crate::bridge::upward::notification::{Notification, with_progress_token};
 use crate::bridge::upward::question::{Declared, Question};
 use crate::error::Error;
 use crate::json::object::Object;
@@ -204,6 +204,12 @@ impl Calls {
         call.parked = None;
         call.is_open = true;
         call.leg = leg;
+        // Those that came for the previous leg.
+        let leg = &call.leg;
+        call.lines.retain(|line| match Notification::read(line) {
+            Notification::Log(level) => leg.wants(level),
+            _ => true,
+        });
         if let Some(progress) = call.progress.take() {
             call.relay_progress(&progress);
         }
@@ -347,18 +353,16 @@ impl Calls {
         Placed::Taken
     }
 
-    /// A log message.
+    /// A log message, on the stream of the call `own` if one is named. Otherwise it belongs to the newest call that wants it.
     pub(crate) fn log(&mut self, own: Option<u64>, level: Level, line: &str) -> Placed {
-        let wants = |call: &Call| call.leg.level.is_some_and(|from| from <= level);
-        if !self.all.iter().any(wants) {
-            // No call requested any.
-            return if self.all.is_empty() { Placed::Unclaimed } else { Placed::Taken };
+        let may_be_its = |call: &&mut Call| own.is_none_or(|own| call.key == own);
+        let mut calls = self.all.iter_mut().filter(may_be_its).peekable();
+        if calls.peek().is_none() {
+            return Placed::Unclaimed;
         }
-        let own = self.all.iter().rposition(|call| Some(call.key) == own);
-        let own = own.filter(|own| self.all[*own].is_open || wants(&self.all[*own]));
-        let open = || self.all.iter().rposition(|call| call.is_open);
-        let at = own.or_else(open).or_else(|| self.all.iter().rposition(wants));
-        at.map_or(Placed::Unclaimed, |at| self.all[at].place(line))
+        let wanting = calls.filter(|call| call.leg.wants(level));
+        let call = wanting.max_by_key(|call| (call.is_open, call.key));
+        call.map_or(Placed::Taken, |call| call.place(line))
     }
 
     /// Any other notification, on the stream of this call.
@@ -407,6 +411,12 @@ impl Calls {
 
     fn call(&mut self, key: u64) -> Option<&mut Call> {
         self.all.iter_mut().find(|call| call.key == key)
+    }
+}
+
+impl Leg {
+    fn wants(&self, level: Level) -> bool {
+        self.level.is_some_and(|from| from <= level)
     }
 }
 
@@ -717,17 +727,29 @@ mod tests {
         assert_eq!(calls.lowest_level(), Some(error));
         assert_eq!(calls.log(None, info, "x"), Placed::Taken);
         assert!(calls.step(quiet, now).is_none() && calls.step(loud, now).is_none());
-        assert_eq!(calls.log(Some(quiet), error, "one"), Placed::Taken);
+        let newest = begun(&mut calls, leg(ALL, None));
+        assert_eq!(calls.log(Some(quiet), error, "of the quiet one"), Placed::Taken);
+        assert_eq!(calls.log(Some(loud), error, "one"), Placed::Taken);
         assert_eq!(calls.log(None, error, "two"), Placed::Taken);
-        assert!(matches!(calls.step(quiet, now), Some(Step::Relay(line)) if line == "one"));
-        assert!(matches!(calls.step(loud, now), Some(Step::Relay(line)) if line == "two"));
+        assert_eq!(calls.log(Some(newest + 1), error, "of a call that is over"), Placed::Unclaimed);
+        for expected in ["one", "two"] {
+            let step = calls.step(loud, now);
+            assert!(matches!(step, Some(Step::Relay(line)) if line == expected));
+        }
+        assert!([quiet, loud, newest].iter().all(|key| calls.step(*key, now).is_none()));
         // An open leg is waited for; between two of them a bounded number is kept.
         let placed: Vec<Placed> = (0..101).map(|_| calls.log(Some(loud), error, "x")).collect();
         assert_eq!((placed[99], placed[100]), (Placed::Taken, Placed::Full));
         while let Some(Step::Relay(_)) = calls.step(loud, now) {}
         calls.ask(Some(loud), question(1, "roots/list"), now).expect("room");
-        parked(&mut calls, loud, now);
-        assert!((0..300).all(|_| calls.log(Some(loud), error, "x") == Placed::Taken));
+        let (state, _) = parked(&mut calls, loud, now);
+        assert_eq!(calls.other(loud, r#"{"method":"x/y"}"#), Placed::Taken);
+        let line = r#"{"method":"notifications/message","params":{"level":"error"}}"#;
+        assert!((0..300).all(|_| calls.log(Some(loud), error, line) == Placed::Taken));
         assert_eq!(calls.call(loud).map(|call| call.lines.len()), Some(100));
+        // The next leg may not want them.
+        calls.take_over(&state, "tools/call", Some("t"), leg(ALL, None)).expect("parked");
+        assert!(matches!(calls.step(loud, now), Some(Step::Relay(line)) if line.contains("x/y")));
+        assert!(matches!(calls.step(loud, now), Some(Step::Ask(_))));
     }
 }

@@ -162,6 +162,14 @@ fn a_newer_client_hears_what_an_older_server_says_between_calls() {
     assert_eq!(event(&mut client)["method"], "notifications/tools/list_changed");
 }
 
+/// A newer client that calls a tool with these members of `_meta`.
+fn newer_call(listening: &Listening, id: &str, meta: &str) -> HttpClient {
+    let mut client = listening.client();
+    let call = upward::peer::modern(id, "tools/call", r#""name":"t","#, meta);
+    client.send("POST", &[], call.as_bytes()).unwrap();
+    client
+}
+
 /// Clients that state the same about themselves share the session with an older server.
 #[test]
 fn newer_clients_with_one_progress_token_get_their_own_progress() {
@@ -169,14 +177,8 @@ fn newer_clients_with_one_progress_token_get_their_own_progress() {
     let listening = Listening::open(Launch::to(&server.url()));
     let token = json!("job/7");
     let meta = format!(r#""progressToken":{token},"#);
-    let call = upward::peer::modern("1", "tools/call", r#""name":"t","#, &meta);
-    let calls: Vec<_> = (0..2)
-        .map(|_| {
-            let mut client = listening.client();
-            client.send("POST", &[], call.as_bytes()).unwrap();
-            (client, server.next())
-        })
-        .collect();
+    let calls: Vec<_> =
+        (0..2).map(|_| (newer_call(&listening, "1", &meta), server.next())).collect();
     let progress = |token: &Value, n: usize| json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
     // Nothing but the token says whose it is.
     for (n, (_, asked)) in calls.iter().enumerate() {
@@ -188,6 +190,24 @@ fn newer_clients_with_one_progress_token_get_their_own_progress() {
         asked.result(&json!({}));
         assert_eq!(event(&mut client)["id"], 1);
     }
+}
+
+#[test]
+fn a_newer_client_gets_log_messages_only_if_it_wants_them() {
+    let server = upward::peer::Peer::start(json!({"tools": {}}));
+    let listening = Listening::open(Launch::to(&server.url()));
+    let meta = r#""io.modelcontextprotocol/logLevel":"debug","#;
+    let (mut wanting, asked) = (newer_call(&listening, "1", meta), server.next());
+    let (mut quiet, mut other) = (newer_call(&listening, "2", ""), server.next());
+    let message = |text: &str| json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "debug", "data": text}});
+    server.push(&message("of the session"));
+    other.send(&message("of the other call"));
+    other.result(&json!({}));
+    assert_eq!(quiet.answer().unwrap().json()["id"], 2);
+    assert_eq!(wanting.head().unwrap().status, 200);
+    assert_eq!(event(&mut wanting), message("of the session"));
+    asked.result(&json!({}));
+    assert_eq!(event(&mut wanting)["id"], 1);
 }
 
 #[test]
