@@ -3,11 +3,13 @@
 use crate::bridge::envelope::{
     CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, TASKS,
 };
+use crate::bridge::facts::MODERN_VERSION;
 use crate::bridge::level::Level;
 use crate::bridge::upward::question::Declared;
 use crate::json::edit::{self, Edits};
 use crate::json::members::Members;
 use crate::json::object::Object;
+use crate::mcp::error_codes::UNSUPPORTED_VERSION;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use serde_json::json;
@@ -62,6 +64,20 @@ impl<'a> ModernRequest<'a> {
     /// The client's data under this name.
     fn reserved(&self, name: &str) -> Option<&'a RawValue> {
         self.meta.as_ref()?.get_non_null(name)
+    }
+
+    /// The response to a request of a revision that is not translated.
+    pub(crate) fn version_error(&self) -> Option<String> {
+        let requested = self.meta.as_ref()?.text(PROTOCOL_VERSION)?;
+        if requested == MODERN_VERSION {
+            return None;
+        }
+        let message = format!("the server does not support MCP {requested}");
+        let data =
+            json!({"source": "sigv4-proxy", "supported": [MODERN_VERSION], "requested": requested});
+        let error = json!({"code": UNSUPPORTED_VERSION, "message": message, "data": data});
+        let id = self.id.as_json();
+        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
     }
 
     /// The client's capabilities, as JSON.

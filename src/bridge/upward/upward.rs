@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::mcp::error_codes::METHOD_NOT_FOUND;
 use crate::mcp::error_response::protocol_error;
 use crate::streamable_http::profile_router::Route;
-use crate::streamable_http::relayed::{Relayed, Sink};
+use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,6 +91,12 @@ impl Upward {
             }
             return route.exchanger.exchange(message, deadline, cancel, sink).map(|()| None);
         };
+        if let Some(error) = request.version_error() {
+            // The status that the revision requires.
+            let line =
+                Line { http_error: Some(400), ..Line::response(error.into_bytes(), 0, true) };
+            return sink(Relayed::Line(line)).map(|()| None);
+        }
         match request.method {
             "server/discover" => {
                 session.begin(&request, deadline, cancel)?;

@@ -211,6 +211,16 @@ fn a_newer_client_gets_log_messages_only_if_it_wants_them() {
 }
 
 #[test]
+fn a_revision_that_is_not_translated_is_a_bad_request() {
+    let server = upward::peer::Peer::start(json!({"tools": {}}));
+    let listening = Listening::open(Launch::to(&server.url()));
+    let call = upward::peer::call("1").replace("2026-07-28", "2099-01-01");
+    let answer = listening.client().post(&call);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(answer.json()["error"]["code"], -32022);
+}
+
+#[test]
 fn a_call_that_needs_a_sign_in_shows_the_link_on_its_stream() {
     let scene = Scene::new("listener");
     let listening = Listening::open(scene.launch());

@@ -117,6 +117,24 @@ fn methods_that_2026_07_28_does_not_have_are_refused() {
 }
 
 #[test]
+fn a_revision_that_is_not_translated_is_refused() {
+    let peer = peer();
+    let mut program = peer.launch(&[]);
+    let data =
+        json!({"source": "sigv4-proxy", "supported": ["2026-07-28"], "requested": "2099-01-01"});
+    // The first request of a server that is not known yet, and one of a server that is.
+    for method in ["tools/list", "server/discover"] {
+        let request = modern("1", method, "", "").replace("2026-07-28", "2099-01-01");
+        let error = &program.ask(&request)["error"];
+        assert_eq!((&error["code"], &error["data"]), (&json!(-32022), &data), "{error}");
+    }
+    assert!(peer.is_idle());
+    program.write(&modern("2", "tools/list", "", ""));
+    peer.next().result(&json!({"tools": []}));
+    assert_eq!(program.read()["id"], 2);
+}
+
+#[test]
 fn errors_that_would_be_misread_are_translated() {
     let peer = peer();
     let mut program = peer.launch(&[]);
