@@ -9,7 +9,8 @@ use crate::bridge::upward::question::Declared;
 use crate::json::edit::{self, Edits};
 use crate::json::members::Members;
 use crate::json::object::Object;
-use crate::mcp::error_codes::UNSUPPORTED_VERSION;
+use crate::mcp::error_codes::{INVALID_PARAMS, UNSUPPORTED_VERSION};
+use crate::mcp::error_response::protocol_error;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind};
 use serde_json::json;
@@ -66,18 +67,20 @@ impl<'a> ModernRequest<'a> {
         self.meta.as_ref()?.get_non_null(name)
     }
 
-    /// The response to a request of a revision that is not translated.
-    pub(crate) fn version_error(&self) -> Option<String> {
-        let requested = self.meta.as_ref()?.text(PROTOCOL_VERSION)?;
-        if requested == MODERN_VERSION {
-            return None;
-        }
-        let message = format!("the server does not support MCP {requested}");
-        let data =
-            json!({"source": "sigv4-proxy", "supported": [MODERN_VERSION], "requested": requested});
-        let error = json!({"code": UNSUPPORTED_VERSION, "message": message, "data": data});
+    /// The response to a request that no server of 2026-07-28 runs: of another revision, or without capabilities.
+    pub(crate) fn refusal(&self) -> Option<String> {
         let id = self.id.as_json();
-        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
+        let requested = self.meta.as_ref()?.text(PROTOCOL_VERSION)?;
+        if requested != MODERN_VERSION {
+            let message = format!("the server does not support MCP {requested}");
+            let data = json!({"source": "sigv4-proxy", "supported": [MODERN_VERSION], "requested": requested});
+            let error = json!({"code": UNSUPPORTED_VERSION, "message": message, "data": data});
+            return Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
+        }
+        let is_complete = self.reserved(CLIENT_CAPABILITIES).is_some();
+        let why =
+            "invalid params: _meta does not contain io.modelcontextprotocol/clientCapabilities";
+        (!is_complete).then(|| protocol_error(id, INVALID_PARAMS, why))
     }
 
     /// The client's capabilities, as JSON.

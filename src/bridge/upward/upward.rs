@@ -91,7 +91,7 @@ impl Upward {
             }
             return route.exchanger.exchange(message, deadline, cancel, sink).map(|()| None);
         };
-        if let Some(error) = request.version_error() {
+        if let Some(error) = request.refusal() {
             // The status that the revision requires.
             let line =
                 Line { http_error: Some(400), ..Line::response(error.into_bytes(), 0, true) };

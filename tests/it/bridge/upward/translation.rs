@@ -117,7 +117,7 @@ fn methods_that_2026_07_28_does_not_have_are_refused() {
 }
 
 #[test]
-fn a_revision_that_is_not_translated_is_refused() {
+fn what_no_server_of_2026_07_28_runs_is_refused() {
     let peer = peer();
     let mut program = peer.launch(&[]);
     let data =
@@ -128,6 +128,8 @@ fn a_revision_that_is_not_translated_is_refused() {
         let error = &program.ask(&request)["error"];
         assert_eq!((&error["code"], &error["data"]), (&json!(-32022), &data), "{error}");
     }
+    let bare = modern("1", "tools/list", "", "").replace("clientCapabilities", "other");
+    assert_eq!(program.ask(&bare)["error"]["code"], -32602);
     assert!(peer.is_idle());
     program.write(&modern("2", "tools/list", "", ""));
     peer.next().result(&json!({"tools": []}));
