@@ -259,6 +259,11 @@ impl Bridge {
         if is_modern { None } else { self.downward.respond_at_once(message) }
     }
 
+    /// Whether a call waits for its client to repeat it with this state.
+    pub(crate) fn awaits(&self, state: &str) -> bool {
+        self.upward.awaits(state)
+    }
+
     /// Whether a legacy client uses a modern server, so that there are no sessions.
     pub(crate) fn is_downward(&self) -> bool {
         self.facts.may_translate() && self.facts.known().needs_translation(Era::Legacy)

@@ -102,6 +102,15 @@ impl Clients {
         self.find_or_add(Key::NoSession(digest.finish().to_owned()), new)
     }
 
+    /// The client with a call that waits to be repeated with this state, whatever the repetition states about it.
+    pub(crate) fn awaiting(&self, state: &str) -> Option<Arc<Client>> {
+        let known = lock(&self.known);
+        let client =
+            known.by_key.values().find(|client| client.conversation.bridge.awaits(state))?;
+        client.note_use();
+        Some(Arc::clone(client))
+    }
+
     /// Makes the client known by the id of its session; without one by an id of this program, which is returned.
     ///
     /// # Errors

@@ -132,6 +132,10 @@ impl Handler {
             }
             return Ok(client);
         }
+        let state = message.and_then(Message::request_state);
+        if let Some(client) = state.and_then(|state| self.clients.awaiting(&state)) {
+            return Ok(client);
+        }
         let identity = message.and_then(Message::client_meta).unwrap_or_default();
         let version = version.unwrap_or_default().as_bytes();
         self.clients.without_session(&[version, b"\n", identity.as_bytes()].concat())

@@ -12,6 +12,7 @@ use crate::mcp::id::Id;
 use crate::mcp::request_meta::RequestMeta;
 use crate::redact::Redactor;
 use crate::signing::BodyHash;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -190,6 +191,14 @@ impl Message {
             })
             .collect();
         Some(format!("{{{}}}", meta.join(",")))
+    }
+
+    /// The state with which a request of 2026-07-28 continues an earlier one.
+    pub(crate) fn request_state(&self) -> Option<String> {
+        self.request_meta()?;
+        memmem::find(&self.line, b"requestState")?;
+        let request = Object::parse(str::from_utf8(&self.line).ok()?)?;
+        Object::parse(request.get("params")?.get())?.text("requestState")
     }
 
     /// Whether the response is a stream that stays open (2026-07-28).

@@ -188,6 +188,11 @@ impl Calls {
         self.last_key
     }
 
+    /// Whether a call is parked under this state.
+    pub(crate) fn has_parked(&self, state: &str) -> bool {
+        self.all.iter().any(|call| call.parked.as_ref().is_some_and(|parked| parked.state == state))
+    }
+
     /// Continues the call that is parked under this state with another leg. `None`: there is none of this method and target.
     pub(crate) fn take_over(
         &mut self,

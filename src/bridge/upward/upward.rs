@@ -60,6 +60,12 @@ impl Upward {
         self.has_sessions.load(Ordering::Acquire)
     }
 
+    /// Whether a call waits for its client to repeat it with this state.
+    pub(crate) fn awaits(&self, state: &str) -> bool {
+        let has_parked = |session: &Arc<LegacySession>| session.calls.lock().has_parked(state);
+        self.is_in_use() && lock(&self.sessions).values().any(has_parked)
+    }
+
     /// Starts the session with the identity and the capabilities of this modern request, unless there is one already.
     ///
     /// # Errors

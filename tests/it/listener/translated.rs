@@ -210,6 +210,24 @@ fn a_newer_client_gets_log_messages_only_if_it_wants_them() {
     assert_eq!(event(&mut wanting)["id"], 1);
 }
 
+/// Capabilities are those of each request.
+#[test]
+fn a_newer_client_may_declare_other_capabilities_when_it_answers() {
+    let server = upward::peer::Peer::start(json!({"tools": {}}));
+    let listening = Listening::open(Launch::to(&server.url()));
+    let (mut client, mut asked) = (newer_call(&listening, "1", ""), server.next());
+    asked.send(&upward::peer::elicit(70));
+    let question = client.answer().unwrap().json();
+    let (state, answers) =
+        (&question["result"]["requestState"], json!({"q1": {"action": "accept"}}));
+    let retry = upward::peer::retry("2", "t", state, &answers).replace("listChanged", "x");
+    let mut client = listening.client();
+    client.send("POST", &[], retry.as_bytes()).unwrap();
+    server.wait_for("response", 1);
+    asked.result(&json!({"n": 1}));
+    assert_eq!(client.answer().unwrap().json()["result"]["n"], 1);
+}
+
 #[test]
 fn a_revision_that_is_not_translated_is_a_bad_request() {
     let server = upward::peer::Peer::start(json!({"tools": {}}));
