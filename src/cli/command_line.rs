@@ -7,6 +7,7 @@ use crate::cli::old_command::Follows;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
 use crate::cli::row::{Arity, Key, Row};
+use crate::cli::target;
 use crate::cli::tokens::{Flag, Token, Tokens, is_target};
 use crate::error::Error;
 use std::ffi::OsString;
@@ -147,6 +148,9 @@ impl Reader {
             self.shell = Shell::of(text);
             return;
         }
+        if text.starts_with('-') && text.len() > 1 {
+            return self.take_unread_flag(text);
+        }
         let is_first =
             self.word.is_none() && self.targets.is_empty() && !self.leftovers.has_words();
         let command = Word::of(text).filter(|_| is_first);
@@ -154,17 +158,15 @@ impl Reader {
             self.word = command;
             return;
         }
-        match text.split_once(" -") {
+        match target::before_flag(text) {
             _ if next == Next::OfUnknownFlag => {
                 self.place = Place::Nowhere;
                 self.doubtful_targets.push((self.flags.values.len(), text.to_owned()));
             }
-            Some((url, _)) if is_target_or_more => {
-                let fix = "write each as a separate argument";
-                let what = "a URL and a flag are in one argument";
-                self.flags.doubt(&[], usage_error(what, fix));
+            Some(url) if is_target_or_more => {
+                self.flags.doubt(&[], target::joined_with_flag());
                 self.flags.may_hold_missing = true;
-                self.take_positional(url.trim_end());
+                self.take_positional(url);
             }
             _ => self.take_positional(text),
         }
@@ -185,6 +187,17 @@ impl Reader {
         }
         if is_command {
             self.place = Place::Nowhere;
+        }
+    }
+
+    /// Takes a flag after `--` or a space, where it is a word. What follows may be its value.
+    fn take_unread_flag(&mut self, text: &str) {
+        let (key, problem) = leftovers::unread_flag(text);
+        self.flags.doubt(key.as_slice(), problem);
+        self.flags.may_hold_missing = true;
+        self.place = Place::AfterUnknownFlag;
+        if !text.contains('=') {
+            self.next = Next::OfUnknownFlag;
         }
     }
 

@@ -59,10 +59,12 @@ impl Leftovers {
     }
 
     /// Takes the words of an argument in which at least one can only belong to another command, except URLs and ARNs.
-    /// Returns whether it is one.
+    /// Returns whether it is one. The first flag that is not of launchers begins the arguments of the proxy.
     pub(crate) fn take_command(&mut self, text: &str) -> bool {
         let is_command = text.split_whitespace().any(old_command::is_leftover);
-        for word in text.split_whitespace().filter(|word| is_command && !is_target(word)) {
+        let is_launchers = |word: &&str| !word.starts_with('-') || is_flag_of_launchers(word);
+        let words = text.split_whitespace().take_while(is_launchers);
+        for word in words.filter(|word| is_command && !is_target(word)) {
             self.add(Kind::Certain, word);
         }
         is_command
@@ -83,7 +85,7 @@ impl Leftovers {
         let value = flag.inline_text();
         let is_certain = old_command::is_certain_flag(name)
             || value.as_deref().is_some_and(old_command::is_leftover);
-        let value = value.map(|value| format!("={}", shown(&value))).unwrap_or_default();
+        let value = value.map(|value| format!("={value}")).unwrap_or_default();
         let kind = if is_certain { Kind::Certain } else { Kind::Flag };
         self.add(kind, format!("{}{name}{value}", flag.dashes()));
         Some(follows)
@@ -223,15 +225,25 @@ fn list(words: &[&str], separator: &str) -> String {
 
 /// A word as errors show it: `…` stands for what may be secret.
 pub(crate) fn shown(word: &str) -> String {
+    if word.starts_with('-') {
+        return match split_flag(word) {
+            (name, "") => bounded(name),
+            (name, value) if is_flag_of_launchers(word) && value.starts_with('=') => {
+                format!("{name}={}", shown(&value[1..]))
+            }
+            (name, _) => format!("{}=…", bounded(name)),
+        };
+    }
     if let Some((scheme, rest)) = word.split_once("://") {
-        let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+        let is_end = |c: char| matches!(c, '?' | '#') || c.is_whitespace();
+        let rest = rest.split(is_end).next().unwrap_or(rest);
         let (user, rest) = match rest.rsplit_once('@') {
             Some((_, rest)) => ("…@", rest),
             None => ("", rest),
         };
         return bounded(&format!("{scheme}://{user}{rest}"));
     }
-    if old_command::is_leftover(word) || is_target(word) || word.starts_with('-') {
+    if old_command::is_leftover(word) || is_target(word) {
         return bounded(word);
     }
     match word.split_once('=') {
@@ -239,6 +251,26 @@ pub(crate) fn shown(word: &str) -> String {
         None if is_plain(word) => word.to_owned(),
         _ => "…".to_owned(),
     }
+}
+
+/// The name of a flag with its dashes, and what follows it in the same word.
+fn split_flag(word: &str) -> (&str, &str) {
+    let is_end = |c: char| matches!(c, '=' | ':') || c.is_whitespace();
+    word.split_at(word.find(is_end).unwrap_or(word.len()))
+}
+
+fn is_flag_of_launchers(word: &str) -> bool {
+    let (name, _) = split_flag(word);
+    old_command::follows_flag(name.trim_start_matches('-')).is_some()
+}
+
+/// The error about a word that has the form of a flag, and the option that it names.
+pub(crate) fn unread_flag(word: &str) -> (Option<Key>, Error) {
+    let (name, _) = split_flag(word);
+    let named = flag_names::find(name.trim_start_matches('-'));
+    let what = format!("not read as a flag: {}", shown(word));
+    let fix = "write flags before --, and without a space before their dashes";
+    (named.map(|(row, _)| row.key), usage_error(&what, fix))
 }
 
 /// The text, cut if it is long.
@@ -297,6 +329,14 @@ mod tests {
             ("correct&horse", "…"),
             ("hüsh", "…"),
             ("hu sh", "…"),
+            ("https://a.example/b --header X:hush", "https://a.example/b"),
+            ("--sse", "--sse"),
+            ("--header=X:hush", "--header=…"),
+            ("--header X:hush", "--header=…"),
+            ("-HX-Key:hush", "-HX-Key=…"),
+            ("--header=X: hush.py http://a", "--header=…"),
+            ("-e=TOKEN=hush", "-e=TOKEN=…"),
+            ("--from=mcp-proxy-for-aws@latest", "--from=mcp-proxy-for-aws@latest"),
         ] {
             assert_eq!(shown(word), expected, "{word}");
         }

@@ -16,6 +16,18 @@ pub(crate) fn missing() -> Error {
     usage_error("target URL is required", "set MCP_TARGET_URL or --target-url")
 }
 
+/// The part of an argument before a flag that it also holds.
+pub(crate) fn before_flag(text: &str) -> Option<&str> {
+    let begins_flag = |(at, space): &(usize, &str)| text[at + space.len()..].starts_with('-');
+    let (at, _) = text.match_indices(char::is_whitespace).find(begins_flag)?;
+    Some(text[..at].trim_end())
+}
+
+/// The error about a URL and a flag, whose value may be a secret, in one value.
+pub(crate) fn joined_with_flag() -> Error {
+    usage_error("a URL and a flag are in one argument", "write each as a separate argument")
+}
+
 /// The server, and what it is signed for.
 pub(crate) struct Target {
     /// With the host of `--sign-host` in its requests and signatures.
@@ -41,12 +53,17 @@ pub(crate) fn read(reader: &mut OptionReader<'_>, allow_http: bool) -> Target {
 
 /// The endpoint of the URL or ARN, and what names it.
 fn named_endpoint(reader: &mut OptionReader<'_>, allow_http: bool) -> (Endpoint, String) {
-    let Some(Value { text, from }) = reader.args.value(Key::TargetUrl) else {
+    let Some(Value { mut text, from }) = reader.args.value(Key::TargetUrl) else {
         reader.report_missing(Key::TargetUrl, missing());
         // It may provide the region and the service.
         reader.excuse_missing();
         return (Endpoint::unknown(), String::new());
     };
+    if let Some(url) = before_flag(&text) {
+        reader.report(Key::TargetUrl, joined_with_flag());
+        reader.excuse_missing();
+        text = url.to_owned();
+    }
     let qualifier = reader.text(Key::Qualifier);
     if qualifier.is_some() && !(is_arn(&text) && text.contains(":runtime/")) {
         let what = "--qualifier is only for the ARN of a runtime";

@@ -112,6 +112,41 @@ fn a_header_joined_with_a_flag_of_curl_is_not_shown() {
 }
 
 #[test]
+fn flags_that_are_not_read_keep_their_values_to_themselves() {
+    let fix = "(write flags before --, and without a space before their dashes)";
+    let unread = |flag: &str| format!("not read as a flag: {flag} {fix}");
+    let joined = "a URL and a flag are in one argument (write each as a separate argument)";
+    let old = "the arguments contain the command of another program \
+               (remove uvx mcp-proxy-for-aws: it belongs to the old command)";
+    for (arguments, expected) in [
+        (&["--profile", "a", "b", "--", URL, "--header=X-Api-Key: hush"][..], unread("--header=…")),
+        (&["--", URL, "--header=X-Api-Key:hush"], unread("--header=…")),
+        (&["--", URL, "--header", "X-Api-Key:", "hush"], unread("--header")),
+        (&["--", URL, "--headers=X-Api-Key=hush"], unread("--headers=…")),
+        (&["--", "doctor", URL, "--external-id=hush"], unread("--external-id=…")),
+        (&["--", "--header=X-Api-Key:hush", URL], unread("--header=…")),
+        (&[URL, " --header=X-Api-Key:hush"], unread("--header=…")),
+        // What it names is not reported missing.
+        (
+            &["--", "https://mcp.example.com", "--service=hush", "--region=hush"],
+            unread("--service=…"),
+        ),
+        (&[&format!("{URL} --header X-Api-Key:hush")], joined.to_owned()),
+        (&[&format!("--url={URL} --header X-Api-Key:hush")], joined.to_owned()),
+        (&["--url", &format!("{URL}\t--header=X-Api-Key:hush")], joined.to_owned()),
+        (&["uvx mcp-proxy-for-aws --header X-Api-Key:hush", URL], old.to_owned()),
+    ] {
+        let errors = errors(arguments);
+        assert_eq!(errors[0], expected, "{arguments:?}");
+        assert!(!errors.concat().contains("hush"), "{errors:?}");
+        let others = errors.iter().skip(1).filter(|error| !error.starts_with("not read as a flag"));
+        assert_eq!(others.count(), 0, "{errors:?}");
+    }
+    let ended = Launch::bare(&[]).env("MCP_TARGET_URL", &format!("{URL} --header X:hush")).run("");
+    assert_eq!(ended.log, format!("ERROR: configuration error: {joined}\n"));
+}
+
+#[test]
 fn windows_users_get_help_with_a_slash() {
     let ended = Launch::bare(&["/?"]).run("");
     assert_eq!(ended.code, Some(0), "{}", ended.log);
