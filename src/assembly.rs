@@ -325,7 +325,8 @@ fn runtime_session(options: &Options) -> RuntimeSession {
 }
 
 fn tool_policy(options: &Options) -> ToolPolicy {
-    let region = options.working_region.clone().map(|region| (WORKING_REGION.to_owned(), region));
+    let region = options.working_region.as_ref().and_then(|region| region.name());
+    let region = region.map(|region| (WORKING_REGION.to_owned(), region.to_owned()));
     ToolPolicy::new(tool_policy::Settings {
         read_only: options.read_only,
         allowed_tools: options.allowed_tools.clone(),

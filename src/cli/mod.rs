@@ -35,5 +35,5 @@ pub use help::{IN_TERMINAL, USAGE};
 pub(crate) use options::WORKING_REGION;
 pub use options::{
     BridgeMode, GetStream, Header, ListenAddress, ListenOptions, ListenToken, LoginMode, Options,
-    Origins, ProfileSettings, RoleToAssume, SignInOptions,
+    Origins, ProfileSettings, RoleToAssume, SignInOptions, WorkingRegion,
 };

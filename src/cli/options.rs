@@ -43,7 +43,7 @@ pub struct Options {
     /// Added to `params._meta`.
     pub metadata: Vec<(String, String)>,
     /// `AWS_REGION` in addition, unless `metadata` has it or the server does not expect it.
-    pub working_region: Option<String>,
+    pub working_region: Option<WorkingRegion>,
     pub read_only: bool,
     /// Globs. Empty: all.
     pub allowed_tools: Vec<String>,
@@ -88,6 +88,26 @@ pub struct Options {
     pub origins: Origins,
 }
 
+/// The region in which AWS's own MCP servers work for the caller; not necessarily the one that is signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkingRegion {
+    of_profile: Option<String>,
+    /// The same for all profiles.
+    otherwise: Option<String>,
+}
+
+impl WorkingRegion {
+    /// The region of the profile, or else the one that the environment or the URL names.
+    pub(crate) fn new(of_profile: Option<&str>, otherwise: Option<String>) -> WorkingRegion {
+        let of_profile = of_profile.filter(|region| !region.trim().is_empty());
+        WorkingRegion { of_profile: of_profile.map(str::to_owned), otherwise }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.of_profile.as_ref().or(self.otherwise.as_ref()).map(String::as_str)
+    }
+}
+
 /// Where values come from: `--region`, `AWS_REGION`, `the URL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -104,7 +124,9 @@ impl Options {
         let region = self.working_region.as_ref();
         Options {
             profiles: vec![name.to_owned()],
-            working_region: region.map(|region| settings.region.as_ref().unwrap_or(region).clone()),
+            working_region: region.map(|region| {
+                WorkingRegion::new(settings.region.as_deref(), region.otherwise.clone())
+            }),
             ..self.clone()
         }
     }

@@ -3,7 +3,7 @@
 use crate::aws::hostname::{self, Inferred, Reach};
 use crate::cli::doubts;
 use crate::cli::option_reader::OptionReader;
-use crate::cli::options::{ProfileSettings, WORKING_REGION};
+use crate::cli::options::{ProfileSettings, WORKING_REGION, WorkingRegion};
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
 use crate::cli::row::Key;
@@ -26,7 +26,7 @@ pub(crate) struct ProfileOptions {
     pub(crate) region: String,
     /// What names the region.
     pub(crate) region_from: String,
-    pub(crate) working_region: Option<String>,
+    pub(crate) working_region: Option<WorkingRegion>,
     /// The file, and what names it.
     pub(crate) ca_bundle: Option<(PathBuf, String)>,
 }
@@ -60,13 +60,10 @@ pub(crate) fn read(
     let ca_bundle =
         named_bundle.or(of_profile).map(|(path, from)| (reader.environment.path(&path), from));
     let of_url = inferred.region.as_deref();
-    // Not necessarily the signing region.
-    let working_region = if names_region {
-        let variable = || reader.args.variable(Key::Region).map(|value| value.text);
-        settings.region.clone().or_else(variable).or(of_url.map(str::to_owned))
-    } else {
-        None
-    };
+    let working_region = names_region.then(|| {
+        let variable = reader.args.variable(Key::Region).map(|value| value.text);
+        WorkingRegion::new(settings.region.as_deref(), variable.or(of_url.map(str::to_owned)))
+    });
     let explicit_region = match settings.region_set {
         Some(text) if may_be_set_by_profile(reader, algorithm) => {
             Some(Value { text, from: "the profile's sigv4a_signing_region_set".to_owned() })

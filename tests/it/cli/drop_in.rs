@@ -27,6 +27,10 @@ fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Options {
 type Case =
     (&'static [&'static str], &'static [(&'static str, &'static str)], fn(&Options) -> bool);
 
+fn working_region(options: &Options) -> Option<&str> {
+    options.working_region.as_ref()?.name()
+}
+
 fn seconds(time: Option<Duration>) -> u64 {
     time.unwrap_or_default().as_secs()
 }
@@ -54,7 +58,7 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
         o.working_region.is_none() && o.region == "us-east-1" && o.metadata.len() == 1
     }),
     (&[AWS_MCP], &[("AWS_REGION", "eu-west-1")], |o| {
-        o.working_region.as_deref() == Some("eu-west-1") && o.region == "us-east-1"
+        working_region(o) == Some("eu-west-1") && o.region == "us-east-1"
     }),
     (&[URL], &[("AWS_REGION", "eu-west-1")], |o| o.working_region.is_none()),
     (&[URL, "--header", "X-A=1", "X-B=a=b"], &[], |o| {

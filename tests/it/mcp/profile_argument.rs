@@ -92,6 +92,34 @@ fn a_call_chooses_its_profile() {
 }
 
 #[test]
+fn a_profile_without_a_region_works_in_that_of_the_environment_or_none() {
+    let keys = |name: &str, id: char| {
+        let id = id.to_string().repeat(16);
+        format!(
+            "[profile {name}]\naws_access_key_id = AKIA{id}\naws_secret_access_key = secret-of-{name}\n"
+        )
+    };
+    let accounts = Accounts::new("policies-regions", ServerOptions::default());
+    let config = format!("{}region = eu-west-1\n{}", keys("a", 'A'), keys("b", 'B'));
+    accounts.home.write(".aws/config", config);
+    let regions = |launch: Launch| {
+        let mut program = launch.arg("--metadata=x=y").begin();
+        ["a", "b"].map(|profile| {
+            let answer = program.ask(&call("1", "raw", &json!({"aws_profile": profile})));
+            let sent: Value = serde_json::from_str(text_of(&answer)).unwrap();
+            sent["params"]["_meta"]["AWS_REGION"].as_str().map(str::to_owned)
+        })
+    };
+    let [west, south] = ["eu-west-1", "ap-south-1"].map(|region| Some(region.to_owned()));
+    assert_eq!(regions(accounts.launch()), [west.clone(), None]);
+    let launch = accounts.launch().env("AWS_REGION", "ap-south-1");
+    assert_eq!(regions(launch), [west.clone(), south]);
+    // The first profile decides nothing for the others.
+    let launch = accounts.launch().env("AWS_MCP_PROXY_PROFILES", "b a");
+    assert_eq!(regions(launch), [west, None]);
+}
+
+#[test]
 fn questions_and_cancellations_find_their_session() {
     let options = ServerOptions { mode: Mode::Sse, sessions: true, ..ServerOptions::default() };
     let accounts = Accounts::new("policies-questions", options);
