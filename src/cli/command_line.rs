@@ -257,6 +257,11 @@ impl Reader {
         }
         let name = whole.unwrap_or(written).to_owned();
         match tokens.values(row, &name, opposite, flag.inline) {
+            // Without a value it is given nevertheless.
+            Ok(texts) if texts.is_empty() => {
+                let value = Value { text: String::new(), from: format!("--{name}") };
+                self.flags.values.push((row.key, value));
+            }
             Ok(texts) => self.add(row, &name, texts),
             Err(error) => self.flags.doubt(&[row.key], error),
         }
@@ -438,20 +443,21 @@ mod tests {
         check(&["--profile", "a", "b", "-region", "r"], &then(Key::Region, "r"));
         check(&["--profile=a", "x.y"], &[(Key::Profile, "a"), (Key::TargetUrl, "x.y")]);
 
-        let metadata =
-            &[(Key::Metadata, "A=1"), (Key::Metadata, "B=2"), (Key::TargetUrl, "https://x")];
+        let url = (Key::TargetUrl, "https://x");
+        let metadata = &[(Key::Metadata, "A=1"), (Key::Metadata, "B=2"), url];
         check(&["--metadata", "A=1", "B=2", "https://x"], metadata);
         check(&["--metadata", "A=1", "--metadata=B=2", "https://x"], metadata);
-        check(&["--metadata", "https://x"], &metadata[2..]);
-        check(&["https://x", "--metadata"], &metadata[2..]);
-        check(&["--metadata", "--", "https://x"], &metadata[2..]);
+        let empty = (Key::Metadata, "");
+        check(&["--metadata", "https://x"], &[empty, url]);
+        check(&["https://x", "--metadata"], &[url, empty]);
+        check(&["--metadata", "--", "https://x"], &[empty, url]);
         check(&["--metadata=", "--region", "r"], &[(Key::Region, "r")]);
 
         check(&["--reg", "r"], &[(Key::Region, "r")]);
         check(&["--reg=r"], &[(Key::Region, "r")]);
         check(&["--prof", "a", "b", "https://x"], &then(Key::TargetUrl, "https://x"));
         check(&["--no-ss"], &[(Key::Sse, "false")]);
-        check(&["", " ", "https://x", ""], &metadata[2..]);
+        check(&["", " ", "https://x", ""], &[url]);
     }
 
     #[test]

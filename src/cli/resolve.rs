@@ -198,7 +198,7 @@ fn words_or_default(reader: &OptionReader<'_>, key: Key) -> Vec<String> {
 fn metadata(reader: &mut OptionReader<'_>) -> Vec<(String, String)> {
     let mut metadata: Vec<(String, String)> = Vec::new();
     let mut unread = Vec::new();
-    for entry in reader.words(Key::Metadata) {
+    for entry in reader.words(Key::Metadata).into_iter().filter(|entry| !entry.is_empty()) {
         let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.trim().is_empty())
         else {
             unread.push(entry);

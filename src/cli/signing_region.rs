@@ -45,7 +45,7 @@ pub(crate) fn read(
     let named_bundle = reader.args.value(Key::CaBundle).map(|value| (value.text, value.from));
     // AWS's own MCP servers work in a region that their callers name in `_meta`.
     let host = target.endpoint.service_host();
-    let names_region = (!metadata.is_empty() || hostname::is_dual_stack(host))
+    let names_region = (reader.args.flag(Key::Metadata).is_some() || hostname::is_dual_stack(host))
         && !metadata.iter().any(|(name, _)| name == WORKING_REGION);
     let needs_profile = explicit_region.is_none()
         || named_bundle.is_none()

@@ -61,6 +61,10 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
         working_region(o) == Some("eu-west-1") && o.region == "us-east-1"
     }),
     (&[URL], &[("AWS_REGION", "eu-west-1")], |o| o.working_region.is_none()),
+    (&[URL, "--metadata"], &[("AWS_REGION", "eu-west-1")], |o| {
+        working_region(o) == Some("eu-west-1") && o.metadata.is_empty()
+    }),
+    (&[URL, "--metadata="], &[("AWS_REGION", "eu-west-1")], |o| o.working_region.is_none()),
     (&[URL, "--header", "X-A=1", "X-B=a=b"], &[], |o| {
         o.headers
             .iter()
