@@ -410,7 +410,7 @@ fn credential_settings(
     Settings {
         profile: options.profile().map(str::to_owned),
         region: options.named_region.clone(),
-        target_region: Some(target_regions.join(",")),
+        target_region: Some(target_regions.join(",")).filter(|regions| !regions.is_empty()),
         role,
         session_name: options.role_session_name.clone(),
         ca_bundle: ca_bundle.clone(),

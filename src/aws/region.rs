@@ -28,6 +28,14 @@ pub(crate) fn is_host_label(text: &str) -> bool {
         && !text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The first region that a region set of SigV4a names: `eu-west-1,us-east-1`; none of `*`. Any other text is returned as it is.
+pub(crate) fn first_of_set(text: &str) -> Option<&str> {
+    if !text.contains([',', '*']) {
+        return Some(text);
+    }
+    text.split(',').map(str::trim).find(|region| is_host_label(region))
+}
+
 /// The region that was probably meant by a text, as a sentence; `None` if the text is a region or resembles none.
 pub(crate) fn region_hint(text: &str) -> Option<String> {
     let region = meant_region(text)?;
@@ -129,6 +137,21 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "1", "a.b", "us-east-1/", "*", "a,b", &"a".repeat(64)] {
             assert!(!is_host_label(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn first_regions_of_sets() {
+        for (text, expected) in [
+            ("us-east-1", Some("us-east-1")),
+            ("us_east", Some("us_east")),
+            ("eu-west-1,us-east-1", Some("eu-west-1")),
+            ("*, us-east-1", Some("us-east-1")),
+            ("eu-*,*", None),
+            ("*", None),
+            (",", None),
+        ] {
+            assert_eq!(first_of_set(text), expected, "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `Options`: everything the user decides, typed and checked.
 
+use crate::aws::region::first_of_set;
 use crate::aws::runtime_session::RuntimeSession;
 use crate::http::url::Endpoint;
 use crate::log;
@@ -99,6 +100,7 @@ pub struct WorkingRegion {
 impl WorkingRegion {
     /// The region of the profile, or else the one that the environment or the URL names.
     pub(crate) fn new(of_profile: Option<&str>, otherwise: Option<String>) -> WorkingRegion {
+        let of_profile = of_profile.and_then(first_of_set);
         let of_profile = of_profile.filter(|region| !region.trim().is_empty());
         WorkingRegion { of_profile: of_profile.map(str::to_owned), otherwise }
     }

@@ -1,6 +1,7 @@
 //! The region to sign for, and the other settings of a profile, which is read once, for what nothing else provides.
 
 use crate::aws::hostname::{self, Inferred, Reach};
+use crate::aws::region::first_of_set;
 use crate::cli::doubts;
 use crate::cli::option_reader::OptionReader;
 use crate::cli::options::{ProfileSettings, WORKING_REGION, WorkingRegion};
@@ -62,7 +63,8 @@ pub(crate) fn read(
     let of_url = inferred.region.as_deref();
     let working_region = names_region.then(|| {
         let variable = reader.args.variable(Key::Region).map(|value| value.text);
-        WorkingRegion::new(settings.region.as_deref(), variable.or(of_url.map(str::to_owned)))
+        let of_variable = variable.as_deref().and_then(first_of_set);
+        WorkingRegion::new(settings.region.as_deref(), of_variable.or(of_url).map(str::to_owned))
     });
     let explicit_region = match settings.region_set {
         Some(text) if may_be_set_by_profile(reader, algorithm) => {

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use crate::aws::region::is_host_label;
+use crate::aws::region::first_of_set;
 use crate::credentials::config::plan::{BaseProvider, CredentialSource};
 use crate::credentials::config::profile::Profile;
 use crate::credentials::diagnostics::Diagnostics;
@@ -279,20 +279,16 @@ impl Providers {
 
     /// The region of `--region`, the environment, the selected profile or the target.
     fn configured_region(&self, lookup: &Lookup<'_>) -> Option<String> {
-        // With SigV4a, a region set may name several regions or all of them.
-        let first_of_set = |set: &Option<String>| {
-            let mut regions = set.iter().flat_map(|set| set.split(',')).map(str::trim);
-            regions.find(|region| is_host_label(region)).map(str::to_owned)
-        };
-        let of_environment = || {
-            let (_, region) = self.environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;
-            Some(region.to_owned())
-        };
-        let of_profile = || Some(lookup.profile.as_ref()?.get("region")?.to_owned());
-        first_of_set(&self.settings.region)
-            .or_else(of_environment)
-            .or_else(of_profile)
-            .or_else(|| first_of_set(&self.settings.target_region))
+        let of_profile = lookup.profile.as_ref().and_then(|profile| profile.get("region"));
+        let named = [
+            self.settings.region.as_deref(),
+            self.environment.get("AWS_REGION"),
+            self.environment.get("AWS_DEFAULT_REGION"),
+            of_profile,
+            self.settings.target_region.as_deref(),
+        ];
+        // With SigV4a, each may be a region set.
+        named.into_iter().flatten().find_map(first_of_set).map(str::to_owned)
     }
 }
 

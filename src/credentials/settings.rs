@@ -9,7 +9,7 @@ use crate::redact::Redactor;
 pub struct Settings {
     /// `--profile`. It takes precedence over keys in the environment.
     pub profile: Option<String>,
-    /// `--region`, for requests to credential services too.
+    /// `--region`, for requests to credential services too; of a region set its first region.
     pub region: Option<String>,
     /// The region or region set that requests to the target are signed for. Its first region is used for requests to
     /// credential services if nothing else names one.

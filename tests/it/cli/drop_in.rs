@@ -64,6 +64,9 @@ const MCP_PROXY_FOR_AWS: &[Case] = &[
     (&[URL, "--metadata"], &[("AWS_REGION", "eu-west-1")], |o| {
         working_region(o) == Some("eu-west-1") && o.metadata.is_empty()
     }),
+    (&[URL, "--metadata", "--sig-version=v4a"], &[("AWS_REGION", "*")], |o| {
+        working_region(o) == Some("us-east-1")
+    }),
     (&[URL, "--metadata="], &[("AWS_REGION", "eu-west-1")], |o| o.working_region.is_none()),
     (&[URL, "--header", "X-A=1", "X-B=a=b"], &[], |o| {
         o.headers
