@@ -144,12 +144,25 @@ pub fn profile_settings(
     Ok(ProfileSettings { region, ca_bundle, region_set })
 }
 
-/// Reads the certificates that the options add.
+/// Reads the certificates that the options and the profiles add. All profiles trust the same: they share connections.
 ///
 /// # Errors
-/// The file cannot be read or contains no certificate.
-pub fn ca_bundle(options: &Options) -> Result<CaBundle, Error> {
-    let Some((path, named_by)) = &options.ca_bundle else { return Ok(CaBundle::default()) };
+/// A file cannot be read or contains no certificate.
+pub fn ca_bundle(
+    options: &Options,
+    environment: &Environment,
+    files: &ProfileFiles<'_>,
+) -> Result<CaBundle, Error> {
+    let of_profile = |name: &String| {
+        let path = profile_settings(files, Some(name)).ok()?.ca_bundle?;
+        Some((environment.path(&path), format!("ca_bundle of profile {name:?}")))
+    };
+    let others = options.profiles.iter().skip(1).filter(|_| options.ca_bundle_is_of_profiles);
+    let named = options.ca_bundle.iter().cloned().chain(others.filter_map(of_profile));
+    named.map(|(path, named_by)| read_ca_bundle(&path, &named_by)).collect()
+}
+
+fn read_ca_bundle(path: &Path, named_by: &str) -> Result<CaBundle, Error> {
     CaBundle::read(path, named_by).map_err(|error| {
         let error = error.context("configuration error");
         with_flaw_of_path(error, named_by, Some(path))

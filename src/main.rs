@@ -45,19 +45,19 @@ fn main() -> ExitCode {
         Ok(Command::Doctor(checkup)) => doctor(checkup, &environment, &files, &redactor),
         Ok(Command::Login(options, sign_in)) => {
             let mut login = Login::new(assembly::login_settings(&sign_in), redactor.clone());
-            for_identities(&options, &environment, &redactor, |credentials| {
-                match &sign_in.sso_session {
-                    Some(session) => login.session(credentials, session),
-                    None => login.profile(credentials),
-                }
+            for_identities(&options, &environment, &files, &redactor, |credentials| match &sign_in
+                .sso_session
+            {
+                Some(session) => login.session(credentials, session),
+                None => login.profile(credentials),
             })
         }
         Ok(Command::Logout(options, sign_in)) => {
-            for_identities(&options, &environment, &redactor, |credentials| {
-                match &sign_in.sso_session {
-                    Some(session) => logout::session(credentials, session, &redactor),
-                    None => logout::profile(credentials, &redactor),
-                }
+            for_identities(&options, &environment, &files, &redactor, |credentials| match &sign_in
+                .sso_session
+            {
+                Some(session) => logout::session(credentials, session, &redactor),
+                None => logout::profile(credentials, &redactor),
             })
         }
         Ok(Command::Run(options)) => run(&options, &environment, files, &redactor),
@@ -104,7 +104,7 @@ fn relay(
     for name in &options.ignored {
         log.info(format_args!("{name} has no equivalent here and is ignored"));
     }
-    let ca_bundle = assembly::ca_bundle(options)?;
+    let ca_bundle = assembly::ca_bundle(options, environment, &files)?;
     let connections =
         assembly::connections(options, &ca_bundle, environment, &files, Terminal::Withheld, &log);
     // The files hold secrets, and the settings in use are copied.
@@ -173,11 +173,12 @@ fn report_panics(log: &Log) {
 fn for_identities(
     options: &Options,
     environment: &Environment,
+    files: &ProfileFiles<'_>,
     redactor: &Redactor,
     mut act: impl FnMut(&CredentialCache) -> Result<(), Error>,
 ) -> ExitCode {
     process::protect_memory();
-    let ca_bundle = match assembly::ca_bundle(options) {
+    let ca_bundle = match assembly::ca_bundle(options, environment, files) {
         Ok(ca_bundle) => ca_bundle,
         Err(error) => return fail(&[error], redactor),
     };
@@ -218,7 +219,7 @@ fn doctor(
     let columns = process::terminal_columns();
     let has_colours = columns.is_some() && has_escapes && !is_plain;
     let style = if as_json { Style::Json } else { Style::Text { columns, has_colours } };
-    let ca_bundle = assembly::ca_bundle(options).unwrap_or_else(|error| {
+    let ca_bundle = assembly::ca_bundle(options, environment, files).unwrap_or_else(|error| {
         problems.push(error);
         if server_checks == ServerChecks::All {
             server_checks = ServerChecks::Unsent;

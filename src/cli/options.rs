@@ -73,6 +73,8 @@ pub struct Options {
     pub retries: u32,
     /// The file, and the flag, variable or setting that names it.
     pub ca_bundle: Option<(PathBuf, String)>,
+    /// Neither a flag nor a variable names it: those of the other profiles are trusted, too.
+    pub ca_bundle_is_of_profiles: bool,
     pub allow_http: bool,
     pub log_level: log::Level,
     /// `None` is stderr.

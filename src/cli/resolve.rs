@@ -86,6 +86,7 @@ pub(crate) fn options(
         max_in_flight,
         retries: reader.or_default(Key::Retries, values::retries),
         ca_bundle,
+        ca_bundle_is_of_profiles: reader.args.value(Key::CaBundle).is_none(),
         allow_http,
         log_level: log_level(reader),
         log_file: log_file.as_ref().map(|value| reader.environment.path(&value.text)),

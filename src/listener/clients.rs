@@ -285,8 +285,8 @@ mod tests {
         let command = cli::parse(args, &environment, |_| Ok(ProfileSettings::default()));
         let Ok(Command::Run(options)) = command else { panic!("{command:?}") };
         let log = Log::new(Level::Silent, Format::Text, None, Redactor::default()).expect("a log");
-        let bundle = assembly::ca_bundle(&options).expect("none is named");
         let files = ProfileFiles::new(&environment);
+        let bundle = assembly::ca_bundle(&options, &environment, &files).expect("none is named");
         let terminal = Terminal::default();
         let connections =
             assembly::connections(&options, &bundle, &environment, &files, terminal, &log);

@@ -50,6 +50,13 @@ impl CaBundle {
     }
 }
 
+/// The authorities of all bundles.
+impl FromIterator<CaBundle> for CaBundle {
+    fn from_iter<I: IntoIterator<Item = CaBundle>>(bundles: I) -> CaBundle {
+        CaBundle(bundles.into_iter().flat_map(|bundle| bundle.0.to_vec()).collect())
+    }
+}
+
 /// All that are trusted. Certificates that cannot be parsed are skipped.
 pub(crate) fn trusted_roots(user: &CaBundle) -> Result<RootCertStore, ConnectError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };

@@ -41,6 +41,31 @@ fn an_authority_of_the_users_is_trusted_however_it_is_named() {
 }
 
 #[test]
+fn the_authority_of_any_profile_is_trusted() {
+    let authority = self::authority("profiles CA");
+    let server = TlsServer::start(&authority.sign(&localhost()));
+    let home = crate::credentials::chain::Home::new("tls-profiles");
+    let bundle = authority.pem.display();
+    home.write(".aws/config", format!("[profile a]\n[profile b]\nca_bundle = {bundle}\n"));
+    let keys = |name: &str| format!("[{name}]\naws_access_key_id = A\naws_secret_access_key = S\n");
+    home.write(".aws/credentials", format!("{}{}", keys("a"), keys("b")));
+    let launch = |url: &str| {
+        let launch = Launch::to(url).arg("--profile=a").arg("--profile=b");
+        launch.env("HOME", home.0.to_str().unwrap())
+    };
+    let answer = launch(&server.url()).start().ask(PING);
+    assert!(answer["result"].is_object(), "{answer}");
+    home.write(".aws/config", "[profile a]\n[profile b]\nca_bundle = /nowhere\n");
+    let ended = launch(&server.url()).run("");
+    let expected = "configuration error: ca_bundle of profile \"b\": CA bundle /nowhere: ";
+    assert!(ended.code == Some(2) && ended.log.contains(expected), "{}", ended.log);
+    // As with one profile, what is named elsewhere takes precedence.
+    let launch = launch(&server.url()).arg("--ca-bundle").arg(authority.pem.to_str().unwrap());
+    let answer = launch.start().ask(PING);
+    assert!(answer["result"].is_object(), "{answer}");
+}
+
+#[test]
 fn untrusted_servers_get_no_byte_and_the_error_says_why() {
     let (authority, other) = (self::authority("f4 CA"), self::authority("Corporate Inspection CA"));
     let day = |day| rcgen::date_time_ymd(day, 1, 1);
