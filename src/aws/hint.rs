@@ -126,6 +126,8 @@ pub(crate) fn hint(
                 facts.action.unwrap_or("the action")
             ));
         }
+        // What follows is about the URL of an MCP server.
+        _ if *service == "sts" => return None,
         _ => match status {
             401 | 403 => {
                 let policy = match facts.action {

@@ -150,6 +150,11 @@ impl Sts<'_> {
         let body = form(&[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]);
         let reply = self.send_signed(&body, &credentials.key, now)?;
         if reply.status != 200 {
+            let body = reply.error();
+            // Errors of STS have a type. This is one of something else that responds at its address.
+            if reply.status < 400 || body.error_type.is_none() {
+                return Err(Error::new(Kind::InvalidResponse, reply.refusal()));
+            }
             let identity =
                 format!("key {} from {}", credentials.key.masked_id(), credentials.source);
             let error_response = ErrorResponse {
@@ -158,7 +163,7 @@ impl Sts<'_> {
                 lambda_error: None,
                 location: None,
                 challenge: None,
-                body: &reply.error(),
+                body: &body,
             };
             return Err(error_response.to_error(&SignedWith {
                 service: "sts",

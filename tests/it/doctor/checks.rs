@@ -430,6 +430,19 @@ fn missing_settings_are_reported_and_the_other_checks_run() {
         .env("AWS_REGION", "us-east-1")
         .run("");
     assert_check(&ended, "configuration", "warn", &["warning: the service name iam is for IAM"]);
+    // What responds in place of STS proves nothing about the key, and the fixes are not those of an MCP server.
+    for (status, body, verdict, word) in [
+        (404, "not found", "warn", "fix: ignore this if STS is blocked on purpose; "),
+        (302, "", "warn", "fix: ignore this if STS is blocked on purpose; "),
+        (405, r#"{"__type":"Odd"}"#, "fail", "Odd"),
+    ] {
+        let answer = json!({"ask": "POST /", "times": "any", "status": status, "answer": body});
+        let sts = Aws::start(vec![answer], clock::now());
+        let ended = launch(&server.url("/mcp"), &sts).run("");
+        assert_check(&ended, "identity", verdict, &[&status.to_string(), word]);
+        let (_, text) = check(&ended, "identity");
+        assert!(!text.contains("the URL") && !text.contains("--target-url"), "{text}");
+    }
     // An unreachable STS is only a warning.
     let ended =
         launch(&server.url("/mcp"), &sts).env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9").run("");
