@@ -217,7 +217,7 @@ impl Chain {
         // As in botocore, a profile's role ranks above the web identity, everything else in a profile below.
         let assumes_role = profile.is_some_and(|profile| profile.role_to_assume().is_some());
         if uses_environment && !assumes_role {
-            if let Some(identity) = environment::web_identity(&self.environment)? {
+            if let Some(identity) = environment::web_identity(&self.environment, profile)? {
                 warnings.extend(ignored_profile(selection, WEB_IDENTITY[0]));
                 warnings.extend(self.ignored(&container::VARIABLES, WEB_IDENTITY[0]));
                 return Ok(only(BaseProvider::WebIdentity(identity)));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use time::OffsetDateTime;
 
 use crate::credentials::config::plan::WebIdentity;
+use crate::credentials::config::profile::Profile;
 use crate::credentials::expiry;
 use crate::credentials::header_value::check_setting;
 use crate::credentials::source::Source;
@@ -59,7 +60,10 @@ pub(crate) fn credentials(
 ///
 /// # Errors
 /// `AWS_ROLE_ARN` is missing.
-pub(crate) fn web_identity(environment: &Environment) -> Result<Option<WebIdentity>, Error> {
+pub(crate) fn web_identity(
+    environment: &Environment,
+    profile: Option<&Profile<'_>>,
+) -> Result<Option<WebIdentity>, Error> {
     let Some(file) = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE") else { return Ok(None) };
     let role_arn = environment.get("AWS_ROLE_ARN").ok_or_else(|| {
         let message = "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not";
@@ -68,7 +72,9 @@ pub(crate) fn web_identity(environment: &Environment) -> Result<Option<WebIdenti
     Ok(Some(WebIdentity {
         token_file: PathBuf::from(file),
         role_arn: role_arn.to_owned(),
-        session_name: None,
+        session_name: profile
+            .and_then(|profile| profile.get("role_session_name"))
+            .map(str::to_owned),
         profile: None,
     }))
 }
