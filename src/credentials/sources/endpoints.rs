@@ -91,11 +91,13 @@ impl Endpoints {
             let message = format!("region {region:?} is not valid");
             return Err(Error::new(Kind::Credentials, message).hint("write it like us-east-1"));
         }
+        let (region, is_fips) = without_fips(region);
         let signing_region = if region == "aws-global" { "us-east-1" } else { region };
         if let Some((by, url)) = &self.overrides[service as usize] {
             return Ok((self.overridden(by, url, resource)?, signing_region));
         }
-        let url = format!("https://{}{resource}", self.host(service, region));
+        let host = self.host(service, region, self.fips || is_fips);
+        let url = format!("https://{host}{resource}");
         let endpoint = Endpoint::parse(&url).map_err(|error| {
             Error::new(Kind::Credentials, format!("endpoint of {}: {error}", service.id()))
         })?;
@@ -115,18 +117,18 @@ impl Endpoints {
         }
     }
 
-    fn host(&self, service: Service, region: &str) -> String {
+    fn host(&self, service: Service, region: &str, is_fips: bool) -> String {
         let partition = Partition::of_region(region);
         let suffix = if self.dual_stack { partition.dual_stack_suffix } else { partition.suffix };
         // GovCloud's regular hosts are FIPS endpoints.
         let is_gov = region.starts_with("us-gov-");
-        let fips = if self.fips && (self.dual_stack || !is_gov) { "-fips" } else { "" };
+        let fips = if is_fips && (self.dual_stack || !is_gov) { "-fips" } else { "" };
         match service {
             Service::Sts if region == "aws-global" => "sts.amazonaws.com".to_owned(),
             Service::Sts => format!("sts{fips}.{region}.{suffix}"),
             Service::Sso => format!("portal.sso{fips}.{region}.{suffix}"),
             Service::SsoOidc => format!("oidc{fips}.{region}.{suffix}"),
-            Service::SignIn if self.fips => format!("signin-fips.{region}.{suffix}"),
+            Service::SignIn if is_fips => format!("signin-fips.{region}.{suffix}"),
             Service::SignIn if self.dual_stack => format!("signin.{region}.{suffix}"),
             Service::SignIn => match partition.sign_in_suffix {
                 Some(suffix) => format!("{region}.{suffix}"),
@@ -134,6 +136,12 @@ impl Endpoints {
             },
         }
     }
+}
+
+/// The region that an older name of its FIPS endpoints stands for, and whether it is one: `us-east-1-fips`, `fips-us-gov-west-1`.
+fn without_fips(region: &str) -> (&str, bool) {
+    let of_fips = region.strip_prefix("fips-").or_else(|| region.strip_suffix("-fips"));
+    (of_fips.unwrap_or(region), of_fips.is_some())
 }
 
 #[cfg(test)]
@@ -170,6 +178,12 @@ mod tests {
             (&[DUAL], SignIn, "us-east-1", "signin.us-east-1.api.aws"),
         ] {
             assert_eq!(url(pairs, service, region), format!("https://{host}/x?y=z {region}"));
+        }
+        for (name, region, host) in [
+            ("us-east-1-fips", "us-east-1", "sts-fips.us-east-1.amazonaws.com"),
+            ("fips-us-gov-west-1", "us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+        ] {
+            assert_eq!(url(&[], Sts, name), format!("https://{host}/x?y=z {region}"));
         }
         assert_eq!(url(&[], Sts, "aws-global"), "https://sts.amazonaws.com/x?y=z us-east-1");
     }
