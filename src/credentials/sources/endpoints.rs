@@ -128,12 +128,14 @@ impl Endpoints {
             Service::Sts => format!("sts{fips}.{region}.{suffix}"),
             Service::Sso => format!("portal.sso{fips}.{region}.{suffix}"),
             Service::SsoOidc => format!("oidc{fips}.{region}.{suffix}"),
+            Service::SignIn if is_gov && is_fips && !self.dual_stack => {
+                let of_region =
+                    if region == "us-gov-west-1" { String::new() } else { format!("{region}.") };
+                format!("{of_region}signin-fips.amazonaws-us-gov.com")
+            }
             Service::SignIn if is_fips => format!("signin-fips.{region}.{suffix}"),
             Service::SignIn if self.dual_stack => format!("signin.{region}.{suffix}"),
-            Service::SignIn => match partition.sign_in_suffix {
-                Some(suffix) => format!("{region}.{suffix}"),
-                None => format!("signin.{region}.{suffix}"),
-            },
+            Service::SignIn => format!("{region}.{}", partition.sign_in_suffix),
         }
     }
 }
@@ -174,7 +176,14 @@ mod tests {
             (&[], SignIn, "cn-north-1", "cn-north-1.signin.amazonaws.cn"),
             (&[], SignIn, "us-gov-east-1", "us-gov-east-1.signin.amazonaws-us-gov.com"),
             (&[], SignIn, "eusc-de-east-1", "eusc-de-east-1.signin.amazonaws-eusc.eu"),
-            (&[FIPS], SignIn, "us-gov-east-1", "signin-fips.us-gov-east-1.amazonaws.com"),
+            (&[FIPS], SignIn, "us-east-1", "signin-fips.us-east-1.amazonaws.com"),
+            (&[FIPS], SignIn, "us-gov-west-1", "signin-fips.amazonaws-us-gov.com"),
+            (&[FIPS], SignIn, "us-gov-east-1", "us-gov-east-1.signin-fips.amazonaws-us-gov.com"),
+            (&[FIPS, DUAL], SignIn, "us-gov-east-1", "signin-fips.us-gov-east-1.api.aws"),
+            (&[], SignIn, "us-iso-east-1", "us-iso-east-1.signin.c2shome.ic.gov"),
+            (&[], SignIn, "us-isob-east-1", "us-isob-east-1.signin.sc2shome.sgov.gov"),
+            (&[], SignIn, "eu-isoe-west-1", "eu-isoe-west-1.signin.csphome.adc-e.uk"),
+            (&[], SignIn, "us-isof-south-1", "us-isof-south-1.signin.csphome.hci.ic.gov"),
             (&[DUAL], SignIn, "us-east-1", "signin.us-east-1.api.aws"),
         ] {
             assert_eq!(url(pairs, service, region), format!("https://{host}/x?y=z {region}"));
