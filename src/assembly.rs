@@ -250,7 +250,7 @@ pub fn conversation(
     let client = ClientRequests::default();
     let parts = conversation::Parts {
         profiles: ProfileRouter::new(tool_policy(options), first, others),
-        bridge: bridge(options, &client, log),
+        bridge: Arc::new(bridge(options, &client, log)),
         sign_ins: sign_ins(options, &client, log),
         client,
     };

@@ -16,9 +16,9 @@ use crate::log::Log;
 use crate::mcp::error_codes::INVALID_REQUEST;
 use crate::mcp::error_response::protocol_error;
 use crate::mcp::message::Message;
-use crate::streamable_http::Exchanger;
 use crate::streamable_http::profile_router::Route;
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
+use crate::streamable_http::{Exchanger, RefusedInitialize};
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +52,7 @@ impl Bridge {
     /// Sends the message, translated if the server does not speak its era, and relays the responses, translated as well.
     /// Otherwise like `Exchanger::exchange`.
     pub(crate) fn exchange(
-        &self,
+        self: &Arc<Self>,
         outgoing: Outgoing<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
@@ -93,7 +93,7 @@ impl Bridge {
 
     /// Starts the session that `--lazy` has deferred. A modern server needs none.
     pub(crate) fn initialize_now(
-        &self,
+        self: &Arc<Self>,
         exchanger: &Arc<Exchanger>,
         cancel: &Cancel,
     ) -> Result<(), Error> {
@@ -106,99 +106,95 @@ impl Bridge {
         }
     }
 
-    /// Starts another session after a server that had one refused the era of a request. True: the server is modern by
-    /// now, as in `replace_session`.
+    /// After a server that had a session refused the era of a request. True: the server is modern by now, as in
+    /// `replace_session`.
     fn leave_session(
-        &self,
+        self: &Arc<Self>,
         exchanger: &Arc<Exchanger>,
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
-        if self.is_downward() {
-            return Ok(true);
-        }
-        if !self.detection.may_ask_again() {
-            return Ok(false);
-        }
-        match exchanger.begin_another_session(deadline, cancel) {
+        let (bridge, exchanger) = (Arc::clone(self), Arc::clone(exchanger));
+        let work = move |cancel: &Cancel| match exchanger.begin_another_session(None, cancel) {
             Err(error) if error.lacks_session() => {
-                self.facts.update(|known| (known.legacy, known.modern) = Default::default());
-                self.replace_session(exchanger, deadline, cancel)
+                bridge.facts.update(|known| (known.legacy, known.modern) = Default::default());
+                bridge.begin_downward(&exchanger, cancel);
             }
-            begun => begun.map(|()| false),
-        }
+            _ => {}
+        };
+        let may_begin = || self.detection.may_ask_again();
+        self.detection.repeat(deadline, cancel, || self.is_downward(), may_begin, work)
     }
 
     /// If no session could be started with the parameters of a legacy client, and the server is modern, the client's messages
     /// are translated from now on, and it is notified that everything may have changed. False: they are not.
     fn replace_session(
-        &self,
+        self: &Arc<Self>,
         exchanger: &Arc<Exchanger>,
         deadline: Option<Instant>,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
-        if self.is_downward() {
-            return Ok(true);
-        }
-        let Some((refusal, initialize)) = exchanger.refused_initialize() else {
+        let asks = |(refusal, _): (Arc<RefusedInitialize>, _)| of_refused_initialize(&refusal).asks;
+        if !exchanger.refused_initialize().is_some_and(asks) {
             return Ok(self.is_downward());
-        };
-        if !self.settings.is_on || self.upward.has_session() {
+        }
+        if !self.settings.is_on {
             return Ok(false);
         }
-        let verdict = of_refused_initialize(&refusal);
-        if !verdict.asks {
-            return Ok(false);
-        }
-        let mut is_doubted = true;
-        self.facts.update(|known| {
-            // It spoke that era when the session was started; the server may have been replaced since.
-            if known.legacy == Speaks::Yes {
-                is_doubted = self.detection.may_ask_again();
-                if is_doubted {
-                    (known.legacy, known.modern) = Default::default();
-                }
-            }
-        });
-        if !is_doubted {
-            return Ok(false);
-        }
-        let envelope = Envelope::of_initialize(&initialize);
-        let known = self.detection.discover(exchanger, &envelope, deadline, cancel)?;
-        let Some(discovered) = known.discovered else {
-            self.log_incompatible(&verdict);
-            return Ok(false);
-        };
-        let mut is_first = false;
-        self.facts.update(|known| {
-            is_first = known.legacy != Speaks::No;
-            (known.legacy, known.client_is_legacy) = (Speaks::No, false);
-        });
-        if is_first {
-            exchanger.forget_session();
-            self.downward.begin(exchanger, &initialize, &discovered);
-            self.downward.listen();
-            announce_changed_lists(exchanger);
-        }
-        Ok(true)
+        let (bridge, exchanger) = (Arc::clone(self), Arc::clone(exchanger));
+        let work = move |cancel: &Cancel| bridge.begin_downward(&exchanger, cancel);
+        // It spoke that era when the session was started; the server may have been replaced since.
+        let is_doubted = || self.facts.known().legacy == Speaks::Yes;
+        let may_begin = || !is_doubted() || self.detection.may_ask_again();
+        self.detection.repeat(deadline, cancel, || self.is_downward(), may_begin, work)
     }
 
-    /// After a modern server refused a translated request as a legacy one does: starts a session with the client's
-    /// parameters, and notifies it that everything may have changed. False: there is none.
-    fn begin_session_again(
-        &self,
+    /// After a refused `initialize` of this program: translates for the client from now on, if the server is modern.
+    fn begin_downward(&self, exchanger: &Arc<Exchanger>, cancel: &Cancel) {
+        let Some((refusal, initialize)) = exchanger.refused_initialize() else { return };
+        let verdict = of_refused_initialize(&refusal);
+        if !verdict.asks || self.upward.has_session() {
+            return;
+        }
+        self.facts.update(|known| {
+            if known.legacy == Speaks::Yes {
+                (known.legacy, known.modern) = Default::default();
+            }
+        });
+        let envelope = Envelope::of_initialize(&initialize);
+        let Ok(known) = self.detection.discover(exchanger, &envelope, None, cancel) else { return };
+        let Some(discovered) = known.discovered else { return self.log_incompatible(&verdict) };
+        self.downward.begin(exchanger, &initialize, &discovered);
+        // The client's other messages are translated as soon as this is known.
+        self.facts.update(|known| {
+            (known.legacy, known.client_is_legacy) = (Speaks::No, false);
+        });
+        exchanger.forget_session();
+        self.downward.listen();
+        announce_changed_lists(exchanger);
+    }
+
+    /// After a modern server refused a translated request as a legacy one does. True: it is legacy by now; messages are no
+    /// longer translated.
+    fn leave_downward(
+        self: &Arc<Self>,
         route: &Route<'_>,
         deadline: Option<Instant>,
         cancel: &Cancel,
-    ) -> bool {
+    ) -> Result<bool, Error> {
+        let (bridge, exchanger) = (Arc::clone(self), Arc::clone(route.exchanger));
+        let work = move |cancel: &Cancel| bridge.begin_session_again(&exchanger, cancel);
         // The sessions of other profiles follow that of the first.
-        if route.profile != 0 || !self.detection.may_ask_again() {
-            return false;
-        }
-        let Some(initialize) = self.downward.initialize() else { return false };
-        if let Err(error) = route.exchanger.begin_session(&initialize, deadline, cancel) {
+        let may_begin = || route.profile == 0 && self.detection.may_ask_again();
+        self.detection.repeat(deadline, cancel, || !self.is_downward(), may_begin, work)
+    }
+
+    /// Starts a session with the client's parameters, and notifies it that everything may have changed.
+    fn begin_session_again(&self, exchanger: &Exchanger, cancel: &Cancel) {
+        let Some(initialize) = self.downward.initialize() else { return };
+        if let Err(error) = exchanger.begin_session(&initialize, None, cancel) {
             self.log.debug(format_args!("the server still uses MCP {MODERN_VERSION}: {error}"));
-            return false;
+            return;
         }
         self.facts.update(|known| {
             (known.legacy, known.modern) = (Speaks::Yes, Speaks::No);
@@ -206,21 +202,31 @@ impl Bridge {
         });
         self.downward.end();
         self.log.info("the server was replaced by one that supports the client's revision; messages are no longer translated");
-        announce_changed_lists(route.exchanger);
-        true
+        announce_changed_lists(exchanger);
     }
 
-    /// After a legacy server refused a translated request as a modern one does: nothing is known of it any more, and the
-    /// client's messages are sent as they are. False: that was done a moment ago.
-    fn end_upward(&self, route: &Route<'_>) -> bool {
-        if !self.detection.may_ask_again() {
-            return false;
-        }
+    /// After a legacy server refused a translated request as a modern one does. True: nothing is known of it any more, and the
+    /// client's messages are sent as they are.
+    fn leave_upward(
+        self: &Arc<Self>,
+        route: &Route<'_>,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        let (bridge, exchanger, profile) =
+            (Arc::clone(self), Arc::clone(route.exchanger), route.profile);
+        let work = move |_: &Cancel| {
+            bridge.end_upward(&Route { exchanger: &exchanger, changed: None, profile });
+        };
+        let may_begin = || self.detection.may_ask_again();
+        self.detection.repeat(deadline, cancel, || !self.is_upward(), may_begin, work)
+    }
+
+    fn end_upward(&self, route: &Route<'_>) {
         self.facts.update(|known| (known.legacy, known.modern) = Default::default());
         self.upward.end(route, "the server has changed");
         route.exchanger.forget_session();
         self.log.info("the server was replaced by one that supports the client's revision; messages are no longer translated");
-        true
     }
 
     /// Whether `server/discover` gets a response from this program. A server that is known to be modern responds itself.
@@ -283,7 +289,7 @@ impl Bridge {
 
     /// `may_detect`: after a refusal the server's eras are detected, and the message is sent once more.
     fn exchange_carefully(
-        &self,
+        self: &Arc<Self>,
         outgoing: Outgoing<'_>,
         sink: &mut Sink<'_>,
         may_detect: bool,
@@ -300,7 +306,7 @@ impl Bridge {
             if asked != Asked::Initialize {
                 let refusal = self.downward.exchange(outgoing, sink)?;
                 let Some(refusal) = refusal else { return Ok(()) };
-                if self.begin_session_again(route, deadline, cancel) {
+                if self.leave_downward(route, deadline, cancel)? {
                     return route.exchanger.exchange(message, deadline, cancel, sink);
                 }
                 return refusal.pass(sink);
@@ -313,10 +319,15 @@ impl Bridge {
             }
         }
         if self.is_for_upward(asked, message) {
-            let refusal = self.upward.exchange(outgoing, sink)?;
-            let Some(refusal) = refusal else { return Ok(()) };
-            if !self.end_upward(route) {
-                return refusal.pass(sink);
+            match self.upward.exchange(outgoing, sink) {
+                Ok(Some(refusal)) => {
+                    if !self.leave_upward(route, deadline, cancel)? {
+                        return refusal.pass(sink);
+                    }
+                }
+                // Another request has found the server changed, and has ended the session.
+                Err(error) if error.lacks_session() && !self.is_upward() => {}
+                result => return result.map(|_| ()),
             }
         }
         if !is_modern && asked != Asked::Initialize {
@@ -345,7 +356,12 @@ impl Bridge {
             // A request that does not name its version is legacy.
             Asked::Modern => message.request_meta().is_some() || message.ids().is_empty(),
         };
-        can_be && self.facts.known().needs_translation(Era::Modern)
+        can_be && self.is_upward()
+    }
+
+    /// Whether a modern client uses a legacy server.
+    fn is_upward(&self) -> bool {
+        self.facts.known().needs_translation(Era::Modern)
     }
 
     fn learn(&self, asked: Asked, verdict: &Verdict) {

@@ -25,6 +25,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 pub(crate) struct Detection {
     facts: Arc<Facts>,
     discovering: SingleFlight,
+    repeating: SingleFlight,
     /// Time of the last repeated detection.
     asked_again: Mutex<Option<Instant>>,
     /// Ends the requests of its own.
@@ -34,8 +35,14 @@ pub(crate) struct Detection {
 
 impl Detection {
     pub(crate) fn new(facts: Arc<Facts>, log: Log) -> Detection {
-        let discovering = SingleFlight::new("discover");
-        Detection { facts, discovering, asked_again: Mutex::default(), closing: Cancel::new(), log }
+        Detection {
+            facts,
+            discovering: SingleFlight::new("discover"),
+            repeating: SingleFlight::new("server-change"),
+            asked_again: Mutex::default(),
+            closing: Cancel::new(),
+            log,
+        }
     }
 
     /// Requests the server's `DiscoverResult` unless it is known already. Returns all that is known then: if the request failed,
@@ -67,6 +74,31 @@ impl Detection {
             Ok(())
         };
         self.discovering.get(deadline, cancel, find, work)
+    }
+
+    /// After a refusal that contradicts what is known: finds out with `work` what the server speaks by now, once for all
+    /// requests that were refused. Returns whether that `has_changed` since, which a late refusal meets already.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` at the deadline; the work continues for others that wait for it.
+    pub(crate) fn repeat(
+        &self,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+        has_changed: impl Fn() -> bool,
+        may_begin: impl Fn() -> bool,
+        work: impl Fn(&Cancel) + Clone + Send + 'static,
+    ) -> Result<bool, Error> {
+        let find = |is_done| {
+            let has_changed = has_changed();
+            (has_changed || is_done || !may_begin()).then_some(has_changed)
+        };
+        let closing = Arc::clone(&self.closing);
+        let work = move || {
+            work(&closing);
+            Ok(())
+        };
+        self.repeating.get(deadline, cancel, find, work)
     }
 
     /// Whether the detection may be repeated. True at most once in `AGAIN_AFTER`.

@@ -23,7 +23,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Parts {
     pub profiles: ProfileRouter,
-    pub bridge: Bridge,
+    pub bridge: Arc<Bridge>,
     pub sign_ins: Arc<SignInGate>,
     /// Requests of this program to the client.
     pub client: ClientRequests,
@@ -32,7 +32,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Conversation {
     pub(crate) profiles: ProfileRouter,
-    pub(crate) bridge: Bridge,
+    pub(crate) bridge: Arc<Bridge>,
     pub(crate) sign_ins: Arc<SignInGate>,
     pub(crate) client: ClientRequests,
     server_requests: Mutex<ServerRequests>,

@@ -124,8 +124,8 @@ fn handshake(server: &Arc<RemoteServer>) -> Result<bool, Error> {
             Error::new(Kind::InvalidResponse, "it was not initialized by this process")
         })?;
     let deadline = Instant::now().checked_add(INITIALIZE_TIMEOUT);
-    server.state.set_refusal(None);
     let session = send_initialize(server, &initialize, deadline)?;
+    server.state.set_refusal(None);
     if !is_deferred && session.version() != old.version() {
         server.log.warn(format_args!(
             "the new session uses protocol version {}, the previous one used {}",

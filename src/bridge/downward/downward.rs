@@ -195,9 +195,11 @@ impl Downward {
 
     fn call(&self, outgoing: Outgoing<'_>, sink: &mut Sink<'_>) -> Result<Option<Refusal>, Error> {
         let Outgoing { route, message, deadline, cancel } = outgoing;
-        let session = self.session().ok_or_else(|| {
-            Error::new(Kind::InvalidRequest, "the client has not sent initialize")
-        })?;
+        let Some(session) = self.session() else {
+            // Or the server has just been found to speak the legacy era.
+            let error = Error::new(Kind::InvalidRequest, "the client has not sent initialize");
+            return Ok(Some(Refusal(Err(error))));
+        };
         let level = lock(&session.log_level).clone();
         let modern = to_modern(message, &session.envelope, level.as_deref())?;
         let params = params_of(message);

@@ -9,6 +9,7 @@ use crate::harness::program::Launch;
 use crate::support::{Server, ServerOptions};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 const NO_SESSION: &str = r#"{"code":-32000,"message":"Bad Request: No valid session ID provided"}"#;
@@ -68,8 +69,8 @@ fn failures_are_no_evidence_and_are_asked_about_again() {
         Answer::Error(403, UNSUPPORTED.to_owned()),
         Answer::Close,
     ] {
-        let is_up = std::sync::Arc::new(AtomicBool::new(false));
-        let (up, failing) = (std::sync::Arc::clone(&is_up), failure.clone());
+        let is_up = Arc::new(AtomicBool::new(false));
+        let (up, failing) = (Arc::clone(&is_up), failure.clone());
         let peer = Peer::scripted(move |arrived| match &*arrived.label {
             "initialize" if !up.load(Ordering::SeqCst) => failing.clone(),
             "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
@@ -217,10 +218,10 @@ fn a_server_that_was_replaced_by_a_modern_one_is_translated_for() {
 /// `status`, `error`: how the new server refuses a request in the session of the old one.
 #[track_caller]
 fn check_replaced(status: u16, error: &'static str) {
-    let is_new = std::sync::Arc::new(AtomicBool::new(false));
-    let new = std::sync::Arc::clone(&is_new);
-    let tools = std::sync::Arc::new(AtomicUsize::new(0));
-    let listed = std::sync::Arc::clone(&tools);
+    let is_new = Arc::new(AtomicBool::new(false));
+    let new = Arc::clone(&is_new);
+    let tools = Arc::new(AtomicUsize::new(0));
+    let listed = Arc::clone(&tools);
     let peer = Peer::scripted(move |arrived| {
         match &*arrived.label {
         "initialize" if new.load(Ordering::SeqCst) => Answer::Error(400, UNSUPPORTED.to_owned()),
@@ -255,8 +256,8 @@ fn check_replaced(status: u16, error: &'static str) {
 
 #[test]
 fn a_server_that_was_replaced_by_an_older_one_is_left_to_the_client() {
-    let is_old = std::sync::Arc::new(AtomicBool::new(false));
-    let old = std::sync::Arc::clone(&is_old);
+    let is_old = Arc::new(AtomicBool::new(false));
+    let old = Arc::clone(&is_old);
     let peer = Peer::scripted(move |arrived| {
         match &*arrived.label {
         "initialize" if old.load(Ordering::SeqCst) => Answer::Session(
@@ -283,6 +284,83 @@ fn a_server_that_was_replaced_by_an_older_one_is_left_to_the_client() {
     let last = peer.arrived().pop().unwrap();
     assert_eq!(last.request.header("mcp-session-id"), Some("s-1"));
     assert_eq!(last.request.header("mcp-method"), None);
+}
+
+/// The requests that a server refuses after it was replaced, all at the same moment except the last.
+const REFUSED: [u32; 6] = [4, 5, 6, 7, 8, 9];
+
+/// A server that speaks the modern era alone, or the legacy one, and the other one after the change. It takes its time for
+/// everything by which that is found. `refusal`: of the requests of the wrong era.
+fn replaced(is_modern: bool, has_changed: Arc<AtomicBool>, refusal: (u16, &'static str)) -> Peer {
+    let (all_are_here, arrivals) = (Barrier::new(REFUSED.len()), AtomicUsize::new(0));
+    Peer::scripted(move |arrived| {
+        let has_changed = has_changed.load(Ordering::SeqCst);
+        let is_modern = is_modern != has_changed;
+        let is_of_modern = arrived.request.header("mcp-method").is_some();
+        let is_first = || arrivals.fetch_add(1, Ordering::SeqCst) < REFUSED.len();
+        let pause = |milliseconds| std::thread::park_timeout(Duration::from_millis(milliseconds));
+        match &*arrived.label {
+            "tools/list" if has_changed && is_modern != is_of_modern && is_first() => {
+                all_are_here.wait();
+                pause(if arrived.json["id"] == REFUSED[5] { 900 } else { 0 });
+                return Answer::Error(refusal.0, refusal.1.to_owned());
+            }
+            "initialize" | "server/discover" | "DELETE" if has_changed => pause(300),
+            _ => {}
+        }
+        match &*arrived.label {
+            "GET" | "DELETE" => Answer::Status(405, ""),
+            "subscriptions/listen" => Answer::Stream(vec![acknowledgement(&json!({}))]),
+            "initialize" if !is_modern => Answer::Session(
+                r#"{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"old","version":"1"}}"#.to_owned(),
+            ),
+            "server/discover" if is_modern => Answer::Result(discovered("{}")),
+            _ if is_modern == is_of_modern => {
+                Answer::Result(r#"{"resultType":"complete","tools":[]}"#.to_owned())
+            }
+            _ => Answer::Error(400, if is_modern { UNSUPPORTED } else { NO_SESSION }.to_owned()),
+        }
+    })
+}
+
+#[test]
+fn requests_that_a_replaced_server_refuses_at_once_share_one_detection() {
+    const LOST: (u16, &str) = (404, r#"{"code":-32001,"message":"Session not found"}"#);
+    for (is_legacy_client, was_modern, refusal, initializes, discovers) in [
+        (true, false, (400, UNSUPPORTED), 2, 1),
+        (true, false, LOST, 2, 1),
+        (true, true, (400, NO_SESSION), 2, 1),
+        (false, false, (400, UNSUPPORTED), 1, 1),
+        (false, false, LOST, 2, 1),
+    ] {
+        let case = (is_legacy_client, was_modern, refusal);
+        let list = |id: u32| {
+            if is_legacy_client {
+                request(&id.to_string(), "tools/list", "{}")
+            } else {
+                modern(id, "tools/list", "")
+            }
+        };
+        let has_changed = Arc::new(AtomicBool::new(false));
+        let peer = replaced(was_modern, Arc::clone(&has_changed), refusal);
+        let mut program = if is_legacy_client { peer.client("{}", &[]) } else { peer.launch(&[]) };
+        assert!(program.ask(&list(1))["result"].is_object(), "{case:?}");
+        has_changed.store(true, Ordering::SeqCst);
+        for id in REFUSED {
+            program.write(&list(id));
+        }
+        let mut answers = Vec::new();
+        while answers.len() < REFUSED.len() {
+            answers.extend(Some(program.read()).filter(|line| line["id"].is_number()));
+        }
+        assert!(
+            answers.iter().all(|answer| answer["result"]["tools"] == json!([])),
+            "{case:?}: {answers:?}"
+        );
+        let count = |label: &str| peer.labels().iter().filter(|known| *known == label).count();
+        let counts = (count("initialize"), count("server/discover"));
+        assert_eq!(counts, (initializes, discovers), "{case:?}: {:?}", peer.labels());
+    }
 }
 
 /// A server of before 2026-07-28 that takes its time to refuse `server/discover`.
