@@ -3,6 +3,7 @@
 //!
 //! A changed filter opens the new stream first, and closes the old one when the new one is acknowledged, so that no event
 //! falls between the two. A stream that ended is opened again; the client is then notified that everything may have changed.
+//! If a filter with several new resources is refused, they are added one by one, since the refusal may be of any of them.
 
 use crate::bridge::downward::handshake::Offers;
 use crate::bridge::downward::response::notification_to_legacy;
@@ -45,12 +46,14 @@ pub(crate) struct ListenStream {
 #[derive(Default)]
 struct State {
     source: Option<Source>,
-    /// The resources that the client subscribed to.
-    resources: Vec<String>,
+    /// The resources that the client subscribed to, each with the number of the first filter that it is in.
+    resources: Vec<(u64, String)>,
     /// The number of the wanted filter, and of the last one with a response of the server, with the resources in it.
     wanted: u64,
     answered: u64,
     honored: Vec<String>,
+    /// The number of the last refused filter with several new resources.
+    doubted: u64,
     /// A thread opens a stream.
     is_opening: bool,
     /// The stream in use.
@@ -142,15 +145,15 @@ impl ListenStream {
         cancel: &Cancel,
     ) -> Result<bool, Error> {
         let number = self.state.update(|state| {
-            if state.resources.iter().any(|known| known == uri) {
-                return Ok(state.wanted);
+            if let Some((number, _)) = state.resources.iter().find(|(_, known)| known == uri) {
+                return Ok(*number);
             }
             if state.resources.len() == MAX_RESOURCES {
                 let what = format!("{MAX_RESOURCES} resource subscriptions exist already");
                 return Err(Error::new(Kind::TooMany, what).hint("unsubscribe from one"));
             }
-            state.resources.push(uri.to_owned());
             self.change(state);
+            state.resources.push((state.wanted, uri.to_owned()));
             Ok(state.wanted)
         })?;
         let is_honored = self.wait_for(number, deadline, cancel, |state| {
@@ -158,7 +161,7 @@ impl ListenStream {
         });
         if !matches!(is_honored, Ok(true)) {
             // The stream may stay: it does not have the resource, or its events do no harm.
-            self.state.update(|state| state.resources.retain(|known| known != uri));
+            self.state.update(|state| state.resources.retain(|(known, _)| *known != number));
         }
         is_honored
     }
@@ -172,7 +175,7 @@ impl ListenStream {
     ) -> Result<(), Error> {
         let number = self.state.update(|state| {
             let before = state.resources.len();
-            state.resources.retain(|known| known != uri);
+            state.resources.retain(|(_, known)| known != uri);
             if state.resources.len() < before {
                 self.change(state);
             }
@@ -251,8 +254,8 @@ impl ListenStream {
                     return true;
                 }
                 if held.end == End::Refused {
-                    state.answered = state.answered.max(filter.number);
-                    state.is_opening = state.wanted > filter.number;
+                    state.refuse(filter.number);
+                    state.is_opening = state.wanted > state.answered;
                     return !state.is_opening;
                 }
                 state.may_have_missed |= was_current;
@@ -265,6 +268,9 @@ impl ListenStream {
                 false
             });
             if is_over {
+                if held.end == End::Refused {
+                    self.log.info("the server refuses notification streams: the next attempt is made when the client subscribes to something else");
+                }
                 return;
             }
             if held.end == End::Refused {
@@ -364,9 +370,6 @@ impl ListenStream {
             }
             self.log.debug(format_args!("notification stream: {error}"));
         }
-        if held.end == End::Refused {
-            self.log.info("the server refuses notification streams: the next attempt is made when the client subscribes to something else");
-        }
         held
     }
 
@@ -420,11 +423,30 @@ impl State {
             ("resources", resources_list_changed),
         ];
         let lists = lists.into_iter().filter(|(_, is_offered)| *is_offered);
+        let number = self.new_resources(self.doubted).next().unwrap_or(self.wanted);
+        let resources = self.resources.iter().filter(|(first, _)| *first <= number);
         Filter {
-            number: self.wanted,
+            number,
             lists: lists.map(|(list, _)| list).collect(),
-            resources: self.resources.clone(),
+            resources: resources.map(|(_, uri)| uri.clone()).collect(),
         }
+    }
+
+    /// The numbers of the resources in the filter of this number about which the server has not responded.
+    fn new_resources(&self, number: u64) -> impl Iterator<Item = u64> {
+        let numbers = self.resources.iter().map(|(first, _)| *first);
+        numbers.filter(move |first| (self.answered + 1..=number).contains(first))
+    }
+
+    /// The server refuses the filter of this number.
+    fn refuse(&mut self, number: u64) {
+        if self.new_resources(number).count() > 1 {
+            self.doubted = number;
+            return;
+        }
+        let answered = self.answered;
+        self.resources.retain(|(first, _)| *first <= answered || *first > number);
+        self.answered = answered.max(number);
     }
 
     /// Ends this wait before a stream is opened. False: the wait was cancelled, and with it the opening.

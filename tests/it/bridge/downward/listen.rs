@@ -67,6 +67,51 @@ fn unacknowledged_subscriptions_are_refused() {
 }
 
 #[test]
+fn a_refused_resource_does_not_spoil_those_that_are_subscribed_to_with_it() {
+    for uris in [["a:1", "bad:uri", "a:2"], ["bad:uri", "a:1", "a:2"], ["a:1", "a:2", "bad:uri"]] {
+        let peer = Peer::scripted(|arrived| match &*arrived.label {
+            "initialize" => Answer::Error(400, UNSUPPORTED.to_owned()),
+            "server/discover" => Answer::Result(discovered(r#"{"resources":{"subscribe":true}}"#)),
+            "subscriptions/listen" => {
+                let filter = &arrived.params()["notifications"];
+                let all = filter["resourceSubscriptions"].as_array().unwrap();
+                if all.contains(&json!("bad:uri")) {
+                    let error = r#"{"code":-32602,"message":"unknown resource"}"#;
+                    return Answer::Error(400, error.to_owned());
+                }
+                if *all == [json!("first:uri")] {
+                    // Until the others have been read.
+                    std::thread::park_timeout(A_WHILE * 2);
+                }
+                Answer::Stream(vec![acknowledgement(filter)])
+            }
+            _ => complete(),
+        });
+        let mut program = peer.client("{}", &[]);
+        let subscribe = |uri| {
+            let params = json!({ "uri": uri }).to_string();
+            request(&json!(uri).to_string(), "resources/subscribe", &params)
+        };
+        program.write(&subscribe("first:uri"));
+        peer.wait_for("subscriptions/listen", 1);
+        for uri in uris {
+            program.write(&subscribe(uri));
+        }
+        for _ in 0..=uris.len() {
+            let answer = program.read();
+            let is_refused = answer["error"]["code"] == -32602;
+            assert_eq!(is_refused, answer["id"] == "bad:uri", "{uris:?}: {answer}");
+        }
+        let last = filters(&peer, 2).into_iter().rfind(|filter| {
+            !filter["resourceSubscriptions"].as_array().unwrap().contains(&json!("bad:uri"))
+        });
+        let mut last = last.unwrap()["resourceSubscriptions"].as_array().unwrap().clone();
+        last.sort_by_key(ToString::to_string);
+        assert_eq!(last, ["a:1", "a:2", "first:uri"], "{uris:?}");
+    }
+}
+
+#[test]
 fn an_ended_stream_is_reopened_and_the_client_notified() {
     let peer = Peer::modern(CAPABILITIES, |_| complete());
     let mut program = peer.client("{}", &[]);
