@@ -271,6 +271,14 @@ impl Reader {
 
     fn add(&mut self, row: &Row, name: &str, texts: Vec<String>) {
         for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            // `target` reports it of a URL, which a variable may hold as well.
+            if row.key != Key::TargetUrl && leftovers::holds_flag(row, &text) {
+                let what = format!("--{name} and another flag are in one argument");
+                let problem = usage_error(&what, "write each as a separate argument");
+                self.flags.doubt(&[row.key], problem);
+                self.flags.may_hold_missing = true;
+                continue;
+            }
             self.flags.values.push((row.key, Value { text, from: format!("--{name}") }));
         }
     }
@@ -328,6 +336,10 @@ impl Reader {
             }
         };
         self.flags.doubt(&[row.key], usage_error(&what, &fix));
+        if leftovers::holds_flag(row, &value) {
+            self.flags.may_hold_missing = true;
+            return;
+        }
         let text = if row.takes == Arity::Switch { (!opposite).to_string() } else { value };
         self.flags.values.push((row.key, Value { text, from: format!("--{name}") }));
     }

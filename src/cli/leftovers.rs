@@ -253,6 +253,16 @@ pub(crate) fn shown(word: &str) -> String {
     }
 }
 
+/// Whether the value of an option holds another flag, whose value may be a secret. Values that may be secret themselves are not
+/// shown anyway, and may hold anything.
+pub(crate) fn holds_flag(row: &Row, value: &str) -> bool {
+    let is_known = |word: &str| {
+        let name = split_flag(word).0.strip_prefix("--");
+        name.is_some_and(|name| flag_names::find(name).is_some())
+    };
+    !MAY_BE_SECRET.contains(&row.key) && value.split_whitespace().skip(1).any(is_known)
+}
+
 /// The name of a flag with its dashes, and what follows it in the same word.
 fn split_flag(word: &str) -> (&str, &str) {
     let is_end = |c: char| matches!(c, '=' | ':') || c.is_whitespace();

@@ -116,6 +116,9 @@ fn flags_that_are_not_read_keep_their_values_to_themselves() {
     let fix = "(write flags before --, and without a space before their dashes)";
     let unread = |flag: &str| format!("not read as a flag: {flag} {fix}");
     let joined = "a URL and a flag are in one argument (write each as a separate argument)";
+    let in_one = |flag: &str| {
+        format!("{flag} and another flag are in one argument (write each as a separate argument)")
+    };
     let old = "the arguments contain the command of another program \
                (remove uvx mcp-proxy-for-aws: it belongs to the old command)";
     for (arguments, expected) in [
@@ -133,7 +136,10 @@ fn flags_that_are_not_read_keep_their_values_to_themselves() {
         ),
         (&[&format!("{URL} --header X-Api-Key:hush")], joined.to_owned()),
         (&[&format!("--url={URL} --header X-Api-Key:hush")], joined.to_owned()),
-        (&["--url", &format!("{URL}\t--header=X-Api-Key:hush")], joined.to_owned()),
+        (&["--url", &format!("{URL} --header=X-Api-Key:hush")], joined.to_owned()),
+        (&[URL, "--region=us-east-1 --header X-Api-Key:hush"], in_one("--region")),
+        (&[URL, "--profile", "a --header=X-Api-Key:hush"], in_one("--profile")),
+        (&["doctor", URL, "--service=s3 --external-id hush"], in_one("--service")),
         (&["uvx mcp-proxy-for-aws --header X-Api-Key:hush", URL], old.to_owned()),
     ] {
         let errors = errors(arguments);
