@@ -16,6 +16,9 @@ const OF_OTHERS: [(&str, bool); 3] =
 pub(crate) const VARIABLES_OF_OTHERS: [&str; 4] =
     ["MCP_SIGN_TIMEOUT", "MCP_WARM_RETRIES", "MCP_WARM_RETRY_DELAY", "MCP_WARM_TIMEOUT"];
 
+/// Flags of other proxies that serve HTTP clients. Parts of longer names do not stand for them.
+const OF_LISTENERS: [&str; 3] = ["host", "http", "path"];
+
 const HEADER: &str = "write --header \"NAME: VALUE\"";
 
 /// Flags of mcp-remote, the AWS CLI, curl and others that do not exist here, and what to do instead. Names are separated by
@@ -35,7 +38,7 @@ const OF_OTHER_PROGRAMS: [(&str, &str); 14] = [
         "omit it: set --profile or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
     ),
     (
-        "auth auth-timeout client-id client-secret host oauth resource scope token",
+        "auth auth-timeout client-id client-secret oauth resource scope token",
         "omit it: requests are signed with AWS credentials instead of OAuth tokens",
     ),
     ("anonymous no-sign-request", "write --skip-auth"),
@@ -119,7 +122,7 @@ pub(crate) fn unknown_flag(name: &str, meant: Option<&Row>) -> Error {
         _ => "--",
     };
     let flags = meant.map_or(&[][..], |row| row.flags).iter().copied();
-    let hint = match (of_other_program(name), nearest(plain, flags)) {
+    let hint = match (of_whole_name(name), nearest(plain, flags)) {
         (Some(hint), _) => hint.to_owned(),
         _ if is_header => HEADER.to_owned(),
         (None, Some(flag)) => format!("did you mean --{flag}?"),
@@ -135,6 +138,15 @@ pub(crate) fn ambiguous_flag(name: &str, candidates: &[&str]) -> Error {
     let candidates: Vec<String> = candidates.iter().map(|flag| format!("--{flag}")).collect();
     let what = format!("--{name} is ambiguous");
     usage_error(&what, &format!("use one of {}", candidates.join(", ")))
+}
+
+fn of_whole_name(name: &str) -> Option<&'static str> {
+    if OF_LISTENERS.contains(&name) {
+        return Some(
+            "omit it; to serve HTTP clients, write --listen 127.0.0.1:PORT and --listen-path PATH",
+        );
+    }
+    of_other_program(name)
 }
 
 /// What to do instead of a flag of another program, by its whole name or a part of it.
@@ -175,7 +187,7 @@ fn without_dashes(name: &str) -> &str {
 
 /// The row of the flag with the most similar name.
 pub(crate) fn meant(name: &str) -> Option<&'static Row> {
-    if of_other_program(name).is_some() {
+    if of_whole_name(name).is_some() {
         return None;
     }
     // Only a switch has an opposite.
@@ -232,7 +244,8 @@ mod tests {
     fn ignored_flags_are_no_options() {
         let of_others = OF_OTHERS.iter().map(|(flag, _)| *flag);
         let of_programs = OF_OTHER_PROGRAMS.iter().flat_map(|(names, _)| names.split(' '));
-        assert!(of_others.chain(of_programs).all(|flag| find(flag).is_none()));
+        let of_all = of_others.chain(of_programs).chain(OF_LISTENERS);
+        assert!(of_all.into_iter().all(|flag| find(flag).is_none()));
         assert!(OF_ARGPARSE.iter().all(|flag| find(flag).is_some()));
     }
 }

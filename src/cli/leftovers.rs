@@ -166,7 +166,7 @@ impl Leftovers {
         if !alone.is_empty() {
             let what = format!("not understood: {}", list(&alone, ", "));
             let them = if alone.len() == 1 { "it" } else { "them" };
-            let fix = match nearest(alone[0], COMMANDS) {
+            let fix = match meant_command(alone[0]) {
                 Some(command) => format!("did you mean {command}?"),
                 None if !takes_url => format!("remove {them}, or write --profile before {them}"),
                 None => {
@@ -205,6 +205,11 @@ fn left_over_after(row: &Row, flag: &str, words: &[&str]) -> Error {
         }
     };
     usage_error(&format!("left over after {flag}: {named}"), &fix)
+}
+
+/// The command that was probably meant by a word that is none.
+pub(crate) fn meant_command(word: &str) -> Option<&'static str> {
+    nearest(word, COMMANDS).filter(|command| *command != word)
 }
 
 /// The error about several servers.

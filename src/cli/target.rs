@@ -1,7 +1,7 @@
 //! The target: a URL that is safe to sign for, or the ARN of a runtime that has one.
 
 use crate::aws::{agentcore, hostname};
-use crate::cli::leftovers::{looks_like_host, shown};
+use crate::cli::leftovers::{looks_like_host, meant_command, shown};
 use crate::cli::option_reader::OptionReader;
 use crate::cli::parsed_args::Value;
 use crate::cli::problem::usage_error;
@@ -9,7 +9,6 @@ use crate::cli::row::Key;
 use crate::cli::table::{self, COMMANDS};
 use crate::error::{Error, Kind};
 use crate::http::url::{Endpoint, host_and_port};
-use crate::suggest::nearest;
 
 /// The error of a command line without a target.
 pub(crate) fn missing() -> Error {
@@ -117,7 +116,7 @@ fn endpoint(text: &str, qualifier: &str, allow_http: bool) -> Result<Endpoint, E
             .map_err(in_context);
     }
     if !looks_like_host(text) {
-        let fix = match nearest(text, COMMANDS) {
+        let fix = match meant_command(text) {
             Some(command) => format!("did you mean {command}?"),
             None => format!("write https://…; the commands are {}", COMMANDS.join(", ")),
         };

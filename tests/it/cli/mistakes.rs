@@ -34,6 +34,8 @@ fn words_that_are_left_over_are_named_with_what_was_meant() {
             "not understood: dev, prod (remove them, or quote values that contain spaces; the commands are doctor, login, logout, completions, help, version)",
         ),
         (&["login", "dev"], "not understood: dev (remove it, or write --profile before it)"),
+        // Not what it is already.
+        (&["login", "logout"], "not understood: logout (remove it, or write --profile before it)"),
     ] {
         assert_eq!(errors(arguments), [expected], "{arguments:?}");
     }
@@ -66,6 +68,8 @@ fn flags_of_other_programs_say_what_to_do_instead() {
         "omit it: certificates are always verified; --ca-bundle FILE adds an authority";
     const PROXY: &str = "omit it: HTTPS_PROXY and NO_PROXY are always used";
     const AUTHORITY: &str = "write --ca-bundle FILE; client certificates are not supported";
+    const LISTENER: &str =
+        "omit it; to serve HTTP clients, write --listen 127.0.0.1:PORT and --listen-path PATH";
     const KEYS: &str =
         "omit it: set --profile or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
     for (arguments, fix) in [
@@ -92,6 +96,9 @@ fn flags_of_other_programs_say_what_to_do_instead() {
             "omit it: requests are signed with AWS credentials instead of OAuth tokens",
         ),
         (&["--port", "8080"], "write --listen 127.0.0.1:PORT"),
+        (&["--http"], LISTENER),
+        (&["--host", "0.0.0.0"], LISTENER),
+        (&["--path=/mcp"], LISTENER),
         (&["--no-sign-request"], "write --skip-auth"),
         // A misspelt flag of this program is still that.
         (&["--ca-bundel", "/ca.pem"], "did you mean --ca-bundle?"),
