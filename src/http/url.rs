@@ -11,6 +11,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use ureq::http::Uri;
 
+/// What messages call the server's URL.
+const TARGET: &str = "target URL";
+
 /// A URL in wire form: scheme and host in lower case, no user info, no fragment, no default port, a path
 /// without dot segments, and nothing in it that an HTTP client would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +35,16 @@ impl Endpoint {
     /// assert_eq!(endpoint.to_string(), "https://api.example.com/c?x=1%2B2");
     /// ```
     pub fn parse(typed: &str) -> Result<Endpoint, Error> {
+        Endpoint::parse_as(TARGET, typed)
+    }
+
+    /// Reads a URL that messages call `name`.
+    pub(crate) fn parse_as(name: &str, typed: &str) -> Result<Endpoint, Error> {
+        let wrong = |what: String| malformed(what, name);
         let typed = typed.trim();
-        let (scheme, rest) =
-            typed.split_once("://").ok_or_else(|| wrong("has no scheme (write https://…)"))?;
+        let (scheme, rest) = typed
+            .split_once("://")
+            .ok_or_else(|| wrong("has no scheme (write https://…)".to_owned()))?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
@@ -49,14 +59,14 @@ impl Endpoint {
             Some((_, host_and_port)) => (true, host_and_port),
             None => (false, authority),
         };
-        let (host, port) = self::host_and_port("target URL", host_and_port)?;
+        let (host, port) = self::host_and_port(name, host_and_port)?;
         let default_port = if secure { 443 } else { 80 };
         Ok(Endpoint {
             secure,
             host,
             port: port.filter(|port| *port != default_port),
             path: without_dot_segments(&wire_path(path)),
-            query: wire_query(query)?,
+            query: wire_query(name, query)?,
             user_info,
             signed: None,
         })
@@ -99,7 +109,11 @@ impl Endpoint {
             && joined.port == self.port
             && !joined.user_info;
         let joined = Endpoint { signed: self.signed.clone(), ..joined };
-        if same { Ok(joined) } else { Err(wrong(format!("leads to another origin than {origin}"))) }
+        if same {
+            Ok(joined)
+        } else {
+            Err(malformed(format!("leads to another origin than {origin}"), TARGET))
+        }
     }
 
     /// A placeholder for a URL that could not be read. Leads nowhere.
@@ -323,7 +337,7 @@ fn without_dot_segments(path: &str) -> String {
 }
 
 /// Decodes and encodes each pair: the one spelling on which all signers agree.
-fn wire_query(typed: &str) -> Result<String, Error> {
+fn wire_query(url: &str, typed: &str) -> Result<String, Error> {
     let mut query = String::with_capacity(typed.len());
     for pair in typed.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = match pair.split_once('=') {
@@ -333,9 +347,12 @@ fn wire_query(typed: &str) -> Result<String, Error> {
         let name = percent::decode(name);
         if is_presigned(&name) {
             let name = String::from_utf8_lossy(&name).into_owned();
-            return Err(wrong(format!(
-                "is presigned: its query has {name} (use the plain URL; every request is signed when it is sent)"
-            )));
+            return Err(malformed(
+                format!(
+                    "is presigned: its query has {name} (use the plain URL; every request is signed when it is sent)"
+                ),
+                url,
+            ));
         }
         if !query.is_empty() {
             query.push('&');
@@ -365,10 +382,6 @@ fn is_presigned(name: &[u8]) -> bool {
         let name = name.to_ascii_lowercase();
         name.strip_prefix(b"x-amz-").is_some_and(|rest| rest == end.as_bytes())
     })
-}
-
-fn wrong(what: impl fmt::Display) -> Error {
-    malformed(what, "target URL")
 }
 
 fn malformed(what: impl fmt::Display, name: &str) -> Error {

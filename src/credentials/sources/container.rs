@@ -102,13 +102,14 @@ fn endpoint(environment: &Environment) -> Result<Endpoint, Error> {
         if !path.starts_with('/') {
             return Err(wrong(format!("{RELATIVE} must start with /")));
         }
-        return Endpoint::parse(&format!("http://169.254.170.2{path}"))
+        return Endpoint::parse_as("the URL", &format!("http://169.254.170.2{path}"))
             .map_err(|error| wrong(format!("{RELATIVE}: {}", error.message())));
     }
     let url = environment
         .get(FULL)
         .ok_or_else(|| wrong(format!("neither {RELATIVE} nor {FULL} is set")))?;
-    let endpoint = Endpoint::parse(url).map_err(|e| wrong(format!("{FULL}: {}", e.message())))?;
+    let endpoint = Endpoint::parse_as("the URL", url)
+        .map_err(|error| wrong(format!("{FULL}: {}", error.message())))?;
     if endpoint.is_https() || is_allowed_over_http(&endpoint) {
         Ok(endpoint)
     } else {

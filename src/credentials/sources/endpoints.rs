@@ -106,7 +106,8 @@ impl Endpoints {
 
     fn overridden(&self, by: &str, url: &str, resource: &str) -> Result<Endpoint, Error> {
         let wrong = |why: String| Error::new(Kind::Credentials, format!("{by}: {why}"));
-        let endpoint = Endpoint::parse(&format!("{}{resource}", url.trim_end_matches('/')))
+        let url = format!("{}{resource}", url.trim_end_matches('/'));
+        let endpoint = Endpoint::parse_as("the URL", &url)
             .map_err(|error| wrong(error.message().to_owned()))?;
         if endpoint.is_https() || endpoint.is_loopback() || self.allow_http {
             Ok(endpoint)
@@ -212,6 +213,10 @@ mod tests {
         assert_eq!(
             oidc(&[own, fips, off]),
             "https://oidc-fips.us-east-1.amazonaws.com/x?y=z us-east-1"
+        );
+        assert_eq!(
+            oidc(&[("AWS_ENDPOINT_URL", "sts.example")]),
+            "AWS_ENDPOINT_URL: the URL has no scheme (write https://…)"
         );
         let open = ("AWS_ENDPOINT_URL", "http://sts.example");
         assert!(oidc(&[open]).starts_with("AWS_ENDPOINT_URL: sts.example would receive"));

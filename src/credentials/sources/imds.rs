@@ -301,7 +301,7 @@ fn broken(what: String) -> Failure {
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, Failure> {
-    Endpoint::parse(url).map_err(|error| {
+    Endpoint::parse_as("the URL", url).map_err(|error| {
         let message = format!("AWS_EC2_METADATA_SERVICE_ENDPOINT: {}", error.message());
         Failure::Broken(Error::new(Kind::Credentials, message))
     })
