@@ -483,7 +483,7 @@ mod tests {
     fn every_cookie_of_many_clients_is_known_until_it_is_replaced() {
         let redactor = Redactor::default();
         let cookie =
-            |client: u32, turn: u32| Secret::new(&format!("cookie-{client}-of-{turn}-turns"));
+            |client: u32, turn: u32| Secret::new(format!("cookie-{client}-of-{turn}-turns"));
         for client in 0..200 {
             redactor.replace_cookie(None, &cookie(client, 0));
         }

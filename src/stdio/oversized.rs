@@ -17,6 +17,7 @@ pub(crate) enum Oversized {
 
 /// Reads a JSON object piece by piece and keeps only the value of its top-level `"id"`, and which members it has.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a parser is in several states at once")]
 pub(crate) struct Scan {
     depth: usize,
     in_string: bool,

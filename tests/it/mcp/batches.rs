@@ -58,7 +58,7 @@ fn a_bad_response_fails_no_other_request() {
         json!({"jsonrpc": "2.0", "id": 2, "result": {}, "method": "ping"}),
     ] {
         let responses = [good(1), bad, good(3)];
-        let events: String = responses.iter().map(|one| format!("data: {one}\n\n")).collect();
+        let events = responses.each_ref().map(|one| format!("data: {one}\n\n")).concat();
         let array = json!(responses).to_string();
         for reply in [
             json_reply(200, &array),
