@@ -4,8 +4,8 @@ use crate::error::{Error, Kind};
 use crate::json::edit;
 use crate::json::members::Members;
 use crate::mcp::error_codes::{INTERNAL_ERROR, INVALID_REQUEST};
+use crate::mcp::error_object;
 use crate::mcp::id::Id;
-use crate::mcp::server_message::ErrorBody;
 use crate::redact::Redactor;
 use serde_json::{Value, json};
 
@@ -70,14 +70,12 @@ fn changed_without_secrets(line: &str, redactor: &Redactor) -> Option<String> {
     if line.len() <= MAX_ERROR_BYTES {
         return redactor.safe_json(line);
     }
-    let read = ErrorBody::parse(line);
-    let (code, message) = read.map_or((INTERNAL_ERROR, String::new()), |it| (it.code, it.message));
-    let what = format!(
-        "{} (the rest of an error of {} bytes is left out)",
-        redactor.safe(&message),
-        line.len()
-    );
-    Some(protocol_error("null", code, &what))
+    let error = Members::parse(line.as_bytes()).ok().and_then(|members| members.error);
+    let error = error.and_then(|error| str::from_utf8(error).ok());
+    let error = error_object::parse(error.unwrap_or("{}"));
+    let (message, size) = (redactor.safe(&error.message), line.len());
+    let what = format!("{message} (the rest of an error of {size} bytes is left out)");
+    Some(protocol_error("null", error.code, &what))
 }
 
 /// The response to a request of the server, if too many of them wait for the client.
