@@ -1,14 +1,15 @@
 //! `ClientRequests`: requests that this program sends to its client, and the client's responses to them.
 //!
 //! Their ids, `sigv4-proxy-PURPOSE-NUMBER`, are used once. A response with such an id never goes to a server, even if it
-//! arrives after the request was withdrawn; all other responses pass. Servers may not use ids that begin like these.
+//! arrives after the request was withdrawn. Neither does one to a request of a server that was lost with its session. All other
+//! responses pass. Servers may not use ids that begin like these.
 
 use crate::error::{Error, Kind};
 use crate::json::members::Members;
 use crate::mcp::id::Id;
 use crate::mcp::message::{Message, MessageKind, split_batch};
 use crate::sync::lock;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,6 +19,9 @@ const START: &str = "\"sigv4-proxy-";
 
 /// Maximum number of requests that wait for their responses.
 const MAX_WAITING: usize = 64;
+
+/// Maximum number of withdrawn requests of servers that are remembered.
+const MAX_WITHDRAWN: usize = 1000;
 
 /// Requests and notifications to the client of this process. Clones share everything. Nothing here waits for the client.
 #[derive(Clone, Default)]
@@ -29,7 +33,7 @@ pub struct ClientRequests {
 struct Shared {
     /// Queues a line for the client; `true`: a request.
     output: OnceLock<Box<dyn Fn(String, bool) + Send + Sync>>,
-    /// Whether any request was sent. Most processes send none, and then no response is parsed for its id.
+    /// Whether any request was sent or withdrawn. In most processes none is, and then no response is parsed for its id.
     any_sent: AtomicBool,
     state: Mutex<State>,
 }
@@ -39,6 +43,8 @@ struct State {
     /// Number of requests sent so far, by purpose.
     sent: HashMap<&'static str, u64>,
     waiting: Vec<(Id, OnResponse)>,
+    /// Requests of servers that were lost with their sessions, oldest first. The client may respond to them all the same.
+    withdrawn: VecDeque<Id>,
     /// The client can respond no more.
     is_closed: bool,
 }
@@ -111,7 +117,31 @@ impl ClientRequests {
         self.queue(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#), false);
     }
 
-    /// Takes the responses to requests of this program out of a message of the client. Returns the rest, for the server.
+    /// Withdraws a request of a server that no longer waits for it. The client's response will not pass.
+    pub(crate) fn withdraw(&self, id: &Id) {
+        {
+            let mut state = lock(&self.shared.state);
+            if state.withdrawn.len() == MAX_WITHDRAWN {
+                state.withdrawn.pop_front();
+            }
+            state.withdrawn.push_back(id.clone());
+        }
+        self.shared.any_sent.store(true, Ordering::SeqCst);
+        self.notify_cancelled(id);
+    }
+
+    /// Whether the client may still respond to a withdrawn request of this id.
+    pub(crate) fn has_withdrawn(&self, id: &Id) -> bool {
+        lock(&self.shared.state).withdrawn.contains(id)
+    }
+
+    fn notify_cancelled(&self, id: &Id) {
+        let params = format!(r#"{{"requestId":{}}}"#, id.as_json());
+        self.notify("notifications/cancelled", &params);
+    }
+
+    /// Takes the responses to requests of this program, and to withdrawn ones, out of a message of the client. Returns the
+    /// rest, for the server.
     pub(crate) fn take_responses(&self, message: Message) -> Option<Message> {
         if !self.shared.any_sent.load(Ordering::SeqCst) {
             return Some(message);
@@ -167,9 +197,10 @@ impl ClientRequests {
         let Some(members) = Members::parse(message).ok().filter(|m| m.method.is_none()) else {
             return false;
         };
-        let Some(id) = members.id.and_then(Id::from_json).filter(|id| self.has_sent(id)) else {
-            return false;
-        };
+        let Some(id) = members.id.and_then(Id::from_json) else { return false };
+        if !self.has_sent(&id) {
+            return self.forget_withdrawn(&id);
+        }
         let Some(respond) = self.stop_waiting(&id) else { return true };
         let json = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         respond(match (members.error, members.result) {
@@ -177,6 +208,13 @@ impl ClientRequests {
             (_, result) => ClientResponse::Result(json(result.unwrap_or(b"null"))),
         });
         true
+    }
+
+    /// Forgets the withdrawn request of this id, if there is one.
+    fn forget_withdrawn(&self, id: &Id) -> bool {
+        let withdrawn = &mut lock(&self.shared.state).withdrawn;
+        let at = withdrawn.iter().position(|withdrawn| withdrawn == id);
+        at.and_then(|at| withdrawn.remove(at)).is_some()
     }
 
     fn stop_waiting(&self, id: &Id) -> Option<OnResponse> {
@@ -201,8 +239,7 @@ impl fmt::Debug for ClientRequests {
 impl Drop for SentRequest {
     fn drop(&mut self) {
         if self.requests.stop_waiting(&self.id).is_some() {
-            let params = format!(r#"{{"requestId":{}}}"#, self.id.as_json());
-            self.requests.notify("notifications/cancelled", &params);
+            self.requests.notify_cancelled(&self.id);
         }
     }
 }
@@ -276,6 +313,26 @@ mod tests {
         assert_eq!(lines.try_iter().collect::<Vec<_>>(), [withdrawn]);
         assert_eq!(left(&requests, r#"{"id":"sigv4-proxy-ask-3","result":{}}"#), None, "late");
         assert!(responses.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_withdrawn_request_of_a_server_is_cancelled_and_its_response_does_not_pass() {
+        let (requests, lines) = connected();
+        let id = Id::from_json("0").expect("an id");
+        requests.withdraw(&id);
+        assert_eq!(
+            lines.recv().as_deref(),
+            Ok(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#)
+        );
+        let other = r#"{"id":1,"result":{}}"#;
+        assert_eq!(left(&requests, other).as_deref(), Some(other));
+        assert!(requests.has_withdrawn(&id));
+        assert_eq!(left(&requests, r#"{"id":0,"result":{}}"#), None);
+        assert!(!requests.has_withdrawn(&id), "the id is free again");
+        for number in 0..=MAX_WITHDRAWN {
+            requests.withdraw(&Id::from_json(&number.to_string()).expect("an id"));
+        }
+        assert!(!requests.has_withdrawn(&id), "too many");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::bridge::{Bridge, Outgoing};
 use crate::client::ClientRequests;
-use crate::conversation::server_requests::{MAX_WAITING, Origin, ServerRequests};
+use crate::conversation::server_requests::{MAX_WAITING, Origin, ServerRequests, SessionKey};
 use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::mcp::error_response;
@@ -141,9 +141,15 @@ impl Conversation {
             self.log.debug("refusing a request from the server whose id is reserved");
             return refusal_of(&request.id);
         }
+        let number = self.profiles.exchangers()[profile].latest_session_number();
+        let session = SessionKey { profile, number };
+        // A new session may ask before it is announced.
+        if is_kept && lock(&self.server_requests).remove_lost(&request.id, session) {
+            self.client.withdraw(&request.id);
+        }
         let mut requests = lock(&self.server_requests);
         if let Some(id) = client_id {
-            if requests.is_repeated(&id, origin) {
+            if requests.is_repeated(&id, origin, session) {
                 self.log.debug("ignoring a repeated request from the server");
                 return Passage::LeftOut;
             }
@@ -155,8 +161,12 @@ impl Conversation {
             ));
             return refusal_of(&request.id);
         }
-        let request = self.profiles.with_client_id(profile, request);
-        requests.add(request.id.clone(), request.is_ping, origin);
+        let request = if is_kept && !self.client.has_withdrawn(&request.id) {
+            request
+        } else {
+            self.profiles.with_client_id(profile, request)
+        };
+        requests.add(request.id.clone(), request.is_ping, origin, session);
         Passage::ToClient(request)
     }
 
@@ -192,6 +202,15 @@ impl Conversation {
     /// Drops the requests that arrived on a stream which has ended.
     pub(crate) fn end_requests(&self, origin: Origin) {
         lock(&self.server_requests).end(origin);
+    }
+
+    /// Withdraws the requests of this profile's sessions before the one in use: they were lost with them.
+    pub(crate) fn withdraw_lost_requests(&self, profile: usize) {
+        let number = self.profiles.exchangers()[profile].session_number();
+        let lost = lock(&self.server_requests).take_lost(SessionKey { profile, number });
+        for id in &lost {
+            self.client.withdraw(id);
+        }
     }
 
     /// Drops the requests of all sessions: the client has started over.

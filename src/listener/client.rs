@@ -81,7 +81,7 @@ impl Client {
                 client.deliver(profile, relayed);
                 if is_new_session {
                     // Requests and streams of the old session have lost their server.
-                    client.conversation.end_requests(Origin::Session { profile });
+                    client.conversation.withdraw_lost_requests(profile);
                     if profile == 0 {
                         client.end_streams_at_server();
                         client.read_standing_stream();
@@ -156,7 +156,12 @@ impl Client {
     ) -> Option<ServerRequest> {
         // Servers use the same ids for different clients.
         if self.is_shared {
-            return Some(self.conversation.profiles.with_client_id(profile, request));
+            let profiles = &self.conversation.profiles;
+            return Some(if profile == 0 {
+                request
+            } else {
+                profiles.with_client_id(profile, request)
+            });
         }
         match self.conversation.admit(profile, request, origin) {
             Passage::ToClient(request) => Some(request),

@@ -2,7 +2,7 @@
 //!
 //! The reading thread never waits for the network or for stdout, so a cancellation always gets through.
 
-use crate::conversation::{Conversation, Origin};
+use crate::conversation::Conversation;
 use crate::error::{Error, Kind, out_of_threads};
 use crate::log::Log;
 use crate::mcp::error_response;
@@ -133,7 +133,7 @@ impl Server {
                 context.deliver(profile, relayed, || true)?;
                 if is_new_session {
                     // Requests of the old session have lost their server.
-                    context.conversation.end_requests(Origin::Session { profile });
+                    context.conversation.withdraw_lost_requests(profile);
                     // The standing stream belongs to the client's own session.
                     if profile == 0 {
                         server.standing_stream.open(context);

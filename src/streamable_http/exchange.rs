@@ -241,6 +241,12 @@ impl Exchanger {
         self.server.state.session().number()
     }
 
+    /// The number of the session that the server's next request belongs to: one that is beginning, or the one in use.
+    pub(crate) fn latest_session_number(&self) -> u64 {
+        let state = &self.server.state;
+        state.offer().unwrap_or_else(|| state.session()).number()
+    }
+
     /// Stores the client's `initialize` from `first`, deferred: the first request that needs a session sends it.
     pub(crate) fn defer_initialize(&self, first: &Exchanger) {
         self.server.state.defer_initialize_of(&first.server.state);

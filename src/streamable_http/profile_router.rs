@@ -35,7 +35,7 @@ const FIRST: usize = 0;
 struct State {
     /// Calls in flight with other profiles than the first, so that their cancellations go there, too.
     calls: HashMap<Id, usize>,
-    /// Requests of the servers of other profiles, oldest first. Two sessions may choose the same ids.
+    /// Requests of servers that have ids of their own for the client, oldest first. Two sessions may choose the same ids.
     server_requests: VecDeque<RenamedRequest>,
     /// Number of requests that were renamed so far.
     count: u64,
@@ -82,8 +82,8 @@ impl ProfileRouter {
 
     pub(crate) fn route(&self, message: &Message) -> Result<Route<'_>, Error> {
         let (profile, changed) = match message.kind() {
-            _ if self.other_names.is_empty() => (FIRST, None),
             MessageKind::Response => self.with_server_id(message),
+            _ if self.other_names.is_empty() => (FIRST, None),
             MessageKind::Notification { cancels: Some(id), .. } => {
                 (lock(&self.state).calls.get(id).copied().unwrap_or(FIRST), None)
             }
@@ -116,25 +116,23 @@ impl ProfileRouter {
 
     /// The id under which the client knows a request of this profile's server, if it does.
     pub(crate) fn client_id(&self, profile: usize, server_id: &Id) -> Option<Id> {
-        if profile == FIRST {
-            return Some(server_id.clone());
-        }
         let state = lock(&self.state);
         // A server may use an id again; the latest request counts.
         let mut newest_first = state.server_requests.iter().rev();
         newest_first
             .find(|request| request.profile == profile && server_id.is(&request.server_id))
             .map(|request| request.client_id.clone())
+            .or_else(|| (profile == FIRST).then(|| server_id.clone()))
     }
 
-    /// A request of this profile's server under the id that the client gets for it.
+    /// A request of this profile's server under an id that no other request to the client has.
     pub(crate) fn with_client_id(
         &self,
         profile: usize,
         mut request: ServerRequest,
     ) -> ServerRequest {
         let renamed = || {
-            let text = str::from_utf8(&request.bytes).ok().filter(|_| profile != FIRST)?;
+            let text = str::from_utf8(&request.bytes).ok()?;
             let server_id = Object::parse(text)?.get("id")?.get();
             let mut state = lock(&self.state);
             state.count += 1;
@@ -159,10 +157,11 @@ impl ProfileRouter {
     /// A line of this profile's server as the client can read it: a cancellation names the request by the id that the
     /// client knows. `None`: the client does not know the request.
     pub(crate) fn line_for_client(&self, profile: usize, line: Line) -> Option<Line> {
-        if profile == FIRST || line.cancels.is_none() {
+        let Some(server_id) = &line.cancels else { return Some(line) };
+        let client_id = self.client_id(profile, server_id)?;
+        if client_id == *server_id {
             return Some(line);
         }
-        let client_id = self.client_id(profile, line.cancels.as_ref()?)?;
         let text = str::from_utf8(&line.bytes).ok()?;
         let params = Object::parse(Object::parse(text)?.get("params")?.get())?;
         let server_id = params.get("requestId")?.get();
@@ -173,6 +172,9 @@ impl ProfileRouter {
     /// The profile whose server sent the request that this responds to, and the response under the server's own id.
     fn with_server_id(&self, response: &Message) -> (usize, Option<Message>) {
         let found = || {
+            if lock(&self.state).server_requests.is_empty() {
+                return None;
+            }
             let text = str::from_utf8(response.body()).ok()?;
             let id = Object::parse(text)?.get("id")?.get();
             let mut state = lock(&self.state);

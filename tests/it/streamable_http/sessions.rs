@@ -47,6 +47,20 @@ fn stream(session: &str, text: &str) -> Reply {
     }
 }
 
+/// Waits until the standing stream was opened so often, and only the last one is open.
+fn wait_for_streams(server: &Server, number: usize) -> Vec<Recorded> {
+    let is_stream = |request: &&Recorded| request.label() == "GET";
+    let requests = server.wait_for(PATIENCE, |all| all.iter().filter(is_stream).count() == number);
+    let begun = std::time::Instant::now();
+    for old in requests.iter().filter(is_stream).take(number - 1) {
+        while server.is_open(old.connection) {
+            assert!(begun.elapsed() < PATIENCE, "the old stream stays open");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+    requests
+}
+
 #[test]
 fn session_ids_have_8_kib_of_visible_ascii() {
     let server = Server::start(ServerOptions::default());
@@ -347,22 +361,14 @@ fn the_get_stream_is_that_of_the_new_session() {
     let server = Server::start(ServerOptions::with_sessions_and_stream());
     let mut program = Launch::to(&server.url("/mcp")).start();
     program.shake_hands();
-    let gets = |requests: &[Recorded]| requests.iter().filter(|r| r.label() == "GET").count();
-    server.wait_for(PATIENCE, |requests| gets(requests) == 1);
+    wait_for_streams(&server, 1);
     server.end_sessions();
     let sum = program.ask(&call("3", "add", &json!({"a": 1, "b": 1})));
     assert_eq!(text_of(&sum), "2");
-    let requests = server.wait_for(PATIENCE, |requests| gets(requests) == 2);
+    let requests = wait_for_streams(&server, 2);
     let get = requests.iter().rfind(|r| r.label() == "GET").unwrap();
     assert_eq!((session_of(get), get.header("last-event-id")), (Some("session-2"), None));
     assert_eq!(get.verdict, Verdict::Verified);
-    // The old one is closed.
-    let old = requests.iter().find(|r| r.label() == "GET").unwrap().connection;
-    let begun = std::time::Instant::now();
-    while server.is_open(old) {
-        assert!(begun.elapsed() < PATIENCE, "the old stream stays open");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
     server.push(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
     assert_eq!(program.read()["method"], "notifications/tools/list_changed");
 }
@@ -476,6 +482,48 @@ fn a_batch_that_finds_the_session_lost_is_repeated_whole() {
         };
         assert!(expected.is_empty() || same(&line, &expected), "{lost:?}: {line}");
     }
+}
+
+/// A server may count from zero in each session, so the response to a lost question could approve another.
+#[test]
+fn questions_of_a_lost_session_are_withdrawn_and_keep_their_ids() {
+    let server = Server::start(ServerOptions::with_sessions_and_stream());
+    let mut program = Launch::to(&server.url("/mcp")).start();
+    program.shake_hands();
+    wait_for_streams(&server, 1);
+    let question = |id: u32| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#);
+    server.push(&question(0));
+    assert_eq!(program.read()["id"], 0);
+    // The stream of this call breaks.
+    server.reply_next("tools/call", stream_reply(&format!("data: {}\n\n", question(1))));
+    assert_eq!(program.ask(&call("2", "add", &json!({"a": 1, "b": 1})))["id"], 1);
+    assert_error(&program.read(), &json!(2), &[]);
+
+    server.end_sessions();
+    program.write(&call("3", "add", &json!({"a": 1, "b": 1})));
+    for id in [0, 1] {
+        let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+        assert_eq!(program.read(), cancelled);
+    }
+    assert_eq!(program.read()["id"], 3);
+    wait_for_streams(&server, 2);
+    server.push(&question(0));
+    let asked = program.read();
+    assert!(asked["method"] == "roots/list" && asked["id"] != 0, "{asked}");
+    server.push(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#);
+    assert_eq!(program.read()["params"]["requestId"], asked["id"]);
+
+    for (id, root) in [(&json!(0), "lost"), (&json!(1), "lost"), (&asked["id"], "new")] {
+        let result = json!({"roots": [{"uri": root}]});
+        program.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string());
+    }
+    server.wait_for(PATIENCE, |all| all.iter().any(|r| r.label() == "response"));
+    server.push(&question(1));
+    assert_eq!(program.read()["id"], 1, "the client has no other question of this id");
+    let responses = server.requests().into_iter().filter(|r| r.label() == "response");
+    let responses: Vec<_> = responses.map(|response| response.json()).collect();
+    let new = json!({"jsonrpc": "2.0", "id": 0, "result": {"roots": [{"uri": "new"}]}});
+    assert_eq!(responses, [new]);
 }
 
 /// The request that they name was lost with the session, and the new one may have another of that id.
