@@ -323,7 +323,15 @@ impl Reader {
                 {
                     self.leftovers.take_value(value);
                 }
-                return words.for_each(|word| self.take_positional(word));
+                let mut are_own = false;
+                for word in words {
+                    are_own |= leftovers::is_own_flag(word);
+                    if !are_own || is_target(word) {
+                        self.take_positional(word);
+                    }
+                }
+                self.flags.may_hold_missing |= are_own;
+                return;
             }
             self.flags.may_hold_missing = true;
             return self.flags.doubt(&[], unknown_flag(name, flag_names::meant(name)));

@@ -62,8 +62,7 @@ impl Leftovers {
     /// Returns whether it is one. The first flag that is not of launchers begins the arguments of the proxy.
     pub(crate) fn take_command(&mut self, text: &str) -> bool {
         let is_command = text.split_whitespace().any(old_command::is_leftover);
-        let is_launchers = |word: &&str| !word.starts_with('-') || is_flag_of_launchers(word);
-        let words = text.split_whitespace().take_while(is_launchers);
+        let words = text.split_whitespace().take_while(|word| !is_own_flag(word));
         for word in words.filter(|word| is_command && !is_target(word)) {
             self.add(Kind::Certain, word);
         }
@@ -277,6 +276,11 @@ fn split_flag(word: &str) -> (&str, &str) {
 fn is_flag_of_launchers(word: &str) -> bool {
     let (name, _) = split_flag(word);
     old_command::follows_flag(name.trim_start_matches('-')).is_some()
+}
+
+/// Whether a word is a flag that no launcher has.
+pub(crate) fn is_own_flag(word: &str) -> bool {
+    word.starts_with('-') && !is_flag_of_launchers(word)
 }
 
 /// The error about a word that has the form of a flag, and the option that it names.

@@ -87,11 +87,11 @@ impl Endpoints {
         region: &'r str,
         resource: &str,
     ) -> Result<(Endpoint, &'r str), Error> {
+        let (region, is_fips) = without_fips(region);
         if !is_host_label(region) {
             let message = format!("region {region:?} is not valid");
             return Err(Error::new(Kind::Credentials, message).hint("write it like us-east-1"));
         }
-        let (region, is_fips) = without_fips(region);
         let signing_region = if region == "aws-global" { "us-east-1" } else { region };
         if let Some((by, url)) = &self.overrides[service as usize] {
             return Ok((self.overridden(by, url, resource)?, signing_region));

@@ -148,6 +148,10 @@ fn flags_that_are_not_read_keep_their_values_to_themselves() {
         (&[URL, "--profile", "a --header=X-Api-Key:hush"], in_one("--profile")),
         (&["doctor", URL, "--service=s3 --external-id hush"], in_one("--service")),
         (&["uvx mcp-proxy-for-aws --header X-Api-Key:hush", URL], old.to_owned()),
+        (
+            &["uvx", "mcp-proxy-for-aws", "-y --header X-Api-Key:hush", URL],
+            old.replace("aws: it", "aws -y: it"),
+        ),
     ] {
         let errors = errors(arguments);
         assert_eq!(errors[0], expected, "{arguments:?}");
