@@ -123,7 +123,7 @@ impl Bridge {
             _ => {}
         };
         let may_begin = || self.detection.may_ask_again();
-        self.detection.repeat(deadline, cancel, || self.is_downward(), may_begin, work)
+        self.detection.repeat(deadline, cancel, &|| self.is_downward(), &may_begin, Arc::new(work))
     }
 
     /// If no session could be started with the parameters of a legacy client, and the server is modern, the client's messages
@@ -146,7 +146,7 @@ impl Bridge {
         // It spoke that era when the session was started; the server may have been replaced since.
         let is_doubted = || self.facts.known().legacy == Speaks::Yes;
         let may_begin = || !is_doubted() || self.detection.may_ask_again();
-        self.detection.repeat(deadline, cancel, || self.is_downward(), may_begin, work)
+        self.detection.repeat(deadline, cancel, &|| self.is_downward(), &may_begin, Arc::new(work))
     }
 
     /// After a refused `initialize` of this program: translates for the client from now on, if the server is modern.
@@ -186,7 +186,7 @@ impl Bridge {
         let work = move |cancel: &Cancel| bridge.begin_session_again(&exchanger, cancel);
         // The sessions of other profiles follow that of the first.
         let may_begin = || route.profile == 0 && self.detection.may_ask_again();
-        self.detection.repeat(deadline, cancel, || !self.is_downward(), may_begin, work)
+        self.detection.repeat(deadline, cancel, &|| !self.is_downward(), &may_begin, Arc::new(work))
     }
 
     /// Starts a session with the client's parameters, and notifies it that everything may have changed.
@@ -219,7 +219,7 @@ impl Bridge {
             bridge.end_upward(&Route { exchanger: &exchanger, changed: None, profile });
         };
         let may_begin = || self.detection.may_ask_again();
-        self.detection.repeat(deadline, cancel, || !self.is_upward(), may_begin, work)
+        self.detection.repeat(deadline, cancel, &|| !self.is_upward(), &may_begin, Arc::new(work))
     }
 
     fn end_upward(&self, route: &Route<'_>) {

@@ -85,9 +85,9 @@ impl Detection {
         &self,
         deadline: Option<Instant>,
         cancel: &Cancel,
-        has_changed: impl Fn() -> bool,
-        may_begin: impl Fn() -> bool,
-        work: impl Fn(&Cancel) + Clone + Send + 'static,
+        has_changed: &dyn Fn() -> bool,
+        may_begin: &dyn Fn() -> bool,
+        work: Arc<dyn Fn(&Cancel) + Send + Sync>,
     ) -> Result<bool, Error> {
         let find = |is_done| {
             let has_changed = has_changed();

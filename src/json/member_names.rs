@@ -6,6 +6,7 @@
 
 use crate::json::object::Object;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Parses an object that every parser reads alike.
 ///
@@ -23,21 +24,16 @@ pub(crate) fn unambiguous<'a>(text: &'a str, expected: &[&str]) -> Result<Object
 /// Says why not: two of its names are equal after case folding, or a name is equal to one of `expected` only after case
 /// folding.
 pub(crate) fn check(object: &Object<'_>, expected: &[&str]) -> Result<(), String> {
-    let mut seen = Vec::with_capacity(object.members().len());
+    let mut seen = HashSet::with_capacity(object.members().len());
     for (name, _) in object.members() {
         if let Some(meant) = expected.iter().find(|expected| is_variant_of(name, expected)) {
             return Err(format!("some JSON parsers read its member {name:?} as {meant:?}"));
         }
-        seen.push((folded(name), name));
-    }
-    // Most objects have few members, for which this is faster than a set.
-    seen.sort_unstable();
-    match seen.windows(2).find(|two| two[0].0 == two[1].0) {
-        Some(two) => {
-            Err(format!("it has two members that some JSON parsers read as {:?}", two[1].1))
+        if !seen.insert(folded(name)) {
+            return Err(format!("it has two members that some JSON parsers read as {name:?}"));
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// Whether `name` differs from `other`, but not for parsers that fold case.

@@ -6,7 +6,7 @@ use crate::signing::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memchr2;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Maximum number of signatures that are searched for: a response may repeat the signature of its request, and this is twice the
 /// default number of requests in flight.
@@ -58,9 +58,12 @@ pub(crate) struct KnownSecrets {
     secrets: [VecDeque<SecretForms>; Lifetime::ALL.len()],
     /// Bit set of the hashes of the needles' first bytes.
     beginnings: Vec<u64>,
-    /// The needles, sorted by these hashes. A text that repeats the beginning of a secret costs no more than other text.
-    needles: Vec<(u16, Place)>,
+    /// These hashes with their needles, by the last bits of the hash. So a text that repeats the beginning of one secret is compared
+    /// with few others.
+    needles: Vec<Vec<(u16, Place)>>,
 }
+
+const BUCKETS: usize = 1 << 8;
 
 /// Where a needle is: its secret's lifetime, the secret, the needle.
 type Place = (u8, u32, u8);
@@ -68,17 +71,13 @@ type Place = (u8, u32, u8);
 impl Default for KnownSecrets {
     fn default() -> KnownSecrets {
         let secrets = Default::default();
-        KnownSecrets { secrets, beginnings: vec![0; 1 << 10], needles: Vec::new() }
+        KnownSecrets { secrets, beginnings: vec![0; 1 << 10], needles: vec![Vec::new(); BUCKETS] }
     }
 }
 
 impl KnownSecrets {
     /// Adds secrets that are not too short. Known ones become the newest.
-    pub(crate) fn add<'a>(
-        &mut self,
-        secrets: impl IntoIterator<Item = &'a str>,
-        lifetime: Lifetime,
-    ) {
+    pub(crate) fn add(&mut self, secrets: &mut dyn Iterator<Item = &str>, lifetime: Lifetime) {
         let list = &mut self.secrets[lifetime as usize];
         for secret in secrets {
             let known = list.iter().position(|forms| forms.secret() == secret);
@@ -92,10 +91,9 @@ impl KnownSecrets {
     /// Drops all but these of the values that the server issued, and adds those that are new.
     pub(crate) fn set_issued(&mut self, values: &VecDeque<Secret>) {
         let list = &mut self.secrets[Lifetime::Issued as usize];
-        let kept: HashSet<&str> = values.iter().map(Secret::expose).collect();
-        list.retain(|forms| kept.contains(forms.secret()));
-        let known: HashSet<&str> = list.iter().map(SecretForms::secret).collect();
-        let is_new = |value: &&Secret| !known.contains(value.expose());
+        let is_of = |forms: &SecretForms, value: &Secret| forms.secret() == value.expose();
+        list.retain(|forms| values.iter().any(|value| is_of(forms, value)));
+        let is_new = |value: &&Secret| !list.iter().any(|forms| is_of(forms, value));
         let new: Vec<SecretForms> = values
             .iter()
             .filter(is_new)
@@ -107,23 +105,23 @@ impl KnownSecrets {
 
     fn refresh(&mut self) {
         self.beginnings.fill(0);
-        self.needles.clear();
+        self.needles.iter_mut().for_each(Vec::clear);
         for (lifetime, secrets) in (0..).zip(&self.secrets) {
             for (secret, forms) in (0..).zip(secrets) {
                 for (number, needle) in (0..).zip(forms.needles()) {
                     let hash = Beginning::of(needle.bytes());
                     self.beginnings[usize::from(hash >> 6)] |= 1 << (hash & 63);
-                    self.needles.push((hash, (lifetime, secret, number)));
+                    let bucket = usize::from(hash) % BUCKETS;
+                    self.needles[bucket].push((hash, (lifetime, secret, number)));
                 }
             }
         }
-        self.needles.sort_unstable();
     }
 
     /// The needles whose first bytes have this hash.
     fn needles_of(&self, hash: u16) -> impl Iterator<Item = &Needle> {
-        let first = self.needles.partition_point(|(known, _)| *known < hash);
-        let same = self.needles[first..].iter().take_while(move |(known, _)| *known == hash);
+        let bucket = &self.needles[usize::from(hash) % BUCKETS];
+        let same = bucket.iter().filter(move |(known, _)| *known == hash);
         same.map(|(_, (lifetime, secret, number))| {
             let forms = &self.secrets[usize::from(*lifetime)][*secret as usize];
             &forms.needles()[usize::from(*number)]
@@ -131,7 +129,7 @@ impl KnownSecrets {
     }
 
     fn is_empty(&self) -> bool {
-        self.needles.is_empty()
+        self.secrets.iter().all(VecDeque::is_empty)
     }
 
     /// The text without secrets; `None` when it holds none.

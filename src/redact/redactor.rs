@@ -68,12 +68,12 @@ struct Signature {
 impl Redactor {
     /// Registers a secret for as long as the process runs. One of less than 8 bytes would match ordinary text and is ignored.
     pub fn add(&self, secret: &str) {
-        self.add_for(Lifetime::Process, [secret]);
+        self.add_for(Lifetime::Process, &mut [secret].into_iter());
     }
 
     /// Registers a secret that others replace in time, such as a token.
     pub(crate) fn add_temporary(&self, secret: &str) {
-        self.add_for(Lifetime::Temporary, [secret]);
+        self.add_for(Lifetime::Temporary, &mut [secret].into_iter());
     }
 
     /// Registers the secret key and the session token of an access key.
@@ -81,23 +81,23 @@ impl Redactor {
         let is_temporary = key.session_token.is_some();
         let lifetime = if is_temporary { Lifetime::Temporary } else { Lifetime::LongTerm };
         let secrets = std::iter::once(&key.secret_access_key).chain(&key.session_token);
-        self.add_for(lifetime, secrets.map(Secret::expose));
+        self.add_for(lifetime, &mut secrets.map(Secret::expose));
     }
 
     /// Registers the value of a header for as long as the process runs, and the secrets within it: the token after `Bearer`, the
     /// password in `Basic`, the value of a cookie.
     pub fn add_header(&self, value: &str) {
         let secrets = secrets_in_header(value);
-        self.add_for(Lifetime::Process, secrets.iter().map(|secret| secret.as_str()));
+        self.add_for(Lifetime::Process, &mut secrets.iter().map(|secret| secret.as_str()));
     }
 
     /// Registers the value of a header that others replace in time.
     pub(crate) fn add_temporary_header(&self, value: &str) {
         let secrets = secrets_in_header(value);
-        self.add_for(Lifetime::Temporary, secrets.iter().map(|secret| secret.as_str()));
+        self.add_for(Lifetime::Temporary, &mut secrets.iter().map(|secret| secret.as_str()));
     }
 
-    fn add_for<'a>(&self, lifetime: Lifetime, secrets: impl IntoIterator<Item = &'a str>) {
+    fn add_for(&self, lifetime: Lifetime, secrets: &mut dyn Iterator<Item = &str>) {
         Arc::make_mut(&mut lock(&self.shared.known)).add(secrets, lifetime);
     }
 
@@ -163,8 +163,8 @@ impl Redactor {
         let mut known = lock(&self.shared.known);
         let signatures = std::mem::take(&mut *lock(&self.shared.signatures));
         if !signatures.is_empty() {
-            let texts = signatures.iter().filter_map(Signature::text);
-            Arc::make_mut(&mut known).add(texts, Lifetime::Signature);
+            let mut texts = signatures.iter().filter_map(Signature::text);
+            Arc::make_mut(&mut known).add(&mut texts, Lifetime::Signature);
         }
         let mut issued = lock(&self.shared.issued);
         if std::mem::take(&mut issued.is_changed) {

@@ -36,4 +36,4 @@ PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 \
     RUSTFLAGS="-C target-feature=+crt-static -C link-self-contained=no -C relocation-model=static -C force-frame-pointers=yes -Z panic-in-drop=abort --remap-path-prefix=$here=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$(rustc --print sysroot)=rust" \
     cargo-zigbuild rustc --release --locked --bin sigv4-proxy --target "$target" \
     -Z build-std=std,panic_unwind -Z build-std-features=optimize_for_size \
-    -- -C llvm-args=-inline-threshold=30 >&2
+    -- -C llvm-args=-inline-threshold=20 >&2
