@@ -21,3 +21,15 @@ pub(crate) fn text_of(within: Node<'_, '_>, name: &str) -> Option<String> {
     let text = texts.filter_map(|node| node.text()).collect::<String>();
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_too_large_is_not_parsed() {
+        let document = |bytes: usize| format!("<a>{}</a>", "x".repeat(bytes - "<a></a>".len()));
+        assert!(parse(&document(MAX_BYTES)).is_some());
+        assert!(parse(&document(MAX_BYTES + 1)).is_none());
+    }
+}

@@ -435,6 +435,17 @@ mod tests {
     }
 
     #[test]
+    fn of_long_names_little_is_kept() {
+        let bad = json!({"x-mcp-header": "A"});
+        let long = "é".repeat(MAX_NAME_BYTES);
+        let (tools, listing) = learned(&[tool(&long, &bad), tool(&long, &json!({}))]);
+        let (name, reason) = &listing.newly_removed[0];
+        assert!(name.len() == MAX_REPORTED_BYTES && long.starts_with(name.as_str()));
+        assert!(reason.len() <= MAX_REPORTED_BYTES);
+        assert!(lock(&tools.knowledge).tools.is_empty());
+    }
+
+    #[test]
     fn a_later_list_counts() {
         let schema = json!({"properties": {"a": {"type": "string", "x-mcp-header": "A"}}});
         let (tools, _) = learned(&[tool("x", &schema)]);
