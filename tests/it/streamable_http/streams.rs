@@ -53,6 +53,21 @@ fn a_dropped_get_stream_is_opened_again_where_it_ended_and_when_the_server_says(
     }
 }
 
+#[test]
+fn an_event_in_which_the_get_stream_ended_does_not_count() {
+    let half = format!("id: g-2\ndata: {}", &CHANGED[..20]);
+    for cut in ["id: g-2\n", "id: g-", "id", &half] {
+        let (server, launch) = with_get_stream();
+        let whole = format!("id: g-1\nretry: 1\ndata: {CHANGED}\n\n");
+        server.reply_next("GET", stream_reply(&format!("{whole}{cut}")));
+        let mut program = launch.start();
+        program.shake_hands();
+        assert_eq!(program.read()["method"], "notifications/tools/list_changed");
+        let requests = server.wait_for(PATIENCE, |requests| gets(requests).len() == 2);
+        assert_eq!(gets(&requests)[1].header("last-event-id"), Some("g-1"), "{cut}");
+    }
+}
+
 fn status(code: u16, headers: &[(&str, &str)]) -> Reply {
     let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     Reply::Status { code, headers, body: vec![] }
