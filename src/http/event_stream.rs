@@ -11,6 +11,9 @@ use std::time::Duration;
 /// With its colon and space.
 const MAX_FIELD_NAME_BYTES: usize = "event: ".len();
 
+/// Time without an event after which the client of a stream gets a comment: clients and proxies end one that is silent for a minute.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(55);
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Maximum size of an id that is sent back, in a header: that of session ids.

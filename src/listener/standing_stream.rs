@@ -2,6 +2,7 @@
 
 use crate::conversation::Origin;
 use crate::error::Error;
+use crate::http::event_stream::KEEP_ALIVE;
 use crate::listener::client::Client;
 use crate::listener::event::event_without_message;
 use crate::listener::reply::Reply;
@@ -10,10 +11,6 @@ use crate::listener::status::of_server;
 use crate::streamable_http::relayed::Relayed;
 use crate::sync::cancel::Cancel;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Interval between comments on a silent stream, which keep it alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(55);
 
 /// Relays the server's stream.
 pub(crate) fn relay_stream(

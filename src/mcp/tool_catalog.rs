@@ -170,7 +170,7 @@ impl ToolCatalog {
                 let known = KnownTool {
                     param_headers: schema
                         .map_or(Ok(Vec::new()), ParamHeader::of_schema)
-                        .map_err(|why| beginning(&why, MAX_REPORTED_BYTES).to_owned()),
+                        .map_err(|why| reported_part(&why).to_owned()),
                     only_reads: tool.only_reads,
                     may_repeat: tool.may_repeat && list.is_unambiguous,
                     has_own_profile,
@@ -367,7 +367,7 @@ impl Knowledge {
 
     /// The beginnings of name and reason of a tool that is removed, unless they were reported before.
     fn report(&mut self, name: &str, why: &str) -> Option<(String, String)> {
-        let [name, why] = [name, why].map(|text| beginning(text, MAX_REPORTED_BYTES));
+        let [name, why] = [name, why].map(reported_part);
         let is_known = self.reported.get(name).is_some_and(|reported| reported == why);
         if is_known || self.reported.len() >= MAX_TOOLS {
             return None;
@@ -377,10 +377,10 @@ impl Knowledge {
     }
 }
 
-/// The text up to a maximum number of bytes.
-fn beginning(text: &str, max_bytes: usize) -> &str {
-    let ends = (0..=max_bytes.min(text.len())).rev();
-    &text[..ends.into_iter().find(|end| text.is_char_boundary(*end)).unwrap_or_default()]
+/// The part of a name or a reason that is reported.
+fn reported_part(text: &str) -> &str {
+    let mut ends = (0..=MAX_REPORTED_BYTES.min(text.len())).rev();
+    &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or_default()]
 }
 
 #[cfg(test)]

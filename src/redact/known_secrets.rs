@@ -31,13 +31,7 @@ pub(crate) enum Lifetime {
 }
 
 impl Lifetime {
-    const ALL: [Lifetime; 5] = [
-        Lifetime::Process,
-        Lifetime::LongTerm,
-        Lifetime::Temporary,
-        Lifetime::Signature,
-        Lifetime::Issued,
-    ];
+    const COUNT: usize = Lifetime::Issued as usize + 1;
 
     /// Maximum number of such secrets; the oldest are dropped.
     fn max(self) -> usize {
@@ -54,8 +48,8 @@ impl Lifetime {
 /// All secrets, and an index that rejects most positions of a text.
 #[derive(Clone)]
 pub(crate) struct KnownSecrets {
-    /// By lifetime, in the order of `Lifetime::ALL`.
-    secrets: [VecDeque<SecretForms>; Lifetime::ALL.len()],
+    /// By lifetime.
+    secrets: [VecDeque<SecretForms>; Lifetime::COUNT],
     /// Bit set of the hashes of the needles' first bytes.
     beginnings: Vec<u64>,
     /// These hashes with their needles, by the last bits of the hash. So a text that repeats the beginning of one secret is compared

@@ -101,7 +101,7 @@ fn ask(cache: &CredentialCache, credentials: &Credentials, log: &Log) -> Result<
     match cache.caller_identity(credentials, clock::now()) {
         Ok(identity) => {
             let id = id_of_caller(&identity.arn);
-            log.redactor().add_temporary(id.expose());
+            log.redactor().add_session_id(&id);
             log.debug(format_args!("using the runtime session of {}", identity.arn));
             Ok(id)
         }

@@ -4,7 +4,7 @@ use crate::bridge::upward::request::ModernRequest;
 use crate::bridge::upward::session::LegacySession;
 use crate::bridge::upward::subscriptions::{Filter, MAX_URIS};
 use crate::error::{Error, Kind};
-use crate::http::event_stream::EventFields;
+use crate::http::event_stream::{EventFields, KEEP_ALIVE};
 use crate::streamable_http::relayed::{Line, Relayed, Sink};
 use crate::sync::cancel::Cancel;
 use crate::sync::monitor::WaitError;
@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Time limit of a subscription to a resource.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Time without an event after which an HTTP client gets a comment: clients and proxies end a stream that is silent for a minute.
-const KEEP_ALIVE: Duration = Duration::from_secs(55);
 
 /// The server's subscriptions, while this thread alone changes them.
 struct Changing<'a>(&'a Arc<LegacySession>);
@@ -44,21 +41,15 @@ impl Drop for Changing<'_> {
     }
 }
 
-/// Who subscribes.
-pub(crate) struct Client<'a> {
-    pub(crate) request: &'a ModernRequest<'a>,
-    pub(crate) is_over_http: bool,
-}
-
 /// Acknowledges what the server announces, and relays it until the client cancels the subscription or it ends.
 pub(crate) fn run(
     session: &Arc<LegacySession>,
-    client: &Client<'_>,
+    request: &ModernRequest<'_>,
+    is_over_http: bool,
     deadline: Option<Instant>,
     cancel: &Cancel,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
-    let request = client.request;
     session.begin(request, deadline, cancel)?;
     session.await_stream(cancel);
     let asked = request.param("notifications").map_or("{}", |filter| filter.get());
@@ -76,7 +67,7 @@ pub(crate) fn run(
         }
         Ok((known.add(request.id, filter), new))
     })?;
-    let result = listen(session, key, (changing, &new), client, cancel, sink);
+    let result = listen(session, key, (changing, &new), request, is_over_http, cancel, sink);
     let unknown = session.subscriptions.update(|known| known.remove(key));
     // The end of the session ends its subscriptions, silently at the end of the process.
     if session.closing.is_cancelled() {
@@ -100,7 +91,8 @@ fn listen(
     session: &Arc<LegacySession>,
     key: u64,
     (changing, new): (Changing<'_>, &[String]),
-    client: &Client<'_>,
+    request: &ModernRequest<'_>,
+    is_over_http: bool,
     cancel: &Cancel,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
@@ -114,11 +106,11 @@ fn listen(
         }
     }
     drop(changing);
-    let acknowledgement = session.subscriptions.lock().acknowledgement(key, client.request.id);
+    let acknowledgement = session.subscriptions.lock().acknowledgement(key, request.id);
     let line = |text: String| Relayed::Line(Line::notification(text.into_bytes()));
     sink(line(acknowledgement))?;
     loop {
-        let limit = Instant::now().checked_add(KEEP_ALIVE).filter(|_| client.is_over_http);
+        let limit = Instant::now().checked_add(KEEP_ALIVE).filter(|_| is_over_http);
         let next = session.subscriptions.wait(limit, cancel, |known| known.next(key));
         sink(match next {
             Ok(next) => line(next?),

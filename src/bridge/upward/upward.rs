@@ -111,8 +111,7 @@ impl Upward {
             }
             "subscriptions/listen" => {
                 let is_over_http = message.headers().is_some();
-                let client = listen::Client { request: &request, is_over_http };
-                listen::run(&session, &client, deadline, cancel, sink).map(|()| None)
+                listen::run(&session, &request, is_over_http, deadline, cancel, sink).map(|()| None)
             }
             method if is_removed(method) => {
                 let what = format!("{method} is not part of MCP 2026-07-28");
